@@ -1,0 +1,109 @@
+// Package manifest gives Kubernetes objects from Git their identity, origin, order and digest.
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Key identifies an object in a cluster. The version of its API is not part of the identity: the
+// same object is served in several.
+type Key struct {
+	Group, Kind     string
+	Namespace, Name string
+}
+
+// KeyOf returns the identity of an object.
+func KeyOf(obj *unstructured.Unstructured) Key {
+	gk := obj.GroupVersionKind().GroupKind()
+	return Key{Group: gk.Group, Kind: gk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
+}
+
+// GroupKind returns the kind that the key names.
+func (k Key) GroupKind() schema.GroupKind { return schema.GroupKind{Group: k.Group, Kind: k.Kind} }
+
+// String returns kind/namespace/name, as people write it; the group is left out, for it is in doubt
+// only where two groups share a kind's name.
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return k.Kind + "/" + k.Name
+	}
+	return k.Kind + "/" + k.Namespace + "/" + k.Name
+}
+
+// Short returns kind/name, for texts whose namespace is understood.
+func (k Key) Short() string { return k.Kind + "/" + k.Name }
+
+// Compare orders keys by kind, namespace, name and group.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Kind, o.Kind), cmp.Compare(k.Namespace, o.Namespace),
+		cmp.Compare(k.Name, o.Name), cmp.Compare(k.Group, o.Group))
+}
+
+// Origin is the place in Git that an object came from.
+type Origin struct {
+	File string
+	Line int // of the object's first line, from 1; 0 when unknown (a generator's output, say)
+}
+
+// String returns file:line.
+func (o Origin) String() string {
+	if o.Line == 0 {
+		return o.File
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// Object is one desired object and where it came from.
+type Object struct {
+	*unstructured.Unstructured
+	Origin Origin
+	// Digest stands for the content, and for a Job for its spec alone; Seal sets it.
+	Digest string
+}
+
+// Key returns the object's identity.
+func (o Object) Key() Key { return KeyOf(o.Unstructured) }
+
+// Set is what one environment should consist of, in the order in which it is applied.
+type Set struct {
+	Objects []Object
+	// Warnings are for people; they stop nothing.
+	Warnings []string
+}
+
+// Len returns the number of objects.
+func (s Set) Len() int { return len(s.Objects) }
+
+// Kinds returns the kinds of the set's objects, each once, sorted.
+func (s Set) Kinds() []schema.GroupVersionKind {
+	seen := map[schema.GroupVersionKind]bool{}
+	for _, o := range s.Objects {
+		seen[o.GroupVersionKind()] = true
+	}
+	kinds := make([]schema.GroupVersionKind, 0, len(seen))
+	for k := range seen {
+		kinds = append(kinds, k)
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return cmp.Compare(a.String(), b.String()) })
+	return kinds
+}
+
+// Unique returns an error that names both origins for every identity that stands in the set twice.
+func (s Set) Unique() []error {
+	var errs []error
+	first := make(map[Key]Origin, len(s.Objects))
+	for _, o := range s.Objects {
+		key := o.Key()
+		if origin, ok := first[key]; ok {
+			errs = append(errs, fmt.Errorf("%s: %s is already defined at %s; remove one of the two", o.Origin, key, origin))
+			continue
+		}
+		first[key] = o.Origin
+	}
+	return errs
+}

@@ -1,0 +1,128 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Phase is the coarse order of a sync.
+type Phase int
+
+// What others need goes first, what intercepts others' requests goes last, the rest in between.
+const (
+	First Phase = iota
+	Main
+	Last
+)
+
+// The order within a phase: a kind before all kinds that may refer to it. Kinds that are not listed
+// come after those that are.
+var (
+	first = rank(
+		"Namespace", "CustomResourceDefinition", "PriorityClass", "RuntimeClass", "StorageClass",
+		"ResourceQuota", "LimitRange", "PodDisruptionBudget", "NetworkPolicy",
+		"ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding",
+		"ConfigMap", "Secret", "PersistentVolume", "PersistentVolumeClaim", "Service",
+	)
+	last = rank("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+		"MutatingAdmissionPolicy", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "APIService")
+	main = rank("IngressClass", "Job", "DaemonSet", "StatefulSet", "Deployment", "ReplicaSet", "Pod", "CronJob", "HorizontalPodAutoscaler", "Ingress")
+)
+
+// groups are those of the kinds above; a custom kind of the same name is not meant.
+var groups = []string{"", "apps", "batch", "autoscaling", "policy", "rbac.authorization.k8s.io", "networking.k8s.io", "storage.k8s.io",
+	"scheduling.k8s.io", "node.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io"}
+
+func rank(kinds ...string) map[string]int {
+	ranks := make(map[string]int, len(kinds))
+	for i, kind := range kinds {
+		ranks[kind] = i
+	}
+	return ranks
+}
+
+// Place is where an object stands in the order of a sync.
+type Place struct {
+	Phase Phase
+	Wave  int
+	Rank  int // among the kinds of the phase
+}
+
+// PlaceOf returns the place of an object. An explicit wave takes an object out of the first and the
+// last phase, whatever its kind.
+func PlaceOf(o Object) (Place, error) {
+	place := kindPlace(o.GroupVersionKind().GroupKind())
+	text, ok := o.GetAnnotations()[AnnotationWave]
+	if !ok {
+		return place, nil
+	}
+	wave, err := strconv.Atoi(text)
+	if err != nil {
+		return place, fmt.Errorf("%s: %s has the annotation %s: %q, which is not an integer", o.Origin, o.Key(), AnnotationWave, text)
+	}
+	return Place{Phase: Main, Wave: wave, Rank: place.Rank}, nil
+}
+
+func kindPlace(gk schema.GroupKind) Place {
+	if slices.Contains(groups, gk.Group) {
+		if r, ok := first[gk.Kind]; ok {
+			return Place{Phase: First, Rank: r}
+		}
+		if r, ok := last[gk.Kind]; ok {
+			return Place{Phase: Last, Rank: r}
+		}
+		if r, ok := main[gk.Kind]; ok {
+			return Place{Phase: Main, Rank: r}
+		}
+	}
+	return Place{Phase: Main, Rank: len(main)}
+}
+
+// Compare orders places: phase, wave, rank.
+func (p Place) Compare(o Place) int {
+	if p.Phase != o.Phase {
+		return int(p.Phase - o.Phase)
+	}
+	if p.Wave != o.Wave {
+		return p.Wave - o.Wave
+	}
+	return p.Rank - o.Rank
+}
+
+// ClusterScoped says of Kubernetes' own kinds whether they live outside namespaces; known is false
+// for the kinds of others.
+func ClusterScoped(gk schema.GroupKind) (scoped, known bool) {
+	if slices.Contains(clusterKinds[gk.Group], gk.Kind) {
+		return true, true
+	}
+	_, known = clusterKinds[gk.Group]
+	return false, known
+}
+
+// clusterKinds names, for each of Kubernetes' own API groups, the kinds that have no namespace.
+var clusterKinds = map[string][]string{
+	"":                             {"Namespace", "Node", "PersistentVolume", "ComponentStatus"},
+	"admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+	"apiextensions.k8s.io":         {"CustomResourceDefinition"},
+	"apiregistration.k8s.io":       {"APIService"},
+	"apps":                         nil,
+	"autoscaling":                  nil,
+	"batch":                        nil,
+	"certificates.k8s.io":          {"CertificateSigningRequest", "ClusterTrustBundle"},
+	"coordination.k8s.io":          nil,
+	"discovery.k8s.io":             nil,
+	"events.k8s.io":                nil,
+	"flowcontrol.apiserver.k8s.io": {"FlowSchema", "PriorityLevelConfiguration"},
+	"internal.apiserver.k8s.io":    {"StorageVersion"},
+	"networking.k8s.io":            {"IngressClass", "IPAddress", "ServiceCIDR"},
+	"node.k8s.io":                  {"RuntimeClass"},
+	"policy":                       nil,
+	"rbac.authorization.k8s.io":    {"ClusterRole", "ClusterRoleBinding"},
+	"resource.k8s.io":              {"DeviceClass", "ResourceSlice", "DeviceTaintRule"},
+	"scheduling.k8s.io":            {"PriorityClass"},
+	"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
+	"storagemigration.k8s.io":      {"StorageVersionMigration"},
+}
