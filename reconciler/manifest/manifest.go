@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -106,4 +107,20 @@ func (s Set) Unique() []error {
 		first[key] = o.Origin
 	}
 	return errs
+}
+
+// MarshalText writes the key as kind.group/namespace/name, for use as a key in JSON.
+func (k Key) MarshalText() ([]byte, error) {
+	return []byte(k.Kind + "." + k.Group + "/" + k.Namespace + "/" + k.Name), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (k *Key) UnmarshalText(text []byte) error {
+	parts := strings.Split(string(text), "/")
+	if len(parts) != 3 {
+		return fmt.Errorf("cannot read object key %q: want kind.group/namespace/name", text)
+	}
+	k.Kind, k.Group, _ = strings.Cut(parts[0], ".")
+	k.Namespace, k.Name = parts[1], parts[2]
+	return nil
 }

@@ -1,0 +1,181 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// Live is one object of the cluster, reduced on arrival to what decisions need: no spec, no data, so
+// that a thousand environments fit in little memory and no Secret stays in it.
+type Live struct {
+	Key             manifest.Key
+	APIVersion      string
+	UID             types.UID
+	ResourceVersion string
+	// Environment, Digest and Prune are the marks that the object bears.
+	Environment, Digest, Prune string
+	// Ownership is the ownership hash; empty when Berth never applied the object.
+	Ownership string
+	// Deleting says that the object has a deletionTimestamp; Finalizers is what holds it then.
+	Deleting   bool
+	Finalizers []string
+	// Controlled says that another object is its controller.
+	Controlled bool
+	Health     health.Health
+	// Recheck is when Health may change without the object changing; zero: never.
+	Recheck time.Time
+	// Job is set for Jobs alone.
+	Job *JobLive
+}
+
+// JobLive is what decisions need to know of a Job in the cluster.
+type JobLive struct {
+	Finished, Succeeded bool
+	FinishedAt          time.Time
+	// Program is a digest of the images and commands of its containers.
+	Program string
+}
+
+// KindState says why nothing can be said about the objects of a kind.
+type KindState string
+
+// The reasons not to know.
+const (
+	Syncing   KindState = "syncing"    // the watch has not delivered everything yet
+	NotServed KindState = "not served" // the API server does not know the kind
+	Unwatched KindState = "unwatched"  // the watch cannot be had
+)
+
+// Unknown is a kind whose objects cannot be seen: neither there nor absent.
+type Unknown struct {
+	State   KindState
+	Message string
+}
+
+// Observed is what is known of an environment's objects in the cluster.
+type Observed struct {
+	// Objects are those that bear the environment's label, and those of other environments or of
+	// nobody that stand in their place as far as they are known.
+	Objects map[manifest.Key]Live
+	// Unknown has the kinds of which nothing is known.
+	Unknown map[schema.GroupKind]Unknown
+	// Namespace is the environment's own, whosever it is; nil when there is none.
+	Namespace *Live
+}
+
+// Reduce reduces an object of the cluster to what decisions need.
+func Reduce(obj *unstructured.Unstructured) Live {
+	l := ReduceMetadata(obj, obj.GroupVersionKind())
+	if !l.Deleting {
+		l.Health = health.Of(obj)
+	}
+	if manifest.IsJob(l.Key.GroupKind()) {
+		l.Job = reduceJob(obj)
+	}
+	return l
+}
+
+// ReduceMetadata reduces an object of which only the metadata is known; it counts as healthy when it
+// is there.
+func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
+	annotations := obj.GetAnnotations()
+	l := Live{
+		Key:             manifest.Key{Group: gvk.Group, Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()},
+		APIVersion:      gvk.GroupVersion().String(),
+		UID:             obj.GetUID(),
+		ResourceVersion: obj.GetResourceVersion(),
+		Environment:     obj.GetLabels()[manifest.LabelEnvironment],
+		Digest:          annotations[manifest.AnnotationDigest],
+		Prune:           annotations[manifest.AnnotationPrune],
+		Ownership:       Ownership(obj.GetManagedFields()),
+		Deleting:        obj.GetDeletionTimestamp() != nil,
+		Controlled:      metav1.GetControllerOf(obj) != nil,
+		Health:          health.Health{Status: health.Healthy},
+	}
+	if l.Deleting {
+		l.Finalizers = slices.Clone(obj.GetFinalizers())
+		l.Health = health.Health{Status: health.Terminating, Message: terminating(l.Finalizers)}
+	}
+	return l
+}
+
+func terminating(finalizers []string) string {
+	if len(finalizers) == 0 {
+		return "is being deleted"
+	}
+	return "is being deleted; held by the finalizers " + strings.Join(finalizers, ", ")
+}
+
+// Ownership returns the digest of the fields that Berth applied and still owns: it changes when
+// anybody else changes or removes one of them, and not when others add fields of their own. It is
+// empty when Berth never applied the object.
+func Ownership(fields []metav1.ManagedFieldsEntry) string {
+	for _, f := range fields {
+		if f.Manager == manifest.FieldManager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
+			sum := sha256.Sum256(canonical(f.FieldsV1.Raw))
+			return manifest.Short(sum[:])
+		}
+	}
+	return ""
+}
+
+// canonical sorts the keys: the server's answer to a write and a later watch event need not agree on
+// their order.
+func canonical(raw []byte) []byte {
+	var fields any
+	if json.Unmarshal(raw, &fields) != nil {
+		return raw
+	}
+	sorted, err := json.Marshal(fields)
+	if err != nil {
+		return raw
+	}
+	return sorted
+}
+
+func reduceJob(obj *unstructured.Unstructured) *JobLive {
+	j := &JobLive{Program: Program(obj)}
+	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	for _, c := range conditions {
+		condition, ok := c.(map[string]any)
+		if !ok || condition["status"] != "True" {
+			continue
+		}
+		if t := condition["type"]; t == "Complete" || t == "Failed" {
+			j.Finished, j.Succeeded = true, t == "Complete"
+			at, _ := condition["lastTransitionTime"].(string)
+			j.FinishedAt, _ = time.Parse(time.RFC3339, at)
+		}
+	}
+	return j
+}
+
+// Program returns a digest of the images and commands that a Job's pods run: what tells whether a Job
+// that Berth did not make did the same work.
+func Program(job *unstructured.Unstructured) string {
+	var program []any
+	for _, list := range []string{"initContainers", "containers"} {
+		containers, _, _ := unstructured.NestedSlice(job.Object, "spec", "template", "spec", list)
+		for _, c := range containers {
+			if container, ok := c.(map[string]any); ok {
+				program = append(program, container["image"], container["command"], container["args"])
+			}
+		}
+	}
+	text, err := json.Marshal(program)
+	if err != nil {
+		return ""
+	}
+	return manifest.Digest(string(text))
+}

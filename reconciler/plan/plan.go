@@ -1,0 +1,131 @@
+// Package plan decides what is to be done so that a cluster becomes what Git says: it compares
+// values and returns a value, and knows no clock, context, client or logger.
+package plan
+
+import (
+	"time"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// Action is what is to be done with one object.
+type Action string
+
+// The actions, in the present tense: a plan says what to do, a result what was done.
+const (
+	Keep    Action = "keep"    // as it should be, or deliberately left alone
+	Create  Action = "create"  // it is not there
+	Change  Action = "change"  // Git says otherwise than what was applied
+	Correct Action = "correct" // somebody else changed what was applied
+	Replace Action = "replace" // delete it, so that a later pass can create it anew (Jobs)
+	Delete  Action = "delete"  // it left Git, or its time is over
+)
+
+// Step is what the plan says of one object.
+type Step struct {
+	Action Action
+	Key    manifest.Key
+	// Object is what Git says; nil for what is to be deleted.
+	Object *manifest.Object
+	// Live is what the cluster has; nil for what is not there.
+	Live *Live
+	// Reason says why, for people.
+	Reason string
+	// Blocked says what the step waits for; a step without it may act now.
+	Blocked string
+	// Failure says why the object cannot become what it should without help; empty if it can.
+	Failure string
+	// Health is the object's, as the gate counts it.
+	Health health.Health
+	// Stage orders the steps of one pass: all of a stage are carried out before the next begins.
+	Stage int
+}
+
+// Acts says whether the step changes the cluster now.
+func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
+
+// settled says whether nothing has to be done, or to happen, for the object any more.
+func (s Step) settled() bool {
+	return s.Action == Keep && s.Blocked == "" && s.Failure == "" &&
+		(s.Health.Status == health.Healthy || s.Health.Status == health.Suspended)
+}
+
+// State is how far an environment is from what Git says.
+type State string
+
+// The states of an environment.
+const (
+	Settled  State = "Settled"  // it is what Git says, and healthy
+	Going    State = "Going"    // steps are to be taken, or the rollout is on its way
+	Waiting  State = "Waiting"  // somebody else has to finish first: a running Job, a namespace that ends
+	Degraded State = "Degraded" // it is what Git says and was healthy, but is no longer
+	Failed   State = "Failed"   // it cannot become what Git says without help
+)
+
+// Plan is the whole of the judgement over one environment.
+type Plan struct {
+	// Steps has one for every object, in the order in which they are taken.
+	Steps []Step
+	State State
+	// Message names the worst object and why; empty when Settled.
+	Message string
+	// Applied says that all that Git says has been written.
+	Applied bool
+	// Record is what must be stored before any step is taken.
+	Record Record
+	// Deadline is when the plan may change without anything happening; zero: never.
+	Deadline time.Time
+}
+
+// Ready returns the steps that act now, in order.
+func (p Plan) Ready() []Step {
+	var ready []Step
+	for _, s := range p.Steps {
+		if s.Acts() {
+			ready = append(ready, s)
+		}
+	}
+	return ready
+}
+
+// Input is what a plan is made from.
+type Input struct {
+	// Environment is the value of manifest.LabelEnvironment that says "ours".
+	Environment string
+	// Namespace is the environment's own, as it should be.
+	Namespace Namespace
+	// Desired is sealed and in order.
+	Desired manifest.Set
+	// Digest stands for all that Desired was made from; Commit is where it was read.
+	Digest, Commit string
+	Observed       Observed
+	Record         Record
+	// Refusals are what the API server said to earlier tries.
+	Refusals map[manifest.Key]Refusal
+	// Now is the time of the pass; Timeout how long a rollout may take.
+	Now     time.Time
+	Timeout time.Duration
+	// Suspended keeps all steps from acting.
+	Suspended bool
+	// Retry runs failed Jobs again; Confirmed lets a mass deletion pass.
+	Retry, Confirmed bool
+}
+
+// Namespace is the environment's own namespace.
+type Namespace struct {
+	// Object is what Berth makes when the namespace is missing.
+	Object manifest.Object
+	// Shared allows a namespace that is there already and is nobody's (literal entries); others insist
+	// on one that Berth made for this environment.
+	Shared bool
+}
+
+// Refusal is what the API server said to an earlier try with the same content.
+type Refusal struct {
+	// Digest is that of the object that was refused.
+	Digest  string
+	Message string
+	// Until is when to try again; zero: not before the content changes.
+	Until time.Time
+}

@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// Record is what cannot be seen in the cluster. It is stored before the deeds that it protects;
+// without it everything is applied once more, and what only it knew is gone.
+type Record struct {
+	// Sync is the newest attempt to make the environment what Git says.
+	Sync Sync `json:"sync,omitzero"`
+	// Ownership has the ownership hash of every applied object after our last write.
+	Ownership map[manifest.Key]string `json:"ownership,omitempty"`
+	// Jobs has the newest run of every Job.
+	Jobs map[manifest.Key]JobRecord `json:"jobs,omitempty"`
+	// Kinds are all that were ever applied, so that a restarted agent knows what to watch.
+	Kinds []schema.GroupVersionKind `json:"kinds,omitempty"`
+}
+
+// Sync is one attempt: from the first pass over an input until it has settled.
+type Sync struct {
+	// Digest is that of the input; Commit is where it was first seen.
+	Digest  string    `json:"digest,omitempty"`
+	Commit  string    `json:"commit,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	// Settled says that the gate has been passed.
+	Settled bool `json:"settled,omitempty"`
+	// Running says that some earlier input had settled: there is something to lose.
+	Running bool `json:"running,omitempty"`
+}
+
+// JobState is how far a Job's run is.
+type JobState string
+
+// The states of a run.
+const (
+	JobIntended  JobState = "intended"  // about to be created
+	JobCreated   JobState = "created"   // the server has it
+	JobSucceeded JobState = "succeeded" // finished; never again with this digest
+	JobFailed    JobState = "failed"    // finished; again with another digest, or when asked
+)
+
+// JobRecord is the newest run of a Job.
+type JobRecord struct {
+	Digest string    `json:"digest"`
+	State  JobState  `json:"state"`
+	UID    types.UID `json:"uid,omitempty"`
+	// FinishedAt and Message are set for runs that finished.
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	Message    string    `json:"message,omitempty"`
+	// Ever says that some run of this Job, with whatever digest, has succeeded.
+	Ever bool `json:"ever,omitempty"`
+}
+
+// Clone returns a copy that shares nothing with the original.
+func (r Record) Clone() Record {
+	r.Ownership = maps.Clone(r.Ownership)
+	r.Jobs = maps.Clone(r.Jobs)
+	r.Kinds = slices.Clone(r.Kinds)
+	if r.Ownership == nil {
+		r.Ownership = map[manifest.Key]string{}
+	}
+	if r.Jobs == nil {
+		r.Jobs = map[manifest.Key]JobRecord{}
+	}
+	return r
+}
+
+// Equal says whether storing one over the other would change nothing.
+func (r Record) Equal(o Record) bool {
+	return r.Sync == o.Sync && maps.Equal(r.Ownership, o.Ownership) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+}
+
+// Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
+func (r *Record) Wrote(s Step, now *Live) {
+	if now == nil {
+		delete(r.Ownership, s.Key)
+		return
+	}
+	if manifest.IsJob(s.Key.GroupKind()) {
+		if job, ok := r.Jobs[s.Key]; ok && s.Action == Create {
+			job.State, job.UID = JobCreated, now.UID
+			r.Jobs[s.Key] = job
+		}
+		return
+	}
+	r.Ownership[s.Key] = now.Ownership
+}
