@@ -54,7 +54,7 @@ type Place struct {
 // PlaceOf returns the place of an object. An explicit wave takes an object out of the first and the
 // last phase, whatever its kind.
 func PlaceOf(o Object) (Place, error) {
-	place := kindPlace(o.GroupVersionKind().GroupKind())
+	place := KindPlace(o.GroupVersionKind().GroupKind())
 	text, ok := o.GetAnnotations()[AnnotationWave]
 	if !ok {
 		return place, nil
@@ -66,7 +66,8 @@ func PlaceOf(o Object) (Place, error) {
 	return Place{Phase: Main, Wave: wave, Rank: place.Rank}, nil
 }
 
-func kindPlace(gk schema.GroupKind) Place {
+// KindPlace returns the place of a kind's objects that say nothing of their own.
+func KindPlace(gk schema.GroupKind) Place {
 	if slices.Contains(groups, gk.Group) {
 		if r, ok := first[gk.Kind]; ok {
 			return Place{Phase: First, Rank: r}

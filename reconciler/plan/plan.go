@@ -45,10 +45,18 @@ type Step struct {
 // Acts says whether the step changes the cluster now.
 func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
 
-// settled says whether nothing has to be done, or to happen, for the object any more.
+// settled says whether nothing has to be done, or to happen, for the object any more. What somebody
+// paused on purpose has settled; a suspended Job has not, for others count on its work.
 func (s Step) settled() bool {
-	return s.Action == Keep && s.Blocked == "" && s.Failure == "" &&
-		(s.Health.Status == health.Healthy || s.Health.Status == health.Suspended)
+	switch {
+	case s.Blocked != "" || s.Failure != "":
+		return false
+	case s.Action == Delete:
+		return s.Object != nil // a finished Job whose time is over
+	case s.Action != Keep:
+		return false
+	}
+	return s.Health.Status == health.Healthy || s.Health.Status == health.Suspended && !manifest.IsJob(s.Key.GroupKind())
 }
 
 // State is how far an environment is from what Git says.

@@ -16,12 +16,19 @@ import (
 type Record struct {
 	// Sync is the newest attempt to make the environment what Git says.
 	Sync Sync `json:"sync,omitzero"`
-	// Ownership has the ownership hash of every applied object after our last write.
-	Ownership map[manifest.Key]string `json:"ownership,omitempty"`
+	// Applied has what our last write of every object left.
+	Applied map[manifest.Key]Applied `json:"applied,omitempty"`
 	// Jobs has the newest run of every Job.
 	Jobs map[manifest.Key]JobRecord `json:"jobs,omitempty"`
 	// Kinds are all that were ever applied, so that a restarted agent knows what to watch.
 	Kinds []schema.GroupVersionKind `json:"kinds,omitempty"`
+}
+
+// Applied is what our last write of an object left.
+type Applied struct {
+	// Digest is that of the content, Ownership the hash of the fields that were ours afterwards.
+	Digest    string `json:"digest"`
+	Ownership string `json:"ownership,omitempty"`
 }
 
 // Sync is one attempt: from the first pass over an input until it has settled.
@@ -52,6 +59,8 @@ type JobRecord struct {
 	Digest string    `json:"digest"`
 	State  JobState  `json:"state"`
 	UID    types.UID `json:"uid,omitempty"`
+	// Replaces is the run that has to be deleted before an intended one can be created.
+	Replaces types.UID `json:"replaces,omitempty"`
 	// FinishedAt and Message are set for runs that finished.
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	Message    string    `json:"message,omitempty"`
@@ -61,11 +70,11 @@ type JobRecord struct {
 
 // Clone returns a copy that shares nothing with the original.
 func (r Record) Clone() Record {
-	r.Ownership = maps.Clone(r.Ownership)
+	r.Applied = maps.Clone(r.Applied)
 	r.Jobs = maps.Clone(r.Jobs)
 	r.Kinds = slices.Clone(r.Kinds)
-	if r.Ownership == nil {
-		r.Ownership = map[manifest.Key]string{}
+	if r.Applied == nil {
+		r.Applied = map[manifest.Key]Applied{}
 	}
 	if r.Jobs == nil {
 		r.Jobs = map[manifest.Key]JobRecord{}
@@ -75,21 +84,20 @@ func (r Record) Clone() Record {
 
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && maps.Equal(r.Ownership, o.Ownership) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
 func (r *Record) Wrote(s Step, now *Live) {
-	if now == nil {
-		delete(r.Ownership, s.Key)
-		return
-	}
-	if manifest.IsJob(s.Key.GroupKind()) {
-		if job, ok := r.Jobs[s.Key]; ok && s.Action == Create {
+	switch {
+	case s.Action == Delete || s.Object == nil:
+		delete(r.Applied, s.Key)
+	case manifest.IsJob(s.Key.GroupKind()):
+		if job, ok := r.Jobs[s.Key]; ok && s.Action == Create && now != nil {
 			job.State, job.UID = JobCreated, now.UID
 			r.Jobs[s.Key] = job
 		}
-		return
+	case now != nil:
+		r.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: now.Ownership}
 	}
-	r.Ownership[s.Key] = now.Ownership
 }

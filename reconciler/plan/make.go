@@ -1,0 +1,320 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
+// a gate or a prune. It changes nothing that it is given.
+func Make(in Input) Plan {
+	m := &maker{in: in, record: in.Record.Clone()}
+	m.begin()
+	m.namespace()
+	for i := range in.Desired.Objects {
+		m.object(&in.Desired.Objects[i])
+	}
+	m.gates()
+	m.refuse()
+	m.prune()
+	m.tidy()
+	return m.conclude()
+}
+
+// maker holds a plan in the making.
+type maker struct {
+	in       Input
+	record   Record
+	steps    []Step
+	places   []manifest.Place // of the step with the same index
+	deadline time.Time
+}
+
+// begin notes a new attempt when the input is another one, or when somebody asked for a retry.
+func (m *maker) begin() {
+	sync := &m.record.Sync
+	now := m.in.Now.UTC().Truncate(time.Second)
+	if sync.Digest != m.in.Digest {
+		*sync = Sync{Digest: m.in.Digest, Commit: m.in.Commit, Started: now, Running: sync.Running || sync.Settled}
+		return
+	}
+	if m.in.Retry {
+		sync.Started = now
+	}
+}
+
+// wakeAt notes when the plan may change by itself.
+func (m *maker) wakeAt(t time.Time) {
+	if !t.IsZero() && (m.deadline.IsZero() || t.Before(m.deadline)) {
+		m.deadline = t
+	}
+}
+
+func (m *maker) add(s Step, place manifest.Place) {
+	s.Stage = stage(s.Key, place)
+	m.steps, m.places = append(m.steps, s), append(m.places, place)
+}
+
+// The stages of a pass: what a later one needs to exist, an earlier one writes. Deletions come last,
+// in reverse.
+const (
+	stageNamespace = iota
+	stageFirst
+	stageMain
+	stageLast
+	stageDeletions
+)
+
+func stage(key manifest.Key, place manifest.Place) int {
+	switch {
+	case key.Group == "" && key.Kind == "Namespace":
+		return stageNamespace
+	case place.Phase == manifest.First:
+		return stageFirst
+	case place.Phase == manifest.Last:
+		return stageLast
+	}
+	return stageMain
+}
+
+// namespace decides about the environment's own namespace, which everything else needs.
+func (m *maker) namespace() {
+	object := m.in.Namespace.Object
+	if object.Unstructured == nil {
+		return
+	}
+	s := Step{Action: Keep, Key: object.Key(), Object: &object, Live: m.in.Observed.Namespace}
+	switch live := s.Live; {
+	case live == nil:
+		m.missing(&s)
+	case live.Deleting:
+		s.Action, s.Reason, s.Health = Create, "is being deleted", live.Health
+		s.Blocked = "Namespace/" + s.Key.Name + ": " + live.Health.Message
+	case live.Environment == m.in.Environment:
+		s.Health = live.Health
+		if live.Digest != object.Digest {
+			s.Action, s.Reason = Change, "its labels or annotations differ"
+		}
+	case live.Environment != "":
+		m.fail(&s, "belongs to another environment; choose another namespace for one of the two")
+	case m.in.Namespace.Shared:
+		s.Health, s.Reason = live.Health, "was there before and is not Berth's"
+	default:
+		m.fail(&s, "was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace")
+	}
+	m.refused(&s)
+	m.add(s, manifest.KindPlace(s.Key.GroupKind()))
+}
+
+// fail says that the object cannot become what it should without help.
+func (m *maker) fail(s *Step, why string) {
+	s.Failure = why
+	s.Blocked = why
+	s.Health = health.Health{Status: health.Failed, Message: why}
+}
+
+// object decides about one desired object by itself; gates come after.
+func (m *maker) object(o *manifest.Object) {
+	place, err := manifest.PlaceOf(*o)
+	s := Step{Action: Keep, Key: o.Key(), Object: o, Health: health.Health{Status: health.Healthy}}
+	if live, ok := m.in.Observed.Objects[s.Key]; ok {
+		s.Live, s.Health = &live, live.Health
+		m.wakeAt(live.Recheck)
+	}
+	switch unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; {
+	case err != nil:
+		m.fail(&s, err.Error())
+	case isUnknown:
+		m.unknown(&s, unknown)
+	case s.Live != nil && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
+		m.fail(&s, "belongs to another environment; two environments cannot share an object")
+	case manifest.IsJob(s.Key.GroupKind()):
+		m.job(&s)
+	default:
+		m.compare(&s)
+	}
+	m.refused(&s)
+	m.add(s, place)
+}
+
+// unknown decides about an object that cannot be seen.
+func (m *maker) unknown(s *Step, u Unknown) {
+	s.Action, s.Reason = Create, "is not known to be in the cluster"
+	switch {
+	case u.State != NotServed:
+		s.Blocked = fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message)
+		s.Health = health.Health{Status: health.Unknown, Message: s.Blocked}
+	case m.defines(s.Key.GroupKind()):
+		s.Blocked = "its CustomResourceDefinition is not established yet"
+	default:
+		m.fail(s, fmt.Sprintf("the cluster does not know the kind %s of %s; is its CRD installed, and the version right?", s.Key.Kind, s.Object.GetAPIVersion()))
+	}
+}
+
+// defines says whether a CustomResourceDefinition of the set brings the kind.
+func (m *maker) defines(gk schema.GroupKind) bool {
+	return slices.ContainsFunc(m.in.Desired.Objects, func(o manifest.Object) bool {
+		if o.GetKind() != "CustomResourceDefinition" {
+			return false
+		}
+		spec, _ := o.Object["spec"].(map[string]any)
+		names, _ := spec["names"].(map[string]any)
+		return spec["group"] == gk.Group && names["kind"] == gk.Kind
+	})
+}
+
+// missing decides about an object that is not there.
+func (m *maker) missing(s *Step) {
+	s.Action, s.Reason = Create, "is not in the cluster yet"
+	if m.record.Applied[s.Key].Digest == s.Object.Digest {
+		s.Action, s.Reason = Correct, "was deleted by somebody else"
+	}
+	s.Health = health.Health{Status: health.Progressing, Message: s.Reason}
+}
+
+// compare decides about an object that can be changed in place.
+func (m *maker) compare(s *Step) {
+	applied, digest := m.record.Applied[s.Key], s.Object.Digest
+	switch live := s.Live; {
+	case live == nil:
+		m.missing(s)
+	case live.Deleting:
+		s.Action, s.Reason, s.Blocked = Create, "is being deleted", live.Health.Message
+	case live.Digest == digest && live.Ownership != "" && live.Ownership == applied.Ownership:
+		// Undisturbed.
+	case s.Object.GetAnnotations()[manifest.AnnotationDrift] == "ignore" && applied.Digest == digest:
+		s.Reason = "was changed by somebody else, which " + manifest.AnnotationDrift + " allows"
+	case applied.Digest == digest:
+		s.Action, s.Reason = Correct, "was changed by somebody else"
+	case live.Digest == digest:
+		s.Action, s.Reason = Correct, "has no record of what was applied"
+	case live.Ownership == "":
+		s.Action, s.Reason = Change, "was made by somebody else and is adopted"
+	default:
+		s.Action, s.Reason = Change, "differs from Git"
+	}
+}
+
+// refused holds back what the API server refused before, until it may be tried again.
+func (m *maker) refused(s *Step) {
+	r, ok := m.in.Refusals[s.Key]
+	if !ok || s.Action == Keep || s.Blocked != "" || s.Object == nil || r.Digest != s.Object.Digest {
+		return
+	}
+	if r.Until.IsZero() {
+		m.fail(s, r.Message)
+		return
+	}
+	s.Health = health.Health{Status: health.Progressing, Message: r.Message}
+	if m.in.Now.Before(r.Until) {
+		s.Blocked = r.Message
+		m.wakeAt(r.Until)
+	}
+}
+
+// gates sorts the steps and blocks those that have to wait for others: for the namespace, and for all
+// that stands in an earlier wave. Corrections wait for no gate: drift is put back whatever else fails.
+func (m *maker) gates() {
+	m.sort()
+	closed := ""
+	unsettled := "" // the first of the waves so far that has not settled
+	for i := range m.steps {
+		s := &m.steps[i]
+		if i > 0 && gated(m.places[i]) && !sameWave(m.places[i-1], m.places[i]) {
+			closed = unsettled
+		}
+		if m.in.Suspended && s.Blocked == "" && s.Action != Keep {
+			s.Blocked = "the environment is suspended"
+		}
+		if closed != "" && s.Blocked == "" && s.Action != Keep && s.Action != Correct {
+			s.Blocked = closed
+		}
+		if unsettled == "" && waitedFor(s, m.places[i]) && !s.settled() {
+			unsettled = fmt.Sprintf("waits for %s in wave %d: %s", s.Key.Short(), m.places[i].Wave, s.why())
+		}
+	}
+	if len(m.steps) > 0 && m.steps[0].Stage == stageNamespace && m.steps[0].Blocked != "" {
+		m.block(m.steps[0].Key.Short()+": "+m.steps[0].Blocked, func(s Step) bool { return s.Key.Namespace == m.steps[0].Key.Name })
+	}
+}
+
+func gated(p manifest.Place) bool { return p.Phase != manifest.First }
+
+// waitedFor says whether later waves wait for the step. What others need goes first without waiting.
+func waitedFor(_ *Step, p manifest.Place) bool { return p.Phase == manifest.Main }
+
+func sameWave(a, b manifest.Place) bool { return a.Phase == b.Phase && a.Wave == b.Wave }
+
+// why says what a step that has not settled waits for.
+func (s Step) why() string {
+	return cmp.Or(s.Failure, s.Blocked, s.Health.Message, s.Reason, "not written yet")
+}
+
+// block holds back all steps that act and that the condition takes.
+func (m *maker) block(why string, takes func(Step) bool) {
+	for i := range m.steps {
+		if s := &m.steps[i]; s.Acts() && takes(*s) {
+			s.Blocked = why
+		}
+	}
+}
+
+func (m *maker) sort() {
+	order := make([]int, len(m.steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(m.steps[a].Stage, m.steps[b].Stage), m.places[a].Compare(m.places[b]))
+	})
+	steps, places := make([]Step, len(order)), make([]manifest.Place, len(order))
+	for to, from := range order {
+		steps[to], places[to] = m.steps[from], m.places[from]
+	}
+	m.steps, m.places = steps, places
+}
+
+// refuse stops the whole sync of an environment that has something to lose when the cluster cannot
+// take one of its objects; a first sync goes on with the others.
+func (m *maker) refuse() {
+	if !m.record.Sync.Running {
+		return
+	}
+	for _, s := range m.steps {
+		if s.Failure != "" && s.Action != Keep && !manifest.IsJob(s.Key.GroupKind()) {
+			why := fmt.Sprintf("the sync is refused because of %s", s.Key.Short())
+			m.block(why, func(other Step) bool { return other.Action != Correct })
+			return
+		}
+	}
+}
+
+// tidy notes all kinds that have to be watched, those of Git and those of what is still there, and
+// forgets what neither Git nor the cluster has any more.
+func (m *maker) tidy() {
+	there := make(map[manifest.Key]bool, len(m.steps))
+	for _, s := range m.steps {
+		there[s.Key] = true
+	}
+	maps.DeleteFunc(m.record.Jobs, func(k manifest.Key, _ JobRecord) bool { return !there[k] })
+	maps.DeleteFunc(m.record.Applied, func(k manifest.Key, _ Applied) bool { return !there[k] })
+	kinds := m.in.Desired.Kinds()
+	for _, gvk := range m.record.Kinds {
+		_, unknown := m.in.Observed.Unknown[gvk.GroupKind()]
+		stillThere := slices.ContainsFunc(m.steps, func(s Step) bool { return s.Key.GroupKind() == gvk.GroupKind() })
+		listed := slices.ContainsFunc(kinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == gvk.GroupKind() })
+		if !listed && (unknown || stillThere) {
+			kinds = append(kinds, gvk)
+		}
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return cmp.Compare(a.String(), b.String()) })
+	m.record.Kinds = kinds
+}
