@@ -1,0 +1,159 @@
+// Package controlplane runs a Kubernetes control plane and one simulated node
+// on the loopback address: etcd in this process, and the API server, the
+// controller manager, the scheduler and KWOK as processes of the same binary.
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// The parts that run as processes of their own. Each is also the name by which
+// the binary is called to be that part, and of its files NAME.log and NAME.pid
+// in the directory of the control plane.
+const (
+	APIServer         = "kube-apiserver"
+	ControllerManager = "kube-controller-manager"
+	Scheduler         = "kube-scheduler"
+	KWOK              = "kwok"
+)
+
+// Config says what to run, and where.
+type Config struct {
+	// Dir holds everything: the kubeconfig, credentials, etcd's data, logs.
+	// It is made if needed. What an earlier run left there is replaced.
+	Dir string
+	// APIServerOnly leaves out everything but etcd and the API server: objects
+	// are stored and validated, and nothing else happens to them.
+	APIServerOnly bool
+	// Audit is the file for the API server's audit log, one JSON object per
+	// request at level Metadata. Empty means none.
+	Audit string
+	// Progress is called with a line for a person when a step is done, and
+	// may be nil.
+	Progress func(line string)
+	// Ready is called once with the path of the administrator's kubeconfig,
+	// when everything answers, and may be nil.
+	Ready func(kubeconfig string)
+}
+
+// A cluster is a control plane while it runs.
+type cluster struct {
+	config      Config
+	credentials *credentials
+	host        string
+	kubeconfig  string
+
+	ready chan struct{}
+	parts sync.WaitGroup
+	// failed gets what went wrong with a part.
+	failed chan error
+}
+
+// Run runs a control plane until ctx is done, which is no error. Parts that
+// end once it was ready are started again; one that ends before is an error.
+func Run(ctx context.Context, config Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &cluster{
+		config:     config,
+		kubeconfig: filepath.Join(config.Dir, "kubeconfig"),
+		ready:      make(chan struct{}),
+		failed:     make(chan error, 4),
+	}
+	defer func() {
+		cancel()
+		c.parts.Wait()
+	}()
+	if err := c.up(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-c.failed:
+		return err
+	}
+}
+
+func (c *cluster) up(ctx context.Context) error {
+	etcdDir := filepath.Join(c.config.Dir, "etcd")
+	if err := os.RemoveAll(etcdDir); err != nil {
+		return err
+	}
+	var err error
+	if c.credentials, err = newCredentials(filepath.Join(c.config.Dir, "credentials")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.credentials.path("audit-policy.yaml"), []byte(auditPolicy), 0o600); err != nil {
+		return err
+	}
+	etcd, etcdAddress, err := startEtcd(ctx, etcdDir, filepath.Join(c.config.Dir, "etcd.log"))
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, etcd.Server.HardStop)
+	c.progress("etcd serves %s", etcdAddress)
+
+	port, err := reservePort()
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, port.release)
+	c.host = fmt.Sprintf("https://127.0.0.1:%d", port.number)
+	if err := c.credentials.writeKubeconfigs(c.host, c.kubeconfig); err != nil {
+		return err
+	}
+	if err := c.startParts(ctx, etcdAddress, port.number); err != nil {
+		return err
+	}
+	close(c.ready)
+	if c.config.Ready != nil {
+		c.config.Ready(c.kubeconfig)
+	}
+	return nil
+}
+
+func (c *cluster) startParts(ctx context.Context, etcd string, port int) error {
+	probe, err := newProbe(c.credentials.config(c.host, adminUser))
+	if err != nil {
+		return err
+	}
+	c.run(ctx, apiServer(c.config, c.credentials, etcd, port))
+	if err := c.wait(ctx, "the API server is ready", probe.apiServerReady); err != nil {
+		return err
+	}
+	if c.config.APIServerOnly {
+		return nil
+	}
+	if err := probe.createNode(ctx); err != nil {
+		return err
+	}
+	c.run(ctx, kwokNode(c.credentials))
+	c.run(ctx, controllerManager(c.credentials))
+	c.run(ctx, scheduler(c.credentials))
+	if err := c.wait(ctx, "the node is ready", probe.nodeReady); err != nil {
+		return err
+	}
+	return c.wait(ctx, "the default service account is there", probe.controllersReady)
+}
+
+func (c *cluster) run(ctx context.Context, p part) {
+	process := newProcess(c.config.Dir, p)
+	c.parts.Go(func() {
+		if err := process.supervise(ctx, c.ready); err != nil {
+			c.failed <- err
+		}
+	})
+}
+
+func (c *cluster) progress(format string, arguments ...any) {
+	if c.config.Progress != nil {
+		c.config.Progress(fmt.Sprintf(format, arguments...))
+	}
+}

@@ -1,0 +1,104 @@
+package clustertest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// AuditFile is the name of the audit log in a cluster's directory.
+const AuditFile = "audit.jsonl"
+
+// A Request is one that the API server answered, from its audit log.
+type Request struct {
+	// Verb is that of authorization: get, list, watch, create, update, patch,
+	// delete, deletecollection.
+	Verb string
+	// User is the account that asked: "admin", a part of the control plane
+	// such as "system:kube-controller-manager", or
+	// "system:serviceaccount:NAMESPACE:NAME".
+	User string
+	// Impersonated is the user for whom it asked, if another.
+	Impersonated string
+	UserAgent    string
+	// Group, Resource, Subresource, Namespace and Name are empty where they do
+	// not apply, as for /readyz.
+	Group, Resource, Subresource, Namespace, Name string
+	URI                                           string
+	// Status is the code of the answer.
+	Status int
+	// Received is when the request came in. That of a watch is logged when it
+	// begins, and again when it ends.
+	Received time.Time
+	// Began tells a watch's first line from its last.
+	Began bool
+}
+
+type auditLine struct {
+	Stage          string    `json:"stage"`
+	Verb           string    `json:"verb"`
+	UserAgent      string    `json:"userAgent"`
+	RequestURI     string    `json:"requestURI"`
+	Received       time.Time `json:"requestReceivedTimestamp"`
+	User           auditUser `json:"user"`
+	Impersonated   auditUser `json:"impersonatedUser"`
+	ResponseStatus struct {
+		Code int `json:"code"`
+	} `json:"responseStatus"`
+	ObjectRef struct {
+		APIGroup    string `json:"apiGroup"`
+		Resource    string `json:"resource"`
+		Subresource string `json:"subresource"`
+		Namespace   string `json:"namespace"`
+		Name        string `json:"name"`
+	} `json:"objectRef"`
+}
+
+type auditUser struct {
+	Username string `json:"username"`
+}
+
+// Requests returns the requests of a cluster with Config.Audit that came in at
+// or after a time, in the order of their answers.
+func (c *Cluster) Requests(since time.Time) ([]Request, error) {
+	file, err := os.Open(filepath.Join(c.Dir(), AuditFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading the audit log (was the cluster started with Audit?): %w", err)
+	}
+	defer file.Close()
+	var requests []Request
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line auditLine
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return requests, fmt.Errorf("reading the audit log: %w", err)
+		}
+		if line.Received.Before(since) {
+			continue
+		}
+		requests = append(requests, line.request())
+	}
+	return requests, lines.Err()
+}
+
+func (l auditLine) request() Request {
+	return Request{
+		Verb:         l.Verb,
+		User:         l.User.Username,
+		Impersonated: l.Impersonated.Username,
+		UserAgent:    l.UserAgent,
+		Group:        l.ObjectRef.APIGroup,
+		Resource:     l.ObjectRef.Resource,
+		Subresource:  l.ObjectRef.Subresource,
+		Namespace:    l.ObjectRef.Namespace,
+		Name:         l.ObjectRef.Name,
+		URI:          l.RequestURI,
+		Status:       l.ResponseStatus.Code,
+		Received:     l.Received,
+		Began:        l.Stage == "ResponseStarted",
+	}
+}
