@@ -1,0 +1,188 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Entry says which branches get an environment, from which folder, and in which namespace.
+//
+// +kubebuilder:validation:XValidation:rule=`self.scope != 'Cluster' || has(self.serviceAccountName)`,message="scope Cluster needs a serviceAccountName: the account whose rights over the cluster the branch may use",fieldPath=".scope"
+// +kubebuilder:validation:XValidation:rule=`self.scope != 'Cluster' || !self.branches.exists(b, b.matches(r'^!|[*?]'))`,message="scope Cluster needs branches by name: with a pattern, whoever can push a branch would have rights over the cluster",fieldPath=".scope"
+// +kubebuilder:validation:XValidation:rule=`self.__namespace__.contains('${BRANCH_SLUG}') || (size(self.branches) == 1 && !self.branches.exists(b, b.matches(r'[*?]')))`,message="namespace must contain ${BRANCH_SLUG} where more than one branch can match: each needs its own",fieldPath=".namespace"
+type Entry struct {
+	// name of the entry, such as production or review.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// branches that get an environment: names, or patterns in which ** stands for anything, * for anything but
+	// a slash and ? for one character but a slash. A pattern after ! takes out again what it matches; the last
+	// one that matches a branch decides.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule=`!self[0].startsWith('!')`,message="the first of branches must not be a negation: there is nothing yet to take out of; put \"**\" before it"
+	Branches []BranchPattern `json:"branches"`
+
+	// path of the folder with the manifests or the kustomization, from the repository's root.
+	// +optional
+	// +kubebuilder:default="."
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule=`!self.startsWith('/') && !self.matches(r'(^|/)\.\.(/|$)') && !self.contains('\\')`,message="path must be relative to the repository's root, with / between folders and without .."
+	Path string `json:"path,omitempty"`
+
+	// namespace that the objects go to. ${BRANCH_SLUG} stands for the branch in it, and must if more than one
+	// branch can match. For a pattern the agent makes the namespace, and refuses one that it did not make.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?|([a-z0-9][-a-z0-9]*)?\$\{BRANCH_SLUG\}([-a-z0-9]*[a-z0-9])?)$')`,message="namespace must consist of lower-case letters, digits and '-', and may contain ${BRANCH_SLUG} once"
+	// +kubebuilder:validation:XValidation:rule=`!self.contains('${BRANCH_SLUG}') || size(self) <= 37`,message="namespace must fit 63 characters: ${BRANCH_SLUG} takes up to 40 of them, which leaves 23"
+	Namespace string `json:"namespace"`
+
+	// scope is Namespaced, which confines the environment to its namespace, or Cluster, which lets it have
+	// objects of other namespaces and of the cluster, as far as the rights of serviceAccountName go.
+	// +optional
+	// +kubebuilder:default=Namespaced
+	Scope Scope `json:"scope,omitempty"`
+
+	// serviceAccountName is the account in the environment's namespace with whose rights objects are applied.
+	// Without it the agent binds an account of its own to the ClusterRole berth-environment there.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// decryption names the keys for files that SOPS encrypted. Without it, such a file is an error.
+	// +optional
+	Decryption *Decryption `json:"decryption,omitempty"`
+
+	// variables replace ${NAME} in the manifests, beside those that are built in, whose names they must not
+	// have. An integer stays one where ${REPLICAS} is the whole of an unquoted scalar, and there the texts true
+	// and false become booleans; any other text stays a text. Texts may contain the built-in variables.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule=`self.all(k, k.matches(r'^[A-Za-z_][A-Za-z0-9_]{0,62}$'))`,message="a variable's name must consist of at most 63 letters, digits and _, and must not begin with a digit"
+	// +kubebuilder:validation:XValidation:rule=`!self.exists(k, k in ['BRANCH', 'BRANCH_SLUG', 'COMMIT', 'COMMIT_SHORT', 'NAMESPACE', 'ENVIRONMENT', 'ENTRY', 'REPOSITORY', 'CI_COMMIT_REF_SLUG', 'CI_COMMIT_SHA', 'CI_COMMIT_SHORT_SHA', 'CI_COMMIT_BRANCH', 'CI_ENVIRONMENT_SLUG', 'CI_ENVIRONMENT_NAME'])`,message="a variable must not have the name of a built-in one: BRANCH, BRANCH_SLUG, COMMIT, COMMIT_SHORT, NAMESPACE, ENVIRONMENT, ENTRY, REPOSITORY, CI_COMMIT_REF_SLUG, CI_COMMIT_SHA, CI_COMMIT_SHORT_SHA, CI_COMMIT_BRANCH, CI_ENVIRONMENT_SLUG, CI_ENVIRONMENT_NAME"
+	// +kubebuilder:validation:XValidation:rule=`self.all(k, type(self[k]) == int ? self[k] >= -2147483648 && self[k] <= 2147483647 : size(self[k]) <= 4096)`,message="a variable's value must be an integer of 32 bits, or a text of at most 4096 characters"
+	Variables map[string]intstr.IntOrString `json:"variables,omitempty"`
+
+	// link is the address that people are shown for an environment; variables are replaced in it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://\S+$')`,message="link must begin with https:// or http://"
+	Link string `json:"link,omitempty"`
+
+	// copySecrets are copied from the agent's namespace before anything is applied, and kept up to date. A
+	// Secret of the same name that the branch brings is left alone.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	CopySecrets []SecretReference `json:"copySecrets,omitempty"`
+
+	// health says when a sync counts as healthy, and what happens when it does not get there.
+	// +optional
+	// +kubebuilder:default={}
+	Health Health `json:"health,omitzero"`
+
+	// onRemoval says what happens to what runs when the branch, the entry or the Repository goes: Delete or
+	// Orphan. The default is Orphan if all branches are names, and Delete if one is a pattern.
+	// +optional
+	OnRemoval RemovalPolicy `json:"onRemoval,omitempty"`
+
+	// expireAfter says for how long a branch may lie still until its namespace is deleted; a push brings it
+	// back. A number with ms, s, m or h, or several. Without it, environments do not expire.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
+	ExpireAfter *metav1.Duration `json:"expireAfter,omitempty"`
+
+	// limit is the most environments that this entry may have at a time; more of them wait in a queue. Without
+	// it there is no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Limit *int32 `json:"limit,omitempty"`
+}
+
+// BranchPattern is the name of a branch, or a pattern of names, perhaps after a "!" that negates it.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=255
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^!?[^!]') && !self.matches(r'[\s\\~^:\[\]{}]')`,message="a branch must be a name or a pattern of **, *, ? and other characters, after at most one !; space and \\ ~ ^ : [ ] { } cannot be used"
+type BranchPattern string
+
+// Scope says how far an environment's objects may reach.
+//
+// +kubebuilder:validation:Enum=Namespaced;Cluster
+type Scope string
+
+// The scopes of an entry.
+const (
+	ScopeNamespaced Scope = "Namespaced"
+	ScopeCluster    Scope = "Cluster"
+)
+
+// RemovalPolicy says what happens to what an environment runs when the environment goes.
+//
+// +kubebuilder:validation:Enum=Orphan;Delete
+type RemovalPolicy string
+
+// The removal policies of an entry.
+const (
+	// RemovalOrphan leaves everything running.
+	RemovalOrphan RemovalPolicy = "Orphan"
+	// RemovalDelete deletes what runs, and the namespace if the agent made it.
+	RemovalDelete RemovalPolicy = "Delete"
+)
+
+// FailurePolicy says what happens when a sync does not become healthy.
+//
+// +kubebuilder:validation:Enum=Hold;Rollback
+type FailurePolicy string
+
+// The failure policies of an entry.
+const (
+	// FailureHold leaves the failed commit as it is, for a person or the next push to mend.
+	FailureHold FailurePolicy = "Hold"
+	// FailureRollback applies the last healthy commit again.
+	FailureRollback FailurePolicy = "Rollback"
+)
+
+// Decryption names the keys for files that SOPS encrypted.
+type Decryption struct {
+	// secretRef names the Secret with the keys: *.agekey, *.asc, sops.vault-token and the others, named as Flux
+	// names them.
+	// +required
+	SecretRef SecretReference `json:"secretRef"`
+}
+
+// Health says when a sync counts as healthy, and what happens when it does not get there.
+type Health struct {
+	// timeout is how long a rollout may take from the last write on. A number with ms, s, m or h, or several.
+	// +optional
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
+	Timeout metav1.Duration `json:"timeout,omitzero"`
+
+	// onFailure is Hold, which leaves a failed commit as it is, or Rollback, which applies the last healthy
+	// commit again, except for its Jobs, until the branch moves or a person asks.
+	// +optional
+	// +kubebuilder:default=Hold
+	OnFailure FailurePolicy `json:"onFailure,omitempty"`
+
+	// imagePullGrace is how long an image may be missing before that counts as a failure, for it may still be
+	// being built. A number with ms, s, m or h, or several.
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
+	ImagePullGrace metav1.Duration `json:"imagePullGrace,omitzero"`
+}
