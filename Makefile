@@ -1,0 +1,58 @@
+# Everything here needs Go, git, gcc and make, and nothing else.
+
+KUBERNETES := v1.36.3
+LOCAL := .build/local
+
+# Kubernetes' programs know their version only if they are told at link time,
+# and kubectl does not talk to a server that does not know it.
+version_flags := $(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,\
+	-X $(package).gitVersion=$(KUBERNETES) -X $(package).gitMajor=1 -X $(package).gitMinor=36)
+
+# Compiling Kubernetes takes minutes, so every hundredth package is a line; what
+# is neither a package nor a download is an error, and shown.
+progress := awk '/^go: downloading/ { if (++d % 50 == 0) print "  " d " modules downloaded"; next } \
+	/^FAILED$$/ { failed = 1; next } \
+	/^[a-zA-Z0-9._\/~-]+$$/ { if (++n % 100 == 0) print "  " n " packages compiled (about 1,900 the first time)"; fflush(); next } \
+	{ print } END { exit failed }'
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build .build/berth.
+	go build -o .build/berth ./cmd/berth
+
+.PHONY: cluster-binary
+cluster-binary: ## Build .build/cluster, the local Kubernetes cluster.
+	@test -x .build/cluster || echo "Building the local cluster out of Kubernetes $(KUBERNETES): 5 minutes on two cores, the first time only."
+	@mkdir -p .build
+	@(go build -C e2e -v -ldflags '-s -w $(version_flags)' -o ../.build/cluster ./cmd/cluster 2>&1 || echo FAILED) | $(progress)
+
+.PHONY: cluster
+cluster: cluster-binary ## Start a local cluster for kubectl.
+	@.build/cluster up --dir $(LOCAL)
+	@echo "Use it:  export KUBECONFIG=$(abspath $(LOCAL))/kubeconfig && kubectl get nodes"
+	@echo "Stop it: make cluster-down"
+
+.PHONY: cluster-down
+cluster-down: ## Stop the cluster that "make cluster" started.
+	@test ! -x .build/cluster || .build/cluster down --dir $(LOCAL)
+
+.PHONY: test
+test: cluster-binary ## Run all tests.
+	go test ./...
+	cd e2e && go test ./...
+
+.PHONY: lint
+lint: .build/staticcheck ## Check format, vet, staticcheck and that go.mod is tidy.
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	cd e2e && go vet ./...
+	.build/staticcheck ./...
+	cd e2e && ../.build/staticcheck ./...
+	go mod tidy -diff
+	cd e2e && go mod tidy -diff
+
+.build/staticcheck: e2e/go.mod
+	go build -C e2e -o ../.build/staticcheck honnef.co/go/tools/cmd/staticcheck
