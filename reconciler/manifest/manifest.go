@@ -94,14 +94,25 @@ func (s Set) Kinds() []schema.GroupVersionKind {
 	return kinds
 }
 
-// Unique returns an error that names both origins for every identity that stands in the set twice.
+// DuplicateError says that an identity stands in a set twice.
+type DuplicateError struct {
+	Key           Key
+	Origin, First Origin
+}
+
+// Error names both origins.
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("%s: %s is already defined at %s; remove one of the two", e.Origin, e.Key, e.First)
+}
+
+// Unique returns a *DuplicateError for every identity that stands in the set once more.
 func (s Set) Unique() []error {
 	var errs []error
 	first := make(map[Key]Origin, len(s.Objects))
 	for _, o := range s.Objects {
 		key := o.Key()
 		if origin, ok := first[key]; ok {
-			errs = append(errs, fmt.Errorf("%s: %s is already defined at %s; remove one of the two", o.Origin, key, origin))
+			errs = append(errs, &DuplicateError{Key: key, Origin: o.Origin, First: origin})
 			continue
 		}
 		first[key] = o.Origin
