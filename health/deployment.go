@@ -1,0 +1,85 @@
+package health
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+)
+
+type deploymentSpec struct {
+	Replicas *int32 `json:"replicas"`
+	Paused   bool   `json:"paused"`
+	Strategy struct {
+		RollingUpdate struct {
+			MaxUnavailable *intstr.IntOrString `json:"maxUnavailable"`
+		} `json:"rollingUpdate"`
+	} `json:"strategy"`
+}
+
+type deploymentStatus struct {
+	conditioned
+	Replicas            int32 `json:"replicas"`
+	UpdatedReplicas     int32 `json:"updatedReplicas"`
+	ReadyReplicas       int32 `json:"readyReplicas"`
+	AvailableReplicas   int32 `json:"availableReplicas"`
+	TerminatingReplicas int32 `json:"terminatingReplicas"`
+}
+
+// deployment counts as `kubectl rollout status` does, and fails where the controller gave up or its pods are refused.
+func deployment(obj *unstructured.Unstructured) (Health, error) {
+	v, err := read[deploymentSpec, deploymentStatus](obj)
+	if err != nil {
+		return Health{}, err
+	}
+	if v.Spec.Paused {
+		return Health{Suspended, "paused: changes are not rolled out until it is resumed"}, nil
+	}
+	if v.Status.ObservedGeneration == 0 || v.Status.ObservedGeneration < v.Metadata.Generation {
+		return unseen, nil
+	}
+	want := ptr.Deref(v.Spec.Replicas, 1)
+	count := deploymentCount(want, v.Status)
+	if count == "" {
+		return healthy()
+	}
+	h := Health{Progressing, count}
+	if c := v.Status.Conditions.get("ReplicaFailure"); c.Status == "True" {
+		h = refused(c, deploymentMakesRoom(want, v.Spec, v.Status))
+	}
+	if c := v.Status.Conditions.get("Progressing"); c.Reason == "ProgressDeadlineExceeded" {
+		h = Health{Failed, h.Message + ": " + oneLine(c.Message)}
+	}
+	return h, nil
+}
+
+// deploymentCount says how far the rollout is, and nothing when it is complete.
+func deploymentCount(want int32, s deploymentStatus) string {
+	old := max(0, s.Replicas-s.UpdatedReplicas)
+	switch {
+	case s.UpdatedReplicas < want:
+		return countOf(s.UpdatedReplicas, want, "updated")
+	case old > 0 && s.ReadyReplicas >= s.Replicas:
+		return waitFor(old, "old")
+	case old > 0:
+		// The status does not count the new ready pods by themselves; old ones are kept while they are ready.
+		return countOf(max(0, s.ReadyReplicas-old), want, "ready") + ", until then " + plural(old, "old pod") + " kept"
+	case s.Replicas > want:
+		return waitFor(s.Replicas-want, "surplus")
+	case s.ReadyReplicas < want:
+		return countOf(s.ReadyReplicas, want, "ready")
+	case s.AvailableReplicas < want:
+		return countOf(s.AvailableReplicas, want, "available")
+	}
+	return ""
+}
+
+// deploymentMakesRoom reports whether pods of the deployment end before its new ones are ready, so that a quota that
+// is used up now need not stay so.
+func deploymentMakesRoom(want int32, spec deploymentSpec, s deploymentStatus) bool {
+	if s.TerminatingReplicas > 0 {
+		return true
+	}
+	unavailable := ptr.Deref(spec.Strategy.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
+	n, err := intstr.GetScaledValueFromIntOrPercent(&unavailable, int(want), false)
+	return err == nil && n > 0 && s.Replicas > s.UpdatedReplicas
+}

@@ -1,0 +1,151 @@
+// Package health judges whether a live Kubernetes object has settled, and says why where it has not.
+//
+// [Of] judges one object by what the API server says of it, without a clock or a request; kinds with rules of their
+// own have a file each, all others follow the conventions of kstatus. [OfPod] reduces a pod to what its workload
+// needs to know of it, and [Rollout] joins the two, so that a rollout that cannot succeed fails early and in the words
+// of its pod.
+//
+// Failed means that the object will not get better by itself, so a gate fails at once. What may yet pass is
+// Progressing, with the reason. What only somebody else can bring about (a first consumer, a controller that is not
+// installed) is not waited for: such an object is Healthy.
+//
+// Of an object only its kind, its metadata, its status and the small fields of its spec are read, never a template:
+// callers may drop those before they keep an object.
+package health
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Status is the health of an object in one word.
+type Status string
+
+const (
+	Healthy     Status = "Healthy"     // it has settled as its spec says, or nothing needs to settle
+	Progressing Status = "Progressing" // it is still on its way
+	Failed      Status = "Failed"      // it will not get there by itself
+	Suspended   Status = "Suspended"   // somebody paused it, so it does not move
+	Terminating Status = "Terminating" // it is being deleted
+	Unknown     Status = "Unknown"     // what the cluster says of it cannot be understood
+)
+
+// Health is a judgement of one object.
+type Health struct {
+	Status Status
+	// Message says why, in one line without timestamps, whenever Status is not Healthy; otherwise it is empty.
+	Message string
+}
+
+// judge is the rule of one kind for an object that is not being deleted. An error means that the object does not have
+// the shape of its kind.
+type judge func(*unstructured.Unstructured) (Health, error)
+
+// judges holds the kinds with rules of their own; kinds that are only in plain are Healthy as soon as they exist.
+var judges = map[schema.GroupKind]judge{
+	{Group: "apps", Kind: "Deployment"}:                               deployment,
+	{Group: "apps", Kind: "StatefulSet"}:                              statefulSet,
+	{Group: "apps", Kind: "DaemonSet"}:                                daemonSet,
+	{Group: "apps", Kind: "ReplicaSet"}:                               replicaSet,
+	{Group: "", Kind: "ReplicationController"}:                        replicaSet,
+	{Group: "batch", Kind: "Job"}:                                     job,
+	{Group: "batch", Kind: "CronJob"}:                                 cronJob,
+	{Group: "", Kind: "Pod"}:                                          pod,
+	{Group: "", Kind: "PersistentVolumeClaim"}:                        persistentVolumeClaim,
+	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}:           horizontalPodAutoscaler,
+	{Group: "policy", Kind: "PodDisruptionBudget"}:                    podDisruptionBudget,
+	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}: customResourceDefinition,
+	{Group: "apiregistration.k8s.io", Kind: "APIService"}:             apiService,
+}
+
+// Of judges one live object by itself. Objects of the kinds for which [Needs] is false may come with their metadata
+// only. Whatever the object holds, Of does not panic: what it cannot read is Unknown.
+func Of(obj *unstructured.Unstructured) Health {
+	if obj == nil || obj.Object == nil {
+		return Health{Unknown, "there is no object to judge"}
+	}
+	if obj.GetDeletionTimestamp() != nil {
+		return Health{Terminating, terminating(obj)}
+	}
+	kind := obj.GroupVersionKind().GroupKind()
+	rule, known := judges[kind]
+	switch {
+	case known:
+	case plain[kind]:
+		return Health{Status: Healthy}
+	default:
+		rule = byConditions
+	}
+	h, err := rule(obj)
+	if err != nil {
+		return unreadable(err)
+	}
+	return h
+}
+
+func unreadable(err error) Health {
+	return Health{Unknown, "cannot read its status: " + oneLine(err.Error())}
+}
+
+// Needs reports whether objects of the kind must be watched whole to judge them. Where it is false, existence and
+// metadata say everything.
+func Needs(kind schema.GroupKind) bool {
+	return !plain[kind]
+}
+
+// view is those fields of an object that a rule looks at.
+type view[Spec, State any] struct {
+	Metadata struct {
+		Generation  int64             `json:"generation"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec   Spec  `json:"spec"`
+	Status State `json:"status"`
+}
+
+// none is the Spec or State of a view that has no need of it.
+type none struct{}
+
+// read fills a view. A field of another type than the view's is an error, a missing one is left zero.
+func read[Spec, State any](obj *unstructured.Unstructured) (view[Spec, State], error) {
+	var v view[Spec, State]
+	err := fromContent(obj, &v)
+	return v, err
+}
+
+// fromContent fills the fields of into, a pointer to a struct, that the object has.
+func fromContent(obj *unstructured.Unstructured, into any) error {
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, into)
+}
+
+// unseen is the judgement of an object whose newest generation its controller has not looked at yet: whatever its
+// status says is about an older one.
+var unseen = Health{Progressing, "its controller has not seen the newest change yet"}
+
+func progressing(format string, args ...any) (Health, error) {
+	return Health{Progressing, fmt.Sprintf(format, args...)}, nil
+}
+
+func failed(format string, args ...any) (Health, error) {
+	return Health{Failed, fmt.Sprintf(format, args...)}, nil
+}
+
+func healthy() (Health, error) {
+	return Health{Status: Healthy}, nil
+}
+
+// maxMessage bounds what is taken over from a status that others write, in runes.
+const maxMessage = 400
+
+// oneLine makes text that others wrote fit for a message: one line of bounded length.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if runes := []rune(text); len(runes) > maxMessage {
+		return string(runes[:maxMessage-1]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,19 @@
+package health
+
+import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+// podDisruptionBudget is Healthy once computed, whatever it allows: how many pods may go is not its health.
+func podDisruptionBudget(obj *unstructured.Unstructured) (Health, error) {
+	v, err := read[none, conditioned](obj)
+	if err != nil {
+		return Health{}, err
+	}
+	// The controller tries again, and succeeds as soon as the pods have a controller that it can ask.
+	if c := v.Status.Conditions.get("DisruptionAllowed"); c.Reason == "SyncFailed" {
+		return progressing("cannot be computed: %s", oneLine(c.Message))
+	}
+	if v.Status.ObservedGeneration == 0 || v.Status.ObservedGeneration < v.Metadata.Generation {
+		return unseen, nil
+	}
+	return healthy()
+}

@@ -1,0 +1,184 @@
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Pod is what [Rollout] needs to know of a pod. It is small and comparable: pods that are equal give the same
+// judgement.
+type Pod struct {
+	Name string
+	// Health is the pod's own. What may yet pass with time, such as an image that is not there yet, is Progressing.
+	Health Health
+	// Reason is the cluster's word for what is wrong, such as ImagePullBackOff, CrashLoopBackOff, OOMKilled,
+	// CreateContainerConfigError, Unschedulable or Evicted. It is empty for a pod that is well or merely starting.
+	Reason string
+	// Container names the container that Reason is about, if it is about one: the one whose log to read.
+	Container string
+	// Restarts counts that container's restarts.
+	Restarts int32
+	// ExitCode is how that container last ended, 0 also if it never did.
+	ExitCode int32
+	// Since is the time from which patience with Reason is counted: when the pod's containers began to be started, or,
+	// until it has a node, when it was created. For a pod that has ended it is when it did. UTC, zero if unknown.
+	Since time.Time
+	// Ended says that the pod has succeeded or failed for good; whoever owns it makes another if one is needed.
+	Ended bool
+}
+
+// podView is the part of a pod that is judged, in the API's own types, since rules for pods look at many fields.
+type podView struct {
+	Metadata struct {
+		Name              string      `json:"name"`
+		CreationTimestamp metav1.Time `json:"creationTimestamp"`
+	} `json:"metadata"`
+	Spec struct {
+		RestartPolicy corev1.RestartPolicy `json:"restartPolicy"`
+	} `json:"spec"`
+	Status corev1.PodStatus `json:"status"`
+}
+
+func pod(obj *unstructured.Unstructured) (Health, error) {
+	p, err := reduce(obj)
+	return p.Health, err
+}
+
+// OfPod reduces a live pod to what its workload's judgement needs. Like Of it does not panic, whatever the pod holds.
+func OfPod(obj *unstructured.Unstructured) Pod {
+	if obj == nil || obj.Object == nil || obj.GetDeletionTimestamp() != nil {
+		p := Pod{Health: Of(obj)}
+		if obj != nil {
+			p.Name = obj.GetName()
+		}
+		return p
+	}
+	p, err := reduce(obj)
+	if err != nil {
+		return Pod{Name: obj.GetName(), Health: unreadable(err)}
+	}
+	return p
+}
+
+func reduce(obj *unstructured.Unstructured) (Pod, error) {
+	var v podView
+	if err := fromContent(obj, &v); err != nil {
+		return Pod{}, err
+	}
+	p := Pod{Name: v.Metadata.Name, Since: v.since()}
+	switch v.Status.Phase {
+	case corev1.PodSucceeded:
+		p.Ended, p.Since = true, v.endedAt()
+		p.Health.Status = Healthy
+	case corev1.PodFailed:
+		p.Ended, p.Since = true, v.endedAt()
+		v.judgeFailed(&p)
+	case corev1.PodPending, corev1.PodRunning:
+		v.judgeAlive(&p)
+	case "":
+		p.Health = Health{Progressing, "not yet looked at by the scheduler"}
+	default:
+		p.Health = Health{Unknown, "unknown phase " + oneLine(string(v.Status.Phase))}
+	}
+	return p, nil
+}
+
+// judgeFailed names the kubelet's reason (Evicted, DeadlineExceeded, …) or else the container that ended badly.
+func (v podView) judgeFailed(p *Pod) {
+	for _, c := range v.containers() {
+		if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
+			p.blame(c, endReason(end))
+			p.Health = Health{Failed, c.label() + " " + howItEnded(end)}
+			break
+		}
+	}
+	if v.Status.Reason == "" && p.Reason != "" {
+		return
+	}
+	p.Reason = cmp.Or(v.Status.Reason, "Failed")
+	why := condition{Reason: v.Status.Reason, Message: v.Status.Message}
+	p.Health = Health{Failed, cmp.Or(why.because(), "ended without success")}
+}
+
+func (v podView) judgeAlive(p *Pod) {
+	if v.condition(corev1.PodReady).Status == corev1.ConditionTrue {
+		p.Health.Status = Healthy
+		return
+	}
+	if c := v.condition(corev1.PodScheduled); c.Status == corev1.ConditionFalse {
+		p.Reason = c.Reason
+		p.Health = Health{Progressing, "has no node: " + oneLine(c.Message)}
+		return
+	}
+	if v.judgeContainers(p) {
+		return
+	}
+	p.Health = Health{Progressing, v.notReady()}
+}
+
+// notReady says what a pod without any trouble still lacks.
+func (v podView) notReady() string {
+	for _, c := range v.containers() {
+		switch {
+		case c.Ready, c.init && c.started():
+		case c.State.Waiting != nil:
+			return oneLine(c.label() + " is not started yet: " + cmp.Or(c.State.Waiting.Reason, "waiting"))
+		case c.init:
+			return c.label() + " has not finished"
+		case c.State.Running != nil:
+			return c.label() + " is not ready"
+		}
+	}
+	// A readiness gate is a condition that a controller outside the pod must set.
+	if c := v.condition(corev1.PodReady); c.Reason == "ReadinessGatesNotReady" {
+		return cmp.Or(oneLine(c.Message), "its readiness gates are not met")
+	}
+	return "starting"
+}
+
+// condition returns the pod's condition of that type, or the zero condition.
+func (v podView) condition(name corev1.PodConditionType) corev1.PodCondition {
+	i := slices.IndexFunc(v.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == name })
+	if i < 0 {
+		return corev1.PodCondition{}
+	}
+	return v.Status.Conditions[i]
+}
+
+// since is the start of the patience with this pod: the containers' turn comes after the init containers, which may
+// take long.
+func (v podView) since() time.Time {
+	if c := v.condition(corev1.PodInitialized); c.Status == corev1.ConditionTrue && !c.LastTransitionTime.IsZero() {
+		return c.LastTransitionTime.UTC()
+	}
+	if v.Status.StartTime != nil && !v.Status.StartTime.IsZero() {
+		return v.Status.StartTime.UTC()
+	}
+	return v.Metadata.CreationTimestamp.UTC()
+}
+
+// endedAt is when the last container ended, or where none did (an eviction, say) since.
+func (v podView) endedAt() time.Time {
+	var last time.Time
+	for _, c := range v.containers() {
+		if end := c.State.Terminated; end != nil && end.FinishedAt.After(last) {
+			last = end.FinishedAt.UTC()
+		}
+	}
+	if last.IsZero() {
+		return v.since()
+	}
+	return last
+}
+
+// describe names the pod and what is wrong with it, for the message of its workload.
+func (p Pod) describe() string {
+	return strings.TrimSpace(fmt.Sprintf("pod %s: %s", p.Name, p.Health.Message))
+}

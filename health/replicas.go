@@ -1,0 +1,69 @@
+package health
+
+import (
+	"fmt"
+	"strings"
+)
+
+// countOf is the usual message of a workload on its way, such as "1 of 3 ready".
+func countOf(have, want int32, what string) string {
+	return fmt.Sprintf("%d of %d %s", have, want, what)
+}
+
+func plural(n int32, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func waitFor(n int32, which string) string {
+	return "waiting for " + plural(n, which+" pod") + " to end"
+}
+
+// refused judges a workload from its ReplicaFailure condition: the API server does not let its controller create or
+// delete pods. Most refusals pass, such as that of a ServiceAccount which a new namespace does not have yet; those that
+// lasting knows do not, except that a quota may be freed by pods of its own that end.
+func refused(c condition, makesRoom bool) Health {
+	if c.Reason == "FailedDelete" {
+		return Health{Progressing, "cannot delete pods: " + oneLine(c.Message)}
+	}
+	message := "cannot create pods: " + oneLine(withoutPodName(c.Message))
+	if !lasting(c.Message) || makesRoom && strings.Contains(c.Message, "exceeded quota") {
+		return Health{Progressing, message}
+	}
+	return Health{Failed, message}
+}
+
+// withoutPodName drops the start of `pods "api-5d8f7b5c9d-x7k2p" is forbidden: …`: the name is another one at every
+// attempt, and no such pod exists.
+func withoutPodName(message string) string {
+	if rest, ok := strings.CutPrefix(message, `pods "`); ok {
+		if _, reason, ok := strings.Cut(rest, `" is forbidden: `); ok {
+			return reason
+		}
+	}
+	return message
+}
+
+// lasting reports whether the API server's refusal of a pod stands until a person changes something. A webhook's does
+// not count: many only say that an image is not signed, or not there, yet.
+func lasting(message string) bool {
+	for _, text := range []string{
+		"exceeded quota",             // ResourceQuota: used up
+		"failed quota",               // ResourceQuota: the pod lacks a request or limit that is counted
+		"violates PodSecurity",       // PodSecurity
+		"usage per Container is",     // LimitRanger: below the minimum or above the maximum
+		"usage per Pod is",           // LimitRanger
+		"limit to request ratio per", // LimitRanger
+		"no PriorityClass with name", // Priority
+		`RuntimeClass "`,             // RuntimeClass: not found
+		"denied request: ",           // ValidatingAdmissionPolicy
+		" is invalid: ",              // what only the pod's validation sees
+	} {
+		if strings.Contains(message, text) {
+			return true
+		}
+	}
+	return false
+}
