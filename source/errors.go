@@ -1,0 +1,155 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// Reason classifies an [Error], for a condition and for the decision whether to try again.
+type Reason string
+
+const (
+	Unreachable  Reason = "Unreachable"  // the server did not answer, not in time, or with a failure of its own; try again
+	Unauthorized Reason = "Unauthorized" // the server wants other credentials
+	NotFound     Reason = "NotFound"     // no such repository, or not for these credentials
+	Empty        Reason = "Empty"        // the repository has no branches
+	NotGit       Reason = "NotGit"       // what answers is not a Git server
+	TooLarge     Reason = "TooLarge"     // a limit was exceeded
+	Refused      Reason = "Refused"      // the server does not give the commit, or the tree holds what is not followed
+	Corrupt      Reason = "Corrupt"      // what came, or what was stored, is not what its object id says
+	Unsupported  Reason = "Unsupported"  // a form of Git that is not spoken here, such as SHA-256 objects
+	Invalid      Reason = "Invalid"      // the configuration cannot work as it is
+)
+
+// Error says what could not be done with a repository, why, and what a person can do about it. It holds no
+// credentials.
+type Error struct {
+	Reason Reason
+	Op     string // what was attempted, as in "cannot <Op>"
+	Commit string // if it is about one commit
+	Path   string // if it is about one file or folder
+	Cause  string
+	Hint   string // the next step for a person, "" if there is none but to wait
+	Err    error  // what lies beneath, for errors.Is; its text is part of Cause where it is fit to print
+}
+
+func (e *Error) Error() string {
+	text := "cannot " + e.Op + ": " + e.Cause
+	if e.Hint != "" {
+		text += "; " + e.Hint
+	}
+	return text
+}
+
+// Unwrap gives what lies beneath.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ReasonOf finds the reason in an error of this package, or "".
+func ReasonOf(err error) Reason {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
+}
+
+// fault is an error without its operation, as the protocol's layers return it; [classify] completes it.
+type fault struct {
+	reason      Reason
+	cause, hint string
+	err         error
+}
+
+func (f *fault) Error() string { return f.cause }
+func (f *fault) Unwrap() error { return f.err }
+
+func faultf(reason Reason, format string, args ...any) *fault {
+	return &fault{reason: reason, cause: fmt.Sprintf(format, args...)}
+}
+
+// remoteError is what the server itself said, in an ERR packet or on the error band.
+type remoteError string
+
+func (e remoteError) Error() string { return "the server says: " + string(e) }
+
+// classify turns whatever went wrong during op into an *Error, once.
+func classify(op string, credentials Credentials, err error) error {
+	var done *Error
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	e := &Error{Op: op, Err: err}
+	var f *fault
+	var remote remoteError
+	switch {
+	case errors.As(err, &f):
+		e.Reason, e.Cause, e.Hint = f.reason, f.cause, f.hint
+	case errors.As(err, &remote):
+		e.Reason, e.Hint = remote.meaning()
+		e.Cause = credentials.scrub(remote.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Reason, e.Cause = Unreachable, "the server took too long"
+	case errors.Is(err, context.Canceled):
+		e.Reason, e.Cause = Unreachable, "it was interrupted"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		e.Reason, e.Cause = Unreachable, "the answer was cut off"
+	default:
+		e.Reason, e.Cause, e.Hint = networkTrouble(err)
+		e.Cause = credentials.scrub(e.Cause)
+	}
+	return e
+}
+
+// meaning reads the messages of git, GitHub, GitLab and Gitea, which are all that tells these cases apart.
+func (e remoteError) meaning() (Reason, string) {
+	text := strings.ToLower(string(e))
+	has := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(text, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("not our ref", "unadvertised object", "no such remote ref"):
+		return Refused, "the commit is gone from the server, or it gives commits by id only with uploadpack.allowReachableSHA1InWant"
+	case has("not found", "could not be found", "does not exist", "does not appear to be a git repository"):
+		return NotFound, "check the URL, and that the credentials may read the repository"
+	case has("denied", "not allowed", "permission", "unauthorized", "authenticat"):
+		return Unauthorized, "check the credentials in the repository's Secret"
+	}
+	return Refused, ""
+}
+
+// networkTrouble describes what net, crypto/tls and crypto/x509 return. The text of a *url.Error is left out for the
+// URL it quotes.
+func networkTrouble(err error) (Reason, string, string) {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns):
+		return Unreachable, dns.Error(), "check the host's name"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return Unreachable, "the server took too long", ""
+	case strings.Contains(err.Error(), "x509: "):
+		return Unreachable, err.Error(), "add the authority's certificate as ca.crt to the repository's Secret"
+	}
+	return Unreachable, err.Error(), ""
+}
+
+// corrupt says that an object is not there or not readable, in the store's own words.
+func corrupt(what string, id plumbing.Hash, err error) error {
+	return &fault{reason: Corrupt, cause: fmt.Sprintf("%s %s is damaged or missing: %v", what, id, err), err: err}
+}

@@ -1,0 +1,178 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"sync"
+)
+
+// transport reaches one repository's upload-pack.
+type transport interface {
+	// connect prepares one exchange. The exchange ends with ctx.
+	connect(ctx context.Context) (exchange, error)
+	// stateless says that a request needs no greeting on the same exchange before it.
+	stateless() bool
+	close()
+}
+
+// exchange is one talk with upload-pack.
+type exchange interface {
+	greet() (io.Reader, error)              // what the server says first; once, before any request
+	request(body []byte) (io.Reader, error) // sends, and returns the answer
+	io.Closer
+}
+
+// remote speaks the protocol over a transport and remembers, where that is of use, that the server speaks version 2.
+type remote struct {
+	transport transport
+
+	mu    sync.Mutex
+	known *greeting
+}
+
+func newRemote(config Config, u *url.URL) (*remote, error) {
+	var t transport
+	var err error
+	switch u.Scheme {
+	case "http", "https":
+		t, err = newHTTPTransport(config, u)
+	case "ssh":
+		t, err = newSSHTransport(config, u)
+	default:
+		t = localTransport{path: u.Path}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &remote{transport: t}, nil
+}
+
+// maxListing bounds an answer that lists references; a version 0 server sends all of them.
+const maxListing = 256 << 20
+
+// list asks for all branches: one small request once the server is known to speak version 2.
+func (r *remote) list(ctx context.Context) (Listing, error) {
+	var listing Listing
+	err := r.talk(ctx, func(x exchange, g *greeting) error {
+		if g.version != 2 {
+			listing = g.listing
+			return nil
+		}
+		answer, err := x.request(g.lsRefs())
+		if err != nil {
+			return err
+		}
+		listing, err = readListing(bounded(answer, maxListing, "the list of references"))
+		return err
+	})
+	return listing, err
+}
+
+// fetch asks for commits and hands their pack to take.
+func (r *remote) fetch(ctx context.Context, w wanted, limit int64, take func(io.Reader) error) error {
+	return r.talk(ctx, func(x exchange, g *greeting) error {
+		body, err := g.request(w)
+		if err != nil {
+			return err
+		}
+		answer, err := x.request(body)
+		if err != nil {
+			return err
+		}
+		pack, err := newPackStream(g, bounded(answer, limit, "the fetch"))
+		if err != nil {
+			return err
+		}
+		return take(pack)
+	})
+}
+
+// talk runs one exchange. Whatever goes wrong, the next one starts over with a greeting.
+func (r *remote) talk(ctx context.Context, say func(exchange, *greeting) error) (err error) {
+	x, err := r.transport.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := x.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			r.remember(nil)
+		}
+		if ctx.Err() != nil && err != nil {
+			err = errors.Join(ctx.Err(), err) // a reader's own error would hide that time ran out
+		}
+	}()
+	g := r.recall()
+	if g == nil {
+		answer, err := x.greet()
+		if err != nil {
+			return err
+		}
+		if g, err = readGreeting(bounded(answer, maxListing, "the list of references")); err != nil {
+			return err
+		}
+		r.remember(g)
+	}
+	return say(x, g)
+}
+
+func (r *remote) recall() *greeting {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known
+}
+
+func (r *remote) remember(g *greeting) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = nil
+	if g != nil && g.version == 2 && r.transport.stateless() {
+		r.known = g
+	}
+}
+
+// boundedReader fails, unlike an io.LimitedReader, when there is more than it may read.
+type boundedReader struct {
+	r     io.Reader
+	left  int64
+	limit int64
+	what  string
+}
+
+func bounded(r io.Reader, limit int64, what string) io.Reader {
+	return &boundedReader{r: r, left: limit, limit: limit, what: what}
+}
+
+func (b *boundedReader) Read(buf []byte) (int, error) {
+	if b.left < 0 {
+		return 0, &fault{reason: TooLarge, cause: fmt.Sprintf("%s is larger than %s", b.what, byteSize(b.limit)),
+			hint: "raise limits.fetchBytes if that is meant"}
+	}
+	if int64(len(buf)) > b.left+1 {
+		buf = buf[:b.left+1]
+	}
+	n, err := b.r.Read(buf)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return b.Read(nil)
+	}
+	return n, err
+}
+
+// byteSize prints a size as people write limits.
+func byteSize(n int64) string {
+	for _, unit := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "Gi"}, {1 << 20, "Mi"}, {1 << 10, "Ki"}} {
+		if n >= unit.size && n%unit.size == 0 {
+			return fmt.Sprintf("%d %sB", n/unit.size, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

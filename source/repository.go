@@ -1,0 +1,319 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// Repository follows one remote repository. It is safe for concurrent use.
+type Repository struct {
+	dir         string
+	url         *url.URL
+	limits      Limits
+	credentials Credentials
+	remote      *remote
+	store       atomic.Pointer[store]
+	fetching    chan struct{} // held by the one fetch or renewal at a time; a channel, so that waiting ends with a context
+}
+
+// The store's folders within Config.Dir: the one in use, and those that exist while it is replaced.
+const (
+	storeName = "git"
+	newName   = "git.new"
+	oldName   = "git.old"
+)
+
+// Open opens the repository's store, or makes it; the server is not asked yet. Its errors are *Error, like all of this
+// package.
+func Open(config Config) (*Repository, error) {
+	u, err := parseURL(config)
+	if err != nil {
+		return nil, err
+	}
+	r := &Repository{
+		dir:         config.Dir,
+		url:         u,
+		limits:      config.Limits.withDefaults(),
+		credentials: config.Credentials,
+		fetching:    make(chan struct{}, 1),
+	}
+	if r.remote, err = newRemote(config, u); err != nil {
+		return nil, classify("use "+redact(u), r.credentials, err)
+	}
+	if err := r.openStore(); err != nil {
+		return nil, r.storeTrouble(err)
+	}
+	return r, nil
+}
+
+// openStore opens the store in use, and finishes or undoes a replacement that was interrupted.
+func (r *Repository) openStore() error {
+	current, old := filepath.Join(r.dir, storeName), filepath.Join(r.dir, oldName)
+	if _, err := os.Stat(current); errors.Is(err, os.ErrNotExist) {
+		if err := os.Rename(old, current); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := errors.Join(os.RemoveAll(old), os.RemoveAll(filepath.Join(r.dir, newName))); err != nil {
+		return err
+	}
+	s, err := openStore(current)
+	if err != nil { // whatever lies there is not a store
+		if err := os.RemoveAll(current); err != nil {
+			return err
+		}
+		if s, err = openStore(current); err != nil {
+			return err
+		}
+	}
+	r.store.Store(s)
+	return nil
+}
+
+// Close releases connections and files. Snapshots cannot be read any more.
+func (r *Repository) Close() error {
+	r.remote.transport.close()
+	return r.store.Load().close()
+}
+
+// List asks for all branches in one request, once the server is known. A repository without branches is an error with
+// the reason [Empty].
+func (r *Repository) List(ctx context.Context) (Listing, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.listTimeout())
+	defer cancel()
+	listing, err := r.remote.list(ctx)
+	if err == nil && len(listing.Heads) == 0 {
+		err = &fault{reason: Empty, cause: "the repository has no branches", hint: "push one"}
+	}
+	if err != nil {
+		return Listing{}, classify("list the branches of "+redact(r.url), r.credentials, err)
+	}
+	return listing, nil
+}
+
+// Fetch brings the commits that are not here yet, each with its whole tree and without its history, in one request. If
+// the server refuses some, the others still come, and the error joins one *Error for each that did not.
+func (r *Repository) Fetch(ctx context.Context, commits ...string) error {
+	for _, id := range commits {
+		if !isObjectID(id) {
+			return &Error{Reason: Invalid, Op: fmt.Sprintf("fetch %q", id), Commit: id, Cause: "it is not a full commit id",
+				Hint: "write all 40 hexadecimal digits"}
+		}
+	}
+	if r.store.Load().verifiedAll(commits) {
+		return nil // without waiting for what is being fetched
+	}
+	return r.alone(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, r.limits.FetchTimeout)
+		defer cancel()
+		return r.fetchMissing(ctx, commits)
+	})
+}
+
+// alone runs one fetch or renewal at a time.
+func (r *Repository) alone(ctx context.Context, do func() error) error {
+	select {
+	case r.fetching <- struct{}{}:
+	case <-ctx.Done():
+		return classify("fetch from "+redact(r.url), r.credentials, ctx.Err())
+	}
+	defer func() { <-r.fetching }()
+	return do()
+}
+
+func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
+	missing, err := r.missing(ctx, commits)
+	if ReasonOf(r.explain(nil, err)) == Corrupt {
+		// What is damaged is not known in full, and all of it can be had again.
+		if err := r.startOver(); err != nil {
+			return r.storeTrouble(err)
+		}
+		missing, err = r.missing(ctx, commits)
+	}
+	if err != nil {
+		return r.explain(commits, err)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	err = r.explain(missing, r.bring(ctx, r.store.Load(), missing))
+	switch ReasonOf(err) {
+	case Refused, TooLarge, Corrupt:
+	default:
+		return err
+	}
+	if len(missing) == 1 {
+		return err
+	}
+	// One of them is bad; it must not keep the others away.
+	var failed []error
+	for _, id := range missing {
+		failed = append(failed, r.explain([]string{id}, r.bring(ctx, r.store.Load(), []string{id})))
+	}
+	return errors.Join(failed...)
+}
+
+func (r *Repository) missing(ctx context.Context, commits []string) ([]string, error) {
+	var missing []string
+	asked := map[string]bool{}
+	for _, id := range commits {
+		if asked[id] {
+			continue
+		}
+		asked[id] = true
+		holds, err := r.store.Load().holds(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !holds {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}
+
+// maxHave bounds how many commits the server is told of; the newest resemble what is wanted most.
+const maxHave = 64
+
+// bring fetches commits into a store and verifies them.
+func (r *Repository) bring(ctx context.Context, into *store, commits []string) error {
+	have := into.newest(maxHave)
+	err := r.bringBeyond(ctx, into, wanted{commits: commits, have: have})
+	if len(have) > 0 && ReasonOf(r.explain(nil, err)) == Corrupt {
+		// The server left out more than we hold: ask as if we held nothing.
+		err = r.bringBeyond(ctx, into, wanted{commits: commits})
+	}
+	return err
+}
+
+func (r *Repository) bringBeyond(ctx context.Context, into *store, w wanted) error {
+	err := r.remote.fetch(ctx, w, r.limits.FetchBytes, func(pack io.Reader) error { return into.add(pack, r.limits) })
+	if err != nil {
+		return err
+	}
+	for _, id := range w.commits {
+		if err := into.verify(ctx, id); err != nil {
+			return err
+		}
+	}
+	return into.hold(w.commits)
+}
+
+// startOver replaces the store by an empty one.
+func (r *Repository) startOver() error {
+	current := filepath.Join(r.dir, storeName)
+	if err := errors.Join(r.store.Load().close(), os.RemoveAll(current)); err != nil {
+		return err
+	}
+	s, err := openStore(current)
+	if err != nil {
+		return err
+	}
+	r.store.Store(s)
+	return nil
+}
+
+// Renew replaces the store by a fresh one that holds only the given commits, since a store only grows. Until they all
+// are there the old one stays in use, and it stays if they cannot be had. Snapshots of the kept commits stay readable.
+func (r *Repository) Renew(ctx context.Context, keep []string) error {
+	return r.alone(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, r.limits.FetchTimeout)
+		defer cancel()
+		fresh := filepath.Join(r.dir, newName)
+		if err := os.RemoveAll(fresh); err != nil {
+			return r.storeTrouble(err)
+		}
+		s, err := openStore(fresh)
+		if err != nil {
+			return r.storeTrouble(err)
+		}
+		if len(keep) > 0 {
+			if err := r.bring(ctx, s, keep); err != nil {
+				return errors.Join(r.explain(keep, err), s.close(), os.RemoveAll(fresh))
+			}
+		}
+		if err := r.replaceStore(s); err != nil {
+			return r.storeTrouble(err)
+		}
+		return nil
+	})
+}
+
+// replaceStore puts a complete new store in the place of the old one.
+func (r *Repository) replaceStore(fresh *store) error {
+	current, old := filepath.Join(r.dir, storeName), filepath.Join(r.dir, oldName)
+	before := r.store.Load()
+	if err := fresh.move(current, func() error { return os.Rename(current, old) }); err != nil {
+		return err
+	}
+	r.store.Store(fresh)
+	return errors.Join(before.close(), os.RemoveAll(old))
+}
+
+// Packs says how many packs the store consists of: every fetch adds one, and reading slows down with hundreds of them.
+// [Repository.Renew] brings it back to one.
+func (r *Repository) Packs() (int, error) {
+	packs, err := filepath.Glob(filepath.Join(r.store.Load().packDir(), "pack-*.pack"))
+	return len(packs), err
+}
+
+// Snapshot gives the files of a commit, which is fetched if it is not here.
+func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, error) {
+	if err := r.Fetch(ctx, commit); err != nil {
+		return nil, err
+	}
+	var c commitObject
+	err := r.reading(func(s *store) (err error) {
+		c, err = s.commit(commit)
+		return err
+	})
+	if err != nil {
+		return nil, r.explain([]string{commit}, err)
+	}
+	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
+}
+
+// reading runs a read, and once more if the store was replaced meanwhile.
+func (r *Repository) reading(read func(*store) error) error {
+	for {
+		s := r.store.Load()
+		err := read(s)
+		if err == nil || s == r.store.Load() {
+			return err
+		}
+	}
+}
+
+// explain completes an error about commits.
+func (r *Repository) explain(commits []string, err error) error {
+	if err == nil {
+		return nil
+	}
+	what := fmt.Sprintf("%d commits", len(commits))
+	if len(commits) == 1 {
+		what = "commit " + short(commits[0])
+	}
+	err = classify(fmt.Sprintf("fetch %s of %s", what, redact(r.url)), r.credentials, err)
+	var e *Error
+	if len(commits) == 1 && errors.As(err, &e) {
+		e.Commit = commits[0]
+	}
+	return err
+}
+
+// storeTrouble is for what the disk refuses.
+func (r *Repository) storeTrouble(err error) error {
+	return classify("use the store of "+redact(r.url), r.credentials,
+		&fault{reason: Unreachable, cause: err.Error(), hint: "check that the agent's folder for repositories is writable and not full", err: err})
+}
+
+func short(commit string) string { return strings.ToLower(commit[:min(len(commit), 10)]) }

@@ -1,0 +1,308 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// Snapshot is the immutable tree of one commit, read from the store on demand. It is safe for concurrent use.
+//
+// Symbolic links are followed while they stay inside the tree. Reading what cannot be given truly is an *Error that
+// names the file: a link that leads out, a submodule, a Git LFS pointer, a file larger than Limits.FileBytes, and
+// listing a folder below which there are more than Limits.Files files.
+type Snapshot struct {
+	repository *Repository
+	commit     string
+	object     commitObject
+
+	mu    sync.Mutex
+	trees map[plumbing.Hash][]entry // folders read so far
+}
+
+var (
+	_ fs.ReadDirFS  = (*Snapshot)(nil)
+	_ fs.ReadFileFS = (*Snapshot)(nil)
+	_ fs.StatFS     = (*Snapshot)(nil)
+	_ fs.ReadLinkFS = (*Snapshot)(nil)
+)
+
+// Commit is the full id of the snapshot's commit.
+func (s *Snapshot) Commit() string { return s.commit }
+
+// Time is when the commit was made, as its committer says.
+func (s *Snapshot) Time() time.Time { return s.object.time }
+
+// Hash returns the Git object id of the file or folder at a path, as git rev-parse COMMIT:PATH does; "." is the root.
+// A symbolic link at the end of the path is not followed: the id is that of the link.
+func (s *Snapshot) Hash(name string) (string, error) {
+	n, err := s.resolve("hash", name, keepLast)
+	if err != nil {
+		return "", err
+	}
+	return n.id.String(), nil
+}
+
+// Resolve returns the path that a name has once all symbolic links are followed, for who must know what was really
+// read.
+func (s *Snapshot) Resolve(name string) (string, error) {
+	n, err := s.resolve("resolve", name, followLast)
+	return n.path, err
+}
+
+// Open opens a file or folder.
+func (s *Snapshot) Open(name string) (fs.File, error) {
+	n, err := s.resolve("open", name, followLast)
+	if err != nil {
+		return nil, err
+	}
+	info := &fileInfo{snapshot: s, entry: n.entry, name: path.Base(name)}
+	if n.isDir() {
+		return &openDir{info: info, path: name}, nil
+	}
+	data, err := s.content(n, name)
+	if err != nil {
+		return nil, err
+	}
+	return &openFile{info: info, Reader: bytes.NewReader(data)}, nil
+}
+
+// ReadFile returns the content of a file; the caller owns it.
+func (s *Snapshot) ReadFile(name string) ([]byte, error) {
+	n, err := s.resolve("read", name, followLast)
+	if err != nil {
+		return nil, err
+	}
+	if n.isDir() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a folder")}
+	}
+	return s.content(n, name)
+}
+
+// ReadDir lists a folder, sorted by name. Links are listed as links, submodules as irregular files.
+func (s *Snapshot) ReadDir(name string) ([]fs.DirEntry, error) {
+	n, err := s.resolve("readdir", name, followLast)
+	if err != nil {
+		return nil, err
+	}
+	if !n.isDir() {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errors.New("is not a folder")}
+	}
+	return s.list(n, name)
+}
+
+// Stat describes a file or folder, following links.
+func (s *Snapshot) Stat(name string) (fs.FileInfo, error) { return s.stat(name, followLast) }
+
+// Lstat describes a file, folder or link.
+func (s *Snapshot) Lstat(name string) (fs.FileInfo, error) { return s.stat(name, keepLast) }
+
+// ReadLink returns where a link points to, as it is written.
+func (s *Snapshot) ReadLink(name string) (string, error) {
+	n, err := s.resolve("readlink", name, keepLast)
+	if err != nil {
+		return "", err
+	}
+	if !n.isSymlink() {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+	}
+	return s.linkTarget(n.entry, name)
+}
+
+func (s *Snapshot) stat(name string, last lastElement) (fs.FileInfo, error) {
+	n, err := s.resolve("stat", name, last)
+	if err != nil {
+		return nil, err
+	}
+	info := &fileInfo{snapshot: s, entry: n.entry, name: path.Base(name)}
+	return info, info.measure()
+}
+
+// list reads a folder's entries, unless there is too much below it.
+func (s *Snapshot) list(n node, name string) ([]fs.DirEntry, error) {
+	var files int
+	err := s.repository.reading(func(st *store) (err error) {
+		files, err = st.files(n.id)
+		return err
+	})
+	if err != nil {
+		return nil, s.wrong("list", name, err)
+	}
+	if limit := s.repository.limits.Files; files > limit {
+		return nil, s.wrong("list", name, &fault{reason: TooLarge,
+			cause: fmt.Sprintf("it holds %d files and the limit is %d", files, limit),
+			hint:  "choose a smaller folder as path, or raise limits.files"})
+	}
+	entries, err := s.entries(n.id, name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]fs.DirEntry, 0, len(entries))
+	for _, e := range entries {
+		if !utf8.ValidString(e.name) {
+			return nil, s.wrong("list", name, faultf(Refused, "its entry %q is not named in UTF-8", e.name))
+		}
+		list = append(list, &fileInfo{snapshot: s, entry: e, name: e.name})
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return list, nil
+}
+
+// entries reads a folder once.
+func (s *Snapshot) entries(id plumbing.Hash, name string) ([]entry, error) {
+	s.mu.Lock()
+	entries, known := s.trees[id]
+	s.mu.Unlock()
+	if known {
+		return entries, nil
+	}
+	err := s.repository.reading(func(st *store) (err error) {
+		entries, err = st.tree(id)
+		return err
+	})
+	if err != nil {
+		return nil, s.wrong("list", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trees[id] = entries
+	return entries, nil
+}
+
+// content reads a file, unless it only stands for one.
+func (s *Snapshot) content(n node, name string) ([]byte, error) {
+	if n.isSubmodule() {
+		return nil, s.wrong("read", name, &fault{reason: Refused, cause: "it is a submodule, and Berth reads only the repository itself",
+			hint: "copy what is needed into the repository"})
+	}
+	data, err := s.blob(n.id, s.repository.limits.FileBytes)
+	if errors.Is(err, errTooLong) {
+		err = &fault{reason: TooLarge, cause: "it is larger than the limit of " + byteSize(s.repository.limits.FileBytes),
+			hint: "move it out of the path, or raise limits.fileBytes"}
+	}
+	if err == nil && isLFSPointer(data) {
+		err = &fault{reason: Refused, cause: "it is a Git LFS pointer; the file itself is not in the repository",
+			hint: "keep manifests out of LFS (git lfs untrack)"}
+	}
+	if err != nil {
+		return nil, s.wrong("read", name, err)
+	}
+	return data, nil
+}
+
+func (s *Snapshot) blob(id plumbing.Hash, limit int64) (data []byte, err error) {
+	err = s.repository.reading(func(st *store) (err error) {
+		data, err = st.read(plumbing.BlobObject, id, limit)
+		return err
+	})
+	return data, err
+}
+
+// isLFSPointer follows the specification of git-lfs: pointers are short and begin with their version.
+func isLFSPointer(data []byte) bool {
+	return len(data) < 1024 && bytes.HasPrefix(data, []byte("version https://git-lfs.github.com/spec/"))
+}
+
+// wrong completes an error about one file.
+func (s *Snapshot) wrong(verb, name string, err error) error {
+	err = classify(fmt.Sprintf("%s %q of commit %s", verb, name, short(s.commit)), s.repository.credentials, err)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Commit, e.Path = s.commit, name
+	}
+	return err
+}
+
+// fileInfo describes an entry, as a DirEntry and as a FileInfo. Its size is read only when it is asked for.
+type fileInfo struct {
+	snapshot *Snapshot
+	entry    entry
+	name     string
+	size     int64
+}
+
+func (i *fileInfo) Name() string       { return i.name }
+func (i *fileInfo) IsDir() bool        { return i.entry.isDir() }
+func (i *fileInfo) Type() fs.FileMode  { return i.entry.mode.Type() }
+func (i *fileInfo) Mode() fs.FileMode  { return i.entry.mode }
+func (i *fileInfo) ModTime() time.Time { return i.snapshot.object.time }
+func (i *fileInfo) Size() int64        { return i.size }
+func (i *fileInfo) Sys() any           { return nil }
+func (i *fileInfo) String() string     { return fs.FormatDirEntry(i) }
+
+func (i *fileInfo) Info() (fs.FileInfo, error) {
+	info := *i
+	return &info, info.measure()
+}
+
+func (i *fileInfo) measure() error {
+	if i.entry.isDir() || i.entry.isSubmodule() {
+		return nil
+	}
+	err := i.snapshot.repository.reading(func(st *store) (err error) {
+		i.size, err = st.size(i.entry.id)
+		return err
+	})
+	if err != nil {
+		return i.snapshot.wrong("stat", i.name, err)
+	}
+	return nil
+}
+
+// openFile is a file that was read whole.
+type openFile struct {
+	info *fileInfo
+	*bytes.Reader
+}
+
+func (f *openFile) Close() error { return nil }
+
+func (f *openFile) Stat() (fs.FileInfo, error) {
+	info := *f.info
+	info.size = f.Reader.Size()
+	return &info, nil
+}
+
+// openDir is a folder that is being listed.
+type openDir struct {
+	info   *fileInfo
+	path   string
+	listed bool
+	rest   []fs.DirEntry
+}
+
+func (d *openDir) Close() error               { return nil }
+func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
+
+func (d *openDir) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.path, Err: errors.New("is a folder")}
+}
+
+func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	if !d.listed {
+		rest, err := d.info.snapshot.list(node{entry: d.info.entry}, d.path)
+		if err != nil {
+			return nil, err
+		}
+		d.rest, d.listed = rest, true
+	}
+	if n <= 0 || n > len(d.rest) {
+		if n > 0 && len(d.rest) == 0 {
+			return nil, io.EOF
+		}
+		n = len(d.rest)
+	}
+	list := d.rest[:n:n]
+	d.rest = d.rest[n:]
+	return list, nil
+}

@@ -1,0 +1,77 @@
+// Package source turns a Git reference into an immutable tree of files, without a work tree.
+//
+// A [Repository] is one bare, shallow store. [Repository.List] asks the server in one small request where all branches
+// are, [Repository.Fetch] brings what moved, and [Repository.Snapshot] gives the files of one commit as an [io/fs.FS].
+// The wire protocol (version 2 and, where a server does not speak it, version 0) is written here over pkt-lines;
+// go-git reads the packs.
+package source
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Revision names one commit of one branch.
+type Revision struct {
+	Branch string // without refs/heads/
+	Commit string // the full object id
+}
+
+// Listing is what a complete, authenticated listing of a repository's branches said. A listing that was cut off or
+// refused is an error and never a shorter Listing.
+type Listing struct {
+	Default string            // the branch that HEAD points to; "" if HEAD is detached or its branch does not exist
+	Heads   map[string]string // branch to commit, never empty
+}
+
+// Limits bound what a repository may cost. A zero value stands for its default.
+type Limits struct {
+	FetchBytes   int64         // of one fetch, as sent by the server; 1 GiB
+	FileBytes    int64         // of one file that is read; 10 MiB
+	Files        int           // below a folder that is listed, at any depth; 10,000
+	FetchTimeout time.Duration // of one fetch from the first byte to the last; 5 minutes. A listing gets at most 30 s of it.
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.FetchBytes <= 0 {
+		l.FetchBytes = 1 << 30
+	}
+	if l.FileBytes <= 0 {
+		l.FileBytes = 10 << 20
+	}
+	if l.Files <= 0 {
+		l.Files = 10_000
+	}
+	if l.FetchTimeout <= 0 {
+		l.FetchTimeout = 5 * time.Minute
+	}
+	return l
+}
+
+// objectBytes bounds a single object of a pack, because unpacking one takes its size in memory. It leaves room for
+// files that lie in the repository without being read.
+func (l Limits) objectBytes() int64 { return max(l.FileBytes, 64<<20) }
+
+// listTimeout bounds a listing: it is small, and the next poll comes soon.
+func (l Limits) listTimeout() time.Duration { return min(l.FetchTimeout, 30*time.Second) }
+
+// LocalAccess says whether a URL may name a folder of the machine that Berth runs on.
+type LocalAccess int
+
+const (
+	DenyLocal  LocalAccess = iota // file:// is refused
+	AllowLocal                    // file:// is served by the git program of this machine
+)
+
+// Config says which repository to follow and how.
+type Config struct {
+	Dir         string      // where the store lies; made if absent, replaced if corrupt; nobody else may write there
+	URL         string      // https://, http://, ssh://, or file:// with AllowLocal; without user names or passwords (but ssh://git@)
+	Credentials Credentials // none by default
+	Limits      Limits      // zero values are defaults
+	Local       LocalAccess // DenyLocal by default
+
+	// Proxy chooses the proxy of an HTTP request, as in [http.Transport]; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
+}
