@@ -1,0 +1,119 @@
+package render
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"berth.dev/berth/reconciler/manifest"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	namespaceKind = schema.GroupKind{Kind: "Namespace"}
+	crdKind       = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+)
+
+// confined gives every object its namespace and takes out those that the scope does not allow.
+func (r *renderer) confined(objects []manifest.Object) []manifest.Object {
+	defined := definedScopes(objects)
+	kept := objects[:0]
+	for _, o := range objects {
+		keep, err := r.confine(o, defined)
+		if err != nil {
+			r.problems.add(err)
+		} else if keep {
+			kept = append(kept, o)
+		}
+	}
+	for _, err := range (manifest.Set{Objects: kept}).Unique() {
+		r.problems.add(duplicateError(err))
+	}
+	return kept
+}
+
+func duplicateError(err error) error {
+	var d *manifest.DuplicateError
+	if !errors.As(err, &d) {
+		return err
+	}
+	return &Error{Origin: d.Origin, Object: d.Key.Short(),
+		Problem: fmt.Sprintf("it is already defined at %s", d.First), Hint: "remove one of the two"}
+}
+
+// confine sets the namespace of one object; keep is false for one that is left out with a warning.
+func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool) (keep bool, err error) {
+	gk := o.GroupVersionKind().GroupKind()
+	namespace := o.GetNamespace()
+	problem := &Error{Origin: o.Origin, Object: o.Key().Short()}
+	switch {
+	case r.clusterScoped(gk, defined) && r.Scope == Cluster:
+		if namespace != "" {
+			unstructured.RemoveNestedField(o.Object, "metadata", "namespace")
+			r.warnings = append(r.warnings, fmt.Sprintf("%s: %s lives outside namespaces; its metadata.namespace is left out", o.Origin, o.Key().Short()))
+		}
+	case gk == namespaceKind && o.GetName() == r.Namespace:
+		r.warnings = append(r.warnings, fmt.Sprintf("%s: %s is left out; Berth makes the environment's namespace itself", o.Origin, o.Key().Short()))
+		return false, nil
+	case r.clusterScoped(gk, defined):
+		problem.Problem = fmt.Sprintf("it lives outside namespaces, and this environment is confined to the namespace %q", r.Namespace)
+		problem.Hint = "remove it, or give the entry scope: Cluster"
+		return false, problem
+	case namespace == "":
+		o.SetNamespace(r.Namespace)
+	case namespace != r.Namespace && r.Scope == Namespaced:
+		problem.Problem = fmt.Sprintf("it names the namespace %q, and this environment is confined to %q", namespace, r.Namespace)
+		problem.Hint = "leave metadata.namespace out, or write ${NAMESPACE}"
+		return false, problem
+	}
+	return true, nil
+}
+
+func (r *renderer) clusterScoped(gk schema.GroupKind, defined map[schema.GroupKind]bool) bool {
+	if scoped, known := manifest.ClusterScoped(gk); known {
+		return scoped
+	}
+	if scoped, known := defined[gk]; known {
+		return scoped
+	}
+	if r.ClusterScoped == nil {
+		return false
+	}
+	scoped, _ := r.ClusterScoped(gk)
+	return scoped
+}
+
+// definedScopes returns the kinds that the objects' own CustomResourceDefinitions define, and
+// whether they live outside namespaces.
+func definedScopes(objects []manifest.Object) map[schema.GroupKind]bool {
+	scopes := map[schema.GroupKind]bool{}
+	for _, o := range objects {
+		if o.GroupVersionKind().GroupKind() != crdKind {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+		scope, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
+		scopes[schema.GroupKind{Group: group, Kind: kind}] = scope == "Cluster"
+	}
+	return scopes
+}
+
+// ordered sorts objects as they are applied; what is equal stays in the order of file and line.
+func (r *renderer) ordered(objects []manifest.Object) []manifest.Object {
+	places := make(map[*unstructured.Unstructured]manifest.Place, len(objects))
+	for _, o := range objects {
+		place, err := manifest.PlaceOf(o)
+		if err != nil {
+			r.problems.add(err)
+		}
+		places[o.Unstructured] = place
+	}
+	slices.SortStableFunc(objects, func(a, b manifest.Object) int {
+		return cmp.Or(places[a.Unstructured].Compare(places[b.Unstructured]),
+			cmp.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line))
+	})
+	return objects
+}

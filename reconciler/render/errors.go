@@ -1,0 +1,76 @@
+package render
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// Both mean that there is nothing to apply, which is never taken as a wish to delete.
+var (
+	// ErrNoPath says that the folder does not exist in this commit.
+	ErrNoPath = errors.New("no such folder in this commit")
+	// ErrNoManifests says that the folder holds no objects.
+	ErrNoManifests = errors.New("no manifests in this folder")
+)
+
+// Error is one problem in what stands in Git. It quotes no values, since they may be secret.
+type Error struct {
+	// Origin is where the problem is.
+	Origin manifest.Origin
+	// Object is kind/name, as far as they are known.
+	Object string
+	// Problem says what is wrong; it may be empty if Cause says it.
+	Problem string
+	// Hint is the next step for a person; it may be empty.
+	Hint string
+	// Cause is the error behind it; it may be nil.
+	Cause error
+}
+
+// Error returns "file:line: kind/name: problem: cause; hint", without what is not known.
+func (e *Error) Error() string {
+	var parts []string
+	for _, part := range []string{e.Origin.String(), e.Object, e.Problem} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if e.Cause != nil {
+		parts = append(parts, e.Cause.Error())
+	}
+	text := strings.Join(parts, ": ")
+	if e.Hint != "" {
+		text += "; " + e.Hint
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// problems collects what is wrong, so that a person sees all of it at once.
+type problems struct{ list []*Error }
+
+func (p *problems) add(err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Cause: err}
+	}
+	p.list = append(p.list, e)
+}
+
+// join returns all problems by file and line, or nil.
+func (p *problems) join() error {
+	slices.SortStableFunc(p.list, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line))
+	})
+	errs := make([]error, len(p.list))
+	for i, e := range p.list {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,179 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"berth.dev/berth/reconciler/manifest"
+	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/types"
+)
+
+// checked returns the content of a kustomization file for Kustomize, after making sure that nothing
+// in it reaches out of the tree: Kustomize would fetch it, with the agent's network and rights.
+func (f *buildFiles) checked(name string, content []byte) ([]byte, error) {
+	nodes, err := parse(name, content)
+	if err != nil {
+		return nil, err
+	}
+	// The check is of what Kustomize itself will see: it reads names of fields in any case.
+	var k types.Kustomization
+	if err := k.Unmarshal(content); err != nil {
+		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: "the kustomization cannot be read", Cause: err}
+	}
+	check := kustomizationCheck{files: f, name: name, text: string(content)}
+	check.plugins(k)
+	check.bases(k)
+	for _, file := range loaded(k) {
+		check.local(file)
+	}
+	if len(check.found) > 0 {
+		for _, e := range check.found[1:] {
+			f.problems.add(e)
+		}
+		return nil, check.found[0]
+	}
+	if name != f.top || len(nodes) == 0 {
+		return content, nil
+	}
+	f.keepOrigins = slices.Contains(k.BuildMetadata, types.OriginAnnotations)
+	return withOrigins(nodes[0], k.BuildMetadata)
+}
+
+// withOrigins has Kustomize annotate each object with the file that it came from.
+func withOrigins(n *yaml.Node, metadata []string) ([]byte, error) {
+	if !slices.Contains(metadata, types.OriginAnnotations) {
+		metadata = append(metadata, types.OriginAnnotations)
+	}
+	var value yaml.Node
+	if err := value.Encode(metadata); err != nil {
+		return nil, err
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if strings.EqualFold(n.Content[i].Value, "buildMetadata") {
+			n.Content = slices.Delete(n.Content, i, i+2)
+			break
+		}
+	}
+	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "buildMetadata"}, &value)
+	var out bytes.Buffer
+	if err := yaml.NewEncoder(&out).Encode(n); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// kustomizationCheck collects what is wrong with one kustomization file.
+type kustomizationCheck struct {
+	files *buildFiles
+	name  string
+	text  string
+	found []*Error
+}
+
+// fail notes a problem at the first line that holds the text.
+func (c *kustomizationCheck) fail(at, problem, hint string) {
+	origin := manifest.Origin{File: c.name}
+	if before, _, ok := strings.Cut(strings.ToLower(c.text), strings.ToLower(at)); ok {
+		origin.Line = strings.Count(before, "\n") + 1
+	}
+	c.found = append(c.found, &Error{Origin: origin, Problem: problem, Hint: hint})
+}
+
+// plugins refuses what would run programs, or load configurations that name places to load from.
+func (c *kustomizationCheck) plugins(k types.Kustomization) {
+	for field, used := range map[string]bool{
+		"generators": len(k.Generators) > 0, "transformers": len(k.Transformers) > 0, "validators": len(k.Validators) > 0,
+	} {
+		if used {
+			c.fail(field, field+" are plugins, which Berth does not run",
+				"use the kustomization's own fields (configMapGenerator, patches, labels, images, replacements, …)")
+		}
+	}
+	for field, used := range map[string]bool{
+		"helmCharts": len(k.HelmCharts) > 0, "helmGlobals": k.HelmGlobals != nil,
+		"helmChartInflationGenerator": len(k.HelmChartInflationGenerator) > 0,
+	} {
+		if used {
+			c.fail(field, field+": Berth does not run Helm", "commit the output of helm template and list it under resources")
+		}
+	}
+}
+
+// bases checks what may be a file or a folder, or for Kustomize a repository.
+func (c *kustomizationCheck) bases(k types.Kustomization) {
+	for _, base := range slices.Concat(k.Resources, k.Bases, k.Components) {
+		if !c.local(base) {
+			continue
+		}
+		target := path.Join(path.Dir(c.name), base)
+		if outside(target) {
+			c.fail(base, fmt.Sprintf("%q leads out of the repository", base), "name a file or folder of this repository")
+			continue
+		}
+		if !exists(c.files.renderer.tree, target) {
+			c.files.renderer.inputs.record(target)
+			c.fail(base, fmt.Sprintf("%q is not in this commit", base), "add it, or take it out of the kustomization")
+		}
+	}
+}
+
+func outside(target string) bool {
+	return target == ".." || strings.HasPrefix(target, "../") || path.IsAbs(target)
+}
+
+// remote is what Kustomize may take for a repository or a web address. It is wider than
+// Kustomize's own rules, which are not exported.
+var remote = regexp.MustCompile(`(?i)^(github\.com|[a-z][a-z0-9-]*@)|:|\?|//`)
+
+// local says whether a name is that of a file or folder, or else notes the problem.
+func (c *kustomizationCheck) local(name string) bool {
+	if !remote.MatchString(name) {
+		return true
+	}
+	c.fail(name, fmt.Sprintf("%q is remote, and Berth reads nothing but the repository", name),
+		"copy it into the repository and name its path")
+	return false
+}
+
+// loaded returns what the other fields load: files only, or web addresses.
+func loaded(k types.Kustomization) []string {
+	names := slices.Concat(k.Crds, k.Configurations)
+	if file := k.OpenAPI["path"]; file != "" {
+		names = append(names, file)
+	}
+	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
+		names = append(names, patch.Path)
+	}
+	for _, replacement := range k.Replacements {
+		names = append(names, replacement.Path)
+	}
+	for _, patch := range k.PatchesStrategicMerge {
+		// Either a file or the patch itself, which is a mapping.
+		if text := strings.TrimSpace(string(patch)); strings.HasPrefix(strings.ToLower(text), "http") {
+			names = append(names, text)
+		}
+	}
+	var sources []types.KvPairSources
+	for _, generator := range k.ConfigMapGenerator {
+		sources = append(sources, generator.KvPairSources)
+	}
+	for _, generator := range k.SecretGenerator {
+		sources = append(sources, generator.KvPairSources)
+	}
+	for _, source := range sources {
+		names = append(names, source.EnvSource)
+		names = append(names, source.EnvSources...)
+		for _, file := range source.FileSources {
+			if _, after, ok := strings.Cut(file, "="); ok {
+				file = after
+			}
+			names = append(names, file)
+		}
+	}
+	return names
+}

@@ -1,0 +1,246 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"berth.dev/berth/reconciler/manifest"
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// objects converts documents to objects, lists unfolded; each bad one is a problem and left out.
+func (r *renderer) objects(documents []document) []manifest.Object {
+	objects := make([]manifest.Object, 0, len(documents))
+	for _, document := range documents {
+		objects = r.unfold(objects, document, 0)
+	}
+	return objects
+}
+
+// unfold appends the objects of one document: itself, or if it is a list its items.
+func (r *renderer) unfold(objects []manifest.Object, d document, depth int) []manifest.Object {
+	if items, ok := listItems(d.node); ok && depth < maxDepth {
+		for _, item := range items {
+			at := document{node: item, origin: d.at(item), ownLines: d.ownLines, booleans: d.booleans}
+			objects = r.unfold(objects, at, depth+1)
+		}
+		return objects
+	}
+	object, err := r.object(d)
+	if err != nil {
+		r.problems.add(err)
+		return objects
+	}
+	return append(objects, object)
+}
+
+// listItems returns the items of a v1 List, or of the list of any kind that kubectl get prints.
+func listItems(n *yaml.Node) ([]*yaml.Node, bool) {
+	kind, items := field(n, "kind"), field(n, "items")
+	if kind == nil || !strings.HasSuffix(kind.Value, "List") {
+		return nil, false
+	}
+	if items == nil || items.ShortTag() == "!!null" {
+		return nil, kind.Value == "List"
+	}
+	return items.Content, items.Kind == yaml.SequenceNode
+}
+
+// field returns a value of a mapping, or nil.
+func field(n *yaml.Node, path ...string) *yaml.Node {
+	for _, name := range path {
+		n = child(n, name)
+	}
+	return n
+}
+
+func child(n *yaml.Node, name string) *yaml.Node {
+	if n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// object converts one document that is no list.
+func (r *renderer) object(d document) (manifest.Object, error) {
+	c := &converter{document: d, variables: r.variables, verbatim: r.plaintexts}
+	value, err := c.value(d.node)
+	if err != nil {
+		return manifest.Object{}, named(err, objectName(nil, d.node))
+	}
+	content, ok := value.(map[string]any)
+	if !ok {
+		return manifest.Object{}, &Error{Origin: d.origin, Problem: "this is not a mapping, as a manifest is",
+			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
+	}
+	check := checker{document: d, content: content, name: objectName(content, d.node)}
+	for _, step := range []func(checker) *Error{
+		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered,
+	} {
+		if problem := step(check); problem != nil {
+			return manifest.Object{}, problem
+		}
+	}
+	normalise(content)
+	return manifest.Object{Unstructured: &unstructured.Unstructured{Object: content}, Origin: d.origin}, nil
+}
+
+// named adds the object's name to an error.
+func named(err error, name string) error {
+	if e, ok := err.(*Error); ok && e.Object == "" {
+		e.Object = name
+	}
+	return err
+}
+
+// objectName returns kind/name as far as they are known; without content as they stand in the file.
+func objectName(content map[string]any, n *yaml.Node) string {
+	kind, _ := content["kind"].(string)
+	metadata, _ := content["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	if content == nil {
+		if n := field(n, "kind"); n != nil {
+			kind = n.Value
+		}
+		if n := field(n, "metadata", "name"); n != nil {
+			name = n.Value
+		}
+	}
+	if kind == "" || name == "" {
+		return kind
+	}
+	return kind + "/" + name
+}
+
+// checker looks at one converted object for what the API server would refuse in words that name no
+// file, and for what Berth reserves.
+type checker struct {
+	document document
+	content  map[string]any
+	name     string
+}
+
+// fail returns a problem at the field, or if it has no line of its own at the object.
+func (c checker) fail(path []string, problem, hint string) *Error {
+	origin := c.document.origin
+	if n := field(c.document.node, path...); n != nil && len(path) > 0 {
+		origin = c.document.at(n)
+	}
+	return &Error{Origin: origin, Object: c.name, Problem: problem, Hint: hint}
+}
+
+// identified says whether the object has what makes it one.
+func (c checker) identified() *Error {
+	const elsewhere = "if this is no manifest (a values.yaml, say), move it out of the entry's path"
+	for _, key := range []string{"kind", "apiVersion"} {
+		switch value := c.content[key].(type) {
+		case string:
+			if value != "" {
+				continue
+			}
+			return c.fail([]string{key}, "it has no "+key, elsewhere)
+		case nil:
+			return c.fail(nil, "it has no "+key, elsewhere)
+		default:
+			return c.fail([]string{key}, key+" is not a text", "put it in quotes")
+		}
+	}
+	metadata, ok := c.content["metadata"].(map[string]any)
+	if _, beside := c.content["name"]; !ok && beside {
+		return c.fail([]string{"name"}, "name stands beside metadata instead of in it", "indent it")
+	}
+	if !ok {
+		return c.fail(nil, "it has no metadata.name", "every object in Git has a name")
+	}
+	if _, ok := metadata["generateName"]; ok {
+		return c.fail([]string{"metadata", "generateName"}, "it has metadata.generateName, so every sync would make another object",
+			"give it a metadata.name")
+	}
+	for _, key := range []string{"name", "namespace"} {
+		switch value := metadata[key].(type) {
+		case string:
+			if value == "" && key == "name" {
+				return c.fail([]string{"metadata", key}, "metadata.name is empty", "every object in Git has a name")
+			}
+		case nil:
+			if key == "name" {
+				return c.fail(nil, "it has no metadata.name", "every object in Git has a name")
+			}
+		default:
+			return c.fail([]string{"metadata", key}, "metadata."+key+" is not a text", "put it in quotes")
+		}
+	}
+	return nil
+}
+
+// texts says whether the maps that hold texts hold nothing else: a number or a boolean without
+// quotes is the mistake that is made most.
+func (c checker) texts() *Error {
+	maps := [][]string{{"metadata", "labels"}, {"metadata", "annotations"}}
+	if group := c.content["apiVersion"]; group == "v1" {
+		switch c.content["kind"] {
+		case "ConfigMap":
+			maps = append(maps, []string{"data"})
+		case "Secret":
+			maps = append(maps, []string{"data"}, []string{"stringData"})
+		}
+	}
+	for _, path := range maps {
+		value, _, err := unstructured.NestedFieldNoCopy(c.content, path...)
+		if err != nil || value == nil {
+			continue
+		}
+		texts, ok := value.(map[string]any)
+		if !ok {
+			return c.fail(path, strings.Join(path, ".")+" is not a mapping", "write it as key: value lines")
+		}
+		for _, key := range sortedKeys(texts) {
+			if _, ok := texts[key].(string); !ok {
+				return c.fail(append(path, key), fmt.Sprintf("%s.%s is not a text", strings.Join(path, "."), key),
+					"put the value in quotes")
+			}
+		}
+	}
+	return nil
+}
+
+// unreserved says whether the object leaves Berth's own marks alone.
+func (c checker) unreserved() *Error {
+	reserved := map[string][]string{
+		"labels": {manifest.LabelEnvironment},
+		"annotations": {manifest.AnnotationDigest, manifest.AnnotationRepository, manifest.AnnotationBranch,
+			manifest.AnnotationEnvironment},
+	}
+	for _, group := range []string{"labels", "annotations"} {
+		marks, _, err := unstructured.NestedStringMap(c.content, "metadata", group)
+		if err != nil {
+			continue
+		}
+		for _, mark := range reserved[group] {
+			if _, ok := marks[mark]; ok {
+				return c.fail([]string{"metadata", group, mark},
+					fmt.Sprintf("metadata.%s has %s, which Berth itself sets", group, mark), "remove it")
+			}
+		}
+	}
+	return nil
+}
+
+// ordered says whether the object's wave is one.
+func (c checker) ordered() *Error {
+	object := manifest.Object{Unstructured: &unstructured.Unstructured{Object: c.content}, Origin: c.document.origin}
+	if _, err := manifest.PlaceOf(object); err != nil {
+		path := []string{"metadata", "annotations", manifest.AnnotationWave}
+		return c.fail(path, fmt.Sprintf("the annotation %s is not an integer", manifest.AnnotationWave), `write "-1", "0" or "1", say`)
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+// Package render turns a folder of a Git tree into the Kubernetes objects that it describes.
+package render
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"berth.dev/berth/reconciler/manifest"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Tree is an immutable tree of files, such as that of a commit.
+type Tree interface {
+	fs.FS
+	// Hash returns Git's object id of a file or folder; "." is the whole tree. The error of one that
+	// does not exist is an fs.ErrNotExist.
+	Hash(name string) (string, error)
+}
+
+// Decrypter turns an encrypted file into plain text, in memory. Its errors name no values.
+type Decrypter interface {
+	Decrypt(file string, content []byte) ([]byte, error)
+}
+
+// Scope says how far the objects of an environment may reach.
+type Scope int
+
+const (
+	// Namespaced confines an environment to its own namespace.
+	Namespaced Scope = iota
+	// Cluster allows objects in other namespaces and outside of namespaces.
+	Cluster
+)
+
+// The limits that hold where Options name none.
+const (
+	DefaultMaxFiles     = 10_000
+	DefaultMaxFileBytes = 10 << 20
+)
+
+// Options say what is rendered and for whom.
+type Options struct {
+	// Path is the folder of the manifests; "" and "." are the root of the tree.
+	Path string
+	// Namespace is that of the environment, for namespaced objects that name none.
+	Namespace string
+	Scope     Scope
+	// Variables holds the built-in ones, all strings, and the entry's, of any scalar type.
+	// ${TREE:<folder>} is computed from the tree and not listed here.
+	Variables map[string]any
+	// ClusterScoped tells the scope of kinds that are neither Kubernetes' own nor defined by a
+	// CustomResourceDefinition in the same folder. A kind that nobody knows counts as namespaced; so
+	// do all such kinds if it is nil.
+	ClusterScoped func(schema.GroupKind) (scoped, known bool)
+	// Decrypter reads encrypted files; without one they are errors.
+	Decrypter Decrypter
+	// MaxFiles bounds how many files are read (0: DefaultMaxFiles), MaxFileBytes the size of each
+	// (0: DefaultMaxFileBytes).
+	MaxFiles     int
+	MaxFileBytes int64
+}
+
+// Result is what a folder renders to, and what that depended on.
+type Result struct {
+	Set    manifest.Set
+	Inputs Inputs
+}
+
+// Render reads the folder o.Path of the tree, by Kustomize if it holds a kustomization file, and
+// returns its objects in the order in which they are applied. The error joins every problem found,
+// each an *Error; with one, the Set is empty and the Inputs are still those that led to it. Render
+// keeps nothing and writes nothing; several may run at once.
+func Render(tree Tree, o Options) (Result, error) {
+	r := newRenderer(tree, o)
+	set := r.set()
+	result := Result{Inputs: r.inputs.result(r.variables.used)}
+	if err := r.problems.join(); err != nil {
+		return result, err
+	}
+	result.Set = set
+	return result, nil
+}
+
+// renderer holds what one call of Render works with.
+type renderer struct {
+	Options
+	tree      Tree
+	inputs    *recorder
+	variables *variables
+	problems  *problems
+	// plaintexts are decrypted values that look as if they held variables; they are left alone.
+	plaintexts map[string]bool
+	files      int
+	warnings   []string
+}
+
+func newRenderer(tree Tree, o Options) *renderer {
+	o.Path = strings.TrimPrefix(path.Clean("/"+o.Path), "/")
+	if o.Path == "" {
+		o.Path = "."
+	}
+	if o.MaxFiles == 0 {
+		o.MaxFiles = DefaultMaxFiles
+	}
+	if o.MaxFileBytes == 0 {
+		o.MaxFileBytes = DefaultMaxFileBytes
+	}
+	return &renderer{
+		Options:    o,
+		tree:       tree,
+		inputs:     newRecorder(tree, o.Path),
+		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}},
+		problems:   &problems{},
+		plaintexts: map[string]bool{},
+	}
+}
+
+// set does the steps of a render, one after the other; each leaves its problems in r.problems.
+func (r *renderer) set() manifest.Set {
+	if !r.pathExists() {
+		return manifest.Set{}
+	}
+	kustomization := r.kustomization()
+	var documents []document
+	if kustomization != "" {
+		documents = r.kustomize(kustomization)
+	} else {
+		documents = r.plain()
+	}
+	objects := r.confined(r.objects(documents))
+	if len(objects) == 0 && len(r.problems.list) == 0 {
+		r.problems.add(&Error{Origin: manifest.Origin{File: r.Path}, Cause: ErrNoManifests,
+			Hint: "nothing is deleted; to remove an environment, delete its branch or its entry"})
+	}
+	return manifest.Set{Objects: r.ordered(objects), Warnings: r.warnings}
+}
+
+func (r *renderer) pathExists() bool {
+	info, err := fs.Stat(r.tree, r.Path)
+	origin := manifest.Origin{File: r.Path}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.problems.add(&Error{Origin: origin, Cause: ErrNoPath,
+			Hint: "check the entry's path; nothing is deleted"})
+	case err != nil:
+		r.problems.add(&Error{Origin: origin, Problem: "cannot be read", Cause: err})
+	case !info.IsDir():
+		r.problems.add(&Error{Origin: origin, Problem: "this is a file", Cause: ErrNoPath,
+			Hint: "set the entry's path to the folder that holds it; nothing is deleted"})
+	default:
+		return true
+	}
+	return false
+}
+
+// readFile reads one file within the limits and decrypts it if it is encrypted.
+func (r *renderer) readFile(name string) (content []byte, encrypted bool, err error) {
+	origin := manifest.Origin{File: name}
+	if r.files++; r.files > r.MaxFiles {
+		return nil, false, &Error{Origin: origin, Problem: fmt.Sprintf("more than %d files", r.MaxFiles),
+			Hint: "narrow the entry's path, or raise the Repository's limits.files"}
+	}
+	content, err = r.readBounded(name)
+	if err != nil {
+		return nil, false, err
+	}
+	if !isEncrypted(content) {
+		return content, false, nil
+	}
+	if r.Decrypter == nil {
+		return nil, true, &Error{Origin: origin, Problem: "the file is encrypted and there is no key to decrypt it",
+			Hint: "give the entry a decryption.secretRef"}
+	}
+	plain, err := r.Decrypter.Decrypt(name, content)
+	if err != nil {
+		return nil, true, &Error{Origin: origin, Problem: "cannot be decrypted", Cause: err}
+	}
+	r.protect(name, plain)
+	return plain, true, nil
+}
+
+func (r *renderer) readBounded(name string) ([]byte, error) {
+	origin := manifest.Origin{File: name}
+	info, err := fs.Stat(r.tree, name)
+	if err != nil {
+		return nil, &Error{Origin: origin, Problem: "cannot be read", Cause: err}
+	}
+	if info.Size() > r.MaxFileBytes {
+		return nil, &Error{Origin: origin,
+			Problem: fmt.Sprintf("the file has %d bytes; %d are allowed", info.Size(), r.MaxFileBytes),
+			Hint:    "split it, or raise the Repository's limits.fileBytes"}
+	}
+	content, err := fs.ReadFile(r.tree, name)
+	if err != nil {
+		return nil, &Error{Origin: origin, Problem: "cannot be read", Cause: err}
+	}
+	return content, nil
+}

@@ -1,0 +1,139 @@
+package render
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// treePrefix begins the names of variables that hold the Git hash of a folder.
+const treePrefix = "TREE:"
+
+// variables replaces ${NAME} in texts and notes which names it used.
+type variables struct {
+	values map[string]any
+	tree   Tree
+	used   map[string]any
+}
+
+// text replaces every known variable; what is not known stays as it is, and so does everything else:
+// it is somebody else's syntax (nginx, a shell). $${NAME} of a known name is the literal ${NAME}.
+func (v *variables) text(s string) (string, error) {
+	var out strings.Builder
+	for {
+		start := strings.Index(s, "${")
+		if start < 0 {
+			break
+		}
+		length := strings.IndexByte(s[start:], '}')
+		if length < 0 {
+			break
+		}
+		name := s[start+2 : start+length]
+		switch {
+		case !v.known(name):
+			// Only the opening is passed by: in ${a${NAME}} the inner one still counts.
+			out.WriteString(s[:start+2])
+			s = s[start+2:]
+			continue
+		case start > 0 && s[start-1] == '$':
+			out.WriteString(s[:start-1] + s[start:start+length+1])
+		default:
+			value, err := v.use(name)
+			if err != nil {
+				return "", err
+			}
+			text, err := textOf(name, value)
+			if err != nil {
+				return "", err
+			}
+			out.WriteString(s[:start] + text)
+		}
+		s = s[start+length+1:]
+	}
+	out.WriteString(s)
+	return out.String(), nil
+}
+
+// typed returns the value of the variable that is all of s, in its own type; ok is false if s is
+// anything else than one known variable.
+func (v *variables) typed(s string) (value any, ok bool, err error) {
+	name, isVariable := strings.CutPrefix(s, "${")
+	name, closed := strings.CutSuffix(name, "}")
+	if !isVariable || !closed || !v.known(name) {
+		return nil, false, nil
+	}
+	value, err = v.use(name)
+	if err != nil {
+		return nil, false, err
+	}
+	switch value := value.(type) {
+	case nil, bool, string, int64:
+		return value, true, nil
+	case float64:
+		if value == math.Trunc(value) && math.Abs(value) < 1<<53 {
+			return int64(value), true, nil
+		}
+		return value, true, nil
+	}
+	text, err := textOf(name, value)
+	if err != nil {
+		return nil, false, err
+	}
+	if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return whole, true, nil
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	return number, true, err
+}
+
+func (v *variables) known(name string) bool {
+	_, ok := v.values[name]
+	return ok || strings.HasPrefix(name, treePrefix)
+}
+
+// use returns the value of a known variable and notes that it was used.
+func (v *variables) use(name string) (any, error) {
+	folder, isTree := strings.CutPrefix(name, treePrefix)
+	if !isTree {
+		v.used[name] = v.values[name]
+		return v.values[name], nil
+	}
+	hash, err := v.tree.Hash(cleanFolder(folder))
+	v.used[name] = hash
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
+		return nil, &Error{Problem: fmt.Sprintf("${%s}: there is no folder %q in this commit", name, folder),
+			Hint: "name a folder from the root of the repository"}
+	case err != nil:
+		return nil, &Error{Problem: fmt.Sprintf("${%s}: reading the folder's hash", name), Cause: err}
+	}
+	return hash, nil
+}
+
+func cleanFolder(folder string) string { return path.Clean(folder) }
+
+// textOf writes a value as it stands within a longer text.
+func textOf(name string, value any) (string, error) {
+	switch value := value.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return value, nil
+	case json.Number:
+		return value.String(), nil
+	case bool, int, int32, int64, uint32, uint64:
+		return fmt.Sprint(value), nil
+	case float64:
+		if !math.IsNaN(value) && !math.IsInf(value, 0) {
+			return strconv.FormatFloat(value, 'f', -1, 64), nil
+		}
+	}
+	return "", &Error{Problem: fmt.Sprintf("the variable %s is neither a text, a number nor a boolean", name),
+		Hint: "mend the entry's variables"}
+}
