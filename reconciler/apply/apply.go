@@ -1,0 +1,209 @@
+// Package apply carries out a plan: it is the only writer of users' objects.
+package apply
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+const (
+	defaultConcurrency = 4
+	defaultTimeout     = 30 * time.Second
+)
+
+// Config says how to reach the cluster.
+type Config struct {
+	Dynamic dynamic.Interface
+	// Mapper is asked anew once for a kind that it does not know.
+	Mapper meta.RESTMapper
+	// Concurrency is how many requests one Run makes at a time; zero means 4.
+	Concurrency int
+	// Timeout bounds one step, with all its requests; zero means 30 seconds.
+	Timeout time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Applier carries out plans. It may be used for any number of environments at once.
+type Applier struct {
+	dynamic     dynamic.Interface
+	mapper      *mapper
+	concurrency int
+	timeout     time.Duration
+	recent      *recent
+}
+
+// New returns an Applier.
+func New(c Config) *Applier {
+	if c.Concurrency == 0 {
+		c.Concurrency = defaultConcurrency
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Applier{
+		dynamic:     c.Dynamic,
+		mapper:      &mapper{rest: c.Mapper},
+		concurrency: c.Concurrency,
+		timeout:     c.Timeout,
+		recent:      &recent{now: c.Now, made: map[mark]time.Time{}},
+	}
+}
+
+// Target says for whom: the marks that every object gets.
+type Target struct {
+	// Environment is the value of manifest.LabelEnvironment.
+	Environment string
+	// Annotations are its readable side.
+	Annotations map[string]string
+}
+
+// Done is what was done for a step.
+type Done string
+
+// What may have been done; a step that failed has none of them.
+const (
+	Created   Done = "created"
+	Changed   Done = "changed"
+	Corrected Done = "corrected"
+	Replaced  Done = "replaced" // the old one was deleted; a later pass creates the new one
+	Deleted   Done = "deleted"
+	Unchanged Done = "unchanged"
+)
+
+// Result is what became of a step.
+type Result struct {
+	Step plan.Step
+	Done Done
+	// Live is what the object has become, and for an object that stands in the way what that is; nil
+	// when it is gone or not known.
+	Live *plan.Live
+	Err  *Error
+}
+
+// Run carries out steps, stage by stage and concurrently within a stage, and returns a result for
+// each, in the order of the steps, whatever went wrong. Once the step of a Namespace has failed, the
+// later ones that live in it are not tried; nor is any once ctx is done.
+func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []Result {
+	r := &run{Applier: a, target: target, lost: map[string]bool{}}
+	results := make([]Result, len(steps))
+	order := make([]int, len(steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return steps[i].Stage - steps[j].Stage })
+	for len(order) > 0 {
+		stage := order
+		for n, i := range order {
+			if steps[i].Stage != steps[order[0]].Stage {
+				stage = order[:n]
+				break
+			}
+		}
+		order = order[len(stage):]
+		r.each(stage, func(i int) { results[i] = r.step(ctx, steps[i]) })
+	}
+	return results
+}
+
+// run is one call of Run.
+type run struct {
+	*Applier
+	target Target
+
+	mu   sync.Mutex
+	lost map[string]bool // namespaces whose step failed
+}
+
+// each calls do for every index, in order and with bounded concurrency, and waits for all.
+func (r *run) each(indexes []int, do func(int)) {
+	var all sync.WaitGroup
+	slots := make(chan struct{}, r.concurrency)
+	for _, i := range indexes {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			do(i)
+		})
+	}
+	all.Wait()
+}
+
+func (r *run) step(ctx context.Context, s plan.Step) Result {
+	result := Result{Step: s}
+	if !s.Acts() {
+		result.Done, result.Live = Unchanged, s.Live
+		return result
+	}
+	err := r.untried(ctx, s)
+	if err == nil {
+		result.Done, result.Live, err = r.act(ctx, s)
+	}
+	if err != nil {
+		result.Done, result.Err = "", r.explain(s, err)
+	}
+	r.note(result)
+	return result
+}
+
+// untried returns why a step is not even tried, or nil.
+func (r *run) untried(ctx context.Context, s plan.Step) error {
+	if ctx.Err() != nil {
+		return &finding{class: Skipped, text: "was not tried: the pass was cut short", cause: context.Cause(ctx)}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lost[s.Key.Namespace] {
+		return &finding{class: Skipped, text: "was not tried: its namespace could not be written"}
+	}
+	return nil
+}
+
+// note keeps in mind what later steps and passes need to know of a result.
+func (r *run) note(result Result) {
+	s := result.Step
+	if result.Err == nil {
+		r.recent.note(s, result.Done)
+		return
+	}
+	if isNamespace(s.Key) && s.Action != plan.Delete {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.lost[s.Key.Name] = true
+	}
+}
+
+// act makes the requests of one step.
+func (r *run) act(ctx context.Context, s plan.Step) (Done, *plan.Live, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	client, err := r.client(s)
+	if err != nil {
+		return "", nil, err
+	}
+	switch {
+	case s.Action == plan.Delete:
+		return r.remove(ctx, client, s)
+	case s.Action == plan.Replace:
+		return r.replace(ctx, client, s)
+	case manifest.IsJob(s.Key.GroupKind()) && s.Live == nil:
+		return r.create(ctx, client, s)
+	case manifest.IsJob(s.Key.GroupKind()):
+		return r.mark(ctx, client, s)
+	default:
+		return r.apply(ctx, client, s)
+	}
+}
+
+func isNamespace(k manifest.Key) bool { return k.Group == "" && k.Kind == "Namespace" }

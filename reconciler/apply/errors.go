@@ -1,0 +1,208 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Class says what an error asks for.
+type Class string
+
+// The classes of errors.
+const (
+	// Invalid: the author's mistake; the same content will be refused again.
+	Invalid Class = "invalid"
+	// Immutable: a field that the change touches is fixed once the object exists.
+	Immutable Class = "immutable"
+	// Forbidden: by the account's rights or the cluster's policies, which may change.
+	Forbidden Class = "forbidden"
+	// Quota: a quota has no room for it.
+	Quota Class = "quota"
+	// Conflict: the object is no longer what the plan saw; another pass will see it.
+	Conflict Class = "conflict"
+	// Exists: an object that is not ours stands in its place.
+	Exists Class = "exists"
+	// Terminating: the object, or its namespace, is being deleted.
+	Terminating Class = "terminating"
+	// Transient: may pass by itself.
+	Transient Class = "transient"
+	// NotServed: the API server has no such kind.
+	NotServed Class = "not served"
+	// Skipped: not tried, for want of time or of the namespace.
+	Skipped Class = "skipped"
+)
+
+// next is what a person can do about an error of a class, or what Berth does.
+var next = map[Class]string{
+	Invalid:     "correct it in Git",
+	Immutable:   "take the change back in Git, or delete the object so that it is made anew",
+	Forbidden:   "ask an administrator of the cluster, or take it out of Git",
+	Quota:       "ask for less, or have the quota raised",
+	Conflict:    "it is looked at again",
+	Exists:      "remove one of the two, or rename the one in Git",
+	Terminating: "it is made anew once that is gone",
+	Transient:   "it is tried again",
+	NotServed:   "correct apiVersion and kind, or install what defines them",
+}
+
+// Error is why a step failed, classified once and for all.
+type Error struct {
+	Class Class
+	// Message is for people: where in Git, which object, why, in the server's own words, and what next.
+	// It never holds values of Secrets, and is the same when the same thing happens again.
+	Message string
+	// RetryAfter is how long to wait before another try; zero: not known.
+	RetryAfter time.Duration
+	// Err is the cause. That of a Secret's step holds no values either.
+	Err error
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// finding is what this package itself finds wrong, where the API server has not said so.
+type finding struct {
+	class Class
+	text  string
+	cause error
+}
+
+func (f *finding) Error() string { return f.text }
+func (f *finding) Unwrap() error { return f.cause }
+
+// explain makes an Error of what went wrong with a step.
+func (r *run) explain(s plan.Step, err error) *Error {
+	e := &Error{Class: classOf(err), Err: err}
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && e.Class == Transient {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	if r.notYet(s, e.Class, err) {
+		e.Class, e.RetryAfter = Transient, settlingRetry
+	}
+	if isSecret(s.Key) {
+		e.Err = withoutValues(err)
+	}
+	e.Message = message(s, e)
+	return e
+}
+
+// notYet says whether the answer only shows that the API server has not yet heard of what we made a
+// moment ago.
+func (r *run) notYet(s plan.Step, class Class, err error) bool {
+	switch {
+	case class == NotServed:
+		return r.recent.any(kindMark(s.Key.GroupKind()))
+	case isMissingNamespace(err):
+		return r.recent.any(namespaceMark(s.Key.Namespace))
+	case class == Forbidden && isRights(err):
+		marks := []mark{rightsMark("")}
+		if s.Key.Namespace != "" {
+			marks = append(marks, rightsMark(s.Key.Namespace), namespaceMark(s.Key.Namespace))
+		}
+		return r.recent.any(marks...)
+	}
+	return false
+}
+
+// classOf classifies an error of a request, or of what came before it.
+func classOf(err error) Class {
+	var own *finding
+	var answer apierrors.APIStatus
+	switch {
+	case errors.As(err, &own):
+		return own.class
+	case meta.IsNoMatchError(err):
+		return NotServed
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), !errors.As(err, &answer):
+		return Transient
+	}
+	switch answer.Status().Code {
+	case http.StatusUnprocessableEntity:
+		return classOfCauses(answer.Status())
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable,
+		http.StatusUnsupportedMediaType, http.StatusRequestEntityTooLarge:
+		return Invalid
+	case http.StatusUnauthorized:
+		return Forbidden
+	case http.StatusForbidden:
+		return classOfForbidden(err)
+	case http.StatusNotFound:
+		return classOfNotFound(err)
+	case http.StatusConflict:
+		return Conflict
+	case http.StatusInternalServerError:
+		if isAuthors(err) {
+			return Invalid
+		}
+	}
+	return Transient
+}
+
+// classOfCauses tells a 422 that only says "this field cannot be changed" from others.
+func classOfCauses(status metav1.Status) Class {
+	if status.Details == nil || len(status.Details.Causes) == 0 {
+		return Invalid
+	}
+	for _, c := range status.Details.Causes {
+		if !saysImmutable(c.Message) {
+			return Invalid
+		}
+	}
+	return Immutable
+}
+
+func classOfForbidden(err error) Class {
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return Terminating
+	case isUncountedQuota(err):
+		return Transient
+	case isQuota(err):
+		return Quota
+	}
+	return Forbidden
+}
+
+// classOfNotFound tells what was not found: the namespace, which may yet come, or the kind. The object
+// itself is not looked for by a write that reaches here.
+func classOfNotFound(err error) Class {
+	if isMissingNamespace(err) {
+		return Transient
+	}
+	return NotServed
+}
+
+// isMissingNamespace says whether the answer is that the object's namespace does not exist.
+func isMissingNamespace(err error) bool {
+	var answer apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &answer) {
+		return false
+	}
+	details := answer.Status().Details
+	return details != nil && details.Group == "" && details.Kind == "namespaces"
+}
+
+// isOtherUID says whether the answer is that the object has another UID than the request, or is gone.
+func isOtherUID(err error) bool {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return false
+	}
+	if apierrors.IsConflict(err) {
+		return true
+	}
+	details := answer.Status().Details
+	return apierrors.IsInvalid(err) && details != nil && len(details.Causes) > 0 && details.Causes[0].Field == "metadata.uid"
+}

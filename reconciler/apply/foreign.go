@@ -1,0 +1,147 @@
+package apply
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// This file alone matches the texts of others, where they say what their codes do not. Each is tried
+// against a real API server.
+
+// immutable are the words with which validations of Kubernetes say that a field cannot be changed.
+var immutable = []string{
+	"is immutable",            // most kinds, and CRDs by custom
+	"may not change once set", // Service
+	"may not be changed",      // PriorityClass
+	"cannot change roleRef",   // RoleBinding
+	"are forbidden",           // "updates to parameters are forbidden": StatefulSet, StorageClass
+	"may not change fields other than",
+}
+
+// saysImmutable says whether the cause of a 422 is that a field cannot be changed.
+func saysImmutable(cause string) bool {
+	for _, words := range immutable {
+		if strings.Contains(cause, words) {
+			return words != "are forbidden" || strings.Contains(cause, "updates to")
+		}
+	}
+	return false
+}
+
+// isQuota says whether a 403 comes from a ResourceQuota.
+func isQuota(err error) bool {
+	return apierrors.IsForbidden(err) && containsAny(err.Error(), "exceeded quota: ", "failed quota: ", "insufficient quota to consume: ") ||
+		isUncountedQuota(err)
+}
+
+// isUncountedQuota says whether a 403 only says that a new ResourceQuota has not been counted yet.
+func isUncountedQuota(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: ")
+}
+
+// rights is RBAC's refusal: `User "u" cannot patch resource "configmaps" in API group "" …`.
+var rights = regexp.MustCompile(`User "[^"]*" cannot \w+ resource "`)
+
+// isRights says whether a 403 comes from RBAC, and not from an admission plugin, webhook or policy.
+func isRights(err error) bool {
+	return apierrors.IsForbidden(err) && (rights.MatchString(err.Error()) ||
+		strings.Contains(err.Error(), "is attempting to grant RBAC permissions not currently held"))
+}
+
+// typedPatch begins the 500 with which the API server answers an apply of what does not fit the kind's
+// schema: unknown fields, wrong types, duplicate keys of a list.
+const typedPatch = "failed to create typed patch object "
+
+// conversion begins the 500 for what fits the schema and cannot be read for all that: a quantity that
+// is none, Base64 that is none.
+const conversion = "failed to convert new object "
+
+// isAuthors says whether a 500 is the fault of who wrote the object, and not of the server.
+func isAuthors(err error) bool {
+	return containsAny(err.Error(), typedPatch, conversion, "etcdserver: request is too large", "trying to send message larger than max")
+}
+
+func containsAny(text string, words ...string) bool {
+	for _, w := range words {
+		if strings.Contains(text, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// goValue is how a typed patch's error quotes a value of the wrong type.
+var goValue = regexp.MustCompile(`&value\.valueUnstructured\{Value:(.*)\}`)
+
+// gist returns what an answer without structured causes says, without naming the object again.
+func gist(text string) string {
+	if _, after, ok := strings.Cut(text, typedPatch); ok {
+		_, after, _ = strings.Cut(after, "): ")
+		return oneLine(goValue.ReplaceAllString(strings.TrimPrefix(after, "errors:"), "$1"))
+	}
+	if strings.HasPrefix(text, conversion) {
+		if _, decoding, ok := strings.Cut(text, "error decoding from json: "); ok {
+			return oneLine(decoding)
+		}
+	}
+	for _, begin := range []string{" cannot be handled as a ", `" is forbidden: `, `" is invalid: `} {
+		if _, after, ok := strings.Cut(text, begin); ok {
+			text = after
+			break
+		}
+	}
+	if _, decoding, ok := strings.Cut(text, "strict decoding error: "); ok {
+		text = decoding
+	}
+	return oneLine(text)
+}
+
+// oneLine joins the lines of a text.
+func oneLine(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// unreachable returns why no answer came, without addresses and ports that differ every time.
+func unreachable(err error) string {
+	var request *url.Error
+	var connection *net.OpError
+	switch {
+	case errors.As(err, &connection):
+		return connection.Err.Error()
+	case errors.As(err, &request):
+		return request.Err.Error()
+	}
+	return err.Error()
+}
+
+// fieldPath begins an error of a typed patch; longer forms name list items by their values.
+var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
+
+// withheld returns of an answer about a Secret what surely holds none of its values.
+func withheld(text string) string {
+	webhook, _, denied := strings.Cut(text, " denied the request")
+	switch {
+	case strings.Contains(text, typedPatch):
+		if path := fieldPath.FindString(gist(text)); path != "" {
+			return path + " is refused"
+		}
+	case strings.Contains(text, "illegal base64 data"):
+		return "data is not base64"
+	case denied && strings.HasPrefix(webhook, "admission webhook "):
+		return webhook + " denied the request"
+	case strings.Contains(text, "failed calling webhook "):
+		return text
+	}
+	return "its content is refused; the answer may quote it and is not shown"
+}

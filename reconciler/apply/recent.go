@@ -1,0 +1,77 @@
+package apply
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/plan"
+)
+
+const (
+	// settling is how long the parts of a control plane may take to learn of a new namespace, grant or
+	// kind: they watch each other, and API servers may be several.
+	settling = 30 * time.Second
+	// settlingRetry is when to look again meanwhile.
+	settlingRetry = time.Second
+)
+
+const rbacGroup = "rbac.authorization.k8s.io"
+
+// mark is something that was made: a namespace, the rights in one (or everywhere: ""), or a kind.
+type mark struct{ what, name string }
+
+func namespaceMark(name string) mark    { return mark{"namespace", name} }
+func rightsMark(namespace string) mark  { return mark{"rights", namespace} }
+func kindMark(gk schema.GroupKind) mark { return mark{"kind", gk.String()} }
+
+// recent remembers for a while what we made, so that "there is no such namespace" right after we made
+// it is understood as "not yet".
+type recent struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	made map[mark]time.Time
+}
+
+// note remembers what a step made.
+func (r *recent) note(s plan.Step, done Done) {
+	m, ok := markOf(s)
+	if !ok || done == Deleted || done == Unchanged {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	maps.DeleteFunc(r.made, func(_ mark, at time.Time) bool { return now.Sub(at) >= settling })
+	r.made[m] = now
+}
+
+func markOf(s plan.Step) (mark, bool) {
+	switch {
+	case isNamespace(s.Key):
+		return namespaceMark(s.Key.Name), s.Live == nil
+	case s.Key.Group == rbacGroup:
+		return rightsMark(s.Key.Namespace), true
+	case s.Key.Group == "apiextensions.k8s.io" && s.Key.Kind == "CustomResourceDefinition" && s.Object != nil:
+		group, _, _ := unstructured.NestedString(s.Object.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(s.Object.Object, "spec", "names", "kind")
+		return kindMark(schema.GroupKind{Group: group, Kind: kind}), true
+	}
+	return mark{}, false
+}
+
+// any says whether one of the marks was set a moment ago.
+func (r *recent) any(marks ...mark) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	return slices.ContainsFunc(marks, func(m mark) bool {
+		at, ok := r.made[m]
+		return ok && now.Sub(at) < settling
+	})
+}

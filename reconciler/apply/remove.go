@@ -1,0 +1,82 @@
+package apply
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// replace deletes an object once it is proved that its successor can be created.
+func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	_, err := client.Create(ctx, r.marked(s.Object), createOptions(metav1.DryRunAll))
+	switch {
+	case err == nil:
+		// Nothing stands there any more: somebody else has deleted it.
+		return Replaced, nil, nil
+	case apierrors.IsAlreadyExists(err), isQuota(err):
+		// That it exists is found after validation and admission, and is the proof. What the quota lacks
+		// may be what the old one holds.
+	default:
+		return "", nil, err
+	}
+	live, err := r.delete(ctx, client, s, metav1.DeletePropagationForeground)
+	if err != nil {
+		return "", live, err
+	}
+	return Replaced, live, nil
+}
+
+// remove deletes an object, and what it controls first where pods still run for it.
+func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	propagation := metav1.DeletePropagationBackground
+	if runsPods(s.Key) {
+		propagation = metav1.DeletePropagationForeground
+	}
+	live, err := r.delete(ctx, client, s, propagation)
+	if err != nil {
+		return "", live, err
+	}
+	return Deleted, live, nil
+}
+
+// delete deletes exactly what the plan saw, and returns what is left of it: an object that finalizers
+// hold, or nil.
+func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, how metav1.DeletionPropagation) (*plan.Live, error) {
+	if s.Live == nil {
+		return nil, nil
+	}
+	err := client.Delete(ctx, s.Key.Name, metav1.DeleteOptions{
+		PropagationPolicy: &how,
+		Preconditions:     &metav1.Preconditions{UID: &s.Live.UID, ResourceVersion: &s.Live.ResourceVersion},
+	})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
+	if err != nil || obj.GetUID() != s.Live.UID {
+		// The deletion went well: that what is left cannot be read makes it no failure, and another
+		// object of that name is not what was deleted.
+		return nil, nil
+	}
+	live := plan.Reduce(obj)
+	return &live, nil
+}
+
+// runsPods says whether pods run for an object of the kind, and would outlive it for a while.
+func runsPods(k manifest.Key) bool {
+	switch k.Group {
+	case "apps", "batch":
+		return true
+	case "":
+		return k.Kind == "ReplicationController"
+	}
+	return false
+}

@@ -1,0 +1,91 @@
+package apply
+
+import (
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/reconciler/plan"
+)
+
+// client returns the client for a step's object.
+func (r *run) client(s plan.Step) (dynamic.ResourceInterface, error) {
+	gvk, err := served(s)
+	if err != nil {
+		return nil, err
+	}
+	mapping, err := r.mapper.find(gvk)
+	if err != nil {
+		return nil, err
+	}
+	client := r.dynamic.Resource(mapping.Resource)
+	switch scoped := mapping.Scope.Name() == meta.RESTScopeNameNamespace; {
+	case scoped && s.Key.Namespace == "":
+		return nil, &finding{class: Invalid, text: "has no namespace, but its kind lives in one"}
+	case !scoped && s.Key.Namespace != "":
+		return nil, &finding{class: Invalid, text: "has a namespace, but its kind is cluster-scoped"}
+	case scoped:
+		return client.Namespace(s.Key.Namespace), nil
+	}
+	return client, nil
+}
+
+// served returns the kind in the version in which Git, or else the cluster, has the object.
+func served(s plan.Step) (schema.GroupVersionKind, error) {
+	switch {
+	case s.Object != nil:
+		return s.Object.GroupVersionKind(), nil
+	case s.Live == nil:
+		return s.Key.GroupKind().WithVersion(""), nil
+	}
+	gv, err := schema.ParseGroupVersion(s.Live.APIVersion)
+	if err != nil {
+		return schema.GroupVersionKind{}, fmt.Errorf("reading the version of a live object: %w", err)
+	}
+	return gv.WithKind(s.Key.Kind), nil
+}
+
+// mapper asks the API server anew for kinds that it has not heard of: they may be new.
+type mapper struct {
+	rest meta.RESTMapper
+
+	mu    sync.Mutex
+	round int // how often it was reset
+}
+
+func (m *mapper) find(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	round := m.current()
+	mapping, err := m.get(gvk)
+	if meta.IsNoMatchError(err) {
+		m.reset(round)
+		mapping, err = m.get(gvk)
+	}
+	return mapping, err
+}
+
+func (m *mapper) get(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	if gvk.Version == "" {
+		return m.rest.RESTMapping(gvk.GroupKind())
+	}
+	return m.rest.RESTMapping(gvk.GroupKind(), gvk.Version)
+}
+
+func (m *mapper) current() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.round
+}
+
+// reset makes the mapper forget what it knows, unless somebody did so since the round: many objects of
+// one missing kind are one question.
+func (m *mapper) reset(round int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.round == round {
+		meta.MaybeResetRESTMapper(m.rest)
+		m.round++
+	}
+}

@@ -1,0 +1,173 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// never is a resource version that no object has. Applied with it, an object is created, but one that
+// is already there ends in a conflict: the API server compares the two only if there is one.
+const never = "1"
+
+const otherUID = "was deleted or made anew by somebody else meanwhile"
+
+// apply writes an object with server-side apply: exactly the object that the plan saw, or a new one
+// where it saw none.
+func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	obj := r.marked(s.Object)
+	if s.Live == nil {
+		obj.SetResourceVersion(never)
+	} else {
+		obj.SetUID(s.Live.UID)
+	}
+	body, err := json.Marshal(obj.Object)
+	if err != nil {
+		return "", nil, err
+	}
+	force := true
+	answer, err := client.Patch(ctx, s.Key.Name, types.ApplyPatchType, body, metav1.PatchOptions{
+		FieldManager:    manifest.FieldManager,
+		FieldValidation: metav1.FieldValidationStrict,
+		Force:           &force,
+	})
+	switch {
+	case s.Live == nil && apierrors.IsConflict(err):
+		return r.inTheWay(ctx, client, s)
+	case s.Live != nil && isOtherUID(err):
+		return "", nil, &finding{class: Conflict, text: otherUID, cause: err}
+	case err != nil:
+		return "", nil, err
+	}
+	return written(s, answer)
+}
+
+// create makes a Job, which is never applied: its spec cannot be changed.
+func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	answer, err := client.Create(ctx, r.marked(s.Object), createOptions())
+	if apierrors.IsAlreadyExists(err) {
+		return r.inTheWay(ctx, client, s)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return written(s, answer)
+}
+
+func createOptions(dryRun ...string) metav1.CreateOptions {
+	return metav1.CreateOptions{
+		FieldManager:    manifest.FieldManager,
+		FieldValidation: metav1.FieldValidationStrict,
+		DryRun:          dryRun,
+	}
+}
+
+// mark corrects the labels and annotations of a Job, which is all that can be corrected.
+func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	obj := r.marked(s.Object)
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"labels":          obj.GetLabels(),
+		"annotations":     obj.GetAnnotations(),
+		"uid":             s.Live.UID,
+		"resourceVersion": s.Live.ResourceVersion,
+	}})
+	if err != nil {
+		return "", nil, err
+	}
+	answer, err := client.Patch(ctx, s.Key.Name, types.MergePatchType, body, metav1.PatchOptions{
+		FieldManager:    manifest.FieldManager,
+		FieldValidation: metav1.FieldValidationStrict,
+	})
+	if apierrors.IsNotFound(err) && !isMissingNamespace(err) {
+		return "", nil, &finding{class: Conflict, text: otherUID, cause: err}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return written(s, answer)
+}
+
+// marked returns a copy of an object as it is sent: with Berth's marks, and a Job without its time to
+// live, for a Job that vanishes before its outcome is in the record would be run again.
+func (r *run) marked(o *manifest.Object) *unstructured.Unstructured {
+	obj := o.DeepCopy()
+	labels := obj.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[manifest.LabelEnvironment] = r.target.Environment
+	obj.SetLabels(labels)
+
+	annotations := obj.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	for name, value := range r.target.Annotations {
+		annotations[name] = value
+	}
+	annotations[manifest.AnnotationDigest] = o.Digest
+	obj.SetAnnotations(annotations)
+	if manifest.IsJob(obj.GroupVersionKind().GroupKind()) {
+		unstructured.RemoveNestedField(obj.Object, "spec", "ttlSecondsAfterFinished")
+	}
+	return obj
+}
+
+// written judges the answer to a write: one that shows a dying object, or another than the plan meant,
+// is no success.
+func written(s plan.Step, answer *unstructured.Unstructured) (Done, *plan.Live, error) {
+	live := plan.Reduce(answer)
+	switch {
+	case live.Deleting:
+		return "", &live, &finding{class: Terminating, text: live.Health.Message}
+	case s.Live != nil && live.UID != s.Live.UID:
+		return "", &live, &finding{class: Conflict, text: otherUID}
+	case s.Live != nil && live.ResourceVersion == s.Live.ResourceVersion:
+		return Unchanged, &live, nil
+	case s.Action == plan.Correct:
+		return Corrected, &live, nil
+	case s.Live == nil:
+		return Created, &live, nil
+	default:
+		return Changed, &live, nil
+	}
+}
+
+// inTheWay reads the object that stands where one was to be created, and says whose it is.
+func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", nil, &finding{class: Conflict, text: "was made and deleted by somebody else meanwhile"}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	live := plan.Reduce(obj)
+	switch {
+	case live.Deleting:
+		return "", &live, &finding{class: Terminating, text: live.Health.Message}
+	case live.Environment == r.target.Environment:
+		return "", &live, &finding{class: Conflict, text: "was made meanwhile"}
+	case live.Environment == "":
+		return "", &live, &finding{class: Exists, text: "is there already and was not made by Berth"}
+	default:
+		return "", &live, &finding{class: Exists, text: "is there already and belongs to " + owner(obj)}
+	}
+}
+
+// owner names another environment as readably as its object allows.
+func owner(obj *unstructured.Unstructured) string {
+	annotations := obj.GetAnnotations()
+	if name := annotations[manifest.AnnotationEnvironment]; name != "" {
+		return "the environment " + name
+	}
+	return "the environment " + obj.GetLabels()[manifest.LabelEnvironment]
+}
