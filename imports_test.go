@@ -1,0 +1,263 @@
+package berth_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "berth.dev/berth"
+
+// anything, and a path that ends in "/...", stand for a folder and what is below it.
+const anything = "..."
+
+// arrows says which of our packages each package may know, and which its tests besides. A package that is not
+// here must not be: its place in the whole is decided first. Tests may also know testSupport.
+var arrows = []struct {
+	pkg     string
+	knows   []string
+	inTests []string
+}{
+	{pkg: "api/v1alpha1"},
+	{pkg: "source"},
+	{pkg: "source/webhook"},
+	{pkg: "secrets"},
+	{pkg: "health"},
+	{pkg: "reconciler/manifest"},
+	{pkg: "reconciler/render", knows: []string{"reconciler/manifest"}},
+	{pkg: "reconciler/plan", knows: []string{"reconciler/manifest", "health"}},
+	{pkg: "reconciler/apply", knows: []string{"reconciler/manifest", "reconciler/plan", "health"}},
+	{pkg: "reconciler/live", knows: []string{"reconciler/manifest", "reconciler/plan", "health"}},
+	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/render",
+		"reconciler/plan", "reconciler/apply", "reconciler/live"}},
+	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "reconciler"}},
+	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/plan"}},
+	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
+	{pkg: "deploy"},
+	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "reconciler/manifest", "reconciler/render"}},
+	{pkg: "internal/clustertest"},
+	{pkg: "internal/gittest"},
+	{pkg: "."},
+}
+
+var testSupport = []string{"internal/clustertest", "internal/gittest"}
+
+// clients are the packages that talk to the API server.
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/preview", "reconciler/report", "cmd/...",
+	"internal/clustertest"}
+
+// fences says where things from outside may be used: import paths, or single functions as "path.Name".
+var fences = []struct {
+	things  []string
+	only    []string // the packages that may
+	never   []string // or, where all others may, those that must not
+	inTests []string // the packages whose tests may as well
+	why     string
+}{
+	{
+		things: []string{"github.com/go-git/..."},
+		only:   []string{"source"},
+		why:    "how Git is read is source's matter",
+	},
+	{
+		things: []string{"github.com/getsops/...", "filippo.io/...", "github.com/ProtonMail/..."},
+		only:   []string{"secrets"},
+		why:    "how files are decrypted is the matter of secrets",
+	},
+	{
+		things:  []string{"sigs.k8s.io/kustomize/..."},
+		only:    []string{"reconciler/render"},
+		inTests: []string{"deploy"}, // which compares what it reads with what Kustomize builds
+		why:     "how manifests are built is render's matter",
+	},
+	{
+		things: []string{"k8s.io/client-go/discovery/...", "k8s.io/client-go/dynamic/...", "k8s.io/client-go/informers/...",
+			"k8s.io/client-go/kubernetes/...", "k8s.io/client-go/metadata/...", "k8s.io/client-go/rest/...",
+			"k8s.io/client-go/restmapper/...", "k8s.io/client-go/scale/...", "k8s.io/client-go/tools/...",
+			"k8s.io/cli-runtime/...", "k8s.io/kubectl/...", "sigs.k8s.io/controller-runtime/..."},
+		only:    clients,
+		inTests: []string{anything}, // which look at the cluster with their own eyes
+		why:     "the others judge what these bring and decide what these do",
+	},
+	{
+		things: []string{"github.com/prometheus/..."},
+		only:   []string{"reconciler/report", "cmd/..."},
+		why:    "libraries are silent; report alone counts",
+	},
+	{
+		things: []string{"flag", "github.com/spf13/...",
+			"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.UserHomeDir"},
+		only:    []string{"cmd/...", "internal/..."},
+		inTests: []string{anything},
+		why:     "a library is configured by what it is given",
+	},
+	{
+		things:  []string{"context.Background", "context.TODO"},
+		only:    []string{"cmd/berth", "internal/..."},
+		inTests: []string{anything},
+		why:     "whatever may take long can be ended by its caller",
+	},
+	{
+		things: []string{"context", "log/...", "github.com/go-logr/...", "k8s.io/klog/...", "os", "net/...", "math/rand/...",
+			"time.Now", "time.Since", "time.Until", "time.After", "time.AfterFunc", "time.NewTimer", "time.NewTicker",
+			"time.Tick", "time.Sleep", "k8s.io/apimachinery/pkg/apis/meta/v1.Now", "k8s.io/utils/clock/..."},
+		never:   []string{"reconciler/plan"},
+		inTests: []string{anything},
+		why:     "a plan follows from what it is given, and from nothing else",
+	},
+	{
+		things: []string{"github.com/stretchr/...", "github.com/golang/mock/...", "go.uber.org/mock/...", "k8s.io/kubernetes/..."},
+		only:   nil,
+		why:    "nothing here needs it",
+	},
+}
+
+func TestImports(t *testing.T) {
+	for _, violation := range violations(t, os.DirFS(".")) {
+		t.Error(violation)
+	}
+}
+
+// violations reads every Go file of the module by itself: the go command's answers about packages are cached,
+// and leave out files with build constraints.
+func violations(t *testing.T, tree fs.FS) []string {
+	t.Helper()
+	var found []string
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != "." && (isOtherModule(tree, name) || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return fs.SkipDir
+		case entry.IsDir() || path.Ext(name) != ".go":
+			return nil
+		}
+		text, err := fs.ReadFile(tree, name)
+		if err != nil {
+			return err
+		}
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, name, text, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		found = append(found, check(files, file)...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func isOtherModule(tree fs.FS, dir string) bool {
+	_, err := fs.Stat(tree, path.Join(dir, "go.mod"))
+	return err == nil
+}
+
+func check(files *token.FileSet, file *ast.File) []string {
+	name := files.Position(file.Package).Filename
+	pkg, isTest := path.Dir(name), strings.HasSuffix(name, "_test.go")
+	var found []string
+	report := func(pos token.Pos, format string, args ...any) {
+		at := files.Position(pos)
+		found = append(found, fmt.Sprintf("%s:%d: %s", at.Filename, at.Line, fmt.Sprintf(format, args...)))
+	}
+	known, ruled := mayKnow(pkg, isTest)
+	if !ruled {
+		report(file.Package, "package %q has no rule: say in imports_test.go what it may know", pkg)
+	}
+	for _, use := range uses(file) {
+		if ours, ok := strings.CutPrefix(use.thing, module+"/"); ok && use.isImport {
+			if ruled && !matchesAny(known, ours) {
+				report(use.pos, "%s must not know %s", pkg, ours)
+			}
+			continue
+		}
+		if why := fenced(use.thing, pkg, isTest); why != "" {
+			report(use.pos, "%s must not use %s: %s", pkg, use.thing, why)
+		}
+	}
+	return found
+}
+
+func mayKnow(pkg string, isTest bool) (known []string, ruled bool) {
+	for _, arrow := range arrows {
+		if !matches(arrow.pkg, pkg) {
+			continue
+		}
+		if !isTest {
+			return arrow.knows, true
+		}
+		return slices.Concat(arrow.knows, arrow.inTests, testSupport, []string{pkg}), true
+	}
+	return nil, false
+}
+
+// fenced says why a package must not use a thing, or nothing if it may.
+func fenced(thing, pkg string, isTest bool) string {
+	for _, fence := range fences {
+		if !matchesAny(fence.things, thing) || isTest && matchesAny(fence.inTests, pkg) {
+			continue
+		}
+		if matchesAny(fence.never, pkg) || len(fence.never) == 0 && !matchesAny(fence.only, pkg) {
+			return fence.why
+		}
+	}
+	return ""
+}
+
+type use struct {
+	thing    string // an import path, or "path.Name"
+	isImport bool
+	pos      token.Pos
+}
+
+// uses returns what a file imports, and what it then names of it.
+func uses(file *ast.File) []use {
+	var found []use
+	imported := map[string]string{}
+	for _, spec := range file.Imports {
+		thing, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			continue // the parser accepts no such file
+		}
+		found = append(found, use{thing, true, spec.Pos()})
+		name := path.Base(thing)
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		imported[name] = thing
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		selector, ok := node.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if of, ok := selector.X.(*ast.Ident); ok && imported[of.Name] != "" {
+			found = append(found, use{imported[of.Name] + "." + selector.Sel.Name, false, selector.Pos()})
+		}
+		return true
+	})
+	return found
+}
+
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, name) })
+}
+
+func matches(pattern, name string) bool {
+	if pattern == anything {
+		return true
+	}
+	tree, isTree := strings.CutSuffix(pattern, "/...")
+	return name == tree || isTree && strings.HasPrefix(name, tree+"/")
+}
