@@ -1,0 +1,172 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// The pauses between attempts: short at first, since a kind is often served a moment after its CRD was
+// made, and never so long that a right that was granted seems to have no effect.
+const (
+	firstPause  = 200 * time.Millisecond
+	longPause   = time.Minute
+	steadyAfter = time.Minute
+)
+
+var errSlow = errors.New("the API server did not deliver the list in time")
+
+// sink takes in what a feed brings.
+type sink[T any] interface {
+	// put brings an object that is new or has changed.
+	put(T)
+	// remove brings an object that is gone, or does not bear the label any more, as it was last.
+	remove(T)
+	// replace brings all objects there are at a resource version; since is when the asking began.
+	replace(all []T, resourceVersion string, since time.Time)
+	// lost says why an attempt ended. What was brought before may be out of date.
+	lost(error)
+}
+
+// feed keeps the watch of one collection going: it lists, watches, and begins again, with growing
+// pauses, until its context ends.
+type feed[T any] struct {
+	into sink[T]
+	// open finds the collection, anew for every attempt.
+	open func() (*cache.ListWatch, error)
+	// reduce makes of an object, on arrival, what is kept of it.
+	reduce func(runtime.Object) T
+	// syncTimeout is how long a listing may take.
+	syncTimeout time.Duration
+	// poke ends the pause between two attempts.
+	poke chan struct{}
+}
+
+func (f feed[T]) run(ctx context.Context) {
+	// The Reflector logs in its own way; what matters of its errors reaches the sink.
+	ctx = klog.NewContext(ctx, logr.Discard())
+	pause, streaming := firstPause, true
+	for {
+		began := time.Now()
+		err := f.attempt(ctx, streaming)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			f.into.lost(err)
+		}
+		// A server that does not know streamed lists may leave one without its end for ever.
+		streaming = !errors.Is(err, errSlow)
+		if time.Since(began) > steadyAfter {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.poke:
+			pause = firstPause
+		case <-time.After(pause + rand.N(pause)/4):
+			pause = min(2*pause, longPause)
+		}
+	}
+}
+
+// attempt lists and watches until that is no longer possible.
+func (f feed[T]) attempt(ctx context.Context, streaming bool) error {
+	source, err := f.open()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &session[T]{feed: f, began: time.Now()}
+	slow := time.AfterFunc(f.syncTimeout, func() {
+		if !s.synced.Load() {
+			cancel(errSlow)
+		}
+	})
+	defer slow.Stop()
+	reflector := cache.NewReflectorWithOptions(lister{source, streaming}, nil, s, cache.ReflectorOptions{Name: "berth"})
+	if err := reflector.ListAndWatchWithContext(ctx); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// lister tells the Reflector whether it may ask for a streamed list.
+type lister struct {
+	*cache.ListWatch
+	streaming bool
+}
+
+// IsWatchListSemanticsUnSupported is the name by which client-go asks.
+func (l lister) IsWatchListSemanticsUnSupported() bool { return !l.streaming }
+
+// session is one attempt of a feed: the store that a Reflector fills.
+type session[T any] struct {
+	feed[T]
+	began  time.Time
+	synced atomic.Bool
+}
+
+// Transformer makes the Reflector keep only reduced objects even of a list that is not complete yet.
+func (s *session[T]) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) { return s.reduced(obj) }
+}
+
+func (s *session[T]) reduced(obj any) (item T, err error) {
+	switch o := obj.(type) {
+	case T:
+		return o, nil
+	case runtime.Object:
+		return s.reduce(o), nil
+	}
+	return item, fmt.Errorf("a watch brought a %T, which is no object", obj)
+}
+
+// Add takes in an object that a watch has brought.
+func (s *session[T]) Add(obj any) error { return s.Update(obj) }
+
+// Update takes in an object that a watch has brought.
+func (s *session[T]) Update(obj any) error {
+	item, err := s.reduced(obj)
+	if err == nil {
+		s.into.put(item)
+	}
+	return err
+}
+
+// Delete takes in that an object is gone.
+func (s *session[T]) Delete(obj any) error {
+	item, err := s.reduced(obj)
+	if err == nil {
+		s.into.remove(item)
+	}
+	return err
+}
+
+// Replace takes in a complete list.
+func (s *session[T]) Replace(list []any, resourceVersion string) error {
+	s.synced.Store(true)
+	items := make([]T, 0, len(list))
+	for _, obj := range list {
+		item, err := s.reduced(obj)
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
+	}
+	s.into.replace(items, resourceVersion, s.began)
+	return nil
+}
+
+// Resync has no meaning here.
+func (s *session[T]) Resync() error { return nil }

@@ -1,0 +1,243 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// kind is the watch of one kind for all environments, and what it has brought. It is watched in the
+// version that the server prefers: an object is the same one in all of them, and so is the record of
+// who owns which of its fields.
+type kind struct {
+	w         *Watches
+	gk        schema.GroupKind
+	versions  []string // those that were asked for
+	followers set[string]
+	objects   map[types.NamespacedName]*object
+	// state says why nothing is known; empty: everything is.
+	state   plan.KindState
+	message string
+	poke    chan struct{}
+	stop    context.CancelFunc
+	// gvk is what is watched; only the feed's goroutine uses it.
+	gvk schema.GroupVersionKind
+}
+
+func newKind(w *Watches, gk schema.GroupKind) *kind {
+	return &kind{
+		w: w, gk: gk, followers: set[string]{}, objects: map[types.NamespacedName]*object{},
+		state: plan.Syncing, message: "the list is not complete yet",
+		poke: make(chan struct{}, 1), stop: func() {},
+	}
+}
+
+func (k *kind) start() {
+	f := feed[arrival]{into: k, open: k.open, reduce: k.reduce, syncTimeout: k.w.cfg.SyncTimeout, poke: k.poke}
+	k.stop = k.w.begin(f.run)
+}
+
+func (k *kind) follow(environment, version string) {
+	k.followers[environment] = struct{}{}
+	if !slices.Contains(k.versions, version) {
+		k.versions = append(k.versions, version)
+	}
+}
+
+func (k *kind) unfollow(environment string) {
+	delete(k.followers, environment)
+	if len(k.followers) > 0 || k.gk == namespaceKind {
+		return
+	}
+	k.stop()
+	k.forget()
+	delete(k.w.kinds, k.gk)
+}
+
+// forget drops all objects.
+func (k *kind) forget() {
+	for name := range k.objects {
+		k.discard(name)
+	}
+}
+
+// retry ends the pause of a kind that is not served.
+func (k *kind) retry() {
+	select {
+	case k.poke <- struct{}{}:
+	default:
+	}
+}
+
+// open finds where the kind is served, and how it is to be watched.
+func (k *kind) open() (*cache.ListWatch, error) {
+	mapping, err := k.mapping()
+	if err != nil {
+		return nil, err
+	}
+	k.gvk = mapping.GroupVersionKind
+	selector := manifest.LabelEnvironment // that it exists: other people's objects cost nothing
+	if k.gk == namespaceKind {
+		selector = ""
+	}
+	if health.Needs(k.gk) {
+		return listWatch[*unstructured.UnstructuredList](k.w.cfg.Dynamic.Resource(mapping.Resource), selector), nil
+	}
+	return listWatch[*metav1.PartialObjectMetadataList](k.w.cfg.Metadata.Resource(mapping.Resource), selector), nil
+}
+
+func (k *kind) mapping() (*meta.RESTMapping, error) {
+	mapping, err := k.w.cfg.Mapper.RESTMapping(k.gk)
+	if err == nil || !meta.IsNoMatchError(err) {
+		return mapping, err
+	}
+	// Mappers look for versions that are newer than what they remember only when asked for them by name.
+	k.w.mu.Lock()
+	versions := slices.Clone(k.versions)
+	k.w.mu.Unlock()
+	meta.MaybeResetRESTMapper(k.w.cfg.Mapper)
+	return k.w.cfg.Mapper.RESTMapping(k.gk, versions...)
+}
+
+type client[L runtime.Object] interface {
+	List(context.Context, metav1.ListOptions) (L, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+}
+
+func listWatch[L runtime.Object](c client[L], selector string) *cache.ListWatch {
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = selector
+			return c.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = selector
+			return c.Watch(ctx, o)
+		},
+	}
+}
+
+// lost notes that the kind cannot be watched. What may pass by itself does not make unknown what is
+// known: until the next list there is then merely nothing new.
+func (k *kind) lost(err error) {
+	state, message := plan.Unwatched, unwatched(k.gk, err)
+	gone := meta.IsNoMatchError(err) || apierrors.IsNotFound(err)
+	if gone {
+		state, message = plan.NotServed, fmt.Sprintf("the API server does not know the kind %s; create its CustomResourceDefinition, or correct apiVersion and kind", k.gk)
+	}
+	lasting := gone || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
+	var news bool
+	k.w.change(func(wake wakes) {
+		if k.w.kinds[k.gk] != k || k.state == "" && !lasting {
+			return
+		}
+		news = k.state != state
+		if gone {
+			k.forget()
+		}
+		k.become(state, message, wake)
+	})
+	if news {
+		k.w.cfg.Log.Warn("a kind cannot be watched", "kind", k.gk.String(), "state", string(state), "error", err)
+	}
+}
+
+// unwatched words why a kind cannot be watched.
+func unwatched(gk schema.GroupKind, err error) string {
+	reason := err.Error()
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		reason = status.Status().Message // without what the Reflector says around it
+	}
+	if apierrors.IsForbidden(err) {
+		reason += "; grant the agent list and watch"
+	}
+	return fmt.Sprintf("cannot watch %s: %s", gk, reason)
+}
+
+// become changes what is known of the kind as a whole.
+func (k *kind) become(state plan.KindState, message string, wake wakes) {
+	if k.state != state {
+		for e := range k.followers {
+			wake.add(e)
+		}
+	}
+	k.state, k.message = state, message
+}
+
+// put takes in what the watch has brought.
+func (k *kind) put(a arrival) {
+	k.w.change(func(wake wakes) {
+		if k.w.kinds[k.gk] == k {
+			k.take(a, wake)
+		}
+	})
+}
+
+// remove takes in that an object is gone or does not bear the label any more.
+func (k *kind) remove(a arrival) {
+	k.w.change(func(wake wakes) {
+		o := k.objects[nameOf(a.live.Key)]
+		// Our own write may have brought the label back, or made the object anew, since.
+		if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) >= 0 {
+			k.w.release(o, wake)
+			k.w.concerned(o.live, wake)
+			k.discard(nameOf(a.live.Key))
+		}
+	})
+}
+
+// replace takes in a complete list.
+func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
+	k.w.change(func(wake wakes) {
+		if k.w.kinds[k.gk] != k {
+			return
+		}
+		quiet := wakes{}
+		if k.state == "" {
+			quiet = wake // else the followers are woken once, for everything
+		}
+		there := make(set[types.NamespacedName], len(all))
+		for _, a := range all {
+			k.w.graves.open(a.live.UID, since)
+			there[nameOf(a.live.Key)] = struct{}{}
+			k.take(a, quiet)
+		}
+		for name, o := range k.objects {
+			_, ok := there[name]
+			if ok || compare(resourceVersion, o.live.ResourceVersion) < 0 {
+				continue // there, or written by us after the list was made
+			}
+			k.w.concerned(o.live, quiet)
+			k.discard(name)
+		}
+		k.become("", "", wake)
+	})
+}
+
+// served asks anew for the kinds of a group of which a CRD has just been established.
+func (w *Watches) served(crd manifest.Key) {
+	_, group, _ := strings.Cut(crd.Name, ".")
+	for gk, k := range w.kinds {
+		if gk.Group == group && k.state == plan.NotServed {
+			k.retry()
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package live
+
+import (
+	"reflect"
+	"slices"
+	"time"
+	"unique"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// object is what is kept of one object.
+type object struct {
+	live plan.Live
+	// revision is set for workloads whose pods come in revisions.
+	revision *revision
+}
+
+// arrival is an object that a watch brings, already reduced.
+type arrival struct {
+	object
+	// ours says that nobody has written the object after us, as far as can be seen.
+	ours bool
+}
+
+// reduce makes an arrival of what the watch brings.
+func (k *kind) reduce(obj runtime.Object) arrival {
+	var a arrival
+	switch o := obj.(type) {
+	case *unstructured.Unstructured:
+		a.live, a.revision, a.ours = plan.Reduce(o), revisionOf(o), ours(o.GetManagedFields())
+	case metav1.Object:
+		a.live, a.ours = plan.ReduceMetadata(o, k.gvk), ours(o.GetManagedFields())
+	}
+	return a
+}
+
+// ours says whether the newest write that the fields tell of may be our own. Their times are in whole
+// seconds, so now and then somebody else's passes for ours.
+func ours(fields []metav1.ManagedFieldsEntry) bool {
+	var newest, own time.Time
+	for _, f := range fields {
+		if f.Time == nil {
+			continue
+		}
+		if f.Time.After(newest) {
+			newest = f.Time.Time
+		}
+		if f.Manager == manifest.FieldManager && f.Time.After(own) {
+			own = f.Time.Time
+		}
+	}
+	return !own.IsZero() && own.Equal(newest)
+}
+
+// echo is how long the wake for what looks like a write of our own waits for that write's answer.
+const echo = 50 * time.Millisecond
+
+// take brings an object up to date unless what is known of it is newer.
+func (k *kind) take(a arrival, wake wakes) {
+	if k.w.graves.has(a.live.UID) {
+		return // a late event: we know that it is gone
+	}
+	o := k.objects[nameOf(a.live.Key)]
+	if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) < 0 {
+		return
+	}
+	concerned, healthy := wakes{}, false
+	if o != nil {
+		healthy = o.live.Health.Status == health.Healthy
+		if same(o.live, a.live) {
+			k.store(a.object)
+			return
+		}
+		k.w.concerned(o.live, concerned)
+	}
+	o = k.store(a.object)
+	k.w.concerned(o.live, concerned)
+	if o.live.Key.GroupKind() == crdKind && !healthy && o.live.Health.Status == health.Healthy {
+		k.w.served(o.live.Key)
+	}
+	k.w.announce(o, a.ours, concerned, wake)
+}
+
+// hold is a wake that waits.
+type hold struct{ concerned wakes }
+
+// announce wakes at once or, for what may be the echo of a write whose answer is still on its way, a
+// moment later.
+func (w *Watches) announce(o *object, ours bool, concerned, wake wakes) {
+	w.release(o, concerned)
+	if !ours {
+		wake.addAll(concerned)
+		return
+	}
+	h := &hold{concerned}
+	w.held[o] = h
+	w.later(echo, func(wake wakes) {
+		if w.held[o] == h {
+			w.release(o, wake)
+		}
+	})
+}
+
+// release ends a wake's wait.
+func (w *Watches) release(o *object, to wakes) {
+	if h, ok := w.held[o]; ok {
+		to.addAll(h.concerned)
+		delete(w.held, o)
+	}
+}
+
+// concerned adds the environments that a change of the object matters to.
+func (w *Watches) concerned(l plan.Live, to wakes) {
+	to.add(l.Environment)
+	if l.Key.GroupKind() == namespaceKind {
+		for e := range w.residents[l.Key.Name] {
+			to.add(e)
+		}
+	}
+}
+
+// store keeps an object in place of what was known of it.
+func (k *kind) store(now object) *object {
+	name := nameOf(now.live.Key)
+	o := k.objects[name]
+	if o == nil {
+		o = &object{}
+		k.objects[name] = o
+	} else {
+		drop(k.w.members, o.live.Environment, o)
+	}
+	*o = now
+	intern(&o.live)
+	if o.live.Environment != "" {
+		add(k.w.members, o.live.Environment, o)
+	}
+	k.w.track(o, unsettled(o.live))
+	return o
+}
+
+// discard drops an object.
+func (k *kind) discard(name types.NamespacedName) {
+	o, ok := k.objects[name]
+	if !ok {
+		return
+	}
+	delete(k.objects, name)
+	drop(k.w.members, o.live.Environment, o)
+	delete(k.w.held, o)
+	k.w.track(o, false)
+}
+
+// Deleted brings in at once that an object is gone because we deleted it: not merely that its deletion
+// has begun, which is for Wrote. A watch that is late does not bring it back.
+func (w *Watches) Deleted(key manifest.Key, uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.graves.dig(uid, time.Now())
+	if k, ok := w.kinds[key.GroupKind()]; ok {
+		if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
+			k.discard(nameOf(key))
+		}
+	}
+}
+
+var crdKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+
+func nameOf(k manifest.Key) types.NamespacedName {
+	return types.NamespacedName{Namespace: k.Namespace, Name: k.Name}
+}
+
+// same says whether two states of an object are the same to any decision. In which version of its API
+// it came does not matter: our own writes' answers come in the one that Git names.
+func same(a, b plan.Live) bool {
+	if !slices.Equal(a.Finalizers, b.Finalizers) || !reflect.DeepEqual(a.Job, b.Job) {
+		return false
+	}
+	b.ResourceVersion, b.APIVersion, b.Finalizers, b.Job = a.ResourceVersion, a.APIVersion, a.Finalizers, a.Job
+	return reflect.DeepEqual(a, b)
+}
+
+// compare orders resource versions. Where they cannot be compared, as from an aggregated API that does
+// not count, what arrives later is the newer.
+func compare(a, b string) int {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	if err != nil {
+		return 1
+	}
+	return order
+}
+
+// intern shares the texts that thousands of objects have in common.
+func intern(l *plan.Live) {
+	for _, text := range []*string{&l.Key.Group, &l.Key.Kind, &l.Key.Namespace, &l.APIVersion, &l.Environment, &l.Prune} {
+		*text = unique.Make(*text).Value()
+	}
+}
+
+// lateEvents is how much later than our own knowledge of a deletion a watch may be.
+const lateEvents = 5 * time.Minute
+
+// graves are the objects that we deleted lately. No UID is ever used again, so they can do no harm to
+// what is made anew under the same name.
+type graves struct {
+	at    map[types.UID]time.Time
+	order []types.UID
+}
+
+// dig adds one, and clears away the oldest.
+func (g *graves) dig(uid types.UID, now time.Time) {
+	for len(g.order) > 0 && now.Sub(g.at[g.order[0]]) > lateEvents {
+		delete(g.at, g.order[0])
+		g.order = g.order[1:]
+	}
+	if !g.has(uid) {
+		g.order = append(g.order, uid)
+	}
+	g.at[uid] = now
+}
+
+func (g *graves) has(uid types.UID) bool {
+	_, ok := g.at[uid]
+	return ok
+}
+
+// open takes one away when a list that was asked for later still has the object: it was not gone.
+func (g *graves) open(uid types.UID, asked time.Time) {
+	if at, ok := g.at[uid]; ok && at.Before(asked) {
+		delete(g.at, uid)
+	}
+}

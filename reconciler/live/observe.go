@@ -1,0 +1,93 @@
+package live
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Query asks for what is known of an environment.
+type Query struct {
+	// Environment is the value of manifest.LabelEnvironment; Namespace the environment's own.
+	Environment, Namespace string
+	// Kinds are those that matter, which should be those that Follow was told of. Objects of others that
+	// happen to be watched for others' sake are left out.
+	Kinds []schema.GroupVersionKind
+	// Keys are the places that the environment's objects take.
+	Keys []manifest.Key
+	// Now and ImagePullGrace are for the judgement over pods.
+	Now            time.Time
+	ImagePullGrace time.Duration
+}
+
+// Observe returns what is known, from memory alone: the objects that bear the environment's label
+// except its own namespace, what other environments have in its places, and the kinds of which nothing
+// is known. Namespaces are always among the latter until they have been listed. The health of workloads
+// that have not settled says what their newest pods say. What the values point to is shared: it must
+// not be changed.
+func (w *Watches) Observe(q Query) plan.Observed {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	kinds := set[schema.GroupKind]{}
+	for _, gvk := range q.Kinds {
+		kinds[gvk.GroupKind()] = struct{}{}
+	}
+	seen := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: w.unknown(kinds)}
+	own := manifest.Key{Kind: namespaceKind.Kind, Name: q.Namespace}
+	for o := range w.members[q.Environment] {
+		if _, ok := kinds[o.live.Key.GroupKind()]; ok && o.live.Key != own {
+			seen.Objects[o.live.Key] = w.judged(o, q)
+		}
+	}
+	for _, key := range q.Keys {
+		if o := w.find(key); o != nil {
+			seen.Objects[key] = w.judged(o, q)
+		}
+	}
+	if o := w.find(own); o != nil {
+		namespace := o.live
+		seen.Namespace = &namespace
+	}
+	return seen
+}
+
+// unknown says why nothing is known of some of the kinds, and of namespaces.
+func (w *Watches) unknown(kinds set[schema.GroupKind]) map[schema.GroupKind]plan.Unknown {
+	unknown := map[schema.GroupKind]plan.Unknown{}
+	note := func(gk schema.GroupKind) {
+		k, ok := w.kinds[gk]
+		switch {
+		case !ok:
+			unknown[gk] = plan.Unknown{State: plan.Syncing, Message: "its watch has not begun yet"}
+		case k.state != "":
+			unknown[gk] = plan.Unknown{State: k.state, Message: k.message}
+		}
+	}
+	note(namespaceKind)
+	for gk := range kinds {
+		note(gk)
+	}
+	return unknown
+}
+
+func (w *Watches) find(key manifest.Key) *object {
+	k, ok := w.kinds[key.GroupKind()]
+	if !ok {
+		return nil
+	}
+	return k.objects[types.NamespacedName{Namespace: key.Namespace, Name: key.Name}]
+}
+
+// judged returns an object with what its pods say.
+func (w *Watches) judged(o *object, q Query) plan.Live {
+	l := o.live
+	if unsettled(l) {
+		l.Health, l.Recheck = health.Rollout(l.Health, w.newest(o), q.Now, q.ImagePullGrace)
+	}
+	return l
+}

@@ -1,0 +1,158 @@
+package live
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/cache"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/plan"
+)
+
+const (
+	// patience is how long a rollout goes on before its pods are looked at: most end sooner, and no pod
+	// has anything telling to say before.
+	patience = time.Second
+	// linger is how long the pods are watched after everything has settled.
+	linger = 5 * time.Second
+	// manyNamespaces is the number of namespaces above which all pods of the cluster are watched at once:
+	// each watch costs the server and us more than some pods that are of no interest.
+	manyNamespaces = 50
+)
+
+var (
+	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	replicaSetResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
+)
+
+// rollouts are the workloads that have not settled, and the watches of their pods.
+type rollouts struct {
+	// moving has the workloads that have not settled, by namespace.
+	moving map[string]set[*object]
+	// wanted has the namespaces whose pods are to be watched, due those to be looked at again.
+	wanted, due set[string]
+	// scopes are the watches there are, by namespace; "" is all of the cluster.
+	scopes map[string]*scope
+}
+
+func newRollouts() rollouts {
+	return rollouts{moving: map[string]set[*object]{}, wanted: set[string]{}, due: set[string]{}, scopes: map[string]*scope{}}
+}
+
+// workloads are the kinds that have pods.
+var workloads = set[schema.GroupKind]{
+	{Group: "apps", Kind: "Deployment"}:  {},
+	{Group: "apps", Kind: "StatefulSet"}: {},
+	{Group: "apps", Kind: "DaemonSet"}:   {},
+	{Group: "apps", Kind: "ReplicaSet"}:  {},
+	{Group: "batch", Kind: "Job"}:        {},
+}
+
+// unsettled says whether the pods of an object have something to say about it.
+func unsettled(l plan.Live) bool {
+	_, ok := workloads[l.Key.GroupKind()]
+	return ok && (l.Health.Status == health.Progressing || l.Health.Status == health.Failed)
+}
+
+// track notes whether a workload has settled.
+func (w *Watches) track(o *object, moving bool) {
+	namespace := o.live.Key.Namespace
+	if moving {
+		add(w.moving, namespace, o)
+	} else {
+		drop(w.moving, namespace, o)
+	}
+	_, wanted := w.wanted[namespace]
+	_, due := w.due[namespace]
+	switch wants := len(w.moving[namespace]) > 0; {
+	case due || wants == wanted:
+		return
+	case wants:
+		w.later(patience, func(wakes) { w.review(namespace) })
+	default:
+		w.later(linger, func(wakes) { w.review(namespace) })
+	}
+	w.due[namespace] = struct{}{}
+}
+
+// review decides whether the pods of a namespace are watched.
+func (w *Watches) review(namespace string) {
+	delete(w.due, namespace)
+	delete(w.wanted, namespace)
+	if len(w.moving[namespace]) > 0 {
+		w.wanted[namespace] = struct{}{}
+	}
+	w.arrange()
+}
+
+// arrange begins the watches that are wanted, and ends the others once those know everything: a
+// workload does not lose what its pods say of it in between.
+func (w *Watches) arrange() {
+	target := w.wanted
+	_, all := w.scopes[metav1.NamespaceAll]
+	if n := len(w.wanted); n > manyNamespaces || all && n > manyNamespaces/2 {
+		target = set[string]{metav1.NamespaceAll: {}}
+	}
+	ready := true
+	for namespace := range target {
+		s, ok := w.scopes[namespace]
+		if !ok {
+			s = w.newScope(namespace)
+			w.scopes[namespace] = s
+		}
+		ready = ready && s.known()
+	}
+	if !ready {
+		return
+	}
+	for namespace, s := range w.scopes {
+		if _, ok := target[namespace]; !ok {
+			s.stop()
+			delete(w.scopes, namespace)
+		}
+	}
+}
+
+// scope is the watch of the pods and ReplicaSets of a namespace, or of all.
+type scope struct {
+	pods, replicaSets *collection
+	stop              context.CancelFunc
+}
+
+func (w *Watches) newScope(namespace string) *scope {
+	s := &scope{pods: newCollection(w, "pods"), replicaSets: newCollection(w, "replicasets")}
+	pods := feed[dependant]{
+		into: s.pods, reduce: reducePod, syncTimeout: w.cfg.SyncTimeout,
+		open: func() (*cache.ListWatch, error) {
+			return listWatch[*unstructured.UnstructuredList](w.cfg.Dynamic.Resource(podResource).Namespace(namespace), ""), nil
+		},
+	}
+	replicaSets := feed[dependant]{
+		into: s.replicaSets, reduce: reduceReplicaSet, syncTimeout: w.cfg.SyncTimeout,
+		open: func() (*cache.ListWatch, error) {
+			return listWatch[*metav1.PartialObjectMetadataList](w.cfg.Metadata.Resource(replicaSetResource).Namespace(namespace), ""), nil
+		},
+	}
+	stopPods, stopReplicaSets := w.begin(pods.run), w.begin(replicaSets.run)
+	s.stop = func() { stopPods(); stopReplicaSets() }
+	return s
+}
+
+// known says whether everything has been listed.
+func (s *scope) known() bool { return s.pods.known && s.replicaSets.known }
+
+// scopeOf returns the watch that knows the pods of a namespace; nil if none does yet.
+func (w *Watches) scopeOf(namespace string) *scope {
+	for _, name := range []string{namespace, metav1.NamespaceAll} {
+		if s, ok := w.scopes[name]; ok && s.known() {
+			return s
+		}
+	}
+	return nil
+}
