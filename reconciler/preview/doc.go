@@ -1,0 +1,2 @@
+// Package preview turns branches into Environments: names, limits, expiry, teardown.
+package preview
