@@ -44,15 +44,29 @@ test: cluster-binary ## Run all tests.
 	go test ./...
 	cd e2e && go test ./...
 
+.PHONY: race
+race: cluster-binary ## Run the tests of what is concurrent with the race detector.
+	go test -race ./source/... ./reconciler/...
+
+generated := deploy/crds/*.yaml api/v1alpha1/zz_generated.*.go
+
+.PHONY: generate
+generate: ## Generate the CRDs and deep copies from api/v1alpha1.
+	go generate ./...
+
 .PHONY: lint
-lint: .build/staticcheck ## Check format, vet, staticcheck and that go.mod is tidy.
+lint: .build/staticcheck ## Check format, vet, staticcheck, imports, and that generated files and go.mod are fresh.
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	cd e2e && go vet ./...
 	.build/staticcheck ./...
 	cd e2e && ../.build/staticcheck ./...
+	go test -run Imports .
+	@before=$$(cat $(generated) | cksum); $(MAKE) --no-print-directory generate; test "$$before" = "$$(cat $(generated) | cksum)" || \
+		{ echo "what is generated from api/v1alpha1 was stale: review it with git diff, and commit it"; exit 1; }
 	go mod tidy -diff
 	cd e2e && go mod tidy -diff
+	cd tools && go mod tidy -diff
 
 .build/staticcheck: e2e/go.mod
 	go build -C e2e -o ../.build/staticcheck honnef.co/go/tools/cmd/staticcheck
