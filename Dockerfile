@@ -1,0 +1,19 @@
+# syntax=docker/dockerfile:1
+
+# Compiles on the builder's own platform for whatever platform the image is for.
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+ARG TARGETOS TARGETARCH
+ARG VERSION=dev
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /berth ./cmd/berth
+
+# Certificates for HTTPS, time zones for schedules, an account that is not root, and nothing to run but Berth.
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY --from=build /berth /usr/local/bin/berth
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/berth"]
