@@ -104,8 +104,8 @@ func (v *variables) use(name string) (any, error) {
 		v.used[name] = v.values[name]
 		return v.values[name], nil
 	}
+	v.used[name] = "" // what hashOf says of a folder that is not there
 	hash, err := v.tree.Hash(cleanFolder(folder))
-	v.used[name] = hash
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
 		return nil, &Error{Problem: fmt.Sprintf("${%s}: there is no folder %q in this commit", name, folder),
@@ -113,6 +113,7 @@ func (v *variables) use(name string) (any, error) {
 	case err != nil:
 		return nil, &Error{Problem: fmt.Sprintf("${%s}: reading the folder's hash", name), Cause: err}
 	}
+	v.used[name] = hash
 	return hash, nil
 }
 

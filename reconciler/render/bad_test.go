@@ -1,0 +1,324 @@
+package render_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"berth.dev/berth/reconciler/render"
+)
+
+// header is four lines of a manifest.
+const header = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\n"
+
+// badYAML are mistakes in infra/k8s/x.yaml, and what a person reads.
+var badYAML = []struct{ mistake, text, want string }{
+	{"a tab as indentation",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n\tname: api\n",
+		"infra/k8s/x.yaml:4: the line is indented with a tab; use spaces"},
+	{"a tab after spaces",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  \tname: api\n",
+		"infra/k8s/x.yaml:4: the line is indented with a tab; use spaces"},
+	{"non-breaking spaces as indentation",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n\u00a0\u00a0name: api\n",
+		"infra/k8s/x.yaml:4: ConfigMap: the line is indented with a non-breaking space, or another that is no plain one; replace it by spaces; it often comes from a web page or a chat"},
+	{"one non-breaking space",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\n \u00a0labels: {}\n",
+		"infra/k8s/x.yaml:5: the line is indented with a non-breaking space, or another that is no plain one; replace it by spaces; it often comes from a web page or a chat"},
+	{"a non-breaking space after a dash",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\nitems:\n-\u00a0name: x\n  y: z\n",
+		"infra/k8s/x.yaml:6: the line is indented with a non-breaking space, or another that is no plain one; replace it by spaces; it often comes from a web page or a chat"},
+	{"an unclosed double quote",
+		header + "data:\n  a: \"hello\n  b: c\n",
+		`infra/k8s/x.yaml:6: a quote (") is opened here and not closed; close it on the same line`},
+	{"an unclosed single quote",
+		header + "data:\n  a: 'hello\n  b: c\n",
+		"infra/k8s/x.yaml:6: a quote (') is opened here and not closed; close it on the same line"},
+	{"an unclosed quote that the next one closes",
+		header + "data:\n  a: \"hello\n  b: \"c\"\n",
+		`infra/k8s/x.yaml:6: a quote (") is opened here and not closed; close it on the same line`},
+	{"an unclosed quote in a list",
+		header + "data:\n  - \"hello\n  - \"c\"\n",
+		`infra/k8s/x.yaml:6: a quote (") is opened here and not closed; close it on the same line`},
+	{"a line too far to the right",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\n    labels: {}\n",
+		"infra/k8s/x.yaml:5: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"a line too far to the left",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n    name: api\n  labels: {}\n",
+		"infra/k8s/x.yaml:5: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"a key that is indented where none should be",
+		"apiVersion: v1\nkind: ConfigMap\n metadata:\n  name: api\n",
+		"infra/k8s/x.yaml:3: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"name beside metadata",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\nname: api\n",
+		"infra/k8s/x.yaml:4: ConfigMap: name stands beside metadata instead of in it; indent it"},
+	{"a list's item at the wrong level",
+		"apiVersion: v1\nkind: Pod\nmetadata:\n  name: api\nspec:\n  containers:\n  - name: a\n   image: b\n",
+		"infra/k8s/x.yaml:8: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"a colon in a value",
+		header + "data:\n  a: echo foo: bar\n",
+		`infra/k8s/x.yaml:6: the value holds a ": ", as if it were another key; put the value in quotes`},
+	{"a colon without a space",
+		"apiVersion: v1\nkind:ConfigMap\nmetadata:\n  name: api\n",
+		"infra/k8s/x.yaml:2: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"a duplicate key",
+		header + "data: {}\ndata: {}\n",
+		`infra/k8s/x.yaml:6: ConfigMap/api: the key "data" stands here a second time, first at line 5; keep one of them`},
+	{"a duplicate key further down",
+		header + "data:\n  a: b\n  c: d\n  a: e\n",
+		`infra/k8s/x.yaml:8: ConfigMap/api: the key "a" stands here a second time, first at line 6; keep one of them`},
+	{"a Helm condition",
+		"{{- if .Values.x }}\napiVersion: v1\n{{- end }}\n",
+		"infra/k8s/x.yaml:1: this looks like a Helm template ({{ }}); Berth does not run Helm: commit the output of helm template, or use ${NAME} variables"},
+	{"a Helm value",
+		header + "data:\n  a: {{ .Values.x }}\n",
+		"infra/k8s/x.yaml:6: ConfigMap/api: this looks like a Helm template ({{ }}); Berth does not run Helm: commit the output of helm template, or use ${NAME} variables; if the braces are meant, put the value in quotes"},
+	{"a Helm value with a rest",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-api\n",
+		"infra/k8s/x.yaml:4: this looks like a Helm template ({{ }}); Berth does not run Helm: commit the output of helm template, or use ${NAME} variables"},
+	{"a merge conflict",
+		header + "data:\n<<<<<<< HEAD\n  a: b\n=======\n  a: c\n>>>>>>> main\n",
+		"infra/k8s/x.yaml:6: a merge conflict was committed here; resolve it and remove the <<<<<<<, ======= and >>>>>>> lines"},
+	{"UTF-16",
+		"\xff\xfea\x00",
+		"infra/k8s/x.yaml: the file is UTF-16; save it as UTF-8 text, or move it out of the entry's path"},
+	{"a binary file",
+		"a\x00b",
+		"infra/k8s/x.yaml: the file is binary, or UTF-16; save it as UTF-8 text, or move it out of the entry's path"},
+	{"Latin-1",
+		header + "data:\n  a: caf\xe9\n",
+		"infra/k8s/x.yaml:6: the file is not UTF-8; save it as UTF-8 text, or move it out of the entry's path"},
+	{"an at sign",
+		header + "data:\n  a: @x\n",
+		"infra/k8s/x.yaml:6: a value begins with a character that YAML reserves (@, ` or %); put the value in quotes"},
+	{"a backtick",
+		header + "data:\n  a: `x`\n",
+		"infra/k8s/x.yaml:6: a value begins with a character that YAML reserves (@, ` or %); put the value in quotes"},
+	{"an alias without an anchor",
+		header + "data:\n  a: *x\n",
+		"infra/k8s/x.yaml:6: an alias (*name) has no anchor (&name) above it in the same document; define the anchor, or put the value in quotes if the asterisk is meant"},
+	{"an asterisk",
+		header + "data:\n  a: *\n",
+		"infra/k8s/x.yaml:6: an alias (*name) has no anchor (&name) above it in the same document; define the anchor, or put the value in quotes if the asterisk is meant"},
+	{"an unclosed bracket",
+		header + "data: [a, b\n",
+		"infra/k8s/x.yaml:5: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"an unclosed brace",
+		header + "data: {a: b\n",
+		"infra/k8s/x.yaml:5: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"a values.yaml",
+		"replicaCount: 3\nimage: x\n",
+		"infra/k8s/x.yaml:1: it has no kind; if this is no manifest (a values.yaml, say), move it out of the entry's path"},
+	{"a text",
+		"hello\n",
+		"infra/k8s/x.yaml:1: this is not a mapping, as a manifest is; a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"},
+	{"a list",
+		"- a\n- b\n",
+		"infra/k8s/x.yaml:1: this is not a mapping, as a manifest is; a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"},
+	{"no name",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n",
+		"infra/k8s/x.yaml:1: ConfigMap: it has no metadata.name; every object in Git has a name"},
+	{"no apiVersion",
+		"kind: ConfigMap\nmetadata: {name: x}\n",
+		"infra/k8s/x.yaml:1: ConfigMap/x: it has no apiVersion; if this is no manifest (a values.yaml, say), move it out of the entry's path"},
+	{"generateName",
+		"apiVersion: batch/v1\nkind: Job\nmetadata:\n  generateName: x-\n",
+		"infra/k8s/x.yaml:4: Job: it has metadata.generateName, so every sync would make another object; give it a metadata.name"},
+	{"a number as name",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: 5\n",
+		"infra/k8s/x.yaml:4: ConfigMap: metadata.name is not a text; put it in quotes"},
+	{"a number as annotation",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations:\n    a: b\n    berth.dev/wave: -1\n",
+		"infra/k8s/x.yaml:7: ConfigMap/a: metadata.annotations.berth.dev/wave is not a text; put the value in quotes"},
+	{"a number in a ConfigMap",
+		header + "data:\n  PORT: 8080\n",
+		"infra/k8s/x.yaml:6: ConfigMap/api: data.PORT is not a text; put the value in quotes"},
+	{"a wave that is no number",
+		header + "  annotations: {berth.dev/wave: first}\n",
+		`infra/k8s/x.yaml:5: ConfigMap/api: the annotation berth.dev/wave is not an integer; write "-1", "0" or "1", say`},
+	{"a reserved label",
+		header + "  labels:\n    berth.dev/environment: x\n",
+		"infra/k8s/x.yaml:6: ConfigMap/api: metadata.labels has berth.dev/environment, which Berth itself sets; remove it"},
+	{"a value left encrypted",
+		header + "data:\n  a: ENC[AES256_GCM,data:x,type:str]\n",
+		"infra/k8s/x.yaml:6: ConfigMap/api: it is still encrypted: data.a is a SOPS value; check that the file is a whole SOPS document, with its sops key"},
+	{"an encrypted file and no key",
+		header + "sops:\n  mac: ENC[AES256_GCM,data:x]\n  version: 3.9\n",
+		"infra/k8s/x.yaml: the file is encrypted and there is no key to decrypt it; give the entry a decryption.secretRef"},
+	{"another namespace",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: api, namespace: other}\n",
+		`infra/k8s/x.yaml:1: ConfigMap/api: it names the namespace "other", and this environment is confined to "posts-login"; leave metadata.namespace out, or write ${NAMESPACE}`},
+	{"an object outside namespaces",
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: api}\n",
+		`infra/k8s/x.yaml:1: ClusterRole/api: it lives outside namespaces, and this environment is confined to the namespace "posts-login"; remove it, or give the entry scope: Cluster`},
+	{"a namespace of one's own",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: api}\n",
+		`infra/k8s/x.yaml:1: Namespace/api: it lives outside namespaces, and this environment is confined to the namespace "posts-login"; remove it, or give the entry scope: Cluster`},
+	{"an object twice",
+		header + "---\n" + header,
+		"infra/k8s/x.yaml:6: ConfigMap/api: it is already defined at infra/k8s/x.yaml:1; remove one of the two"},
+	{"the hash of a folder that is not there",
+		header + "data: {a: \"${TREE:app}\"}\n",
+		`infra/k8s/x.yaml:5: ConfigMap/api: ${TREE:app}: there is no folder "app" in this commit; name a folder from the root of the repository`},
+	{"the hash of a folder outside",
+		header + "data: {a: \"${TREE:../app}\"}\n",
+		`infra/k8s/x.yaml:5: ConfigMap/api: ${TREE:../app}: there is no folder "../app" in this commit; name a folder from the root of the repository`},
+	{"a billion laughs",
+		"a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n",
+		"infra/k8s/x.yaml:1: the document's aliases (*name) stand for too many values; write out what they stand for"},
+	{"an alias of itself",
+		"a: &a [*a]\n",
+		"infra/k8s/x.yaml:1: values are nested more than 500 deep; no manifest needs that"},
+	{"not a number",
+		header + "data: {a: .nan}\n",
+		"infra/k8s/x.yaml:5: ConfigMap/api: this value cannot be written as JSON; put it in quotes"},
+	{"nothing but comments",
+		"# nothing\n---\n",
+		"infra/k8s: no manifests in this folder; nothing is deleted; to remove an environment, delete its branch or its entry"},
+	{"an empty list",
+		"apiVersion: v1\nkind: List\nitems: []\n",
+		"infra/k8s: no manifests in this folder; nothing is deleted; to remove an environment, delete its branch or its entry"},
+	{"a text that ends too early",
+		header + "data:\n  a: |\n   x\n    y\n  z\n",
+		"infra/k8s/x.yaml:9: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
+	{"a tab within a text, which is fine, before a mistake",
+		header + "data:\n  Makefile: |\n    all:\n    \ttrue\n  b: @x\n",
+		"infra/k8s/x.yaml:9: a value begins with a character that YAML reserves (@, ` or %); put the value in quotes"},
+	{"a field beside metadata that only wants a level",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: [a]}\n",
+		"infra/k8s/x.yaml:3: Namespace: metadata.name is not a text; put it in quotes"},
+	{"an envelope without values",
+		header + "sops:\n  version: 3.9.0\n",
+		"infra/k8s/x.yaml:6: ConfigMap/api: it is still encrypted: it has a sops envelope; check that the file is a whole SOPS document, with its mac"},
+	{"a merge of a text",
+		header + "data:\n  <<: text\n",
+		"infra/k8s/x.yaml:6: ConfigMap/api: the merge key << names something that is not a mapping; let it name an anchored mapping, as in <<: *defaults"},
+	{"a list as a key",
+		header + "data: {[a]: b}\n",
+		"infra/k8s/x.yaml:5: ConfigMap/api: a list stands where a key should; put it in quotes if it is meant as a text"},
+	{"labels that are a list",
+		header + "  labels: [a]\n",
+		"infra/k8s/x.yaml:5: ConfigMap/api: metadata.labels is not a mapping; write it as key: value lines"},
+}
+
+func TestMistakesInYAMLAreExplained(t *testing.T) {
+	for _, c := range badYAML {
+		t.Run(c.mistake, func(t *testing.T) {
+			result, err := render.Render(one(c.text), options())
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+			if result.Set.Len() > 0 {
+				t.Errorf("got %d objects beside the error", result.Set.Len())
+			}
+			if !result.Inputs.Same(one(c.text), options().Variables) {
+				t.Errorf("the inputs %v are not those of the same render", result.Inputs)
+			}
+		})
+	}
+}
+
+func TestMistakesInJSONAreExplained(t *testing.T) {
+	const notJSON = "this is not valid JSON; look for a missing comma, bracket or quote, or a comma too many, at this line or above"
+	for _, c := range []struct{ mistake, text, want string }{
+		{"cut off", "{", "infra/k8s/x.json:1: " + notJSON},
+		{"a comma too many", "{\n\t\"a\": 1,\n}", "infra/k8s/x.json:3: " + notJSON},
+		{"a comma missing", "[1 2]", "infra/k8s/x.json:1: " + notJSON},
+		{"a bracket too many", "]", "infra/k8s/x.json:1: " + notJSON},
+		{"a duplicate key", "{\"a\": 1,\n\"a\": 2}", `infra/k8s/x.json:2: the key "a" stands here a second time, first at line 1; keep one of them`},
+		{"no kind", "\xef\xbb\xbf{}", "infra/k8s/x.json:1: it has no kind; if this is no manifest (a values.yaml, say), move it out of the entry's path"},
+		{"too deep", strings.Repeat("[", 100_000), "infra/k8s/x.json:1: values are nested more than 500 deep; no manifest needs that"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			_, err := render.Render(files(map[string]string{"infra/k8s/x.json": c.text}), options())
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryProblemIsReported(t *testing.T) {
+	_, err := render.Render(files(map[string]string{
+		"infra/k8s/c.yaml": "a: b\n",
+		"infra/k8s/a.yaml": header + "data: {a: 1}\n---\n" + header + "data: {b: 2}\n",
+		"infra/k8s/b.yaml": "a: \"b\n",
+	}), options())
+	var lines []string
+	for line := range strings.Lines(fmt.Sprint(err)) {
+		place, _, _ := strings.Cut(line, ": ")
+		lines = append(lines, place)
+	}
+	want := "infra/k8s/a.yaml:5 infra/k8s/a.yaml:11 infra/k8s/b.yaml:1 infra/k8s/c.yaml:1"
+	if got := strings.Join(lines, " "); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("%T is not a joined error", err)
+	}
+	for _, err := range joined.Unwrap() {
+		if _, ok := err.(*render.Error); !ok {
+			t.Errorf("%T is not a *render.Error: %v", err, err)
+		}
+	}
+}
+
+func TestNothingToRenderIsTyped(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		tree   tree
+		path   string
+		want   error
+		text   string
+	}{
+		{"no such folder", one(header), "infra/k9s", render.ErrNoPath,
+			"infra/k9s: no such folder in this commit; check the entry's path; nothing is deleted"},
+		{"a file", one(header), "infra/k8s/x.yaml", render.ErrNoPath,
+			"infra/k8s/x.yaml: this is a file: no such folder in this commit; set the entry's path to the folder that holds it; nothing is deleted"},
+		{"an empty repository", files(nil), ".", render.ErrNoManifests,
+			".: no manifests in this folder; nothing is deleted; to remove an environment, delete its branch or its entry"},
+		{"no manifest", files(map[string]string{"infra/k8s/README.md": "hello", "infra/k8s/.hidden/x.yaml": header, "infra/k8s/.x.yaml": header}), "infra/k8s", render.ErrNoManifests,
+			"infra/k8s: no manifests in this folder; nothing is deleted; to remove an environment, delete its branch or its entry"},
+		{"nothing but the own namespace", one("apiVersion: v1\nkind: Namespace\nmetadata: {name: posts-login}\n"), "infra/k8s", render.ErrNoManifests,
+			"infra/k8s: no manifests in this folder; nothing is deleted; to remove an environment, delete its branch or its entry"},
+		{"out of the repository", one(header), "../../etc", render.ErrNoPath,
+			"etc: no such folder in this commit; check the entry's path; nothing is deleted"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			o := options()
+			o.Path = c.path
+			_, err := render.Render(c.tree, o)
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v is not %v", err, c.want)
+			}
+			if err != nil && err.Error() != c.text {
+				t.Errorf("got  %v\nwant %s", err, c.text)
+			}
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	many := tree{fstest.MapFS{}}
+	for i := range 5 {
+		many.MapFS[fmt.Sprintf("infra/k8s/%d.yaml", i)] = &fstest.MapFile{Data: []byte(strings.Replace(header, "name: api", fmt.Sprint("name: api", i), 1))}
+	}
+	o := options()
+	o.MaxFiles = 5
+	if result := rendered(t, many, o); result.Set.Len() != 5 {
+		t.Errorf("got %d objects, want 5", result.Set.Len())
+	}
+	o.MaxFiles = 3
+	_, err := render.Render(many, o)
+	if want := "infra/k8s/3.yaml: more than 3 files; narrow the entry's path, or raise the Repository's limits.files"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	o.MaxFileBytes = 10
+	_, err = render.Render(one(header), o)
+	if want := "infra/k8s/x.yaml: the file has 53 bytes; 10 are allowed; split it, or raise the Repository's limits.fileBytes"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
