@@ -2,7 +2,12 @@ package source
 
 import (
 	"encoding/pem"
+	"io"
+	"log"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -51,33 +56,38 @@ func TestURLs(t *testing.T) {
 func TestCertificateAuthorities(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})
-	secure := httptest.NewTLSServer(o)
+	plain, err := url.Parse(o.server.URL())
+	must(t, err)
+	secure := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(plain))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the client that does not trust it
+	secure.StartTLS()
 	defer secure.Close()
-	useTLS := func(c *Config) { c.URL = secure.URL + "/.git" }
+	useTLS := func(c *Config) { c.URL = secure.URL + "/acme/posts.git" }
 
-	_, err := o.open(useTLS).List(soon(t))
+	_, err = o.open(useTLS).List(soon(t))
 	wantReason(t, err, Unreachable, "ca.crt")
 	_, err = o.open(useTLS, func(c *Config) { c.Credentials.CA = certificate(secure) }).List(soon(t))
 	must(t, err)
-	_, err = Open(Config{Dir: t.TempDir(), URL: o.url(), Credentials: Credentials{CA: []byte("none")}})
+	_, err = Open(Config{Dir: t.TempDir(), URL: o.URL(), Credentials: Credentials{CA: []byte("none")}})
 	wantReason(t, err, Invalid, "ca.crt holds no certificate")
 }
 
 func TestAStoreThatCannotBeWritten(t *testing.T) {
 	o := newOrigin(t)
-	overwrite(t, o.dir+"/occupied", "")
-	_, err := Open(Config{Dir: o.dir + "/occupied", URL: o.url()})
+	occupied := filepath.Join(t.TempDir(), "occupied")
+	overwrite(t, occupied, "")
+	_, err := Open(Config{Dir: occupied, URL: o.URL()})
 	wantReason(t, err, Unreachable, "writable")
 }
 
 func TestLocalRepository(t *testing.T) {
 	o := newOrigin(t)
 	commit := o.commit(map[string]string{"f": "1"})
-	r := o.open(func(c *Config) { c.URL, c.Local = "file://"+o.dir, AllowLocal })
+	r := o.open(func(c *Config) { c.URL, c.Local = "file://"+o.Dir(), AllowLocal })
 	wantHead(t, r, "main", commit)
 	wantFile(t, snapshot(t, r, commit), "f", "1")
-	wantRequests(t, o)
+	o.wantRequests()
 
-	_, err := o.open(func(c *Config) { c.URL, c.Local = "file://"+o.dir+"/none", AllowLocal }).List(soon(t))
+	_, err := o.open(func(c *Config) { c.URL, c.Local = "file://"+o.Dir()+"/none", AllowLocal }).List(soon(t))
 	wantReason(t, err, NotFound, "does not appear to be a git repository")
 }

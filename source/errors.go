@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -72,6 +73,11 @@ func (f *fault) Unwrap() error { return f.err }
 
 func faultf(reason Reason, format string, args ...any) *fault {
 	return &fault{reason: reason, cause: fmt.Sprintf(format, args...)}
+}
+
+func isCorrupt(err error) bool {
+	var f *fault
+	return errors.As(err, &f) && f.reason == Corrupt
 }
 
 // remoteError is what the server itself said, in an ERR packet or on the error band.
@@ -149,7 +155,12 @@ func networkTrouble(err error) (Reason, string, string) {
 	return Unreachable, err.Error(), ""
 }
 
-// corrupt says that an object is not there or not readable, in the store's own words.
+// corrupt says that an object is not there or not readable, in the store's own words. That the disk or the process is
+// at its limits says nothing about the object.
 func corrupt(what string, id plumbing.Hash, err error) error {
+	var disk *os.PathError
+	if errors.As(err, &disk) && !errors.Is(err, os.ErrNotExist) {
+		return &fault{reason: Unreachable, cause: fmt.Sprintf("the store cannot be read: %v", err), err: err}
+	}
 	return &fault{reason: Corrupt, cause: fmt.Sprintf("%s %s is damaged or missing: %v", what, id, err), err: err}
 }

@@ -132,7 +132,7 @@ func (r *Repository) alone(ctx context.Context, do func() error) error {
 
 func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	missing, err := r.missing(ctx, commits)
-	if ReasonOf(r.explain(nil, err)) == Corrupt {
+	if isCorrupt(err) || r.store.Load().distrusted() {
 		// What is damaged is not known in full, and all of it can be had again.
 		if err := r.startOver(); err != nil {
 			return r.storeTrouble(err)
@@ -188,7 +188,7 @@ const maxHave = 64
 func (r *Repository) bring(ctx context.Context, into *store, commits []string) error {
 	have := into.newest(maxHave)
 	err := r.bringBeyond(ctx, into, wanted{commits: commits, have: have})
-	if len(have) > 0 && ReasonOf(r.explain(nil, err)) == Corrupt {
+	if len(have) > 0 && isCorrupt(err) {
 		// The server left out more than we hold: ask as if we held nothing.
 		err = r.bringBeyond(ctx, into, wanted{commits: commits})
 	}
@@ -282,14 +282,19 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
 }
 
-// reading runs a read, and once more if the store was replaced meanwhile.
+// reading runs a read, and once more if the store was replaced meanwhile. Damage that it finds is mended by the next
+// fetch.
 func (r *Repository) reading(read func(*store) error) error {
 	for {
 		s := r.store.Load()
 		err := read(s)
-		if err == nil || s == r.store.Load() {
-			return err
+		if err != nil && s != r.store.Load() {
+			continue
 		}
+		if isCorrupt(err) {
+			s.distrust()
+		}
+		return err
 	}
 }
 

@@ -4,132 +4,81 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-)
 
-func snapshot(t testing.TB, r *Repository, commit string) *Snapshot {
-	t.Helper()
-	s, err := r.Snapshot(soon(t), commit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// wantFile checks one file of a snapshot.
-func wantFile(t testing.TB, s *Snapshot, name, want string) {
-	t.Helper()
-	got, err := s.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Fatalf("%s holds %q, want %q", name, got, want)
-	}
-}
-
-func wantReason(t testing.TB, err error, want Reason, texts ...string) {
-	t.Helper()
-	if ReasonOf(err) != want {
-		t.Fatalf("got %v (reason %q), want reason %q", err, ReasonOf(err), want)
-	}
-	for _, text := range texts {
-		if !strings.Contains(err.Error(), text) {
-			t.Errorf("%q does not say %q", err, text)
-		}
-	}
-}
-
-func wantRequests(t testing.TB, o *origin, want ...string) {
-	t.Helper()
-	if got := o.takeRequests(); !slices.Equal(got, want) {
-		t.Fatalf("requests %q, want %q", got, want)
-	}
-}
-
-const (
-	greet = "GET refs"
-	post  = "POST git-upload-pack"
+	"berth.dev/berth/internal/gittest"
 )
 
 func TestFetchBringsOnlyWhatMoved(t *testing.T) {
-	big := strings.Repeat("a large file that stays as it is\n", 20_000)
-	for name, version := range map[string]func(*origin){"version 2": func(*origin) {}, "version 0": (*origin).onlyVersion0} {
-		t.Run(name, func(t *testing.T) {
-			o := newOrigin(t)
-			version(o)
-			first := o.commit(map[string]string{"infra/api.yaml": "one", "data/big.txt": randomText(300_000), "big.txt": big})
-			r := o.open()
-			wantFile(t, snapshot(t, r, first), "infra/api.yaml", "one")
-			whole := o.bytesSent()
+	versions(t, func(t *testing.T, o *origin) {
+		large := randomText(300_000)
+		first := o.commit(map[string]string{"infra/api.yaml": "one", "large": large})
+		r := o.open()
+		wantFile(t, snapshot(t, r, first), "infra/api.yaml", "one")
+		whole := o.server.Sent()
 
-			second := o.commit(map[string]string{"infra/api.yaml": "two"})
-			o.takeRequests()
-			s := snapshot(t, r, second)
-			if moved := o.bytesSent(); moved > 5_000 {
-				t.Errorf("the second fetch took %d bytes, the first %d", moved, whole)
-			}
-			wantFile(t, s, "infra/api.yaml", "two")
-			wantFile(t, s, "big.txt", big)
-			wantFile(t, snapshot(t, r, first), "infra/api.yaml", "one")
+		second := o.commit(map[string]string{"infra/api.yaml": "two"})
+		o.server.Forget()
+		s := snapshot(t, r, second)
+		if moved := o.server.Sent(); moved > 3_000 {
+			t.Errorf("the second fetch took %d bytes, the first %d", moved, whole)
+		}
+		wantFile(t, s, "infra/api.yaml", "two")
+		wantFile(t, s, "large", large)
+		wantFile(t, snapshot(t, r, first), "infra/api.yaml", "one")
+		gitWith(t, r.dir, "", "--git-dir=git", "fsck", "--strict", first, second) // thin packs were completed
 
-			o.takeRequests()
-			snapshot(t, r, second)
-			wantRequests(t, o)
-		})
-	}
+		o.server.Forget()
+		snapshot(t, r, second)
+		o.wantRequests()
+	})
 }
 
 func TestOneRequestForAllThatMoved(t *testing.T) {
 	o := newOrigin(t)
 	var commits []string
 	for _, branch := range []string{"a", "b", "c"} {
-		o.git("checkout", "--quiet", "-B", branch)
-		commits = append(commits, o.commit(map[string]string{"name": branch}))
+		commits = append(commits, o.CommitFrom("", branch, map[string]string{"name": branch}, "begin"))
 	}
 	r := o.open()
 	if _, err := r.List(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	o.takeRequests()
+	o.server.Forget()
 	if err := r.Fetch(soon(t), append(commits, commits...)...); err != nil {
 		t.Fatal(err)
 	}
-	wantRequests(t, o, post)
+	o.wantRequests(gittest.Fetch)
 	for i, branch := range []string{"a", "b", "c"} {
 		wantFile(t, snapshot(t, r, commits[i]), "name", branch)
 	}
-	wantRequests(t, o)
+	o.wantRequests()
 }
 
 func TestForcePushAndBranchMadeAgain(t *testing.T) {
-	o := newOrigin(t)
-	o.commit(map[string]string{"f": "base"})
-	o.git("checkout", "--quiet", "-b", "feature")
-	before := o.commit(map[string]string{"f": "before"})
-	r := o.open()
-	wantFile(t, snapshot(t, r, before), "f", "before")
+	versions(t, func(t *testing.T, o *origin) {
+		base := o.commit(map[string]string{"f": "base"})
+		before := o.CommitFrom("main", "feature", map[string]string{"f": "before"}, "before")
+		r := o.open()
+		wantFile(t, snapshot(t, r, before), "f", "before")
 
-	o.git("reset", "--quiet", "--hard", "main")
-	forced := o.commit(map[string]string{"f": "forced"})
-	wantHead(t, r, "feature", forced)
-	wantFile(t, snapshot(t, r, forced), "f", "forced")
+		forced := o.CommitFrom("main", "feature", map[string]string{"f": "forced"}, "forced")
+		wantHead(t, r, "feature", forced)
+		wantFile(t, snapshot(t, r, forced), "f", "forced")
 
-	o.git("reset", "--quiet", "--hard", "main")
-	base := o.git("rev-parse", "HEAD")
-	wantHead(t, r, "feature", base)
-	wantFile(t, snapshot(t, r, base), "f", "base") // an ancestor of what is held
+		o.Branch("feature", base)
+		wantHead(t, r, "feature", base)
+		wantFile(t, snapshot(t, r, base), "f", "base") // an ancestor of what is held
 
-	o.git("checkout", "--quiet", "main")
-	o.git("branch", "--quiet", "-D", "feature")
-	wantHead(t, r, "feature", "")
-	o.git("branch", "--quiet", "feature", forced)
-	wantHead(t, r, "feature", forced)
-	wantFile(t, snapshot(t, r, forced), "f", "forced")
-	wantFile(t, snapshot(t, r, before), "f", "before")
+		o.Delete("feature")
+		wantHead(t, r, "feature", "")
+		o.Branch("feature", forced)
+		wantHead(t, r, "feature", forced)
+		wantFile(t, snapshot(t, r, forced), "f", "forced")
+		wantFile(t, snapshot(t, r, before), "f", "before")
+	})
 }
 
 func wantHead(t testing.TB, r *Repository, branch, commit string) {
@@ -147,14 +96,14 @@ func TestRestartNeedsNoFetch(t *testing.T) {
 	o := newOrigin(t)
 	commit := o.commit(map[string]string{"a/b/c": "deep"})
 	dir := t.TempDir()
-	first := mustOpen(t, Config{Dir: dir, URL: o.url()})
+	first := mustOpen(t, Config{Dir: dir, URL: o.URL()})
 	snapshot(t, first, commit)
-	gitIn(t, filepath.Join(dir, "git"), "fsck", "--strict", commit) // what lies there is a repository that git accepts too
-	o.takeRequests()
+	gitWith(t, filepath.Join(dir, "git"), "", "fsck", "--strict", commit) // what lies there is a repository that git accepts too
+	o.server.Forget()
 
-	again := mustOpen(t, Config{Dir: dir, URL: o.url()})
+	again := mustOpen(t, Config{Dir: dir, URL: o.URL()})
 	wantFile(t, snapshot(t, again, commit), "a/b/c", "deep")
-	wantRequests(t, o)
+	o.wantRequests()
 }
 
 func TestCorruptStoreIsRenewed(t *testing.T) {
@@ -173,11 +122,11 @@ func TestCorruptStoreIsRenewed(t *testing.T) {
 			commit := o.commit(map[string]string{"infra/api.yaml": "api", "f": "f"})
 			other := o.commit(map[string]string{"f": "g"})
 			dir := t.TempDir()
-			first := mustOpen(t, Config{Dir: dir, URL: o.url()})
+			first := mustOpen(t, Config{Dir: dir, URL: o.URL()})
 			must(t, first.Fetch(soon(t), commit, other))
 			damage(t, filepath.Join(dir, "git"))
 
-			again := mustOpen(t, Config{Dir: dir, URL: o.url()})
+			again := mustOpen(t, Config{Dir: dir, URL: o.URL()})
 			wantFile(t, snapshot(t, again, commit), "infra/api.yaml", "api")
 			wantFile(t, snapshot(t, again, other), "f", "g")
 		})
@@ -187,7 +136,7 @@ func TestCorruptStoreIsRenewed(t *testing.T) {
 func TestRenewKeepsWhatIsNeeded(t *testing.T) {
 	o := newOrigin(t)
 	dir := t.TempDir()
-	r := mustOpen(t, Config{Dir: dir, URL: o.url()})
+	r := mustOpen(t, Config{Dir: dir, URL: o.URL()})
 	var commits []string
 	for _, content := range []string{"1", "2", "3"} {
 		commits = append(commits, o.commit(map[string]string{"dir/f": content}))
@@ -199,20 +148,20 @@ func TestRenewKeepsWhatIsNeeded(t *testing.T) {
 	must(t, r.Renew(soon(t), commits[1:]))
 	wantPacks(t, r, 1)
 	wantFile(t, kept, "dir/f", "2")
-	o.takeRequests()
+	o.server.Forget()
 	wantFile(t, snapshot(t, r, commits[2]), "dir/f", "3")
-	wantRequests(t, o)
+	o.wantRequests()
 	wantFile(t, snapshot(t, r, commits[0]), "dir/f", "1") // fetched again
-	wantRequests(t, o, post)
+	o.wantRequests(gittest.Fetch)
 
 	err := r.Renew(soon(t), []string{strings.Repeat("1", 40)})
 	wantReason(t, err, Refused)
 	wantFile(t, kept, "dir/f", "2")
 	must(t, os.Rename(filepath.Join(dir, "git"), filepath.Join(dir, "git.old"))) // as if killed in the middle of a renewal
-	again := mustOpen(t, Config{Dir: dir, URL: o.url()})
-	o.takeRequests()
+	again := mustOpen(t, Config{Dir: dir, URL: o.URL()})
+	o.server.Forget()
 	wantFile(t, snapshot(t, again, commits[2]), "dir/f", "3")
-	wantRequests(t, o)
+	o.wantRequests()
 }
 
 func TestOneBadCommitDoesNotKeepOthersAway(t *testing.T) {
@@ -221,16 +170,16 @@ func TestOneBadCommitDoesNotKeepOthersAway(t *testing.T) {
 	gone := strings.Repeat("d", 40)
 	r := o.open()
 	err := r.Fetch(soon(t), gone, good)
-	wantReason(t, err, Refused, "fetch commit dddddddddd of "+o.url(), "gone from the server")
-	o.takeRequests()
+	wantReason(t, err, Refused, "fetch commit dddddddddd of "+o.URL(), "gone from the server")
+	o.server.Forget()
 	wantFile(t, snapshot(t, r, good), "f", "good")
-	wantRequests(t, o)
+	o.wantRequests()
 }
 
 func TestFetchByAbbreviatedID(t *testing.T) {
 	o := newOrigin(t)
 	wantReason(t, o.open().Fetch(soon(t), "1a2b3c"), Invalid, "40 hexadecimal digits")
-	wantRequests(t, o)
+	o.wantRequests()
 }
 
 func TestConcurrentSnapshots(t *testing.T) {
@@ -275,13 +224,6 @@ func wantPacks(t testing.TB, r *Repository, want int) {
 	t.Helper()
 	if got, err := r.Packs(); err != nil || got != want {
 		t.Fatalf("%d packs (%v), want %d", got, err, want)
-	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

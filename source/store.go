@@ -26,6 +26,7 @@ type store struct {
 	listed  []string              // the content of "shallow": whole when written, to be verified after a restart
 	whole   map[plumbing.Hash]int // trees verified in this process, and how many files each holds at any depth
 	held    map[string]bool       // commits verified in this process
+	damaged bool                  // a read found damage after all, which verifying does not look for in files
 }
 
 // cacheSize bounds what go-git keeps of objects between reads: delta bases mostly.
@@ -149,10 +150,26 @@ func (s *store) holds(ctx context.Context, commit string) (bool, error) {
 	return true, s.hold([]string{commit})
 }
 
-// verifiedAll says whether this process has found all these commits whole.
+// distrust marks the store as damaged, so that the next fetch replaces it.
+func (s *store) distrust() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.damaged = true
+}
+
+func (s *store) distrusted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.damaged
+}
+
+// verifiedAll says whether this process has found all these commits whole, and nothing damaged since.
 func (s *store) verifiedAll(commits []string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.damaged {
+		return false
+	}
 	for _, id := range commits {
 		if !s.held[id] {
 			return false
