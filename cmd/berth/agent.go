@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/source"
+)
+
+// agentOptions are the flags of `berth agent`.
+type agentOptions struct {
+	kubeconfig     string
+	namespace      string
+	storeDir       string
+	allowFileURLs  bool
+	leaderElect    bool
+	metricsAddress string
+	healthAddress  string
+	logLevel       string
+	logFormat      string
+}
+
+func newAgent(s streams) *cobra.Command {
+	o := &agentOptions{}
+	c := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the agent: follow Repositories, and make the cluster what their branches say",
+		Long: `Runs the agent until it is told to stop.
+
+It follows the Repositories of one namespace, makes an Environment for every entry and
+matching branch, and makes the cluster what Git says there. In a cluster it uses its
+ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := newLogger(s, o.logLevel, o.logFormat)
+			if err != nil {
+				return &codedError{code: exitUsage, err: err}
+			}
+			return runAgent(c.Context(), o, log)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "path of the kubeconfig; in a cluster it is not needed")
+	f.StringVarP(&o.namespace, "namespace", "n", "berth", "the agent's own namespace: that of Repositories and Environments")
+	f.StringVar(&o.storeDir, "store-dir", filepath.Join(os.TempDir(), "berth"), "folder for the bare Git stores; what is in it can be lost")
+	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "let Repositories name folders of this machine by file:// (for tests)")
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 serves none")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	return c
+}
+
+func newLogger(s streams, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is none of debug, info, warn, error", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(s.err, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(s.err, options)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is neither text nor json", format)
+}
+
+// runAgent wires everything, in the order in which a commit travels from Git to the cluster.
+func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
+	config, err := clusterConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, o, log)
+	if err != nil {
+		return err
+	}
+	clients, err := newClients(config, mgr)
+	if err != nil {
+		return err
+	}
+	installation, err := ensureInstallation(ctx, clients.kubernetes.CoreV1().Secrets(o.namespace))
+	if err != nil {
+		return err
+	}
+	local := source.DenyLocal
+	if o.allowFileURLs {
+		local = source.AllowLocal
+	}
+	stores := preview.NewStores(preview.StoresConfig{Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local})
+	wakes := preview.NewWakes()
+	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
+	passes := reconciler.New(reconciler.Config{
+		Snapshots:     stores.Snapshot,
+		Applier:       apply.New(apply.Config{Dynamic: clients.dynamic, Mapper: mgr.GetRESTMapper()}),
+		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
+		Watches:       watches,
+		ClusterScoped: scopes(mgr.GetRESTMapper()),
+		DigestKey:     installation.digestKey,
+		Now:           time.Now,
+		Jitter:        rand.Float64,
+	})
+	reporter := report.New(report.Config{
+		Client:   mgr.GetClient(),
+		Recorder: mgr.GetEventRecorder("berth"),
+		Metrics:  report.NewMetrics(metrics.Registry),
+		Now:      time.Now,
+	})
+	repositories := preview.NewRepositories(preview.RepositoriesConfig{Client: mgr.GetClient(), Stores: stores, Report: reporter.Repository, Now: time.Now, Log: log})
+	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
+		Client: mgr.GetClient(), Reconciler: passes, Installation: installation.id, Report: reporter.Environment, Now: time.Now, Log: log,
+	})
+	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
+		return fmt.Errorf("setting up the controllers: %w", err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {
+		return err
+	}
+	log.Info("starting", "version", version, "namespace", o.namespace, "installation", installation.id)
+	return mgr.Start(ctx)
+}
+
+// clusterConfig reads how to reach the cluster: as kubectl does, or as a pod does.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	config, err := loadConfig(kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the cluster: %w", err)
+	}
+	config.UserAgent = "berth/" + version
+	// The API server's own fairness bounds the rate; a limit here would only delay.
+	config.QPS = -1
+	return config, nil
+}
+
+func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Manager, error) {
+	quiet := logr.FromSlogHandler(atLeast(slog.LevelWarn, log.Handler()))
+	ctrl.SetLogger(quiet)
+	klog.SetLogger(quiet)
+	scheme := runtime.NewScheme()
+	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Logger: quiet,
+		Cache: cache.Options{
+			DefaultNamespaces: map[string]cache.Config{o.namespace: {}},
+			ByObject: map[client.Object]cache.ByObject{
+				// The records are many, and read by nobody through the cache.
+				&corev1.Secret{}: {Field: fields.OneTermNotEqualSelector("type", "berth.dev/record")},
+			},
+		},
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "berth-agent",
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:        o.healthAddress,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
+		return nil, err
+	}
+	return mgr, mgr.AddReadyzCheck("alive", healthz.Ping)
+}
+
+// clients reach the cluster beside the manager's own client, all over the same connections.
+type clients struct {
+	kubernetes kubernetes.Interface
+	dynamic    dynamic.Interface
+	metadata   metadata.Interface
+}
+
+func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
+	var c clients
+	var err error
+	if c.kubernetes, err = kubernetes.NewForConfigAndClient(config, mgr.GetHTTPClient()); err != nil {
+		return c, err
+	}
+	if c.dynamic, err = dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient()); err != nil {
+		return c, err
+	}
+	c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient())
+	return c, err
+}

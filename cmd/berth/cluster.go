@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// loadConfig reads a kubeconfig, or, without one, what kubectl would read, or a pod's own account.
+func loadConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+}
+
+// scopes tells from the API server which kinds live outside namespaces.
+func scopes(mapper meta.RESTMapper) func(schema.GroupKind) (scoped, known bool) {
+	return func(gk schema.GroupKind) (bool, bool) {
+		mapping, err := mapper.RESTMapping(gk)
+		if err != nil {
+			return false, false
+		}
+		return mapping.Scope.Name() == meta.RESTScopeNameRoot, true
+	}
+}
+
+// levelHandler lets through what is at least of a level.
+type levelHandler struct {
+	slog.Handler
+	level slog.Level
+}
+
+// atLeast drops what is below a level.
+func atLeast(level slog.Level, h slog.Handler) slog.Handler {
+	return levelHandler{Handler: h, level: level}
+}
+
+func (h levelHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+
+func (h levelHandler) WithAttrs(a []slog.Attr) slog.Handler {
+	return levelHandler{Handler: h.Handler.WithAttrs(a), level: h.level}
+}
+
+func (h levelHandler) WithGroup(name string) slog.Handler {
+	return levelHandler{Handler: h.Handler.WithGroup(name), level: h.level}
+}

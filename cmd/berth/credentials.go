@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/source"
+)
+
+// gitCredentials reads the Secret that a Repository names, with the entries that Flux uses too.
+func gitCredentials(c client.Reader) preview.Credentials {
+	return func(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
+		if repo.Spec.SecretRef == nil {
+			return source.Credentials{}, nil
+		}
+		name := repo.Spec.SecretRef.Name
+		var secret corev1.Secret
+		if err := c.Get(ctx, types.NamespacedName{Namespace: repo.Namespace, Name: name}, &secret); err != nil {
+			cause := err.Error()
+			if apierrors.IsNotFound(err) {
+				cause = "there is no such Secret in the namespace " + repo.Namespace
+			}
+			return source.Credentials{}, &source.Error{Reason: source.Unauthorized, Op: fmt.Sprintf("read the credentials from Secret/%s", name), Cause: cause,
+				Hint: "create it with username and password, bearerToken, or identity and known_hosts", Err: err}
+		}
+		return source.Credentials{
+			Username:    string(secret.Data["username"]),
+			Password:    string(secret.Data["password"]),
+			BearerToken: string(secret.Data["bearerToken"]),
+			Identity:    secret.Data["identity"],
+			KnownHosts:  secret.Data["known_hosts"],
+			CA:          secret.Data["ca.crt"],
+		}, nil
+	}
+}
+
+// installation is what tells this Berth from others on the same cluster.
+type installation struct {
+	id        string
+	digestKey []byte
+}
+
+// installationSecret holds the installation's id; with another id, what runs would be a stranger's.
+const installationSecret = "berth-installation"
+
+// ensureInstallation reads the installation's id, and makes one the first time.
+func ensureInstallation(ctx context.Context, secrets typedcorev1.SecretInterface) (installation, error) {
+	secret, err := secrets.Get(ctx, installationSecret, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		secret, err = secrets.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: installationSecret},
+			Data:       map[string][]byte{"id": []byte(randomText(8)), "digest-key": []byte(randomText(52))},
+		}, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			secret, err = secrets.Get(ctx, installationSecret, metav1.GetOptions{})
+		}
+	}
+	if err != nil {
+		return installation{}, fmt.Errorf("reading the installation's id from Secret/%s: %w", installationSecret, err)
+	}
+	i := installation{id: string(secret.Data["id"]), digestKey: secret.Data["digest-key"]}
+	if i.id == "" || len(i.digestKey) == 0 {
+		return installation{}, fmt.Errorf("Secret/%s has no id or no digest-key: put them back, for with another id all that runs would count as a stranger's", installationSecret)
+	}
+	return i, nil
+}
+
+// randomText returns n random lower-case letters and digits.
+func randomText(n int) string {
+	random := make([]byte, n)
+	_, _ = rand.Read(random) // never fails: it ends the program instead
+	return strings.ToLower(base32.StdEncoding.EncodeToString(random))[:n]
+}

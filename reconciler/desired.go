@@ -1,0 +1,98 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/source"
+)
+
+// desired is what Git says of an environment at a commit.
+type desired struct {
+	commit     string
+	commitTime time.Time
+	settings   string
+	inputs     render.Inputs
+	set        manifest.Set
+	// digest stands for the whole input: tree, variables, settings and keys.
+	digest string
+	// everyCommit says that something is to happen with every commit, whatever it changes.
+	everyCommit bool
+}
+
+// desire returns what Git says at a commit. It renders only if the input is another than that of what
+// was rendered last.
+func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, last desired) (desired, error) {
+	if last.commit == commit && last.settings == e.Settings {
+		return last, nil
+	}
+	tree, err := r.Snapshots(ctx, e.Repository, commit)
+	if err != nil {
+		err = fmt.Errorf("cannot read commit %.12s: %w", commit, err)
+		switch source.ReasonOf(err) {
+		case source.TooLarge, source.Refused, source.Corrupt, source.Unsupported:
+			return desired{}, err
+		}
+		return desired{}, &unavailable{err}
+	}
+	variables := e.Variables(commit)
+	if last.commit != "" && last.settings == e.Settings && !last.everyCommit && last.inputs.Same(tree, variables) {
+		last.commit, last.commitTime = commit, tree.Time()
+		return last, nil
+	}
+	result, err := render.Render(tree, render.Options{
+		Path:          e.Path,
+		Namespace:     e.Namespace,
+		Scope:         e.Scope,
+		Variables:     variables,
+		ClusterScoped: r.ClusterScoped,
+		Decrypter:     e.Decrypter,
+	})
+	if err != nil {
+		return desired{}, err
+	}
+	if err := result.Set.Seal(r.DigestKey); err != nil {
+		return desired{}, err
+	}
+	d := desired{commit: commit, commitTime: tree.Time(), settings: e.Settings, inputs: result.Inputs, set: result.Set}
+	d.everyCommit = everyCommit(result.Set)
+	input := []string{result.Inputs.Digest(), e.Settings}
+	if d.everyCommit {
+		input = append(input, commit)
+	}
+	d.digest = manifest.Digest(strings.Join(input, "\n"))
+	return d, nil
+}
+
+func everyCommit(s manifest.Set) bool {
+	for _, o := range s.Objects {
+		if o.GetAnnotations()[manifest.AnnotationJob] == "every-commit" {
+			return true
+		}
+	}
+	return false
+}
+
+// unavailable is the error of a commit that cannot be had now because of its server, which the
+// Repository's conditions tell; all other errors are those of the commit itself.
+type unavailable struct{ error }
+
+func (u *unavailable) Unwrap() error { return u.error }
+
+// rejection is a commit whose content is in error, for as long as the settings and keys are the same.
+type rejection struct {
+	commit, settings string
+	err              error
+}
+
+// of returns what is known to be wrong with the commit that should run.
+func (r rejection) of(e Environment) error {
+	if r.commit == e.Commit && r.settings == e.Settings && !e.Retry {
+		return r.err
+	}
+	return nil
+}

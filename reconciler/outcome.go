@@ -1,0 +1,172 @@
+package reconciler
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Outcome is what has come of a pass.
+type Outcome struct {
+	Environment string
+	// Commit is the one that should run.
+	Commit string
+	// Quiet says that nothing could be judged, and nothing is to be reported.
+	Quiet bool
+	// State and Message say how far the environment is, and what is worst.
+	State   plan.State
+	Message string
+	// Rejected says that Commit could not be rendered: what runs is kept, and State is Failed.
+	Rejected bool
+	// AppliedCommit and HealthyCommit are set when the pass found that Commit, or what it says, has been
+	// fully written, and has passed the gate.
+	AppliedCommit, HealthyCommit string
+	CommitTime                   time.Time
+	// Total and Healthy count the objects that Git says.
+	Total, Healthy int
+	// Unhealthy are those that are not, the worst first.
+	Unhealthy []Problem
+	// Jobs are the newest runs, by name.
+	Jobs []Job
+	// Results are what was done.
+	Results []apply.Result
+	// Warnings are for people; they stop nothing.
+	Warnings []string
+	// Sync is the newest attempt.
+	Sync plan.Sync
+	// Link is the environment's address for people.
+	Link string
+	// Suspended says that somebody wants the cluster left as it is.
+	Suspended bool
+	// Deleting says that the environment is being taken down, Gone that nothing is left of it.
+	Deleting, Gone bool
+	// Again asks for another pass at once, Deadline for one at a time.
+	Again    bool
+	Deadline time.Time
+	// Err is trouble with the agent's own means, such as storing the record; the pass is to be repeated.
+	Err error
+}
+
+// Problem is one object that is not healthy.
+type Problem struct {
+	Key     manifest.Key
+	Health  health.Health
+	Blocked bool // it waits for others
+}
+
+// Job is the newest run of a Job.
+type Job struct {
+	Key manifest.Key
+	plan.JobRecord
+}
+
+// passed is what a pass did besides planning.
+type passed struct {
+	results  []apply.Result
+	rejected error
+	err      error
+}
+
+// failed is the outcome of a pass over an environment of which nothing is known but the error. One that
+// may pass by itself is not reported: what was known of the environment still holds.
+func failed(e Environment, err error) Outcome {
+	o := Outcome{Environment: e.Name, Commit: e.Commit, State: plan.Failed, Message: err.Error(), Rejected: true}
+	if passes(err) {
+		o.Quiet, o.Err = true, err
+	}
+	return o
+}
+
+// passes says whether an error may pass by itself, so that the pass is to be repeated.
+func passes(err error) bool {
+	_, ok := errors.AsType[*unavailable](err)
+	return ok
+}
+
+func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
+	o := Outcome{
+		Environment: e.Name,
+		Commit:      e.Commit,
+		State:       p.State,
+		Message:     p.Message,
+		CommitTime:  d.commitTime,
+		Results:     did.results,
+		Warnings:    d.set.Warnings,
+		Sync:        p.Record.Sync,
+		Jobs:        jobs(p.Record),
+		Suspended:   e.Suspended,
+		Again:       len(p.Ready()) > 0 && did.err == nil,
+		Deadline:    p.Deadline,
+		Err:         did.err,
+	}
+	o.count(p)
+	if p.Applied {
+		o.AppliedCommit = d.commit
+	}
+	if p.State == plan.Settled {
+		o.HealthyCommit = d.commit
+	}
+	switch {
+	case did.rejected == nil:
+	case passes(did.rejected):
+		o.Err = errors.Join(o.Err, did.rejected)
+	default:
+		o.Rejected, o.State, o.Message = true, plan.Failed, did.rejected.Error()
+		o.AppliedCommit, o.HealthyCommit, o.CommitTime = "", "", time.Time{}
+	}
+	return o
+}
+
+func (o *Outcome) count(p plan.Plan) {
+	for _, s := range p.Steps {
+		if s.Object == nil {
+			continue
+		}
+		o.Total++
+		if s.Healthy() {
+			o.Healthy++
+			continue
+		}
+		o.Unhealthy = append(o.Unhealthy, Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Failure == "" && s.Blocked != ""})
+	}
+	slices.SortStableFunc(o.Unhealthy, func(a, b Problem) int { return cmp.Compare(a.rank(), b.rank()) })
+}
+
+// rank puts what causes trouble before what suffers from it.
+func (p Problem) rank() int {
+	switch {
+	case p.Health.Status == health.Failed:
+		return 0
+	case !p.Blocked:
+		return 1
+	}
+	return 2
+}
+
+func jobs(r plan.Record) []Job {
+	list := make([]Job, 0, len(r.Jobs))
+	for key, run := range r.Jobs {
+		list = append(list, Job{Key: key, JobRecord: run})
+	}
+	slices.SortFunc(list, func(a, b Job) int { return a.Key.Compare(b.Key) })
+	return list
+}
+
+func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Outcome {
+	return Outcome{
+		Environment: e.Name,
+		Commit:      e.Commit,
+		State:       p.State,
+		Message:     p.Message,
+		Results:     results,
+		Deleting:    true,
+		Gone:        p.State == plan.Settled && err == nil,
+		Err:         err,
+	}
+}

@@ -1,0 +1,200 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Pass takes an environment one step towards what Git says: what should be, what is, the plan, the
+// steps of it that can be taken now, and what has come of them. It waits for nothing but the answers of
+// the API server; what has to happen in the cluster wakes the next pass.
+func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
+	m := r.memory(e.Name)
+	record, err := r.Records.Load(ctx, e.Name)
+	if err != nil && !isUnreadable(err) {
+		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
+	}
+	wanted, rejected := r.wanted(ctx, e, m)
+	if wanted.commit == "" {
+		return failed(e, rejected)
+	}
+	if e.Retry {
+		clear(m.refusals)
+		clear(m.tries)
+	}
+	r.Watches.Follow(e.ID, e.Namespace, kinds(wanted.set, record))
+	judge := func(record plan.Record, retry bool) (plan.Plan, bool) {
+		observed := r.observe(e, wanted.set, record)
+		in := r.input(e, m, wanted, observed, record)
+		in.Retry = retry
+		return plan.Make(in), !syncing(observed)
+	}
+	p, known := judge(record, e.Retry)
+	if !known {
+		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
+	}
+	results, record, err := r.act(ctx, e, p, record)
+	m.remember(r.Config, results)
+	if len(results) > 0 {
+		p, _ = judge(record, false)
+	}
+	if err == nil {
+		err = r.Records.Save(ctx, e.Name, p.Record)
+	}
+	return outcome(e, wanted, p, passed{results: results, rejected: rejected, err: err})
+}
+
+// wanted returns what Git says at the commit that should run or, while that cannot be had, at the one
+// that was applied last, together with what is wrong with the newer.
+func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory) (desired, error) {
+	err := m.rejected.of(e)
+	if err == nil {
+		var head desired
+		if head, err = r.desire(ctx, e, e.Commit, m.desired); err == nil {
+			m.desired, m.rejected = head, rejection{}
+			return head, nil
+		}
+	}
+	if !passes(err) {
+		m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: err}
+	}
+	if m.desired.commit != "" || e.Applied == "" || e.Applied == e.Commit {
+		return m.desired, err
+	}
+	running, fallbackErr := r.desire(ctx, e, e.Applied, desired{})
+	if fallbackErr != nil {
+		return desired{}, errors.Join(err, fmt.Errorf("nothing is corrected, for what was applied last cannot be had either: %w", fallbackErr))
+	}
+	m.desired = running
+	return running, err
+}
+
+// kinds returns all kinds that have to be watched: those of Git, and those ever applied.
+func kinds(s manifest.Set, record plan.Record) []schema.GroupVersionKind {
+	kinds := s.Kinds()
+	seen := map[schema.GroupKind]bool{}
+	for _, k := range kinds {
+		seen[k.GroupKind()] = true
+	}
+	for _, k := range record.Kinds {
+		if !seen[k.GroupKind()] {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) plan.Observed {
+	keys := make([]manifest.Key, 0, s.Len())
+	for _, o := range s.Objects {
+		keys = append(keys, o.Key())
+	}
+	return r.Watches.Observe(live.Query{
+		Environment:    e.ID,
+		Namespace:      e.Namespace,
+		Kinds:          kinds(s, record),
+		Keys:           keys,
+		Now:            r.Now(),
+		ImagePullGrace: e.ImagePullGrace,
+	})
+}
+
+// isUnreadable says whether a record is there and cannot be read: then there is none.
+func isUnreadable(err error) bool {
+	_, unreadable := errors.AsType[*apply.UnreadableError](err)
+	return unreadable
+}
+
+// syncing says whether something is about to be known that is not known yet.
+func syncing(o plan.Observed) bool {
+	for _, u := range o.Unknown {
+		if u.State == plan.Syncing {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
+	return plan.Input{
+		Environment: e.ID,
+		Namespace:   e.namespace(),
+		Desired:     d.set,
+		Digest:      d.digest,
+		Commit:      d.commit,
+		Observed:    o,
+		Record:      record,
+		Refusals:    m.refusals,
+		Now:         r.Now(),
+		Timeout:     e.Timeout,
+		Suspended:   e.Suspended,
+		Confirmed:   e.Confirmed,
+	}
+}
+
+// act stores the plan's record and then carries out the steps that are ready. It returns the record
+// with what the steps have left behind.
+func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before plan.Record) ([]apply.Result, plan.Record, error) {
+	record, ready := p.Record.Clone(), p.Ready()
+	if len(ready) == 0 {
+		return nil, record, nil
+	}
+	if record.Protects(before) {
+		if err := r.Records.Save(ctx, e.Name, record); err != nil {
+			return nil, before, fmt.Errorf("storing the record: %w", err)
+		}
+	}
+	results := r.Applier.Run(ctx, e.target(), ready)
+	for _, result := range results {
+		r.absorb(result)
+		if result.Err == nil {
+			record.Wrote(result.Step, result.Live)
+		}
+	}
+	return results, record, nil
+}
+
+// absorb brings what a write returned into what is known of the cluster.
+func (r *Reconciler) absorb(result apply.Result) {
+	switch {
+	case result.Live != nil:
+		r.Watches.Wrote(*result.Live)
+	case result.Err == nil && result.Step.Live != nil:
+		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID)
+	}
+}
+
+// Teardown takes an environment one step towards being gone. Its outcome is Gone when nothing is left.
+func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
+	record, err := r.Records.Load(ctx, e.Name)
+	if err != nil && !isUnreadable(err) {
+		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
+	}
+	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
+	observe := func() plan.Plan {
+		return plan.Teardown(plan.Input{Environment: e.ID, Observed: r.observe(e, manifest.Set{}, record), Record: record, Now: r.Now()})
+	}
+	if syncing(r.observe(e, manifest.Set{}, record)) {
+		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
+	}
+	results := r.Applier.Run(ctx, e.target(), observe().Ready())
+	for _, result := range results {
+		r.absorb(result)
+	}
+	p := observe()
+	if p.State == plan.Settled {
+		err = r.Records.Delete(ctx, e.Name)
+		if err == nil {
+			r.Forget(e)
+		}
+	}
+	return tornDown(e, p, results, err)
+}

@@ -1,0 +1,69 @@
+package preview
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+)
+
+// settings are what an Environment, its Repository and its entry say together.
+type settings struct {
+	reconciler.Environment
+	link string
+}
+
+// identityOf returns what a teardown has to know, which is all that outlives the entry.
+func identityOf(env *v1alpha1.Environment, installation string) reconciler.Environment {
+	return reconciler.Environment{
+		Name:       env.Name,
+		ID:         ID(installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch),
+		Repository: env.Spec.Repository,
+		Entry:      env.Spec.Entry,
+		Branch:     env.Spec.Branch,
+		Namespace:  env.Spec.Namespace,
+		Commit:     cmp.Or(env.Spec.Pin, env.Spec.Commit),
+		Applied:    env.Status.AppliedCommit,
+		Suspended:  env.Spec.Suspend,
+	}
+}
+
+func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1alpha1.Entry, installation string) (*settings, error) {
+	patterns, err := CompilePatterns(entry.Branches)
+	if err != nil {
+		return nil, nil // the Repository's condition says so, and what runs is left alone
+	}
+	input, err := json.Marshal(entry)
+	if err != nil {
+		return nil, fmt.Errorf("reading entry %s: %w", entry.Name, err)
+	}
+	s := &settings{Environment: identityOf(env, installation)}
+	s.Path = entry.Path
+	s.SharedNamespace = patterns.Literal()
+	s.Settings = string(input)
+	s.Timeout = entry.Health.Timeout.Duration
+	s.ImagePullGrace = entry.Health.ImagePullGrace.Duration
+	s.Retry = pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry)
+	s.Confirmed = pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation)
+	if entry.Scope == v1alpha1.ScopeCluster {
+		s.Scope = reconciler.Cluster
+	}
+	if !patterns.Literal() {
+		s.NamespaceMarks.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}
+	}
+	subject := Subject{Repository: repo.Name, Entry: entry.Name, Branch: env.Spec.Branch, Namespace: env.Spec.Namespace, Literal: patterns.Literal()}
+	s.Variables = func(commit string) map[string]any {
+		subject.Commit = commit
+		return values(subject, entry.Variables)
+	}
+	s.link = expand(entry.Link, s.Variables(s.Commit))
+	return s, nil
+}
+
+// pending says whether somebody asked for something that has not been done yet.
+func pending(env *v1alpha1.Environment, annotation, handled string) bool {
+	id := env.Annotations[annotation]
+	return id != "" && id != handled
+}

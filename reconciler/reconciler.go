@@ -1,0 +1,131 @@
+// Package reconciler makes one environment what Git says, again and again: a pass takes it from a
+// commit to an outcome, without waiting for the cluster.
+package reconciler
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/source"
+)
+
+// Environment is what a pass has to know of one environment.
+type Environment struct {
+	// Name is that of the Environment object, ID the value of the label on all that belongs to it.
+	Name, ID string
+	// Repository, Entry and Branch say where it comes from.
+	Repository, Entry, Branch string
+	// Commit is what should run; Applied is what was applied last, for as long as Commit does not render.
+	Commit, Applied string
+	// Path is the folder of the manifests.
+	Path string
+	// Namespace is the environment's own; SharedNamespace allows one that is nobody's.
+	Namespace       string
+	NamespaceMarks  Marks
+	SharedNamespace bool
+	Scope           Scope
+	// Variables returns the variables' values at a commit.
+	Variables func(commit string) map[string]any
+	// Decrypter is nil where the entry has no keys.
+	Decrypter render.Decrypter
+	// Entry's settings and keys, as a digest: with the tree and the variables it is the whole input.
+	Settings string
+	// Timeout is how long a rollout may take, ImagePullGrace how long an image may be missing.
+	Timeout, ImagePullGrace time.Duration
+	// Suspended keeps the cluster as it is.
+	Suspended bool
+	// Retry and Confirmed are requests that have not been handled yet.
+	Retry, Confirmed bool
+}
+
+// Scope says how far the objects of an environment may reach.
+type Scope = render.Scope
+
+// The scopes: its own namespace, or the whole cluster.
+const (
+	Namespaced = render.Namespaced
+	Cluster    = render.Cluster
+)
+
+// Marks are labels and annotations.
+type Marks struct{ Labels, Annotations map[string]string }
+
+// Snapshots returns the tree of a commit of a repository, by the repository's name.
+type Snapshots func(ctx context.Context, repository, commit string) (*source.Snapshot, error)
+
+// Config is what a Reconciler is made of.
+type Config struct {
+	Snapshots Snapshots
+	Applier   *apply.Applier
+	Records   *apply.Records
+	Watches   *live.Watches
+	// ClusterScoped tells the scope of kinds that are not Kubernetes' own.
+	ClusterScoped func(schema.GroupKind) (scoped, known bool)
+	// DigestKey keys the digests of Secrets.
+	DigestKey []byte
+	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.
+	Now    func() time.Time
+	Jitter func() float64
+}
+
+// Reconciler passes over environments. Several passes may run at once, of one environment only one.
+type Reconciler struct {
+	Config
+	mu       sync.Mutex
+	memories map[string]*memory
+}
+
+// memory is what is remembered of an environment between passes; all of it can be lost.
+type memory struct {
+	desired  desired
+	rejected rejection
+	refusals map[manifest.Key]plan.Refusal
+	tries    map[manifest.Key]int
+}
+
+// New returns a Reconciler.
+func New(c Config) *Reconciler {
+	return &Reconciler{Config: c, memories: map[string]*memory{}}
+}
+
+func (r *Reconciler) memory(environment string) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.memories[environment]
+	if !ok {
+		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}}
+		r.memories[environment] = m
+	}
+	return m
+}
+
+// Forget drops what is remembered of an environment, and its watches; the cluster is left as it is.
+func (r *Reconciler) Forget(e Environment) {
+	r.mu.Lock()
+	delete(r.memories, e.Name)
+	r.mu.Unlock()
+	r.Watches.Forget(e.ID)
+}
+
+// target says whose the objects of an environment are.
+func (e Environment) target() apply.Target {
+	return apply.Target{Environment: e.ID, Annotations: map[string]string{
+		manifest.AnnotationRepository:  e.Repository,
+		manifest.AnnotationBranch:      e.Branch,
+		manifest.AnnotationEnvironment: e.Name,
+	}}
+}
+
+// namespace returns the environment's own namespace, as Berth makes it.
+func (e Environment) namespace() plan.Namespace {
+	return plan.Namespace{Object: manifest.Namespace(e.Namespace, maps.Clone(e.NamespaceMarks.Labels), maps.Clone(e.NamespaceMarks.Annotations)), Shared: e.SharedNamespace}
+}

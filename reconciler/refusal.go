@@ -1,0 +1,50 @@
+package reconciler
+
+import (
+	"time"
+
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// How long to wait before what the API server refused is tried again: what passes by itself soon, an
+// author's mistake rarely (a policy or another object may have changed meanwhile).
+const (
+	firstPause  = time.Second
+	longPause   = time.Minute
+	fatalPause  = 5 * time.Minute
+	atOncePause = 50 * time.Millisecond
+)
+
+// remember keeps what the API server refused, so that it is tried again at the right time, and forgets
+// what passed.
+func (m *memory) remember(c Config, results []apply.Result) {
+	for _, r := range results {
+		if r.Step.Object == nil {
+			continue
+		}
+		key := r.Step.Key
+		if r.Err == nil {
+			delete(m.refusals, key)
+			delete(m.tries, key)
+			continue
+		}
+		fatal, pause := pauseAfter(r.Err.Class, m.tries[key])
+		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
+		m.tries[key]++
+		m.refusals[key] = plan.Refusal{Digest: r.Step.Object.Digest, Message: r.Err.Message, Fatal: fatal, Until: c.Now().Add(pause)}
+	}
+}
+
+// pauseAfter says how long to wait after the n-th refusal in a row, and whether it needs help.
+func pauseAfter(class apply.Class, n int) (fatal bool, pause time.Duration) {
+	switch class {
+	case apply.Conflict, apply.Skipped:
+		return false, min(atOncePause<<min(n, 10), longPause)
+	case apply.Transient, apply.Terminating, apply.Exists:
+		return false, min(firstPause<<min(n, 10), longPause)
+	case apply.Quota, apply.Forbidden, apply.NotServed:
+		return true, min(10*firstPause<<min(n, 10), fatalPause)
+	}
+	return true, fatalPause
+}

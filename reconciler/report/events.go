@@ -1,0 +1,58 @@
+package report
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// tell writes an event when the reason of Ready changed, or another commit is spoken of.
+func (r *Reporter) tell(before, env *v1alpha1.Environment) {
+	was, is := ready(before.Status.Conditions), ready(env.Status.Conditions)
+	if is.Reason != was.Reason || before.Status.ShortCommit != env.Status.ShortCommit {
+		r.Recorder.Eventf(env, nil, eventType(is), is.Reason, "Sync", "%s: %s", env.Status.ShortCommit, orNone(is.Message))
+	}
+}
+
+// tellCorrections writes an event for every object that others had changed and that was put back.
+func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outcome) {
+	for _, result := range o.Results {
+		if result.Err == nil && result.Step.Action == plan.Correct {
+			r.Recorder.Eventf(env, nil, corev1.EventTypeNormal, "Corrected", "Correct", "%s %s; it is again as Git says", result.Step.Key, result.Step.Reason)
+		}
+	}
+}
+
+func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
+	was, is := ready(before.Status.Conditions), ready(repo.Status.Conditions)
+	if is.Reason != was.Reason || is.Status == metav1.ConditionFalse && is.Message != was.Message {
+		r.Recorder.Eventf(repo, nil, eventType(is), is.Reason, "List", "%s", orNone(is.Message))
+	}
+}
+
+func ready(conditions []metav1.Condition) metav1.Condition {
+	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
+}
+
+// eventType makes a warning of what somebody has to look at.
+func eventType(c metav1.Condition) string {
+	switch c.Reason {
+	case v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty:
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeNormal
+}
+
+func orNone(message string) string {
+	if message == "" {
+		return "nothing to add"
+	}
+	return message
+}

@@ -1,0 +1,54 @@
+package report
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Metrics are what the agent counts. None has a label per object.
+type Metrics struct {
+	writes      *prometheus.CounterVec
+	refusals    *prometheus.CounterVec
+	corrections *prometheus.CounterVec
+	ready       *prometheus.GaugeVec
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	labels := []string{"repository", "entry"}
+	m := &Metrics{
+		writes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_writes_total", Help: "Objects written to the cluster, by what was done."}, append(labels, "done")),
+		refusals:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_refusals_total", Help: "Writes that the cluster refused, by the class of the error."}, append(labels, "class")),
+		corrections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_corrections_total", Help: "Objects that others had changed and that were put back."}, labels),
+		ready:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_environment_ready", Help: "1 if the environment is what Git says and healthy, else 0."}, append(labels, "environment")),
+	}
+	registry.MustRegister(m.writes, m.refusals, m.corrections, m.ready)
+	return m
+}
+
+func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
+	repository, entry := env.Spec.Repository, env.Spec.Entry
+	for _, r := range o.Results {
+		if r.Err != nil {
+			m.refusals.WithLabelValues(repository, entry, string(r.Err.Class)).Inc()
+			continue
+		}
+		m.writes.WithLabelValues(repository, entry, string(r.Done)).Inc()
+		if r.Step.Action == plan.Correct {
+			m.corrections.WithLabelValues(repository, entry).Inc()
+		}
+	}
+	ready := 0.0
+	if o.State == plan.Settled && !o.Suspended && !o.Deleting {
+		ready = 1
+	}
+	m.ready.WithLabelValues(repository, entry, env.Name).Set(ready)
+}
+
+// Forget drops the metrics of an Environment that is gone.
+func (m *Metrics) Forget(env *v1alpha1.Environment) {
+	m.ready.DeleteLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name)
+}

@@ -1,0 +1,182 @@
+package report
+
+import (
+	"cmp"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// How much a status holds.
+const (
+	maxUnhealthy = 20
+	maxHistory   = 10
+	maxMessage   = 1024
+	shortCommit  = 8
+)
+
+// reasons name the states as people read them.
+var reasons = map[plan.State]string{
+	plan.Settled:  v1alpha1.ReasonHealthy,
+	plan.Going:    v1alpha1.ReasonSyncing,
+	plan.Waiting:  v1alpha1.ReasonWaiting,
+	plan.Degraded: v1alpha1.ReasonDegraded,
+	plan.Failed:   v1alpha1.ReasonFailed,
+}
+
+// environmentStatus is what there is to say about an Environment after a pass.
+func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time.Time) v1alpha1.EnvironmentStatus {
+	s := *env.Status.DeepCopy()
+	s.ObservedGeneration = env.Generation
+	s.Conditions = conditions(s.Conditions, environmentConditions(env, o), now)
+	s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
+	s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
+	if o.Deleting {
+		return s
+	}
+	if o.State == plan.Settled {
+		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
+	}
+	s.Link = o.Link
+	if short := o.Commit[:min(shortCommit, len(o.Commit))]; short != s.ShortCommit {
+		s.ShortCommit = short
+		s.LastActivityTime = timeOf(now)
+	}
+	if !o.CommitTime.IsZero() {
+		s.CommitTime = timeOf(o.CommitTime)
+	}
+	s.AppliedCommit = cmp.Or(o.AppliedCommit, s.AppliedCommit)
+	s.HealthyCommit = cmp.Or(o.HealthyCommit, s.HealthyCommit)
+	if o.Total > 0 || !o.Rejected {
+		s.Objects = &v1alpha1.ObjectCount{Total: int32(o.Total), Healthy: int32(o.Healthy)}
+		s.Unhealthy = unhealthy(env, o)
+		s.Jobs = jobs(o)
+	}
+	s.History = history(s.History, o, now)
+	return s
+}
+
+func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []metav1.Condition {
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasons[o.State], Message: clip(o.Message)}
+	also := ""
+	switch {
+	case o.Deleting:
+		ready.Reason, also = v1alpha1.ReasonDeleting, v1alpha1.ConditionReconciling
+	case o.Suspended:
+		ready.Reason = v1alpha1.ReasonSuspended
+		ready.Message = clip("left as it is while spec.suspend is true" + separated(o.Message))
+	case o.State == plan.Settled:
+		ready.Status, ready.Message = metav1.ConditionTrue, healthyMessage(o)
+	case o.State == plan.Going, o.State == plan.Waiting:
+		also = v1alpha1.ConditionReconciling
+	case o.State == plan.Failed:
+		also = v1alpha1.ConditionStalled
+	}
+	ready.ObservedGeneration = env.Generation
+	list := []metav1.Condition{ready}
+	if also != "" {
+		list = append(list, metav1.Condition{Type: also, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: env.Generation})
+	}
+	return list
+}
+
+func separated(message string) string {
+	if message == "" {
+		return ""
+	}
+	return "; " + message
+}
+
+// healthyMessage tells the warnings, and what is on its way although everything had settled.
+func healthyMessage(o reconciler.Outcome) string {
+	message := "everything is as Git says"
+	for _, w := range o.Warnings {
+		message += "; " + w
+	}
+	return clip(message)
+}
+
+func clip(message string) string {
+	if len(message) > maxMessage {
+		return message[:maxMessage-3] + "..."
+	}
+	return message
+}
+
+// conditions returns the new conditions, with the times at which each last changed its status.
+func conditions(before, after []metav1.Condition, now time.Time) []metav1.Condition {
+	merged := make([]metav1.Condition, 0, len(after))
+	for _, c := range after {
+		c.LastTransitionTime = *timeOf(now)
+		if old := meta.FindStatusCondition(before, c.Type); old != nil && old.Status == c.Status && old.Reason == c.Reason {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+		merged = append(merged, c)
+	}
+	return merged
+}
+
+// timeOf cuts a time to what the API stores.
+func timeOf(t time.Time) *metav1.Time { return &metav1.Time{Time: t.UTC().Truncate(time.Second)} }
+
+func unhealthy(env *v1alpha1.Environment, o reconciler.Outcome) []v1alpha1.UnhealthyObject {
+	var list []v1alpha1.UnhealthyObject
+	for _, p := range o.Unhealthy[:min(maxUnhealthy, len(o.Unhealthy))] {
+		u := v1alpha1.UnhealthyObject{Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name, Health: string(p.Health.Status), Message: clip(p.Health.Message)}
+		if u.Namespace == env.Spec.Namespace {
+			u.Namespace = ""
+		}
+		list = append(list, u)
+	}
+	return list
+}
+
+var outcomes = map[plan.JobState]string{
+	plan.JobIntended: "Running", plan.JobCreated: "Running", plan.JobSucceeded: "Complete", plan.JobFailed: "Failed",
+}
+
+func jobs(o reconciler.Outcome) []v1alpha1.JobStatus {
+	var list []v1alpha1.JobStatus
+	for _, j := range o.Jobs {
+		s := v1alpha1.JobStatus{Name: j.Key.Name, Outcome: outcomes[j.State]}
+		if !j.FinishedAt.IsZero() {
+			s.FinishedAt = timeOf(j.FinishedAt)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// history puts a sync that has ended before the others. One that failed and then came right, without
+// another commit, has ended well.
+func history(past []v1alpha1.SyncStatus, o reconciler.Outcome, now time.Time) []v1alpha1.SyncStatus {
+	entry := v1alpha1.SyncStatus{Commit: o.Sync.Commit, Time: *timeOf(now)}
+	switch {
+	case o.Suspended:
+		return past
+	case o.Rejected:
+		entry.Commit, entry.Outcome, entry.Reason = o.Commit, "Failed", clip(o.Message)
+	case o.State == plan.Settled:
+		entry.Outcome = "Healthy"
+	case o.State == plan.Failed:
+		entry.Outcome, entry.Reason = "Failed", clip(o.Message)
+	default:
+		return past
+	}
+	if !o.Rejected {
+		entry.Took = metav1.Duration{Duration: now.Sub(o.Sync.Started).Round(time.Second)}
+	}
+	if len(past) > 0 && past[0].Commit == entry.Commit {
+		if past[0].Outcome == entry.Outcome {
+			return past
+		}
+		past = past[1:]
+	}
+	past = append([]v1alpha1.SyncStatus{entry}, past...)
+	return past[:min(maxHistory, len(past))]
+}
