@@ -101,7 +101,8 @@ func definedScopes(objects []manifest.Object) map[schema.GroupKind]bool {
 	return scopes
 }
 
-// ordered sorts objects as they are applied; what is equal stays in the order of file and line.
+// ordered sorts objects as they are applied, those of one place by file. Within a file they stay in
+// their order, which is that of the lines.
 func (r *renderer) ordered(objects []manifest.Object) []manifest.Object {
 	places := make(map[*unstructured.Unstructured]manifest.Place, len(objects))
 	for _, o := range objects {
@@ -113,7 +114,7 @@ func (r *renderer) ordered(objects []manifest.Object) []manifest.Object {
 	}
 	slices.SortStableFunc(objects, func(a, b manifest.Object) int {
 		return cmp.Or(places[a.Unstructured].Compare(places[b.Unstructured]),
-			cmp.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line))
+			cmp.Compare(a.Origin.File, b.Origin.File))
 	})
 	return objects
 }

@@ -13,7 +13,7 @@ import (
 const encryptedValue = "ENC[AES256_GCM,"
 
 // envelope is SOPS' metadata at the top level of YAML, JSON, dotenv and ini files.
-var envelope = regexp.MustCompile(`(?m)^(sops:|sops_mac=|\[sops\]|\s*"sops"\s*:)`)
+var envelope = regexp.MustCompile(`(?m)^(sops:|sops_mac=|\[sops\])|"sops"\s*:\s*\{`)
 
 // isEncrypted says whether a file is a SOPS document, whatever its format.
 func isEncrypted(content []byte) bool {

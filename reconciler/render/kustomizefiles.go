@@ -80,6 +80,9 @@ func (f *buildFiles) ReadFile(file string) ([]byte, error) {
 
 func (f *buildFiles) load(name string) *builtFile {
 	content, encrypted, err := f.renderer.readFile(name)
+	if err == nil {
+		err = checkAliases(name, content)
+	}
 	built := &builtFile{content: content, encrypted: encrypted, shown: content, err: err}
 	if err == nil && isKustomization(path.Base(name)) {
 		built.shown, built.err = f.checked(name, content)

@@ -1,0 +1,172 @@
+package render_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"testing"
+
+	"berth.dev/berth/reconciler/render"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// nginx is a configuration full of what looks like variables and is not Berth's.
+const nginx = "server {\n\t  location / {\n    try_files $uri $uri/ /index.php?$query_string;\n" +
+	"    fastcgi_param X ${HOME}${ $ $$ $${HOME} ${uri} ${} ${branch} ${BRANCH;\n    set $a \"${request_uri}\"; # \u00a0é\n  }   \n}\n\n"
+
+func TestVariables(t *testing.T) {
+	object := "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: thing}\nspec:\n  value: "
+	tree := files(map[string]string{"app/main.go": "package main"})
+	app, err := tree.Hash("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := tree.Hash(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		yaml string
+		want any
+		used []string
+	}{
+		// Built-in variables are texts, however they are written.
+		{`${BRANCH}`, "feature/login", []string{"BRANCH"}},
+		{`${COMMIT_SHORT}`, "12345678", []string{"COMMIT_SHORT"}},
+		{`"${COMMIT_SHORT}"`, "12345678", []string{"COMMIT_SHORT"}},
+		{`app:${COMMIT_SHORT}`, "app:12345678", []string{"COMMIT_SHORT"}},
+		{`${COMMIT_SHORT}${COMMIT_SHORT}`, "1234567812345678", []string{"COMMIT_SHORT"}},
+		// The entry's keep their type where they stand alone and plain.
+		{`${REPLICAS}`, int64(3), []string{"REPLICAS"}},
+		{`"${REPLICAS}"`, "3", []string{"REPLICAS"}},
+		{`'${REPLICAS}'`, "3", []string{"REPLICAS"}},
+		{"|-\n    ${REPLICAS}", "3", []string{"REPLICAS"}},
+		{`!!str ${REPLICAS}`, "3", []string{"REPLICAS"}},
+		{`x${REPLICAS}`, "x3", []string{"REPLICAS"}},
+		{`${WHOLE}`, int64(7), []string{"WHOLE"}},
+		{`v${WHOLE}`, "v7", []string{"WHOLE"}},
+		{`${RATIO}`, 0.5, []string{"RATIO"}},
+		{`r${RATIO}`, "r0.5", []string{"RATIO"}},
+		{`${DEBUG}`, true, []string{"DEBUG"}},
+		{`"${DEBUG}"`, "true", []string{"DEBUG"}},
+		{`${PORT}`, "8080", []string{"PORT"}},
+		{`${NUMBER}`, int64(12), []string{"NUMBER"}},
+		{`${DECIMAL}`, 1.5, []string{"DECIMAL"}},
+		{`${INT}`, int64(4), []string{"INT"}},
+		{`${NULL}`, nil, []string{"NULL"}},
+		{`a${NULL}b`, "ab", []string{"NULL"}},
+		// Nothing that a value holds becomes structure, or is replaced in turn.
+		{`${EVIL}`, "x\n  injected: yes # ${BRANCH}", []string{"EVIL"}},
+		{`[a, "${EVIL}"]`, []any{"a", "x\n  injected: yes # ${BRANCH}"}, []string{"EVIL"}},
+		// What is not Berth's stays.
+		{`$uri ${HOME} $(BRANCH) $BRANCH ${ BRANCH } ${branch} ${}`, "$uri ${HOME} $(BRANCH) $BRANCH ${ BRANCH } ${branch} ${}", nil},
+		{`${BRANCH`, "${BRANCH", nil},
+		{`${a${BRANCH}}`, "${afeature/login}", []string{"BRANCH"}},
+		{`$${BRANCH}`, "${BRANCH}", nil},
+		{`$${BRANCH} is ${BRANCH}`, "${BRANCH} is feature/login", []string{"BRANCH"}},
+		{`$$${BRANCH}`, "$${BRANCH}", nil},
+		{`$${HOME}`, "$${HOME}", nil},
+		{`$${TREE:nowhere}`, "${TREE:nowhere}", nil},
+		// Keys are not replaced.
+		{`{"${BRANCH}": a}`, map[string]any{"${BRANCH}": "a"}, nil},
+		// Hashes of folders.
+		{`app:${TREE:app}`, "app:" + app, []string{"TREE:app"}},
+		{`${TREE:./app/}`, app, []string{"TREE:./app/"}},
+		{`${TREE:.}`, root, []string{"TREE:."}},
+	} {
+		t.Run(c.yaml, func(t *testing.T) {
+			o := options()
+			maps.Copy(o.Variables, map[string]any{"EVIL": "x\n  injected: yes # ${BRANCH}", "NULL": nil, "INT": 4,
+				"NUMBER": json.Number("12"), "DECIMAL": json.Number("1.5")})
+			o.Path = "infra"
+			with := files(map[string]string{"app/main.go": "package main"})
+			with.MapFS["infra/x.yaml"] = one(object + c.yaml + "\n").MapFS["infra/k8s/x.yaml"]
+			want := c.want
+			if c.yaml == `${TREE:.}` {
+				want, _ = with.Hash(".")
+			}
+			result := rendered(t, with, o)
+			got, _, err := unstructured.NestedFieldNoCopy(result.Set.Objects[0].Object, "spec", "value")
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got %#v, %v; want %#v", got, err, want)
+			}
+			if len(result.Inputs.Variables) != len(c.used) {
+				t.Errorf("used %v, want %v", result.Inputs.Variables, c.used)
+			}
+			for _, name := range c.used {
+				if _, ok := result.Inputs.Variables[name]; !ok {
+					t.Errorf("used %v, want %v", result.Inputs.Variables, c.used)
+				}
+			}
+		})
+	}
+}
+
+func TestTextsOfOthersStayByteForByte(t *testing.T) {
+	text, err := json.Marshal(nginx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := rendered(t, one(header+"data: {nginx.conf: "+string(text)+"}\n"), options())
+	got, _, _ := unstructured.NestedString(result.Set.Objects[0].Object, "data", "nginx.conf")
+	if got != nginx {
+		t.Errorf("got\n%q\nwant\n%q", got, nginx)
+	}
+	if len(result.Inputs.Variables) > 0 {
+		t.Errorf("used %v, want none", result.Inputs.Variables)
+	}
+}
+
+func TestVariablesOfOtherTypesAreRefused(t *testing.T) {
+	for _, value := range []any{[]any{"a"}, map[string]any{}, math.NaN(), math.Inf(1)} {
+		for _, use := range []string{"a-${LIST}"} {
+			o := options()
+			o.Variables["LIST"] = value
+			_, err := render.Render(one(header+"data: {a: '"+use+"'}\n"), o)
+			want := "infra/k8s/x.yaml:5: ConfigMap/api: the variable LIST is neither a text, a number nor a boolean; mend the entry's variables"
+			if fmt.Sprint(err) != want {
+				t.Errorf("%v: got  %v\nwant %s", value, err, want)
+			}
+		}
+	}
+}
+
+func TestInputs(t *testing.T) {
+	manifests := map[string]string{
+		"infra/k8s/x.yaml": header + "data: {branch: '${BRANCH}', replicas: 'n${REPLICAS}', app: '${TREE:app}'}\n",
+		"app/main.go":      "package main",
+		"README.md":        "hello",
+	}
+	inputs := rendered(t, files(manifests), options()).Inputs
+	for _, c := range []struct {
+		reason string
+		change func(files map[string]string, variables map[string]any)
+		same   bool
+	}{
+		{"nothing", func(map[string]string, map[string]any) {}, true},
+		{"a file that is not read", func(f map[string]string, _ map[string]any) { f["README.md"] = "bye" }, true},
+		{"a variable that is not used", func(_ map[string]string, v map[string]any) { v["COMMIT_SHORT"] = "87654321" }, true},
+		{"a number of another Go type", func(_ map[string]string, v map[string]any) { v["REPLICAS"] = 3.0 }, true},
+		{"a manifest", func(f map[string]string, _ map[string]any) { f["infra/k8s/x.yaml"] += "# more" }, false},
+		{"another manifest", func(f map[string]string, _ map[string]any) { f["infra/k8s/y.yaml"] = header }, false},
+		{"the folder of a hash", func(f map[string]string, _ map[string]any) { f["app/main.go"] = "package app" }, false},
+		{"a folder that is gone", func(f map[string]string, _ map[string]any) { delete(f, "app/main.go") }, false},
+		{"a variable that is used", func(_ map[string]string, v map[string]any) { v["BRANCH"] = "other" }, false},
+		{"a variable of another type", func(_ map[string]string, v map[string]any) { v["REPLICAS"] = "3" }, false},
+		{"a variable that is gone", func(_ map[string]string, v map[string]any) { delete(v, "BRANCH") }, false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			changed, o := maps.Clone(manifests), options()
+			c.change(changed, o.Variables)
+			if same := inputs.Same(files(changed), o.Variables); same != c.same {
+				t.Errorf("Same is %v, want %v", same, c.same)
+			}
+			result, err := render.Render(files(changed), o)
+			if same := result.Inputs.Digest() == inputs.Digest(); same != c.same {
+				t.Errorf("the digests are the same: %v, want %v (%v)", same, c.same, err)
+			}
+		})
+	}
+}
