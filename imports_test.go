@@ -42,7 +42,7 @@ var arrows = []struct {
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/plan"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
 	{pkg: "deploy"},
-	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "reconciler/manifest", "reconciler/render"}},
+	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "reconciler/manifest", "reconciler/render"}},
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
 	{pkg: "."},

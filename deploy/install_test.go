@@ -9,12 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"berth.dev/berth/deploy"
@@ -25,7 +22,7 @@ import (
 func TestInstall(t *testing.T) {
 	cluster := clustertest.Start(t, clustertest.Config{})
 	admin := kubernetes.NewForConfigOrDie(cluster.RESTConfig())
-	apply(t, dynamic.NewForConfigOrDie(cluster.RESTConfig()), objects(t))
+	apply(t, cluster, objects(t))
 
 	t.Run("the Deployment rolls out in a namespace that enforces restricted", func(t *testing.T) {
 		eventually(t, "the Deployment berth has no available replica", func(ctx context.Context) (bool, error) {
@@ -51,26 +48,16 @@ func TestInstall(t *testing.T) {
 	t.Run("people get their part by the built-in roles", func(t *testing.T) { testPeople(t, admin) })
 	t.Run("the component for scope Cluster adds definitions", func(t *testing.T) {
 		dir := overlay(t, "components: [BASE/components/cluster-scope]\n")
-		apply(t, dynamic.NewForConfigOrDie(cluster.RESTConfig()), build(t, dir))
+		apply(t, cluster, build(t, dir))
 		awaitRight(t, right{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""}, agentCan)
 		awaitRight(t, right{"delete", "storage.k8s.io", "storageclasses", ""}, agentCan)
 	})
 }
 
-// apply sends objects as `kubectl apply --server-side` does.
-func apply(t *testing.T, client dynamic.Interface, objects []*unstructured.Unstructured) {
+func apply(t *testing.T, cluster *clustertest.Cluster, objects []*unstructured.Unstructured) {
 	t.Helper()
-	for _, object := range objects {
-		text, err := object.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-		_, err = client.Resource(resource).Namespace(object.GetNamespace()).Patch(t.Context(), object.GetName(),
-			types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "test", FieldValidation: metav1.FieldValidationStrict})
-		if err != nil {
-			t.Fatalf("cannot apply %s: %v", identity(object), err)
-		}
+	if err := clustertest.Apply(t.Context(), cluster.RESTConfig(), objects...); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,0 +1,209 @@
+package examples_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/source"
+)
+
+func TestPostsRendersForEveryEntry(t *testing.T) {
+	repository := push(t)
+	app, frontend := repository.Hash("main", "app"), repository.Hash("main", "frontend")
+	for _, entry := range entries(t) {
+		t.Run(entry.Name, func(t *testing.T) {
+			objects := rendered(t, repository, entry)
+			want := []string{"ConfigMap/nginx", "ConfigMap/posts", "CronJob/scheduler", "Deployment/api", "Deployment/frontend",
+				"Deployment/nginx", "Deployment/worker", "Ingress/posts", "Job/migrate", "Secret/posts", "Service/api",
+				"Service/frontend", "Service/nginx"}
+			if diff := cmp.Diff(want, names(objects)); diff != "" {
+				t.Errorf("objects differ (-want +got):\n%s", diff)
+			}
+			for key, image := range map[string]string{
+				"Job/migrate":         "registry.example.com/acme/posts-app:" + app,
+				"Deployment/api":      "registry.example.com/acme/posts-app:" + app,
+				"Deployment/frontend": "registry.example.com/acme/posts-frontend:" + frontend,
+			} {
+				if text := textOf(t, objects[key]); !strings.Contains(text, "image: "+image+"\n") {
+					t.Errorf("%s does not run %s:\n%s", key, image, text)
+				}
+			}
+			config, _, err := unstructured.NestedString(objects["ConfigMap/nginx"].Object, "data", "default.conf")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range []string{
+				"add_header X-Request-Id ${request_id} always;",
+				"fastcgi_param PATH_INFO $uri;",
+				"fastcgi_pass api." + namespaceOf(entry) + ".svc.cluster.local:9000;",
+			} {
+				if !strings.Contains(config, line) {
+					t.Errorf("nginx's configuration lacks %q:\n%s", line, config)
+				}
+			}
+			replicas, _, err := unstructured.NestedInt64(objects["Deployment/api"].Object, "spec", "replicas")
+			if want := number(entry, "REPLICAS"); err != nil || replicas != want {
+				t.Errorf("the api has %d replicas, want %d (%v)", replicas, want, err)
+			}
+		})
+	}
+}
+
+// What the README says of each change.
+func TestPostsChangesOnlyWhatIsMeant(t *testing.T) {
+	for _, test := range []struct {
+		file string
+		want []string
+	}{
+		{"app/console.php", []string{"CronJob/scheduler", "Deployment/api", "Deployment/worker", "Job/migrate"}},
+		{"frontend/index.html", []string{"Deployment/frontend"}},
+		{"README.md", nil},
+	} {
+		t.Run(test.file, func(t *testing.T) {
+			repository, production := push(t), entries(t)[0]
+			before := rendered(t, repository, production)
+			repository.Commit("main", map[string]string{test.file: "changed\n"}, "change "+test.file)
+			after := rendered(t, repository, production)
+			var changed []string
+			for _, name := range names(after) {
+				if !cmp.Equal(before[name].Object, after[name].Object) {
+					changed = append(changed, name)
+				}
+			}
+			if diff := cmp.Diff(test.want, changed); diff != "" {
+				t.Errorf("what changed differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Strictly validated, without a warning, in namespaces that warn of what the restricted Pod Security level refuses.
+func TestPostsIsValid(t *testing.T) {
+	cluster := clustertest.Start(t, clustertest.Config{APIServerOnly: true})
+	config := cluster.RESTConfig()
+	config.WarningHandler = warnings{t}
+	installation, err := deploy.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(read(t, "posts/berth/repository.yaml"), &repository.Object); err != nil {
+		t.Fatal(err)
+	}
+	all := append(installation, repository)
+	posts := push(t)
+	for _, entry := range entries(t) {
+		labels := map[string]string{"pod-security.kubernetes.io/warn": "restricted"}
+		all = append(all, manifest.Namespace(namespaceOf(entry), labels, nil).Unstructured)
+		objects := rendered(t, posts, entry)
+		for _, name := range names(objects) {
+			all = append(all, objects[name].Unstructured)
+		}
+	}
+	if err := clustertest.Apply(t.Context(), config, all...); err != nil {
+		t.Error(err)
+	}
+}
+
+type warnings struct{ testing.TB }
+
+func (w warnings) HandleWarningHeader(_ int, _ string, text string) {
+	w.Errorf("the API server warns: %s", text)
+}
+
+// push puts the example into a repository of its own, as its README says.
+func push(t *testing.T) *gittest.Repository {
+	t.Helper()
+	repository := gittest.NewServer(t).Repository("acme/posts")
+	repository.CommitFS("main", os.DirFS("posts"), "posts")
+	return repository
+}
+
+func entries(t *testing.T) []v1alpha1.Entry {
+	t.Helper()
+	var repository v1alpha1.Repository
+	if err := yaml.UnmarshalStrict(read(t, "posts/berth/repository.yaml"), &repository); err != nil {
+		t.Fatal(err)
+	}
+	return repository.Spec.Environments
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+const slug = "feature-login-4f7k2a"
+
+func namespaceOf(entry v1alpha1.Entry) string {
+	return strings.ReplaceAll(entry.Namespace, "${BRANCH_SLUG}", slug)
+}
+
+func number(entry v1alpha1.Entry, name string) int64 {
+	value := entry.Variables[name]
+	return int64(value.IntValue())
+}
+
+func rendered(t *testing.T, repository *gittest.Repository, entry v1alpha1.Entry) map[string]manifest.Object {
+	t.Helper()
+	store, err := source.Open(source.Config{Dir: t.TempDir(), URL: repository.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	snapshot, err := store.Snapshot(t.Context(), repository.Head("main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := render.Render(snapshot, render.Options{
+		Path:      entry.Path,
+		Namespace: namespaceOf(entry),
+		Variables: map[string]any{
+			"NAMESPACE": namespaceOf(entry),
+			"HOST":      strings.ReplaceAll(entry.Variables["HOST"].StrVal, "${BRANCH_SLUG}", slug),
+			"REPLICAS":  number(entry, "REPLICAS"),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := map[string]manifest.Object{}
+	for _, object := range result.Set.Objects {
+		objects[object.Key().Short()] = object
+	}
+	return objects
+}
+
+func names(objects map[string]manifest.Object) []string {
+	var names []string
+	for name := range objects {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func textOf(t *testing.T, object manifest.Object) string {
+	t.Helper()
+	text, err := yaml.Marshal(object.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
