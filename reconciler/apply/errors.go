@@ -45,7 +45,7 @@ const (
 var next = map[Class]string{
 	Invalid:     "correct it in Git",
 	Immutable:   "take the change back in Git, or delete the object so that it is made anew",
-	Forbidden:   "ask an administrator of the cluster, or take it out of Git",
+	Forbidden:   "ask an administrator of the cluster for the right, or for an exception",
 	Quota:       "ask for less, or have the quota raised",
 	Conflict:    "it is looked at again",
 	Exists:      "remove one of the two, or rename the one in Git",

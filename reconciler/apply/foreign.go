@@ -63,7 +63,12 @@ const conversion = "failed to convert new object "
 
 // isAuthors says whether a 500 is the fault of who wrote the object, and not of the server.
 func isAuthors(err error) bool {
-	return containsAny(err.Error(), typedPatch, conversion, "etcdserver: request is too large", "trying to send message larger than max")
+	return containsAny(err.Error(), typedPatch, conversion) || isTooLarge(err.Error())
+}
+
+// isTooLarge says whether etcd, or the client that the API server uses for it, refuses the size.
+func isTooLarge(text string) bool {
+	return containsAny(text, "etcdserver: request is too large", "trying to send message larger than max")
 }
 
 func containsAny(text string, words ...string) bool {
@@ -78,6 +83,9 @@ func containsAny(text string, words ...string) bool {
 // goValue is how a typed patch's error quotes a value of the wrong type.
 var goValue = regexp.MustCompile(`&value\.valueUnstructured\{Value:(.*)\}`)
 
+// decoding begins, after the cut below, what is wrong with the fields of a created object.
+var decoding = regexp.MustCompile(`^\w+: (strict decoding error: )?(json: )?`)
+
 // gist returns what an answer without structured causes says, without naming the object again.
 func gist(text string) string {
 	if _, after, ok := strings.Cut(text, typedPatch); ok {
@@ -85,20 +93,20 @@ func gist(text string) string {
 		return oneLine(goValue.ReplaceAllString(strings.TrimPrefix(after, "errors:"), "$1"))
 	}
 	if strings.HasPrefix(text, conversion) {
-		if _, decoding, ok := strings.Cut(text, "error decoding from json: "); ok {
-			return oneLine(decoding)
-		}
+		_, text, _ = strings.Cut(text, "unable to convert unstructured object to ")
+		_, text, _ = strings.Cut(text, ": ")
+		return oneLine(strings.TrimPrefix(text, "error decoding from json: "))
 	}
-	for _, begin := range []string{" cannot be handled as a ", `" is forbidden: `, `" is invalid: `} {
+	if isTooLarge(text) {
+		return "is too large for the cluster's store"
+	}
+	for _, begin := range []string{`" is forbidden: `, `" is invalid: `, " cannot be handled as a "} {
 		if _, after, ok := strings.Cut(text, begin); ok {
 			text = after
 			break
 		}
 	}
-	if _, decoding, ok := strings.Cut(text, "strict decoding error: "); ok {
-		text = decoding
-	}
-	return oneLine(text)
+	return oneLine(decoding.ReplaceAllString(text, ""))
 }
 
 // oneLine joins the lines of a text.
@@ -125,6 +133,10 @@ func unreachable(err error) string {
 	return err.Error()
 }
 
+// isWebhookDown says whether an admission webhook did not answer; it is then named, and not what it was
+// asked about.
+func isWebhookDown(err error) bool { return strings.Contains(err.Error(), "failed calling webhook ") }
+
 // fieldPath begins an error of a typed patch; longer forms name list items by their values.
 var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
 
@@ -138,10 +150,10 @@ func withheld(text string) string {
 		}
 	case strings.Contains(text, "illegal base64 data"):
 		return "data is not base64"
+	case isTooLarge(text):
+		return gist(text)
 	case denied && strings.HasPrefix(webhook, "admission webhook "):
 		return webhook + " denied the request"
-	case strings.Contains(text, "failed calling webhook "):
-		return text
 	}
 	return "its content is refused; the answer may quote it and is not shown"
 }

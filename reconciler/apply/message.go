@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -117,11 +118,14 @@ func withoutValues(err error) error {
 	if errors.As(err, &own) || !errors.As(err, &answer) {
 		return err
 	}
-	if isQuota(err) || isRights(err) || isMissingNamespace(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+	if isQuota(err) || isRights(err) || isMissingNamespace(err) || isWebhookDown(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return err
 	}
 	status := answer.Status()
 	clean := metav1.Status{Status: status.Status, Code: status.Code, Reason: status.Reason, Message: withheld(status.Message)}
+	if classOf(err) != Invalid && !apierrors.IsForbidden(err) {
+		clean.Message = fmt.Sprintf("the API server answered %d %s", status.Code, http.StatusText(int(status.Code)))
+	}
 	if status.Details != nil {
 		clean.Details = &metav1.StatusDetails{Name: status.Details.Name, RetryAfterSeconds: status.Details.RetryAfterSeconds}
 		for _, c := range status.Details.Causes {

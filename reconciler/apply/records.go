@@ -26,7 +26,7 @@ const (
 	recordMark = "berth.dev/record"
 	// recordKey is the entry of the Secret: gzip over JSON.
 	recordKey = "record.json.gz"
-	// maxRecord bounds what an entry may unpack to; a record of 5,000 objects has less than 1 MiB.
+	// maxRecord bounds what an entry may unpack to.
 	maxRecord = 64 << 20
 )
 

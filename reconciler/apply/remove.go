@@ -13,7 +13,11 @@ import (
 
 // replace deletes an object once it is proved that its successor can be created.
 func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
-	_, err := client.Create(ctx, r.marked(s.Object), createOptions(metav1.DryRunAll))
+	successor, err := r.marked(s.Object)
+	if err != nil {
+		return "", nil, err
+	}
+	_, err = client.Create(ctx, successor, createOptions(metav1.DryRunAll))
 	switch {
 	case err == nil:
 		// Nothing stands there any more: somebody else has deleted it.

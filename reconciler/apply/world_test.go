@@ -213,7 +213,8 @@ func (w *world) patch(text, patch string, subresource ...string) *unstructured.U
 func (w *world) delete(text string) {
 	w.t.Helper()
 	o := w.object(text)
-	if err := w.resource(o).Delete(w.t.Context(), o.GetName(), metav1.DeleteOptions{}); err != nil {
+	background := metav1.DeletePropagationBackground
+	if err := w.resource(o).Delete(w.t.Context(), o.GetName(), metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -241,6 +242,16 @@ func (w *world) seen(text string) *plan.Live {
 	}
 	live := plan.Reduce(obj)
 	return &live
+}
+
+// until asks again and again, as there is no event to wait for.
+func (w *world) until(done func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); {
+		if time.Now().After(deadline) {
+			w.t.Fatal("it has not come about in 20 s")
+		}
+	}
 }
 
 func field(t *testing.T, obj *unstructured.Unstructured, path ...string) any {

@@ -3,6 +3,8 @@ package apply
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,7 +25,10 @@ const otherUID = "was deleted or made anew by somebody else meanwhile"
 // apply writes an object with server-side apply: exactly the object that the plan saw, or a new one
 // where it saw none.
 func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
-	obj := r.marked(s.Object)
+	obj, err := r.marked(s.Object)
+	if err != nil {
+		return "", nil, err
+	}
 	if s.Live == nil {
 		obj.SetResourceVersion(never)
 	} else {
@@ -52,7 +57,11 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 
 // create makes a Job, which is never applied: its spec cannot be changed.
 func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
-	answer, err := client.Create(ctx, r.marked(s.Object), createOptions())
+	obj, err := r.marked(s.Object)
+	if err != nil {
+		return "", nil, err
+	}
+	answer, err := client.Create(ctx, obj, createOptions())
 	if apierrors.IsAlreadyExists(err) {
 		return r.inTheWay(ctx, client, s)
 	}
@@ -72,10 +81,17 @@ func createOptions(dryRun ...string) metav1.CreateOptions {
 
 // mark corrects the labels and annotations of a Job, which is all that can be corrected.
 func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
-	obj := r.marked(s.Object)
+	obj, err := r.marked(s.Object)
+	if err != nil {
+		return "", nil, err
+	}
+	metadata, _, err := unstructured.NestedMap(obj.Object, "metadata")
+	if err != nil {
+		return "", nil, err
+	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"labels":          obj.GetLabels(),
-		"annotations":     obj.GetAnnotations(),
+		"labels":          metadata["labels"],
+		"annotations":     metadata["annotations"],
 		"uid":             s.Live.UID,
 		"resourceVersion": s.Live.ResourceVersion,
 	}})
@@ -97,28 +113,39 @@ func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan
 
 // marked returns a copy of an object as it is sent: with Berth's marks, and a Job without its time to
 // live, for a Job that vanishes before its outcome is in the record would be run again.
-func (r *run) marked(o *manifest.Object) *unstructured.Unstructured {
+func (r *run) marked(o *manifest.Object) (*unstructured.Unstructured, error) {
 	obj := o.DeepCopy()
-	labels := obj.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[manifest.LabelEnvironment] = r.target.Environment
-	obj.SetLabels(labels)
-
-	annotations := obj.GetAnnotations()
+	annotations := maps.Clone(r.target.Annotations)
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	for name, value := range r.target.Annotations {
-		annotations[name] = value
-	}
 	annotations[manifest.AnnotationDigest] = o.Digest
-	obj.SetAnnotations(annotations)
+	for field, marks := range map[string]map[string]string{
+		"labels":      {manifest.LabelEnvironment: r.target.Environment},
+		"annotations": annotations,
+	} {
+		if err := setAll(obj, field, marks); err != nil {
+			return nil, err
+		}
+	}
 	if manifest.IsJob(obj.GroupVersionKind().GroupKind()) {
 		unstructured.RemoveNestedField(obj.Object, "spec", "ttlSecondsAfterFinished")
 	}
-	return obj
+	return obj, nil
+}
+
+// setAll adds to the labels or annotations of an object. Those that are there already stay even if they
+// are no strings, so that the API server refuses them: unstructured's own setters would drop them.
+func setAll(obj *unstructured.Unstructured, field string, values map[string]string) error {
+	if there, ok, _ := unstructured.NestedFieldNoCopy(obj.Object, "metadata", field); ok && there == nil {
+		unstructured.RemoveNestedField(obj.Object, "metadata", field)
+	}
+	for name, value := range values {
+		if err := unstructured.SetNestedField(obj.Object, value, "metadata", field, name); err != nil {
+			return &finding{class: Invalid, text: fmt.Sprintf("metadata.%s is not a map", field), cause: err}
+		}
+	}
+	return nil
 }
 
 // written judges the answer to a write: one that shows a dying object, or another than the plan meant,

@@ -227,9 +227,6 @@ func TestChangeOnlyWhatWasSeen(t *testing.T) {
 		w := newWorld(t)
 		old := w.created(text)
 		w.delete(text)
-		if obj := w.look(text); obj != nil { // a Job without controllers keeps its finalizer
-			w.patch(text, `{"metadata":{"finalizers":null}}`)
-		}
 		result := w.do(plan.Correct, text, old)
 		w.refused(Conflict, "infra/app.yaml:12: "+result.Step.Key.String()+": "+anew, result)
 		if w.look(text) != nil {
