@@ -1,0 +1,138 @@
+package gittest
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A Repository is a bare repository of a server. Its methods write to it
+// directly, much faster than a push, and as visible to clients.
+type Repository struct {
+	server *Server
+	name   string
+	dir    string
+}
+
+// URL returns the address for clients.
+func (r *Repository) URL() string { return fmt.Sprintf("%s/%s.git", r.server.URL(), r.name) }
+
+// Dir returns the directory of the bare repository.
+func (r *Repository) Dir() string { return r.dir }
+
+// Commit writes some files on top of a branch, which begins here if there is
+// none of this name, and returns the id of the commit.
+func (r *Repository) Commit(branch string, files map[string]string, message string) string {
+	r.server.reporter.Helper()
+	return r.Change(branch, message, writes(files)...)
+}
+
+// CommitFrom moves a branch, which may exist or not, to a new commit on top of
+// a base: a branch, a commit, or nothing for a commit without a parent. That is
+// a new branch, or a forced push.
+func (r *Repository) CommitFrom(base, branch string, files map[string]string, message string) string {
+	r.server.reporter.Helper()
+	return r.write(commit{branch: branch, parent: r.resolve(base), message: message, changes: writes(files)})
+}
+
+// CommitFS makes a commit on top of a branch that holds exactly what a file
+// system holds: os.DirFS for a directory, fstest.MapFS for a literal.
+func (r *Repository) CommitFS(branch string, files fs.FS, message string) string {
+	r.server.reporter.Helper()
+	changes, err := writesOf(files)
+	if err != nil {
+		r.server.reporter.Fatalf("cannot commit to %q: %v", branch, err)
+	}
+	return r.write(commit{branch: branch, parent: r.find(branch), message: message, changes: changes, replaces: true})
+}
+
+// Change makes a commit of any changes on top of a branch, which begins here
+// if there is none of this name.
+func (r *Repository) Change(branch, message string, changes ...Change) string {
+	r.server.reporter.Helper()
+	return r.write(commit{branch: branch, parent: r.find(branch), message: message, changes: changes})
+}
+
+// Head returns the commit of a branch.
+func (r *Repository) Head(branch string) string {
+	r.server.reporter.Helper()
+	return r.resolve("refs/heads/" + branch)
+}
+
+// Branch lets a branch, new or old, point to a branch or commit.
+func (r *Repository) Branch(branch, target string) {
+	r.server.reporter.Helper()
+	r.Refs(map[string]string{"refs/heads/" + branch: r.resolve(target)})
+}
+
+// Delete deletes a branch.
+func (r *Repository) Delete(branch string) {
+	r.server.reporter.Helper()
+	r.git("", "update-ref", "-d", "refs/heads/"+branch, r.Head(branch))
+}
+
+// Refs lets references, new or old, point to commits, all at once. Their names
+// are complete: refs/merge-requests/7/head.
+func (r *Repository) Refs(commits map[string]string) {
+	r.server.reporter.Helper()
+	var input strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(commits)) {
+		fmt.Fprintf(&input, "update %s %s\n", name, commits[name])
+	}
+	r.git(input.String(), "update-ref", "--stdin")
+}
+
+// SetDefault makes a branch the default one.
+func (r *Repository) SetDefault(branch string) {
+	r.server.reporter.Helper()
+	r.git("", "symbolic-ref", "HEAD", "refs/heads/"+branch)
+}
+
+// Configure sets a value of the repository's configuration.
+func (r *Repository) Configure(name, value string) {
+	r.server.reporter.Helper()
+	r.git("", "config", name, value)
+}
+
+// Hash returns the Git hash of a path in a branch or commit.
+func (r *Repository) Hash(revision, name string) string {
+	r.server.reporter.Helper()
+	return r.git("", "rev-parse", "--verify", revision+":"+path.Clean(name))
+}
+
+// find returns the commit of a branch, or nothing if there is no such branch.
+func (r *Repository) find(branch string) string {
+	r.server.reporter.Helper()
+	return r.git("", "for-each-ref", "--format=%(objectname)", "refs/heads/"+branch)
+}
+
+func (r *Repository) resolve(revision string) string {
+	r.server.reporter.Helper()
+	if revision == "" {
+		return ""
+	}
+	return r.git("", "rev-parse", "--verify", revision+"^{commit}")
+}
+
+// git runs a command of Git in the repository and returns what it prints.
+func (r *Repository) git(input string, arguments ...string) string {
+	r.server.reporter.Helper()
+	command := exec.Command(r.server.git, arguments...)
+	if arguments[0] != "init" {
+		command.Dir = r.dir
+	}
+	command.Env = isolated()
+	command.Stdin = strings.NewReader(input)
+	var complaints bytes.Buffer
+	command.Stderr = &complaints
+	output, err := command.Output()
+	if err != nil {
+		r.server.reporter.Fatalf("cannot run git %s in %q: %v: %s", strings.Join(arguments, " "), r.name, err, &complaints)
+	}
+	return strings.TrimSpace(string(output))
+}
