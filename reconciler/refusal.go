@@ -24,7 +24,9 @@ func (m *memory) remember(c Config, results []apply.Result) {
 			continue
 		}
 		key := r.Step.Key
-		if r.Err == nil {
+		// What stands in the way is known now, and the next plan decides about it.
+		seen := r.Err != nil && r.Err.Class == apply.Exists && r.Live != nil
+		if r.Err == nil || seen {
 			delete(m.refusals, key)
 			delete(m.tries, key)
 			continue
