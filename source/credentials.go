@@ -18,6 +18,12 @@ type Credentials struct {
 	CA          []byte // more certificate authorities to trust, PEM
 }
 
+// String hides the credentials from whoever prints a Config.
+func (Credentials) String() string { return "[redacted]" }
+
+// GoString does the same for %#v.
+func (Credentials) GoString() string { return "[redacted]" }
+
 // authorize puts the credentials on a request that goes to the repository's own host.
 func (c Credentials) authorize(request *http.Request) {
 	switch {

@@ -140,6 +140,9 @@ func (x *httpExchange) do(method string, address *url.URL, body []byte) (*http.R
 	request.Header.Set("User-Agent", "git/"+agent) // some servers answer only what calls itself git
 	request.Header.Set("Git-Protocol", "version=2")
 	if method == http.MethodPost {
+		// Asking changes nothing, so net/http may ask again when a kept connection turns out to be closed. An empty value
+		// is not sent.
+		request.Header["X-Idempotency-Key"] = []string{}
 		request.Header.Set("Content-Type", "application/x-git-upload-pack-request")
 		request.Header.Set("Accept", "application/x-git-upload-pack-result")
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"io"
 	"net"
 	"os/exec"
 	"strings"
@@ -84,7 +85,9 @@ func (s *sshServer) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 			_ = request.Reply(true, nil)
 			command := exec.Command("sh", "-c", line.Command)
 			command.Env = append(command.Environ(), environment...)
-			command.Stdin, command.Stdout, command.Stderr = channel, channel, channel.Stderr()
+			command.Stdout, command.Stderr = channel, channel.Stderr()
+			in, _ := command.StdinPipe() // unlike Stdin, it does not keep a command that has ended
+			go func() { _, _ = io.Copy(in, channel) }()
 			_ = command.Run()
 			_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{0}))
 			return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -108,15 +109,10 @@ func (s *store) readShallow() error {
 func (s *store) hold(commits []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := make(map[string]bool, len(s.listed))
-	for _, id := range s.listed {
-		known[id] = true
-	}
 	before := len(s.listed)
 	for _, id := range commits {
 		s.held[id] = true
-		if !known[id] {
-			known[id] = true
+		if !slices.Contains(s.listed, id) {
 			s.listed = append(s.listed, id)
 		}
 	}
@@ -130,16 +126,13 @@ func (s *store) hold(commits []string) error {
 func (s *store) newest(n int) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.listed[max(0, len(s.listed)-n):]...)
+	return slices.Clone(s.listed[max(0, len(s.listed)-n):])
 }
 
 // holds says whether a commit is here and whole, and verifies it if this process has not yet.
 func (s *store) holds(ctx context.Context, commit string) (bool, error) {
 	s.mu.Lock()
-	held, listed := s.held[commit], false
-	for i := 0; i < len(s.listed) && !held && !listed; i++ {
-		listed = s.listed[i] == commit
-	}
+	held, listed := s.held[commit], slices.Contains(s.listed, commit)
 	s.mu.Unlock()
 	if held || !listed {
 		return held, nil
