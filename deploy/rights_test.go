@@ -75,6 +75,8 @@ var agentMayNot = []right{
 	{"create", "berth.dev", "environments", theirs},
 	{"create", "berth.dev", "repositories", ours},
 	{"patch", "berth.dev", "repositories", ours},
+	{"update", "berth.dev", "environments", ours},
+	{"update", "berth.dev", "environments/status", ours},
 	// More rights than it was given.
 	{"impersonate", "", "users", ""},
 	{"impersonate", "", "groups", ""},
