@@ -115,7 +115,10 @@ func isSecret(k manifest.Key) bool { return k.Group == "" && k.Kind == "Secret" 
 func withoutValues(err error) error {
 	var own *finding
 	var answer apierrors.APIStatus
-	if errors.As(err, &own) || !errors.As(err, &answer) {
+	if errors.As(err, &own) {
+		return &finding{class: own.class, text: own.text}
+	}
+	if !errors.As(err, &answer) {
 		return err
 	}
 	if isQuota(err) || isRights(err) || isMissingNamespace(err) || isWebhookDown(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
