@@ -20,7 +20,7 @@ type Inputs struct {
 	Variables map[string]any `json:"variables"`
 }
 
-// Same says whether a render of another tree with other values of the variables would read the same.
+// Same says whether Render would read the same in another tree, other values of the variables.
 func (i Inputs) Same(tree Tree, values map[string]any) bool {
 	for name, hash := range i.Hashes {
 		if hashOf(tree, name) != hash {
@@ -71,6 +71,13 @@ func hashOf(tree Tree, name string) string {
 	return hash
 }
 
+// resolver is a Tree that knows symbolic links. The hash of a link is the link's own, so that what it
+// leads to is noted beside it.
+type resolver interface {
+	// Resolve returns the path that a name has once all links are followed.
+	Resolve(name string) (string, error)
+}
+
 // recorder notes what is read.
 type recorder struct {
 	tree   Tree
@@ -79,12 +86,27 @@ type recorder struct {
 }
 
 func newRecorder(tree Tree, folder string) *recorder {
-	return &recorder{tree: tree, path: folder, hashes: map[string]string{folder: hashOf(tree, folder)}}
+	r := &recorder{tree: tree, path: folder, hashes: map[string]string{folder: hashOf(tree, folder)}}
+	r.record(folder)
+	return r
 }
 
-// record notes a file or folder that was read, or looked for, unless a folder above it is noted.
+// record notes a file or folder that was read, or looked for.
 func (r *recorder) record(name string) {
-	if _, ok := r.hashes[name]; ok || r.path == "." {
+	if r.path == "." {
+		return // all of the tree
+	}
+	r.note(name)
+	if tree, ok := r.tree.(resolver); ok {
+		if real, err := tree.Resolve(name); err == nil && real != name {
+			r.note(real)
+		}
+	}
+}
+
+// note keeps the hash of a file or folder unless that of a folder above it is kept.
+func (r *recorder) note(name string) {
+	if _, ok := r.hashes[name]; ok {
 		return
 	}
 	for folder := path.Dir(name); folder != "."; folder = path.Dir(folder) {

@@ -222,3 +222,35 @@ func TestBuildsBesideEachOther(t *testing.T) {
 	}
 	group.Wait()
 }
+
+// Kustomize writes aliases out without a bound, and overflows the stack over one of itself.
+func TestKustomizeDoesNotGetHostileAliases(t *testing.T) {
+	const cycle = "a: &a [*a]"
+	laughs := header + "data:\n  l0: &l0 [x, x]\n"
+	for i := range 20 {
+		laughs += fmt.Sprintf("  l%d: &l%d [*l%d, *l%d]\n", i+1, i+1, i, i)
+	}
+	const problem = ": aliases (*name) stand for too many values, or for themselves; write out what they stand for"
+	for _, c := range []struct{ name, kustomization, file, want string }{
+		{"a resource", "resources: [x.yaml]", header + cycle, "infra/k8s/x.yaml" + problem},
+		{"many of them", "resources: [x.yaml]", laughs, "infra/k8s/x.yaml" + problem},
+		{"the second document", "resources: [x.yaml]", header + "\n--- # more\n" + cycle, "infra/k8s/x.yaml" + problem},
+		{"a patch", "patches: [{path: x.yaml}]", header + cycle, "infra/k8s/x.yaml" + problem},
+		{"a patch of another name", "patches: [{path: x.txt}]", cycle, "infra/k8s/x.txt" + problem},
+		{"a patch in its place", "resources: [x.yaml]\npatches:\n- patch: |-\n    " + cycle, header, "infra/k8s/kustomization.yaml" + problem},
+		{"a patch in quotes", "resources: [x.yaml]\npatchesStrategicMerge: ['" + cycle + "']", header, "infra/k8s/kustomization.yaml" + problem},
+		{"the kustomization itself", "resources: &a [*a]", header, "infra/k8s/kustomization.yaml" + problem},
+		{"what is fine", "resources: [x.yaml]", header + "data: {a: &a b, c: *a}\n", "<nil>"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := render.Render(files(map[string]string{
+				"infra/k8s/kustomization.yaml": c.kustomization + "\n",
+				"infra/k8s/x.yaml":             c.file,
+				"infra/k8s/x.txt":              c.file,
+			}), options())
+			if fmt.Sprint(err) != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}

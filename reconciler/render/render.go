@@ -12,7 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Tree is an immutable tree of files, such as that of a commit.
+// Tree is an immutable tree of files, such as that of a commit. One with symbolic links has a method
+// Resolve(name string) (string, error) besides, which returns the path that they lead to.
 type Tree interface {
 	fs.FS
 	// Hash returns Git's object id of a file or folder; "." is the whole tree. The error of one that
@@ -163,6 +164,7 @@ func (r *renderer) readFile(name string) (content []byte, encrypted bool, err er
 		return nil, false, &Error{Origin: origin, Problem: fmt.Sprintf("more than %d files", r.MaxFiles),
 			Hint: "narrow the entry's path, or raise the Repository's limits.files"}
 	}
+	r.inputs.record(name)
 	content, err = r.readBounded(name)
 	if err != nil {
 		return nil, false, err

@@ -170,3 +170,32 @@ func TestInputs(t *testing.T) {
 		})
 	}
 }
+
+// linked is a tree in which infra/k8s/x.yaml is a link to shared/x.yaml, outside of the path.
+type linked struct{ tree }
+
+func (l linked) Resolve(name string) (string, error) {
+	if name == "infra/k8s/x.yaml" {
+		return "shared/x.yaml", nil
+	}
+	return name, nil
+}
+
+func (l linked) Hash(name string) (string, error) {
+	if name == "infra/k8s" {
+		return "the link's name and target", nil
+	}
+	return l.tree.Hash(name)
+}
+
+func TestInputsHoldWhatLinksLeadTo(t *testing.T) {
+	texts := map[string]string{"infra/k8s/x.yaml": header, "shared/x.yaml": header, "shared/y.yaml": header}
+	inputs := rendered(t, linked{files(texts)}, options()).Inputs
+	for name, same := range map[string]bool{"shared/x.yaml": false, "shared/y.yaml": true} {
+		changed := maps.Clone(texts)
+		changed[name] += "# changed"
+		if got := inputs.Same(linked{files(changed)}, nil); got != same {
+			t.Errorf("after a change of %s Same is %v, want %v", name, got, same)
+		}
+	}
+}
