@@ -34,21 +34,23 @@ func (r *Repository) openStore() error {
 			return err
 		}
 	}
-	r.store.Store(s)
+	r.store = s
 	return nil
 }
 
 // startOver replaces the store by an empty one.
 func (r *Repository) startOver() error {
+	r.swap.Lock()
+	defer r.swap.Unlock()
 	current := filepath.Join(r.dir, storeName)
-	if err := errors.Join(r.store.Load().close(), os.RemoveAll(current)); err != nil {
+	if err := errors.Join(r.store.close(), os.RemoveAll(current)); err != nil {
 		return err
 	}
 	s, err := openStore(current)
 	if err != nil {
 		return err
 	}
-	r.store.Store(s)
+	r.store = s
 	return nil
 }
 
@@ -80,18 +82,25 @@ func (r *Repository) Renew(ctx context.Context, keep []string) error {
 
 // replaceStore puts a complete new store in the place of the old one.
 func (r *Repository) replaceStore(fresh *store) error {
+	r.swap.Lock()
+	defer r.swap.Unlock()
 	current, old := filepath.Join(r.dir, storeName), filepath.Join(r.dir, oldName)
-	before := r.store.Load()
-	if err := fresh.move(current, func() error { return os.Rename(current, old) }); err != nil {
+	if err := os.Rename(current, old); err != nil {
 		return err
 	}
-	r.store.Store(fresh)
+	if err := fresh.move(current); err != nil {
+		return errors.Join(err, os.Rename(old, current))
+	}
+	before := r.store
+	r.store = fresh
 	return errors.Join(before.close(), os.RemoveAll(old))
 }
 
 // Packs says how many packs the store consists of: every fetch adds one, and reading slows down with hundreds of them.
 // [Repository.Renew] brings it back to one.
 func (r *Repository) Packs() (int, error) {
-	packs, err := filepath.Glob(filepath.Join(r.store.Load().packDir(), "pack-*.pack"))
+	r.swap.RLock()
+	defer r.swap.RUnlock()
+	packs, err := filepath.Glob(filepath.Join(r.store.packDir(), "pack-*.pack"))
 	return len(packs), err
 }

@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -19,8 +19,10 @@ type Repository struct {
 	limits      Limits
 	credentials Credentials
 	remote      *remote
-	store       atomic.Pointer[store]
 	fetching    chan struct{} // held by the one fetch or renewal at a time; a channel, so that waiting ends with a context
+
+	swap  sync.RWMutex // readers hold it while they read; a renewal, which has fetching too, while it replaces the store
+	store *store
 }
 
 // Open opens the repository's store, or makes it; the server is not asked yet. Its errors are *Error, like all of this
@@ -49,7 +51,9 @@ func Open(config Config) (*Repository, error) {
 // Close releases connections and files. Snapshots cannot be read any more.
 func (r *Repository) Close() error {
 	r.remote.transport.close()
-	return r.store.Load().close()
+	r.swap.Lock()
+	defer r.swap.Unlock()
+	return r.store.close()
 }
 
 // List asks for all branches in one request, once the server is known. A repository without branches is an error with
@@ -76,7 +80,7 @@ func (r *Repository) Fetch(ctx context.Context, commits ...string) error {
 				Hint: "write all 40 hexadecimal digits"}
 		}
 	}
-	if r.store.Load().verifiedAll(commits) {
+	if r.verifiedAll(commits) {
 		return nil // without waiting for what is being fetched
 	}
 	return r.alone(ctx, func() error {
@@ -99,7 +103,7 @@ func (r *Repository) alone(ctx context.Context, do func() error) error {
 
 func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	missing, err := r.missing(ctx, commits)
-	if isCorrupt(err) || r.store.Load().distrusted() {
+	if isCorrupt(err) || r.store.distrusted() {
 		// What is damaged is not known in full, and all of it can be had again.
 		if err := r.startOver(); err != nil {
 			return r.storeTrouble(err)
@@ -112,7 +116,7 @@ func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	err = r.explain(missing, r.bring(ctx, r.store.Load(), missing))
+	err = r.explain(missing, r.bring(ctx, r.store, missing))
 	switch ReasonOf(err) {
 	case Refused, TooLarge, Corrupt:
 	default:
@@ -124,7 +128,7 @@ func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	// One of them is bad; it must not keep the others away.
 	var failed []error
 	for _, id := range missing {
-		failed = append(failed, r.explain([]string{id}, r.bring(ctx, r.store.Load(), []string{id})))
+		failed = append(failed, r.explain([]string{id}, r.bring(ctx, r.store, []string{id})))
 	}
 	return errors.Join(failed...)
 }
@@ -137,7 +141,7 @@ func (r *Repository) missing(ctx context.Context, commits []string) ([]string, e
 			continue
 		}
 		asked[id] = true
-		holds, err := r.store.Load().holds(ctx, id)
+		holds, err := r.store.holds(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -191,20 +195,21 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
 }
 
-// reading runs a read, and once more if the store was replaced meanwhile. Damage that it finds is mended by the next
-// fetch.
+// reading runs a read. Damage that it finds is mended by the next fetch.
 func (r *Repository) reading(read func(*store) error) error {
-	for {
-		s := r.store.Load()
-		err := read(s)
-		if err != nil && s != r.store.Load() {
-			continue
-		}
-		if isCorrupt(err) {
-			s.distrust()
-		}
-		return err
+	r.swap.RLock()
+	defer r.swap.RUnlock()
+	err := read(r.store)
+	if isCorrupt(err) {
+		r.store.distrust()
 	}
+	return err
+}
+
+func (r *Repository) verifiedAll(commits []string) bool {
+	r.swap.RLock()
+	defer r.swap.RUnlock()
+	return r.store.verifiedAll(commits)
 }
 
 // explain completes an error about commits.

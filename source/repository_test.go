@@ -176,6 +176,23 @@ func TestOneBadCommitDoesNotKeepOthersAway(t *testing.T) {
 	o.wantRequests()
 }
 
+func TestServersThatGiveOnlyHeads(t *testing.T) {
+	o := newOrigin(t)
+	o.server.IgnoreProtocolV2()
+	o.Configure("uploadpack.allowReachableSHA1InWant", "false")
+	before := o.commit(map[string]string{"f": "before"})
+	r := o.open()
+	wantFile(t, snapshot(t, r, before), "f", "before")
+	head := o.CommitFrom("", "main", map[string]string{"f": "forced"}, "forced push")
+	wantFile(t, snapshot(t, r, head), "f", "forced")
+
+	again := o.open()
+	err := again.Fetch(soon(t), before, head)
+	wantReason(t, err, Refused, "commit "+before[:10], "uploadpack.allowReachableSHA1InWant")
+	wantFile(t, snapshot(t, again, head), "f", "forced")
+	wantFile(t, snapshot(t, r, before), "f", "before") // what is held stays
+}
+
 func TestFetchByAbbreviatedID(t *testing.T) {
 	o := newOrigin(t)
 	wantReason(t, o.open().Fetch(soon(t), "1a2b3c"), Invalid, "40 hexadecimal digits")

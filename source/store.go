@@ -74,14 +74,11 @@ func (s *store) close() error {
 	return s.objects.Close()
 }
 
-// move gives the store another place, once clear has made room for it; nobody reads it meanwhile.
-func (s *store) move(dir string, clear func() error) error {
+// move gives the store another place, before anybody reads it.
+func (s *store) move(dir string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.objects.Close(); err != nil {
-		return err
-	}
-	if err := clear(); err != nil {
 		return err
 	}
 	if err := os.Rename(s.dir, dir); err != nil {
