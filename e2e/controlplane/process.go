@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -23,7 +22,6 @@ type process struct {
 	log  string
 	pid  string
 
-	mu      sync.Mutex
 	command *exec.Cmd
 	input   io.Closer
 }
@@ -56,9 +54,7 @@ func (p *process) start() (<-chan error, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", p.part.name, err)
 	}
-	p.mu.Lock()
 	p.command, p.input = command, input
-	p.mu.Unlock()
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
 	return ended, os.WriteFile(p.pid, fmt.Appendln(nil, command.Process.Pid), 0o600)
@@ -96,8 +92,6 @@ func (p *process) supervise(ctx context.Context, ready <-chan struct{}) error {
 }
 
 func (p *process) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	_ = p.command.Process.Kill()
 	p.input.Close()
 }
