@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,7 +49,7 @@ func rank(kinds ...string) map[string]int {
 type Place struct {
 	Phase Phase
 	Wave  int
-	Rank  int // among the kinds of the phase
+	Rank  int // among all kinds, so that it also orders a wave that holds kinds of several phases
 }
 
 // PlaceOf returns the place of an object. An explicit wave takes an object out of the first and the
@@ -72,25 +73,19 @@ func KindPlace(gk schema.GroupKind) Place {
 		if r, ok := first[gk.Kind]; ok {
 			return Place{Phase: First, Rank: r}
 		}
-		if r, ok := last[gk.Kind]; ok {
-			return Place{Phase: Last, Rank: r}
-		}
 		if r, ok := main[gk.Kind]; ok {
-			return Place{Phase: Main, Rank: r}
+			return Place{Phase: Main, Rank: len(first) + r}
+		}
+		if r, ok := last[gk.Kind]; ok {
+			return Place{Phase: Last, Rank: len(first) + len(main) + 1 + r}
 		}
 	}
-	return Place{Phase: Main, Rank: len(main)}
+	return Place{Phase: Main, Rank: len(first) + len(main)}
 }
 
 // Compare orders places: phase, wave, rank.
 func (p Place) Compare(o Place) int {
-	if p.Phase != o.Phase {
-		return int(p.Phase - o.Phase)
-	}
-	if p.Wave != o.Wave {
-		return p.Wave - o.Wave
-	}
-	return p.Rank - o.Rank
+	return cmp.Or(cmp.Compare(p.Phase, o.Phase), cmp.Compare(p.Wave, o.Wave), cmp.Compare(p.Rank, o.Rank))
 }
 
 // ClusterScoped says of Kubernetes' own kinds whether they live outside namespaces; known is false
