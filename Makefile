@@ -12,7 +12,7 @@ version_flags := $(foreach package,k8s.io/component-base/version k8s.io/client-g
 # is neither a package nor a download is an error, and shown.
 progress := awk '/^go: downloading/ { if (++d % 50 == 0) print "  " d " modules downloaded"; next } \
 	/^FAILED$$/ { failed = 1; next } \
-	/^[a-zA-Z0-9._\/~-]+$$/ { if (++n % 100 == 0) print "  " n " packages compiled (about 1,900 the first time)"; fflush(); next } \
+	/^[a-zA-Z0-9._\/~-]+$$/ { if (++n % 100 == 0) print "  " n " packages compiled (about 2,500 the first time)"; fflush(); next } \
 	{ print } END { exit failed }'
 
 .PHONY: help
