@@ -172,4 +172,13 @@ type RepositoryStatus struct {
 	// lastHookTime is when a webhook last told of such a change.
 	// +optional
 	LastHookTime *metav1.Time `json:"lastHookTime,omitempty"`
+
+	// handledRequest is the last value of the annotation berth.dev/requested that was acted upon.
+	// +optional
+	HandledRequest string `json:"handledRequest,omitempty"`
+
+	// handledConfirmation is the last value of the annotation berth.dev/confirmed that was acted upon: it lets
+	// one mass deletion pass, and no other after it.
+	// +optional
+	HandledConfirmation string `json:"handledConfirmation,omitempty"`
 }

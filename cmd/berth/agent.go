@@ -138,9 +138,9 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Metrics:  report.NewMetrics(metrics.Registry),
 		Now:      time.Now,
 	})
-	repositories := preview.NewRepositories(preview.RepositoriesConfig{Client: mgr.GetClient(), Stores: stores, Report: reporter.Repository, Now: time.Now, Log: log})
+	repositories := preview.NewRepositories(preview.RepositoriesConfig{Client: mgr.GetClient(), Stores: stores, Report: reporter.Repository, Wake: wakes.Add, Now: time.Now, Log: log})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
-		Client: mgr.GetClient(), Reconciler: passes, Installation: installation.id, Report: reporter.Environment, Now: time.Now, Log: log,
+		Client: mgr.GetClient(), Reconciler: passes, Stores: stores, Installation: installation.id, Report: reporter.Environment, Now: time.Now, Log: log,
 	})
 	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
@@ -161,6 +161,8 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	config.UserAgent = "berth/" + version
 	// The API server's own fairness bounds the rate; a limit here would only delay.
 	config.QPS = -1
+	// What the server warns of belongs to whoever wrote the manifest, and is not the agent's to print.
+	config.WarningHandlerWithContext = rest.NoWarnings{}
 	return config, nil
 }
 

@@ -90,8 +90,12 @@ func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, l lis
 	if _, exists := l.heads[env.Spec.Branch]; exists {
 		return "its entry no longer matches the branch"
 	}
+	if !l.trusted {
+		c.notes = append(c.notes, fmt.Sprintf("branch %s is missing, but so is the repository's default branch, without which nothing counts as gone; set one that exists", env.Spec.Branch))
+		return ""
+	}
 	gone := l.absent[env.Spec.Branch]
-	if !l.trusted || gone.listings < 2 {
+	if gone.listings < 2 {
 		return ""
 	}
 	if at := gone.since.Add(l.goneAfter); l.now.Before(at) {

@@ -94,10 +94,13 @@ func (w *Wakes) start(_ context.Context, queue workqueue.TypedRateLimitingInterf
 
 // Wake asks for a pass over the environment whose objects bear the id. It does not wait.
 func (w *Wakes) Wake(id string) {
-	name, ok := w.name(id)
-	if !ok {
-		return
+	if name, ok := w.name(id); ok {
+		w.Add(name)
 	}
+}
+
+// Add asks for a pass over an Environment. It does not wait.
+func (w *Wakes) Add(name types.NamespacedName) {
 	queue := <-w.queue
 	w.queue <- queue
 	queue.Add(reconcile.Request{NamespacedName: name})

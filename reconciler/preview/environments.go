@@ -27,10 +27,14 @@ type Environments struct {
 	known map[string]reconciler.Environment // by name
 }
 
+// unavailablePause is how long to wait for what a pass cannot do without.
+const unavailablePause = 30 * time.Second
+
 // EnvironmentsConfig is what Environments is made of.
 type EnvironmentsConfig struct {
 	Client     client.Client
 	Reconciler *reconciler.Reconciler
+	Stores     *Stores
 	// Installation is the random id of this installation of Berth.
 	Installation string
 	// Report writes an Environment's status, events and metrics. It may put off what is not urgent: then
@@ -86,6 +90,9 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	if err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
+	if !e.Stores.Has(repo.Name) {
+		return nil, nil // the Repository wakes its Environments once it can be read
+	}
 	for i := range repo.Spec.Environments {
 		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
 			return settingsOf(env, repo, entry, e.Installation)
@@ -120,6 +127,11 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 
 // conclude reports, and says when the next pass is due.
 func (e *Environments) conclude(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (ctrl.Result, error) {
+	if o.Quiet && o.Err != nil {
+		// The Repository's condition tells, and wakes this Environment when it has passed.
+		e.Log.Debug("nothing can be judged", "environment", env.Name, "error", o.Err)
+		return ctrl.Result{RequeueAfter: unavailablePause}, nil
+	}
 	putOff, err := e.Report(ctx, env, o)
 	if err := errors.Join(err, o.Err); err != nil {
 		return ctrl.Result{}, fmt.Errorf("Environment/%s: %w", env.Name, err)

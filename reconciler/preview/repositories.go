@@ -32,20 +32,24 @@ type RepositoriesConfig struct {
 	Stores *Stores
 	// Report writes a Repository's status, if it is another than before.
 	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Wake asks for a pass over an Environment.
+	Wake func(types.NamespacedName)
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // followed is what is remembered of a Repository; all of it can be lost.
 type followed struct {
 	listing source.Listing
+	opened  bool // its store can be read
 	listed  bool // listing is a complete one
 	absent  map[string]absence
 	next    time.Time
-	spec    int64  // the generation that was listed for
-	request string // the last one handled
-	trouble error  // with the Git server, or with the spec
-	changed time.Time
+	spec    int64 // the generation that was listed for
+	// handled are the ids of the requests that were carried out.
+	request, confirmation string
+	trouble               error // with the Git server, or with the spec
+	changed               time.Time
 }
 
 // NewRepositories returns the controller of Repositories.
@@ -114,9 +118,16 @@ func (r *Repositories) followed(name string) *followed {
 // because somebody asked.
 func (r *Repositories) due(repo *v1alpha1.Repository, f *followed) bool {
 	request := repo.Annotations[v1alpha1.AnnotationRequested]
-	due := !r.Now().Before(f.next) || f.spec != repo.Generation || f.request != request
+	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
+	due := !r.Now().Before(f.next) || f.spec != repo.Generation || asked
 	f.spec, f.request = repo.Generation, request
 	return due
+}
+
+// confirmed says whether somebody lets the mass deletion pass that the brake holds.
+func confirmed(repo *v1alpha1.Repository) bool {
+	id := repo.Annotations[v1alpha1.AnnotationConfirmed]
+	return id != "" && id != repo.Status.HandledConfirmation
 }
 
 // list asks the Git server for all branches, and brings what has moved. What is known stays as it was
@@ -126,6 +137,10 @@ func (r *Repositories) list(ctx context.Context, repo *v1alpha1.Repository, f *f
 	if err != nil {
 		f.trouble = err
 		return
+	}
+	if !f.opened || f.trouble != nil {
+		f.opened = true
+		defer r.wakeAll(ctx, repo)
 	}
 	listing, err := store.List(ctx)
 	if err != nil {
@@ -144,6 +159,17 @@ func (r *Repositories) list(ctx context.Context, repo *v1alpha1.Repository, f *f
 	f.trouble = nil
 	f.listing, f.listed = listing, true
 	f.absent = r.evidence(ctx, repo, f)
+}
+
+// wakeAll asks for passes over all Environments of a Repository, which had to wait for its store.
+func (r *Repositories) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
+	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
+	if err != nil {
+		return // the cache answers, and has nothing to fail at
+	}
+	for i := range have {
+		r.Wake(client.ObjectKeyFromObject(&have[i]))
+	}
 }
 
 // evidence counts the branches that are missing from the newest listing.
@@ -177,12 +203,15 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 		absent:    f.absent,
 		now:       r.Now(),
 		goneAfter: repo.Spec.GoneAfter.Duration,
-		confirmed: repo.Annotations[v1alpha1.AnnotationConfirmed] != "",
+		confirmed: confirmed(repo),
 	})
 	c.notes = append(problems, c.notes...)
 	changed, err := r.carryOut(ctx, repo, have, c)
 	if changed {
 		f.changed = r.Now()
+	}
+	if len(c.delete) > 0 {
+		f.confirmation = repo.Annotations[v1alpha1.AnnotationConfirmed]
 	}
 	return c, err
 }

@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,8 @@ import (
 func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.RepositoryStatus {
 	status := *repo.Status.DeepCopy()
 	status.ObservedGeneration = repo.Generation
+	status.HandledRequest = cmp.Or(f.request, status.HandledRequest)
+	status.HandledConfirmation = cmp.Or(f.confirmation, status.HandledConfirmation)
 	if !f.changed.IsZero() {
 		status.LastChangeTime = &metav1.Time{Time: f.changed.Truncate(1e9)}
 	}

@@ -90,6 +90,14 @@ func (s *Stores) Snapshot(ctx context.Context, repository, commit string) (*sour
 	return st.Repository.Snapshot(ctx, commit)
 }
 
+// Has says whether a Repository has been opened, so that its commits can be read.
+func (s *Stores) Has(repository string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.open[repository]
+	return ok
+}
+
 // Drop closes and removes the store of a Repository that is gone.
 func (s *Stores) Drop(repository string) error {
 	s.mu.Lock()
