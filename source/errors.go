@@ -25,6 +25,7 @@ const (
 	TooLarge     Reason = "TooLarge"     // a limit was exceeded
 	Refused      Reason = "Refused"      // the server does not give the commit, or the tree holds what is not followed
 	Corrupt      Reason = "Corrupt"      // what came, or what was stored, is not what its object id says
+	Dropped      Reason = "Dropped"      // the store was renewed without the commit; a new Snapshot brings it back
 	Unsupported  Reason = "Unsupported"  // a form of Git that is not spoken here, such as SHA-256 objects
 	Invalid      Reason = "Invalid"      // the configuration cannot work as it is
 )

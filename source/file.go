@@ -34,7 +34,7 @@ func (i *fileInfo) measure() error {
 	if i.entry.isDir() || i.entry.isSubmodule() {
 		return nil
 	}
-	err := i.snapshot.repository.reading(func(st *store) (err error) {
+	err := i.snapshot.repository.reading(i.snapshot.commit, func(st *store) (err error) {
 		i.size, err = st.size(i.entry.id)
 		return err
 	})

@@ -3,8 +3,10 @@ package source
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // The store's folders within Config.Dir: the one in use, and those that exist while it is replaced.
@@ -54,30 +56,56 @@ func (r *Repository) startOver() error {
 	return nil
 }
 
-// Renew replaces the store by a fresh one that holds only the given commits, since a store only grows. Until they all
-// are there the old one stays in use, and it stays if they cannot be had. Snapshots of the kept commits stay readable.
+// Renew replaces the store by a fresh one that holds only those of the given commits that are here, since a store only
+// grows. It asks nothing of the server, which may not give every commit a second time. Snapshots of the kept commits
+// stay readable at any moment; of the others they end.
 func (r *Repository) Renew(ctx context.Context, keep []string) error {
 	return r.alone(ctx, func() error {
-		ctx, cancel := context.WithTimeout(ctx, r.limits.FetchTimeout)
-		defer cancel()
-		fresh := filepath.Join(r.dir, newName)
-		if err := os.RemoveAll(fresh); err != nil {
-			return r.storeTrouble(err)
+		fresh, err := r.copyStore(ctx, keep)
+		if err == nil {
+			err = r.replaceStore(fresh)
 		}
-		s, err := openStore(fresh)
 		if err != nil {
-			return r.storeTrouble(err)
-		}
-		if len(keep) > 0 {
-			if err := r.bring(ctx, s, keep); err != nil {
-				return errors.Join(r.explain(keep, err), s.close(), os.RemoveAll(fresh))
+			if isCorrupt(err) {
+				r.store.distrust()
 			}
-		}
-		if err := r.replaceStore(s); err != nil {
-			return r.storeTrouble(err)
+			return r.storeTrouble(errors.Join(err, os.RemoveAll(filepath.Join(r.dir, newName))))
 		}
 		return nil
 	})
+}
+
+// copyStore makes a new store beside the one in use.
+func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, error) {
+	dir := filepath.Join(r.dir, newName)
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	fresh, err := openStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := r.missing(ctx, keep)
+	if err != nil {
+		return nil, err
+	}
+	keep = slices.DeleteFunc(slices.Clone(keep), func(id string) bool { return slices.Contains(missing, id) })
+	if len(keep) == 0 {
+		return fresh, nil
+	}
+	pack, out := io.Pipe()
+	go func() { out.CloseWithError(r.store.repack(ctx, keep, out)) }()
+	err = fresh.add(pack, r.limits)
+	_ = pack.Close() // ends the writer if the reader gave up
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range keep {
+		if err := fresh.verify(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return fresh, fresh.hold(keep)
 }
 
 // replaceStore puts a complete new store in the place of the old one.

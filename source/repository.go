@@ -116,7 +116,7 @@ func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	err = r.explain(missing, r.bring(ctx, r.store, missing))
+	err = r.explain(missing, r.bring(ctx, missing))
 	switch ReasonOf(err) {
 	case Refused, TooLarge, Corrupt:
 	default:
@@ -128,7 +128,7 @@ func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	// One of them is bad; it must not keep the others away.
 	var failed []error
 	for _, id := range missing {
-		failed = append(failed, r.explain([]string{id}, r.bring(ctx, r.store, []string{id})))
+		failed = append(failed, r.explain([]string{id}, r.bring(ctx, []string{id})))
 	}
 	return errors.Join(failed...)
 }
@@ -155,28 +155,28 @@ func (r *Repository) missing(ctx context.Context, commits []string) ([]string, e
 // maxHave bounds how many commits the server is told of; the newest resemble what is wanted most.
 const maxHave = 64
 
-// bring fetches commits into a store and verifies them.
-func (r *Repository) bring(ctx context.Context, into *store, commits []string) error {
-	have := into.newest(maxHave)
-	err := r.bringBeyond(ctx, into, wanted{commits: commits, have: have})
+// bring fetches commits and verifies them.
+func (r *Repository) bring(ctx context.Context, commits []string) error {
+	have := r.store.newest(maxHave)
+	err := r.bringBeyond(ctx, wanted{commits: commits, have: have})
 	if len(have) > 0 && isCorrupt(err) {
 		// The server left out more than we hold: ask as if we held nothing.
-		err = r.bringBeyond(ctx, into, wanted{commits: commits})
+		err = r.bringBeyond(ctx, wanted{commits: commits})
 	}
 	return err
 }
 
-func (r *Repository) bringBeyond(ctx context.Context, into *store, w wanted) error {
-	err := r.remote.fetch(ctx, w, r.limits.FetchBytes, func(pack io.Reader) error { return into.add(pack, r.limits) })
+func (r *Repository) bringBeyond(ctx context.Context, w wanted) error {
+	err := r.remote.fetch(ctx, w, r.limits.FetchBytes, func(pack io.Reader) error { return r.store.add(pack, r.limits) })
 	if err != nil {
 		return err
 	}
 	for _, id := range w.commits {
-		if err := into.verify(ctx, id); err != nil {
+		if err := r.store.verify(ctx, id); err != nil {
 			return err
 		}
 	}
-	return into.hold(w.commits)
+	return r.store.hold(w.commits)
 }
 
 // Snapshot gives the files of a commit, which is fetched if it is not here.
@@ -185,7 +185,7 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 		return nil, err
 	}
 	var c commitObject
-	err := r.reading(func(s *store) (err error) {
+	err := r.reading(commit, func(s *store) (err error) {
 		c, err = s.commit(commit)
 		return err
 	})
@@ -195,10 +195,13 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
 }
 
-// reading runs a read. Damage that it finds is mended by the next fetch.
-func (r *Repository) reading(read func(*store) error) error {
+// reading runs a read of a commit. Damage that it finds is mended by the next fetch.
+func (r *Repository) reading(commit string, read func(*store) error) error {
 	r.swap.RLock()
 	defer r.swap.RUnlock()
+	if !r.store.verified(commit) {
+		return faultf(Dropped, "the store was renewed without this commit")
+	}
 	err := read(r.store)
 	if isCorrupt(err) {
 		r.store.distrust()
@@ -206,10 +209,16 @@ func (r *Repository) reading(read func(*store) error) error {
 	return err
 }
 
+// verifiedAll says whether all these commits are here, and no damage was found since they were verified.
 func (r *Repository) verifiedAll(commits []string) bool {
 	r.swap.RLock()
 	defer r.swap.RUnlock()
-	return r.store.verifiedAll(commits)
+	for _, id := range commits {
+		if !r.store.verified(id) {
+			return false
+		}
+	}
+	return !r.store.distrusted()
 }
 
 // explain completes an error about commits.
@@ -231,8 +240,11 @@ func (r *Repository) explain(commits []string, err error) error {
 
 // storeTrouble is for what the disk refuses.
 func (r *Repository) storeTrouble(err error) error {
-	return classify("use the store of "+redact(r.url), r.credentials,
-		&fault{reason: Unreachable, cause: err.Error(), hint: "check that the agent's folder for repositories is writable and not full", err: err})
+	var f *fault
+	if err != nil && !errors.As(err, &f) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		err = &fault{reason: Unreachable, cause: err.Error(), hint: "check that the agent's folder for repositories is writable and not full", err: err}
+	}
+	return classify("use the store of "+redact(r.url), r.credentials, err)
 }
 
 func short(commit string) string { return strings.ToLower(commit[:min(len(commit), 10)]) }

@@ -154,9 +154,13 @@ func TestRenewKeepsWhatIsNeeded(t *testing.T) {
 	wantFile(t, snapshot(t, r, commits[0]), "dir/f", "1") // fetched again
 	o.wantRequests(gittest.Fetch)
 
-	err := r.Renew(soon(t), []string{strings.Repeat("1", 40)})
-	wantReason(t, err, Refused)
-	wantFile(t, kept, "dir/f", "2")
+	gitWith(t, dir, "", "--git-dir=git", "fsck", "--strict", commits[2])
+	must(t, r.Renew(soon(t), []string{commits[2], strings.Repeat("1", 40)})) // one that is nowhere
+	_, err := kept.ReadFile("dir/f")
+	wantReason(t, err, Dropped, "renewed without this commit")
+	o.server.Forget()
+	wantFile(t, snapshot(t, r, commits[2]), "dir/f", "3")
+	o.wantRequests()
 	must(t, os.Rename(filepath.Join(dir, "git"), filepath.Join(dir, "git.old"))) // as if killed in the middle of a renewal
 	again := mustOpen(t, Config{Dir: dir, URL: o.URL()})
 	o.server.Forget()

@@ -130,7 +130,7 @@ func (s *Snapshot) stat(name string, last lastElement) (fs.FileInfo, error) {
 // list reads a folder's entries, unless there is too much below it.
 func (s *Snapshot) list(n node, name string) ([]fs.DirEntry, error) {
 	var files int
-	err := s.repository.reading(func(st *store) (err error) {
+	err := s.repository.reading(s.commit, func(st *store) (err error) {
 		files, err = st.files(n.id)
 		return err
 	})
@@ -165,7 +165,7 @@ func (s *Snapshot) entries(id plumbing.Hash, name string) ([]entry, error) {
 	if known {
 		return entries, nil
 	}
-	err := s.repository.reading(func(st *store) (err error) {
+	err := s.repository.reading(s.commit, func(st *store) (err error) {
 		entries, err = st.tree(id)
 		return err
 	})
@@ -200,7 +200,7 @@ func (s *Snapshot) content(n node, name string) ([]byte, error) {
 }
 
 func (s *Snapshot) blob(id plumbing.Hash, limit int64) (data []byte, err error) {
-	err = s.repository.reading(func(st *store) (err error) {
+	err = s.repository.reading(s.commit, func(st *store) (err error) {
 		data, err = st.read(plumbing.BlobObject, id, limit)
 		return err
 	})

@@ -153,19 +153,11 @@ func (s *store) distrusted() bool {
 	return s.damaged
 }
 
-// verifiedAll says whether this process has found all these commits whole, and nothing damaged since.
-func (s *store) verifiedAll(commits []string) bool {
+// verified says whether this process has found a commit whole.
+func (s *store) verified(commit string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.damaged {
-		return false
-	}
-	for _, id := range commits {
-		if !s.held[id] {
-			return false
-		}
-	}
-	return true
+	return s.held[commit]
 }
 
 // commit reads a commit.

@@ -24,7 +24,7 @@ func (s *store) verify(ctx context.Context, commit string) error {
 
 // verifyTree returns how many files the tree holds.
 func (s *store) verifyTree(ctx context.Context, id plumbing.Hash, depth int) (int, error) {
-	if files, known := s.verified(id); known {
+	if files, known := s.walked(id); known {
 		return files, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -59,7 +59,7 @@ func (s *store) verifyTree(ctx context.Context, id plumbing.Hash, depth int) (in
 	return files, nil
 }
 
-func (s *store) verified(id plumbing.Hash) (files int, known bool) {
+func (s *store) walked(id plumbing.Hash) (files int, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	files, known = s.whole[id]
@@ -68,7 +68,7 @@ func (s *store) verified(id plumbing.Hash) (files int, known bool) {
 
 // files says how many files lie below a folder of a verified commit.
 func (s *store) files(id plumbing.Hash) (int, error) {
-	files, known := s.verified(id)
+	files, known := s.walked(id)
 	if !known {
 		return 0, corrupt("tree", id, errors.New("it was not verified"))
 	}
