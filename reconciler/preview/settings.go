@@ -56,7 +56,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	subject := Subject{Repository: repo.Name, Entry: entry.Name, Branch: env.Spec.Branch, Namespace: env.Spec.Namespace, Literal: patterns.Literal()}
 	s.Variables = func(commit string) map[string]any {
 		subject.Commit = commit
-		return values(subject, entry.Variables)
+		return Values(subject, entry.Variables)
 	}
 	s.link = expand(entry.Link, s.Variables(s.Commit))
 	return s, nil

@@ -10,9 +10,9 @@ import (
 // variable is a reference to a variable, or one that is escaped by a second dollar sign.
 var variable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// values are the built-in variables and those of an entry, in whose texts the built-in ones are
+// Values are the built-in variables and those of an entry, in whose texts the built-in ones are
 // replaced. The texts true and false are booleans, as kubectl would read them without quotes.
-func values(s Subject, entry map[string]intstr.IntOrString) map[string]any {
+func Values(s Subject, entry map[string]intstr.IntOrString) map[string]any {
 	all := make(map[string]any, len(entry)+16)
 	for name, value := range Variables(s) {
 		all[name] = value
