@@ -1,0 +1,181 @@
+// Package checkout reads a folder on disk as if it were the tree of a commit: with the hashes that Git would give it.
+package checkout
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Tree is the files of a checkout as they are on disk, changes that are not committed included. What Git ignores is not
+// in it, and neither is .git; without a repository or without the git program, only .git is left out.
+//
+// Symbolic links are followed while they stay inside.
+type Tree struct {
+	root  *os.Root
+	files fs.FS
+	// visible has the files that Git knows or would add, and the folders above them; nil: all of them.
+	visible map[string]bool
+	hashes  map[string]hashed
+}
+
+var (
+	_ fs.ReadDirFS  = (*Tree)(nil)
+	_ fs.ReadFileFS = (*Tree)(nil)
+	_ fs.StatFS     = (*Tree)(nil)
+)
+
+// Open opens the repository that a folder lies in, and returns the folder's path in it. A folder that is in no
+// repository is a tree of its own.
+func Open(dir string) (tree *Tree, folder string, err error) {
+	dir, err = realPath(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	top, isRepository := repositoryOf(dir)
+	folder, err = filepath.Rel(top, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	root, err := os.OpenRoot(top)
+	if err != nil {
+		return nil, "", err
+	}
+	tree = &Tree{root: root, files: root.FS(), hashes: map[string]hashed{}}
+	if isRepository {
+		tree.visible = listed(top)
+	}
+	return tree, filepath.ToSlash(folder), nil
+}
+
+// realPath is the absolute path of a folder, all links followed: its place in a repository is the one that Git knows.
+func realPath(dir string) (string, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(real)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is a file; name the folder that holds it", dir)
+	}
+	return filepath.Abs(real)
+}
+
+// repositoryOf walks up to the folder that has a .git, which is a file in a worktree and in a submodule.
+func repositoryOf(dir string) (top string, found bool) {
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return at, true
+		}
+		if at == filepath.Dir(at) {
+			return dir, false
+		}
+	}
+}
+
+// listed asks Git which files there are for it; nil if it cannot say.
+func listed(top string) map[string]bool {
+	// A file system monitor would be a program that the repository names.
+	out, err := exec.Command("git", "-C", top, "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		return nil
+	}
+	visible := map[string]bool{".": true}
+	for name := range strings.SplitSeq(string(out), "\x00") {
+		// A repository inside that is no submodule is listed with a slash at its end.
+		for name = strings.TrimSuffix(name, "/"); name != "" && !visible[name]; name = path.Dir(name) {
+			visible[name] = true
+		}
+	}
+	return visible
+}
+
+// Root is the folder on disk that the tree begins at.
+func (t *Tree) Root() string { return t.root.Name() }
+
+// Close lets go of the folder.
+func (t *Tree) Close() error { return t.root.Close() }
+
+// shown refuses what is not part of the tree, as if it were not there.
+func (t *Tree) shown(op, name string) error {
+	if !fs.ValidPath(name) {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	if !t.has(name) {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	return nil
+}
+
+func (t *Tree) has(name string) bool {
+	if slices.Contains(strings.Split(name, "/"), ".git") {
+		return false
+	}
+	if t.visible == nil || t.visible[name] {
+		return true
+	}
+	// Behind a link there are other names for what Git lists; the link itself must be listed.
+	for above := path.Dir(name); above != "."; above = path.Dir(above) {
+		if info, err := t.root.Lstat(above); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return t.visible[above]
+		}
+	}
+	return false
+}
+
+// Open opens a file or folder.
+func (t *Tree) Open(name string) (fs.File, error) {
+	if err := t.shown("open", name); err != nil {
+		return nil, err
+	}
+	return t.files.Open(name)
+}
+
+// ReadFile returns the content of a file.
+func (t *Tree) ReadFile(name string) ([]byte, error) {
+	if err := t.shown("read", name); err != nil {
+		return nil, err
+	}
+	return t.root.ReadFile(filepath.FromSlash(name))
+}
+
+// Stat describes a file or folder, following links.
+func (t *Tree) Stat(name string) (fs.FileInfo, error) {
+	if err := t.shown("stat", name); err != nil {
+		return nil, err
+	}
+	return t.root.Stat(filepath.FromSlash(name))
+}
+
+// ReadDir lists what a folder has for Git, sorted by name; folders without files are not in a commit.
+func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
+	if err := t.shown("readdir", name); err != nil {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(t.files, name)
+	if err != nil {
+		return nil, err
+	}
+	kept := entries[:0]
+	for _, e := range entries {
+		if t.has(path.Join(name, e.Name())) {
+			kept = append(kept, e)
+		}
+	}
+	return kept, nil
+}
+
+// isNested says whether a folder is a repository of its own, of which Git would store no files.
+func (t *Tree) isNested(name string) bool {
+	_, err := t.root.Lstat(filepath.FromSlash(path.Join(name, ".git")))
+	return name != "." && !errors.Is(err, fs.ErrNotExist)
+}
