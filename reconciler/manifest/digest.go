@@ -9,6 +9,7 @@ import (
 	"hash"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -60,4 +61,20 @@ func Digest(text string) string {
 // Short writes 130 bits of a sum in lower-case base32: 26 characters that fit a label or a name.
 func Short(sum []byte) string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum))[:26]
+}
+
+// Namespace returns the Namespace object of an environment, sealed.
+func Namespace(name string, labels, annotations map[string]string) Object {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("v1")
+	u.SetKind("Namespace")
+	u.SetName(name)
+	u.SetLabels(labels)
+	u.SetAnnotations(annotations)
+	o := Object{Unstructured: u, Origin: Origin{File: "the environment"}}
+	set := Set{Objects: []Object{o}}
+	if err := set.Seal(nil); err != nil {
+		panic("manifest: " + err.Error()) // strings always have a digest
+	}
+	return set.Objects[0]
 }
