@@ -149,6 +149,10 @@ func parseJSON(name string, content []byte) ([]*yaml.Node, error) {
 		}
 		if err != nil {
 			p.advance(p.decoder.InputOffset())
+			if e := (&fault{lines: strings.Split(string(content), "\n")}).conflict(); e != nil {
+				e.Origin.File = name
+				return nil, e
+			}
 			e := &Error{Origin: manifest.Origin{File: name, Line: p.line}, Problem: "this is not valid JSON",
 				Hint: "look for a missing comma, bracket or quote, or a comma too many, at this line or above"}
 			var own *Error

@@ -162,3 +162,27 @@ func TestErrorsQuoteNothingDecrypted(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatKustomizeSaysIsWithheldOnceSomethingWasDecrypted(t *testing.T) {
+	tree := files(map[string]string{
+		"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches: [{patch: 'kind: [x'}]",
+		"infra/k8s/x.yaml":             encrypted,
+	})
+	o := options()
+	o.Decrypter = decrypter{"infra/k8s/x.yaml": secretHeader}
+	_, err := render.Render(tree, o)
+	want := "infra/k8s/kustomization.yaml: Kustomize cannot build it; its message is withheld, since it may quote what was decrypted; run kustomize build to see it"
+	if fmt.Sprint(err) != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestAKustomizationCannotBeEncrypted(t *testing.T) {
+	o := options()
+	o.Decrypter = decrypter{"infra/k8s/kustomization.yaml": "resources: [x.yaml]\nnamePrefix: [hunter2]"}
+	_, err := render.Render(files(map[string]string{"infra/k8s/kustomization.yaml": encrypted, "infra/k8s/x.yaml": header}), o)
+	want := "infra/k8s/kustomization.yaml: a kustomization cannot be encrypted; encrypt the files that it names"
+	if fmt.Sprint(err) != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}

@@ -20,15 +20,25 @@ func (f *buildFiles) checked(name string, content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The check is of what Kustomize itself will see: it reads names of fields in any case.
-	var k types.Kustomization
-	if err := k.Unmarshal(content); err != nil {
-		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: "the kustomization cannot be read", Cause: err}
+	if len(nodes) != 1 {
+		return nil, &Error{Origin: manifest.Origin{File: name},
+			Problem: fmt.Sprintf("a kustomization is one YAML document, and here are %d", len(nodes)), Hint: "keep one"}
+	}
+	shown := content
+	if name == f.top {
+		if shown, err = f.withOrigins(name, nodes[0], content); err != nil {
+			return nil, err
+		}
+	}
+	// The check is of what Kustomize gets, read as it reads it: names of fields in any case, say.
+	k, err := kustomizationOf(name, shown)
+	if err != nil {
+		return nil, err
 	}
 	check := kustomizationCheck{files: f, name: name, text: string(content)}
 	check.plugins(k)
-	check.bases(k)
-	for _, file := range loaded(k) {
+	k.FixKustomization() // bases become resources, for one
+	for _, file := range slices.Concat(k.Resources, k.Components, loaded(k)) {
 		check.local(file)
 	}
 	if len(check.found) > 0 {
@@ -37,16 +47,25 @@ func (f *buildFiles) checked(name string, content []byte) ([]byte, error) {
 		}
 		return nil, check.found[0]
 	}
-	if name != f.top || len(nodes) == 0 {
-		return content, nil
+	return shown, nil
+}
+
+func kustomizationOf(name string, content []byte) (k types.Kustomization, err error) {
+	if err := k.Unmarshal(content); err != nil {
+		return k, &Error{Origin: manifest.Origin{File: name}, Problem: "the kustomization cannot be read", Cause: err}
 	}
-	f.keepOrigins = slices.Contains(k.BuildMetadata, types.OriginAnnotations)
-	return withOrigins(nodes[0], k.BuildMetadata)
+	return k, nil
 }
 
 // withOrigins has Kustomize annotate each object with the file that it came from.
-func withOrigins(n *yaml.Node, metadata []string) ([]byte, error) {
-	if !slices.Contains(metadata, types.OriginAnnotations) {
+func (f *buildFiles) withOrigins(name string, n *yaml.Node, content []byte) ([]byte, error) {
+	k, err := kustomizationOf(name, content)
+	if err != nil {
+		return nil, err
+	}
+	metadata := k.BuildMetadata
+	f.keepOrigins = slices.Contains(metadata, types.OriginAnnotations)
+	if !f.keepOrigins {
 		metadata = append(metadata, types.OriginAnnotations)
 	}
 	var value yaml.Node
@@ -104,54 +123,39 @@ func (c *kustomizationCheck) plugins(k types.Kustomization) {
 	}
 }
 
-// bases checks what may be a file or a folder, or for Kustomize a repository.
-func (c *kustomizationCheck) bases(k types.Kustomization) {
-	for _, base := range slices.Concat(k.Resources, k.Bases, k.Components) {
-		if !c.local(base) {
-			continue
-		}
-		target := path.Join(path.Dir(c.name), base)
-		if outside(target) {
-			c.fail(base, fmt.Sprintf("%q leads out of the repository", base), "name a file or folder of this repository")
-			continue
-		}
-		if !exists(c.files.renderer.tree, target) {
-			c.files.renderer.inputs.record(target)
-			c.fail(base, fmt.Sprintf("%q is not in this commit", base), "add it, or take it out of the kustomization")
-		}
-	}
-}
-
-func outside(target string) bool {
-	return target == ".." || strings.HasPrefix(target, "../") || path.IsAbs(target)
-}
-
 // remote is what Kustomize may take for a repository or a web address. It is wider than
 // Kustomize's own rules, which are not exported.
 var remote = regexp.MustCompile(`(?i)^(github\.com|[a-z][a-z0-9-]*@)|:|\?|//`)
 
-// local says whether a name is that of a file or folder, or else notes the problem.
-func (c *kustomizationCheck) local(name string) bool {
-	if !remote.MatchString(name) {
-		return true
+// local makes sure that a name is that of a file or folder in the tree.
+func (c *kustomizationCheck) local(name string) {
+	target := path.Join(path.Dir(c.name), name)
+	switch {
+	case remote.MatchString(name):
+		c.fail(name, fmt.Sprintf("%q is remote, and Berth reads nothing but the repository", name),
+			"copy it into the repository and name its path")
+	case target == ".." || strings.HasPrefix(target, "../"):
+		c.fail(name, fmt.Sprintf("%q leads out of the repository", name), "name a file or folder of this repository")
+	case !exists(c.files.renderer.tree, target):
+		c.files.renderer.inputs.record(target)
+		c.fail(name, fmt.Sprintf("%q is not in this commit", name), "add it, or take it out of the kustomization")
 	}
-	c.fail(name, fmt.Sprintf("%q is remote, and Berth reads nothing but the repository", name),
-		"copy it into the repository and name its path")
-	return false
 }
 
-// loaded returns what the other fields load: files only, or web addresses.
+// loaded returns what the other fields load: files only, or for Kustomize web addresses.
 func loaded(k types.Kustomization) []string {
 	names := slices.Concat(k.Crds, k.Configurations)
 	if file := k.OpenAPI["path"]; file != "" {
 		names = append(names, file)
 	}
+	//lint:ignore SA1019 Kustomize still reads what it deprecates.
 	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
 		names = append(names, patch.Path)
 	}
 	for _, replacement := range k.Replacements {
 		names = append(names, replacement.Path)
 	}
+	//lint:ignore SA1019 Kustomize still reads what it deprecates.
 	for _, patch := range k.PatchesStrategicMerge {
 		// Either a file or the patch itself, which is a mapping.
 		if text := strings.TrimSpace(string(patch)); strings.HasPrefix(strings.ToLower(text), "http") {
@@ -175,5 +179,5 @@ func loaded(k types.Kustomization) []string {
 			names = append(names, file)
 		}
 	}
-	return names
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }

@@ -1,7 +1,7 @@
 package render
 
 import (
-	"fmt"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -72,7 +72,7 @@ func build(files *buildFiles, options *krusty.Options, folder string) (resources
 	defer kustomizing.Unlock()
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("Kustomize panicked")
+			err = errors.New("a panic in its code")
 		}
 	}()
 	built, err := krusty.MakeKustomizer(options).Run(files, absolute(folder))
@@ -99,7 +99,7 @@ func (f *buildFiles) explain(cause error) error {
 		return e
 	}
 	text := strings.ReplaceAll(strings.TrimSpace(cause.Error()), "'/", "'")
-	e.Cause = fmt.Errorf("%s", strings.ReplaceAll(text, "\n", " "))
+	e.Cause = errors.New(strings.ReplaceAll(text, "\n", " "))
 	return e
 }
 

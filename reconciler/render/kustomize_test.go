@@ -179,10 +179,16 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		{"resources: [../../../etc]", head + `:1: "../../../etc" leads out of the repository; name a file or folder of this repository`},
 		{"resources: [/infra/base]", head + `:1: "/infra/base" is not in this commit; add it, or take it out of the kustomization`},
 		{"resources:\n- x.yaml\n- y.yaml", head + `:3: "y.yaml" is not in this commit; add it, or take it out of the kustomization`},
+		{"resources: [x.yaml]\npatches:\n- path: none.yaml", head + `:3: "none.yaml" is not in this commit; add it, or take it out of the kustomization`},
+		{"resources: [x.yaml]\nsecretGenerator:\n- name: a\n  files: [b=none.txt]", head + `:4: "none.txt" is not in this commit; add it, or take it out of the kustomization`},
+		{"resources: [x.yaml]\npatches: [{target: {kind: Job}, patch: 'kind: [x'}]", head + ": Kustomize cannot build it: trouble configuring builtin PatchTransformer with config: ` patch: 'kind: [x' target:   kind: Job `: unable to parse SM or JSON patch from [patch: \"kind: [x\"]"},
+		{"null\n---\nresources: ['https://example.com/x.yaml']", head + `:3: "https://example.com/x.yaml"` + remote},
+		{"resources: [x.yaml]\n---\nresources: ['https://example.com/x.yaml']", head + ": a kustomization is one YAML document, and here are 2; keep one"},
+		{"# nothing", head + ": a kustomization is one YAML document, and here are 0; keep one"},
 		{"resources: [../base]", "infra/base/kustomization.yaml:1: \"https://example.com/base\"" + remote},
 		{"resources: [x.yaml\n", head + ":2: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
 		{"resources: [bad.yaml]", "infra/k8s/bad.yaml:1: a quote (\") is opened here and not closed; close it on the same line"},
-		{"configMapGenerator: [{name: a, files: [../../../../../../etc/passwd]}]", head + ": Kustomize cannot build it: loading KV pairs: file sources: [../../../../../../etc/passwd]: open etc/passwd: file does not exist"},
+		{"configMapGenerator: [{name: a, files: [../../../../../../etc/passwd]}]", head + `:1: "../../../../../../etc/passwd" leads out of the repository; name a file or folder of this repository`},
 		{"resources: [.]", head + ": Kustomize cannot build it: accumulating resources: accumulation err='accumulating resources from '.': open infra/k8s: file does not exist': cycle detected: candidate root 'infra/k8s' contains visited root 'infra/k8s'"},
 	} {
 		t.Run(c.text, func(t *testing.T) {

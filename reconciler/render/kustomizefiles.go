@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
@@ -81,10 +82,15 @@ func (f *buildFiles) ReadFile(file string) ([]byte, error) {
 func (f *buildFiles) load(name string) *builtFile {
 	content, encrypted, err := f.renderer.readFile(name)
 	if err == nil {
-		err = checkAliases(name, content)
+		err = f.renderer.aliases.check(name, content)
 	}
 	built := &builtFile{content: content, encrypted: encrypted, shown: content, err: err}
-	if err == nil && isKustomization(path.Base(name)) {
+	switch {
+	case err != nil || !isKustomization(path.Base(name)):
+	case encrypted: // errors in it could quote what was decrypted
+		built.err = &Error{Origin: manifest.Origin{File: name}, Problem: "a kustomization cannot be encrypted",
+			Hint: "encrypt the files that it names"}
+	default:
 		built.shown, built.err = f.checked(name, content)
 	}
 	return built

@@ -13,17 +13,17 @@ import (
 func (r *renderer) objects(documents []document) []manifest.Object {
 	objects := make([]manifest.Object, 0, len(documents))
 	for _, document := range documents {
-		objects = r.unfold(objects, document, 0)
+		objects = r.unfold(objects, document)
 	}
 	return objects
 }
 
 // unfold appends the objects of one document: itself, or if it is a list its items.
-func (r *renderer) unfold(objects []manifest.Object, d document, depth int) []manifest.Object {
-	if items, ok := listItems(d.node); ok && depth < maxDepth {
+func (r *renderer) unfold(objects []manifest.Object, d document) []manifest.Object {
+	if items, ok := listItems(d.node); ok {
 		for _, item := range items {
 			at := document{node: item, origin: d.at(item), ownLines: d.ownLines, booleans: d.booleans}
-			objects = r.unfold(objects, at, depth+1)
+			objects = r.unfold(objects, at)
 		}
 		return objects
 	}
@@ -35,8 +35,12 @@ func (r *renderer) unfold(objects []manifest.Object, d document, depth int) []ma
 	return append(objects, object)
 }
 
-// listItems returns the items of a v1 List, or of the list of any kind that kubectl get prints.
+// listItems returns the items of a v1 List, or of the list of any kind that kubectl get prints. It
+// follows no aliases: lists of lists by alias would be without bounds.
 func listItems(n *yaml.Node) ([]*yaml.Node, bool) {
+	if n.Kind != yaml.MappingNode {
+		return nil, false
+	}
 	kind, items := field(n, "kind"), field(n, "items")
 	if kind == nil || !strings.HasSuffix(kind.Value, "List") {
 		return nil, false
@@ -72,7 +76,7 @@ func child(n *yaml.Node, name string) *yaml.Node {
 
 // object converts one document that is no list.
 func (r *renderer) object(d document) (manifest.Object, error) {
-	c := &converter{document: d, variables: r.variables, verbatim: r.plaintexts}
+	c := &converter{document: d, variables: r.variables, verbatim: r.plaintexts, aliases: r.aliases}
 	value, err := c.value(d.node)
 	if err != nil {
 		return manifest.Object{}, named(err, objectName(nil, d.node))

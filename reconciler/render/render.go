@@ -94,6 +94,7 @@ type renderer struct {
 	problems  *problems
 	// plaintexts are decrypted values that look as if they held variables; they are left alone.
 	plaintexts map[string]bool
+	aliases    *aliases
 	files      int
 	warnings   []string
 }
@@ -116,6 +117,7 @@ func newRenderer(tree Tree, o Options) *renderer {
 		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}},
 		problems:   &problems{},
 		plaintexts: map[string]bool{},
+		aliases:    &aliases{},
 	}
 }
 

@@ -27,9 +27,17 @@ var oldBooleans = map[string]bool{
 	"n": false, "N": false, "no": false, "No": false, "NO": false, "off": false, "Off": false, "OFF": false,
 }
 
-// maxAliased bounds how many values of one document may come from aliases: nine lines of them can
+// maxAliased bounds how many values of one render may come from aliases: nine lines of them can
 // stand for billions.
-const maxAliased = 100_000
+const maxAliased = 500_000
+
+// aliases counts the values that came from aliases, over a whole render.
+type aliases struct{ values int }
+
+func (a *aliases) exceeded() bool {
+	a.values++
+	return a.values > maxAliased
+}
 
 // converter turns nodes into the values that kubectl would send.
 type converter struct {
@@ -38,7 +46,7 @@ type converter struct {
 	// verbatim are texts in which variables are left alone.
 	verbatim map[string]bool
 	depth    int
-	aliased  int
+	aliases  *aliases
 	// within counts the aliases that are being followed.
 	within int
 }
@@ -46,14 +54,14 @@ type converter struct {
 // value converts a node and all below it. Its errors are *Error with an Origin.
 func (c *converter) value(n *yaml.Node) (any, error) {
 	if c.depth++; c.depth > maxDepth {
+		if c.within > 0 {
+			return nil, c.fail(n, tooManyAliased())
+		}
 		return nil, c.fail(n, tooDeep())
 	}
 	defer func() { c.depth-- }()
-	if c.within > 0 {
-		if c.aliased++; c.aliased > maxAliased {
-			return nil, c.fail(n, &Error{Problem: "the document's aliases (*name) stand for too many values",
-				Hint: "write out what they stand for"})
-		}
+	if c.within > 0 && c.aliases.exceeded() {
+		return nil, c.fail(n, tooManyAliased())
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
@@ -92,6 +100,9 @@ func (c *converter) mapping(n *yaml.Node) (map[string]any, error) {
 			return nil, err
 		}
 		if line, ok := lines[name]; ok {
+			if !c.document.ownLines {
+				line = 0
+			}
 			return nil, c.fail(key, duplicate(name, line))
 		}
 		lines[name] = key.Line
@@ -105,6 +116,10 @@ func (c *converter) mapping(n *yaml.Node) (map[string]any, error) {
 		}
 	}
 	return result, nil
+}
+
+func tooManyAliased() *Error {
+	return &Error{Problem: "aliases (*name) stand for too many values, or for themselves", Hint: "write out what they stand for"}
 }
 
 func duplicate(name string, line int) *Error {
