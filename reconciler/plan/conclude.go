@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,15 +23,17 @@ func (m *maker) conclude() Plan {
 		p.State, p.Message = Failed, summary(t.failed)
 	case len(t.open) == 0:
 		p.State, sync.Settled = Settled, true
-	case sync.Settled && len(t.blocked) == 0:
+	case sync.Settled && late:
+		p.State, p.Message = Degraded, fmt.Sprintf("not ready for %s: %s", m.in.Timeout, summary(t.open))
+	case sync.Settled && len(t.ill) > 0:
+		p.State, p.Message = Degraded, summary(t.ill)
+	case t.waiting():
+		p.State, p.Message = Waiting, summary(t.others)
+	case sync.Settled:
 		// A correction is on its way, or a workload scales: it was healthy and is not known to be ill.
 		p.State = Settled
-	case sync.Settled && !t.pruning:
-		p.State, p.Message = Degraded, summary(t.blocked)
 	case late:
 		p.State, p.Message = Failed, fmt.Sprintf("not ready after %s: %s", m.in.Timeout, summary(t.open))
-	case t.acting == 0 && len(t.others) > 0:
-		p.State, p.Message = Waiting, summary(t.others)
 	default:
 		p.State, p.Message = Going, summary(t.open)
 	}
@@ -42,13 +45,15 @@ func (m *maker) conclude() Plan {
 type tally struct {
 	failed    []Step // cannot get there without help
 	open      []Step // not there yet
-	blocked   []Step // of these, those that wait for something
+	ill       []Step // of these, those that tell of trouble in what was healthy before
 	others    []Step // of these, those that wait for what a rollout cannot bring about
+	own       int    // of these, how many the rollout itself moves
 	unwritten int    // desired, and not in the cluster as Git says
-	acting    int
-	pruning   bool // a deletion is among the blocked
-	patient   bool // a running Job may take longer than the time-out
+	patient   bool   // a running Job may take longer than the time-out
 }
+
+// waiting says whether all that is open is up to somebody else.
+func (t tally) waiting() bool { return len(t.others) > 0 && t.own == 0 }
 
 func (m *maker) tally() tally {
 	var t tally
@@ -56,32 +61,40 @@ func (m *maker) tally() tally {
 		if s.Object != nil && s.Action != Keep && s.Action != Delete {
 			t.unwritten++
 		}
-		if s.Acts() {
-			t.acting++
-		}
-		if s.settled() {
+		switch {
+		case s.Healthy():
 			continue
-		}
-		if s.Failure != "" || s.Action == Keep && s.Health.Status == health.Failed {
+		case s.Failure != "" || s.Action == Keep && s.Health.Status == health.Failed:
 			t.failed = append(t.failed, s)
 			continue
 		}
 		t.open = append(t.open, s)
 		t.patient = t.patient || m.mayRunLonger(s)
-		if s.Blocked != "" {
-			t.blocked = append(t.blocked, s)
-			t.pruning = t.pruning || s.Object == nil
-			if s.Object == nil || s.Live != nil && (s.Live.Deleting || s.Action == Replace) {
-				t.others = append(t.others, s)
-			}
+		switch {
+		case s.Blocked == "" || s.waits == forItself:
+			t.own++
+		case s.waits == forOthers:
+			t.others = append(t.others, s)
+		}
+		if m.isIll(s) {
+			t.ill = append(t.ill, s)
 		}
 	}
 	return t
 }
 
+// isIll says whether an open step tells of trouble, in an environment that was healthy: not what is
+// merely tried again, what a person suspended, or what is yet to be deleted.
+func (m *maker) isIll(s Step) bool {
+	if s.Blocked == "" || s.Object == nil || m.in.Suspended {
+		return false
+	}
+	return s.waits != forItself || s.Health.Status == health.Unknown
+}
+
 // mayRunLonger says whether a step is a running Job that sets its own limit beyond the time-out.
 func (m *maker) mayRunLonger(s Step) bool {
-	if s.Object == nil || !manifest.IsJob(s.Key.GroupKind()) || s.Action != Keep {
+	if s.Object == nil || !manifest.IsJob(s.Key.GroupKind()) || s.Action != Keep || s.Health.Status != health.Progressing {
 		return false
 	}
 	spec, _ := s.Object.Object["spec"].(map[string]any)
@@ -89,36 +102,53 @@ func (m *maker) mayRunLonger(s Step) bool {
 	return time.Duration(seconds)*time.Second > m.in.Timeout
 }
 
-// late says whether the rollout has used up its time, and notes when it will have.
+// late says whether the rollout has used up its time, and notes when it will have. The clock stands
+// while somebody else has to move first: a person, or a Job that is to be waited for.
 func (m *maker) late(t tally) bool {
-	if m.record.Sync.Settled || m.in.Suspended || t.patient || len(t.open) == 0 || m.in.Timeout == 0 {
+	since := &m.record.Sync.Since
+	if len(t.open) == 0 || t.waiting() || t.patient || m.in.Suspended {
+		*since = time.Time{}
 		return false
 	}
-	over := m.record.Sync.Started.Add(m.in.Timeout)
-	if m.in.Now.Before(over) {
-		m.wakeAt(over)
-		return false
+	if since.IsZero() {
+		*since = m.now()
 	}
-	return true
+	over := since.Add(m.in.Timeout)
+	if m.in.Timeout == 0 || !m.in.Now.Before(over) {
+		return m.in.Timeout > 0
+	}
+	m.wakeAt(over)
+	return false
 }
 
 // named is how many objects a message names; the rest is counted.
 const named = 3
 
-// summary names what is worst, for people: the objects that cause, before those that wait for them.
+// summary names what is worst, for people: objects with the same trouble together, and what merely
+// waits for another step only if nothing else is the cause.
 func summary(steps []Step) string {
-	var texts []string
-	for _, waiting := range []bool{false, true} {
-		for _, s := range steps {
-			if (s.Failure == "" && s.Blocked != "") == waiting {
-				texts = append(texts, s.Describe())
-			}
+	causes := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool {
+		return s.Failure == "" && s.Blocked != "" && s.waits == forStep
+	})
+	if len(causes) == 0 {
+		causes = steps
+	}
+	causes = causes[:min(named, len(causes))]
+	var text strings.Builder
+	for i, s := range causes {
+		switch {
+		case i+1 == len(causes):
+			text.WriteString(s.Describe())
+		case s.Failure == "" && s.Trouble() == causes[i+1].Trouble():
+			text.WriteString(s.Key.Short() + ", ")
+		default:
+			text.WriteString(s.Describe() + "; ")
 		}
 	}
-	if more := len(texts) - named; more > 0 {
-		texts = append(texts[:named], fmt.Sprintf("and %d more", more))
+	if more := len(steps) - len(causes); more > 0 {
+		fmt.Fprintf(&text, "; and %d more", more)
 	}
-	return strings.Join(texts, "; ")
+	return text.String()
 }
 
 // Describe says in one line which object it is and what it waits for, with the place in Git when the

@@ -11,6 +11,9 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
+// again is what a person can do about a run that failed.
+const again = "; it runs again when it changes in Git, or on: berth retry"
+
 // job decides about a Job, which cannot be changed in place and must run once per change. Its
 // identity is the digest of its spec.
 func (m *maker) job(s *Step) {
@@ -29,18 +32,19 @@ func (m *maker) job(s *Step) {
 		s.Reason, s.Health = "has run", health.Health{Status: health.Healthy}
 		m.timeToLive(s, ran)
 	case same && ran.State == JobFailed:
-		m.fail(s, ran.Message)
-	case s.Live == nil && same && ran.State == JobCreated:
-		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished; to run it again: berth retry"
+		m.fail(s, ran.Message+again)
+	case same && ran.State == JobCreated && (s.Live == nil || s.Live.Deleting):
+		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished"
 		m.record.Jobs[s.Key] = ran
-		m.fail(s, ran.Message)
+		m.fail(s, ran.Message+again)
 	case s.Live == nil:
 		m.intend(s, Create, "is to run")
-	case s.Live.Digest == s.Object.Digest && s.Live.UID != ran.Replaces:
-		s.Reason = "is running"
+	case same && ran.State == JobCreated && s.Live.UID == ran.UID:
+		s.Reason = "has not finished"
 	default:
 		m.replaceJob(s, ran)
 	}
+	m.marks(s, ran)
 }
 
 // identified adds the commit to the identity of a Job that is to run with every commit.
@@ -55,35 +59,61 @@ func (m *maker) identified(o *manifest.Object) *manifest.Object {
 
 // lookAt brings the record of a Job up to what the cluster shows, and returns it.
 func (m *maker) lookAt(s *Step) JobRecord {
-	ran, live := m.record.Jobs[s.Key], s.Live
-	if live == nil || live.Job == nil || live.UID == ran.Replaces {
+	ran, live, wanted := m.record.Jobs[s.Key], s.Live, s.Object.Digest
+	if ran.State == JobIntended && ran.Digest != wanted {
+		ran = JobRecord{Ever: ran.Ever} // Git has changed its mind before the run began
+	}
+	if live == nil || live.Job == nil || live.UID == ran.Replaces || ran.State == JobSucceeded && ran.Digest == wanted {
 		return ran
 	}
-	seen := JobRecord{Digest: live.Digest, State: JobCreated, UID: live.UID, Ever: ran.Ever}
-	switch ours := live.Digest == s.Object.Digest; {
-	case live.Digest == "" && live.Job.Succeeded && live.Job.Program == Program(s.Object.Unstructured):
-		// A cluster taken over from kubectl: the same work is done.
-		seen.Digest, seen.State, seen.Ever = s.Object.Digest, JobSucceeded, true
-	case !ours || live.Deleting:
-		return ran
+	digest := identity(s, ran)
+	if digest == "" || digest != wanted && digest != ran.Digest && ran.Digest != "" {
+		return ran // somebody else's, or left from before the run that the record knows
+	}
+	seen := JobRecord{Digest: digest, State: JobCreated, UID: live.UID, Ever: ran.Ever}
+	if live.Job.Finished {
+		seen.State, seen.FinishedAt, seen.Message = JobFailed, live.Job.FinishedAt.UTC(), live.Health.Message
+	}
+	switch {
 	case live.Job.Succeeded:
-		seen.State, seen.Ever = JobSucceeded, true
-	case live.Job.Finished:
-		seen.State, seen.Message = JobFailed, live.Health.Message
-	}
-	if seen.State != JobCreated {
-		seen.FinishedAt = live.Job.FinishedAt.UTC()
+		seen.State, seen.Message, seen.Ever = JobSucceeded, "", true
+	case live.Deleting && ran.State == JobFailed && ran.UID == live.UID:
+		seen.Message = ran.Message // the Job itself tells only of its deletion now
 	}
 	m.record.Jobs[s.Key] = seen
 	return seen
 }
 
-// intend notes a run before it is created, so that a crash in between loses nothing.
+// identity returns the digest of the run that stands in the cluster; empty when it is somebody else's.
+func identity(s *Step, ran JobRecord) string {
+	switch live := s.Live; {
+	case live.Digest != "":
+		return live.Digest
+	case live.UID == ran.UID:
+		return ran.Digest // somebody has removed the mark, or it was taken over before
+	case live.Job.Succeeded && live.Job.Program == Program(s.Object.Unstructured):
+		return s.Object.Digest // a cluster taken over from kubectl: the same work is done
+	}
+	return ""
+}
+
+// marks gives the run that Git means its label and digest, if it is a Job that was taken over or one
+// that somebody took them from: without them it would never be pruned.
+func (m *maker) marks(s *Step, ran JobRecord) {
+	if s.Action != Keep || s.Failure != "" || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID {
+		return
+	}
+	if s.Live.Environment != m.in.Environment || s.Live.Digest != s.Object.Digest {
+		s.Action, s.Reason = Correct, "does not bear Berth's marks"
+	}
+}
+
+// intend says that a run is to begin. It is noted before it is created, so that a crash in between
+// loses nothing.
 func (m *maker) intend(s *Step, action Action, reason string) {
 	s.Action, s.Reason = action, reason
 	s.Health = health.Health{Status: health.Progressing, Message: reason}
-	ran := m.record.Jobs[s.Key]
-	m.record.Jobs[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobIntended, Replaces: uid(s.Live), Ever: ran.Ever}
+	m.intended[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobIntended, Replaces: uid(s.Live), Ever: m.record.Jobs[s.Key].Ever}
 }
 
 // replaceJob decides about a run that stands in the place of the one that Git says.
@@ -91,18 +121,34 @@ func (m *maker) replaceJob(s *Step, ran JobRecord) {
 	switch {
 	case s.Live.Deleting:
 		m.intend(s, Create, "is to run")
-		s.Blocked = "the previous run " + s.Live.Health.Message
-	case s.Live.Job != nil && s.Live.Job.Finished, s.Object.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate":
-		reason := "changed since it ran"
-		if ran.Digest == s.Object.Digest && ran.Replaces == s.Live.UID && s.Live.Digest == ran.Digest {
-			reason = "is to run again, as somebody asked"
-		}
-		m.intend(s, Replace, reason)
+		s.block(forOthers, "the previous run "+s.Live.Health.Message)
+	case !s.Live.runs(), s.Object.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate":
+		m.intend(s, Replace, replaceReason(s, ran))
 	default:
-		s.Action, s.Reason = Replace, "changed while it runs"
-		s.Blocked = "waits for the running Job to finish (" + manifest.AnnotationJobReplace + ": terminate would end it)"
+		s.Action, s.Reason = Replace, replaceReason(s, ran)
+		s.block(forOthers, "waits for the running Job to finish ("+manifest.AnnotationJobReplace+": terminate would end it)")
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	}
+}
+
+func replaceReason(s *Step, ran JobRecord) string {
+	switch live := s.Live; {
+	case live.Digest == s.Object.Digest && ran.State == JobIntended:
+		return "is to run again, as somebody asked"
+	case live.Digest == "" && live.UID != ran.UID:
+		return "was made by somebody else, and did not do the same work"
+	case live.runs():
+		return "changed while it runs"
+	case !live.Job.Finished:
+		return "changed while it was suspended"
+	}
+	return "changed since it ran"
+}
+
+// runs says whether a Job may be in the middle of its work. A suspended one has no pods, and would be
+// waited for without end.
+func (l *Live) runs() bool {
+	return l.Job == nil || !l.Job.Finished && l.Health.Status != health.Suspended
 }
 
 // timeToLive carries out ttlSecondsAfterFinished, which the Job in the cluster does not bear: the

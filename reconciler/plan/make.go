@@ -16,7 +16,7 @@ import (
 // Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
 // a gate or a prune. It changes nothing that it is given.
 func Make(in Input) Plan {
-	m := &maker{in: in, record: in.Record.Clone()}
+	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}}
 	m.begin()
 	m.namespace()
 	for i := range in.Desired.Objects {
@@ -25,6 +25,7 @@ func Make(in Input) Plan {
 	m.gates()
 	m.refuse()
 	m.prune()
+	m.intentions()
 	m.tidy()
 	return m.conclude()
 }
@@ -36,20 +37,24 @@ type maker struct {
 	steps    []Step
 	places   []manifest.Place // of the step with the same index
 	deadline time.Time
+	retried  []manifest.Key // were refused, and are due to be tried again
+	intended map[manifest.Key]JobRecord
 }
 
 // begin notes a new attempt when the input is another one, or when somebody asked for a retry.
 func (m *maker) begin() {
-	sync := &m.record.Sync
-	now := m.in.Now.UTC().Truncate(time.Second)
+	sync, now := &m.record.Sync, m.now()
 	if sync.Digest != m.in.Digest {
 		*sync = Sync{Digest: m.in.Digest, Commit: m.in.Commit, Started: now, Running: sync.Running || sync.Settled}
 		return
 	}
 	if m.in.Retry {
-		sync.Started = now
+		sync.Started, sync.Since = now, time.Time{}
 	}
 }
+
+// now is the time of the pass as records keep it.
+func (m *maker) now() time.Time { return m.in.Now.UTC().Truncate(time.Second) }
 
 // wakeAt notes when the plan may change by itself.
 func (m *maker) wakeAt(t time.Time) {
@@ -75,7 +80,7 @@ const (
 
 func stage(key manifest.Key, place manifest.Place) int {
 	switch {
-	case key.Group == "" && key.Kind == "Namespace":
+	case place.Phase == manifest.First && key.Group == "" && key.Kind == "Namespace":
 		return stageNamespace
 	case place.Phase == manifest.First:
 		return stageFirst
@@ -92,26 +97,29 @@ func (m *maker) namespace() {
 		return
 	}
 	s := Step{Action: Keep, Key: object.Key(), Object: &object, Live: m.in.Observed.Namespace}
+	if s.Live != nil {
+		s.Health = s.Live.Health
+	}
+	unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]
 	switch live := s.Live; {
-	case live == nil:
-		m.missing(&s)
-	case live.Deleting:
-		s.Action, s.Reason, s.Health = Create, "is being deleted", live.Health
-		s.Blocked = "Namespace/" + s.Key.Name + ": " + live.Health.Message
-	case live.Environment == m.in.Environment:
-		s.Health = live.Health
-		if live.Digest != object.Digest {
-			s.Action, s.Reason = Change, "its labels or annotations differ"
-		}
+	case isUnknown:
+		m.unknown(&s, unknown)
+	case live == nil, live.Deleting, live.Environment == m.in.Environment, m.lostItsMarks(live):
+		m.compare(&s)
 	case live.Environment != "":
 		m.fail(&s, "belongs to another environment; choose another namespace for one of the two")
 	case m.in.Namespace.Shared:
-		s.Health, s.Reason = live.Health, "was there before and is not Berth's"
+		s.Reason = "was there before and is not Berth's"
 	default:
 		m.fail(&s, "was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace")
 	}
 	m.refused(&s)
 	m.add(s, manifest.KindPlace(s.Key.GroupKind()))
+}
+
+// lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed.
+func (m *maker) lostItsMarks(l *Live) bool {
+	return l.Environment == "" && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
 }
 
 // fail says that the object cannot become what it should without help.
@@ -134,8 +142,8 @@ func (m *maker) object(o *manifest.Object) {
 		m.fail(&s, err.Error())
 	case isUnknown:
 		m.unknown(&s, unknown)
-	case s.Live != nil && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
-		m.fail(&s, "belongs to another environment; two environments cannot share an object")
+	case s.Live != nil && !s.Live.Deleting && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
+		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
 	case manifest.IsJob(s.Key.GroupKind()):
 		m.job(&s)
 	default:
@@ -150,10 +158,11 @@ func (m *maker) unknown(s *Step, u Unknown) {
 	s.Action, s.Reason = Create, "is not known to be in the cluster"
 	switch {
 	case u.State != NotServed:
-		s.Blocked = fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message)
+		s.block(forItself, fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message))
 		s.Health = health.Health{Status: health.Unknown, Message: s.Blocked}
 	case m.defines(s.Key.GroupKind()):
-		s.Blocked = "its CustomResourceDefinition is not established yet"
+		s.block(forItself, "its CustomResourceDefinition is not established yet")
+		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	default:
 		m.fail(s, fmt.Sprintf("the cluster does not know the kind %s of %s; is its CRD installed, and the version right?", s.Key.Kind, s.Object.GetAPIVersion()))
 	}
@@ -187,11 +196,13 @@ func (m *maker) compare(s *Step) {
 	case live == nil:
 		m.missing(s)
 	case live.Deleting:
-		s.Action, s.Reason, s.Blocked = Create, "is being deleted", live.Health.Message
+		s.Action, s.Reason = Create, "has to be made anew"
+		s.block(forOthers, live.Health.Message)
 	case live.Digest == digest && live.Ownership != "" && live.Ownership == applied.Ownership:
-		// Undisturbed.
-	case s.Object.GetAnnotations()[manifest.AnnotationDrift] == "ignore" && applied.Digest == digest:
-		s.Reason = "was changed by somebody else, which " + manifest.AnnotationDrift + " allows"
+		// Undisturbed. A crash may have kept the digest of our last write out of the record.
+		m.record.Applied[s.Key] = Applied{Digest: digest, Ownership: live.Ownership}
+	case applied.Digest == digest && ignoresDrift(s.Object):
+		s.Reason = "was changed by somebody else, which Git allows"
 	case applied.Digest == digest:
 		s.Action, s.Reason = Correct, "was changed by somebody else"
 	case live.Digest == digest:
@@ -203,96 +214,40 @@ func (m *maker) compare(s *Step) {
 	}
 }
 
+// ignoresDrift says whether Git leaves to others what they change.
+func ignoresDrift(o *manifest.Object) bool {
+	annotations := o.GetAnnotations()
+	return annotations[manifest.AnnotationDrift] == "ignore" || annotations[mutationAnnotation] == "ignore"
+}
+
 // refused holds back what the API server refused before, until it may be tried again.
 func (m *maker) refused(s *Step) {
 	r, ok := m.in.Refusals[s.Key]
-	if !ok || s.Action == Keep || s.Blocked != "" || s.Object == nil || r.Digest != s.Object.Digest {
+	if !ok || s.Action == Keep || s.Blocked != "" || r.Digest != s.Content() {
 		return
 	}
-	if r.Until.IsZero() {
+	due := !m.in.Now.Before(r.Until)
+	switch {
+	case due && r.Fatal:
+		m.retried = append(m.retried, s.Key)
+	case due:
+	case r.Fatal:
 		m.fail(s, r.Message)
-		return
+	default:
+		s.block(forItself, r.Message)
+		s.Health = health.Health{Status: health.Progressing, Message: r.Message}
 	}
-	s.Health = health.Health{Status: health.Progressing, Message: r.Message}
-	if m.in.Now.Before(r.Until) {
-		s.Blocked = r.Message
+	if !due {
 		m.wakeAt(r.Until)
 	}
 }
 
-// gates sorts the steps and blocks those that have to wait for others: for the namespace, and for all
-// that stands in an earlier wave. Corrections wait for no gate: drift is put back whatever else fails.
-func (m *maker) gates() {
-	m.sort()
-	closed := ""
-	unsettled := "" // the first of the waves so far that has not settled
-	for i := range m.steps {
-		s := &m.steps[i]
-		if i > 0 && gated(m.places[i]) && !sameWave(m.places[i-1], m.places[i]) {
-			closed = unsettled
-		}
-		if m.in.Suspended && s.Blocked == "" && s.Action != Keep {
-			s.Blocked = "the environment is suspended"
-		}
-		if closed != "" && s.Blocked == "" && s.Action != Keep && s.Action != Correct {
-			s.Blocked = closed
-		}
-		if unsettled == "" && waitedFor(s, m.places[i]) && !s.settled() {
-			unsettled = fmt.Sprintf("waits for %s in wave %d: %s", s.Key.Short(), m.places[i].Wave, s.why())
-		}
-	}
-	if len(m.steps) > 0 && m.steps[0].Stage == stageNamespace && m.steps[0].Blocked != "" {
-		m.block(m.steps[0].Key.Short()+": "+m.steps[0].Blocked, func(s Step) bool { return s.Key.Namespace == m.steps[0].Key.Name })
-	}
-}
-
-func gated(p manifest.Place) bool { return p.Phase != manifest.First }
-
-// waitedFor says whether later waves wait for the step. What others need goes first without waiting.
-func waitedFor(_ *Step, p manifest.Place) bool { return p.Phase == manifest.Main }
-
-func sameWave(a, b manifest.Place) bool { return a.Phase == b.Phase && a.Wave == b.Wave }
-
-// why says what a step that has not settled waits for.
-func (s Step) why() string {
-	return cmp.Or(s.Failure, s.Blocked, s.Health.Message, s.Reason, "not written yet")
-}
-
-// block holds back all steps that act and that the condition takes.
-func (m *maker) block(why string, takes func(Step) bool) {
-	for i := range m.steps {
-		if s := &m.steps[i]; s.Acts() && takes(*s) {
-			s.Blocked = why
-		}
-	}
-}
-
-func (m *maker) sort() {
-	order := make([]int, len(m.steps))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(m.steps[a].Stage, m.steps[b].Stage), m.places[a].Compare(m.places[b]))
-	})
-	steps, places := make([]Step, len(order)), make([]manifest.Place, len(order))
-	for to, from := range order {
-		steps[to], places[to] = m.steps[from], m.places[from]
-	}
-	m.steps, m.places = steps, places
-}
-
-// refuse stops the whole sync of an environment that has something to lose when the cluster cannot
-// take one of its objects; a first sync goes on with the others.
-func (m *maker) refuse() {
-	if !m.record.Sync.Running {
-		return
-	}
+// intentions notes the runs that are about to begin, and none that something still blocks: Git may
+// return to the run that was before.
+func (m *maker) intentions() {
 	for _, s := range m.steps {
-		if s.Failure != "" && s.Action != Keep && !manifest.IsJob(s.Key.GroupKind()) {
-			why := fmt.Sprintf("the sync is refused because of %s", s.Key.Short())
-			m.block(why, func(other Step) bool { return other.Action != Correct })
-			return
+		if run, ok := m.intended[s.Key]; ok && s.Acts() {
+			m.record.Jobs[s.Key] = run
 		}
 	}
 }

@@ -97,7 +97,7 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		ResourceVersion: obj.GetResourceVersion(),
 		Environment:     obj.GetLabels()[manifest.LabelEnvironment],
 		Digest:          annotations[manifest.AnnotationDigest],
-		Prune:           annotations[manifest.AnnotationPrune],
+		Prune:           pruneMark(annotations),
 		Ownership:       Ownership(obj.GetManagedFields()),
 		Deleting:        obj.GetDeletionTimestamp() != nil,
 		Controlled:      metav1.GetControllerOf(obj) != nil,
@@ -108,6 +108,21 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		l.Health = health.Health{Status: health.Terminating, Message: terminating(l.Finalizers)}
 	}
 	return l
+}
+
+// Annotations by which other tools say what Berth has words of its own for.
+const (
+	mutationAnnotation = "client.lifecycle.config.k8s.io/mutation"
+	deletionAnnotation = "client.lifecycle.config.k8s.io/deletion"
+	helmPolicy         = "helm.sh/resource-policy"
+)
+
+// pruneMark says what Git's last version said about pruning, in Berth's words.
+func pruneMark(annotations map[string]string) string {
+	if annotations[deletionAnnotation] == "detach" || annotations[helmPolicy] == "keep" {
+		return "never"
+	}
+	return annotations[manifest.AnnotationPrune]
 }
 
 func terminating(finalizers []string) string {
@@ -123,7 +138,7 @@ func terminating(finalizers []string) string {
 func Ownership(fields []metav1.ManagedFieldsEntry) string {
 	for _, f := range fields {
 		if f.Manager == manifest.FieldManager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
-			sum := sha256.Sum256(canonical(f.FieldsV1.Raw))
+			sum := sha256.Sum256(canonical(f.FieldsV1.GetRawBytes()))
 			return manifest.Short(sum[:])
 		}
 	}

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"cmp"
 	"time"
 
 	"berth.dev/berth/health"
@@ -40,20 +41,32 @@ type Step struct {
 	Health health.Health
 	// Stage orders the steps of one pass: all of a stage are carried out before the next begins.
 	Stage int
+	// waits says for whom a blocked step does.
+	waits blocker
 }
+
+// blocker is who has to move before a blocked step can.
+type blocker int
+
+const (
+	forItself blocker = iota // it is tried again, or can be seen, in a while
+	forStep                  // another step of the plan, which says why
+	forOthers                // what no rollout brings about: a person, a running Job, a finalizer
+)
+
+// block holds a step back.
+func (s *Step) block(by blocker, why string) { s.Blocked, s.waits = why, by }
 
 // Acts says whether the step changes the cluster now.
 func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
 
-// settled says whether nothing has to be done, or to happen, for the object any more. What somebody
+// Healthy says whether nothing has to be done, or to happen, for the object any more. What somebody
 // paused on purpose has settled; a suspended Job has not, for others count on its work.
-func (s Step) settled() bool {
+func (s Step) Healthy() bool {
 	switch {
-	case s.Blocked != "" || s.Failure != "":
-		return false
 	case s.Action == Delete:
 		return s.Object != nil // a finished Job whose time is over
-	case s.Action != Keep:
+	case s.Blocked != "" || s.Failure != "" || s.Action != Keep:
 		return false
 	}
 	return s.Health.Status == health.Healthy || s.Health.Status == health.Suspended && !manifest.IsJob(s.Key.GroupKind())
@@ -131,9 +144,42 @@ type Namespace struct {
 
 // Refusal is what the API server said to an earlier try with the same content.
 type Refusal struct {
-	// Digest is that of the object that was refused.
+	// Digest is the Content of the step that was refused.
 	Digest  string
 	Message string
-	// Until is when to try again; zero: not before the content changes.
+	// Fatal says that it will hardly pass without help; it is tried again all the same, but rarely.
+	Fatal bool
+	// Until is when to try again.
 	Until time.Time
+}
+
+// Trouble says what keeps the object from being healthy.
+func (s Step) Trouble() health.Health {
+	switch {
+	case s.Failure != "":
+		return health.Health{Status: health.Failed, Message: s.Failure}
+	case s.Action == Keep && s.Health.Status != health.Healthy:
+		return s.Health
+	}
+	return health.Health{Status: health.Progressing, Message: s.why()}
+}
+
+// Content stands for what the step is about to write or, for a deletion, for what it deletes: a refusal
+// holds for as long as it is the same.
+func (s Step) Content() string {
+	switch {
+	case s.Object != nil:
+		return s.Object.Digest
+	case s.Live != nil:
+		return "delete:" + string(s.Live.UID)
+	}
+	return ""
+}
+
+// why says what a step that has not settled waits for.
+func (s Step) why() string {
+	if s.Action == Keep {
+		return cmp.Or(s.Failure, s.Blocked, s.Health.Message, s.Reason)
+	}
+	return cmp.Or(s.Failure, s.Blocked, s.Reason)
 }

@@ -20,19 +20,20 @@ var keepsData = map[string]bool{"PersistentVolumeClaim": true, "PersistentVolume
 // settled, so that a failed rollout keeps what the old version needs.
 func (m *maker) prune() {
 	gone, total := m.leftovers()
-	blocked := m.pruneBlocked(gone, total)
+	waits, blocked := m.pruneBlocked(gone, total)
 	for _, live := range gone {
 		s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "is no longer in Git", Health: live.Health}
 		switch {
-		case live.Prune == "never", keepsData[live.Key.Kind] && live.Prune != "allow":
+		case live.kept():
 			s.Action, s.Reason = Keep, "is no longer in Git, and kept: "+keptBecause(live)
 			s.Health = health.Health{Status: health.Healthy}
 		case live.Deleting:
-			s.Blocked = live.Health.Message
-		case live.Job != nil && !live.Job.Finished:
-			s.Blocked = "waits for the running Job to finish"
+			s.block(forOthers, live.Health.Message)
+		case live.Job != nil && live.runs():
+			s.block(forOthers, "waits for the running Job to finish")
 		default:
-			s.Blocked = blocked
+			s.block(waits, blocked)
+			m.refused(&s)
 		}
 		s.Stage = deletionStage(live.Key)
 		m.steps, m.places = append(m.steps, s), append(m.places, manifest.KindPlace(live.Key.GroupKind()))
@@ -54,7 +55,7 @@ func (m *maker) leftovers() (gone []Live, total int) {
 		desired[s.Key] = true
 	}
 	for key, live := range m.in.Observed.Objects {
-		if !live.ours(m.in.Environment) {
+		if _, unknown := m.in.Observed.Unknown[key.GroupKind()]; unknown || !live.ours(m.in.Environment) {
 			continue
 		}
 		total++
@@ -66,8 +67,8 @@ func (m *maker) leftovers() (gone []Live, total int) {
 	return gone, total
 }
 
-// ours says whether the object was provably made by Berth for the environment. Jobs and Namespaces are
-// created, not applied, and known by their digest.
+// ours says whether the object was provably made by Berth for the environment. Jobs are created, not
+// applied, and known by their digest.
 func (l Live) ours(environment string) bool {
 	return l.Environment == environment && !l.Controlled && (l.Ownership != "" || l.Digest != "")
 }
@@ -84,73 +85,37 @@ func deletionStage(key manifest.Key) int {
 }
 
 // pruneBlocked says what all deletions wait for.
-func (m *maker) pruneBlocked(gone []Live, total int) string {
+func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 	if m.in.Suspended {
-		return "the environment is suspended"
-	}
-	if m.in.Desired.Len() == 0 {
-		return "Git says nothing at all, and nothing is deleted on doubt"
+		return forOthers, suspended
 	}
 	for _, s := range m.steps {
-		if !s.settled() {
-			return fmt.Sprintf("waits for %s: %s", s.Key.Short(), s.why())
+		if !s.Healthy() {
+			return forStep, fmt.Sprintf("waits for %s: %s", s.Key.Short(), s.why())
 		}
 	}
-	if n := m.deletable(gone); n > brakeCount && n*2 > total && !m.in.Confirmed {
-		return fmt.Sprintf("%d of %d objects would be deleted at once; confirm it, or put them back into Git", n, total)
+	n := deletable(gone)
+	switch {
+	case m.in.Confirmed:
+	case m.in.Desired.Len() == 0:
+		return forOthers, "Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back"
+	case n > brakeCount && n*2 > total:
+		return forOthers, fmt.Sprintf("%d of %d objects would be deleted at once; confirm it, or put them back into Git", n, total)
 	}
-	return ""
+	return forItself, ""
 }
 
-func (m *maker) deletable(gone []Live) (n int) {
+// deletable counts what would be deleted.
+func deletable(gone []Live) (n int) {
 	for _, l := range gone {
-		if l.Prune != "never" && !l.Deleting && (!keepsData[l.Key.Kind] || l.Prune == "allow") {
+		if !l.Deleting && !l.kept() {
 			n++
 		}
 	}
 	return n
 }
 
-// Teardown decides how an environment is taken down: by its namespace if Berth made it, else object by
-// object, in reverse order. It is Settled when nothing is left.
-func Teardown(in Input) Plan {
-	m := &maker{in: in, record: in.Record.Clone()}
-	ns := in.Observed.Namespace
-	owned := ns != nil && ns.Environment == in.Environment
-	objects := make([]Live, 0, len(in.Observed.Objects))
-	for _, live := range in.Observed.Objects {
-		inside := owned && live.Key.Namespace == ns.Key.Name
-		if live.ours(in.Environment) && !inside && live.Key.Kind != "Namespace" {
-			objects = append(objects, live)
-		}
-	}
-	sortForDeletion(objects)
-	for _, live := range objects {
-		m.takeDown(live)
-	}
-	if owned {
-		m.takeDown(*ns)
-	}
-	for gk, unknown := range in.Observed.Unknown {
-		if !owned && unknown.State == Syncing {
-			m.steps = append(m.steps, Step{Action: Keep, Key: manifest.Key{Group: gk.Group, Kind: gk.Kind}, Blocked: unknown.Message})
-		}
-	}
-	p := Plan{Steps: m.steps, State: Settled, Record: m.record}
-	if len(m.steps) > 0 {
-		s := m.steps[0]
-		p.State, p.Message = Going, s.Key.Short()+": "+s.why()
-	}
-	return p
-}
-
-func (m *maker) takeDown(live Live) {
-	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is taken down", Health: live.Health, Stage: deletionStage(live.Key)}
-	switch {
-	case live.Deleting:
-		s.Blocked = live.Health.Message
-	case live.Prune == "never", keepsData[live.Key.Kind] && live.Prune != "allow" && live.Key.Kind != "Namespace":
-		return
-	}
-	m.steps = append(m.steps, s)
+// kept says whether an object outlives its place in Git.
+func (l Live) kept() bool {
+	return l.Prune == "never" || keepsData[l.Key.Kind] && l.Prune != "allow"
 }

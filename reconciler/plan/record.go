@@ -37,6 +37,9 @@ type Sync struct {
 	Digest  string    `json:"digest,omitempty"`
 	Commit  string    `json:"commit,omitempty"`
 	Started time.Time `json:"started,omitzero"`
+	// Since is when the clock of the time-out began to run; zero while it stands, because all has settled
+	// or because somebody else has to move first.
+	Since time.Time `json:"since,omitzero"`
 	// Settled says that the gate has been passed.
 	Settled bool `json:"settled,omitempty"`
 	// Running says that some earlier input had settled: there is something to lose.
@@ -85,6 +88,12 @@ func (r Record) Clone() Record {
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
 	return r.Sync == o.Sync && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+}
+
+// Protects says whether the record holds something that must be stored before the steps are taken:
+// what is about to run, and which kinds are about to be there. The rest can follow afterwards.
+func (r Record) Protects(stored Record) bool {
+	return !maps.Equal(r.Jobs, stored.Jobs) || !slices.Equal(r.Kinds, stored.Kinds)
 }
 
 // Wrote notes that a step was carried out, and what the object has become (nil: it is gone).

@@ -1,0 +1,200 @@
+package plan_test
+
+import (
+	"testing"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestChanges is about what Git changed, and whose an object is.
+func TestChanges(t *testing.T) {
+	check(t, []spec{
+		{"what differs from Git is changed, the rest is kept", func(w *world) {
+			w.git(configMap("env"), configMap("other"))
+			w.settle()
+			w.git(configMap("env", version(2)), configMap("other"))
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git
+			keep ConfigMap/posts/other
+			Going: ConfigMap/env: differs from Git`},
+		{"what is new in Git is created", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.git(configMap("env"), configMap("other"))
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			create ConfigMap/posts/other: is not in the cluster yet
+			Going: ConfigMap/other: is not in the cluster yet`},
+		{"what somebody else made is adopted", func(w *world) {
+			w.in.Namespace.Shared = true
+			w.write(w.in.Namespace.Object, "")
+			w.write(deployment("api"), "")
+			w.git(deployment("api"))
+		}, `
+			keep Namespace/posts: was there before and is not Berth's
+			change Deployment/posts/api: was made by somebody else and is adopted
+			Going: Deployment/api: was made by somebody else and is adopted`},
+		{"what belongs to another environment is not touched", func(w *world) {
+			w.in.Namespace.Shared = true
+			w.write(w.in.Namespace.Object, "")
+			w.write(configMap("env"), theirs)
+			w.git(configMap("env"), configMap("mine"))
+		}, `
+			keep Namespace/posts: was there before and is not Berth's
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			create ConfigMap/posts/mine: is not in the cluster yet
+			Failed: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+		{"unless it is on its way out", func(w *world) {
+			w.write(deployment("api"), theirs)
+			w.hold("Deployment/api", "foregroundDeletion")
+			w.git(deployment("api"))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create Deployment/posts/api: has to be made anew [blocked: is being deleted; held by foregroundDeletion]
+			Going: Namespace/posts: is not in the cluster yet; Deployment/api: is being deleted; held by foregroundDeletion`},
+		{"what is being deleted is not written to", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.git(deployment("api", version(2)))
+			w.remove("Deployment/api")
+		}, `
+			keep Namespace/posts
+			create Deployment/posts/api: has to be made anew [blocked: is being deleted]
+			Waiting: Deployment/api: is being deleted`},
+	})
+}
+
+// TestDrift is about what others do to objects of ours.
+func TestDrift(t *testing.T) {
+	check(t, []spec{
+		{"what somebody changed is corrected", func(w *world) {
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+			w.disturb("Deployment/api")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			correct Deployment/posts/api: was changed by somebody else
+			Settled`},
+		{"what somebody deleted is made again", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.remove("ConfigMap/env")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was deleted by somebody else
+			Settled`},
+		{"what somebody deleted and made anew is corrected", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.strip("ConfigMap/env")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else
+			Settled`},
+		{"without a record everything is applied once more", func(w *world) {
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+			w.in.Record = plan.Record{}
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			correct ConfigMap/posts/env: has no record of what was applied
+			correct Deployment/posts/api: has no record of what was applied
+			Going: Namespace/posts, ConfigMap/env, Deployment/api: has no record of what was applied`},
+		{"and then nothing", func(w *world) {
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+			w.in.Record = plan.Record{}
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api
+			Settled`},
+		{"Git may leave to others what they change", func(w *world) {
+			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated("client.lifecycle.config.k8s.io/mutation", "ignore")))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.disturb("ConfigMap/other")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env: was changed by somebody else, which Git allows
+			keep ConfigMap/posts/other: was changed by somebody else, which Git allows
+			Settled`},
+		{"but not what they delete, nor what Git changes", func(w *world) {
+			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated(manifest.AnnotationDrift, "ignore")))
+			w.settle()
+			w.remove("ConfigMap/env")
+			w.disturb("ConfigMap/other")
+			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated(manifest.AnnotationDrift, "ignore"), version(2)))
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was deleted by somebody else
+			change ConfigMap/posts/other: differs from Git
+			Going: ConfigMap/env: was deleted by somebody else; ConfigMap/other: differs from Git`},
+		{"a failing rollout does not keep another object from being corrected", func(w *world) {
+			w.git(deployment("api"), configMap("env"), deployment("web", wave(1)))
+			w.settle()
+			w.git(deployment("api", version(2)), configMap("env"), deployment("web", wave(1)))
+			w.pass()
+			w.fails("Deployment/api", "container api: ErrImagePull")
+			w.disturb("ConfigMap/env")
+			w.disturb("Deployment/web")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else
+			keep Deployment/posts/api (Failed: container api: ErrImagePull)
+			correct Deployment/posts/web: was changed by somebody else
+			Failed: Deployment/api: container api: ErrImagePull`},
+		{"nor does an illness of later", func(w *world) {
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+			w.fails("Deployment/api", "container api: CrashLoopBackOff")
+			w.disturb("ConfigMap/env")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else
+			keep Deployment/posts/api (Failed: container api: CrashLoopBackOff)
+			Degraded: Deployment/api: container api: CrashLoopBackOff`},
+		{"suspend alone pauses it", func(w *world) {
+			w.git(configMap("env"), configMap("other"))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.in.Suspended = true
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else [blocked: the environment is suspended; to go on: berth resume]
+			keep ConfigMap/posts/other
+			Waiting: ConfigMap/env: the environment is suspended; to go on: berth resume`},
+		{"a suspended environment takes nothing new", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.in.Suspended = true
+			w.git(configMap("env", version(2)), job("migrate"))
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git [blocked: the environment is suspended; to go on: berth resume]
+			create Job/posts/migrate: is to run [blocked: the environment is suspended; to go on: berth resume]
+			Waiting: ConfigMap/env, Job/migrate: the environment is suspended; to go on: berth resume`},
+		{"a suspended environment without drift is settled", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.in.Suspended = true
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			Settled`},
+		{"a workload that scales is no illness", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.becomes("Deployment/api", health.Progressing, "2 of 3 ready")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Progressing: 2 of 3 ready)
+			Settled`},
+	})
+}

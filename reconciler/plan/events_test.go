@@ -1,0 +1,153 @@
+package plan_test
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// What happens in a world: controllers at work, and people.
+
+// change changes an object by its kind/name, as somebody else does.
+func (w *world) change(short string, do func(*plan.Live)) {
+	w.t.Helper()
+	live, ok := w.find(short)
+	if !ok {
+		w.t.Fatalf("there is no %s to change", short)
+	}
+	do(&live)
+	live.ResourceVersion = w.next()
+	w.objects[live.Key] = live
+}
+
+// disturb changes fields that Berth set; strip takes Berth's marks away.
+func (w *world) disturb(short string) {
+	w.change(short, func(l *plan.Live) { l.Ownership = "other fields" })
+}
+
+func (w *world) strip(short string) {
+	w.change(short, func(l *plan.Live) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
+}
+
+// holds says how an object is.
+func (w *world) becomes(short string, status health.Status, message string) {
+	w.change(short, func(l *plan.Live) { l.Health = health.Health{Status: status, Message: message} })
+}
+
+func (w *world) fails(short, message string) {
+	w.change(short, func(l *plan.Live) {
+		l.Health = health.Health{Status: health.Failed, Message: message}
+		if l.Job != nil {
+			l.Job = &plan.JobLive{Finished: true, FinishedAt: w.in.Now, Program: l.Job.Program}
+		}
+	})
+}
+
+// finish lets a controller finish what it does with an object: roll out, run, delete.
+func (w *world) finish(short string) {
+	w.t.Helper()
+	if live, ok := w.find(short); ok && live.Deleting {
+		w.vanish(live.Key)
+		return
+	}
+	w.change(short, func(l *plan.Live) {
+		l.Health = health.Health{Status: health.Healthy}
+		if l.Job != nil {
+			l.Job = &plan.JobLive{Finished: true, Succeeded: true, FinishedAt: w.in.Now, Program: l.Job.Program}
+		}
+	})
+}
+
+// remove deletes an object; what runs pods, and a namespace, takes its time.
+func (w *world) remove(short string) {
+	w.t.Helper()
+	live, ok := w.find(short)
+	if !ok {
+		w.t.Fatalf("there is no %s to remove", short)
+	}
+	w.delete(live.Key)
+}
+
+// hold lets finalizers hold an object that is being deleted.
+func (w *world) hold(short string, finalizers ...string) {
+	w.change(short, func(l *plan.Live) {
+		l.Deleting, l.Finalizers = true, finalizers
+		l.Health = health.Health{Status: health.Terminating, Message: "is being deleted; held by " + finalizers[0]}
+	})
+}
+
+func (w *world) delete(key manifest.Key) *plan.Live {
+	live := w.objects[key]
+	switch key.Kind {
+	case "Job", "Deployment", "Namespace":
+		live.Deleting, live.ResourceVersion = true, w.next()
+		live.Health = health.Health{Status: health.Terminating, Message: "is being deleted"}
+		w.objects[key] = live
+		return &live
+	}
+	w.vanish(key)
+	return nil
+}
+
+func (w *world) vanish(key manifest.Key) {
+	delete(w.objects, key)
+	for other := range w.objects {
+		if key.Kind == "Namespace" && other.Namespace == key.Name {
+			delete(w.objects, other)
+		}
+	}
+}
+
+// unseen makes a kind one of which nothing is known.
+func (w *world) unseen(gk schema.GroupKind, state plan.KindState, message string) {
+	w.unknown[gk] = plan.Unknown{State: state, Message: message}
+}
+
+// refuse lets the API server refuse an object until it is allowed again.
+func (w *world) refuse(o manifest.Object, message string) {
+	w.refuses[o.Key()] = plan.Refusal{Message: message, Fatal: true}
+}
+
+// unready lets an API server that is in trouble refuse an object, with words that promise better times.
+func (w *world) unready(o manifest.Object, message string) {
+	w.refuses[o.Key()] = plan.Refusal{Message: message}
+}
+
+func (w *world) allow(o manifest.Object) { delete(w.refuses, o.Key()) }
+
+// busy returns what controllers have yet to finish, in order.
+func (w *world) busy() []string {
+	var busy []string
+	for key, live := range w.objects {
+		if live.Deleting && len(live.Finalizers) == 0 || live.Health.Status == health.Progressing {
+			busy = append(busy, key.Short())
+		}
+	}
+	slices.Sort(busy)
+	return busy
+}
+
+// settle lets agent and controllers work until neither has anything left to do.
+func (w *world) settle() plan.Plan {
+	w.t.Helper()
+	for range 100 {
+		w.pass()
+		p, busy := w.plan(), w.busy()
+		if len(p.Ready()) == 0 && len(busy) == 0 {
+			return p
+		}
+		for _, short := range busy {
+			if _, ok := w.find(short); ok {
+				w.finish(short)
+			}
+		}
+		w.after(time.Second)
+	}
+	w.t.Fatalf("does not settle:\n%s", w.plan())
+	return plan.Plan{}
+}

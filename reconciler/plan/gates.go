@@ -1,0 +1,92 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// gates sorts the steps and blocks those that have to wait for others: for the namespace, and for all
+// that stands in an earlier wave. Corrections wait for no gate: drift is put back whatever else fails.
+func (m *maker) gates() {
+	m.sort()
+	closed := ""
+	unsettled := "" // the first of the waves so far that has not settled
+	for i := range m.steps {
+		s := &m.steps[i]
+		if i > 0 && gated(m.places[i]) && !sameWave(m.places[i-1], m.places[i]) {
+			closed = unsettled
+		}
+		if m.in.Suspended && s.Acts() {
+			s.block(forOthers, suspended)
+		}
+		if closed != "" && s.Acts() && s.Action != Correct && s.Action != Delete {
+			s.block(forStep, closed)
+		}
+		// What others need goes first without waiting, and nothing comes after what goes last.
+		if unsettled == "" && m.places[i].Phase == manifest.Main && !s.Healthy() {
+			unsettled = fmt.Sprintf("waits for %s in wave %d: %s", s.Key.Short(), m.places[i].Wave, s.why())
+		}
+	}
+	for _, ns := range m.steps {
+		if isNamespace(ns.Key) && ns.Blocked != "" {
+			m.block(ns.Key.Short()+": "+ns.Blocked, func(s Step) bool { return s.Key.Namespace == ns.Key.Name })
+		}
+	}
+}
+
+// suspended is what a person's spec.suspend makes steps wait for.
+const suspended = "the environment is suspended; to go on: berth resume"
+
+func isNamespace(k manifest.Key) bool { return k.Group == "" && k.Kind == "Namespace" }
+
+func gated(p manifest.Place) bool { return p.Phase != manifest.First }
+
+func sameWave(a, b manifest.Place) bool { return a.Phase == b.Phase && a.Wave == b.Wave }
+
+// block holds back all steps that act and that the condition takes.
+func (m *maker) block(why string, takes func(Step) bool) {
+	for i := range m.steps {
+		if s := &m.steps[i]; s.Acts() && takes(*s) {
+			s.block(forStep, why)
+		}
+	}
+}
+
+func (m *maker) sort() {
+	order := make([]int, len(m.steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(m.steps[a].Stage, m.steps[b].Stage), m.places[a].Compare(m.places[b]))
+	})
+	steps, places := make([]Step, len(order)), make([]manifest.Place, len(order))
+	for to, from := range order {
+		steps[to], places[to] = m.steps[from], m.places[from]
+	}
+	m.steps, m.places = steps, places
+}
+
+// refuse stops the whole sync of an environment that has something to lose when the cluster cannot
+// take one of its objects; a first sync goes on with the others. What was refused before is tried
+// alone: the others follow when it passes.
+func (m *maker) refuse() {
+	if !m.record.Sync.Running || m.record.Sync.Settled {
+		return
+	}
+	for _, s := range m.steps {
+		if ranAndFailed := m.record.Jobs[s.Key].State == JobFailed; s.Failure != "" && !ranAndFailed {
+			m.block("the sync is refused because of "+s.Key.Short(), func(other Step) bool { return other.Action != Correct })
+			return
+		}
+	}
+	retried := func(s Step) bool { return s.Acts() && slices.Contains(m.retried, s.Key) }
+	if i := slices.IndexFunc(m.steps, retried); i >= 0 {
+		m.block("waits for "+m.steps[i].Key.Short()+", which was refused before", func(other Step) bool {
+			return other.Action != Correct && !retried(other)
+		})
+	}
+}

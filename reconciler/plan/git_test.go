@@ -1,0 +1,137 @@
+package plan_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// The vocabulary of manifests: what stands in Git, in as few words as a test needs.
+
+// edit changes a manifest before it is committed.
+type edit func(*unstructured.Unstructured)
+
+func object(apiVersion, kind, name string, edits ...edit) manifest.Object {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	u.SetName(name)
+	if scoped, _ := manifest.ClusterScoped(u.GroupVersionKind().GroupKind()); !scoped {
+		u.SetNamespace("posts")
+	}
+	for _, e := range edits {
+		e(u)
+	}
+	return manifest.Object{Unstructured: u, Origin: manifest.Origin{File: name + ".yaml", Line: 1}}
+}
+
+func configMap(name string, edits ...edit) manifest.Object {
+	return object("v1", "ConfigMap", name, edits...)
+}
+
+func pvc(name string, edits ...edit) manifest.Object {
+	return object("v1", "PersistentVolumeClaim", name, edits...)
+}
+
+func namespace(name string, edits ...edit) manifest.Object {
+	return object("v1", "Namespace", name, edits...)
+}
+
+func deployment(name string, edits ...edit) manifest.Object {
+	return object("apps/v1", "Deployment", name, edits...)
+}
+
+func webhook(name string) manifest.Object {
+	return object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", name)
+}
+
+// widget is a custom resource, and widgets what brings its kind.
+func widget(name string, edits ...edit) manifest.Object {
+	return object("example.com/v1", "Widget", name, edits...)
+}
+
+func widgets(edits ...edit) manifest.Object {
+	names := field(map[string]any{"kind": "Widget"}, "spec", "names")
+	return object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "widgets.example.com",
+		append(edits, field("example.com", "spec", "group"), names)...)
+}
+
+func job(name string, edits ...edit) manifest.Object {
+	return object("batch/v1", "Job", name, append([]edit{runs("app:1")}, edits...)...)
+}
+
+func field(value any, path ...string) edit {
+	return func(u *unstructured.Unstructured) {
+		if err := unstructured.SetNestedField(u.Object, value, path...); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func annotated(name, value string) edit {
+	return func(u *unstructured.Unstructured) {
+		annotations := u.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[name] = value
+		u.SetAnnotations(annotations)
+	}
+}
+
+// wave puts an object into a wave, version makes it another content.
+func wave(n int) edit { return annotated(manifest.AnnotationWave, strconv.Itoa(n)) }
+
+func version(n int64) edit { return field(n, "spec", "version") }
+
+func within(namespace string) edit {
+	return func(u *unstructured.Unstructured) { u.SetNamespace(namespace) }
+}
+
+// runs says which program a Job runs; ttl, deadline and suspended are fields of its spec.
+func runs(image string) edit {
+	container := map[string]any{"name": "main", "image": image}
+	return field([]any{container}, "spec", "template", "spec", "containers")
+}
+
+func ttl(seconds int64) edit { return field(seconds, "spec", "ttlSecondsAfterFinished") }
+
+func deadline(seconds int64) edit { return field(seconds, "spec", "activeDeadlineSeconds") }
+
+func suspended(u *unstructured.Unstructured) { field(true, "spec", "suspend")(u) }
+
+func once(u *unstructured.Unstructured) { annotated(manifest.AnnotationJob, "once")(u) }
+
+func everyCommit(u *unstructured.Unstructured) { annotated(manifest.AnnotationJob, "every-commit")(u) }
+
+func terminate(u *unstructured.Unstructured) {
+	annotated(manifest.AnnotationJobReplace, "terminate")(u)
+}
+
+// sealed returns the set of some manifests as the renderer does: with digests, and in order.
+func sealed(objects ...manifest.Object) manifest.Set {
+	set := manifest.Set{Objects: slices.Clone(objects)}
+	if err := set.Seal([]byte("key")); err != nil {
+		panic(err)
+	}
+	slices.SortStableFunc(set.Objects, func(a, b manifest.Object) int {
+		pa, _ := manifest.PlaceOf(a)
+		pb, _ := manifest.PlaceOf(b)
+		return cmp.Or(pa.Compare(pb), a.Key().Compare(b.Key()))
+	})
+	return set
+}
+
+// many are n ConfigMaps.
+func many(n int) []manifest.Object {
+	var all []manifest.Object
+	for i := range n {
+		all = append(all, configMap(fmt.Sprintf("part-%d", i+1)))
+	}
+	return all
+}

@@ -1,0 +1,379 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestRefusals is about what the API server says no to.
+func TestRefusals(t *testing.T) {
+	const invalid = "spec.replicas: Invalid value: -1; mend it in Git"
+	// running is an environment with something to lose, in which the API server refuses the new env.
+	running := func(w *world) {
+		w.git(configMap("env"), configMap("old"), deployment("api"))
+		w.settle()
+		w.git(configMap("env", version(2)), configMap("old"), deployment("api"))
+		w.refuse(configMap("env"), invalid)
+		w.pass()
+		w.git(configMap("env", version(2)), configMap("old"), deployment("api", version(2)), configMap("new"))
+	}
+	check(t, []spec{
+		{"a first sync goes on with the rest", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.refuse(configMap("env"), invalid)
+			w.pass()
+		}, `
+			keep Namespace/posts
+			create ConfigMap/posts/env: is not in the cluster yet [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+		{"a running environment is not left half way", running, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			create ConfigMap/posts/new: is not in the cluster yet [blocked: the sync is refused because of ConfigMap/env]
+			keep ConfigMap/posts/old
+			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+		{"corrections go on all the same", func(w *world) {
+			running(w)
+			w.disturb("ConfigMap/old")
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			create ConfigMap/posts/new: is not in the cluster yet [blocked: the sync is refused because of ConfigMap/env]
+			correct ConfigMap/posts/old: was changed by somebody else
+			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+		{"when its time has come, what was refused is tried alone", func(w *world) {
+			running(w)
+			w.after(time.Minute)
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git
+			create ConfigMap/posts/new: is not in the cluster yet [blocked: waits for ConfigMap/env, which was refused before]
+			keep ConfigMap/posts/old
+			change Deployment/posts/api: differs from Git [blocked: waits for ConfigMap/env, which was refused before]
+			Going: ConfigMap/env: differs from Git; and 2 more`},
+		{"and when it has passed, the rest follows", func(w *world) {
+			running(w)
+			w.after(time.Minute)
+			w.allow(configMap("env"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			create ConfigMap/posts/new: is not in the cluster yet
+			keep ConfigMap/posts/old
+			change Deployment/posts/api: differs from Git
+			Going: ConfigMap/new: is not in the cluster yet; Deployment/api: differs from Git`},
+		{"what was refused behind a gate does not keep the gate from opening", func(w *world) {
+			w.git(deployment("db"), deployment("api", wave(1)))
+			w.settle()
+			w.git(deployment("db"), deployment("api", wave(1), version(2)))
+			w.refuse(deployment("api"), invalid)
+			w.pass()
+			w.git(deployment("db", version(2)), deployment("api", wave(1), version(2)))
+			w.after(time.Minute)
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/db: differs from Git
+			change Deployment/posts/api: differs from Git [blocked: waits for Deployment/db in wave 0: differs from Git]
+			Going: Deployment/db: differs from Git; and 1 more`},
+		{"another content is tried at once", func(w *world) {
+			running(w)
+			w.git(configMap("env", version(3)), configMap("old"), deployment("api"))
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git
+			keep ConfigMap/posts/old
+			keep Deployment/posts/api
+			Going: ConfigMap/env: differs from Git`},
+		{"a Job that the API server refuses stops a running environment, too", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.git(deployment("api"), job("migrate"))
+			w.refuse(job("migrate"), "spec.template: Required value; mend it in Git")
+			w.pass()
+			w.git(deployment("api", version(2)), job("migrate"))
+		}, `
+			keep Namespace/posts
+			create Job/posts/migrate: is to run [failed: spec.template: Required value; mend it in Git]
+			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of Job/migrate]
+			Failed: Job/migrate (migrate.yaml:1): spec.template: Required value; mend it in Git`},
+		{"what may pass by itself is waited for, and fails nothing", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.unready(configMap("env"), "the API server is overloaded; it is tried again")
+			w.pass()
+			w.finish("Deployment/api")
+		}, `
+			keep Namespace/posts
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: the API server is overloaded; it is tried again]
+			keep Deployment/posts/api
+			Going: ConfigMap/env: the API server is overloaded; it is tried again`},
+		{"not even a healthy environment becomes ill of it", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.unready(configMap("env"), "the API server is overloaded; it is tried again")
+			w.pass()
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else [blocked: the API server is overloaded; it is tried again]
+			keep Deployment/posts/api
+			Settled`},
+		{"an object that another environment has stops a running environment", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.write(configMap("env"), theirs)
+			w.git(deployment("api", version(2)), configMap("env"))
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
+			Failed: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+	})
+}
+
+// TestHealth is about the states of an environment after everything is written.
+func TestHealth(t *testing.T) {
+	slow := func(w *world) {
+		w.git(deployment("api"), deployment("web"), configMap("env"))
+		w.pass()
+		w.finish("Deployment/web")
+	}
+	check(t, []spec{
+		{"a rollout is on its way", slow, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep Deployment/posts/web
+			Going: Deployment/api: 0 of 1 ready`},
+		{"one that is only slow fails at its time-out, and names what is not ready", func(w *world) {
+			slow(w)
+			w.after(5 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep Deployment/posts/web
+			Failed: not ready after 5m0s: Deployment/api: 0 of 1 ready`},
+		{"and is settled when it comes after all", func(w *world) {
+			slow(w)
+			w.after(time.Hour)
+			w.pass()
+			w.finish("Deployment/api")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api
+			keep Deployment/posts/web
+			Settled`},
+		{"one that cannot succeed fails at once", func(w *world) {
+			slow(w)
+			w.fails("Deployment/api", "container api: ErrImagePull: posts:2 not found")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Failed: container api: ErrImagePull: posts:2 not found)
+			keep Deployment/posts/web
+			Failed: Deployment/api: container api: ErrImagePull: posts:2 not found`},
+		{"four objects that are not ready are too many to name", func(w *world) {
+			w.git(deployment("a"), deployment("b"), deployment("c"), deployment("d"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/a (Progressing: 0 of 1 ready)
+			keep Deployment/posts/b (Progressing: 0 of 1 ready)
+			keep Deployment/posts/c (Progressing: 0 of 1 ready)
+			keep Deployment/posts/d (Progressing: 0 of 1 ready)
+			Going: Deployment/a, Deployment/b, Deployment/c: 0 of 1 ready; and 1 more`},
+		{"what causes is named before what suffers from it", func(w *world) {
+			w.git(deployment("db", wave(1)), deployment("api", wave(1)), deployment("a", wave(2)))
+			w.pass()
+			w.finish("Deployment/api")
+			w.after(5 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep Deployment/posts/db (Progressing: 0 of 1 ready)
+			create Deployment/posts/a: is not in the cluster yet [blocked: waits for Deployment/db in wave 1: 0 of 1 ready]
+			Failed: not ready after 5m0s: Deployment/db: 0 of 1 ready; and 1 more`},
+		{"a newer commit supersedes one that failed", func(w *world) {
+			slow(w)
+			w.fails("Deployment/api", "container api: ErrImagePull")
+			w.pass()
+			w.git(deployment("api", version(2)), deployment("web"), configMap("env"))
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			change Deployment/posts/api: differs from Git
+			keep Deployment/posts/web
+			Going: Deployment/api: differs from Git`},
+		{"and one that timed out, with a time of its own", func(w *world) {
+			slow(w)
+			w.after(5 * time.Minute)
+			w.pass()
+			w.git(deployment("api", version(2)), deployment("web"), configMap("env"))
+			w.pass()
+			w.after(4 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep Deployment/posts/web
+			Going: Deployment/api: 0 of 1 ready`},
+		{"and one that is still on its way", func(w *world) {
+			slow(w)
+			w.git(deployment("api", version(2)), deployment("web"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git
+			keep Deployment/posts/web
+			delete ConfigMap/posts/env: is no longer in Git [blocked: waits for Deployment/api: differs from Git]
+			Going: Deployment/api: differs from Git; and 1 more`},
+		{"a retry starts the time-out again", func(w *world) {
+			slow(w)
+			w.after(5 * time.Minute)
+			w.in.Retry = true
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep Deployment/posts/web
+			Going: Deployment/api: 0 of 1 ready`},
+		{"a Job that sets its own limit may take longer than the time-out", func(w *world) {
+			w.git(job("import", deadline(7200)))
+			w.pass()
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			keep Job/posts/import: has not finished (Progressing: 0 of 1 completed)
+			Going: Job/import: 0 of 1 completed`},
+		{"and what comes after it has the whole time-out", func(w *world) {
+			w.git(job("import", deadline(7200)), deployment("api", wave(1)))
+			w.pass()
+			w.after(time.Hour)
+			w.finish("Job/import")
+			w.pass()
+			w.after(4 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep Job/posts/import: has run
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			Going: Deployment/api: 0 of 1 ready`},
+		{"no other Job may", func(w *world) {
+			w.git(job("migrate"))
+			w.pass()
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has not finished (Progressing: 0 of 1 completed)
+			Failed: not ready after 5m0s: Job/migrate: 0 of 1 completed`},
+		{"no time-out runs while an environment is suspended", func(w *world) {
+			slow(w)
+			w.in.Suspended = true
+			w.pass()
+			w.after(time.Hour)
+			w.in.Suspended = false
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep Deployment/posts/web
+			Going: Deployment/api: 0 of 1 ready`},
+		{"what was healthy and is not is degraded", func(w *world) {
+			slow(w)
+			w.settle()
+			w.fails("Deployment/api", "container api: CrashLoopBackOff: exit code 1")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Failed: container api: CrashLoopBackOff: exit code 1)
+			keep Deployment/posts/web
+			Degraded: Deployment/api: container api: CrashLoopBackOff: exit code 1`},
+		{"and comes back", func(w *world) {
+			slow(w)
+			w.settle()
+			w.fails("Deployment/api", "container api: CrashLoopBackOff: exit code 1")
+			w.pass()
+			w.finish("Deployment/api")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api
+			keep Deployment/posts/web
+			Settled`},
+		{"what stays unready for longer than a rollout may take is degraded, too", func(w *world) {
+			slow(w)
+			w.settle()
+			w.becomes("Deployment/api", health.Progressing, "2 of 3 ready")
+			w.pass()
+			w.after(5 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api (Progressing: 2 of 3 ready)
+			keep Deployment/posts/web
+			Degraded: not ready for 5m0s: Deployment/api: 2 of 3 ready`},
+	})
+}
+
+// TestDeadline is about when a plan may change although nothing happens.
+func TestDeadline(t *testing.T) {
+	for _, s := range []struct {
+		name  string
+		story func(w *world)
+		want  time.Duration // from noon; 0: never
+	}{
+		{"a settled environment is left alone", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+		}, 0},
+		{"a rollout has its time-out", func(w *world) {
+			w.git(deployment("api"))
+		}, 5 * time.Minute},
+		{"which does not move when it is looked at", func(w *world) {
+			w.git(deployment("api"))
+			w.pass()
+			w.after(time.Minute)
+			w.pass()
+		}, 5 * time.Minute},
+		{"an environment without a time-out has none", func(w *world) {
+			w.in.Timeout = 0
+			w.git(deployment("api"))
+		}, 0},
+		{"what was refused is tried again", func(w *world) {
+			w.git(configMap("env"))
+			w.refuse(configMap("env"), "no")
+			w.pass()
+		}, time.Minute},
+		{"a health that changes by itself is looked at again", func(w *world) {
+			w.git(deployment("api"))
+			w.pass()
+			w.change("Deployment/api", func(l *plan.Live) { l.Recheck = noon.Add(30 * time.Second) })
+		}, 30 * time.Second},
+		{"a finished Job has its time to live", func(w *world) {
+			w.git(job("migrate", ttl(60)))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+		}, time.Minute},
+		{"what waits for somebody else has none", func(w *world) {
+			w.git(job("migrate"))
+			w.pass()
+			w.git(job("migrate", runs("app:2")))
+		}, 0},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t)
+			s.story(w)
+			got := w.plan().Deadline
+			if s.want == 0 && !got.IsZero() || s.want != 0 && !got.Equal(noon.Add(s.want)) {
+				t.Errorf("the deadline is %s, want %s after noon", got, s.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,271 @@
+package plan_test
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+var configMaps = schema.GroupKind{Kind: "ConfigMap"}
+
+// TestOrder is about what goes when, and what waits for what.
+func TestOrder(t *testing.T) {
+	check(t, []spec{
+		{"a first sync makes the namespace and what others need, and then the rest, all in one pass", func(w *world) {
+			w.git(deployment("api"), configMap("env"), object("v1", "Secret", "env"), object("v1", "Service", "api"))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/env: is not in the cluster yet
+			create Secret/posts/env: is not in the cluster yet
+			create Service/posts/api: is not in the cluster yet
+			create Deployment/posts/api: is not in the cluster yet
+			Going: Namespace/posts, ConfigMap/env, Secret/env: is not in the cluster yet; and 2 more`},
+		{"what is undisturbed costs nothing", func(w *world) {
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api
+			Settled`},
+		{"what others need waits for no gate, not even beside a wave that has not settled", func(w *world) {
+			w.git(deployment("db", wave(-1)), deployment("api"), configMap("env"))
+			w.pass()
+			w.git(deployment("db", wave(-1)), deployment("api"), configMap("env"), configMap("more"))
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			create ConfigMap/posts/more: is not in the cluster yet
+			keep Deployment/posts/db (Progressing: 0 of 1 ready)
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db in wave -1: 0 of 1 ready]
+			Going: ConfigMap/more: is not in the cluster yet; Deployment/db: 0 of 1 ready; and 1 more`},
+		{"a wave waits until the one before has settled, and says what for", func(w *world) {
+			w.git(deployment("db", wave(1)), deployment("api", wave(2)), deployment("web", wave(3)))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/db (Progressing: 0 of 1 ready)
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db in wave 1: 0 of 1 ready]
+			create Deployment/posts/web: is not in the cluster yet [blocked: waits for Deployment/db in wave 1: 0 of 1 ready]
+			Going: Deployment/db: 0 of 1 ready; and 2 more`},
+		{"the next wave goes when the one before is healthy", func(w *world) {
+			w.git(deployment("db", wave(1)), deployment("api", wave(2)))
+			w.pass()
+			w.finish("Deployment/db")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/db
+			create Deployment/posts/api: is not in the cluster yet
+			Going: Deployment/api: is not in the cluster yet`},
+		{"a wave behind one that failed stays away", func(w *world) {
+			w.git(deployment("db", wave(1)), deployment("api", wave(2)))
+			w.pass()
+			w.fails("Deployment/db", "container db: CrashLoopBackOff: exit code 1")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/db (Failed: container db: CrashLoopBackOff: exit code 1)
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db in wave 1: container db: CrashLoopBackOff: exit code 1]
+			Failed: Deployment/db: container db: CrashLoopBackOff: exit code 1`},
+		{"an explicit wave holds whatever the kind", func(w *world) {
+			w.git(configMap("late", wave(1)), deployment("api"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			create ConfigMap/posts/late: is not in the cluster yet [blocked: waits for Deployment/api in wave 0: 0 of 1 ready]
+			Going: Deployment/api: 0 of 1 ready; and 1 more`},
+		{"a namespace among the manifests goes with the environment's own, unless it has a wave", func(w *world) {
+			w.git(namespace("jobs"), namespace("later", wave(1)), deployment("api"), configMap("env", within("jobs")))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Namespace/jobs
+			keep ConfigMap/jobs/env
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			create Namespace/later: is not in the cluster yet [blocked: waits for Deployment/api in wave 0: 0 of 1 ready]
+			Going: Deployment/api: 0 of 1 ready; and 1 more`},
+		{"a wave that is no number is an error that names the file", func(w *world) {
+			w.git(deployment("api", annotated(manifest.AnnotationWave, "first")))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			keep Deployment/posts/api [failed: api.yaml:1: Deployment/posts/api has the annotation berth.dev/wave: "first", which is not an integer]
+			Failed: Deployment/api: api.yaml:1: Deployment/posts/api has the annotation berth.dev/wave: "first", which is not an integer`},
+		{"admission webhooks come after all waves", func(w *world) {
+			w.git(webhook("guard"), deployment("api"), deployment("web", wave(1)))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			create Deployment/posts/web: is not in the cluster yet [blocked: waits for Deployment/api in wave 0: 0 of 1 ready]
+			create ValidatingWebhookConfiguration/guard: is not in the cluster yet [blocked: waits for Deployment/api in wave 0: 0 of 1 ready]
+			Going: Deployment/api: 0 of 1 ready; and 2 more`},
+		{"admission webhooks come when everything has settled", func(w *world) {
+			w.git(webhook("guard"), deployment("api"))
+			w.pass()
+			w.finish("Deployment/api")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			create ValidatingWebhookConfiguration/guard: is not in the cluster yet
+			Going: ValidatingWebhookConfiguration/guard: is not in the cluster yet`},
+		{"the objects of a kind that the set brings wait for its definition", func(w *world) {
+			w.git(widgets(), widget("one"), deployment("api"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep CustomResourceDefinition/widgets.example.com (Progressing: not established)
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			create Widget/posts/one: is not known to be in the cluster [blocked: its CustomResourceDefinition is not established yet]
+			Going: CustomResourceDefinition/widgets.example.com: not established; Deployment/api: 0 of 1 ready; Widget/one: its CustomResourceDefinition is not established yet`},
+		{"they go when the definition is established", func(w *world) {
+			w.git(widgets(), widget("one"))
+			w.pass()
+			w.finish("CustomResourceDefinition/widgets.example.com")
+		}, `
+			keep Namespace/posts
+			keep CustomResourceDefinition/widgets.example.com
+			create Widget/posts/one: is not in the cluster yet
+			Going: Widget/one: is not in the cluster yet`},
+		{"a kind that nobody brings is an error; the rest of a first sync goes on", func(w *world) {
+			w.git(widget("one"), configMap("env"))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/env: is not in the cluster yet
+			create Widget/posts/one: is not known to be in the cluster [failed: the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?]
+			Failed: Widget/one (one.yaml:1): the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?`},
+		{"a kind whose watch has not delivered everything is neither there nor absent", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.unseen(configMaps, plan.Syncing, "its watch has not begun yet")
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/env: is not known to be in the cluster [blocked: what there is of kind ConfigMap cannot be seen: its watch has not begun yet]
+			create Deployment/posts/api: is not in the cluster yet
+			Going: Namespace/posts: is not in the cluster yet; ConfigMap/env: what there is of kind ConfigMap cannot be seen: its watch has not begun yet; Deployment/api: is not in the cluster yet`},
+		{"a kind that cannot be watched degrades only its objects", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+		}, `
+			keep Namespace/posts
+			create ConfigMap/posts/env: is not known to be in the cluster [blocked: what there is of kind ConfigMap cannot be seen: configmaps is forbidden]
+			keep Deployment/posts/api
+			Degraded: ConfigMap/env: what there is of kind ConfigMap cannot be seen: configmaps is forbidden`},
+		{"what somebody paused on purpose has settled", func(w *world) {
+			w.git(deployment("api"), deployment("web", wave(1)))
+			w.pass()
+			w.becomes("Deployment/api", health.Suspended, "paused")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Suspended: paused)
+			create Deployment/posts/web: is not in the cluster yet
+			Going: Deployment/web: is not in the cluster yet`},
+	})
+}
+
+// TestNamespace is about the environment's own namespace.
+func TestNamespace(t *testing.T) {
+	shared := func(w *world) { w.in.Namespace.Shared = true }
+	put := func(w *world, environment string) { w.write(w.in.Namespace.Object, environment) }
+	check(t, []spec{
+		{"a missing namespace is made, for a shared one too", func(w *world) {
+			shared(w)
+			w.git(configMap("env"))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/env: is not in the cluster yet
+			Going: Namespace/posts, ConfigMap/env: is not in the cluster yet`},
+		{"a shared namespace that is nobody's is used as it is", func(w *world) {
+			shared(w)
+			put(w, "")
+			w.git(configMap("env"))
+		}, `
+			keep Namespace/posts: was there before and is not Berth's
+			create ConfigMap/posts/env: is not in the cluster yet
+			Going: ConfigMap/env: is not in the cluster yet`},
+		{"an entry with a pattern takes over no namespace", func(w *world) {
+			put(w, "")
+			w.git(configMap("env"))
+		}, `
+			keep Namespace/posts [failed: was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace]
+			Failed: Namespace/posts (the environment): was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace`},
+		{"the namespace of another environment is not touched, shared or not", func(w *world) {
+			shared(w)
+			put(w, theirs)
+			w.git(configMap("env"))
+		}, `
+			keep Namespace/posts [failed: belongs to another environment; choose another namespace for one of the two]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: belongs to another environment; choose another namespace for one of the two]
+			Failed: Namespace/posts (the environment): belongs to another environment; choose another namespace for one of the two`},
+		{"a namespace that is being deleted is waited for", func(w *world) {
+			put(w, theirs)
+			w.hold("Namespace/posts", "kubernetes")
+			w.git(configMap("env"))
+		}, `
+			create Namespace/posts: has to be made anew [blocked: is being deleted; held by kubernetes]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: is being deleted; held by kubernetes]
+			Waiting: Namespace/posts: is being deleted; held by kubernetes`},
+		{"a namespace deleted by hand takes all with it, and is waited for", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.remove("Namespace/posts")
+		}, `
+			create Namespace/posts: has to be made anew [blocked: is being deleted]
+			keep ConfigMap/posts/env
+			keep Deployment/posts/api
+			Degraded: Namespace/posts: is being deleted`},
+		{"and is made again when it is gone, with all that was in it", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.remove("Namespace/posts")
+			w.finish("Namespace/posts")
+		}, `
+			correct Namespace/posts: was deleted by somebody else
+			correct ConfigMap/posts/env: was deleted by somebody else
+			correct Deployment/posts/api: was deleted by somebody else
+			Settled`},
+		{"its labels are Git's business: they change", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.in.Namespace.Object = manifest.Namespace("posts", map[string]string{"team": "posts"}, nil)
+		}, `
+			change Namespace/posts: differs from Git
+			keep ConfigMap/posts/env
+			Settled`},
+		{"and are put back when somebody changes them", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.disturb("Namespace/posts")
+		}, `
+			correct Namespace/posts: was changed by somebody else
+			keep ConfigMap/posts/env
+			Settled`},
+		{"a namespace of ours without its label is still ours", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.change("Namespace/posts", func(l *plan.Live) { l.Environment, l.Ownership = "", "other fields" })
+		}, `
+			correct Namespace/posts: was changed by somebody else
+			keep ConfigMap/posts/env
+			Settled`},
+		{"one that somebody made anew is not", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.strip("Namespace/posts")
+		}, `
+			keep Namespace/posts [failed: was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace]
+			keep ConfigMap/posts/env
+			Degraded: Namespace/posts (the environment): was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace`},
+		{"namespaces that cannot be watched are neither there nor absent", func(w *world) {
+			w.git(configMap("env"))
+			w.unseen(schema.GroupKind{Kind: "Namespace"}, plan.Unwatched, "namespaces is forbidden")
+		}, `
+			create Namespace/posts: is not known to be in the cluster [blocked: what there is of kind Namespace cannot be seen: namespaces is forbidden]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden]
+			Going: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden; and 1 more`},
+	})
+}

@@ -1,0 +1,327 @@
+package plan_test
+
+import (
+	"testing"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestPrune is about what leaves Git.
+func TestPrune(t *testing.T) {
+	keep, allow := annotated(manifest.AnnotationPrune, "never"), annotated(manifest.AnnotationPrune, "allow")
+	// left settles manifests in a cluster and then takes them from Git, but for the api.
+	left := func(w *world, gone ...manifest.Object) {
+		w.git(append(gone, deployment("api"))...)
+		w.settle()
+		w.git(deployment("api"))
+	}
+	check(t, []spec{
+		{"what left Git is deleted, once everything has settled", func(w *world) {
+			left(w, configMap("old"))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/old: is no longer in Git
+			Going: ConfigMap/old: is no longer in Git`},
+		{"not before: a failed rollout keeps what the old version needs", func(w *world) {
+			w.git(deployment("api"), configMap("old"))
+			w.settle()
+			w.git(deployment("api", version(2)), configMap("new"))
+			w.pass()
+			w.fails("Deployment/api", "container api: ErrImagePull")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/new
+			keep Deployment/posts/api (Failed: container api: ErrImagePull)
+			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: container api: ErrImagePull]
+			Failed: Deployment/api: container api: ErrImagePull`},
+		{"while a rollout goes on, that is what the sync waits for", func(w *world) {
+			w.git(deployment("api"), configMap("old"))
+			w.settle()
+			w.git(deployment("api", version(2)), configMap("new"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/new
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: 0 of 1 ready]
+			Going: Deployment/api: 0 of 1 ready; and 1 more`},
+		{"in reverse order: workloads before what they need", func(w *world) {
+			left(w, configMap("old"), deployment("old"), object("v1", "ServiceAccount", "old"), webhook("old"))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ValidatingWebhookConfiguration/old: is no longer in Git
+			delete Deployment/posts/old: is no longer in Git
+			delete ConfigMap/posts/old: is no longer in Git
+			delete ServiceAccount/posts/old: is no longer in Git
+			Going: ValidatingWebhookConfiguration/old, Deployment/old, ConfigMap/old: is no longer in Git; and 1 more`},
+		{"what is on its way out is waited for", func(w *world) {
+			left(w, deployment("old"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted]
+			Waiting: Deployment/old: is being deleted`},
+		{"and then there is nothing left to do", func(w *world) {
+			left(w, deployment("old"), configMap("old"))
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			Settled`},
+		{"never: it stays, in whatever words Git said it", func(w *world) {
+			left(w, configMap("a", keep), configMap("b", annotated("helm.sh/resource-policy", "keep")),
+				configMap("c", annotated("client.lifecycle.config.k8s.io/deletion", "detach")))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep ConfigMap/posts/a: is no longer in Git, and kept: berth.dev/prune: never
+			keep ConfigMap/posts/b: is no longer in Git, and kept: berth.dev/prune: never
+			keep ConfigMap/posts/c: is no longer in Git, and kept: berth.dev/prune: never
+			Settled`},
+		{"what bears data stays, unless Git allowed it", func(w *world) {
+			left(w, pvc("data"), pvc("cache", allow), namespace("extra"), widgets())
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete PersistentVolumeClaim/posts/cache: is no longer in Git
+			keep PersistentVolumeClaim/posts/data: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
+			keep CustomResourceDefinition/widgets.example.com: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
+			keep Namespace/extra: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
+			Going: PersistentVolumeClaim/cache: is no longer in Git`},
+		{"what has a controller is its business", func(w *world) {
+			left(w, configMap("copy"))
+			w.change("ConfigMap/copy", func(l *plan.Live) { l.Controlled = true })
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			Settled`},
+		{"what only bears our label was not applied by us", func(w *world) {
+			left(w, configMap("copy"))
+			w.change("ConfigMap/copy", func(l *plan.Live) { l.Ownership, l.Digest = "", "" })
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			Settled`},
+		{"what bears another environment's label is never deleted", func(w *world) {
+			left(w, configMap("theirs"))
+			w.change("ConfigMap/theirs", func(l *plan.Live) { l.Environment = theirs })
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			Settled`},
+		{"a running Job is waited for", func(w *world) {
+			w.git(deployment("api"), job("migrate"))
+			w.pass()
+			w.finish("Deployment/api")
+			w.git(deployment("api"))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Job/posts/migrate: is no longer in Git [blocked: waits for the running Job to finish]
+			Waiting: Job/migrate: waits for the running Job to finish`},
+		{"a finished Job is pruned, and a suspended one", func(w *world) {
+			w.git(deployment("api"), job("migrate"), job("later", suspended))
+			w.pass()
+			w.finish("Deployment/api")
+			w.finish("Job/migrate")
+			w.git(deployment("api"))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Job/posts/later: is no longer in Git
+			delete Job/posts/migrate: is no longer in Git
+			Going: Job/later, Job/migrate: is no longer in Git`},
+		{"a kind that cannot be watched stops all deletions", func(w *world) {
+			left(w, configMap("old"))
+			w.unseen(deployment("").GroupVersionKind().GroupKind(), plan.Unwatched, "deployments is forbidden")
+		}, `
+			keep Namespace/posts
+			create Deployment/posts/api: is not known to be in the cluster [blocked: what there is of kind Deployment cannot be seen: deployments is forbidden]
+			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden]
+			Going: Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden; and 1 more`},
+		{"a deletion that the API server refused is tried again later", func(w *world) {
+			left(w, configMap("old"))
+			w.refuse(configMap("old"), "admission webhook says no; ask who runs it")
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/old: is no longer in Git [failed: admission webhook says no; ask who runs it]
+			Failed: ConfigMap/old: admission webhook says no; ask who runs it`},
+		{"more than half of the environment at once is not believed", func(w *world) {
+			left(w, many(6)...)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/part-1: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
+			delete ConfigMap/posts/part-2: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
+			delete ConfigMap/posts/part-3: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
+			delete ConfigMap/posts/part-4: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
+			delete ConfigMap/posts/part-5: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
+			delete ConfigMap/posts/part-6: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
+			Waiting: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git; and 3 more`},
+		{"until somebody confirms it", func(w *world) {
+			left(w, many(6)...)
+			w.in.Confirmed = true
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/part-1: is no longer in Git
+			delete ConfigMap/posts/part-2: is no longer in Git
+			delete ConfigMap/posts/part-3: is no longer in Git
+			delete ConfigMap/posts/part-4: is no longer in Git
+			delete ConfigMap/posts/part-5: is no longer in Git
+			delete ConfigMap/posts/part-6: is no longer in Git
+			Going: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: is no longer in Git; and 3 more`},
+		{"five may go, whatever they are a part of", func(w *world) {
+			left(w, many(5)...)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/part-1: is no longer in Git
+			delete ConfigMap/posts/part-2: is no longer in Git
+			delete ConfigMap/posts/part-3: is no longer in Git
+			delete ConfigMap/posts/part-4: is no longer in Git
+			delete ConfigMap/posts/part-5: is no longer in Git
+			Going: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: is no longer in Git; and 2 more`},
+		{"an empty Git deletes nothing, however little there is", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.git()
+		}, `
+			keep Namespace/posts
+			delete ConfigMap/posts/env: is no longer in Git [blocked: Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back]
+			Waiting: ConfigMap/env: Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back`},
+		{"unless somebody confirms it, too", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.git()
+			w.in.Confirmed = true
+		}, `
+			keep Namespace/posts
+			delete ConfigMap/posts/env: is no longer in Git
+			Going: ConfigMap/env: is no longer in Git`},
+		{"suspend keeps it", func(w *world) {
+			left(w, configMap("old"))
+			w.in.Suspended = true
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/old: is no longer in Git [blocked: the environment is suspended; to go on: berth resume]
+			Waiting: ConfigMap/old: the environment is suspended; to go on: berth resume`},
+		{"what returned to Git is not deleted", func(w *world) {
+			left(w, configMap("old"))
+			w.git(deployment("api"), configMap("old"))
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/old
+			keep Deployment/posts/api
+			Settled`},
+	})
+}
+
+// TestTeardown is about the end of an environment.
+func TestTeardown(t *testing.T) {
+	for _, s := range []spec{
+		{"a namespace that Berth made goes with all that is in it", func(w *world) {
+			w.git(deployment("api"), pvc("data"), object("rbac.authorization.k8s.io/v1", "ClusterRole", "api"))
+			w.settle()
+		}, `
+			delete ClusterRole/api: the environment is taken down
+			delete Namespace/posts: the environment is taken down
+			Going: 2 to delete: ClusterRole/api, Namespace/posts: the environment is taken down`},
+		{"a shared one stays: the objects go one by one, in reverse order, and data stays", func(w *world) {
+			taken(w, configMap("not-ours"))
+			w.write(configMap("theirs"), theirs)
+			w.git(deployment("api"), pvc("data"), configMap("env"), configMap("kept", annotated(manifest.AnnotationPrune, "never")), job("migrate"))
+			w.settle()
+		}, `
+			delete Deployment/posts/api: the environment is taken down
+			delete Job/posts/migrate: the environment is taken down
+			delete ConfigMap/posts/env: the environment is taken down
+			Going: 3 to delete: Deployment/api, Job/migrate, ConfigMap/env: the environment is taken down`},
+		{"data goes where Git allowed it", func(w *world) {
+			taken(w)
+			w.git(pvc("data", annotated(manifest.AnnotationPrune, "allow")), namespace("extra", annotated(manifest.AnnotationPrune, "allow")))
+			w.settle()
+		}, `
+			delete PersistentVolumeClaim/posts/data: the environment is taken down
+			delete Namespace/extra: the environment is taken down
+			Going: 2 to delete: PersistentVolumeClaim/data, Namespace/extra: the environment is taken down`},
+		{"what finalizers hold is named", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.hold("Namespace/posts", "example.com/backup")
+		}, `
+			delete Namespace/posts: the environment is taken down [blocked: is being deleted; held by example.com/backup]
+			Waiting: Namespace/posts: is being deleted; held by example.com/backup`},
+		{"what is stuck keeps nothing else", func(w *world) {
+			taken(w)
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+			w.hold("Deployment/api", "example.com/backup")
+		}, `
+			delete Deployment/posts/api: the environment is taken down [blocked: is being deleted; held by example.com/backup]
+			delete ConfigMap/posts/env: the environment is taken down
+			Going: 2 to delete: Deployment/api: is being deleted; held by example.com/backup; ConfigMap/env: the environment is taken down`},
+		{"what was refused is tried again later", func(w *world) {
+			taken(w)
+			w.git(configMap("env"))
+			w.settle()
+			live, _ := w.find("ConfigMap/env")
+			w.in.Refusals[live.Key] = plan.Refusal{Digest: plan.Step{Live: &live}.Content(), Message: "the webhook does not answer", Until: noon.Add(1e12)}
+		}, `
+			delete ConfigMap/posts/env: the environment is taken down [blocked: the webhook does not answer]
+			Waiting: ConfigMap/env: the webhook does not answer`},
+		{"a kind that cannot be seen is not said to be gone", func(w *world) {
+			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+			w.unseen(deployment("").GroupVersionKind().GroupKind(), plan.Syncing, "its watch has not begun yet")
+		}, `
+			keep ConfigMap/*: may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
+			keep Deployment/*: may be there [blocked: what there is of it cannot be seen: its watch has not begun yet]
+			Waiting: ConfigMap/*: what there is of it cannot be seen: configmaps is forbidden; Deployment/*: what there is of it cannot be seen: its watch has not begun yet`},
+		{"another environment's namespace is none of ours", func(w *world) {
+			w.write(w.in.Namespace.Object, theirs)
+		}, `
+			Settled`},
+		{"nothing left is the end", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.remove("Namespace/posts")
+			w.finish("Namespace/posts")
+		}, `
+			Settled`},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t)
+			s.story(w)
+			in := w.in
+			in.Desired, in.Observed = manifest.Set{}, w.observed()
+			if got, want := plan.Teardown(in).String(), lines(s.want); got != want {
+				t.Errorf("the plan is\n%s\n\nand should be\n%s", got, want)
+			}
+		})
+	}
+}
+
+// TestUnhealthyLeftovers is about what left Git in a bad state: it must not fail the sync.
+func TestUnhealthyLeftovers(t *testing.T) {
+	check(t, []spec{
+		{"what left Git may be ill: it goes", func(w *world) {
+			w.git(deployment("api"), deployment("old"))
+			w.pass()
+			w.finish("Deployment/api")
+			w.becomes("Deployment/old", health.Failed, "container old: CrashLoopBackOff")
+			w.git(deployment("api"))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Deployment/posts/old: is no longer in Git
+			Going: Deployment/old: is no longer in Git`},
+	})
+}
