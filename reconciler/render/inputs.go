@@ -20,7 +20,8 @@ type Inputs struct {
 	Variables map[string]any `json:"variables"`
 }
 
-// Same says whether Render would read the same in another tree, other values of the variables.
+// Same says whether a render of another tree, with these values of the variables, would depend on
+// the same.
 func (i Inputs) Same(tree Tree, values map[string]any) bool {
 	for name, hash := range i.Hashes {
 		if hashOf(tree, name) != hash {

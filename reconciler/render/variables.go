@@ -14,6 +14,10 @@ import (
 // treePrefix begins the names of variables that hold the Git hash of a folder.
 const treePrefix = "TREE:"
 
+// maxVariable bounds the length of ${NAME}, so that a text of nothing but openings is not searched
+// to its end for each.
+const maxVariable = 1024
+
 // variables replaces ${NAME} in texts and notes which names it used.
 type variables struct {
 	values map[string]any
@@ -30,13 +34,10 @@ func (v *variables) text(s string) (string, error) {
 		if start < 0 {
 			break
 		}
-		length := strings.IndexByte(s[start:], '}')
-		if length < 0 {
-			break
-		}
-		name := s[start+2 : start+length]
+		length := strings.IndexByte(s[start:min(len(s), start+maxVariable)], '}')
+		name := s[start+2 : max(start+2, start+length)]
 		switch {
-		case !v.known(name):
+		case length < 0 || !v.known(name):
 			// Only the opening is passed by: in ${a${NAME}} the inner one still counts.
 			out.WriteString(s[:start+2])
 			s = s[start+2:]
@@ -65,7 +66,7 @@ func (v *variables) text(s string) (string, error) {
 func (v *variables) typed(s string) (value any, ok bool, err error) {
 	name, isVariable := strings.CutPrefix(s, "${")
 	name, closed := strings.CutSuffix(name, "}")
-	if !isVariable || !closed || !v.known(name) {
+	if !isVariable || !closed || strings.Contains(name, "}") || !v.known(name) {
 		return nil, false, nil
 	}
 	value, err = v.use(name)

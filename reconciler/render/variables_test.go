@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"berth.dev/berth/reconciler/render"
@@ -63,6 +64,8 @@ func TestVariables(t *testing.T) {
 		// What is not Berth's stays.
 		{`$uri ${HOME} $(BRANCH) $BRANCH ${ BRANCH } ${branch} ${}`, "$uri ${HOME} $(BRANCH) $BRANCH ${ BRANCH } ${branch} ${}", nil},
 		{`${BRANCH`, "${BRANCH", nil},
+		{`${BRANCH ${BRANCH}`, "${BRANCH feature/login", []string{"BRANCH"}},
+		{`"${"`, "${", nil},
 		{`${a${BRANCH}}`, "${afeature/login}", []string{"BRANCH"}},
 		{`$${BRANCH}`, "${BRANCH}", nil},
 		{`$${BRANCH} is ${BRANCH}`, "${BRANCH} is feature/login", []string{"BRANCH"}},
@@ -73,6 +76,7 @@ func TestVariables(t *testing.T) {
 		{`{"${BRANCH}": a}`, map[string]any{"${BRANCH}": "a"}, nil},
 		// Hashes of folders.
 		{`app:${TREE:app}`, "app:" + app, []string{"TREE:app"}},
+		{`${TREE:app}-${TREE:app}`, app + "-" + app, []string{"TREE:app"}},
 		{`${TREE:./app/}`, app, []string{"TREE:./app/"}},
 		{`${TREE:.}`, root, []string{"TREE:."}},
 	} {
@@ -116,6 +120,14 @@ func TestTextsOfOthersStayByteForByte(t *testing.T) {
 	}
 	if len(result.Inputs.Variables) > 0 {
 		t.Errorf("used %v, want none", result.Inputs.Variables)
+	}
+}
+
+func TestATextOfOpeningsIsReadOnce(t *testing.T) {
+	many := strings.Repeat("${", 2_000_000) // minutes if each were searched to the end
+	result := rendered(t, one(header+"data: {a: '"+many+"}'}\n"), options())
+	if got, _, _ := unstructured.NestedString(result.Set.Objects[0].Object, "data", "a"); got != many+"}" {
+		t.Error("the text changed")
 	}
 }
 
