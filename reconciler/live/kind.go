@@ -178,6 +178,11 @@ func (k *kind) become(state plan.KindState, message string, wake wakes) {
 		for e := range k.followers {
 			wake.add(e)
 		}
+		if k.gk == namespaceKind { // which everybody needs
+			for e := range k.w.environments {
+				wake.add(e)
+			}
+		}
 	}
 	k.state, k.message = state, message
 }

@@ -185,6 +185,7 @@ func (w *Watches) Follow(name, namespace string, kinds []schema.GroupVersionKind
 	w.leave(name, before, now)
 	w.environments[name] = now
 	add(w.residents, namespace, name)
+	w.retrack(name)
 }
 
 // Forget ends what Follow began. The environment is not woken any more.
@@ -193,6 +194,7 @@ func (w *Watches) Forget(name string) {
 	defer w.mu.Unlock()
 	w.leave(name, w.environments[name], environment{})
 	delete(w.environments, name)
+	w.retrack(name)
 }
 
 // leave ends what is not wanted for an environment any more.

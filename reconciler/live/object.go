@@ -144,7 +144,7 @@ func (k *kind) store(now object) *object {
 	if o.live.Environment != "" {
 		add(k.w.members, o.live.Environment, o)
 	}
-	k.w.track(o, unsettled(o.live))
+	k.w.track(o, k.w.moves(o))
 	return o
 }
 

@@ -60,7 +60,20 @@ func unsettled(l plan.Live) bool {
 	return ok && (l.Health.Status == health.Progressing || l.Health.Status == health.Failed)
 }
 
-// track notes whether a workload has settled.
+// moves says whether an object is a workload on its way in an environment that is followed.
+func (w *Watches) moves(o *object) bool {
+	_, followed := w.environments[o.live.Environment]
+	return followed && unsettled(o.live)
+}
+
+// retrack looks anew at the workloads of an environment that began or ceased to be followed.
+func (w *Watches) retrack(environment string) {
+	for o := range w.members[environment] {
+		w.track(o, w.moves(o))
+	}
+}
+
+// track notes whether a workload is on its way.
 func (w *Watches) track(o *object, moving bool) {
 	namespace := o.live.Key.Namespace
 	if moving {

@@ -1,0 +1,297 @@
+package live
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+func TestWhatMattersWakes(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []schema.GroupVersionKind{configMaps, services, claims, deployments} {
+		t.Run(kind.Kind, func(t *testing.T) {
+			t.Parallel()
+			o := observe(t)
+			env := o.synced(kind)
+			if seen := o.look(env); seen.Namespace == nil || len(seen.Objects) != 0 {
+				t.Fatalf("at first: %+v; want a namespace and no objects", seen)
+			}
+			obj := o.write(manifest.FieldManager, env, sample(kind, "it"))
+			key := manifest.KeyOf(obj)
+			created := o.await(env, "a new object", has(obj)).Objects[key]
+			if created.Ownership == "" || created.Digest != "1:abc" || created.Environment != env || created.UID != obj.GetUID() {
+				t.Errorf("a new object is seen as %+v", created)
+			}
+			o.patch(obj, `{"metadata": {"annotations": {"berth.dev/digest": "1:other"}}}`)
+			o.await(env, "an overwritten field", func(seen plan.Observed) bool {
+				return seen.Objects[key].Ownership != created.Ownership && seen.Objects[key].Digest == "1:other"
+			})
+			o.write(manifest.FieldManager, env, sample(kind, "it"))
+			o.await(env, "the field to be ours again", func(seen plan.Observed) bool {
+				return seen.Objects[key].Ownership == created.Ownership
+			})
+			o.patch(obj, label(nil))
+			o.await(env, "the label to be gone", lacks(obj))
+			o.patch(obj, label(env))
+			o.await(env, "the label to be back", has(obj))
+			o.patch(obj, `{"metadata": {"finalizers": ["berth.dev/test"]}}`)
+			o.delete(obj)
+			o.await(env, "the deletion to begin", func(seen plan.Observed) bool { return seen.Objects[key].Deleting })
+			o.patch(obj, `{"metadata": {"finalizers": null}}`)
+			o.await(env, "the object to be gone", lacks(obj))
+		})
+	}
+}
+
+func TestWhatDoesNotMatterWakesNobody(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	definition, buoys := custom("Buoy")
+	o.write(people, "", parse(definition))
+	env := o.synced(configMaps, buoys)
+	settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
+	buoy := o.write(manifest.FieldManager, env, sample(buoys, "it"))
+	o.await(env, "both objects", func(seen plan.Observed) bool { return has(settings)(seen) && has(buoy)(seen) })
+	o.quiet(env, configMaps, func() {}) // the wakes for both have come
+	o.quiet(env, buoys, func() {})
+
+	for name, step := range map[string]struct {
+		kind schema.GroupVersionKind
+		do   func() *unstructured.Unstructured
+	}{
+		"another's own field": {configMaps, func() *unstructured.Unstructured {
+			return o.patch(settings, `{"data": {"shape": "round"}}`)
+		}},
+		"a status that does not change the health": {buoys, func() *unstructured.Unstructured {
+			return o.patch(buoy, `{"status": {"lit": true}}`)
+		}},
+	} {
+		var now *unstructured.Unstructured
+		if n := o.quiet(env, step.kind, func() { now = step.do() }); n != 0 {
+			t.Errorf("%s woke %d times", name, n)
+		}
+		if seen := o.look(env).Objects[manifest.KeyOf(now)]; seen.ResourceVersion != now.GetResourceVersion() {
+			t.Errorf("%s: resource version %s is seen, want %s", name, seen.ResourceVersion, now.GetResourceVersion())
+		}
+	}
+	if n := o.quiet(env, buoys, func() {
+		o.patch(buoy, `{"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Adrift"}]}}`)
+	}); n == 0 {
+		t.Error("a change of health woke nobody")
+	}
+}
+
+func TestOwnWritesAreKnownAtOnceAndWakeNobody(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps)
+	// Whether the answer or the watch is faster is for chance to say: try often.
+	n := o.quiet(env, configMaps, func() {
+		for range 20 {
+			settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
+			o.Wrote(plan.Reduce(settings))
+			seen := o.look(env).Objects[manifest.KeyOf(settings)]
+			if seen.ResourceVersion != settings.GetResourceVersion() {
+				t.Fatalf("after a write resource version %q is seen, want %q", seen.ResourceVersion, settings.GetResourceVersion())
+			}
+			other := sample(configMaps, "settings")
+			unstructured.SetNestedField(other.Object, "red", "data", "colour")
+			o.Wrote(plan.Reduce(o.write(manifest.FieldManager, env, other)))
+		}
+	})
+	if n != 0 {
+		t.Errorf("40 writes of our own woke %d times", n)
+	}
+}
+
+func TestOldAnswersDoNotHideNewEvents(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps)
+	written := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
+	stolen := o.patch(written, `{"data": {"colour": "red"}}`)
+	key := manifest.KeyOf(written)
+	newest := func(seen plan.Observed) bool { return seen.Objects[key].ResourceVersion == stolen.GetResourceVersion() }
+	o.await(env, "the newest state", newest)
+	o.Wrote(plan.Reduce(written))
+	if !newest(o.look(env)) {
+		t.Error("the late answer to a write took the place of what happened after it")
+	}
+}
+
+func TestDeletedObjectsStayDeleted(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps)
+	settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
+	o.await(env, "the object", has(settings))
+	o.cable.cut() // no event comes any more
+	o.delete(settings)
+	o.Deleted(manifest.KeyOf(settings), settings.GetUID())
+	if has(settings)(o.look(env)) {
+		t.Error("an object that we deleted is still seen")
+	}
+	o.Wrote(plan.Reduce(settings))
+	if has(settings)(o.look(env)) {
+		t.Error("the late answer to an earlier write brought it back")
+	}
+	again := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
+	o.cable.mend()
+	o.await(env, "the object that was made anew", func(seen plan.Observed) bool {
+		return seen.Objects[manifest.KeyOf(again)].UID == again.GetUID()
+	})
+}
+
+func TestAnObjectThatIsListedAgainWasNotDeleted(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps)
+	settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
+	o.await(env, "the object", has(settings))
+	o.Deleted(manifest.KeyOf(settings), settings.GetUID())
+	o.cable.cut()
+	o.cable.mend()
+	o.await(env, "the object to be listed", has(settings))
+}
+
+func TestARelistFindsWhatWasMissed(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps, claims)
+	kept := o.write(manifest.FieldManager, env, sample(configMaps, "kept"))
+	gone := o.write(manifest.FieldManager, env, sample(configMaps, "gone"))
+	freed := o.write(manifest.FieldManager, env, sample(claims, "freed"))
+	o.await(env, "all objects", func(seen plan.Observed) bool { return len(seen.Objects) == 3 })
+	o.cable.cut()
+	o.delete(gone)
+	o.patch(freed, label(nil))
+	stolen := o.patch(kept, `{"data": {"colour": "red"}}`)
+	added := o.write(manifest.FieldManager, env, sample(configMaps, "added"))
+	if seen := o.look(env); len(seen.Objects) != 3 || len(seen.Unknown) != 0 {
+		t.Errorf("with a broken watch %d objects and %v unknown kinds are seen, want what was last known", len(seen.Objects), seen.Unknown)
+	}
+	o.cable.mend()
+	o.await(env, "what was missed", func(seen plan.Observed) bool {
+		return lacks(gone)(seen) && lacks(freed)(seen) && has(added)(seen) &&
+			seen.Objects[manifest.KeyOf(kept)].ResourceVersion == stolen.GetResourceVersion()
+	})
+}
+
+func TestEnvironmentsAreKeptApart(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	left, right := o.synced(configMaps), o.synced(configMaps)
+	obj := o.write(manifest.FieldManager, left, sample(configMaps, "settings"))
+	key := manifest.KeyOf(obj)
+	o.await(left, "the object", has(obj))
+	if n := len(o.look(right).Objects); n != 0 {
+		t.Errorf("the other environment sees %d objects", n)
+	}
+	if seen := o.look(right, key).Objects[key]; seen.Environment != left {
+		t.Errorf("in its place it sees the object of %q, want %q", seen.Environment, left)
+	}
+	lefts, rights := o.wakesOf(left), o.wakesOf(right)
+	o.patch(obj, label(right))
+	o.await(right, "the object that moved", has(obj))
+	if has(obj)(o.look(left)) {
+		t.Error("the old environment still has it")
+	}
+	for o.wakesOf(left) == lefts || o.wakesOf(right) == rights {
+		o.next("both to be woken")
+	}
+}
+
+func TestNamespacesAreSeenWhoeverTheyBelongTo(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	namespaces := schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
+	env := o.synced(configMaps, namespaces)
+	space := sample(namespaces, o.spaces[env])
+	o.patch(space, label("theirs"))
+	o.await(env, "the foreign label", func(seen plan.Observed) bool { return seen.Namespace.Environment == "theirs" })
+	o.patch(space, label(env))
+	seen := o.await(env, "our label", func(seen plan.Observed) bool { return seen.Namespace.Environment == env })
+	if len(seen.Objects) != 0 {
+		t.Error("the own namespace is among the environment's objects")
+	}
+	if !has(space)(o.look(env, manifest.KeyOf(space))) {
+		t.Error("the own namespace is not seen when asked for")
+	}
+	o.delete(space)
+	o.await(env, "the namespace to go", func(seen plan.Observed) bool { return seen.Namespace.Deleting })
+	o.await(env, "the namespace to be gone", func(seen plan.Observed) bool { return seen.Namespace == nil })
+}
+
+func TestForgottenEnvironmentsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	stays, goes := o.synced(configMaps), o.synced(configMaps, claims)
+	o.Forget(goes)
+	o.write(manifest.FieldManager, goes, sample(configMaps, "settings"))
+	o.await(stays, "another's object", has(o.write(people, stays, labelled(sample(configMaps, "mine"), stays))))
+	if n := o.wakesOf(goes); n > 2 {
+		t.Errorf("a forgotten environment was woken %d times", n)
+	}
+	// Nobody follows claims any more: their watch is over, and begins anew for who follows them again.
+	begun := len(o.cable.requests("persistentvolumeclaims"))
+	again := o.environment(claims)
+	if state := o.look(again).Unknown[claims.GroupKind()].State; state != plan.Syncing {
+		t.Errorf("a kind that nobody followed any more is %q, want %q", state, plan.Syncing)
+	}
+	o.await(again, "the kind to be known", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
+	if len(o.cable.requests("persistentvolumeclaims")) == begun {
+		t.Error("the kind became known without a watch")
+	}
+}
+
+func labelled(obj *unstructured.Unstructured, environment string) *unstructured.Unstructured {
+	obj.SetLabels(map[string]string{manifest.LabelEnvironment: environment})
+	return obj
+}
+
+func TestFollowBeforeRun(t *testing.T) {
+	t.Parallel()
+	woken := make(chan string, 10)
+	o := observe(t)
+	w := New(Config{Dynamic: o.cfg.Dynamic, Metadata: o.cfg.Metadata, Mapper: o.mapper, Wake: func(e string) { woken <- e }})
+	w.Follow("early", "default", []schema.GroupVersionKind{configMaps})
+	query := Query{Environment: "early", Namespace: "default", Kinds: []schema.GroupVersionKind{configMaps}}
+	if state := w.Observe(query).Unknown[configMaps.GroupKind()].State; state != plan.Syncing {
+		t.Errorf("before Run the kind is %q, want %q", state, plan.Syncing)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	for len(w.Observe(query).Unknown) > 0 {
+		<-woken
+	}
+	cancel()
+	<-ended
+	if w.Observe(query).Namespace == nil {
+		t.Error("what was known is forgotten after Run")
+	}
+}
+
+func TestIdleWatchesCostNothing(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps, claims, deployments)
+	deployment := o.write(manifest.FieldManager, env, sample(deployments, "web"))
+	o.await(env, "the rollout", func(seen plan.Observed) bool {
+		return seen.Objects[manifest.KeyOf(deployment)].Health.Status == health.Healthy
+	})
+	before, began := len(o.cable.requests("")), time.Now()
+	// Longer than the pods are watched beyond the end of a rollout.
+	<-time.After(2 * linger)
+	if sent := o.cable.requests("")[before:]; len(sent) != 0 {
+		t.Errorf("%d requests in %s without anything to do:\n%s", len(sent), time.Since(began), strings.Join(sent, "\n"))
+	}
+}

@@ -1,0 +1,89 @@
+package live
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/plan"
+)
+
+func TestOursIsWhatNobodyWroteAfterUs(t *testing.T) {
+	at := func(manager string, second int64) metav1.ManagedFieldsEntry {
+		when := metav1.Unix(second, 0)
+		return metav1.ManagedFieldsEntry{Manager: manager, Time: &when}
+	}
+	for name, test := range map[string]struct {
+		fields []metav1.ManagedFieldsEntry
+		want   bool
+	}{
+		"no fields":             {nil, false},
+		"ours alone":            {[]metav1.ManagedFieldsEntry{at("berth", 1)}, true},
+		"ours last":             {[]metav1.ManagedFieldsEntry{at("berth", 2), at("kubectl", 1)}, true},
+		"another's last":        {[]metav1.ManagedFieldsEntry{at("berth", 1), at("kubectl", 2)}, false},
+		"in the same second":    {[]metav1.ManagedFieldsEntry{at("kubectl", 1), at("berth", 1)}, true},
+		"never ours":            {[]metav1.ManagedFieldsEntry{at("kubectl", 1)}, false},
+		"an entry without time": {[]metav1.ManagedFieldsEntry{{Manager: "berth"}}, false},
+	} {
+		if got := ours(test.fields); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
+}
+
+func TestSameIsWhatDecisionsCannotTellApart(t *testing.T) {
+	base := plan.Live{UID: "1", ResourceVersion: "1", Finalizers: []string{"a"}, Job: &plan.JobLive{Program: "p"}}
+	for name, test := range map[string]struct {
+		change func(*plan.Live)
+		want   bool
+	}{
+		"nothing":              {func(*plan.Live) {}, true},
+		"the resource version": {func(l *plan.Live) { l.ResourceVersion = "2" }, true},
+		"the API version":      {func(l *plan.Live) { l.APIVersion = "v2" }, true},
+		"an equal Job":         {func(l *plan.Live) { l.Job = &plan.JobLive{Program: "p"} }, true},
+		"the Job's end":        {func(l *plan.Live) { l.Job = &plan.JobLive{Program: "p", Finished: true} }, false},
+		"the UID":              {func(l *plan.Live) { l.UID = "2" }, false},
+		"a finalizer":          {func(l *plan.Live) { l.Finalizers = nil }, false},
+		"the health's message": {func(l *plan.Live) { l.Health = health.Health{Message: "m"} }, false},
+		"the ownership":        {func(l *plan.Live) { l.Ownership = "o" }, false},
+	} {
+		other := base
+		test.change(&other)
+		if got := same(base, other); got != test.want {
+			t.Errorf("%s changed: same is %t, want %t", name, got, test.want)
+		}
+	}
+}
+
+func TestWhatCannotBeComparedIsNewerTheLaterItComes(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"2", "1", 1}, {"1", "1", 0}, {"9", "10", -1}, {"", "1", 1}, {"1", "x7", 1}} {
+		if got := compare(test.a, test.b); got != test.want {
+			t.Errorf("compare(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+func TestGravesAreClearedAway(t *testing.T) {
+	g := graves{at: map[types.UID]time.Time{}}
+	now := time.Unix(1000, 0)
+	g.dig("old", now)
+	g.dig("reopened", now)
+	g.open("reopened", now.Add(-time.Second))
+	if !g.has("reopened") {
+		t.Error("a list from before the deletion opened a grave")
+	}
+	g.open("reopened", now.Add(time.Second))
+	if g.has("reopened") {
+		t.Error("a list from after the deletion left a grave closed")
+	}
+	g.dig("new", now.Add(2*lateEvents))
+	if g.has("old") || !g.has("new") || len(g.order) != 1 {
+		t.Errorf("left are %v", g.order)
+	}
+}

@@ -1,0 +1,341 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/yaml"
+
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+var cluster = clustertest.Shared(clustertest.Config{})
+
+// timeout is far beyond what anything here takes on a loaded machine.
+const timeout = time.Minute
+
+var (
+	configMaps  = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
+	services    = schema.GroupVersionKind{Version: "v1", Kind: "Service"}
+	claims      = schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}
+	deployments = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+)
+
+// people is the field manager under which the tests disturb what Berth wrote.
+const people = "kubectl-edit"
+
+// observer runs Watches against the real API server.
+type observer struct {
+	*Watches
+	t      testing.TB
+	cable  *cable
+	client dynamic.Interface // the administrator's, not through the cable
+	mapper meta.RESTMapper
+	mu     sync.Mutex
+	wakes  map[string]int
+	woken  chan struct{}
+	spaces map[string]string
+	kinds  map[string][]schema.GroupVersionKind
+}
+
+// observe starts Watches with the administrator's rights.
+func observe(t testing.TB) *observer {
+	return observeAs(t, cluster(t).RESTConfig(), Config{})
+}
+
+func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
+	t.Helper()
+	o := &observer{
+		t: t, cable: &cable{}, wakes: map[string]int{}, woken: make(chan struct{}, 1),
+		spaces: map[string]string{}, kinds: map[string][]schema.GroupVersionKind{},
+	}
+	o.client = must(dynamic.NewForConfig(cluster(t).RESTConfig()))
+	o.mapper = mapperFor(cluster(t).RESTConfig())
+	rights.Wrap(o.cable.wrap)
+	cfg.Dynamic = must(dynamic.NewForConfig(rights))
+	cfg.Metadata = must(metadata.NewForConfig(metadata.ConfigFor(rights)))
+	cfg.Mapper = mapperFor(rights)
+	cfg.Wake = o.wake
+	o.Watches = New(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- o.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case <-ended:
+		case <-time.After(timeout):
+			t.Error("Run did not end with its context")
+		}
+	})
+	return o
+}
+
+func mapperFor(config *rest.Config) meta.RESTMapper {
+	return must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func (o *observer) wake(environment string) {
+	o.mu.Lock()
+	o.wakes[environment]++
+	o.mu.Unlock()
+	select {
+	case o.woken <- struct{}{}:
+	default:
+	}
+}
+
+// wakesOf returns how often an environment was woken.
+func (o *observer) wakesOf(environment string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.wakes[environment]
+}
+
+// environment follows a new environment with a namespace of its own.
+func (o *observer) environment(kinds ...schema.GroupVersionKind) string {
+	o.t.Helper()
+	namespace := cluster(o.t).Namespace(o.t)
+	name := "berth." + namespace
+	o.spaces[name], o.kinds[name] = namespace, kinds
+	o.Follow(name, namespace, kinds)
+	return name
+}
+
+// synced follows a new environment and waits until all its kinds are known.
+func (o *observer) synced(kinds ...schema.GroupVersionKind) string {
+	o.t.Helper()
+	name := o.environment(kinds...)
+	for len(o.look(name).Unknown) > 0 {
+		o.next("all kinds to be known")
+	}
+	return name
+}
+
+// look observes an environment.
+func (o *observer) look(environment string, keys ...manifest.Key) plan.Observed {
+	return o.Observe(Query{
+		Environment: environment, Namespace: o.spaces[environment], Kinds: o.kinds[environment],
+		Keys: keys, Now: time.Now(),
+	})
+}
+
+// await waits until what is observed of an environment is as it should be; it looks only when woken.
+func (o *observer) await(environment, what string, ok func(plan.Observed) bool) plan.Observed {
+	o.t.Helper()
+	for {
+		seen := o.look(environment)
+		if ok(seen) {
+			return seen
+		}
+		select {
+		case <-o.woken:
+		case <-time.After(timeout):
+			o.t.Fatalf("nobody was woken any more while waiting for %s; seen: %+v", what, seen)
+		}
+	}
+}
+
+// next waits for anybody to be woken.
+func (o *observer) next(what string) {
+	o.t.Helper()
+	select {
+	case <-o.woken:
+	case <-time.After(timeout):
+		o.t.Fatalf("nobody was woken any more while waiting for %s", what)
+	}
+}
+
+// quiet waits until everything that was done to the environment's kinds must have arrived, and says how
+// often the environment was woken by it. Another environment's objects tell: a watch keeps the order.
+func (o *observer) quiet(environment string, kind schema.GroupVersionKind, do func()) int {
+	o.t.Helper()
+	other := o.synced(o.kinds[environment]...)
+	before, others := o.wakesOf(environment), o.wakesOf(other)
+	do()
+	// What looks like our own write is announced last.
+	o.write(manifest.FieldManager, other, sample(kind, "marker"))
+	o.await(other, "the marker", func(seen plan.Observed) bool { return len(seen.Objects) == 1 })
+	for o.wakesOf(other) == others {
+		o.next("the marker's wake")
+	}
+	return o.wakesOf(environment) - before
+}
+
+// sample returns the least that the API server takes for an object of a kind.
+func sample(gvk schema.GroupVersionKind, name string) *unstructured.Unstructured {
+	content := map[schema.GroupVersionKind]string{
+		configMaps:  `data: {colour: green}`,
+		services:    `spec: {ports: [{port: 80, protocol: TCP}]}`,
+		claims:      `spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}`,
+		deployments: `spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: good}]}}}`,
+	}[gvk]
+	obj := parse(content)
+	obj.SetGroupVersionKind(gvk)
+	obj.SetName(name)
+	return obj
+}
+
+func parse(text string) *unstructured.Unstructured {
+	obj := &unstructured.Unstructured{Object: map[string]any{}}
+	if err := yaml.Unmarshal([]byte(text), &obj.Object); err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// resource returns the client for an object's kind in its namespace.
+func (o *observer) resource(obj *unstructured.Unstructured) dynamic.ResourceInterface {
+	o.t.Helper()
+	gvk := obj.GroupVersionKind()
+	mapping, err := o.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		return o.client.Resource(mapping.Resource)
+	}
+	return o.client.Resource(mapping.Resource).Namespace(obj.GetNamespace())
+}
+
+// write applies an object as part of an environment, and returns what it became.
+func (o *observer) write(manager, environment string, obj *unstructured.Unstructured) *unstructured.Unstructured {
+	o.t.Helper()
+	obj = obj.DeepCopy()
+	if manager == manifest.FieldManager {
+		obj.SetLabels(map[string]string{manifest.LabelEnvironment: environment})
+		obj.SetAnnotations(map[string]string{manifest.AnnotationDigest: "1:abc"})
+	}
+	if obj.GetNamespace() == "" {
+		obj.SetNamespace(o.spaces[environment])
+	}
+	now, err := o.resource(obj).Apply(o.t.Context(), obj.GetName(), obj, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return now
+}
+
+// patch changes an object as kubectl does.
+func (o *observer) patch(obj *unstructured.Unstructured, patch string, subresources ...string) *unstructured.Unstructured {
+	o.t.Helper()
+	now, err := o.resource(obj).Patch(o.t.Context(), obj.GetName(), types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{FieldManager: people}, subresources...)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return now
+}
+
+func (o *observer) delete(obj *unstructured.Unstructured) {
+	o.t.Helper()
+	if err := o.resource(obj).Delete(o.t.Context(), obj.GetName(), metav1.DeleteOptions{}); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// label returns a patch that changes the mark of whose an object is.
+func label(environment any) string {
+	text := must(json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]any{manifest.LabelEnvironment: environment}}}))
+	return string(text)
+}
+
+// has says that an object is seen.
+func has(obj *unstructured.Unstructured) func(plan.Observed) bool {
+	return func(seen plan.Observed) bool {
+		_, ok := seen.Objects[manifest.KeyOf(obj)]
+		return ok
+	}
+}
+
+func lacks(obj *unstructured.Unstructured) func(plan.Observed) bool {
+	return func(seen plan.Observed) bool { return !has(obj)(seen) }
+}
+
+// cable is the connection to the API server; it counts requests and can be cut.
+type cable struct {
+	mu     sync.Mutex
+	broken bool
+	sent   []string
+	bodies []io.Closer
+}
+
+var errCut = errors.New("the cable is cut")
+
+func (c *cable) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		c.mu.Lock()
+		broken := c.broken
+		c.sent = append(c.sent, r.Method+" "+r.URL.RequestURI())
+		c.mu.Unlock()
+		if broken {
+			return nil, errCut
+		}
+		response, err := next.RoundTrip(r)
+		if err == nil {
+			c.mu.Lock()
+			c.bodies = append(c.bodies, response.Body)
+			c.mu.Unlock()
+		}
+		return response, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// cut ends all watches and lets no request through.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
+	for _, body := range c.bodies {
+		body.Close()
+	}
+	c.bodies = nil
+}
+
+func (c *cable) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = false
+}
+
+// requests returns those sent whose path or query contains a text.
+func (c *cable) requests(containing string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found []string
+	for _, r := range c.sent {
+		if strings.Contains(r, containing) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
