@@ -154,7 +154,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 
 // clusterConfig reads how to reach the cluster: as kubectl does, or as a pod does.
 func clusterConfig(kubeconfig string) (*rest.Config, error) {
-	config, err := loadConfig(kubeconfig)
+	config, err := loadConfig(kubeconfig, "")
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the cluster: %w", err)
 	}

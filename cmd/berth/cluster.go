@@ -10,11 +10,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// loadConfig reads a kubeconfig, or, without one, what kubectl would read, or a pod's own account.
-func loadConfig(kubeconfig string) (*rest.Config, error) {
+// loadConfig reads a context of a kubeconfig ("" is its current one), or, without a kubeconfig, what kubectl would read,
+// or a pod's own account.
+func loadConfig(kubeconfig, context string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: context}
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 }
 
 // scopes tells from the API server which kinds live outside namespaces.

@@ -38,17 +38,32 @@ func Open(dir string) (tree *Tree, folder string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	top, isRepository := repositoryOf(dir)
-	folder, err = filepath.Rel(top, dir)
-	if err != nil {
+	top, _ := repositoryOf(dir)
+	return open(top, dir)
+}
+
+// OpenBelow opens a folder as if the tree began at another one above it.
+func OpenBelow(top, dir string) (tree *Tree, folder string, err error) {
+	if top, err = realPath(top); err != nil {
 		return nil, "", err
+	}
+	if dir, err = realPath(dir); err != nil {
+		return nil, "", err
+	}
+	return open(top, dir)
+}
+
+func open(top, dir string) (tree *Tree, folder string, err error) {
+	folder, err = filepath.Rel(top, dir)
+	if err != nil || !filepath.IsLocal(folder) {
+		return nil, "", fmt.Errorf("%s is not in %s", dir, top)
 	}
 	root, err := os.OpenRoot(top)
 	if err != nil {
 		return nil, "", err
 	}
 	tree = &Tree{root: root, files: root.FS(), hashes: map[string]hashed{}}
-	if isRepository {
+	if _, isRepository := repositoryOf(top); isRepository {
 		tree.visible = listed(top)
 	}
 	return tree, filepath.ToSlash(folder), nil

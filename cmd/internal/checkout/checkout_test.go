@@ -84,6 +84,26 @@ func TestTheFolderIsThatOfTheRepository(t *testing.T) {
 	}
 }
 
+func TestATreeCanBeginBelow(t *testing.T) {
+	dir := repository(t)
+	git(t, dir, "add", "-A")
+	git(t, dir, "commit", "-qm", "all")
+	tree, folder, err := checkout.OpenBelow(filepath.Join(dir, "app"), filepath.Join(dir, "app/sub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	if got, err := tree.Hash(folder); folder != "sub" || got != git(t, dir, "rev-parse", "HEAD:app/sub") {
+		t.Errorf("the hash of %q is %q, %v", folder, got, err)
+	}
+	if _, err := tree.Stat("ignored.log"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what Git ignores is there: %v", err)
+	}
+	if _, _, err := checkout.OpenBelow(filepath.Join(dir, "app/sub"), dir); err == nil || !strings.Contains(err.Error(), "is not in") {
+		t.Errorf("a folder above the root: got %v", err)
+	}
+}
+
 func TestWhatIsNotThere(t *testing.T) {
 	dir := repository(t)
 	tree := open(t, dir)

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/preview"
+)
+
+// choice is an entry of a Repository that is read from a file, and not from the cluster.
+type choice struct {
+	repository *v1alpha1.Repository
+	entry      *v1alpha1.Entry
+	patterns   preview.Patterns
+}
+
+// subject is what the built-in variables speak of for a branch.
+func (c choice) subject(branch string) preview.Subject {
+	return preview.Subject{
+		Repository: c.repository.Name,
+		Entry:      c.entry.Name,
+		Branch:     branch,
+		Namespace:  preview.NamespaceName(c.entry.Namespace, branch),
+		Literal:    c.patterns.Literal(),
+	}
+}
+
+// chooseEntry reads a Repository, and picks the entry of that name, or without a name the only one that takes the
+// branch.
+func chooseEntry(s streams, file, name, branch string) (choice, error) {
+	text, err := readFile(s, file)
+	if err != nil {
+		return choice{}, err
+	}
+	all, err := entries(text)
+	if err != nil {
+		return choice{}, fmt.Errorf("%s: %w", file, err)
+	}
+	var names []string
+	var found []choice
+	for _, c := range all {
+		names = append(names, c.entry.Name)
+		if named := c.entry.Name == name; named && !c.patterns.Match(branch) {
+			return choice{}, fmt.Errorf("%s: entry %s does not take the branch %q: its branches are %q", file, name, branch, c.entry.Branches)
+		} else if named || name == "" && c.patterns.Match(branch) {
+			found = append(found, c)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return choice{}, fmt.Errorf("%s: several entries take the branch %q: name one with --entry: %s", file, branch, strings.Join(names, ", "))
+	case name != "":
+		return choice{}, fmt.Errorf("%s has no entry %q; it has %s", file, name, strings.Join(names, ", "))
+	}
+	return choice{}, fmt.Errorf("%s: no entry takes the branch %q: it gets no environment", file, branch)
+}
+
+// entries reads the Repositories of a file.
+func entries(text []byte) ([]choice, error) {
+	var all []choice
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		repo, err := repository(document)
+		if err != nil {
+			return nil, err
+		}
+		for i := range repo.Spec.Environments {
+			c, err := chosen(repo, &repo.Spec.Environments[i])
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, c)
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is no Repository with environments in it")
+	}
+	return all, nil
+}
+
+// repository reads one document; what is another kind has no entries.
+func repository(document []byte) (*v1alpha1.Repository, error) {
+	repo := &v1alpha1.Repository{}
+	if err := yaml.Unmarshal(document, &repo.TypeMeta); err != nil {
+		return nil, err
+	}
+	if repo.Kind != "Repository" || repo.APIVersion != v1alpha1.GroupVersion.String() {
+		return repo, nil
+	}
+	return repo, yaml.UnmarshalStrict(document, repo)
+}
+
+// chosen fills in what the API server would.
+func chosen(repo *v1alpha1.Repository, entry *v1alpha1.Entry) (choice, error) {
+	entry.Path = cmp.Or(entry.Path, ".")
+	entry.Scope = cmp.Or(entry.Scope, v1alpha1.ScopeNamespaced)
+	patterns, err := preview.CompilePatterns(entry.Branches)
+	if err != nil {
+		return choice{}, fmt.Errorf("entry %s: %w", entry.Name, err)
+	}
+	return choice{repository: repo, entry: entry, patterns: patterns}, nil
+}

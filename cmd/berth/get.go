@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/output"
+)
+
+// The forms in which `berth get` prints beside those for scripts.
+const (
+	formatTable output.Format = ""
+	formatWide  output.Format = "wide"
+	formatName  output.Format = "name"
+)
+
+// getOptions are the flags of `berth get`.
+type getOptions struct {
+	connection
+	repository string
+	output     string
+	watch      bool
+	noHeaders  bool
+}
+
+func newGet(s streams) *cobra.Command {
+	o := &getOptions{}
+	c := &cobra.Command{
+		Use:   "get [env|repo] [NAME...]",
+		Short: "List environments or repositories, and how they are",
+		Long: `Lists Environments, or Repositories, with what people read first: the branch, the commit that
+runs or is being tried, the status in one word, the commit's age, and the link.
+
+With -w it goes on, and prints a line whenever something changes. It ends with 0 also if
+something is not healthy; to ask for that, use berth describe.`,
+		Example: `  berth get                              all environments
+  berth get -o wide --repository posts   with namespace and message, of one repository
+  berth get -w                           and what changes from now on
+  berth get repo
+  berth get posts.production.main -o yaml`,
+		RunE: func(c *cobra.Command, args []string) error {
+			l, err := o.listing(c, s, args)
+			if err != nil {
+				return err
+			}
+			return l.run(c.Context(), o.watch)
+		},
+		ValidArgsFunction: o.completeArgs,
+	}
+	o.addTo(c.Flags())
+	c.Flags().StringVar(&o.repository, "repository", "", "only what belongs to this Repository")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "wide, json, yaml or name")
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on, and print what changes")
+	c.Flags().BoolVar(&o.noHeaders, "no-headers", false, "print no headers")
+	must(c.RegisterFlagCompletionFunc("repository", o.complete(repositoryOf)))
+	return c
+}
+
+func (o *getOptions) completeArgs(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	offers := o.completed(c, nameOf)
+	if len(args) == 0 {
+		offers = append(offers, "env", "repo")
+	}
+	return offers, cobra.ShellCompDirectiveNoFileComp
+}
+
+// listing is one `berth get`: of what, and how it is printed.
+type listing struct {
+	*viewer
+	kind    *kind
+	names   []string
+	options []client.ListOption
+	printer printer
+	// complain tells people, beside what is printed.
+	complain func(format string, args ...any)
+}
+
+func (o *getOptions) listing(c *cobra.Command, s streams, args []string) (*listing, error) {
+	format := formatTable
+	if o.output != "" {
+		var err error
+		if format, err = output.Parse(o.output, formatWide, output.JSON, output.YAML, formatName); err != nil {
+			return nil, usageError(c, "%w", err)
+		}
+	}
+	kind := &environmentKind
+	if len(args) > 0 {
+		if k := kindNamed(args[0]); k != nil {
+			kind, args = k, args[1:]
+		}
+	}
+	v, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{viewer: v, kind: kind, names: args, options: v.among(o.repository)}
+	if kind == &repositoryKind && o.repository != "" {
+		l.names, l.options = append(l.names, o.repository), v.among("")
+	}
+	l.printer = printer{w: s.out, kind: kind, format: format, headers: !o.noHeaders, now: time.Now, table: output.NewTable(s.out)}
+	l.complain = func(format string, args ...any) { fmt.Fprintf(s.err, "berth: "+format+"\n", args...) }
+	return l, nil
+}
+
+func (l *listing) run(ctx context.Context, watch bool) error {
+	all, version, err := l.read(ctx)
+	if err != nil {
+		return explain(err, l.namespace)
+	}
+	objects := l.wanted(all)
+	for _, name := range l.names {
+		if !slices.ContainsFunc(objects, func(o client.Object) bool { return o.GetName() == name }) {
+			return notFound(l.kind, name, l.namespace, all)
+		}
+	}
+	if watch {
+		return l.watch(ctx, objects, version)
+	}
+	if len(objects) == 0 && l.printer.format != output.JSON && l.printer.format != output.YAML {
+		l.complain("there are no %s in the namespace %s; if the agent's is another, name it with -n", l.kind.plural, l.namespace)
+		return nil
+	}
+	return l.printer.all(objects)
+}
+
+// read lists all objects, sorted by name, and says as of which version.
+func (l *listing) read(ctx context.Context) (objects []client.Object, version string, err error) {
+	list := l.kind.list()
+	if err := l.List(ctx, list, l.options...); err != nil {
+		return nil, "", err
+	}
+	objects = l.kind.items(list)
+	slices.SortFunc(objects, func(a, b client.Object) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return objects, list.GetResourceVersion(), nil
+}
+
+// wanted returns those that were asked for.
+func (l *listing) wanted(all []client.Object) []client.Object {
+	var objects []client.Object
+	for _, object := range all {
+		if l.wants(object) {
+			objects = append(objects, object)
+		}
+	}
+	return objects
+}
+
+func (l *listing) wants(object client.Object) bool {
+	return len(l.names) == 0 || slices.Contains(l.names, object.GetName())
+}
+
+// notFound says what there is instead.
+func notFound(k *kind, name, namespace string, there []client.Object) error {
+	for _, object := range there {
+		if env, ok := object.(*v1alpha1.Environment); ok && env.Spec.Branch == name {
+			return fmt.Errorf("there is no %s %q in the namespace %s; did you mean %s, which is that of the branch?", k.singular, name, namespace, env.Name)
+		}
+	}
+	return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists those there are", k.singular, name, namespace, k.short)
+}
+
+// isPermanent says whether asking again cannot help.
+func isPermanent(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+func newHealth(s streams) *cobra.Command {
+	file := ""
+	c := &cobra.Command{
+		Use:   "health -f FILE",
+		Short: "Judge live objects from a file as the agent does; needs no cluster",
+		Long: `Judges objects as the agent does, each by itself, and prints a line for each: its health,
+kind/name, and why if it is not Healthy. The objects are live ones, with a status, as
+kubectl get -o yaml or -o json prints them.
+
+Ends with 0 if all are Healthy, with 1 if one is not.`,
+		Example: `  kubectl get deploy,job -n posts -o yaml | berth health -f -
+  berth health -f deployment.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if file == "" {
+				return usageError(c, "name the file: -f FILE, or -f - for what is piped in")
+			}
+			text, err := readFile(s, file)
+			if err != nil {
+				return err
+			}
+			objects, err := decode(text)
+			if err != nil {
+				return fmt.Errorf("cannot read %s: %w", file, err)
+			}
+			return judge(s.out, objects)
+		},
+	}
+	c.Flags().StringVarP(&file, "filename", "f", "", "file with objects as YAML or JSON, or - for the standard input")
+	return c
+}
+
+// readFile reads a file, or what is piped in.
+func readFile(s streams, name string) ([]byte, error) {
+	if name == "-" {
+		text, err := io.ReadAll(s.in)
+		if err != nil {
+			return nil, fmt.Errorf("reading the standard input: %w", err)
+		}
+		return text, nil
+	}
+	return os.ReadFile(name)
+}
+
+// decode reads objects, those of lists unfolded.
+func decode(text []byte) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for n := 1; ; n++ {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		switch {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		case len(object.Object) == 0:
+			continue
+		case object.GetKind() == "":
+			return nil, fmt.Errorf("document %d has no kind: it is no object of Kubernetes", n)
+		case !object.IsList():
+			objects = append(objects, object)
+			continue
+		}
+		list, err := object.ToList()
+		if err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+		for i := range list.Items {
+			objects = append(objects, &list.Items[i])
+		}
+	}
+}
+
+// judge prints a line for each object.
+func judge(w io.Writer, objects []*unstructured.Unstructured) error {
+	if len(objects) == 0 {
+		return errors.New("there is no object to judge")
+	}
+	var rows [][]string
+	var result error
+	for _, object := range objects {
+		h := health.Of(object)
+		if h.Status != health.Healthy {
+			result = errUnhealthy
+		}
+		rows = append(rows, []string{string(h.Status), manifest.KeyOf(object).Short(), h.Message})
+	}
+	if err := output.NewTable(w).Write(rows...); err != nil {
+		return err
+	}
+	return result
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"io"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/output"
+)
+
+// kind is one of Berth's own kinds, and how it is shown.
+type kind struct {
+	singular, plural, short string
+	scriptName              string // as kubectl reads it
+	list                    func() client.ObjectList
+	items                   func(client.ObjectList) []client.Object
+	columns, wide           []string
+	row                     func(client.Object, time.Time) (row, wide []string)
+}
+
+var environmentKind = kind{
+	singular: "Environment", plural: "environments", short: "env", scriptName: "environment.berth.dev",
+	list: func() client.ObjectList { return &v1alpha1.EnvironmentList{} },
+	items: func(list client.ObjectList) []client.Object {
+		return pointers(list.(*v1alpha1.EnvironmentList).Items)
+	},
+	columns: []string{"NAME", "BRANCH", "COMMIT", "STATUS", "AGE", "LINK"},
+	wide:    []string{"NAMESPACE", "MESSAGE"},
+	row: func(object client.Object, now time.Time) (row, wide []string) {
+		env := object.(*v1alpha1.Environment)
+		ready := readyOf(env.Status.Conditions)
+		return []string{env.Name, env.Spec.Branch, env.Status.ShortCommit, ready.Reason, ageOf(env.Status.CommitTime, now), env.Status.Link},
+			[]string{env.Spec.Namespace, ready.Message}
+	},
+}
+
+var repositoryKind = kind{
+	singular: "Repository", plural: "repositories", short: "repo", scriptName: "repository.berth.dev",
+	list: func() client.ObjectList { return &v1alpha1.RepositoryList{} },
+	items: func(list client.ObjectList) []client.Object {
+		return pointers(list.(*v1alpha1.RepositoryList).Items)
+	},
+	columns: []string{"NAME", "URL", "STATUS", "LAST CHANGE", "MESSAGE"},
+	row: func(object client.Object, now time.Time) (row, wide []string) {
+		repo := object.(*v1alpha1.Repository)
+		ready := readyOf(repo.Status.Conditions)
+		return []string{repo.Name, repo.Spec.URL, ready.Reason, ageOf(repo.Status.LastChangeTime, now), ready.Message}, nil
+	},
+}
+
+// kindNamed returns the kind of a word that people use for it, or nil.
+func kindNamed(word string) *kind {
+	switch word {
+	case "env", "envs", "environment", "environments", "Environment":
+		return &environmentKind
+	case "repo", "repos", "repository", "repositories", "Repository":
+		return &repositoryKind
+	}
+	return nil
+}
+
+func pointers[T any, P interface {
+	*T
+	client.Object
+}](items []T) []client.Object {
+	objects := make([]client.Object, len(items))
+	for i := range items {
+		objects[i] = P(&items[i])
+	}
+	return objects
+}
+
+func readyOf(conditions []metav1.Condition) metav1.Condition {
+	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
+}
+
+func ageOf(t *metav1.Time, now time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return output.Age(t.Time, now)
+}
+
+// printer prints objects of one kind in one format.
+type printer struct {
+	w       io.Writer
+	kind    *kind
+	format  output.Format
+	headers bool
+	now     func() time.Time
+	table   *output.Table
+}
+
+// all prints a whole listing.
+func (p *printer) all(objects []client.Object) error {
+	switch p.format {
+	case output.JSON, output.YAML:
+		for _, object := range objects {
+			p.complete(object)
+		}
+		return p.format.Write(p.w, output.List(objects))
+	}
+	return p.rows(objects)
+}
+
+// some prints objects of a listing that goes on.
+func (p *printer) some(objects ...client.Object) error {
+	if p.format != output.JSON && p.format != output.YAML {
+		return p.rows(objects)
+	}
+	for _, object := range objects {
+		p.complete(object)
+		if p.format == output.YAML {
+			if _, err := io.WriteString(p.w, "---\n"); err != nil {
+				return err
+			}
+		}
+		if err := p.format.Write(p.w, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete makes an object one that kubectl reads: lists come without the kind of their items. Who wrote which field is
+// of no interest, and longer than all the rest.
+func (p *printer) complete(object client.Object) {
+	object.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(p.kind.singular))
+	object.SetManagedFields(nil)
+}
+
+func (p *printer) rows(objects []client.Object) error {
+	var rows [][]string
+	if p.headers && p.format != formatName {
+		p.headers = false
+		rows = append(rows, p.cells(p.kind.columns, p.kind.wide))
+	}
+	for _, object := range objects {
+		if p.format == formatName {
+			rows = append(rows, []string{p.kind.scriptName + "/" + object.GetName()})
+			continue
+		}
+		row, wide := p.kind.row(object, p.now())
+		rows = append(rows, p.cells(row, wide))
+	}
+	return p.table.Write(rows...)
+}
+
+func (p *printer) cells(row, wide []string) []string {
+	if p.format == formatWide {
+		return slices.Concat(row, wide)
+	}
+	return row
+}

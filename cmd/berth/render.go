@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/checkout"
+	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/render"
+)
+
+// renderOptions are the flags of `berth render`.
+type renderOptions struct {
+	path, root        string
+	branch, commit    string
+	repository, entry string
+	namespace         string
+	variables         []string
+	format            string
+	showSecrets       bool
+}
+
+func newRender(s streams) *cobra.Command {
+	o := &renderOptions{}
+	c := &cobra.Command{
+		Use:   "render --path DIR --branch NAME",
+		Short: "Print what the agent would apply for a branch; needs no cluster",
+		Long: `Renders a folder of a checkout, with the changes that are not committed yet and without what
+Git ignores, and prints the objects as the agent would apply them, in their order, before it
+adds its own labels and annotations and makes the namespace. The values of Secrets are masked.
+
+With --repository the entry's path, namespace, scope and variables are used; without it, the
+folder of --path, and stand-ins: REPOSITORY is "repository", ENTRY is "entry", and the namespace
+is the branch's slug. COMMIT is all zeros unless --commit says otherwise. ${TREE:<dir>} is what
+"git rev-parse HEAD:<dir>" says once everything is committed. Files that are encrypted cannot be
+rendered.
+
+Ends with 3 if there are errors, one a line, by file and line. Warnings do not count.`,
+		Example: `  berth render --path infra/k8s --branch feature/login
+  berth render --branch "$(git branch --show-current)" --repository berth/repository.yaml
+  berth render --path infra/k8s --branch main --show-secrets | kubectl diff -f -`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runRender(c, s, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.path, "path", "", "folder of the manifests; with --repository that of its entry in this repository")
+	f.StringVar(&o.root, "root", "", "folder to take for the root of the repository, instead of the one with .git")
+	f.StringVar(&o.branch, "branch", "", "branch to render for")
+	f.StringVar(&o.commit, "commit", strings.Repeat("0", 40), "commit id, for the variables that hold it")
+	f.StringVar(&o.repository, "repository", "", "file with the Repository; - for the standard input")
+	f.StringVar(&o.entry, "entry", "", "entry of the Repository; needed only if several take the branch")
+	f.StringVar(&o.namespace, "namespace", "", "namespace of the environment, instead of the entry's")
+	f.StringArrayVar(&o.variables, "variable", nil, "NAME=VALUE: a variable beside those of the entry, or instead of one; may be repeated")
+	f.StringVarP(&o.format, "output", "o", string(output.YAML), "yaml or json")
+	f.BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
+	return c
+}
+
+func runRender(c *cobra.Command, s streams, o *renderOptions) error {
+	format, err := output.Parse(o.format, output.YAML, output.JSON)
+	if err != nil {
+		return usageError(c, "%w", err)
+	}
+	switch {
+	case o.branch == "":
+		return usageError(c, "name the branch to render for: --branch NAME")
+	case o.path == "" && o.repository == "":
+		return usageError(c, "name the folder of the manifests, --path DIR, or the Repository, --repository FILE")
+	case o.entry != "" && o.repository == "":
+		return usageError(c, "--entry is an entry of the Repository: name its file with --repository FILE")
+	case o.namespace != "" && len(validation.IsDNS1123Label(o.namespace)) > 0:
+		return usageError(c, "%q cannot be the name of a namespace: lower-case letters, digits and dashes can", o.namespace)
+	}
+	if o.branch, err = branchName(o.branch); err != nil {
+		return usageError(c, "%w", err)
+	}
+	variables, err := variablesOf(o.variables)
+	if err != nil {
+		return usageError(c, "%w", err)
+	}
+	what, err := o.choose(s)
+	if err != nil {
+		return err
+	}
+	for name, value := range variables {
+		what.entry.Variables[name] = value
+	}
+	return what.render(s, o, format)
+}
+
+// variablesOf reads NAME=VALUE.
+func variablesOf(flags []string) (map[string]intstr.IntOrString, error) {
+	variables := map[string]intstr.IntOrString{}
+	builtIn := preview.Variables(preview.Subject{})
+	for _, flag := range flags {
+		name, value, ok := strings.Cut(flag, "=")
+		if _, reserved := builtIn[name]; reserved {
+			return nil, fmt.Errorf("--variable %s: this one is built in", name)
+		}
+		if !ok || len(validation.IsCIdentifier(name)) > 0 {
+			return nil, fmt.Errorf("--variable %q is not NAME=VALUE", flag)
+		}
+		variables[name] = intstr.FromString(value)
+		if number, err := strconv.ParseInt(value, 10, 32); err == nil && strconv.FormatInt(number, 10) == value {
+			variables[name] = intstr.FromInt32(int32(number))
+		}
+	}
+	return variables, nil
+}
+
+// choose returns the entry to render, the stand-in for one if there is no Repository.
+func (o *renderOptions) choose(s streams) (choice, error) {
+	c := choice{
+		repository: &v1alpha1.Repository{},
+		entry:      &v1alpha1.Entry{Name: "entry", Namespace: preview.Slug(o.branch)},
+	}
+	c.repository.Name = "repository"
+	if o.repository != "" {
+		var err error
+		if c, err = chooseEntry(s, o.repository, o.entry, o.branch); err != nil {
+			return c, err
+		}
+	}
+	if o.namespace != "" {
+		c.entry.Namespace = o.namespace
+	}
+	if c.entry.Variables == nil {
+		c.entry.Variables = map[string]intstr.IntOrString{}
+	}
+	return c, nil
+}
+
+// render prints the objects, or what is wrong with them.
+func (c choice) render(s streams, o *renderOptions, format output.Format) error {
+	tree, folder, err := c.open(o)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	subject := c.subject(o.branch)
+	subject.Commit = o.commit
+	options := render.Options{Path: folder, Namespace: subject.Namespace, Variables: preview.Values(subject, c.entry.Variables)}
+	if c.entry.Scope == v1alpha1.ScopeCluster {
+		options.Scope = render.Cluster
+	}
+	result, err := render.Render(tree, options)
+	for _, w := range result.Set.Warnings {
+		fmt.Fprintln(s.err, "warning:", w)
+	}
+	if err != nil {
+		return complain(s.err, err)
+	}
+	if !o.showSecrets {
+		for i := range result.Set.Objects {
+			result.Set.Objects[i].Unstructured = output.Masked(result.Set.Objects[i].Unstructured)
+		}
+	}
+	return printSet(s.out, result.Set, format)
+}
+
+// open finds the tree and the folder in it: that of --path, or the entry's in the repository around us.
+func (c choice) open(o *renderOptions) (*checkout.Tree, string, error) {
+	open := checkout.Open
+	if o.root != "" {
+		open = func(dir string) (*checkout.Tree, string, error) { return checkout.OpenBelow(o.root, dir) }
+	}
+	if o.path != "" {
+		tree, folder, err := open(o.path)
+		if err != nil {
+			return nil, "", fmt.Errorf("cannot open the folder %s: %w", o.path, err)
+		}
+		return tree, folder, nil
+	}
+	tree, _, err := open(cmp.Or(o.root, "."))
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot open the repository: %w", err)
+	}
+	if _, err := tree.Stat(c.entry.Path); err != nil {
+		defer tree.Close()
+		return nil, "", fmt.Errorf("there is no folder %s in %s: go to the repository that entry %s is about, or name the folder with --path",
+			c.entry.Path, filepath.ToSlash(tree.Root()), c.entry.Name)
+	}
+	return tree, c.entry.Path, nil
+}
+
+// complain prints every problem as a line that begins with its file, as compilers do.
+func complain(w io.Writer, err error) error {
+	problems := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		problems = joined.Unwrap()
+	}
+	for _, p := range problems {
+		fmt.Fprintln(w, output.Plain(p.Error()))
+	}
+	return fmt.Errorf("nothing can be applied: %s", output.Count(len(problems), "problem"))
+}
+
+// printSet prints objects so that kubectl can read them, as YAML with where each comes from.
+func printSet(w io.Writer, set manifest.Set, format output.Format) error {
+	if format == output.JSON {
+		items := make([]*unstructured.Unstructured, 0, set.Len())
+		for _, o := range set.Objects {
+			items = append(items, o.Unstructured)
+		}
+		return format.Write(w, output.List(items))
+	}
+	var errs []error
+	for _, o := range set.Objects {
+		fmt.Fprintf(w, "---\n# %s\n", output.Plain(o.Origin.String()))
+		errs = append(errs, format.Write(w, o.Object))
+	}
+	return errors.Join(errs...)
+}

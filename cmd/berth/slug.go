@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"berth.dev/berth/reconciler/preview"
+)
+
+func newSlug(s streams) *cobra.Command {
+	file, entry, commit := "", "", ""
+	c := &cobra.Command{
+		Use:   "slug BRANCH",
+		Short: "Print the names that are made of a branch, for scripts and pipelines",
+		Long: `Prints the built-in variables for a branch as NAME=value lines, as the agent computes them:
+for eval in a shell, or as a dotenv report of a pipeline. Needs no cluster.
+
+Without more flags it prints what follows from the branch alone. With --entry also GitLab's
+names of the environment, for an entry with a pattern; with --repository everything there is.`,
+		Example: `  berth slug feature/login
+  eval "$(berth slug "$CI_COMMIT_BRANCH")"; echo "https://$BRANCH_SLUG.review.example.com"
+  berth slug main --repository berth/repository.yaml --entry production`,
+		Args: exactly(1, "name the branch: berth slug BRANCH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			branch, err := branchName(args[0])
+			if err != nil {
+				return usageError(c, "%w", err)
+			}
+			names, err := namesOf(s, file, preview.Subject{Branch: branch, Entry: entry, Commit: commit})
+			if err != nil {
+				return err
+			}
+			for _, name := range slices.Sorted(maps.Keys(names)) {
+				fmt.Fprintf(s.out, "%s=%s\n", name, quoted(names[name]))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&file, "repository", "", "file with the Repository, for the names that depend on it; - for the standard input")
+	c.Flags().StringVar(&entry, "entry", "", "entry of the Repository; with --repository it is needed only if several take the branch")
+	c.Flags().StringVar(&commit, "commit", "", "commit, for the names that hold it")
+	return c
+}
+
+// namesOf returns the variables that are known by what was given.
+func namesOf(s streams, file string, subject preview.Subject) (map[string]string, error) {
+	if file != "" {
+		choice, err := chooseEntry(s, file, subject.Entry, subject.Branch)
+		if err != nil {
+			return nil, err
+		}
+		commit := subject.Commit
+		subject = choice.subject(subject.Branch)
+		subject.Commit = commit
+	}
+	names := preview.Variables(subject)
+	if subject.Commit == "" {
+		drop(names, "COMMIT", "COMMIT_SHORT", "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA")
+	}
+	if subject.Repository == "" {
+		drop(names, "REPOSITORY", "ENVIRONMENT", "NAMESPACE")
+	}
+	if subject.Entry == "" {
+		drop(names, "ENTRY", "CI_ENVIRONMENT_NAME", "CI_ENVIRONMENT_SLUG")
+	}
+	return names, nil
+}
+
+func drop(names map[string]string, unknown ...string) {
+	for _, name := range unknown {
+		delete(names, name)
+	}
+}
+
+// exactly asks for a number of arguments, in words of the command's own.
+func exactly(n int, otherwise string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < n:
+			return errors.New(otherwise)
+		case len(args) > n:
+			return fmt.Errorf("%q is one argument too many", args[n])
+		}
+		return nil
+	}
+}
+
+// branchName reads a branch, by its name or its full ref, and refuses what Git would refuse.
+func branchName(text string) (string, error) {
+	branch := strings.TrimPrefix(text, "refs/heads/")
+	switch {
+	case branch == "":
+		return "", errors.New("the branch's name is empty")
+	case strings.HasPrefix(branch, "-"), strings.ContainsAny(branch, " ~^:?*[\\"), strings.ContainsFunc(branch, unicode.IsControl),
+		strings.Contains(branch, ".."), strings.Contains(branch, "@{"), strings.Contains(branch, "//"),
+		strings.HasPrefix(branch, "/"), strings.HasSuffix(branch, "/"), strings.HasSuffix(branch, "."), strings.HasSuffix(branch, ".lock"):
+		return "", fmt.Errorf("%q cannot be the name of a branch: git check-ref-format says what can", text)
+	}
+	return branch, nil
+}
+
+// harmless is a text that means itself to every shell, and to those who read dotenv files.
+var harmless = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
+
+// quoted writes a value so that a shell reads just that.
+func quoted(value string) string {
+	if harmless.MatchString(value) {
+		return value
+	}
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+}

@@ -1,0 +1,44 @@
+package inspect
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// maxEvents is how many events are shown.
+const maxEvents = 10
+
+// events reads what was said about the Environment itself.
+func (i *Inspector) events(ctx context.Context, env *v1alpha1.Environment, d *Description) {
+	list := &corev1.EventList{}
+	about := client.MatchingFields{"involvedObject.kind": "Environment", "involvedObject.name": env.Name}
+	if err := i.Client.List(ctx, list, client.InNamespace(env.Namespace), about); err != nil {
+		d.note("the events of the Environment", err)
+		return
+	}
+	for n := range list.Items {
+		e := &list.Items[n]
+		d.Events = append(d.Events, Event{Time: lastSeen(e), Type: e.Type, Reason: e.Reason, Message: e.Message})
+	}
+	slices.SortStableFunc(d.Events, func(a, b Event) int { return b.Time.Compare(a.Time.Time) })
+	d.Events = d.Events[:min(maxEvents, len(d.Events))]
+}
+
+// lastSeen is when an event happened last, whichever of the two APIs it was written through.
+func lastSeen(e *corev1.Event) metav1.Time {
+	switch {
+	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
+		return metav1.Time{Time: e.Series.LastObservedTime.Time}
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp
+	case !e.EventTime.IsZero():
+		return metav1.Time{Time: e.EventTime.Time}
+	}
+	return e.CreationTimestamp
+}

@@ -1,0 +1,137 @@
+// Package inspect gathers what a person needs to know of an environment, with the rights of that person.
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// Description is an environment, what it has in the cluster, and what is wrong with it.
+type Description struct {
+	Environment *v1alpha1.Environment `json:"environment"`
+	// Objects are those in the cluster, and those that are missing there; the worst first.
+	Objects []Object `json:"objects"`
+	// Logs are the last lines of containers that do not do what they should.
+	Logs []Log `json:"logs"`
+	// Events are the last about the Environment, the newest first.
+	Events []Event `json:"events"`
+	// Notes say what could not be looked at, and why.
+	Notes []string `json:"notes"`
+}
+
+// Object is one object of an environment, as it is in the cluster.
+type Object struct {
+	Kind      string        `json:"kind"`
+	Group     string        `json:"group,omitempty"`
+	Namespace string        `json:"namespace,omitempty"`
+	Name      string        `json:"name"`
+	Health    health.Status `json:"health"`
+	Message   string        `json:"message,omitempty"`
+	// Wave is the annotation berth.dev/wave, if there is one.
+	Wave      string      `json:"wave,omitempty"`
+	CreatedAt metav1.Time `json:"createdAt,omitzero"`
+
+	place manifest.Place
+}
+
+// Log is the end of a container's log.
+type Log struct {
+	// Object is the workload, as kind/name.
+	Object    string `json:"object"`
+	Pod       string `json:"pod"`
+	Container string `json:"container"`
+	// Previous says that it is the log of the run before, the one that crashed.
+	Previous bool     `json:"previous,omitempty"`
+	Lines    []string `json:"lines"`
+	// Error says why there are no lines.
+	Error string `json:"error,omitempty"`
+}
+
+// Event is something that the agent said about the Environment.
+type Event struct {
+	Time    metav1.Time `json:"time"`
+	Type    string      `json:"type"`
+	Reason  string      `json:"reason"`
+	Message string      `json:"message"`
+}
+
+// Config is what an Inspector is made of.
+type Config struct {
+	Client    client.Reader
+	Discovery discovery.DiscoveryInterface
+	Logs      Logs
+	Now       func() time.Time
+}
+
+// Inspector describes environments.
+type Inspector struct{ Config }
+
+// New returns an Inspector.
+func New(c Config) *Inspector { return &Inspector{c} }
+
+// Logs reads the end of the log of a container, of its previous run if that is asked for.
+type Logs func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error)
+
+// LogsOf reads logs through the API server.
+func LogsOf(pods typedcorev1.PodsGetter) Logs {
+	return func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error) {
+		return pods.Pods(pod.Namespace).GetLogs(pod.Name, o).DoRaw(ctx)
+	}
+}
+
+// Describe looks at an Environment and at what it has. What may not be read, or cannot be, is a note.
+func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Description {
+	d := Description{Environment: env}
+	entry := i.entry(ctx, env, &d)
+	found := i.find(ctx, env, entry.Scope, &d)
+	judged := i.judge(ctx, found, entry.Health.ImagePullGrace.Duration, &d)
+	d.Objects = sorted(append(judged, missing(env, judged)...))
+	i.events(ctx, env, &d)
+	return d
+}
+
+// defaultImagePullGrace is that of an entry which says nothing.
+const defaultImagePullGrace = 10 * time.Minute
+
+// entry returns what the Repository says, or its defaults if nobody may know.
+func (i *Inspector) entry(ctx context.Context, env *v1alpha1.Environment, d *Description) v1alpha1.Entry {
+	standIn := v1alpha1.Entry{Health: v1alpha1.Health{ImagePullGrace: metav1.Duration{Duration: defaultImagePullGrace}}}
+	repo := &v1alpha1.Repository{}
+	err := i.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
+	if err != nil {
+		d.note("the Repository "+env.Spec.Repository, err)
+		return standIn
+	}
+	for _, entry := range repo.Spec.Environments {
+		if entry.Name == env.Spec.Entry {
+			return entry
+		}
+	}
+	d.Notes = append(d.Notes, fmt.Sprintf("the Repository %s has no entry %s any more", env.Spec.Repository, env.Spec.Entry))
+	return standIn
+}
+
+// note says that something could not be looked at, in few words where those are enough.
+func (d *Description) note(what string, err error) {
+	switch {
+	case apierrors.IsForbidden(err):
+		d.Notes = append(d.Notes, what+" may not be read with your rights")
+	case apierrors.IsNotFound(err):
+		d.Notes = append(d.Notes, what+" is not there")
+	default:
+		d.Notes = append(d.Notes, fmt.Sprintf("%s cannot be read: %v", what, err))
+	}
+}

@@ -1,0 +1,193 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/preview"
+)
+
+// parallel is how many listings go on at once.
+const parallel = 8
+
+// derived are the kinds that controllers make, with the labels of what they make them from.
+var derived = map[schema.GroupKind]bool{
+	{Kind: "Endpoints"}: true,
+	{Group: "discovery.k8s.io", Kind: "EndpointSlice"}: true,
+	{Group: "apps", Kind: "ControllerRevision"}:        true,
+	{Kind: "Event"}:                         true,
+	{Group: "events.k8s.io", Kind: "Event"}: true,
+}
+
+// listable is a kind that can be listed.
+type listable struct {
+	schema.GroupVersionKind
+	plural     string
+	namespaced bool
+}
+
+// find returns the objects that bear the environment's label: those in its namespace and, if its scope is the cluster,
+// everywhere.
+func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v1alpha1.Scope, d *Description) []*unstructured.Unstructured {
+	kinds, err := i.kinds()
+	if err != nil {
+		d.note("some kinds", err)
+	}
+	var (
+		mu      sync.Mutex
+		found   []*unstructured.Unstructured
+		refused []string
+		slots   = make(chan struct{}, parallel)
+		all     sync.WaitGroup
+	)
+	for _, k := range kinds {
+		if !k.namespaced && scope != v1alpha1.ScopeCluster {
+			continue
+		}
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			objects, err := i.list(ctx, k, env, scope)
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, objects...)
+			switch {
+			case apierrors.IsForbidden(err):
+				refused = append(refused, k.plural)
+			case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
+				d.note(k.plural, err)
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(d.Notes)
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		d.Notes = append(d.Notes, strings.Join(refused, ", ")+" may not be listed with your rights")
+	}
+	return found
+}
+
+// kinds returns what the API server offers, each kind in its preferred version.
+func (i *Inspector) kinds() ([]listable, error) {
+	lists, err := discovery.ServerPreferredResources(i.Discovery)
+	var kinds []listable
+	for _, list := range lists {
+		gv, parseErr := schema.ParseGroupVersion(list.GroupVersion)
+		if parseErr != nil {
+			continue
+		}
+		for _, r := range list.APIResources {
+			k := listable{GroupVersionKind: gv.WithKind(r.Kind), plural: r.Name, namespaced: r.Namespaced}
+			if slices.Contains(r.Verbs, "list") && slices.Contains(r.Verbs, "patch") && !derived[k.GroupKind()] && gv.Group != v1alpha1.GroupVersion.Group {
+				kinds = append(kinds, k)
+			}
+		}
+	}
+	return kinds, err
+}
+
+// list lists one kind. What health does not look into comes with its metadata only: so no Secret's values are read.
+func (i *Inspector) list(ctx context.Context, k listable, env *v1alpha1.Environment, scope v1alpha1.Scope) ([]*unstructured.Unstructured, error) {
+	options := []client.ListOption{client.HasLabels{manifest.LabelEnvironment}}
+	if scope != v1alpha1.ScopeCluster {
+		options = append(options, client.InNamespace(env.Spec.Namespace))
+	}
+	objects, err := i.listWith(ctx, k, options)
+	if apierrors.IsForbidden(err) && scope == v1alpha1.ScopeCluster && k.namespaced {
+		objects, err = i.listWith(ctx, k, append(options, client.InNamespace(env.Spec.Namespace)))
+	}
+	own := objects[:0]
+	for _, object := range objects {
+		if belongs(object, env) {
+			own = append(own, object)
+		}
+	}
+	return own, err
+}
+
+func (i *Inspector) listWith(ctx context.Context, k listable, options []client.ListOption) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	listKind := k.GroupVersion().WithKind(k.Kind + "List")
+	if health.Needs(k.GroupKind()) {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(listKind)
+		err := i.Client.List(ctx, list, options...)
+		for n := range list.Items {
+			objects = append(objects, &list.Items[n])
+		}
+		return objects, err
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(listKind)
+	err := i.Client.List(ctx, list, options...)
+	for n := range list.Items {
+		objects = append(objects, bare(&list.Items[n], k.GroupVersionKind))
+	}
+	return objects, err
+}
+
+// bare makes an object of its metadata.
+func bare(m *metav1.PartialObjectMetadata, gvk schema.GroupVersionKind) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(gvk)
+	object.SetName(m.Name)
+	object.SetNamespace(m.Namespace)
+	object.SetUID(m.UID)
+	object.SetLabels(m.Labels)
+	object.SetAnnotations(m.Annotations)
+	object.SetCreationTimestamp(m.CreationTimestamp)
+	object.SetDeletionTimestamp(m.DeletionTimestamp)
+	object.SetFinalizers(m.Finalizers)
+	object.SetOwnerReferences(m.OwnerReferences)
+	return object
+}
+
+// belongs says whether an object is the environment's. The first half of the label is the installation's id, which
+// people need not be able to read; what a controller made is not the environment's own.
+func belongs(object *unstructured.Unstructured, env *v1alpha1.Environment) bool {
+	id := preview.ID("", env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+	return strings.HasSuffix(object.GetLabels()[manifest.LabelEnvironment], id) && metav1.GetControllerOf(object) == nil
+}
+
+// missing returns what the agent says is not healthy and is not in the cluster.
+func missing(env *v1alpha1.Environment, there []Object) []Object {
+	var objects []Object
+	for _, u := range env.Status.Unhealthy {
+		namespace := cmp.Or(u.Namespace, env.Spec.Namespace)
+		isThere := slices.ContainsFunc(there, func(o Object) bool {
+			return o.Kind == u.Kind && o.Name == u.Name && (o.Namespace == namespace || o.Namespace == "")
+		})
+		if !isThere {
+			objects = append(objects, Object{Kind: u.Kind, Namespace: namespace, Name: u.Name, Health: health.Status(u.Health), Message: u.Message})
+		}
+	}
+	return objects
+}
+
+// severity is the order in which healths matter to a person.
+var severity = map[health.Status]int{
+	health.Failed: 0, health.Unknown: 1, health.Terminating: 2, health.Progressing: 3, health.Suspended: 4, health.Healthy: 5,
+}
+
+// sorted puts the worst first, and among equals what comes first in a sync.
+func sorted(objects []Object) []Object {
+	slices.SortFunc(objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(severity[a.Health], severity[b.Health]), a.place.Compare(b.place),
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return objects
+}

@@ -1,0 +1,179 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// How much of logs is shown.
+const (
+	maxLogs      = 5
+	logLines     = 10
+	logBytes     = 8 << 10
+	lineRunes    = 400
+	logsPatience = 5 * time.Second
+)
+
+// revisionAnnotation is where the Deployment controller writes which revision a ReplicaSet is.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
+// workloads are the kinds that have pods.
+var workloads = map[schema.GroupKind]bool{
+	{Group: "apps", Kind: "Deployment"}:  true,
+	{Group: "apps", Kind: "StatefulSet"}: true,
+	{Group: "apps", Kind: "DaemonSet"}:   true,
+	{Group: "apps", Kind: "ReplicaSet"}:  true,
+	{Group: "batch", Kind: "Job"}:        true,
+}
+
+// judge judges every object, workloads that have not settled together with their pods.
+func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructured, grace time.Duration, d *Description) []Object {
+	judged := make([]Object, 0, len(objects))
+	inNamespace := map[string]*dependants{}
+	for _, object := range objects {
+		h := health.Of(object)
+		if workloads[object.GroupVersionKind().GroupKind()] && (h.Status == health.Progressing || h.Status == health.Failed) {
+			namespace := object.GetNamespace()
+			if inNamespace[namespace] == nil {
+				inNamespace[namespace] = i.dependants(ctx, namespace, d)
+			}
+			pods := inNamespace[namespace].of(object)
+			h, _ = health.Rollout(h, pods, i.Now(), grace)
+			i.readLogs(ctx, object, pods, d)
+		}
+		judged = append(judged, judgement(object, h))
+	}
+	return judged
+}
+
+func judgement(object *unstructured.Unstructured, h health.Health) Object {
+	key := manifest.KeyOf(object)
+	o := Object{
+		Kind: key.Kind, Group: key.Group, Namespace: key.Namespace, Name: key.Name,
+		Health: h.Status, Message: h.Message,
+		Wave: object.GetAnnotations()[manifest.AnnotationWave], CreatedAt: object.GetCreationTimestamp(),
+	}
+	// A wave that is no number cannot have been applied by the agent; the kind's own place does for it.
+	o.place, _ = manifest.PlaceOf(manifest.Object{Unstructured: object})
+	return o
+}
+
+// dependants are the pods of a namespace, and who owns them.
+type dependants struct {
+	pods        []unstructured.Unstructured
+	replicaSets []metav1.PartialObjectMetadata
+}
+
+func (i *Inspector) dependants(ctx context.Context, namespace string, d *Description) *dependants {
+	pods := &unstructured.UnstructuredList{}
+	pods.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "PodList"})
+	if err := i.Client.List(ctx, pods, client.InNamespace(namespace)); err != nil {
+		d.note("the pods in "+namespace, err)
+	}
+	sets := &metav1.PartialObjectMetadataList{}
+	sets.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSetList"})
+	if err := i.Client.List(ctx, sets, client.InNamespace(namespace)); err != nil {
+		d.note("the ReplicaSets in "+namespace, err)
+	}
+	return &dependants{pods: pods.Items, replicaSets: sets.Items}
+}
+
+// of returns the pods of a workload's newest revision: the troubles of older ones are what a rollout is about to end.
+func (d *dependants) of(workload *unstructured.Unstructured) []health.Pod {
+	owners := map[types.UID]bool{}
+	revision := ""
+	switch workload.GetKind() {
+	case "Deployment":
+		newest := workload.GetAnnotations()[revisionAnnotation]
+		for _, set := range d.replicaSets {
+			if owner := metav1.GetControllerOf(&set); owner != nil && owner.UID == workload.GetUID() && set.Annotations[revisionAnnotation] == newest {
+				owners[set.UID] = true
+			}
+		}
+	case "StatefulSet":
+		revision, _, _ = unstructured.NestedString(workload.Object, "status", "updateRevision")
+		owners[workload.GetUID()] = true
+	default:
+		owners[workload.GetUID()] = true
+	}
+	var pods []health.Pod
+	for n := range d.pods {
+		pod := &d.pods[n]
+		owner := metav1.GetControllerOf(pod)
+		if owner != nil && owners[owner.UID] && (revision == "" || pod.GetLabels()["controller-revision-hash"] == revision) {
+			pods = append(pods, health.OfPod(pod))
+		}
+	}
+	return pods
+}
+
+// readLogs reads the log of the first pod that has a container to blame.
+func (i *Inspector) readLogs(ctx context.Context, workload *unstructured.Unstructured, pods []health.Pod, d *Description) {
+	for _, pod := range pods {
+		// A container that never ran has no log; one that waits to be restarted has that of its last run.
+		if pod.Container == "" || !hasRun(pod) || len(d.Logs) == maxLogs {
+			continue
+		}
+		log := Log{Object: manifest.KeyOf(workload).Short(), Pod: pod.Name, Container: pod.Container, Lines: []string{}}
+		name := types.NamespacedName{Namespace: workload.GetNamespace(), Name: pod.Name}
+		text, err := i.read(ctx, name, &log)
+		if err != nil {
+			log.Error = reasonOf(err)
+		}
+		for line := range bytes.Lines(text) {
+			log.Lines = append(log.Lines, shortened(strings.TrimRight(string(line), "\r\n")))
+		}
+		d.Logs = append(d.Logs, log)
+		return
+	}
+}
+
+func hasRun(pod health.Pod) bool {
+	return pod.Restarts > 0 || pod.Ended || pod.ExitCode != 0
+}
+
+// read reads what the container says now or, if that is nothing because it has just begun again, what it said before.
+func (i *Inspector) read(ctx context.Context, pod types.NamespacedName, log *Log) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, logsPatience)
+	defer cancel()
+	lines, limit := int64(logLines), int64(logBytes)
+	options := &corev1.PodLogOptions{Container: log.Container, TailLines: &lines, LimitBytes: &limit}
+	text, err := i.Logs(ctx, pod, options)
+	if len(bytes.TrimSpace(text)) > 0 {
+		return text, nil
+	}
+	options.Previous = true
+	before, previousErr := i.Logs(ctx, pod, options)
+	if previousErr == nil && len(bytes.TrimSpace(before)) > 0 {
+		log.Previous = true
+		return before, nil
+	}
+	return nil, err
+}
+
+func reasonOf(err error) string {
+	if apierrors.IsForbidden(err) {
+		return "it may not be read with your rights"
+	}
+	return err.Error()
+}
+
+func shortened(line string) string {
+	if runes := []rune(line); len(runes) > lineRunes {
+		return string(runes[:lineRunes]) + "…"
+	}
+	return line
+}
