@@ -34,7 +34,7 @@ func (w *world) strip(short string) {
 	w.change(short, func(l *plan.Live) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
 }
 
-// holds says how an object is.
+// becomes says how an object is.
 func (w *world) becomes(short string, status health.Status, message string) {
 	w.change(short, func(l *plan.Live) { l.Health = health.Health{Status: status, Message: message} })
 }
@@ -97,7 +97,8 @@ func (w *world) delete(key manifest.Key) *plan.Live {
 func (w *world) vanish(key manifest.Key) {
 	delete(w.objects, key)
 	for other := range w.objects {
-		if key.Kind == "Namespace" && other.Namespace == key.Name {
+		inside := key.Kind == "Namespace" && other.Namespace == key.Name
+		if defined := key.Kind == "CustomResourceDefinition" && other.Kind == "Widget"; inside || defined {
 			delete(w.objects, other)
 		}
 	}

@@ -100,12 +100,13 @@ func identity(s *Step, ran JobRecord) string {
 // marks gives the run that Git means its label and digest, if it is a Job that was taken over or one
 // that somebody took them from: without them it would never be pruned.
 func (m *maker) marks(s *Step, ran JobRecord) {
-	if s.Action != Keep || s.Failure != "" || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID {
-		return
-	}
-	if s.Live.Environment != m.in.Environment || s.Live.Digest != s.Object.Digest {
+	if s.Action == Keep && s.Failure == "" && s.Live != nil && !s.Live.Deleting && s.Live.UID == ran.UID && !m.marked(s) {
 		s.Action, s.Reason = Correct, "does not bear Berth's marks"
 	}
+}
+
+func (m *maker) marked(s *Step) bool {
+	return s.Live.Environment == m.in.Environment && s.Live.Digest == s.Object.Digest
 }
 
 // intend says that a run is to begin. It is noted before it is created, so that a crash in between
@@ -155,7 +156,7 @@ func (l *Live) runs() bool {
 // outcome must be in the record before the Job may go.
 func (m *maker) timeToLive(s *Step, ran JobRecord) {
 	ttl, set, _ := unstructured.NestedInt64(s.Object.Object, "spec", "ttlSecondsAfterFinished")
-	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID {
+	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID || !m.marked(s) {
 		return
 	}
 	over := ran.FinishedAt.Add(time.Duration(ttl) * time.Second)

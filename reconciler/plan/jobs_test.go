@@ -386,6 +386,15 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate: has run
 			Settled`},
+		{"time to live: one without our marks gets them first", func(w *world) {
+			w.git(job("migrate", ttl(60)))
+			w.settle()
+			w.strip("Job/migrate")
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			correct Job/posts/migrate: does not bear Berth's marks
+			Settled`},
 		{"time to live: while suspended it stays, and is settled", func(w *world) {
 			w.git(job("migrate", ttl(60)))
 			w.settle()

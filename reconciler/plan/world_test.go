@@ -264,7 +264,7 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 	}
 	live := plan.ReduceMetadata(u, u.GroupVersionKind())
 	live.Health, live.Job = before.Health, before.Job
-	if !exists || before.Digest != live.Digest && !manifest.IsJob(live.Key.GroupKind()) {
+	if !exists || before.Digest != "" && before.Digest != live.Digest && !manifest.IsJob(live.Key.GroupKind()) {
 		live.Health, live.Job = atFirst(u)
 	}
 	w.objects[live.Key] = live

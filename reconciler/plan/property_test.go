@@ -1,0 +1,262 @@
+package plan_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestAnyOrderOfEvents lets agent, controllers, people and misfortune act in any order. Whatever that
+// was: when they leave the cluster alone it becomes what Git says and needs nothing more, no Job has run
+// more often than it should, and nothing of anybody else's was touched. What no API server would take,
+// and what Berth must never do, ends the test where it happens; that a plan changes nothing it is given
+// is looked at each time one is made.
+func TestAnyOrderOfEvents(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(rt)
+		for range rapid.IntRange(1, 60).Draw(rt, "events") {
+			name := rapid.SampledFrom(h.names).Draw(rt, "event")
+			h.events[name]()
+			h.countRuns()
+		}
+		h.calm()
+		h.mustBeWhatGitSays()
+	})
+}
+
+// TestSettledCostsNothing says that the plan of what was made from nothing is empty, for any Git.
+func TestSettledCostsNothing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(rt)
+		h.commit()
+		h.settle()
+		for _, s := range h.plan().Steps {
+			if s.Action != plan.Keep || !s.Healthy() {
+				rt.Fatalf("%s: nothing was left to do", s)
+			}
+		}
+		before := h.in.Record
+		if h.pass(); !h.in.Record.Equal(before) {
+			rt.Fatalf("a pass without a reason wrote the record")
+		}
+	})
+}
+
+// history is a world in which anything happens.
+type history struct {
+	*world
+	rt     *rapid.T
+	events map[string]func()
+	names  []string // of the events, in order
+	// job is the digest of the Job in Git; mayRun is how often each digest may have run by now.
+	job    string
+	mayRun map[string]int
+}
+
+func newHistory(rt *rapid.T) *history {
+	h := &history{world: newWorld(rt), rt: rt, mayRun: map[string]int{}}
+	h.events = map[string]func(){
+		"commit":      h.commit,
+		"pass":        func() { h.pass() },
+		"pass again":  func() { h.pass() },
+		"crash":       func() { h.crash(rapid.IntRange(0, 4).Draw(rt, "steps")) },
+		"lose record": h.loseRecord,
+		"finish":      h.finishOne,
+		"finish more": h.finishOne,
+		"fail":        h.failOne,
+		"disturb":     func() { h.someone(h.disturb, "Job") },
+		"strip":       h.stripOne,
+		"remove":      h.removeOne,
+		"refuse":      h.refuseOne,
+		"allow":       func() { clear(h.refuses) },
+		"suspend":     func() { h.in.Suspended = !h.in.Suspended },
+		"retry":       h.retry,
+		"time":        func() { h.after(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second) },
+	}
+	h.names = slices.Sorted(maps.Keys(h.events))
+	h.write(h.in.Namespace.Object, ours)
+	h.write(configMap("nobodys"), "")
+	h.write(configMap("theirs"), theirs)
+	h.write(configMap("controlled"), ours)
+	h.change("ConfigMap/controlled", func(l *plan.Live) { l.Controlled = true })
+	h.commit()
+	return h
+}
+
+// commit writes any manifests into Git.
+func (h *history) commit() {
+	var objects []manifest.Object
+	for _, name := range []string{"a", "b", "c"} {
+		if v := h.oneOf("configmap", 3); v > 0 {
+			objects = append(objects, configMap(name, version(int64(v))))
+		}
+		if v := h.oneOf("deployment", 3); v > 0 {
+			objects = append(objects, deployment(name, version(int64(v)), wave(h.oneOf("wave", 2))))
+		}
+	}
+	if h.oneOf("claim", 2) > 0 {
+		objects = append(objects, pvc("data"))
+	}
+	if h.oneOf("widget", 2) > 0 {
+		objects = append(objects, widgets(), widget("one"))
+	}
+	if h.oneOf("job", 4) > 0 {
+		kinds := []edit{runs("app:1"), ttl(0), terminate, everyCommit, once}
+		objects = append(objects, job("migrate", runs([]string{"app:1", "app:2"}[h.oneOf("program", 2)]), kinds[h.oneOf("kind", len(kinds))]))
+	}
+	h.git(objects...)
+	h.noteJob()
+}
+
+func (h *history) oneOf(what string, n int) int { return rapid.IntRange(0, n-1).Draw(h.rt, what) }
+
+// noteJob allows a run for the Job that Git says now, unless it said the same before.
+func (h *history) noteJob() {
+	digest := ""
+	for _, o := range h.in.Desired.Objects {
+		if digest = o.Digest; !manifest.IsJob(o.GroupVersionKind().GroupKind()) {
+			digest = ""
+			continue
+		}
+		if o.GetAnnotations()[manifest.AnnotationJob] == "every-commit" {
+			digest += "@" + h.in.Commit
+		}
+		break
+	}
+	if digest != h.job {
+		h.mayRun[digest]++
+	}
+	if h.job = digest; h.in.Retry {
+		h.mayRun[digest]++
+	}
+}
+
+func (h *history) countRuns() {
+	for digest, n := range h.created {
+		if n > h.mayRun[digest] {
+			h.rt.Fatalf("the Job with the digest %s ran %d times, and should at most %d times", digest, n, h.mayRun[digest])
+		}
+	}
+}
+
+func (h *history) loseRecord() {
+	h.in.Record = plan.Record{}
+	h.mayRun[h.job]++
+}
+
+func (h *history) retry() {
+	h.in.Retry = true
+	h.mayRun[h.job]++
+}
+
+// someone does something to any object of ours that is not on its way out, kinds excepted.
+func (h *history) someone(do func(short string), except ...string) {
+	var there []string
+	for key, live := range h.objects {
+		if live.Environment == ours && !live.Controlled && !live.Deleting && !slices.Contains(except, key.Kind) {
+			there = append(there, key.Short())
+		}
+	}
+	if slices.Sort(there); len(there) > 0 {
+		do(rapid.SampledFrom(there).Draw(h.rt, "object"))
+	}
+}
+
+// unseenRun allows another run when somebody hides one that the agent has not seen yet: nobody could know.
+func (h *history) unseenRun(short string) {
+	if live, _ := h.find(short); live.Job != nil && h.in.Record.Jobs[live.Key].UID != live.UID {
+		h.mayRun[live.Digest]++
+	}
+}
+
+func (h *history) stripOne() {
+	h.someone(func(short string) {
+		h.unseenRun(short)
+		h.strip(short)
+	}, "Namespace")
+}
+
+func (h *history) removeOne() {
+	h.someone(func(short string) {
+		for _, run := range []string{short, "Job/migrate"} {
+			if run == short || short == "Namespace/posts" {
+				h.unseenRun(run)
+			}
+		}
+		h.remove(short)
+	})
+}
+
+func (h *history) finishOne() {
+	if busy := h.busy(); len(busy) > 0 {
+		h.finish(rapid.SampledFrom(busy).Draw(h.rt, "busy"))
+	}
+}
+
+func (h *history) failOne() {
+	h.someone(func(short string) {
+		if live, _ := h.find(short); live.Job == nil || !live.Job.Finished {
+			h.fails(short, "went wrong")
+		}
+	}, "Namespace", "ConfigMap", "PersistentVolumeClaim", "CustomResourceDefinition", "Widget")
+}
+
+func (h *history) refuseOne() {
+	if n := h.in.Desired.Len(); n > 0 {
+		h.refuses[h.in.Desired.Objects[h.oneOf("refused", n)].Key()] = plan.Refusal{Message: "no", Fatal: h.oneOf("fatal", 2) > 0}
+	}
+}
+
+// calm ends all trouble, and lets agent and controllers finish.
+func (h *history) calm() {
+	clear(h.refuses)
+	h.in.Suspended, h.in.Confirmed = false, true
+	for key, live := range h.objects {
+		if live.Job == nil && live.Health.Status == health.Failed {
+			h.becomes(key.Short(), health.Progressing, "mended")
+		}
+	}
+	for range 3 {
+		h.after(time.Hour)
+		h.settle()
+		h.countRuns()
+		h.retry()
+	}
+	h.in.Retry = false
+}
+
+func (h *history) mustBeWhatGitSays() {
+	p := h.plan()
+	if p.State != plan.Settled || !p.Applied || len(p.Ready()) > 0 {
+		h.rt.Fatalf("left alone, it does not become what Git says:\n%s", p)
+	}
+	want := map[manifest.Key]string{h.in.Namespace.Object.Key(): h.in.Namespace.Object.Digest}
+	for _, o := range h.in.Desired.Objects {
+		if key := o.Key(); !manifest.IsJob(key.GroupKind()) {
+			want[key] = o.Digest
+		} else if run := p.Record.Jobs[key]; !run.Ever {
+			h.rt.Fatalf("%s has never run: %+v", key, run)
+		}
+	}
+	got := map[manifest.Key]string{}
+	for key, live := range h.objects {
+		_, wanted := want[key]
+		kept := key.Kind == "PersistentVolumeClaim" || key.Kind == "CustomResourceDefinition"
+		if live.Environment == ours && !live.Controlled && live.Job == nil && (wanted || !kept) {
+			got[key] = live.Digest
+		}
+		if wanted && live.Ownership != p.Record.Applied[key].Ownership {
+			h.rt.Fatalf("%s was left as somebody else made it", key)
+		}
+	}
+	if !maps.Equal(got, want) {
+		h.rt.Fatalf("the cluster has\n%v\n\nand Git says\n%v", got, want)
+	}
+}

@@ -1,0 +1,106 @@
+package plan_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+var (
+	env     = configMap("env").Key()
+	migrate = job("migrate").Key()
+)
+
+// recorded is a record that has something of everything.
+func recorded() plan.Record {
+	return plan.Record{
+		Sync:    plan.Sync{Digest: "input", Commit: "c1", Started: noon, Since: noon, Settled: true, Running: true},
+		Applied: map[manifest.Key]plan.Applied{env: {Digest: "1:a", Ownership: "fields"}},
+		Jobs:    map[manifest.Key]plan.JobRecord{migrate: {Digest: "1:b", State: plan.JobSucceeded, UID: "u1", FinishedAt: noon, Ever: true}},
+		Kinds:   []schema.GroupVersionKind{{Version: "v1", Kind: "ConfigMap"}},
+	}
+}
+
+func TestRecordIsStoredAsText(t *testing.T) {
+	text, err := json.Marshal(recorded())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back plan.Record
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if !back.Equal(recorded()) {
+		t.Errorf("what was stored comes back as\n%+v", back)
+	}
+}
+
+func TestRecordDiffers(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		change   func(*plan.Record)
+		protects bool
+	}{
+		{"the attempt can be stored afterwards", func(r *plan.Record) { r.Sync.Settled = false }, false},
+		{"what was applied, too: without it, it is applied once more", func(r *plan.Record) { delete(r.Applied, env) }, false},
+		{"a Job's run must be stored first: it would run twice", func(r *plan.Record) { r.Jobs[migrate] = plan.JobRecord{State: plan.JobIntended} }, true},
+		{"a new kind must be: nobody would look for what is left of it", func(r *plan.Record) { r.Kinds = append(r.Kinds, schema.GroupVersionKind{Kind: "Secret"}) }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stored := recorded()
+			changed := stored.Clone()
+			if !changed.Equal(stored) || changed.Protects(stored) {
+				t.Fatal("a copy differs from what it was made from")
+			}
+			c.change(&changed)
+			if !stored.Equal(recorded()) {
+				t.Error("changing a copy changes what it was made from")
+			}
+			if changed.Equal(stored) || changed.Protects(stored) != c.protects {
+				t.Errorf("equal: %v, protects: %v, want false and %v", changed.Equal(stored), changed.Protects(stored), c.protects)
+			}
+		})
+	}
+}
+
+func TestRecordOfWhatWasWritten(t *testing.T) {
+	object := func(o manifest.Object) *manifest.Object {
+		set := sealed(o)
+		return &set.Objects[0]
+	}
+	intended := plan.JobRecord{Digest: "1:b", State: plan.JobIntended}
+	for _, c := range []struct {
+		name    string
+		step    plan.Step
+		now     *plan.Live
+		applied string
+		run     plan.JobRecord
+	}{
+		{"what was applied, and which fields are ours now",
+			plan.Step{Action: plan.Change, Key: env, Object: object(configMap("env"))}, &plan.Live{Ownership: "more"}, "more", intended},
+		{"what was deleted is gone", plan.Step{Action: plan.Delete, Key: env}, nil, "", intended},
+		{"the run of a Job that was created",
+			plan.Step{Action: plan.Create, Key: migrate, Object: object(job("migrate"))}, &plan.Live{UID: "u2"}, "fields",
+			plan.JobRecord{Digest: "1:b", State: plan.JobCreated, UID: "u2"}},
+		{"a Job that was deleted for another does not run yet",
+			plan.Step{Action: plan.Replace, Key: migrate, Object: object(job("migrate"))}, nil, "fields", intended},
+		{"a Job whose marks were put back runs as before",
+			plan.Step{Action: plan.Correct, Key: migrate, Object: object(job("migrate"))}, &plan.Live{UID: "u2"}, "fields", intended},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := recorded()
+			r.Jobs[migrate] = intended
+			r.Wrote(c.step, c.now)
+			if got := r.Applied[env].Ownership; got != c.applied {
+				t.Errorf("the fields that are ours are recorded as %q, want %q", got, c.applied)
+			}
+			if got := r.Jobs[migrate]; got != c.run {
+				t.Errorf("the run is recorded as %+v, want %+v", got, c.run)
+			}
+		})
+	}
+}
