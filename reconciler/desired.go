@@ -53,8 +53,9 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		Decrypter:     e.Decrypter,
 	})
 	if err != nil {
-		return desired{}, err
+		return desired{}, lasting(err)
 	}
+	result.Set = e.withCopies(result.Set)
 	if err := result.Set.Seal(r.DigestKey); err != nil {
 		return desired{}, err
 	}
@@ -66,6 +67,32 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	}
 	d.digest = manifest.Digest(strings.Join(input, "\n"))
 	return d, nil
+}
+
+// lasting tells the errors of a commit from those of the store while it was read: they pass, for the
+// next pass has the commit fetched anew.
+func lasting(err error) error {
+	switch source.ReasonOf(err) {
+	case source.Dropped, source.Corrupt, source.Unreachable:
+		return &unavailable{err}
+	}
+	return err
+}
+
+// withCopies puts the copies that Git has nothing in the place of before everything else.
+func (e Environment) withCopies(s manifest.Set) manifest.Set {
+	brought := make(map[manifest.Key]bool, s.Len())
+	for _, o := range s.Objects {
+		brought[o.Key()] = true
+	}
+	var copies []manifest.Object
+	for _, c := range e.Copies {
+		if o := (manifest.Object{Unstructured: c.Object, Origin: manifest.Origin{File: c.Origin}}); !brought[o.Key()] {
+			copies = append(copies, o)
+		}
+	}
+	s.Objects = append(copies, s.Objects...)
+	return s
 }
 
 func everyCommit(s manifest.Set) bool {

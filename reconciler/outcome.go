@@ -40,6 +40,8 @@ type Outcome struct {
 	Warnings []string
 	// Sync is the newest attempt.
 	Sync plan.Sync
+	// Life says where the environment stands between the first push to its branch and its end.
+	Life Life
 	// Link is the environment's address for people.
 	Link string
 	// Suspended says that somebody wants the cluster left as it is.
@@ -52,6 +54,34 @@ type Outcome struct {
 	// Err is trouble with the agent's own means, such as storing the record; the pass is to be repeated.
 	Err error
 }
+
+// Life is where an environment stands between the first push to its branch and its end. A pass knows
+// nothing of it.
+type Life struct {
+	Stage Stage
+	// Activity stands for what pushes and people last did, at LastActivity.
+	Activity     string
+	LastActivity time.Time
+	// ExpiresAt is when the namespace goes if nothing happens until then; zero: never.
+	ExpiresAt time.Time
+	// ExpiresSoon and Moved are for people, and empty where they do not apply.
+	ExpiresSoon, Moved string
+}
+
+// Stage is a part of an environment's life.
+type Stage string
+
+// The stages of an environment's life beside being torn down.
+const (
+	Living   Stage = ""         // it is what Git says, or is on its way there
+	Queued   Stage = "Queued"   // others go first
+	Held     Stage = "Held"     // a person has to say what becomes of it
+	Expiring Stage = "Expiring" // nobody needs it any more, and its namespace goes
+	Expired  Stage = "Expired"  // its namespace is gone
+)
+
+// Syncing says whether the environment is on its way to what Git says.
+func (o Outcome) Syncing() bool { return o.State == plan.Going || o.Again }
 
 // Problem is one object that is not healthy.
 type Problem struct {

@@ -55,8 +55,11 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 // wanted returns what Git says at the commit that should run or, while that cannot be had, at the one
 // that was applied last, together with what is wrong with the newer.
 func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory) (desired, error) {
-	err := m.rejected.of(e)
-	if err == nil {
+	err := e.Problem
+	if err != nil {
+		return m.desired, err
+	}
+	if err = m.rejected.of(e); err == nil {
 		var head desired
 		if head, err = r.desire(ctx, e, e.Commit, m.desired); err == nil {
 			m.desired, m.rejected = head, rejection{}

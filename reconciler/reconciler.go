@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/apply"
@@ -33,6 +34,10 @@ type Environment struct {
 	NamespaceMarks  Marks
 	SharedNamespace bool
 	Scope           Scope
+	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
+	Copies []Copy
+	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
+	Problem error
 	// Variables returns the variables' values at a commit.
 	Variables func(commit string) map[string]any
 	// Decrypter is nil where the entry has no keys.
@@ -45,6 +50,12 @@ type Environment struct {
 	Suspended bool
 	// Retry and Confirmed are requests that have not been handled yet.
 	Retry, Confirmed bool
+}
+
+// Copy is an object of the agent's namespace as the environment gets it, and where it comes from.
+type Copy struct {
+	Object *unstructured.Unstructured
+	Origin string
 }
 
 // Scope says how far the objects of an environment may reach.

@@ -9,6 +9,14 @@ const (
 	ConditionStalled     = "Stalled"
 )
 
+// The types of conditions of an Environment beside them, present only while they are true.
+const (
+	// ConditionExpiresSoon says that the namespace will be deleted before long, and what keeps it.
+	ConditionExpiresSoon = "ExpiresSoon"
+	// ConditionMoved says that the entry now names another namespace, and that what runs waits for a person.
+	ConditionMoved = "Moved"
+)
+
 // The reasons of an Environment's Ready condition: the one word that people read. The condition's message
 // names the worst object, and why.
 const (
@@ -16,7 +24,8 @@ const (
 	ReasonHealthy = "Healthy"
 	// ReasonQueued says that the entry's limit, or the agent's, is reached, and which place the environment has.
 	ReasonQueued = "Queued"
-	// ReasonWaiting says that something must come first which the agent does not make, such as a namespace's end.
+	// ReasonWaiting says that something must come first which the agent does not make, such as a namespace's end
+	// or a person's confirmation.
 	ReasonWaiting = "Waiting"
 	// ReasonSyncing says that objects are being applied, or that the gate waits for them to settle.
 	ReasonSyncing = "Syncing"
@@ -49,6 +58,9 @@ const (
 	ReasonEmpty = "Empty"
 	// ReasonInvalid says that the spec holds what the API server could not refuse, and where.
 	ReasonInvalid = "Invalid"
+	// ReasonDoubtful says that what answers has none of the commits that were known, and is not followed until a
+	// person confirms that it is the same repository.
+	ReasonDoubtful = "Doubtful"
 )
 
 // Labels that the agent sets on Environments, for selecting them.

@@ -106,9 +106,9 @@ type EnvironmentStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and, while they are true, Reconciling and Stalled. The reason of Ready is Healthy,
-	// Queued, Waiting, Syncing, Degraded, Failed, RolledBack, Suspended, Expiring, Expired or Deleting; its
-	// message names the worst object, and why.
+	// conditions are Ready and, while they are true, Reconciling, Stalled, ExpiresSoon and Moved. The reason of
+	// Ready is Healthy, Queued, Waiting, Syncing, Degraded, Failed, RolledBack, Suspended, Expiring, Expired or
+	// Deleting; its message names the worst object, and why.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -156,6 +156,10 @@ type EnvironmentStatus struct {
 	// lastActivityTime is when the branch last moved, or a person last asked for something here.
 	// +optional
 	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
+
+	// activity stands for what was seen then: when it is another, somebody has been active.
+	// +optional
+	Activity string `json:"activity,omitempty"`
 
 	// expiresAt is when the namespace will be deleted if nothing happens until then.
 	// +optional

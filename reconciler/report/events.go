@@ -16,6 +16,12 @@ func (r *Reporter) tell(before, env *v1alpha1.Environment) {
 	if is.Reason != was.Reason || before.Status.ShortCommit != env.Status.ShortCommit {
 		r.Recorder.Eventf(env, nil, eventType(is), is.Reason, "Sync", "%s: %s", env.Status.ShortCommit, orNone(is.Message))
 	}
+	for _, warning := range []string{v1alpha1.ConditionExpiresSoon, v1alpha1.ConditionMoved} {
+		now := meta.FindStatusCondition(env.Status.Conditions, warning)
+		if now != nil && meta.FindStatusCondition(before.Status.Conditions, warning) == nil {
+			r.Recorder.Eventf(env, nil, corev1.EventTypeWarning, warning, "Live", "%s", now.Message)
+		}
+	}
 }
 
 // tellCorrections writes an event for every object that others had changed and that was put back.
@@ -44,7 +50,7 @@ func ready(conditions []metav1.Condition) metav1.Condition {
 // eventType makes a warning of what somebody has to look at.
 func eventType(c metav1.Condition) string {
 	switch c.Reason {
-	case v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty:
+	case v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty, v1alpha1.ReasonDoubtful:
 		return corev1.EventTypeWarning
 	}
 	return corev1.EventTypeNormal

@@ -29,24 +29,33 @@ var reasons = map[plan.State]string{
 	plan.Failed:   v1alpha1.ReasonFailed,
 }
 
+// stages name the stages of an environment's life in which no pass is made.
+var stages = map[reconciler.Stage]string{
+	reconciler.Queued:   v1alpha1.ReasonQueued,
+	reconciler.Held:     v1alpha1.ReasonWaiting,
+	reconciler.Expiring: v1alpha1.ReasonExpiring,
+	reconciler.Expired:  v1alpha1.ReasonExpired,
+}
+
 // environmentStatus is what there is to say about an Environment after a pass.
 func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time.Time) v1alpha1.EnvironmentStatus {
 	s := *env.Status.DeepCopy()
 	s.ObservedGeneration = env.Generation
 	s.Conditions = conditions(s.Conditions, environmentConditions(env, o), now)
-	s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
-	s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
 	if o.Deleting {
 		return s
 	}
+	alive(&s, o.Life)
+	if o.Life.Stage != reconciler.Living {
+		return s
+	}
+	s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
+	s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
 	if o.State == plan.Settled {
 		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
 	}
 	s.Link = o.Link
-	if short := o.Commit[:min(shortCommit, len(o.Commit))]; short != s.ShortCommit {
-		s.ShortCommit = short
-		s.LastActivityTime = timeOf(now)
-	}
+	s.ShortCommit = o.Commit[:min(shortCommit, len(o.Commit))]
 	if !o.CommitTime.IsZero() {
 		s.CommitTime = timeOf(o.CommitTime)
 	}
@@ -61,12 +70,29 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	return s
 }
 
+// alive writes down what there is to say of an environment's life. Of one that has expired nothing is left.
+func alive(s *v1alpha1.EnvironmentStatus, l reconciler.Life) {
+	if l.Activity != "" {
+		s.Activity, s.LastActivityTime = l.Activity, timeOf(l.LastActivity)
+	}
+	s.ExpiresAt = nil
+	if !l.ExpiresAt.IsZero() {
+		s.ExpiresAt = timeOf(l.ExpiresAt)
+	}
+	if l.Stage == reconciler.Expired {
+		s.AppliedCommit, s.HealthyCommit = "", ""
+		s.Objects, s.Unhealthy, s.Jobs = nil, nil, nil
+	}
+}
+
 func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []metav1.Condition {
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasons[o.State], Message: clip(o.Message)}
 	also := ""
 	switch {
 	case o.Deleting:
 		ready.Reason, also = v1alpha1.ReasonDeleting, v1alpha1.ConditionReconciling
+	case o.Life.Stage != reconciler.Living:
+		ready.Reason = stages[o.Life.Stage]
 	case o.Suspended:
 		ready.Reason = v1alpha1.ReasonSuspended
 		ready.Message = clip("left as it is while spec.suspend is true" + separated(o.Message))
@@ -81,6 +107,15 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 	list := []metav1.Condition{ready}
 	if also != "" {
 		list = append(list, metav1.Condition{Type: also, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: env.Generation})
+	}
+	for _, more := range []metav1.Condition{
+		{Type: v1alpha1.ConditionExpiresSoon, Message: o.Life.ExpiresSoon},
+		{Type: v1alpha1.ConditionMoved, Message: o.Life.Moved},
+	} {
+		if more.Message != "" {
+			more.Status, more.Reason, more.ObservedGeneration = metav1.ConditionTrue, more.Type, env.Generation
+			list = append(list, more)
+		}
 	}
 	return list
 }
