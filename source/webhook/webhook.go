@@ -1,0 +1,145 @@
+// Package webhook receives what Git servers send after a push: an authentic delivery means "list this repository now", and nothing else.
+package webhook
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Prefix is the path below which every repository has its endpoint: POST /hooks/<repository>.
+const Prefix = "/hooks/"
+
+// DefaultBodyLimit is the largest delivery that GitHub and GitLab send. A body is never held in memory, only
+// hashed while it is read.
+const DefaultBodyLimit = 25 << 20
+
+// Config is what a receiver is made of.
+type Config struct {
+	// Secrets returns what the deliveries for a repository are proven with; false if there is no such
+	// repository, or it takes none. It is asked for every delivery, and is expected to answer from memory.
+	Secrets func(ctx context.Context, repository string) (Secrets, bool)
+	// Notify is told of every authentic delivery, several at once and in bursts. It must not wait.
+	Notify func(repository string, hook Hook)
+	// BodyLimit is how many bytes of a delivery are read; 0 means DefaultBodyLimit.
+	BodyLimit int64
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Hook is a delivery whose sender is proven. What it says of the repository is not read: the Git server
+// itself is asked.
+type Hook struct {
+	// Event is what the sender calls it, such as "Push Hook" or "pull_request". It is for people only.
+	Event string
+	// Received is when it arrived.
+	Received time.Time
+}
+
+type receiver struct {
+	Config
+	// nobody takes the place of secrets that are not there, so that their absence takes no other time.
+	nobody  []byte
+	replays replays
+
+	mu         sync.Mutex
+	complained map[string]time.Time // by repository
+}
+
+// New returns the handler of all repositories' endpoints. Bounding how long a delivery may take is the
+// matter of the server that it is given to.
+func New(c Config) http.Handler {
+	if c.BodyLimit == 0 {
+		c.BodyLimit = DefaultBodyLimit
+	}
+	nobody := make([]byte, 32)
+	_, _ = rand.Read(nobody) // never fails: it ends the program instead
+	return &receiver{Config: c, nobody: nobody, complained: map[string]time.Time{}}
+}
+
+// ServeHTTP answers 202 to what is authentic, whatever becomes of it here: Git servers disable hooks that
+// fail. A repository that does not exist is answered as one whose credential is wrong.
+func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	repository, ok := strings.CutPrefix(r.URL.Path, Prefix)
+	if !ok || repository == "" || strings.Contains(repository, "/") {
+		http.NotFound(w, r)
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "deliveries are sent by POST", http.StatusMethodNotAllowed)
+		return
+	}
+	secrets, known := h.Secrets(r.Context(), repository)
+	if !known {
+		secrets = Secrets{}
+	}
+	now, body := h.Now(), http.MaxBytesReader(w, r.Body, h.BodyLimit)
+	claim := claimOf(r.Header)
+	if err := claim.prove(body, keysOf(secrets, h.nobody), now); err != nil {
+		h.refuse(w, refusal{repository: repository, known: known, reason: err, at: now})
+		return
+	}
+	h.accept(repository, claim, now)
+	// A sender whose connection is closed while it still writes would take that for a failure.
+	_, _ = io.Copy(io.Discard, body)
+	w.WriteHeader(http.StatusAccepted)
+	_, _ = io.WriteString(w, "the repository is going to be listed\n")
+}
+
+func (h *receiver) accept(repository string, c claim, now time.Time) {
+	if c.envelope != nil && h.replays.repeated(repository, c.envelope.id, now) {
+		h.Log.Debug("dropping a repeated webhook delivery", "repository", repository, "event", c.event)
+		return
+	}
+	h.Log.Debug("received a webhook delivery", "repository", repository, "event", c.event)
+	h.Notify(repository, Hook{Event: c.event, Received: now})
+}
+
+// refusal is a delivery that was not authentic, and why.
+type refusal struct {
+	repository string
+	known      bool
+	reason     error
+	at         time.Time
+}
+
+func (h *receiver) refuse(w http.ResponseWriter, r refusal) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](r.reason); ok {
+		http.Error(w, fmt.Sprintf("a signed delivery may have %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if _, ok := errors.AsType[*readError](r.reason); ok {
+		http.Error(w, "the delivery did not arrive whole", http.StatusBadRequest)
+		return
+	}
+	h.complain(r)
+	http.Error(w, "the credential is wrong, or there is no such repository, or it takes no deliveries; the agent's log says which", http.StatusUnauthorized)
+}
+
+// complaintPause is how long a repository's refused deliveries are not logged again: anybody can send some.
+const complaintPause = time.Minute
+
+func (h *receiver) complain(r refusal) {
+	if !r.known {
+		h.Log.Debug("refused a webhook delivery: no repository of that name takes any", "repository", r.repository)
+		return
+	}
+	h.mu.Lock()
+	last, before := h.complained[r.repository]
+	again := !before || r.at.Sub(last) >= complaintPause
+	if again {
+		h.complained[r.repository] = r.at
+	}
+	h.mu.Unlock()
+	if again {
+		h.Log.Warn("refused a webhook delivery", "repository", r.repository, "reason", r.reason)
+	}
+}
