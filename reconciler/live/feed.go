@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,10 +96,8 @@ func (f feed[T]) attempt(ctx context.Context, streaming bool) error {
 	})
 	defer slow.Stop()
 	reflector := cache.NewReflectorWithOptions(lister{source, streaming}, nil, s, cache.ReflectorOptions{Name: "berth"})
-	if err := reflector.ListAndWatchWithContext(ctx); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	err = reflector.ListAndWatchWithContext(ctx)
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 // lister tells the Reflector whether it may ask for a streamed list.

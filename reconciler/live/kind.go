@@ -154,8 +154,8 @@ func (k *kind) lost(err error) {
 		}
 		k.become(state, message, wake)
 	})
-	if news {
-		k.w.cfg.Log.Warn("a kind cannot be watched", "kind", k.gk.String(), "state", string(state), "error", err)
+	if news && !gone { // a kind whose CRD comes with the same environment is nothing to warn of
+		k.w.cfg.Log.Warn("a kind cannot be watched", "kind", k.gk.String(), "error", err)
 	}
 }
 

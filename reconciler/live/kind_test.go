@@ -59,6 +59,7 @@ func TestAKindAppearsAndDisappears(t *testing.T) {
 		t.Error("an object outlived its kind")
 	}
 	o.write(manifest.FieldManager, env, parse(text))
+	t.Cleanup(func() { o.delete(definition) })
 	o.await(env, "the kind to be back", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
 }
 

@@ -48,6 +48,15 @@ func revisionOf(obj *unstructured.Unstructured) *revision {
 	return r
 }
 
+// tellsPods says whether it is known which pods are the object's newest. After a write of our own it is
+// not until the watch brings what the controller makes of it.
+func (o *object) tellsPods() bool {
+	if o.live.Key.Group != "apps" {
+		return true
+	}
+	return o.revision != nil && o.revision.seen
+}
+
 // dependant is what is kept of a pod, or of a ReplicaSet.
 type dependant struct {
 	name types.NamespacedName
@@ -100,7 +109,7 @@ func dependantOf(obj metav1.Object) dependant {
 // newest returns the pods that the workload's newest revision has, by name.
 func (w *Watches) newest(o *object) []health.Pod {
 	s := w.scopeOf(o.live.Key.Namespace)
-	if s == nil || o.revision != nil && !o.revision.seen {
+	if s == nil || !o.tellsPods() {
 		return nil
 	}
 	var pods []health.Pod
@@ -110,7 +119,7 @@ func (w *Watches) newest(o *object) []health.Pod {
 		}
 	}
 	switch {
-	case o.revision == nil || o.revision.name == "": // a Job, a ReplicaSet
+	case o.revision == nil || o.revision.name == "": // a Job or a ReplicaSet
 		collect(o.live.UID, "")
 	case o.live.Key.Kind == "Deployment":
 		for _, set := range s.replicaSets.of(o.live.UID, o.revision.name) {
@@ -123,18 +132,21 @@ func (w *Watches) newest(o *object) []health.Pod {
 	return pods
 }
 
-// collection has the pods, or the ReplicaSets, of a scope.
+// collection has the pods, or the ReplicaSets, of a namespace or of all.
 type collection struct {
-	w        *Watches
-	resource string
-	items    map[types.NamespacedName]dependant
-	owned    map[types.UID]set[types.NamespacedName]
-	known    bool
-	refused  bool // and said so
+	w                   *Watches
+	resource, namespace string
+	items               map[types.NamespacedName]dependant
+	owned               map[types.UID]set[types.NamespacedName]
+	known               bool
+	refused             bool // and said so
 }
 
-func newCollection(w *Watches, resource string) *collection {
-	return &collection{w: w, resource: resource, items: map[types.NamespacedName]dependant{}, owned: map[types.UID]set[types.NamespacedName]{}}
+func newCollection(w *Watches, resource, namespace string) *collection {
+	return &collection{
+		w: w, resource: resource, namespace: namespace,
+		items: map[types.NamespacedName]dependant{}, owned: map[types.UID]set[types.NamespacedName]{},
+	}
 }
 
 // of returns what an owner has of a revision.
@@ -163,7 +175,7 @@ func (c *collection) take(d dependant, wake wakes) {
 	if d.owner != "" {
 		add(c.owned, d.owner, d.name)
 	}
-	c.concerned(d, wake)
+	c.concerned(d.name.Namespace, wake)
 }
 
 func (c *collection) remove(d dependant) {
@@ -177,12 +189,12 @@ func (c *collection) discard(name types.NamespacedName, wake wakes) {
 	}
 	delete(c.items, name)
 	drop(c.owned, d.owner, name)
-	c.concerned(d, wake)
+	c.concerned(d.name.Namespace, wake)
 }
 
 // concerned wakes those who have a rollout in the namespace.
-func (c *collection) concerned(d dependant, wake wakes) {
-	for o := range c.w.moving[d.name.Namespace] {
+func (c *collection) concerned(namespace string, wake wakes) {
+	for o := range c.w.moving[namespace] {
 		wake.add(o.live.Environment)
 	}
 }
@@ -197,6 +209,14 @@ func (c *collection) replace(all []dependant, _ string, _ time.Time) {
 		for name := range c.items {
 			if _, ok := there[name]; !ok {
 				c.discard(name, wake)
+			}
+		}
+		if !c.known {
+			// Only now what pods and ReplicaSets say can be put together.
+			for namespace := range c.w.moving {
+				if c.namespace == namespace || c.namespace == metav1.NamespaceAll {
+					c.concerned(namespace, wake)
+				}
 			}
 		}
 		c.known, c.refused = true, false

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -87,20 +86,6 @@ func (o *observer) watched() []string {
 	return slices.Sorted(maps.Keys(o.scopes))
 }
 
-// until waits for what wakes nobody.
-func (o *observer) until(what string, ok func() bool) {
-	o.t.Helper()
-	tick, end := time.NewTicker(20*time.Millisecond), time.After(timeout)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			o.t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 func TestPodsAreWatchedOnlyWhileSomethingMoves(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
@@ -147,9 +132,7 @@ func TestManyRolloutsShareOneWatch(t *testing.T) {
 	}
 	o.until("one watch for all", func() bool { return slices.Equal(o.watched(), []string{""}) })
 	for _, env := range environments {
-		if !blamesPod(keys[env])(o.look(env)) {
-			t.Errorf("%s has lost what its pods say: %+v", env, o.look(env).Objects[keys[env]].Health)
-		}
+		o.await(env, "the failure in the words of the one watch", blamesPod(keys[env]))
 	}
 	few := environments[:3]
 	for _, env := range environments[3:] {
@@ -158,9 +141,7 @@ func TestManyRolloutsShareOneWatch(t *testing.T) {
 	}
 	o.until("a watch for each again", func() bool { return len(o.watched()) == len(few) })
 	for _, env := range few {
-		if !blamesPod(keys[env])(o.look(env)) {
-			t.Errorf("%s has lost what its pods say: %+v", env, o.look(env).Objects[keys[env]].Health)
-		}
+		o.await(env, "the failure in the words of its own watch", blamesPod(keys[env]))
 	}
 }
 

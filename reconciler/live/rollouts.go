@@ -4,12 +4,10 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/plan"
@@ -139,7 +137,7 @@ type scope struct {
 }
 
 func (w *Watches) newScope(namespace string) *scope {
-	s := &scope{pods: newCollection(w, "pods"), replicaSets: newCollection(w, "replicasets")}
+	s := &scope{pods: newCollection(w, "pods", namespace), replicaSets: newCollection(w, "replicasets", namespace)}
 	pods := feed[dependant]{
 		into: s.pods, reduce: reducePod, syncTimeout: w.cfg.SyncTimeout,
 		open: func() (*cache.ListWatch, error) {

@@ -171,10 +171,29 @@ func (o *observer) next(what string) {
 	}
 }
 
+// until waits for what wakes nobody.
+func (o *observer) until(what string, ok func() bool) {
+	o.t.Helper()
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(timeout)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-end:
+			o.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // quiet waits until everything that was done to the environment's kinds must have arrived, and says how
 // often the environment was woken by it. Another environment's objects tell: a watch keeps the order.
 func (o *observer) quiet(environment string, kind schema.GroupVersionKind, do func()) int {
 	o.t.Helper()
+	o.until("earlier wakes", func() bool {
+		o.Watches.mu.Lock()
+		defer o.Watches.mu.Unlock()
+		return len(o.held) == 0
+	})
 	other := o.synced(o.kinds[environment]...)
 	before, others := o.wakesOf(environment), o.wakesOf(other)
 	do()
@@ -254,7 +273,7 @@ func (o *observer) patch(obj *unstructured.Unstructured, patch string, subresour
 
 func (o *observer) delete(obj *unstructured.Unstructured) {
 	o.t.Helper()
-	if err := o.resource(obj).Delete(o.t.Context(), obj.GetName(), metav1.DeleteOptions{}); err != nil {
+	if err := o.resource(obj).Delete(context.WithoutCancel(o.t.Context()), obj.GetName(), metav1.DeleteOptions{}); err != nil {
 		o.t.Fatal(err)
 	}
 }
