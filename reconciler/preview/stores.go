@@ -2,7 +2,14 @@ package preview
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -11,13 +18,22 @@ import (
 	"berth.dev/berth/source"
 )
 
+// A store is renewed when it has this many packs, or is larger than this and twice as large as it was
+// after it was last renewed: it only grows.
+const (
+	renewPacks = 64
+	renewBytes = 256 << 20
+)
+
+// askedCommits bounds how many commits a server is asked for to find out whether it is still the same
+// repository.
+const askedCommits = 3
+
 // Stores holds the bare store of every Repository.
 type Stores struct {
-	dir         string
-	credentials Credentials
-	local       source.LocalAccess
-	mu          sync.Mutex
-	open        map[string]*store
+	StoresConfig
+	mu   sync.Mutex
+	open map[string]*store
 }
 
 // Credentials reads what a Repository's Secret holds for its Git server; it is called before every
@@ -26,7 +42,9 @@ type Credentials func(ctx context.Context, repo *v1alpha1.Repository) (source.Cr
 
 type store struct {
 	*source.Repository
-	key string // what it was opened with
+	config source.Config
+	key    string // what it was opened with
+	size   int64  // after it was last renewed
 }
 
 // StoresConfig says where the stores lie and how their credentials are read.
@@ -34,68 +52,152 @@ type StoresConfig struct {
 	Dir         string
 	Credentials Credentials
 	Local       source.LocalAccess
+	// Proxy chooses the proxy of an HTTP request; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
 }
 
 // NewStores returns Stores without any store.
 func NewStores(c StoresConfig) *Stores {
-	return &Stores{dir: c.Dir, credentials: c.Credentials, local: c.Local, open: map[string]*store{}}
+	return &Stores{StoresConfig: c, open: map[string]*store{}}
 }
 
-// For returns the store of a Repository, opened anew if its address, limits or credentials changed.
-func (s *Stores) For(ctx context.Context, repo *v1alpha1.Repository) (*source.Repository, error) {
-	credentials, err := s.credentials(ctx, repo)
+// config returns what a Repository's store is opened with, and what stands for all of it.
+func (s *Stores) config(ctx context.Context, repo *v1alpha1.Repository) (source.Config, string, error) {
+	credentials, err := s.Credentials(ctx, repo)
 	if err != nil {
-		return nil, err
+		return source.Config{}, "", err
 	}
-	config := source.Config{
-		Dir:         filepath.Join(s.dir, repo.Name),
+	limits := source.Limits{
+		FetchBytes:   repo.Spec.Limits.FetchBytes.Value(),
+		FileBytes:    repo.Spec.Limits.FileBytes.Value(),
+		Files:        int(repo.Spec.Limits.Files),
+		FetchTimeout: repo.Spec.Limits.FetchTimeout.Duration,
+	}
+	// Printing credentials hides them, so that is not what tells one from another.
+	text, err := json.Marshal([]any{repo.Spec.URL, limits, credentials})
+	if err != nil {
+		return source.Config{}, "", err
+	}
+	key := sha256.Sum256(text)
+	return source.Config{
+		Dir:         filepath.Join(s.Dir, repo.Name),
 		URL:         repo.Spec.URL,
 		Credentials: credentials,
-		Local:       s.local,
-		Limits: source.Limits{
-			FetchBytes:   repo.Spec.Limits.FetchBytes.Value(),
-			FileBytes:    repo.Spec.Limits.FileBytes.Value(),
-			Files:        int(repo.Spec.Limits.Files),
-			FetchTimeout: repo.Spec.Limits.FetchTimeout.Duration,
-		},
+		Limits:      limits,
+		Local:       s.Local,
+		Proxy:       s.Proxy,
+	}, hex.EncodeToString(key[:]), nil
+}
+
+// For returns the store of a Repository, opened anew if its address, limits or credentials changed, and
+// what stands for them.
+func (s *Stores) For(ctx context.Context, repo *v1alpha1.Repository) (*source.Repository, string, error) {
+	config, key, err := s.config(ctx, repo)
+	if err != nil {
+		return nil, "", err
 	}
-	key := fmt.Sprint(config.URL, config.Limits, config.Credentials)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st, ok := s.open[repo.Name]; ok {
 		if st.key == key {
-			return st.Repository, nil
+			return st.Repository, key, nil
 		}
 		delete(s.open, repo.Name)
 		if err := st.Close(); err != nil {
-			return nil, fmt.Errorf("closing the store of %s: %w", repo.Name, err)
+			return nil, "", fmt.Errorf("closing the store of %s: %w", repo.Name, err)
 		}
 	}
 	opened, err := source.Open(config)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	s.open[repo.Name] = &store{Repository: opened, key: key}
-	return opened, nil
+	s.open[repo.Name] = &store{Repository: opened, config: config, key: key}
+	return opened, key, nil
+}
+
+// key stands for what a Repository's store would be opened with now; empty while that cannot be known.
+func (s *Stores) key(ctx context.Context, repo *v1alpha1.Repository) string {
+	_, key, err := s.config(ctx, repo)
+	if err != nil {
+		return ""
+	}
+	return key
 }
 
 // Snapshot returns the tree of a commit of a Repository that For has opened.
 func (s *Stores) Snapshot(ctx context.Context, repository, commit string) (*source.Snapshot, error) {
-	s.mu.Lock()
-	st, ok := s.open[repository]
-	s.mu.Unlock()
-	if !ok {
+	st := s.get(repository)
+	if st == nil {
 		return nil, fmt.Errorf("the repository %s has not been read yet", repository)
 	}
 	return st.Repository.Snapshot(ctx, commit)
 }
 
 // Has says whether a Repository has been opened, so that its commits can be read.
-func (s *Stores) Has(repository string) bool {
+func (s *Stores) Has(repository string) bool { return s.get(repository) != nil }
+
+func (s *Stores) get(repository string) *store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.open[repository]
-	return ok
+	return s.open[repository]
+}
+
+// continues says whether a server has one of the commits that its repository is known to have had. They
+// are asked for from beside the store, which has them and would not ask.
+func (s *Stores) continues(ctx context.Context, repo *v1alpha1.Repository, known []string) bool {
+	config, _, err := s.config(ctx, repo)
+	if err != nil {
+		return false
+	}
+	config.Dir = filepath.Join(s.Dir, ".asked", repo.Name)
+	defer os.RemoveAll(config.Dir)
+	scratch, err := source.Open(config)
+	if err != nil {
+		return false
+	}
+	defer scratch.Close()
+	for _, commit := range known[:min(askedCommits, len(known))] {
+		if scratch.Fetch(ctx, commit) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// renew replaces the store of a Repository by one that has only the commits to be kept, if it has grown,
+// and says whether it did.
+func (s *Stores) renew(ctx context.Context, repository string, keep []string) (bool, error) {
+	st := s.get(repository)
+	if st == nil {
+		return false, nil
+	}
+	packs, err := st.Packs()
+	if err != nil {
+		return false, err
+	}
+	size := sizeOf(st.config.Dir)
+	if packs < renewPacks && (size < renewBytes || size < 2*st.size) {
+		return false, nil
+	}
+	if err := st.Renew(ctx, keep); err != nil {
+		return false, err
+	}
+	st.size = sizeOf(st.config.Dir)
+	return true, nil
+}
+
+// sizeOf returns how many bytes there are below a folder, as far as they can be counted.
+func sizeOf(dir string) (bytes int64) {
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil
+		}
+		if info, err := entry.Info(); err == nil {
+			bytes += info.Size()
+		}
+		return nil
+	})
+	return bytes
 }
 
 // Drop closes and removes the store of a Repository that is gone.
@@ -107,8 +209,5 @@ func (s *Stores) Drop(repository string) error {
 		return nil
 	}
 	delete(s.open, repository)
-	if err := st.Close(); err != nil {
-		return err
-	}
-	return os.RemoveAll(filepath.Join(s.dir, repository))
+	return errors.Join(st.Close(), os.RemoveAll(filepath.Join(s.Dir, repository)))
 }

@@ -1,0 +1,47 @@
+package preview
+
+import (
+	"context"
+	"testing"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
+)
+
+func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
+	credentials := source.Credentials{Username: "berth", Password: "one"}
+	stores := NewStores(StoresConfig{
+		Dir:         t.TempDir(),
+		Credentials: func(context.Context, *v1alpha1.Repository) (source.Credentials, error) { return credentials, nil },
+	})
+	repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{URL: "https://git.example.com/posts.git"}}
+	repo.Name = "posts"
+	var last *source.Repository
+	for _, test := range []struct {
+		name   string
+		change func()
+		anew   bool
+	}{
+		{"the first time", func() {}, true},
+		{"nothing changed", func() {}, false},
+		{"the password", func() { credentials.Password = "two" }, true},
+		{"the address", func() { repo.Spec.URL = "https://git.example.com/other.git" }, true},
+		{"a limit", func() { repo.Spec.Limits.Files = 7 }, true},
+		{"nothing changed again", func() {}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.change()
+			opened, err := stores.For(t.Context(), repo)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if anew := opened != last; anew != test.anew {
+				t.Errorf("opened anew: %t, want %t", anew, test.anew)
+			}
+			last = opened
+		})
+	}
+	if err := stores.Drop("posts"); err != nil {
+		t.Fatal(err)
+	}
+}
