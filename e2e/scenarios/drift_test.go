@@ -1,0 +1,96 @@
+package scenarios
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"berth.dev/berth/e2e/world"
+)
+
+func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "drift")
+	commit := posts.pushes("main", application())
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+	label := production.Object("ConfigMap/common").GetLabels()["berth.dev/environment"]
+
+	tests := []struct {
+		name   string
+		do     func(*world.Environment)
+		object string
+		again  func(world.Object) bool
+		writes []string
+	}{
+		{
+			name:   "a Deployment is scaled",
+			do:     func(production *world.Environment) { production.Patch("Deployment/api", `{"spec":{"replicas":5}}`) },
+			object: "Deployment/api",
+			again:  func(o world.Object) bool { return o.Field("spec.replicas") == "2" },
+			writes: []string{"patch deployments/api"},
+		},
+		{
+			name: "a value is edited",
+			do: func(production *world.Environment) {
+				production.Patch("ConfigMap/common", `{"data":{"HOST":"by.hand"}}`)
+			},
+			object: "ConfigMap/common",
+			again:  func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" },
+			writes: []string{"patch configmaps/common"},
+		},
+		{
+			name:   "an object is deleted",
+			do:     func(production *world.Environment) { production.Delete("Service/api") },
+			object: "Service/api",
+			again:  func(o world.Object) bool { return o.GetDeletionTimestamp() == nil },
+			writes: []string{"patch services/api"},
+		},
+		{
+			name: "the label is removed",
+			do: func(production *world.Environment) {
+				production.Patch("ConfigMap/common", `{"metadata":{"labels":{"berth.dev/environment":null}}}`)
+			},
+			object: "ConfigMap/common",
+			again:  func(o world.Object) bool { return o.GetLabels()["berth.dev/environment"] == label },
+			// The first finds out that what seemed deleted is there.
+			writes: []string{"patch configmaps/common", "patch configmaps/common"},
+		},
+		{
+			name:   "a Deployment is deleted",
+			do:     func(production *world.Environment) { production.Delete("Deployment/worker") },
+			object: "Deployment/worker",
+			again: func(o world.Object) bool {
+				return o.GetDeletionTimestamp() == nil && o.Field("status.readyReplicas") == "2"
+			},
+			writes: []string{"patch deployments/worker"},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			posts := posts.in(t)
+			production := posts.Environment("main")
+			before, began := production.Contents(), time.Now()
+			test.do(production)
+			production.AwaitObject(test.object, "is put back", test.again)
+			production.Becomes("Healthy", commit)
+			posts.expectWrites(began, test.writes...)
+			if changed := before.Changed(production.Contents()); len(changed) != 1 || changed[0] != test.object {
+				t.Errorf("it changed %q, want %s", changed, test.object)
+			}
+		})
+	}
+	t.Run("the finished migration is deleted, and does not run again", func(t *testing.T) {
+		posts := posts.in(t)
+		production := posts.Environment("main")
+		began := time.Now()
+		production.Delete("Job/migrate")
+		production.AwaitGone("Job/migrate")
+		world.Always(t, 2*time.Second, "the migration stays gone", func() (string, bool) {
+			_, there := production.Find("Job/migrate")
+			return fmt.Sprintf("there: %t", there), !there
+		})
+		production.Becomes("Healthy", commit)
+		posts.expectWrites(began)
+	})
+}

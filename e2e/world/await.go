@@ -1,0 +1,61 @@
+package world
+
+import (
+	"errors"
+	"time"
+)
+
+// patience is how long anything that has to happen may take on a loaded machine. What happens does so much
+// sooner; only a failing test waits this long.
+const patience = 45 * time.Second
+
+// interval is how often is looked. The control plane is on this machine and has nothing else to do.
+const interval = 40 * time.Millisecond
+
+// errImpatient is the cause of a wait that was too long.
+var errImpatient = errors.New("waited for too long")
+
+// Await looks again and again until a look is content, and fails with what it saw last.
+func Await(t Reporter, what string, look func() (saw string, content bool)) {
+	t.Helper()
+	AwaitFor(t, patience, what, look)
+}
+
+// AwaitFor is Await with another patience.
+func AwaitFor(t Reporter, limit time.Duration, what string, look func() (saw string, content bool)) {
+	t.Helper()
+	deadline, ticker := time.NewTimer(limit), time.NewTicker(interval)
+	defer deadline.Stop()
+	defer ticker.Stop()
+	for {
+		saw, content := look()
+		if content {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-t.Context().Done():
+			t.Fatalf("%s: %v; last seen: %s", what, t.Context().Err(), saw)
+		case <-deadline.C:
+			t.Fatalf("%s: %v (%s); last seen: %s", what, errImpatient, limit, saw)
+		}
+	}
+}
+
+// Always looks for a while, and fails as soon as a look is not content: for what must not happen.
+func Always(t Reporter, during time.Duration, what string, look func() (saw string, content bool)) {
+	t.Helper()
+	over, ticker := time.NewTimer(during), time.NewTicker(interval)
+	defer over.Stop()
+	defer ticker.Stop()
+	for {
+		if saw, content := look(); !content {
+			t.Fatalf("it is not always so that %s: %s", what, saw)
+		}
+		select {
+		case <-ticker.C:
+		case <-over.C:
+			return
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package world
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// An Environment is that of one branch. A branch that two entries match has two, and cannot be spoken of
+// here.
+type Environment struct {
+	Branch     string
+	repository *Repository
+	world      *World
+	t          Reporter
+	namespace  string
+}
+
+// Get returns the Environment object, if it is there.
+func (e *Environment) Get() (v1alpha1.Environment, bool) {
+	e.t.Helper()
+	for _, environment := range e.repository.Environments() {
+		if environment.Spec.Branch == e.Branch {
+			return environment, true
+		}
+	}
+	return v1alpha1.Environment{}, false
+}
+
+// Namespace returns the name of the environment's namespace, which is known as long as this value is.
+func (e *Environment) Namespace() string {
+	e.t.Helper()
+	if e.namespace == "" {
+		Await(e.t, e.Branch+" has an environment", func() (string, bool) {
+			environment, there := e.Get()
+			e.namespace = environment.Spec.Namespace
+			return "none", there
+		})
+	}
+	return e.namespace
+}
+
+// Becomes waits until the environment stands at a commit for a reason, with all of the texts in its
+// message, and returns it. The commit is then the applied and the healthy one if the reason is Healthy.
+func (e *Environment) Becomes(reason, commit string, texts ...string) v1alpha1.Environment {
+	e.t.Helper()
+	return e.BecomesWithin(patience, reason, commit, texts...)
+}
+
+// BecomesWithin is Becomes with another patience.
+func (e *Environment) BecomesWithin(limit time.Duration, reason, commit string, texts ...string) v1alpha1.Environment {
+	e.t.Helper()
+	var environment v1alpha1.Environment
+	what := fmt.Sprintf("%s at %.8s becomes %s %q", e.Branch, commit, reason, texts)
+	AwaitFor(e.t, limit, what, func() (string, bool) {
+		now, there := e.Get()
+		if !there {
+			return "no environment", false
+		}
+		environment = now
+		return Line(now), stands(now, reason, commit) && containsAll(ready(now).Message, texts)
+	})
+	return environment
+}
+
+// Is says whether the environment stands at a commit for a reason right now, and how it stands.
+func (e *Environment) Is(reason, commit string) (saw string, is bool) {
+	e.t.Helper()
+	now, there := e.Get()
+	if !there {
+		return "no environment", false
+	}
+	return Line(now), stands(now, reason, commit)
+}
+
+func stands(environment v1alpha1.Environment, reason, commit string) bool {
+	status := environment.Status
+	current := environment.Spec.Commit == commit && status.ObservedGeneration == environment.Generation
+	if reason == v1alpha1.ReasonHealthy && (status.HealthyCommit != commit || status.AppliedCommit != commit) {
+		return false
+	}
+	return current && ready(environment).Reason == reason
+}
+
+func ready(environment v1alpha1.Environment) metav1.Condition {
+	if condition := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ConditionReady); condition != nil {
+		return *condition
+	}
+	return metav1.Condition{}
+}
+
+// AwaitEnd waits until the Environment object and its namespace are gone.
+func (e *Environment) AwaitEnd() {
+	e.t.Helper()
+	namespace := e.Namespace()
+	Await(e.t, "the environment of "+e.Branch+" is gone", func() (string, bool) {
+		environment, there := e.Get()
+		return Line(environment), !there
+	})
+	phase, there, err := e.world.Namespace(e.t.Context(), namespace)
+	if err != nil || there {
+		e.t.Fatalf("the environment of %s is gone, and its namespace %s is not: %s %v", e.Branch, namespace, phase, err)
+	}
+}
+
+// Line shows an Environment in one line, as a person would see it.
+func Line(environment v1alpha1.Environment) string {
+	condition := ready(environment)
+	counts := "-"
+	if o := environment.Status.Objects; o != nil {
+		counts = fmt.Sprintf("%d/%d", o.Healthy, o.Total)
+	}
+	line := fmt.Sprintf("%-40s %.8s (applied %.8s, healthy %.8s) %-9s %5s %s", environment.Name, environment.Spec.Commit,
+		environment.Status.AppliedCommit, environment.Status.HealthyCommit, condition.Reason, counts, condition.Message)
+	return strings.TrimSpace(line)
+}
+
+// Explain logs all that helps to find out what went wrong: the environments of the Repository as people see
+// them, and what the agent said about them.
+func (r *Repository) Explain() {
+	r.t.Helper()
+	var text strings.Builder
+	for _, condition := range r.Get().Status.Conditions {
+		fmt.Fprintf(&text, "%s=%s %s: %s\n", condition.Type, condition.Status, condition.Reason, condition.Message)
+	}
+	for _, environment := range r.Environments() {
+		fmt.Fprintln(&text, Line(environment))
+		for _, object := range environment.Status.Unhealthy {
+			fmt.Fprintf(&text, "    %s/%s %s: %s\n", object.Kind, object.Name, object.Health, object.Message)
+		}
+	}
+	r.t.Logf("Repository %s\n%s\nwhat the agent said about it:\n%s", r.Name, &text, r.world.Agent.Log(r.Name))
+}

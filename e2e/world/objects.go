@@ -1,0 +1,187 @@
+package world
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// kinds are those that scenarios speak of.
+var kinds = map[string]schema.GroupVersionResource{
+	"ConfigMap":   {Version: "v1", Resource: "configmaps"},
+	"CronJob":     {Group: "batch", Version: "v1", Resource: "cronjobs"},
+	"Deployment":  {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Environment": {Group: "berth.dev", Version: "v1alpha1", Resource: "environments"},
+	"Ingress":     {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	"Job":         {Group: "batch", Version: "v1", Resource: "jobs"},
+	"Namespace":   {Version: "v1", Resource: "namespaces"},
+	"Pod":         {Version: "v1", Resource: "pods"},
+	"Repository":  {Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"},
+	"Secret":      {Version: "v1", Resource: "secrets"},
+	"Service":     {Version: "v1", Resource: "services"},
+	"StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
+}
+
+// deployed are the kinds that Contents looks for.
+var deployed = []string{"ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "Secret", "Service", "StatefulSet"}
+
+// An Object is one of the cluster as it was when it was looked at.
+type Object struct{ *unstructured.Unstructured }
+
+// Field returns what stands at a path such as spec.replicas, or nothing.
+func (o Object) Field(path string) string {
+	value, found, err := unstructured.NestedFieldNoCopy(o.Object, strings.Split(path, ".")...)
+	if err != nil || !found {
+		return ""
+	}
+	return fmt.Sprint(value)
+}
+
+// Image returns the image of a workload's first container.
+func (o Object) Image() string {
+	containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+	if len(containers) == 0 {
+		return ""
+	}
+	container, _ := containers[0].(map[string]any)
+	image, _ := container["image"].(string)
+	return image
+}
+
+// Find returns an object of the environment's namespace by kind and name, "Deployment/api".
+func (e *Environment) Find(name string) (Object, bool) {
+	e.t.Helper()
+	resource, short := e.resource(name)
+	object, err := e.world.client.Resource(resource).Namespace(e.Namespace()).Get(e.t.Context(), short, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return Object{}, false
+	}
+	if err != nil {
+		e.t.Fatalf("cannot look at %s of %s: %v", name, e.Branch, err)
+	}
+	return Object{object}, true
+}
+
+// Object returns an object that has to be there.
+func (e *Environment) Object(name string) Object {
+	e.t.Helper()
+	object, found := e.Find(name)
+	if !found {
+		e.t.Fatalf("%s of %s is not in the cluster", name, e.Branch)
+	}
+	return object
+}
+
+// AwaitObject waits until an object is there and as a person expects it.
+func (e *Environment) AwaitObject(name, what string, content func(Object) bool) Object {
+	e.t.Helper()
+	var object Object
+	Await(e.t, fmt.Sprintf("%s of %s %s", name, e.Branch, what), func() (string, bool) {
+		found, there := e.Find(name)
+		if !there {
+			return "it is not there", false
+		}
+		object = found
+		text, _ := found.MarshalJSON()
+		return string(text), content(found)
+	})
+	return object
+}
+
+// AwaitGone waits until an object is not there.
+func (e *Environment) AwaitGone(name string) {
+	e.t.Helper()
+	Await(e.t, fmt.Sprintf("%s of %s is gone", name, e.Branch), func() (string, bool) {
+		_, there := e.Find(name)
+		return "it is there", !there
+	})
+}
+
+// Patch changes an object by hand, by a merge patch.
+func (e *Environment) Patch(name, patch string) {
+	e.t.Helper()
+	resource, short := e.resource(name)
+	_, err := e.world.client.Resource(resource).Namespace(e.Namespace()).
+		Patch(e.t.Context(), short, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	if err != nil {
+		e.t.Fatalf("cannot change %s of %s by hand: %v", name, e.Branch, err)
+	}
+}
+
+// Delete deletes an object by hand.
+func (e *Environment) Delete(name string) {
+	e.t.Helper()
+	resource, short := e.resource(name)
+	background := metav1.DeletePropagationBackground
+	err := e.world.client.Resource(resource).Namespace(e.Namespace()).
+		Delete(e.t.Context(), short, metav1.DeleteOptions{PropagationPolicy: &background})
+	if err != nil {
+		e.t.Fatalf("cannot delete %s of %s by hand: %v", name, e.Branch, err)
+	}
+}
+
+func (e *Environment) resource(name string) (schema.GroupVersionResource, string) {
+	e.t.Helper()
+	kind, short, _ := strings.Cut(name, "/")
+	resource, known := kinds[kind]
+	if !known || short == "" {
+		e.t.Fatalf("%q is not KIND/NAME of a kind that scenarios speak of", name)
+	}
+	return resource, short
+}
+
+// Contents are the objects of an environment by "Kind/name", each with its UID and resourceVersion.
+type Contents map[string]string
+
+// Contents returns what the environment has once its controllers have stopped to write: Kubernetes goes on
+// to note in a Deployment's status what has long been true.
+func (e *Environment) Contents() Contents {
+	e.t.Helper()
+	var last Contents
+	var since time.Time
+	Await(e.t, "the controllers have nothing more to write in "+e.Branch, func() (string, bool) {
+		now := e.look()
+		if !maps.Equal(now, last) {
+			last, since = now, time.Now()
+		}
+		return fmt.Sprint(now), time.Since(since) > 700*time.Millisecond
+	})
+	return last
+}
+
+func (e *Environment) look() Contents {
+	e.t.Helper()
+	contents := Contents{}
+	for _, kind := range deployed {
+		list, err := e.world.client.Resource(kinds[kind]).Namespace(e.Namespace()).
+			List(e.t.Context(), metav1.ListOptions{LabelSelector: "berth.dev/environment"})
+		if err != nil {
+			e.t.Fatalf("cannot look at the contents of %s: %v", e.Branch, err)
+		}
+		for _, item := range list.Items {
+			contents[kind+"/"+item.GetName()] = string(item.GetUID()) + " at " + item.GetResourceVersion()
+		}
+	}
+	return contents
+}
+
+// Changed returns the names of what is not as it was: changed, new or gone.
+func (c Contents) Changed(after Contents) []string {
+	changed := map[string]bool{}
+	for name, state := range c {
+		changed[name] = after[name] != state
+	}
+	for name, state := range after {
+		changed[name] = c[name] != state
+	}
+	maps.DeleteFunc(changed, func(_ string, is bool) bool { return !is })
+	return slices.Sorted(maps.Keys(changed))
+}

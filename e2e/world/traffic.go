@@ -1,0 +1,93 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
+)
+
+// account is the user as which the agent is known to the API server.
+const account = "system:serviceaccount:" + deploy.Namespace + ":" + deploy.ServiceAccount
+
+// writing are the verbs that change something.
+var writing = []string{"create", "update", "patch", "delete", "deletecollection"}
+
+// Traffic is what the agent asked of others.
+type Traffic struct {
+	// API are its requests to the API server, without the renewals of leases and watches.
+	API []clustertest.Request
+	// Git are all requests to a Git server.
+	Git []gittest.Request
+}
+
+// Since returns what the agent asked since a time.
+func (w *World) Since(began time.Time, server *gittest.Server) (Traffic, error) {
+	all, err := w.Cluster.Requests(began)
+	if err != nil {
+		return Traffic{}, err
+	}
+	api := slices.DeleteFunc(all, func(r clustertest.Request) bool {
+		return r.User != account || r.Resource == "leases" || r.Verb == "watch"
+	})
+	git := slices.DeleteFunc(server.Requests(), func(r gittest.Request) bool { return r.Time.Before(began) })
+	return Traffic{API: api, Git: git}, nil
+}
+
+// Watch returns what the agent asks for during a time from now on.
+func (w *World) Watch(ctx context.Context, during time.Duration, server *gittest.Server) (Traffic, error) {
+	began := time.Now()
+	timer := time.NewTimer(during)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return Traffic{}, ctx.Err()
+	case <-timer.C:
+	}
+	return w.Since(began, server)
+}
+
+// Writes returns the requests that change something in namespaces whose name begins with a text, one line
+// each, such as "patch deployments/api".
+func (t Traffic) Writes(namespaces string) []string {
+	var lines []string
+	for _, r := range t.API {
+		if slices.Contains(writing, r.Verb) && strings.HasPrefix(r.Namespace, namespaces) {
+			lines = append(lines, line(r))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// Git counts the requests of a kind.
+func (t Traffic) CountGit(kind gittest.Kind) (count int) {
+	for _, r := range t.Git {
+		if r.Kind == kind {
+			count++
+		}
+	}
+	return count
+}
+
+// String shows what was asked of the API server, one request per line.
+func (t Traffic) String() string {
+	var lines []string
+	for _, r := range t.API {
+		lines = append(lines, fmt.Sprintf("%s %s %s -> %d", r.Received.Format("15:04:05.000"), r.Namespace, line(r), r.Status))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func line(r clustertest.Request) string {
+	resource := r.Resource
+	if r.Subresource != "" {
+		resource += "." + r.Subresource
+	}
+	return r.Verb + " " + resource + "/" + r.Name
+}

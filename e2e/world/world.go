@@ -1,0 +1,135 @@
+// Package world is what scenarios and the demo play in: a control plane with Berth installed, the agent as
+// a process that has the rights of its ServiceAccount, and words for what people do and see there.
+package world
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// A Reporter hears about what happens. testing.TB is one; a program brings its own, whose Fatalf must not
+// return.
+type Reporter interface {
+	Helper()
+	Context() context.Context
+	Logf(format string, arguments ...any)
+	Fatalf(format string, arguments ...any)
+}
+
+// Config says what a world is made of.
+type Config struct {
+	// Cluster is a running control plane, which needs Audit for Traffic.
+	Cluster *clustertest.Cluster
+	// Dir holds the agent's stores and its log.
+	Dir string
+	// Binary is the path of berth.
+	Binary string
+	// Detached lets the agent outlive this process; Reattach finds it again.
+	Detached bool
+	// Flags are further ones for the agent.
+	Flags []string
+}
+
+// A World is a control plane with Berth installed, and its agent.
+type World struct {
+	Cluster *clustertest.Cluster
+	Agent   *Agent
+	// client has all rights: it is the people's, never the agent's.
+	client dynamic.Interface
+}
+
+// New installs Berth into a cluster, from the manifests that users install. The agent does not run yet.
+func New(ctx context.Context, c Config) (*World, error) {
+	client, err := dynamic.NewForConfig(c.Cluster.RESTConfig())
+	if err != nil {
+		return nil, err
+	}
+	w := &World{Cluster: c.Cluster, client: client}
+	if err := w.install(ctx); err != nil {
+		return nil, fmt.Errorf("cannot install Berth: %w", err)
+	}
+	kubeconfig, err := c.Cluster.KubeconfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	w.Agent = &Agent{
+		binary:     c.Binary,
+		kubeconfig: kubeconfig,
+		stores:     filepath.Join(c.Dir, "stores"),
+		log:        filepath.Join(c.Dir, "agent.log"),
+		detached:   c.Detached,
+		flags:      c.Flags,
+	}
+	return w, nil
+}
+
+// install applies deploy/ without the Deployment: its image cannot run on a simulated node, and the agent
+// runs beside the cluster instead.
+func (w *World) install(ctx context.Context) error {
+	all, err := deploy.Objects()
+	if err != nil {
+		return err
+	}
+	var objects []*unstructured.Unstructured
+	for _, object := range all {
+		if object.GetKind() != "Deployment" {
+			objects = append(objects, object)
+		}
+	}
+	if err := clustertest.Apply(ctx, w.Cluster.RESTConfig(), objects...); err != nil {
+		return err
+	}
+	return w.awaitRights(ctx)
+}
+
+// awaitRights waits until the ClusterRole that is put together from others has reached the account.
+func (w *World) awaitRights(ctx context.Context) error {
+	config, err := w.Cluster.ConfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
+	if err != nil {
+		return err
+	}
+	account, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	reviews := account.Resource(schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"})
+	question := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+		"spec": map[string]any{"resourceAttributes": map[string]any{
+			"verb": "create", "group": "apps", "resource": "deployments", "namespace": "default",
+		}},
+	}}
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		answer, err := reviews.Create(ctx, question, metav1.CreateOptions{})
+		if err != nil {
+			return false, err
+		}
+		allowed, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+		return allowed, err
+	})
+}
+
+// Namespace says whether a namespace is there, and its phase.
+func (w *World) Namespace(ctx context.Context, name string) (phase string, there bool, err error) {
+	ns, err := w.client.Resource(kinds["Namespace"]).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	phase, _, err = unstructured.NestedString(ns.Object, "status", "phase")
+	return phase, true, err
+}
