@@ -125,6 +125,17 @@ func TestDrift(t *testing.T) {
 			keep ConfigMap/posts/env: was changed by somebody else, which Git allows
 			keep ConfigMap/posts/other: was changed by somebody else, which Git allows
 			Settled`},
+		{"even if the record is that of an earlier content with the same fields", func(w *world) {
+			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")))
+			w.settle()
+			key := w.in.Desired.Objects[0].Key()
+			w.in.Record.Applied[key] = plan.Applied{Digest: "1:earlier", Ownership: w.in.Record.Applied[key].Ownership}
+			w.pass()
+			w.disturb("ConfigMap/env")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env: was changed by somebody else, which Git allows
+			Settled`},
 		{"but not what they delete, nor what Git changes", func(w *world) {
 			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated(manifest.AnnotationDrift, "ignore")))
 			w.settle()

@@ -16,7 +16,7 @@ import (
 // Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
 // a gate or a prune. It changes nothing that it is given.
 func Make(in Input) Plan {
-	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}}
+	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired)}
 	m.begin()
 	m.namespace()
 	for i := range in.Desired.Objects {
@@ -39,6 +39,7 @@ type maker struct {
 	deadline time.Time
 	retried  []manifest.Key // were refused, and are due to be tried again
 	intended map[manifest.Key]JobRecord
+	brought  map[schema.GroupKind]bool // by CustomResourceDefinitions of the set
 }
 
 // begin notes a new attempt when the input is another one, or when somebody asked for a retry.
@@ -160,7 +161,7 @@ func (m *maker) unknown(s *Step, u Unknown) {
 	case u.State != NotServed:
 		s.block(forItself, fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message))
 		s.Health = health.Health{Status: health.Unknown, Message: s.Blocked}
-	case m.defines(s.Key.GroupKind()):
+	case m.brought[s.Key.GroupKind()]:
 		s.block(forItself, "its CustomResourceDefinition is not established yet")
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	default:
@@ -168,16 +169,20 @@ func (m *maker) unknown(s *Step, u Unknown) {
 	}
 }
 
-// defines says whether a CustomResourceDefinition of the set brings the kind.
-func (m *maker) defines(gk schema.GroupKind) bool {
-	return slices.ContainsFunc(m.in.Desired.Objects, func(o manifest.Object) bool {
+// broughtBy returns the kinds that CustomResourceDefinitions of the set bring.
+func broughtBy(set manifest.Set) map[schema.GroupKind]bool {
+	kinds := map[schema.GroupKind]bool{}
+	for _, o := range set.Objects {
 		if o.GetKind() != "CustomResourceDefinition" {
-			return false
+			continue
 		}
 		spec, _ := o.Object["spec"].(map[string]any)
 		names, _ := spec["names"].(map[string]any)
-		return spec["group"] == gk.Group && names["kind"] == gk.Kind
-	})
+		group, _ := spec["group"].(string)
+		kind, _ := names["kind"].(string)
+		kinds[schema.GroupKind{Group: group, Kind: kind}] = true
+	}
+	return kinds
 }
 
 // missing decides about an object that is not there.

@@ -49,6 +49,32 @@ func TestSettledCostsNothing(t *testing.T) {
 	})
 }
 
+// TestTeardownEnds says that whatever happened before, a teardown leaves nothing of ours but data, and
+// touches nothing of anybody else's.
+func TestTeardownEnds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(rt)
+		for range rapid.IntRange(1, 30).Draw(rt, "events") {
+			h.events[rapid.SampledFrom(h.names).Draw(rt, "event")]()
+		}
+		clear(h.refuses)
+		clear(h.in.Refusals)
+		h.tearDown()
+		for key, live := range h.objects {
+			if live.Environment == ours && !live.Controlled && !bearsData(key) {
+				rt.Fatalf("%s is left", key)
+			}
+		}
+		if _, there := h.find("ConfigMap/theirs"); there != h.in.Namespace.Shared {
+			rt.Fatalf("what is another environment's went with what is ours, or outlived its namespace")
+		}
+	})
+}
+
+func bearsData(key manifest.Key) bool {
+	return key.Kind == "PersistentVolumeClaim" || key.Kind == "CustomResourceDefinition"
+}
+
 // history is a world in which anything happens.
 type history struct {
 	*world
@@ -81,7 +107,11 @@ func newHistory(rt *rapid.T) *history {
 		"time":        func() { h.after(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second) },
 	}
 	h.names = slices.Sorted(maps.Keys(h.events))
-	h.write(h.in.Namespace.Object, ours)
+	owner := ours
+	if h.in.Namespace.Shared = rapid.Bool().Draw(rt, "shared"); h.in.Namespace.Shared {
+		owner = ""
+	}
+	h.write(h.in.Namespace.Object, owner)
 	h.write(configMap("nobodys"), "")
 	h.write(configMap("theirs"), theirs)
 	h.write(configMap("controlled"), ours)
@@ -214,6 +244,27 @@ func (h *history) refuseOne() {
 	}
 }
 
+// tearDown carries out teardowns until one finds nothing left.
+func (h *history) tearDown() {
+	for range 20 {
+		in := h.in
+		in.Desired, in.Observed = manifest.Set{}, h.observed()
+		p := plan.Teardown(in)
+		for _, s := range p.Ready() {
+			h.carryOut(s)
+		}
+		for _, short := range h.busy() {
+			if live, there := h.find(short); there && live.Deleting {
+				h.finish(short)
+			}
+		}
+		if p.State == plan.Settled {
+			return
+		}
+	}
+	h.rt.Fatalf("the teardown does not end")
+}
+
 // calm ends all trouble, and lets agent and controllers finish.
 func (h *history) calm() {
 	clear(h.refuses)
@@ -237,7 +288,10 @@ func (h *history) mustBeWhatGitSays() {
 	if p.State != plan.Settled || !p.Applied || len(p.Ready()) > 0 {
 		h.rt.Fatalf("left alone, it does not become what Git says:\n%s", p)
 	}
-	want := map[manifest.Key]string{h.in.Namespace.Object.Key(): h.in.Namespace.Object.Digest}
+	want := map[manifest.Key]string{}
+	if !h.in.Namespace.Shared {
+		want[h.in.Namespace.Object.Key()] = h.in.Namespace.Object.Digest
+	}
 	for _, o := range h.in.Desired.Objects {
 		if key := o.Key(); !manifest.IsJob(key.GroupKind()) {
 			want[key] = o.Digest
@@ -248,8 +302,7 @@ func (h *history) mustBeWhatGitSays() {
 	got := map[manifest.Key]string{}
 	for key, live := range h.objects {
 		_, wanted := want[key]
-		kept := key.Kind == "PersistentVolumeClaim" || key.Kind == "CustomResourceDefinition"
-		if live.Environment == ours && !live.Controlled && live.Job == nil && (wanted || !kept) {
+		if live.Environment == ours && !live.Controlled && live.Job == nil && (wanted || !bearsData(key)) {
 			got[key] = live.Digest
 		}
 		if wanted && live.Ownership != p.Record.Applied[key].Ownership {

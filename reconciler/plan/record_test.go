@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -102,5 +103,33 @@ func TestRecordOfWhatWasWritten(t *testing.T) {
 				t.Errorf("the run is recorded as %+v, want %+v", got, c.run)
 			}
 		})
+	}
+}
+
+func TestRecordForgetsWhatIsNowhere(t *testing.T) {
+	w := newWorld(t)
+	w.git(configMap("env"), configMap("kept", annotated(manifest.AnnotationPrune, "never")), job("migrate"), deployment("api"))
+	w.settle()
+	w.git(deployment("api"))
+	w.settle()
+	r := w.in.Record
+	_, applied := r.Applied[env]
+	if _, ran := r.Jobs[migrate]; applied || ran {
+		t.Errorf("what neither Git nor the cluster has is remembered: %+v", r)
+	}
+	want := []schema.GroupVersionKind{{Version: "v1", Kind: "ConfigMap"}, {Group: "apps", Version: "v1", Kind: "Deployment"}}
+	if !slices.Equal(r.Kinds, want) {
+		t.Errorf("the kinds to watch are %v, want %v", r.Kinds, want)
+	}
+}
+
+func TestRecordKeepsKindsThatCannotBeSeen(t *testing.T) {
+	w := newWorld(t)
+	w.git(configMap("env"), deployment("api"))
+	w.settle()
+	w.git(deployment("api"))
+	w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+	if kinds := w.plan().Record.Kinds; len(kinds) != 2 {
+		t.Errorf("what is left of a kind that cannot be seen would be forgotten: the kinds to watch are %v", kinds)
 	}
 }

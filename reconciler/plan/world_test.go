@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -294,7 +293,7 @@ func (w *world) next() string {
 // find returns an object by its kind/name.
 func (w *world) find(short string) (plan.Live, bool) {
 	for key, live := range w.objects {
-		if strings.EqualFold(key.Short(), short) {
+		if key.Short() == short {
 			return live, true
 		}
 	}

@@ -1,0 +1,231 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestRuns is about when a Job runs again, and how long it may stay.
+func TestRuns(t *testing.T) {
+	check(t, []spec{
+		{"a Job does not run again because another manifest changed", func(w *world) {
+			w.git(job("migrate"), deployment("api"))
+			w.settle()
+			w.git(job("migrate"), deployment("api", version(2)))
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			change Deployment/posts/api: differs from Git
+			Going: Deployment/api: differs from Git`},
+		{"every-commit: it runs with every commit", func(w *world) {
+			w.git(job("seed", everyCommit))
+			w.settle()
+			w.git(job("seed", everyCommit))
+		}, `
+			keep Namespace/posts
+			replace Job/posts/seed: changed since it ran
+			Going: Job/seed: changed since it ran`},
+		{"every-commit: with one commit only once", func(w *world) {
+			w.git(job("seed", everyCommit))
+			w.settle()
+			w.remove("Job/seed")
+			w.finish("Job/seed")
+		}, `
+			keep Namespace/posts
+			keep Job/posts/seed: has run
+			Settled`},
+		{"once: another content does not make it run again", func(w *world) {
+			w.git(job("seed", once))
+			w.settle()
+			w.git(job("seed", once, runs("app:2")))
+		}, `
+			keep Namespace/posts
+			keep Job/posts/seed: has run once, and is to run no more
+			Settled`},
+		{"once: nor does one that came while it ran", func(w *world) {
+			w.git(job("seed", once))
+			w.pass()
+			w.git(job("seed", once, runs("app:2")))
+			w.pass()
+			w.finish("Job/seed")
+		}, `
+			keep Namespace/posts
+			keep Job/posts/seed: has run once, and is to run no more
+			Settled`},
+		{"once: a run that failed does not count", func(w *world) {
+			w.git(job("seed", once))
+			w.pass()
+			w.fails("Job/seed", "BackoffLimitExceeded")
+			w.pass()
+			w.git(job("seed", once, runs("app:2")))
+		}, `
+			keep Namespace/posts
+			replace Job/posts/seed: changed since it ran
+			Going: Job/seed: changed since it ran`},
+		{"retry: a failed Job runs again", func(w *world) {
+			w.git(job("migrate"))
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.in.Retry = true
+		}, `
+			keep Namespace/posts
+			replace Job/posts/migrate: is to run again, as somebody asked
+			Going: Job/migrate: is to run again, as somebody asked`},
+		{"retry: one that was deleted, too", func(w *world) {
+			w.git(job("migrate"))
+			w.pass()
+			w.remove("Job/migrate")
+			w.finish("Job/migrate")
+			w.pass()
+			w.in.Retry = true
+		}, `
+			keep Namespace/posts
+			create Job/posts/migrate: is to run
+			Going: Job/migrate: is to run`},
+		{"retry: one that has run does not", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.in.Retry = true
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"retry: asked for behind a gate, it is not forgotten", func(w *world) {
+			w.git(deployment("db", wave(-1)), job("migrate"))
+			w.settle()
+			w.git(deployment("db", wave(-1)), job("migrate", runs("app:2")))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.becomes("Deployment/db", health.Progressing, "0 of 1 ready")
+			w.in.Retry = true
+			w.pass()
+			w.finish("Deployment/db")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/db
+			replace Job/posts/migrate: is to run again, as somebody asked
+			Going: Job/migrate: is to run again, as somebody asked`},
+		{"time to live: the outcome is recorded before the Job goes", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.finish("Job/migrate")
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"time to live: then it goes, and the environment is settled all the same", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+		}, `
+			keep Namespace/posts
+			delete Job/posts/migrate: finished more than 0 seconds ago (ttlSecondsAfterFinished)
+			Settled`},
+		{"time to live: it has not passed", func(w *world) {
+			w.git(job("migrate", ttl(60)))
+			w.settle()
+			w.after(50 * time.Second)
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"time to live: once it is gone it does not run again", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"time to live: one without our marks gets them first", func(w *world) {
+			w.git(job("migrate", ttl(60)))
+			w.settle()
+			w.strip("Job/migrate")
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			correct Job/posts/migrate: does not bear Berth's marks
+			Settled`},
+		{"time to live: while suspended it stays, and is settled", func(w *world) {
+			w.git(job("migrate", ttl(60)))
+			w.settle()
+			w.in.Suspended = true
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			delete Job/posts/migrate: finished more than 60 seconds ago (ttlSecondsAfterFinished) [blocked: the environment is suspended; to go on: berth resume]
+			Settled`},
+		{"a crash between intention and creation: it is created", func(w *world) {
+			w.git(job("migrate"))
+			w.crash(1)
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			create Job/posts/migrate: is to run
+			Going: Namespace/posts: has no record of what was applied; Job/migrate: is to run`},
+		{"a crash right after the creation: it is known by its digest", func(w *world) {
+			w.git(job("migrate"))
+			w.crash(2)
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			keep Job/posts/migrate: has not finished (Progressing: 0 of 1 completed)
+			Going: Namespace/posts: has no record of what was applied; Job/migrate: 0 of 1 completed`},
+		{"a crash between deletion and creation: it is created", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.git(job("migrate", runs("app:2")))
+			w.crash(1)
+			w.finish("Job/migrate")
+		}, `
+			keep Namespace/posts
+			create Job/posts/migrate: is to run
+			Going: Job/migrate: is to run`},
+		{"Git returns before a changed Job came through its gate: the old run still counts", func(w *world) {
+			w.git(deployment("db", wave(-1)), job("migrate"))
+			w.settle()
+			w.git(deployment("db", wave(-1), version(2)), job("migrate", runs("app:2")))
+			w.pass()
+			w.git(deployment("db", wave(-1)), job("migrate"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/db: differs from Git
+			keep Job/posts/migrate: has run
+			Going: Deployment/db: differs from Git`},
+		{"the same, when the old run is long gone", func(w *world) {
+			w.git(deployment("db", wave(-1)), job("migrate", ttl(0)))
+			w.settle()
+			w.git(deployment("db", wave(-1), version(2)), job("migrate", ttl(0), runs("app:2")))
+			w.pass()
+			w.pass()
+			w.git(deployment("db", wave(-1)), job("migrate", ttl(0)))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/db: differs from Git
+			keep Job/posts/migrate: has run
+			Going: Deployment/db: differs from Git`},
+		{"Git returns while the old run is on its way out: it still counts", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.git(job("migrate", runs("app:2")))
+			w.pass()
+			w.git(job("migrate"))
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"without a record a finished Job is known by its digest", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.in.Record = plan.Record{}
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			keep Job/posts/migrate: has run
+			Going: Namespace/posts: has no record of what was applied`},
+	})
+}
