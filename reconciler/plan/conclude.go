@@ -58,7 +58,7 @@ func (t tally) waiting() bool { return len(t.others) > 0 && t.own == 0 }
 func (m *maker) tally() tally {
 	var t tally
 	for _, s := range m.steps {
-		if s.Object != nil && s.Action != Keep && s.Action != Delete {
+		if s.Object != nil && (m.impossible(s) || s.Action != Keep && s.Action != Delete) {
 			t.unwritten++
 		}
 		switch {

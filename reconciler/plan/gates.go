@@ -46,6 +46,11 @@ func gated(p manifest.Place) bool { return p.Phase != manifest.First }
 
 func sameWave(a, b manifest.Place) bool { return a.Phase == b.Phase && a.Wave == b.Wave }
 
+// impossible says whether the object cannot be written at all. A Job whose run failed was.
+func (m *maker) impossible(s Step) bool {
+	return s.Failure != "" && m.record.Jobs[s.Key].State != JobFailed
+}
+
 // block holds back all steps that act and that the condition takes.
 func (m *maker) block(why string, takes func(Step) bool) {
 	for i := range m.steps {
@@ -78,7 +83,7 @@ func (m *maker) refuse() {
 		return
 	}
 	for _, s := range m.steps {
-		if ranAndFailed := m.record.Jobs[s.Key].State == JobFailed; s.Failure != "" && !ranAndFailed {
+		if m.impossible(s) {
 			m.block("the sync is refused because of "+s.Key.Short(), func(other Step) bool { return other.Action != Correct })
 			return
 		}

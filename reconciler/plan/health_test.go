@@ -377,3 +377,52 @@ func TestDeadline(t *testing.T) {
 		})
 	}
 }
+
+// TestApplied is about when all that Git says counts as written.
+func TestApplied(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		story func(w *world)
+		want  bool
+	}{
+		{"not before the first write", func(w *world) { w.git(configMap("env")) }, false},
+		{"healthy or not", func(w *world) {
+			w.git(deployment("api"))
+			w.pass()
+			w.fails("Deployment/api", "container api: ErrImagePull")
+		}, true},
+		{"a Job that failed was written", func(w *world) {
+			w.git(job("migrate"))
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+		}, true},
+		{"a Job whose time to live is over was, too", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+		}, true},
+		{"what waits behind a gate is not", func(w *world) {
+			w.git(deployment("db"), deployment("api", wave(1)))
+			w.pass()
+		}, false},
+		{"what belongs to another environment is not", func(w *world) {
+			w.git(configMap("env"), configMap("theirs"))
+			w.write(configMap("theirs"), theirs)
+			w.pass()
+		}, false},
+		{"what has yet to be deleted does not count", func(w *world) {
+			w.git(configMap("env"), configMap("old"))
+			w.settle()
+			w.git(configMap("env"))
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			c.story(w)
+			if p := w.plan(); p.Applied != c.want {
+				t.Errorf("applied is %v, want %v:\n%s", p.Applied, c.want, p)
+			}
+		})
+	}
+}

@@ -144,6 +144,13 @@ func TestPrune(t *testing.T) {
 			create Deployment/posts/api: is not known to be in the cluster [blocked: what there is of kind Deployment cannot be seen: deployments is forbidden]
 			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden]
 			Going: Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden; and 1 more`},
+		{"what cannot be seen is not deleted, even if it once was seen", func(w *world) {
+			left(w, configMap("old"))
+			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			Settled`},
 		{"a deletion that the API server refused is tried again later", func(w *world) {
 			left(w, configMap("old"))
 			w.refuse(configMap("old"), "admission webhook says no; ask who runs it")

@@ -86,7 +86,7 @@ func (w *world) git(objects ...manifest.Object) {
 // after lets time pass.
 func (w *world) after(d time.Duration) { w.in.Now = w.in.Now.Add(d) }
 
-// observed is what the watches know.
+// observed is what the watches know. What they knew of a kind before they lost sight of it is still there.
 func (w *world) observed() plan.Observed {
 	o := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: maps.Clone(w.unknown)}
 	if crd, ok := w.find("CustomResourceDefinition/widgets.example.com"); !ok || crd.Health.Status != health.Healthy {
@@ -98,9 +98,8 @@ func (w *world) observed() plan.Observed {
 	}
 	own := w.in.Namespace.Object.Key()
 	for key, live := range w.objects {
-		_, unknown := o.Unknown[key.GroupKind()]
 		switch {
-		case unknown:
+		case o.Unknown[key.GroupKind()].State == plan.NotServed:
 		case key == own:
 			o.Namespace = &live
 		case wanted[key] || live.Environment == ours:
