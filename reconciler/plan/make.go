@@ -232,11 +232,12 @@ func (m *maker) refused(s *Step) {
 		return
 	}
 	due := !m.in.Now.Before(r.Until)
+	fatal := r.Fatal && (s.Action != Delete || s.Object == nil) // a finished Job may stay a little longer
 	switch {
-	case due && r.Fatal:
+	case due && fatal:
 		m.retried = append(m.retried, s.Key)
 	case due:
-	case r.Fatal:
+	case fatal:
 		m.fail(s, r.Message)
 	default:
 		s.block(forItself, r.Message)

@@ -168,10 +168,10 @@ func (s Step) Trouble() health.Health {
 // holds for as long as it is the same.
 func (s Step) Content() string {
 	switch {
+	case s.Action == Delete && s.Live != nil:
+		return "delete:" + string(s.Live.UID)
 	case s.Object != nil:
 		return s.Object.Digest
-	case s.Live != nil:
-		return "delete:" + string(s.Live.UID)
 	}
 	return ""
 }

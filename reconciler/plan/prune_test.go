@@ -281,7 +281,7 @@ func TestTeardown(t *testing.T) {
 			w.git(configMap("env"))
 			w.settle()
 			live, _ := w.find("ConfigMap/env")
-			w.in.Refusals[live.Key] = plan.Refusal{Digest: plan.Step{Live: &live}.Content(), Message: "the webhook does not answer", Until: noon.Add(1e12)}
+			w.in.Refusals[live.Key] = plan.Refusal{Digest: plan.Step{Action: plan.Delete, Live: &live}.Content(), Message: "the webhook does not answer", Until: noon.Add(1e12)}
 		}, `
 			delete ConfigMap/posts/env: the environment is taken down [blocked: the webhook does not answer]
 			Waiting: ConfigMap/env: the webhook does not answer`},

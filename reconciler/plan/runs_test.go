@@ -153,6 +153,19 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			correct Job/posts/migrate: does not bear Berth's marks
 			Settled`},
+		{"time to live: that the API server keeps the Job fails nothing", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+			w.refuse(job("migrate"), "a webhook says no; ask who runs it")
+			w.pass()
+			w.git(job("migrate", ttl(0)), configMap("env"))
+		}, `
+			keep Namespace/posts
+			create ConfigMap/posts/env: is not in the cluster yet
+			delete Job/posts/migrate: finished more than 0 seconds ago (ttlSecondsAfterFinished) [blocked: a webhook says no; ask who runs it]
+			Going: ConfigMap/env: is not in the cluster yet`},
 		{"time to live: while suspended it stays, and is settled", func(w *world) {
 			w.git(job("migrate", ttl(60)))
 			w.settle()
