@@ -110,7 +110,7 @@ func (o *describeOptions) environment(ctx context.Context, v *viewer, args []str
 		}
 		branch = strings.TrimPrefix(args[0], "refs/heads/")
 	}
-	list, err := v.environments(ctx, o.repository)
+	list, err := v.environments(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (o *describeOptions) only(list *v1alpha1.EnvironmentList, branch, namespace
 	var names []string
 	for i := range list.Items {
 		env := &list.Items[i]
-		if env.Spec.Branch == branch && (o.entry == "" || o.entry == env.Spec.Entry) {
+		if env.Spec.Branch == branch && isOrAny(env.Spec.Repository, o.repository) && isOrAny(env.Spec.Entry, o.entry) {
 			found, names = append(found, env), append(names, env.Name)
 		}
 	}
@@ -135,6 +135,9 @@ func (o *describeOptions) only(list *v1alpha1.EnvironmentList, branch, namespace
 	}
 	return nil, fmt.Errorf("%d environments are of the branch %q: name one of %s", len(found), branch, strings.Join(names, ", "))
 }
+
+// isOrAny says whether something is what a flag asks for.
+func isOrAny(is, flag string) bool { return flag == "" || flag == is }
 
 // describe prints an environment, and ends with an error if it is not healthy.
 func (v *viewer) describe(ctx context.Context, w io.Writer, env *v1alpha1.Environment, format output.Format) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -105,7 +106,12 @@ func repository(document []byte) (*v1alpha1.Repository, error) {
 	if repo.Kind != "Repository" || repo.APIVersion != v1alpha1.GroupVersion.String() {
 		return repo, nil
 	}
-	return repo, yaml.UnmarshalStrict(document, repo)
+	text, err := yaml.YAMLToJSONStrict(document)
+	if err != nil {
+		return nil, err
+	}
+	unknown, err := json.UnmarshalStrict(text, repo)
+	return repo, errors.Join(append(unknown, err)...)
 }
 
 // chosen fills in what the API server would.

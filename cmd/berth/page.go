@@ -57,7 +57,7 @@ func (p *page) head(env *v1alpha1.Environment) [][]string {
 		{"Message:", ready.Message},
 		{"Commit:", p.commit(env)},
 		{"Applied:", output.ShortCommit(env.Status.AppliedCommit)},
-		{"Healthy:", output.ShortCommit(env.Status.HealthyCommit)},
+		{"Last healthy:", output.ShortCommit(env.Status.HealthyCommit)},
 		{"Pinned to:", output.ShortCommit(env.Spec.Pin)},
 		{"Suspended:", yes(env.Spec.Suspend)},
 		{"Going since:", p.ago(env.DeletionTimestamp)},

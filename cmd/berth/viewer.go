@@ -85,13 +85,14 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 	return &viewer{WithWatch: c, namespace: namespace, discovery: kubernetes.Discovery(), logs: inspect.LogsOf(kubernetes.CoreV1())}, nil
 }
 
-// environments lists those of a repository, or all.
-func (v *viewer) environments(ctx context.Context, repository string) (*v1alpha1.EnvironmentList, error) {
+// environments lists all there are.
+func (v *viewer) environments(ctx context.Context) (*v1alpha1.EnvironmentList, error) {
 	list := &v1alpha1.EnvironmentList{}
-	err := v.List(ctx, list, v.among(repository)...)
+	err := v.List(ctx, list, v.among("")...)
 	return list, explain(err, v.namespace)
 }
 
+// among narrows a listing to the agent's namespace and, if one is named, to a repository.
 func (v *viewer) among(repository string) []client.ListOption {
 	options := []client.ListOption{client.InNamespace(v.namespace)}
 	if repository != "" {
@@ -139,7 +140,7 @@ func (n *connection) completed(c *cobra.Command, of func(*v1alpha1.Environment) 
 	if err != nil {
 		return nil
 	}
-	list, err := v.environments(c.Context(), "")
+	list, err := v.environments(c.Context())
 	if err != nil {
 		return nil
 	}

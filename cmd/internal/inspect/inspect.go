@@ -94,7 +94,7 @@ func LogsOf(pods typedcorev1.PodsGetter) Logs {
 
 // Describe looks at an Environment and at what it has. What may not be read, or cannot be, is a note.
 func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Description {
-	d := Description{Environment: env}
+	d := Description{Environment: env, Logs: []Log{}, Events: []Event{}, Notes: []string{}}
 	entry := i.entry(ctx, env, &d)
 	found := i.find(ctx, env, entry.Scope, &d)
 	judged := i.judge(ctx, found, entry.Health.ImagePullGrace.Duration, &d)

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// cluster stores objects, and nothing in it moves: the scripts say how everything is. In bareCluster Berth is not
+// installed.
+var (
+	cluster     = clustertest.Shared(clustertest.Config{APIServerOnly: true})
+	bareCluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"berth": main, "kubectl-berth": main})
+}
+
+// The scripts are testdata/script. Beside the commands of testscript they have:
+//
+//	cluster      a cluster with Berth's kinds, and a new namespace $NS for the agent, which -n is by default
+//	apply FILE   objects, status and all; ago(5h) in them is a time, uid(deployments/api) a UID, and $NS, $APP and
+//	             $ID are those of the script
+//	bare         a cluster without Berth's kinds
+//	page FILE    compares what was printed, but for ages in seconds, which depend on the machine
+//	viewer       from here on the rights of an account that may view Environments, and nothing else
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+			env.Values["t"] = t
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"cluster": useCluster,
+			"apply":   applyFile,
+			"bare":    useBareCluster,
+			"page":    comparePage,
+			"viewer":  becomeViewer,
+		},
+	})
+}
+
+func useCluster(ts *testscript.TestScript, _ bool, _ []string) {
+	c := cluster(testOf(ts))
+	objects, err := deploy.Objects()
+	ts.Check(err)
+	var kinds []*unstructured.Unstructured
+	for _, object := range objects {
+		if kind := object.GetKind(); kind == "CustomResourceDefinition" || kind == "ClusterRole" {
+			kinds = append(kinds, object)
+		}
+	}
+	ts.Check(clustertest.Apply(testOf(ts).Context(), c.RESTConfig(), kinds...))
+	namespace := c.Namespace(testOf(ts))
+	ts.Setenv("KUBECONFIG", c.Kubeconfig())
+	ts.Setenv("BERTH_NAMESPACE", namespace)
+	ts.Setenv("NS", namespace)
+}
+
+func useBareCluster(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Setenv("KUBECONFIG", bareCluster(testOf(ts)).Kubeconfig())
+}
+
+var seconds = regexp.MustCompile(`(?m)\b\d+s( +|$)`)
+
+func comparePage(ts *testscript.TestScript, _ bool, args []string) {
+	got := seconds.ReplaceAllString(ts.ReadFile("stdout"), "<age>")
+	if want := ts.ReadFile(args[0]); got != want {
+		ts.Fatalf("the page differs from %s (-want +got):\n%s", args[0], cmp.Diff(want, got))
+	}
+}
+
+func testOf(ts *testscript.TestScript) *testing.T { return ts.Value("t").(*testing.T) }
+
+func becomeViewer(ts *testscript.TestScript, _ bool, _ []string) {
+	c, namespace := cluster(testOf(ts)), ts.Getenv("NS")
+	binding := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+		"metadata": map[string]any{"name": "viewer", "namespace": namespace},
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "berth-view"},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "viewer", "namespace": namespace}},
+	}}
+	account := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "viewer", "namespace": namespace},
+	}}
+	ctx := testOf(ts).Context()
+	ts.Check(clustertest.Apply(ctx, c.RESTConfig(), account, binding))
+	kubeconfig, err := c.KubeconfigFor(ctx, namespace, "viewer")
+	ts.Check(err)
+	ts.Setenv("KUBECONFIG", kubeconfig)
+}
+
+var placeholder = regexp.MustCompile(`(ago|uid)\(([^)]*)\)`)
+
+func applyFile(ts *testscript.TestScript, _ bool, args []string) {
+	client, err := dynamic.NewForConfig(cluster(testOf(ts)).RESTConfig())
+	ts.Check(err)
+	names := strings.NewReplacer("$NS", ts.Getenv("NS"), "$APP", ts.Getenv("APP"), "$ID", ts.Getenv("ID"))
+	for _, document := range strings.Split(ts.ReadFile(args[0]), "---\n") {
+		objects, err := decode([]byte(fill(ts, client, names.Replace(document))))
+		ts.Check(err)
+		for _, object := range objects {
+			ts.Check(applyOne(ts, client, object))
+		}
+	}
+}
+
+func applyOne(ts *testscript.TestScript, client dynamic.Interface, object *unstructured.Unstructured) error {
+	ctx, options := testOf(ts).Context(), metav1.ApplyOptions{FieldManager: "test", Force: true}
+	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+	if object.GetKind() == "Namespace" {
+		_, err := client.Resource(resource).Apply(ctx, object.GetName(), object, options)
+		return err
+	}
+	if object.GetNamespace() == "" {
+		object.SetNamespace(ts.Getenv("NS"))
+	}
+	target := client.Resource(resource).Namespace(object.GetNamespace())
+	if _, err := target.Apply(ctx, object.GetName(), object, options); err != nil {
+		return fmt.Errorf("applying %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	if object.Object["status"] == nil {
+		return nil
+	}
+	_, err := target.ApplyStatus(ctx, object.GetName(), object, options)
+	return err
+}
+
+// fill replaces times and UIDs, which no file can know.
+func fill(ts *testscript.TestScript, client dynamic.Interface, text string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
+		parts := placeholder.FindStringSubmatch(match)
+		if parts[1] == "ago" {
+			d, err := time.ParseDuration(parts[2])
+			ts.Check(err)
+			return time.Now().Add(-d).UTC().Format(time.RFC3339)
+		}
+		plural, name, _ := strings.Cut(parts[2], "/")
+		resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: plural}
+		object, err := client.Resource(resource).Namespace(ts.Getenv("APP")).Get(testOf(ts).Context(), name, metav1.GetOptions{})
+		ts.Check(err)
+		return string(object.GetUID())
+	})
+}
