@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/dynamic"
@@ -32,6 +34,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/source"
@@ -46,6 +49,8 @@ type agentOptions struct {
 	leaderElect    bool
 	metricsAddress string
 	healthAddress  string
+	pprofAddress   string
+	syncAtOnce     int
 	logLevel       string
 	logFormat      string
 }
@@ -74,9 +79,11 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVarP(&o.namespace, "namespace", "n", "berth", "the agent's own namespace: that of Repositories and Environments")
 	f.StringVar(&o.storeDir, "store-dir", filepath.Join(os.TempDir(), "berth"), "folder for the bare Git stores; what is in it can be lost")
 	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "let Repositories name folders of this machine by file:// (for tests)")
+	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "how many environments may be on their way to a new commit at once; the others are Queued, production never; 0 is any number")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
+	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return c
@@ -119,7 +126,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if o.allowFileURLs {
 		local = source.AllowLocal
 	}
-	stores := preview.NewStores(preview.StoresConfig{Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local})
+	stores := preview.NewStores(preview.StoresConfig{Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local, Proxy: http.ProxyFromEnvironment})
 	wakes := preview.NewWakes()
 	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{
@@ -138,9 +145,14 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Metrics:  report.NewMetrics(metrics.Registry),
 		Now:      time.Now,
 	})
-	repositories := preview.NewRepositories(preview.RepositoriesConfig{Client: mgr.GetClient(), Stores: stores, Report: reporter.Repository, Wake: wakes.Add, Now: time.Now, Log: log})
+	brake := preview.NewBrake()
+	repositories := preview.NewRepositories(preview.RepositoriesConfig{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: o.namespace, Installation: installation.id,
+		Report: reporter.Repository, Wake: wakes.Add, Now: time.Now, Log: log,
+	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
-		Client: mgr.GetClient(), Reconciler: passes, Stores: stores, Installation: installation.id, Report: reporter.Environment, Now: time.Now, Log: log,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
+		Installation: installation.id, SyncAtOnce: o.syncAtOnce, Report: reporter.Environment, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
@@ -173,6 +185,10 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	ofEnvironments, err := labels.Parse(manifest.LabelEnvironment)
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Logger: quiet,
@@ -181,6 +197,8 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 			ByObject: map[client.Object]cache.ByObject{
 				// The records are many, and read by nobody through the cache.
 				&corev1.Secret{}: {Field: fields.OneTermNotEqualSelector("type", "berth.dev/record")},
+				// Of all namespaces, only those of environments say anything.
+				&corev1.Namespace{}: {Label: ofEnvironments, Transform: cache.TransformStripManagedFields()},
 			},
 		},
 		LeaderElection:                o.leaderElect,
@@ -189,6 +207,7 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 		LeaderElectionReleaseOnCancel: true,
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.healthAddress,
+		PprofBindAddress:              o.pprofAddress,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the cluster: %w", err)

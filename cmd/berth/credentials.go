@@ -46,6 +46,14 @@ func gitCredentials(c client.Reader) preview.Credentials {
 	}
 }
 
+// secretsOf reads the Secrets that entries copy.
+func secretsOf(c client.Reader) preview.Secrets {
+	return func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+		secret := &corev1.Secret{}
+		return secret, c.Get(ctx, name, secret)
+	}
+}
+
 // installation is what tells this Berth from others on the same cluster.
 type installation struct {
 	id        string

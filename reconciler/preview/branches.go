@@ -3,7 +3,9 @@ package preview
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/source"
@@ -18,33 +20,46 @@ type wanted struct {
 	spec    v1alpha1.EnvironmentSpec
 }
 
-// want pairs the entries of a repository with the branches that they match. The problems are for
-// people: branches that an entry names and that do not exist, and entries that cannot be followed.
-func want(repo *v1alpha1.Repository, heads map[string]string) (list []wanted, problems []string) {
-	branches := make([]string, 0, len(heads))
-	for branch := range heads {
-		branches = append(branches, branch)
-	}
-	slices.Sort(branches)
+// demand is all that the entries of a repository and its branches call for.
+type demand struct {
+	list []wanted
+	// entries are those that there are; of those that cannot be followed the value is false.
+	entries map[string]bool
+	// notes are for people: branches that an entry names and that do not exist, entries and branches that
+	// cannot be followed.
+	notes []string
+}
+
+// want pairs the entries of a repository with the branches that they match.
+func want(repo *v1alpha1.Repository, heads map[string]string) demand {
+	d := demand{entries: map[string]bool{}}
+	branches := slices.DeleteFunc(slices.Sorted(maps.Keys(heads)), func(branch string) bool {
+		usable := utf8.ValidString(branch)
+		if !usable {
+			d.notes = append(d.notes, fmt.Sprintf("the branch %q is left out: its name is not UTF-8, which no object can hold; rename it", branch))
+		}
+		return !usable
+	})
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		patterns, err := CompilePatterns(entry.Branches)
+		d.entries[entry.Name] = err == nil
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("entry %s: %v", entry.Name, err))
+			d.notes = append(d.notes, fmt.Sprintf("entry %s: %v", entry.Name, err))
 			continue
 		}
 		matched := 0
 		for _, branch := range branches {
 			if patterns.Match(branch) {
 				matched++
-				list = append(list, wantedFor(repo, entry, patterns.Literal(), source.Revision{Branch: branch, Commit: heads[branch]}))
+				d.list = append(d.list, wantedFor(repo, entry, patterns.Literal(), source.Revision{Branch: branch, Commit: heads[branch]}))
 			}
 		}
 		if matched == 0 && patterns.Literal() {
-			problems = append(problems, fmt.Sprintf("entry %s: the repository has no branch %s", entry.Name, entry.Branches[0]))
+			d.notes = append(d.notes, fmt.Sprintf("entry %s: the repository has no branch %s", entry.Name, entry.Branches[0]))
 		}
 	}
-	return list, problems
+	return d
 }
 
 func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, literal bool, head source.Revision) wanted {

@@ -5,25 +5,15 @@ import (
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
-)
-
-// absence is what is known of a branch that was missing from listings.
-type absence struct {
-	since    time.Time
-	listings int
-}
-
-// The brake of a repository: more than brakeCount environments and more than brakeShare of all that it
-// has are deleted at once only after somebody confirmed it.
-const (
-	brakeCount   = 3
-	brakePercent = 30
+	"berth.dev/berth/source"
 )
 
 // changes are what makes a repository's Environments those that its branches call for.
 type changes struct {
 	write  []wanted
 	delete []doomed
+	// release are Environments that are being deleted already, and may now be torn down.
+	release []*v1alpha1.Environment
 	// notes are for people: what is wrong, and what they can do about it.
 	notes []string
 	// next is when more is to be deleted if nothing changes; zero: never.
@@ -36,11 +26,11 @@ type doomed struct {
 	why         string
 }
 
-// listed is what a complete listing said, and the evidence that earlier ones gave.
-type listed struct {
-	heads map[string]string
-	// trusted says that the listing has the default branch: without it nothing counts as gone.
-	trusted   bool
+// evidence is what a complete listing said, and what earlier ones gave.
+type evidence struct {
+	listing source.Listing
+	// current says that the listing is the server's newest answer: after a failure nothing counts as gone.
+	current   bool
 	absent    map[string]absence // by branch
 	now       time.Time
 	goneAfter time.Duration
@@ -50,35 +40,58 @@ type listed struct {
 // compare decides which Environments are written and which go. A branch counts as gone only when two
 // trusted listings in a row lacked it, and for goneAfter; an entry's or a pattern's change counts at
 // once, for an administrator made it.
-func compare(have []v1alpha1.Environment, want []wanted, l listed) changes {
-	var c changes
-	wants := make(map[string]wanted, len(want))
-	for _, w := range want {
+func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
+	claims, notes := claim(have, d)
+	c := changes{notes: append(d.notes, notes...)}
+	wants := make(map[string]wanted, len(claims))
+	for _, w := range claims {
 		wants[w.name] = w
 	}
+	dooms := map[string]string{}
 	for i := range have {
 		env := &have[i]
 		w, isWanted := wants[env.Name]
-		if why := c.doom(env, w, isWanted, l); why != "" {
+		if why := c.doom(env, w, isWanted, d, e); why != "" {
+			dooms[env.Name] = why
 			c.delete = append(c.delete, doomed{environment: env, why: why})
-			delete(wants, env.Name)
 		}
 	}
-	for _, w := range want {
-		if w, ok := wants[w.name]; ok {
+	if c.brake(have, e.confirmed) {
+		clear(dooms)
+	}
+	for _, w := range claims {
+		if dooms[w.name] == "" {
 			c.write = append(c.write, c.settle(w, have))
 		}
-	}
-	if n := len(c.delete); n > brakeCount && n*100 > brakePercent*len(have) && !l.confirmed {
-		c.notes = append(c.notes, fmt.Sprintf("nothing is deleted, for %d of %d environments would be at once, %s among them (%s); if that is meant: kubectl annotate repo %s %s=yes",
-			n, len(have), c.delete[0].environment.Name, c.delete[0].why, c.delete[0].environment.Spec.Repository, v1alpha1.AnnotationConfirmed))
-		c.delete = nil
 	}
 	return c
 }
 
+// brake keeps everything from going at once, and says whether it did.
+func (c *changes) brake(have []v1alpha1.Environment, confirmed bool) bool {
+	already := leaving(have)
+	if going := len(c.delete) + already; tooMany(going, len(have)) && !confirmed {
+		if len(c.delete) > 0 {
+			c.notes = append(c.notes, held(going, len(have), c.delete[0].environment.Spec.Repository)+
+				fmt.Sprintf(" (%s among them: %s)", c.delete[0].environment.Name, c.delete[0].why))
+		}
+		c.delete = nil
+		return true
+	}
+	if confirmed {
+		for i := range have {
+			if isLeaving(&have[i]) {
+				c.release = append(c.release, &have[i])
+			}
+		}
+	}
+	return false
+}
+
 // doom says why an Environment has to go; empty: it stays.
-func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, l listed) string {
+func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, d demand, e evidence) string {
+	followed, hasEntry := d.entries[env.Spec.Entry]
+	_, exists := e.listing.Heads[env.Spec.Branch]
 	switch {
 	case !env.DeletionTimestamp.IsZero():
 		return ""
@@ -86,19 +99,27 @@ func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, l lis
 		return "its entry's namespace was changed; it is made anew"
 	case isWanted:
 		return ""
-	}
-	if _, exists := l.heads[env.Spec.Branch]; exists {
+	case !hasEntry:
+		return "its entry was removed"
+	case !followed:
+		return "" // nobody knows what the entry was meant to say
+	case exists:
 		return "its entry no longer matches the branch"
 	}
-	if !l.trusted {
+	return c.gone(env, e)
+}
+
+// gone says whether there is proof that an Environment's branch is gone.
+func (c *changes) gone(env *v1alpha1.Environment, e evidence) string {
+	if !hasDefault(e.listing) {
 		c.notes = append(c.notes, fmt.Sprintf("branch %s is missing, but so is the repository's default branch, without which nothing counts as gone; set one that exists", env.Spec.Branch))
 		return ""
 	}
-	gone := l.absent[env.Spec.Branch]
-	if gone.listings < 2 {
+	a := e.absent[env.Spec.Branch]
+	if !e.current || a.listings < 2 {
 		return ""
 	}
-	if at := gone.since.Add(l.goneAfter); l.now.Before(at) {
+	if at := a.since.Add(e.goneAfter); e.now.Before(at) {
 		if c.next.IsZero() || at.Before(c.next) {
 			c.next = at
 		}
@@ -107,37 +128,27 @@ func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, l lis
 	return "its branch is gone"
 }
 
-// settle keeps a literal entry's running environment where it is when the entry's namespace changed.
+// settle keeps an Environment in its namespace: that of a literal entry does not move by itself, nor does
+// one that the brake keeps from being made anew.
 func (c *changes) settle(w wanted, have []v1alpha1.Environment) wanted {
 	for _, env := range have {
-		if env.Name == w.name && env.Spec.Namespace != w.spec.Namespace && w.literal {
-			c.notes = append(c.notes, fmt.Sprintf("entry %s: the namespace is now %s, but what runs does not move from %s by itself; delete the Environment %s and move what it runs",
-				w.entry.Name, w.spec.Namespace, env.Spec.Namespace, env.Name))
-			w.spec.Namespace = env.Spec.Namespace
+		if env.Name != w.name || env.Spec.Namespace == w.spec.Namespace {
+			continue
 		}
+		if w.literal {
+			c.notes = append(c.notes, fmt.Sprintf("entry %s: %s", w.entry.Name, moved(&env, w.entry)))
+		}
+		w.spec.Namespace = env.Spec.Namespace
 	}
 	return w
 }
 
-// notice keeps count of the branches that Environments have and a trusted listing lacks.
-func notice(absent map[string]absence, have []v1alpha1.Environment, l listed) {
-	for branch := range absent {
-		if _, back := l.heads[branch]; back {
-			delete(absent, branch)
-		}
+// moved says what a person has to do about an entry whose namespace was changed; empty: nothing.
+func moved(env *v1alpha1.Environment, entry *v1alpha1.Entry) string {
+	to := NamespaceName(entry.Namespace, env.Spec.Branch)
+	if to == env.Spec.Namespace {
+		return ""
 	}
-	seen := map[string]bool{}
-	for _, env := range have {
-		branch := env.Spec.Branch
-		if _, exists := l.heads[branch]; exists || seen[branch] {
-			continue
-		}
-		seen[branch] = true
-		a := absent[branch]
-		if a.listings == 0 {
-			a.since = l.now
-		}
-		a.listings++
-		absent[branch] = a
-	}
+	return fmt.Sprintf("the namespace is now %s, but what runs does not move from %s by itself; move what it runs and delete the Environment %s, which is then made anew there",
+		to, env.Spec.Namespace, env.Name)
 }

@@ -2,7 +2,10 @@ package preview
 
 import (
 	"context"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,11 +34,16 @@ var asked = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, 
 // SetUp registers both controllers with a manager, and connects wakes to them: the ids that it delivers
 // are passed over.
 func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wakes) error {
+	reader := mgr.GetClient()
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("repository").
 		For(&v1alpha1.Repository{}, builder.WithPredicates(asked)).
 		// An Environment that went, or that somebody changed, is made what it should be.
 		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(predicate.And[client.Object](asked, notNew))).
+		// A namespace of ours may be all that is left of an Environment.
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(repos.ownersOf), builder.WithPredicates(appeared)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(reader))).
+		WatchesRawSource(source.Func(repos.start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: repositoriesAtOnce}).
 		Complete(repos)
 	if err != nil {
@@ -45,7 +53,8 @@ func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wak
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("environment").
 		For(&v1alpha1.Environment{}, builder.WithPredicates(asked)).
-		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(mgr.GetClient())), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
 		WatchesRawSource(source.Func(wakes.start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: environmentsAtOnce}).
 		Complete(envs)
@@ -53,6 +62,63 @@ func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wak
 
 // notNew drops the creation of Environments, which only the agent makes.
 var notNew = predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
+
+// appeared lets through namespaces that are there and stay: what becomes of others is no news.
+var appeared = predicate.Funcs{
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetLabels()[labelEnvironment] != e.ObjectNew.GetLabels()[labelEnvironment]
+	},
+}
+
+func (r *Repositories) ownersOf(_ context.Context, o client.Object) []reconcile.Request {
+	ns, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return nil
+	}
+	_, spec, ours := ownerOf(ns, r.Installation)
+	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: spec.Repository}}}
+}
+
+// repositoriesWith finds the Repositories that read their credentials from a Secret.
+func repositoriesWith(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
+		var list v1alpha1.RepositoryList
+		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
+			return nil // the cache answers, and has nothing to fail at
+		}
+		for i := range list.Items {
+			if ref := list.Items[i].Spec.SecretRef; ref != nil && ref.Name == secret.GetName() {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+			}
+		}
+		return requests
+	}
+}
+
+// environmentsWith finds the Environments whose entries copy a Secret or decrypt with it.
+func environmentsWith(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
+		var list v1alpha1.RepositoryList
+		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
+			return nil // the cache answers, and has nothing to fail at
+		}
+		for i := range list.Items {
+			if slices.ContainsFunc(list.Items[i].Spec.Environments, func(entry v1alpha1.Entry) bool { return reads(entry, secret.GetName()) }) {
+				requests = append(requests, environmentsOf(c)(ctx, &list.Items[i])...)
+			}
+		}
+		return requests
+	}
+}
+
+func reads(entry v1alpha1.Entry, secret string) bool {
+	return entry.Decryption != nil && entry.Decryption.SecretRef.Name == secret ||
+		slices.Contains(entry.CopySecrets, v1alpha1.SecretReference{Name: secret})
+}
 
 func repositoryOf(_ context.Context, o client.Object) []reconcile.Request {
 	env, ok := o.(*v1alpha1.Environment)
@@ -62,7 +128,7 @@ func repositoryOf(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}}}
 }
 
-func environmentsOf(c client.Client) handler.MapFunc {
+func environmentsOf(c client.Reader) handler.MapFunc {
 	return func(ctx context.Context, repo client.Object) []reconcile.Request {
 		var list v1alpha1.EnvironmentList
 		if err := c.List(ctx, &list, client.InNamespace(repo.GetNamespace()), client.MatchingLabels{v1alpha1.LabelRepository: repo.GetName()}); err != nil {
@@ -76,21 +142,34 @@ func environmentsOf(c client.Client) handler.MapFunc {
 	}
 }
 
-// Wakes carries word of changes in the cluster to the controller of Environments.
-type Wakes struct {
-	name  func(id string) (types.NamespacedName, bool)
+// inbox takes what is to be passed over from outside a controller, as soon as that runs.
+type inbox struct {
 	queue chan workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
-// NewWakes returns Wakes that SetUp connects.
-func NewWakes() *Wakes {
-	return &Wakes{queue: make(chan workqueue.TypedRateLimitingInterface[reconcile.Request], 1)}
+func newInbox() inbox {
+	return inbox{queue: make(chan workqueue.TypedRateLimitingInterface[reconcile.Request], 1)}
 }
 
-func (w *Wakes) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	w.queue <- queue
+func (i inbox) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	i.queue <- queue
 	return nil
 }
+
+func (i inbox) add(name types.NamespacedName) {
+	queue := <-i.queue
+	i.queue <- queue
+	queue.Add(reconcile.Request{NamespacedName: name})
+}
+
+// Wakes carries word of changes in the cluster to the controller of Environments.
+type Wakes struct {
+	inbox
+	name func(id string) (types.NamespacedName, bool)
+}
+
+// NewWakes returns Wakes that SetUp connects.
+func NewWakes() *Wakes { return &Wakes{inbox: newInbox()} }
 
 // Wake asks for a pass over the environment whose objects bear the id. It does not wait.
 func (w *Wakes) Wake(id string) {
@@ -100,8 +179,4 @@ func (w *Wakes) Wake(id string) {
 }
 
 // Add asks for a pass over an Environment. It does not wait.
-func (w *Wakes) Add(name types.NamespacedName) {
-	queue := <-w.queue
-	w.queue <- queue
-	queue.Add(reconcile.Request{NamespacedName: name})
-}
+func (w *Wakes) Add(name types.NamespacedName) { w.add(name) }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
@@ -22,9 +21,18 @@ import (
 // Environments.
 type Environments struct {
 	EnvironmentsConfig
-	mu    sync.Mutex
-	names map[string]types.NamespacedName   // by id
-	known map[string]reconciler.Environment // by name
+	berths berths
+	turns  turns
+	mu     sync.Mutex
+	names  map[string]types.NamespacedName // by id
+	known  map[string]remembered           // by name
+	ended  map[types.UID]string            // the commit of the last sync that came to an end
+}
+
+// remembered is what has to be undone when an Environment goes.
+type remembered struct {
+	reconciler.Environment
+	uid types.UID
 }
 
 // unavailablePause is how long to wait for what a pass cannot do without.
@@ -32,21 +40,37 @@ const unavailablePause = 30 * time.Second
 
 // EnvironmentsConfig is what Environments is made of.
 type EnvironmentsConfig struct {
-	Client     client.Client
+	Client client.Client
+	// Reader asks the API server itself, where what is remembered may be too old.
+	Reader     client.Reader
 	Reconciler *reconciler.Reconciler
 	Stores     *Stores
+	Brake      *Brake
+	// Secrets reads those that entries copy.
+	Secrets Secrets
 	// Installation is the random id of this installation of Berth.
 	Installation string
+	// SyncAtOnce is how many environments may be on their way to a new commit at once; 0: any number.
+	SyncAtOnce int
 	// Report writes an Environment's status, events and metrics. It may put off what is not urgent: then
 	// it says for how long.
 	Report func(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error)
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Wake asks for a pass over an Environment.
+	Wake func(types.NamespacedName)
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // NewEnvironments returns the controller of Environments.
 func NewEnvironments(c EnvironmentsConfig) *Environments {
-	return &Environments{EnvironmentsConfig: c, names: map[string]types.NamespacedName{}, known: map[string]reconciler.Environment{}}
+	return &Environments{
+		EnvironmentsConfig: c,
+		berths:             berths{held: map[types.UID]bool{}},
+		turns:              turns{limit: c.SyncAtOnce, running: map[types.NamespacedName]string{}},
+		names:              map[string]types.NamespacedName{},
+		known:              map[string]remembered{},
+		ended:              map[types.UID]string{},
+	}
 }
 
 // Name returns the Environment whose objects bear an id.
@@ -62,7 +86,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	env := &v1alpha1.Environment{}
 	if err := e.Client.Get(ctx, req.NamespacedName, env); err != nil {
 		if apierrors.IsNotFound(err) {
-			e.forget(req.Name)
+			e.left(ctx, req.NamespacedName)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
@@ -70,59 +94,66 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	if !env.DeletionTimestamp.IsZero() {
 		return e.teardown(ctx, env)
 	}
-	settings, err := e.settings(ctx, env)
-	if err != nil || settings == nil {
+	settings, why, err := e.settings(ctx, env)
+	switch {
+	case err != nil:
 		return ctrl.Result{}, err
+	case why != "":
+		return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
+	case settings == nil:
+		return ctrl.Result{}, nil
 	}
-	e.remember(req.NamespacedName, settings.Environment)
+	e.remember(env, settings.Environment)
+	if settings.expiry.due {
+		return e.expire(ctx, env, settings)
+	}
+	if why, err := e.admit(ctx, env, settings); why != "" || err != nil {
+		settings.life.Stage = reconciler.Queued
+		return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Link: settings.link, Life: settings.life, Err: err})
+	}
 	started := e.Now()
 	outcome := e.Reconciler.Pass(ctx, settings.Environment)
-	outcome.Link = settings.link
+	outcome.Link, outcome.Life = settings.link, settings.life
+	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.next)
 	e.log(outcome, e.Now().Sub(started))
+	if !outcome.Syncing() {
+		e.finished(env, settings.Commit)
+	}
 	return e.conclude(ctx, env, outcome)
 }
 
-// settings returns what a pass has to know, or nothing while the Repository or its entry is missing:
-// what runs is then left alone.
-func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) (*settings, error) {
+// settings returns what a pass has to know; or nothing, and perhaps for what a person has to be waited
+// for: what runs is then left alone.
+func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) (*settings, string, error) {
 	repo := &v1alpha1.Repository{}
 	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: kubectl annotate env -l %s=%s --overwrite %s=<any new word>",
+			env.Spec.Repository, v1alpha1.LabelRepository, env.Spec.Repository, v1alpha1.AnnotationConfirmed), nil
+	}
 	if err != nil {
-		return nil, client.IgnoreNotFound(err)
+		return nil, "", err
 	}
-	if !e.Stores.Has(repo.Name) {
-		return nil, nil // the Repository wakes its Environments once it can be read
+	entry := entryOf(repo, env)
+	switch {
+	case entry == nil || !e.Stores.Has(repo.Name):
+		return nil, "", nil // the Repository deletes it, or wakes it once it can be read
+	case env.Spec.Commit == "" && env.Spec.Pin == "":
+		return nil, fmt.Sprintf("nothing is known of the branch %s until it is listed", env.Spec.Branch), nil
 	}
-	for i := range repo.Spec.Environments {
-		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
-			return settingsOf(env, repo, entry, e.Installation)
-		}
+	s, err := settingsOf(env, repo, entry, e.Installation)
+	if err != nil || s == nil {
+		return nil, "", err
 	}
-	return nil, nil
+	s.live(env, entry, e.Now())
+	s.copy(ctx, e.Secrets, env, entry)
+	return s, "", nil
 }
 
-// teardown takes an Environment one step towards being gone, and lets go of it when it is.
-func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) (ctrl.Result, error) {
-	if !controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) {
-		e.forget(env.Name)
-		return ctrl.Result{}, nil
-	}
-	going := identityOf(env, e.Installation)
-	e.remember(client.ObjectKeyFromObject(env), going)
-	started := e.Now()
-	outcome := e.Reconciler.Teardown(ctx, going)
-	e.log(outcome, e.Now().Sub(started))
-	if !outcome.Gone {
-		return e.conclude(ctx, env, outcome)
-	}
-	before := env.DeepCopy()
-	controllerutil.RemoveFinalizer(env, v1alpha1.FinalizerTeardown)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := e.Client.Patch(ctx, env, patch); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
-	return ctrl.Result{}, nil
+// hold reports on an Environment with which nothing is done.
+func (e *Environments) hold(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (ctrl.Result, error) {
+	o.Commit = env.Spec.Commit
+	return e.conclude(ctx, env, o)
 }
 
 // conclude reports, and says when the next pass is due.
@@ -148,6 +179,14 @@ func (e *Environments) conclude(ctx context.Context, env *v1alpha1.Environment, 
 	return result, nil
 }
 
+// earliest returns the earlier of two times, of which a zero one is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // log writes one line for a pass that did something.
 func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
 	if len(o.Results) == 0 {
@@ -170,19 +209,8 @@ func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
 	e.Log.Info("passed", attributes...)
 }
 
-func (e *Environments) remember(name types.NamespacedName, env reconciler.Environment) {
+func (e *Environments) remember(env *v1alpha1.Environment, as reconciler.Environment) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.names[env.ID], e.known[name.Name] = name, env
-}
-
-func (e *Environments) forget(name string) {
-	e.mu.Lock()
-	env, ok := e.known[name]
-	delete(e.known, name)
-	delete(e.names, env.ID)
-	e.mu.Unlock()
-	if ok {
-		e.Reconciler.Forget(env)
-	}
+	e.names[as.ID], e.known[env.Name] = client.ObjectKeyFromObject(env), remembered{Environment: as, uid: env.UID}
 }

@@ -22,16 +22,25 @@ import (
 // controller of Repositories.
 type Repositories struct {
 	RepositoriesConfig
+	inbox
 	mu    sync.Mutex
 	known map[string]*followed // by name
+	hooks map[string]*hooks    // by name
 }
 
 // RepositoriesConfig is what Repositories is made of.
 type RepositoriesConfig struct {
 	Client client.Client
+	// Reader asks the API server itself, where what is remembered may be too old.
+	Reader client.Reader
 	Stores *Stores
+	Brake  *Brake
+	// Namespace is the agent's own, Installation the random id of this installation of Berth.
+	Namespace, Installation string
 	// Report writes a Repository's status, if it is another than before.
 	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
+	// HookMissed warns of a change that no webhook told of, though webhooks told of others before.
+	HookMissed func(repo *v1alpha1.Repository, change string)
 	// Wake asks for a pass over an Environment.
 	Wake func(types.NamespacedName)
 	Now  func() time.Time
@@ -41,20 +50,22 @@ type RepositoriesConfig struct {
 // followed is what is remembered of a Repository; all of it can be lost.
 type followed struct {
 	listing source.Listing
-	opened  bool // its store can be read
-	listed  bool // listing is a complete one
+	listed  bool   // listing is a complete one
+	store   string // what the store was opened with; empty while it cannot be
 	absent  map[string]absence
 	next    time.Time
 	spec    int64 // the generation that was listed for
+	cause   cause // of the last listing
 	// handled are the ids of the requests that were carried out.
 	request, confirmation string
 	trouble               error // with the Git server, or with the spec
 	changed               time.Time
+	told                  time.Time // when a webhook last told of a change
 }
 
 // NewRepositories returns the controller of Repositories.
 func NewRepositories(c RepositoriesConfig) *Repositories {
-	return &Repositories{RepositoriesConfig: c, known: map[string]*followed{}}
+	return &Repositories{RepositoriesConfig: c, inbox: newInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}}
 }
 
 // Reconcile lists a Repository's branches when it is time to, and writes and deletes its Environments.
@@ -67,15 +78,16 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	f := r.followed(repo.Name)
-	if repo.Spec.Suspend {
-		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
-	}
 	schedule, err := Schedule(repo.Spec.Poll, repo.Spec.TimeZone)
-	if err != nil {
+	switch {
+	case repo.Spec.Suspend:
+		// What runs is still corrected, and may need a commit for it.
+		_, f.trouble = r.open(ctx, repo, f)
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
+	case err != nil:
 		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
 		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
-	}
-	if r.due(repo, f) {
+	case r.due(ctx, repo, f):
 		r.list(ctx, repo, f)
 		f.next = schedule.Next(r.Now())
 	}
@@ -84,8 +96,10 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	next := f.next
-	if !c.next.IsZero() && c.next.Before(next) {
-		next = c.next
+	for _, sooner := range []time.Time{c.next, r.missedHook(repo)} {
+		if !sooner.IsZero() && sooner.Before(next) {
+			next = sooner
+		}
 	}
 	return ctrl.Result{RequeueAfter: max(next.Sub(r.Now()), time.Millisecond)}, nil
 }
@@ -114,103 +128,55 @@ func (r *Repositories) followed(name string) *followed {
 	return f
 }
 
-// due says whether the branches are to be listed now: because of the poll, a change of the spec, or
-// because somebody asked.
-func (r *Repositories) due(repo *v1alpha1.Repository, f *followed) bool {
+// due says whether the branches are to be listed now: because of the poll, a change of the spec or of
+// the credentials, or because somebody or a webhook asked.
+func (r *Repositories) due(ctx context.Context, repo *v1alpha1.Repository, f *followed) bool {
 	request := repo.Annotations[v1alpha1.AnnotationRequested]
 	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
-	due := !r.Now().Before(f.next) || f.spec != repo.Generation || asked
-	f.spec, f.request = repo.Generation, request
+	hooked := r.hooked(repo.Name, request, asked)
+	_, doubted := errors.AsType[*errDoubtful](f.trouble)
+	due := !r.Now().Before(f.next) || f.spec != repo.Generation || asked || hooked ||
+		f.store != r.Stores.key(ctx, repo) || doubted && confirmed(repo)
+	f.spec, f.request, f.cause = repo.Generation, request, byPoll
+	if hooked {
+		f.cause = byHook
+	}
 	return due
 }
 
-// confirmed says whether somebody lets the mass deletion pass that the brake holds.
+// confirmed says whether somebody lets pass what is held on doubt.
 func confirmed(repo *v1alpha1.Repository) bool {
 	id := repo.Annotations[v1alpha1.AnnotationConfirmed]
 	return id != "" && id != repo.Status.HandledConfirmation
 }
 
-// list asks the Git server for all branches, and brings what has moved. What is known stays as it was
-// if that fails.
-func (r *Repositories) list(ctx context.Context, repo *v1alpha1.Repository, f *followed) {
-	store, err := r.Stores.For(ctx, repo)
-	if err != nil {
-		f.trouble = err
-		return
-	}
-	if !f.opened || f.trouble != nil {
-		f.opened = true
-		defer r.wakeAll(ctx, repo)
-	}
-	listing, err := store.List(ctx)
-	if err != nil {
-		f.trouble = err
-		return
-	}
-	wanted, _ := want(repo, listing.Heads)
-	commits := make([]string, 0, len(wanted))
-	for _, w := range wanted {
-		commits = append(commits, w.spec.Commit)
-	}
-	if err := store.Fetch(ctx, commits...); err != nil && source.ReasonOf(err) == source.Unreachable {
-		f.trouble = err
-		return
-	}
-	f.trouble = nil
-	f.listing, f.listed = listing, true
-	f.absent = r.evidence(ctx, repo, f)
-}
-
-// wakeAll asks for passes over all Environments of a Repository, which had to wait for its store.
-func (r *Repositories) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
-	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
-	if err != nil {
-		return // the cache answers, and has nothing to fail at
-	}
-	for i := range have {
-		r.Wake(client.ObjectKeyFromObject(&have[i]))
-	}
-}
-
-// evidence counts the branches that are missing from the newest listing.
-func (r *Repositories) evidence(ctx context.Context, repo *v1alpha1.Repository, f *followed) map[string]absence {
-	have, err := r.environments(ctx, types.NamespacedName{Namespace: repo.Namespace, Name: repo.Name})
-	if err == nil && f.trusted() {
-		notice(f.absent, have, listed{heads: f.listing.Heads, now: r.Now()})
-	}
-	return f.absent
-}
-
-// trusted says whether a branch that the listing lacks may count as gone.
-func (f *followed) trusted() bool {
-	_, hasDefault := f.listing.Heads[f.listing.Default]
-	return f.trouble == nil && f.listed && hasDefault
-}
-
 // converge writes and deletes Environments as the last complete listing says.
 func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, f *followed) (changes, error) {
-	if !f.listed {
-		return changes{}, nil
-	}
 	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
 	if err != nil {
 		return changes{}, err
 	}
-	wanted, problems := want(repo, f.listing.Heads)
-	c := compare(have, wanted, listed{
-		heads:     f.listing.Heads,
-		trusted:   f.trusted(),
+	if err := r.restore(ctx, client.ObjectKeyFromObject(repo), have); err != nil {
+		return changes{}, err
+	}
+	if !f.listed {
+		return changes{}, nil
+	}
+	yes := confirmed(repo) && f.confirmation != repo.Annotations[v1alpha1.AnnotationConfirmed]
+	c := compare(have, want(repo, f.listing.Heads), evidence{
+		listing:   f.listing,
+		current:   f.trouble == nil,
 		absent:    f.absent,
 		now:       r.Now(),
 		goneAfter: repo.Spec.GoneAfter.Duration,
-		confirmed: confirmed(repo),
+		confirmed: yes,
 	})
-	c.notes = append(problems, c.notes...)
 	changed, err := r.carryOut(ctx, repo, have, c)
 	if changed {
 		f.changed = r.Now()
 	}
-	if len(c.delete) > 0 {
+	if yes && f.trouble == nil && err == nil {
+		// It was for what there was to confirm, and is used up even if that was nothing.
 		f.confirmation = repo.Annotations[v1alpha1.AnnotationConfirmed]
 	}
 	return c, err
@@ -230,12 +196,21 @@ func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, 
 	}
 	for _, d := range c.delete {
 		changed = true
-		r.Log.Info("deleting the environment", "environment", d.environment.Name, "reason", d.why)
-		uid := d.environment.UID
-		err := r.Client.Delete(ctx, d.environment, client.Preconditions{UID: &uid})
-		errs = append(errs, client.IgnoreNotFound(err))
+		errs = append(errs, r.delete(ctx, d.environment, d.why))
+	}
+	for _, env := range c.release {
+		r.Brake.release(env.UID)
+		r.Wake(client.ObjectKeyFromObject(env))
 	}
 	return changed, errors.Join(errs...)
+}
+
+// delete begins the end of an Environment that the brake has let through.
+func (r *Repositories) delete(ctx context.Context, env *v1alpha1.Environment, why string) error {
+	r.Log.Info("deleting the environment", "environment", env.Name, "reason", why)
+	r.Brake.release(env.UID)
+	uid := env.UID
+	return client.IgnoreNotFound(r.Client.Delete(ctx, env, client.Preconditions{UID: &uid}))
 }
 
 // write applies an Environment if it is not what it should be, and says whether it did.
@@ -243,42 +218,43 @@ func (r *Repositories) write(ctx context.Context, repo *v1alpha1.Repository, env
 	if env != nil && (!env.DeletionTimestamp.IsZero() || upToDate(env, w)) {
 		return false, nil
 	}
-	if err := r.Client.Apply(ctx, environmentApply(repo.Namespace, w), client.ForceOwnership, client.FieldOwner(fieldOwner)); err != nil {
+	if err := r.Client.Apply(ctx, environmentApply(repo.Namespace, w), client.ForceOwnership, fieldOwner); err != nil {
 		return false, fmt.Errorf("Environment/%s: %w", w.name, err)
 	}
 	return true, nil
 }
 
-// removed takes care of the Environments of a Repository that is gone: each goes as its own onRemoval
-// says. They are not deleted if that would be more than the brake lets pass.
+// removed takes care of the Environments of a Repository that does not exist: each goes as its own
+// onRemoval says. That a Repository is missing proves nothing by itself, for its kind may be deleted, or
+// it may not have been brought back yet: then, and where the brake holds, each waits for a person.
 func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) error {
 	r.mu.Lock()
-	delete(r.known, name.Name)
+	_, seen := r.known[name.Name]
 	r.mu.Unlock()
 	have, err := r.environments(ctx, name)
 	if err != nil {
 		return err
 	}
-	doomedToDie := 0
-	for _, env := range have {
-		if env.Spec.OnRemoval == v1alpha1.RemovalDelete {
-			doomedToDie++
-		}
+	if err := r.restore(ctx, name, have); err != nil {
+		return err
 	}
-	if doomedToDie > brakeCount {
-		r.Log.Warn("keeping the environments of a removed repository: to delete them, delete the Environment objects",
-			"repository", name.Name, "environments", len(have))
-		return nil
+	going, err := isGoing(ctx, r.Reader, "repositories")
+	if err != nil || going {
+		return err
 	}
+	all := seen && !tooMany(len(have), len(have))
 	var errs []error
 	for i := range have {
-		errs = append(errs, client.IgnoreNotFound(r.Client.Delete(ctx, &have[i])))
+		if env := &have[i]; env.DeletionTimestamp.IsZero() && (all || confirmedBy(env)) {
+			errs = append(errs, r.delete(ctx, env, "its Repository was removed"))
+		}
 	}
-	return errors.Join(append(errs, r.Stores.Drop(name.Name))...)
-}
-
-func (r *Repositories) environments(ctx context.Context, repo types.NamespacedName) ([]v1alpha1.Environment, error) {
-	var list v1alpha1.EnvironmentList
-	err := r.Client.List(ctx, &list, client.InNamespace(repo.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repo.Name})
-	return list.Items, err
+	if err := errors.Join(append(errs, r.Stores.Drop(name.Name))...); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, name.Name)
+	delete(r.hooks, name.Name)
+	return nil
 }

@@ -2,8 +2,10 @@ package preview
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
@@ -12,7 +14,13 @@ import (
 // settings are what an Environment, its Repository and its entry say together.
 type settings struct {
 	reconciler.Environment
-	link string
+	link       string
+	repository *v1alpha1.Repository
+	entry      string
+	literal    bool
+	limit      int
+	expiry     expiry
+	life       reconciler.Life
 }
 
 // identityOf returns what a teardown has to know, which is all that outlives the entry.
@@ -39,7 +47,10 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if err != nil {
 		return nil, fmt.Errorf("reading entry %s: %w", entry.Name, err)
 	}
-	s := &settings{Environment: identityOf(env, installation)}
+	s := &settings{Environment: identityOf(env, installation), repository: repo, entry: entry.Name, literal: patterns.Literal()}
+	if entry.Limit != nil {
+		s.limit = int(*entry.Limit)
+	}
 	s.Path = entry.Path
 	s.SharedNamespace = patterns.Literal()
 	s.Settings = string(input)
@@ -50,6 +61,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster
 	}
+	s.NamespaceMarks.Annotations = map[string]string{AnnotationOnRemoval: string(env.Spec.OnRemoval)}
 	if !patterns.Literal() {
 		s.NamespaceMarks.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}
 	}
@@ -60,6 +72,22 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	}
 	s.link = expand(entry.Link, s.Variables(s.Commit))
 	return s, nil
+}
+
+// live adds how long the environment has been left alone, and what follows from that.
+func (s *settings) live(env *v1alpha1.Environment, entry *v1alpha1.Entry, now time.Time) {
+	last := lastActivity(env, now)
+	if entry.ExpireAfter != nil {
+		s.expiry = expire(env, entry.ExpireAfter.Duration, last, now)
+	}
+	s.life = reconciler.Life{Activity: activity(env), LastActivity: last, ExpiresAt: s.expiry.at, ExpiresSoon: s.expiry.soon, Moved: moved(env, entry)}
+}
+
+// copy adds the Secrets that the entry copies.
+func (s *settings) copy(ctx context.Context, read Secrets, env *v1alpha1.Environment, entry *v1alpha1.Entry) {
+	list, digest, err := copies(ctx, read, env, entry)
+	s.Copies, s.Problem = list, err
+	s.Settings += digest
 }
 
 // pending says whether somebody asked for something that has not been done yet.

@@ -22,6 +22,9 @@ func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.R
 	if !f.changed.IsZero() {
 		status.LastChangeTime = &metav1.Time{Time: f.changed.Truncate(1e9)}
 	}
+	if !f.told.IsZero() {
+		status.LastHookTime = &metav1.Time{Time: f.told.Truncate(1e9)}
+	}
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWatching, ObservedGeneration: repo.Generation}
 	stalled := false
 	switch {
@@ -46,6 +49,9 @@ func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.R
 
 // reasonOf names the trouble with a Git server as a condition does.
 func reasonOf(err error) string {
+	if _, doubtful := errors.AsType[*errDoubtful](err); doubtful {
+		return v1alpha1.ReasonDoubtful
+	}
 	trouble, ok := errors.AsType[*source.Error](err)
 	switch {
 	case !ok:

@@ -31,7 +31,7 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.change()
-			opened, err := stores.For(t.Context(), repo)
+			opened, _, err := stores.For(t.Context(), repo)
 			if err != nil {
 				t.Fatal(err)
 			}

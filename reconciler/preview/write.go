@@ -30,7 +30,9 @@ func environmentApply(namespace string, w wanted) runtime.ApplyConfiguration {
 		"branch":     w.spec.Branch,
 		"namespace":  w.spec.Namespace,
 		"onRemoval":  string(w.spec.OnRemoval),
-		"commit":     w.spec.Commit,
+	}
+	if w.spec.Commit != "" {
+		spec["commit"] = w.spec.Commit
 	}
 	if w.spec.ServiceAccountName != "" {
 		spec["serviceAccountName"] = w.spec.ServiceAccountName

@@ -1,0 +1,103 @@
+package preview
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
+// of all syncs, is reached.
+func (e *Environments) admit(ctx context.Context, env *v1alpha1.Environment, s *settings) (string, error) {
+	if s.limit > 0 {
+		siblings, err := e.siblings(ctx, env, s)
+		if err != nil {
+			return "", err
+		}
+		if why := e.berths.take(env, siblings, s.limit, e.hasBerth(ctx)); why != "" {
+			return why, nil
+		}
+	}
+	name := client.ObjectKeyFromObject(env)
+	switch {
+	case s.Commit == env.Status.HealthyCommit || e.endedWith(env) == s.Commit:
+		return "", nil // nothing new; drift is corrected at once
+	case s.literal:
+		e.turns.jump(name, env.Spec.Repository)
+		return "", nil
+	}
+	return e.turns.take(name, env.Spec.Repository), nil
+}
+
+// siblings returns the Environments of the same entry, itself among them.
+func (e *Environments) siblings(ctx context.Context, env *v1alpha1.Environment, s *settings) ([]v1alpha1.Environment, error) {
+	all, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
+	siblings := all[:0]
+	for i := range all {
+		if entry := entryOf(s.repository, &all[i]); entry != nil && entry.Name == s.entry {
+			siblings = append(siblings, all[i])
+		}
+	}
+	return siblings, err
+}
+
+func (e *Environments) ofRepository(ctx context.Context, one types.NamespacedName, repository string) ([]v1alpha1.Environment, error) {
+	var list v1alpha1.EnvironmentList
+	err := e.Client.List(ctx, &list, client.InNamespace(one.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repository})
+	return list.Items, err
+}
+
+// hasBerth returns what says of an Environment whether the cluster shows that it has a berth.
+func (e *Environments) hasBerth(ctx context.Context) func(*v1alpha1.Environment) bool {
+	return func(env *v1alpha1.Environment) bool {
+		return env.Status.AppliedCommit != "" || e.hasNamespace(ctx, env)
+	}
+}
+
+// hasNamespace says whether an Environment has a namespace that Berth made for it.
+func (e *Environments) hasNamespace(ctx context.Context, env *v1alpha1.Environment) bool {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := e.Client.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil {
+		return false // the cache answers, and has nothing else to say
+	}
+	return ns.Labels[labelEnvironment] == ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+}
+
+func (e *Environments) endedWith(env *v1alpha1.Environment) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended[env.UID]
+}
+
+// finished notes that nothing more comes of a commit by itself, and lets in who waits.
+func (e *Environments) finished(env *v1alpha1.Environment, commit string) {
+	e.mu.Lock()
+	e.ended[env.UID] = commit
+	e.mu.Unlock()
+	for _, next := range e.turns.give(client.ObjectKeyFromObject(env)) {
+		e.Wake(next)
+	}
+}
+
+// vacated lets in who waits for what an Environment had: a berth, a turn, or its deletion to be over.
+func (e *Environments) vacated(ctx context.Context, name types.NamespacedName, env remembered) {
+	e.berths.give(env.uid)
+	for _, next := range e.turns.give(name) {
+		e.Wake(next)
+	}
+	others, err := e.ofRepository(ctx, name, env.Repository)
+	if err != nil {
+		return // the cache answers, and has nothing to fail at
+	}
+	for i := range others {
+		if o := &others[i]; isReason(o, v1alpha1.ReasonQueued) || isLeaving(o) {
+			e.Wake(client.ObjectKeyFromObject(o))
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package preview
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
+)
+
+// absence is what is known of a branch that was missing from listings.
+type absence struct {
+	since    time.Time
+	listings int
+}
+
+// notice keeps count of the branches that Environments have and a complete listing lacks. A listing
+// without the default branch counts for nothing.
+func notice(absent map[string]absence, have []v1alpha1.Environment, listing source.Listing, now time.Time) {
+	if !hasDefault(listing) {
+		return
+	}
+	maps.DeleteFunc(absent, func(branch string, _ absence) bool { _, back := listing.Heads[branch]; return back })
+	seen := map[string]bool{}
+	for _, env := range have {
+		branch := env.Spec.Branch
+		if _, exists := listing.Heads[branch]; exists || seen[branch] {
+			continue
+		}
+		seen[branch] = true
+		a := absent[branch]
+		if a.listings == 0 {
+			a.since = now
+		}
+		a.listings++
+		absent[branch] = a
+	}
+}
+
+func hasDefault(listing source.Listing) bool {
+	_, ok := listing.Heads[listing.Default]
+	return ok
+}
+
+// doubtful says whether a listing may be that of another repository: of all commits that were known it
+// has none, and branches that have an environment are missing. A history cannot be followed without
+// fetching it; whether the server still has one of the known commits can be asked.
+func doubtful(have []v1alpha1.Environment, known []string, listing source.Listing) bool {
+	missing := slices.ContainsFunc(have, func(env v1alpha1.Environment) bool {
+		_, exists := listing.Heads[env.Spec.Branch]
+		return !exists
+	})
+	if !missing || len(known) == 0 {
+		return false
+	}
+	heads := make(map[string]bool, len(listing.Heads))
+	for _, commit := range listing.Heads {
+		heads[commit] = true
+	}
+	return !slices.ContainsFunc(known, func(commit string) bool { return heads[commit] })
+}
+
+// knownCommits are those of a repository that the last listing had or, before there is one, that its
+// Environments have, each once. The default branch's comes first: it is what a server has the longest.
+func knownCommits(last source.Listing, have []v1alpha1.Environment) []string {
+	known := slices.Sorted(maps.Values(last.Heads))
+	if len(known) == 0 {
+		for _, env := range have {
+			if env.Spec.Commit != "" {
+				known = append(known, env.Spec.Commit)
+			}
+		}
+		slices.Sort(known)
+	}
+	known = slices.Compact(known)
+	if at := slices.Index(known, last.Heads[last.Default]); at > 0 {
+		known[0], known[at] = known[at], known[0]
+	}
+	return known
+}

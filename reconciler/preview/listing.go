@@ -1,0 +1,117 @@
+package preview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
+)
+
+// errDoubtful says that what answers may be another repository.
+type errDoubtful struct{ repository string }
+
+func (e *errDoubtful) Error() string {
+	return fmt.Sprintf("the branches are all other ones than before, as if another repository had taken this one's place, and nothing follows them; if that is meant: kubectl annotate repo %s --overwrite %s=<any new word>",
+		e.repository, v1alpha1.AnnotationConfirmed)
+}
+
+// list asks the Git server for all branches, and brings what has moved. What is known stays as it was
+// if that fails.
+func (r *Repositories) list(ctx context.Context, repo *v1alpha1.Repository, f *followed) {
+	if f.trouble != nil {
+		defer r.wakeAll(ctx, repo)
+	}
+	f.trouble = r.tryToList(ctx, repo, f)
+}
+
+func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository, f *followed) error {
+	store, err := r.open(ctx, repo, f)
+	if err != nil {
+		return err
+	}
+	listing, err := store.List(ctx)
+	if err != nil {
+		return err
+	}
+	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
+	if err != nil {
+		return err
+	}
+	if known := knownCommits(f.listing, have); doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.continues(ctx, repo, known) {
+		return &errDoubtful{repository: repo.Name}
+	}
+	wanted := want(repo, listing.Heads)
+	commits := make([]string, 0, len(wanted.list))
+	for _, w := range wanted.list {
+		commits = append(commits, w.spec.Commit)
+	}
+	if err := store.Fetch(ctx, commits...); source.ReasonOf(err) == source.Unreachable {
+		return err // any other is that of single commits, and told by their environments
+	}
+	if !maps.Equal(listing.Heads, f.listing.Heads) {
+		r.renew(ctx, repo, slices.Concat(commits, needed(have)))
+	}
+	r.compareHooks(repo, f, listing.Heads)
+	f.listing, f.listed = listing, true
+	notice(f.absent, have, listing, r.Now())
+	return nil
+}
+
+// open opens the store of a Repository, and wakes its Environments when they can be read from now on.
+func (r *Repositories) open(ctx context.Context, repo *v1alpha1.Repository, f *followed) (*source.Repository, error) {
+	store, key, err := r.Stores.For(ctx, repo)
+	if err == nil && key != f.store {
+		r.wakeAll(ctx, repo)
+	}
+	f.store = key
+	return store, err
+}
+
+// needed are the commits that must outlive a renewal of the store beside the heads.
+func needed(have []v1alpha1.Environment) []string {
+	var commits []string
+	for _, env := range have {
+		for _, commit := range []string{env.Spec.Commit, env.Spec.Pin, env.Status.AppliedCommit, env.Status.HealthyCommit} {
+			if commit != "" {
+				commits = append(commits, commit)
+			}
+		}
+	}
+	slices.Sort(commits)
+	return slices.Compact(commits)
+}
+
+// renew replaces the store when it has grown. It goes on with the old one if it cannot be.
+func (r *Repositories) renew(ctx context.Context, repo *v1alpha1.Repository, keep []string) {
+	renewed, err := r.Stores.renew(ctx, repo.Name, keep)
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
+		r.Log.Warn("cannot renew the store of a repository", "repository", repo.Name, "error", err)
+	case renewed:
+		r.Log.Info("renewed the store of a repository", "repository", repo.Name)
+	}
+}
+
+// wakeAll asks for passes over all Environments of a Repository, which had to wait for its store.
+func (r *Repositories) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
+	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
+	if err != nil {
+		return // the cache answers, and has nothing to fail at
+	}
+	for i := range have {
+		r.Wake(client.ObjectKeyFromObject(&have[i]))
+	}
+}
+
+func (r *Repositories) environments(ctx context.Context, repo types.NamespacedName) ([]v1alpha1.Environment, error) {
+	var list v1alpha1.EnvironmentList
+	err := r.Client.List(ctx, &list, client.InNamespace(repo.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repo.Name})
+	return list.Items, err
+}

@@ -1,0 +1,116 @@
+package preview
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+)
+
+// breath is how long an Environment that somebody deleted by hand is left as it is: who deletes many
+// deletes them one after the other, and the brake has to see them together.
+const breath = 3 * time.Second
+
+// teardown takes an Environment one step towards being gone, and lets go of it when it is.
+func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) {
+		return ctrl.Result{}, nil // it is held by somebody else's
+	}
+	if !begun(env) {
+		if going, err := isGoing(ctx, e.Reader, "environments"); err != nil {
+			return ctrl.Result{}, err
+		} else if going {
+			e.Log.Warn("leaving all as it is, for the kind Environment is being deleted", "environment", env.Name)
+			return ctrl.Result{}, e.letGo(ctx, env)
+		}
+		if wait, why, err := e.held(ctx, env); wait > 0 || why != "" || err != nil {
+			result := ctrl.Result{RequeueAfter: wait}
+			if why != "" {
+				result, err = e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
+			}
+			return result, err
+		}
+	}
+	outcome := e.takeDown(ctx, env)
+	if !outcome.Gone {
+		return e.conclude(ctx, env, outcome)
+	}
+	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
+	return ctrl.Result{}, e.letGo(ctx, env)
+}
+
+// held says whether the teardown has to wait: for a moment, or for a person.
+func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
+	if e.Brake.released(env.UID) || confirmedBy(env) {
+		return 0, "", nil
+	}
+	if left := env.DeletionTimestamp.Add(breath).Sub(e.Now()); left > 0 {
+		return left, "", nil
+	}
+	have, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
+	if err != nil {
+		return 0, "", err
+	}
+	if going := leaving(have); tooMany(going, len(have)) {
+		return 0, held(going, len(have), env.Spec.Repository), nil
+	}
+	e.Brake.release(env.UID)
+	return 0, "", nil
+}
+
+func (e *Environments) takeDown(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
+	going := identityOf(env, e.Installation)
+	e.remember(env, going)
+	started := e.Now()
+	outcome := e.Reconciler.Teardown(ctx, going)
+	e.log(outcome, e.Now().Sub(started))
+	return outcome
+}
+
+func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) error {
+	before := env.DeepCopy()
+	controllerutil.RemoveFinalizer(env, v1alpha1.FinalizerTeardown)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(e.Client.Patch(ctx, env, patch))
+}
+
+// expire takes down what an Environment runs. The Environment stays, until its branch moves or is gone.
+func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
+	outcome := reconciler.Outcome{Environment: env.Name, Gone: true}
+	if !isReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
+		outcome = e.takeDown(ctx, env)
+	}
+	outcome.Deleting = false
+	outcome.Commit, outcome.Link, outcome.Life = s.Commit, s.link, s.life
+	outcome.Life.Stage = reconciler.Expiring
+	if outcome.Gone {
+		outcome.Life.Stage = reconciler.Expired
+		outcome.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
+	}
+	result, err := e.conclude(ctx, env, outcome)
+	if outcome.Gone && err == nil {
+		e.vacated(ctx, client.ObjectKeyFromObject(env), remembered{Environment: s.Environment, uid: env.UID})
+	}
+	return result, err
+}
+
+// left drops what is remembered of an Environment that does not exist any more.
+func (e *Environments) left(ctx context.Context, name types.NamespacedName) {
+	e.mu.Lock()
+	env, ok := e.known[name.Name]
+	delete(e.known, name.Name)
+	delete(e.names, env.ID)
+	delete(e.ended, env.uid)
+	e.mu.Unlock()
+	if ok {
+		e.Brake.forget(env.uid)
+		e.Reconciler.Forget(env.Environment)
+		e.vacated(ctx, name, env)
+	}
+}
