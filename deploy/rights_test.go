@@ -52,6 +52,7 @@ var environmentKinds = []struct {
 var agentMay = append(deployAnything(), []right{
 	{"list", "berth.dev", "repositories", ours},
 	{"watch", "berth.dev", "repositories", ours},
+	{"patch", "berth.dev", "repositories", ours}, // for webhooks; see rbac/agent.yaml
 	{"patch", "berth.dev", "repositories/status", ours},
 	{"watch", "berth.dev", "environments", ours},
 	{"create", "berth.dev", "environments", ours},
@@ -70,11 +71,12 @@ var agentMay = append(deployAnything(), []right{
 }...)
 
 var agentMayNot = []right{
-	// Its kinds: not elsewhere, and a Repository nowhere.
+	// Its kinds: not elsewhere, and no Repository of its own making.
 	{"list", "berth.dev", "environments", ""},
 	{"create", "berth.dev", "environments", theirs},
 	{"create", "berth.dev", "repositories", ours},
-	{"patch", "berth.dev", "repositories", ours},
+	{"delete", "berth.dev", "repositories", ours},
+	{"patch", "berth.dev", "repositories", theirs},
 	{"update", "berth.dev", "environments", ours},
 	{"update", "berth.dev", "environments/status", ours},
 	// More rights than it was given.

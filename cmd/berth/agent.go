@@ -49,6 +49,7 @@ type agentOptions struct {
 	leaderElect    bool
 	metricsAddress string
 	healthAddress  string
+	webhookAddress string
 	pprofAddress   string
 	syncAtOnce     int
 	logLevel       string
@@ -82,6 +83,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "how many environments may be on their way to a new commit at once; the others are Queued, production never; 0 is any number")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 serves none")
+	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -148,7 +150,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	brake := preview.NewBrake()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: o.namespace, Installation: installation.id,
-		Report: reporter.Repository, Wake: wakes.Add, Now: time.Now, Log: log,
+		Report: reporter.Repository, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
@@ -158,6 +160,9 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {
+		return err
+	}
+	if err := addWebhooks(mgr, o, repositories, log); err != nil {
 		return err
 	}
 	log.Info("starting", "version", version, "namespace", o.namespace, "installation", installation.id)

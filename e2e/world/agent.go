@@ -34,7 +34,7 @@ func (a *Agent) Start() error {
 	}
 	defer log.Close()
 	arguments := append([]string{"agent", "--kubeconfig", a.kubeconfig, "--store-dir", a.stores,
-		"--metrics-address", "0", "--health-address", "0"}, a.flags...)
+		"--metrics-address", "0", "--health-address", "0", "--webhook-address", "0"}, a.flags...)
 	command := exec.Command(a.binary, arguments...)
 	command.Stdout, command.Stderr = log, log
 	if a.detached {

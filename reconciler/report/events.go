@@ -40,6 +40,12 @@ func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 	}
 }
 
+// HookMissed warns that polling found a change which no webhook told of, though webhooks told of others.
+func (r *Reporter) HookMissed(repo *v1alpha1.Repository, change string) {
+	r.Recorder.Eventf(repo, nil, corev1.EventTypeWarning, "HookMissed", "Poll",
+		"polling found that %s, and no webhook told of it; look at what the Git server says of its last deliveries (GitLab stops those that fail, and sends none for a push of more than three branches and tags); until one arrives again, changes wait for spec.poll", change)
+}
+
 func ready(conditions []metav1.Condition) metav1.Condition {
 	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); c != nil {
 		return *c

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/source/webhook"
+)
+
+// How long a delivery may take. Git servers give up after 10 s themselves.
+const (
+	webhookHeaderTimeout = 5 * time.Second
+	webhookTimeout       = 20 * time.Second
+	webhookIdleTimeout   = time.Minute
+	webhookHeaderBytes   = 32 << 10
+	// webhookPause is the least time between two webhooks of a repository that are passed on to the leader.
+	webhookPause = time.Second
+)
+
+// webhooks serves the endpoints of webhooks on every replica. The one that leads lists at once; another asks
+// it to, by an annotation on the Repository.
+type webhooks struct {
+	mgr          ctrl.Manager
+	address      string
+	namespace    string
+	repositories *preview.Repositories
+	log          *slog.Logger
+
+	relay  workqueue.TypedRateLimitingInterface[string]
+	served sync.WaitGroup
+}
+
+// addWebhooks has the manager serve webhooks, unless the address is 0.
+func addWebhooks(mgr ctrl.Manager, o *agentOptions, repositories *preview.Repositories, log *slog.Logger) error {
+	if o.webhookAddress == "0" {
+		return nil
+	}
+	return mgr.Add(&webhooks{
+		mgr: mgr, address: o.webhookAddress, namespace: o.namespace, repositories: repositories, log: log,
+		relay: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
+	})
+}
+
+// NeedLeaderElection lets replicas that do not lead serve as well.
+func (w *webhooks) NeedLeaderElection() bool { return false }
+
+// Start serves until the context ends. It begins when the answers can come from memory.
+func (w *webhooks) Start(ctx context.Context) error {
+	for _, kind := range []client.Object{&v1alpha1.Repository{}, &corev1.Secret{}} {
+		if _, err := w.mgr.GetCache().GetInformer(ctx, kind); err != nil {
+			return fmt.Errorf("cannot serve webhooks: watching %T: %w", kind, err)
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.address)
+	if err != nil {
+		return fmt.Errorf("cannot serve webhooks: %w; choose another --webhook-address, or 0 for none", err)
+	}
+	server := &http.Server{
+		Handler: webhook.New(webhook.Config{
+			Secrets: w.secrets, Notify: w.notify, Now: time.Now, Log: w.log,
+		}),
+		ReadHeaderTimeout: webhookHeaderTimeout,
+		ReadTimeout:       webhookTimeout,
+		WriteTimeout:      webhookTimeout + webhookHeaderTimeout,
+		IdleTimeout:       webhookIdleTimeout,
+		MaxHeaderBytes:    webhookHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
+	}
+	w.log.Info("serving webhooks", "address", listener.Addr().String())
+	w.served.Go(func() { w.passOn(ctx) })
+	defer w.served.Wait()
+	defer context.AfterFunc(ctx, func() {
+		w.relay.ShutDown()
+		_ = server.Shutdown(context.Background()) // ReadTimeout bounds it
+	})()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cannot serve webhooks: %w", err)
+	}
+	return nil
+}
+
+// secrets reads what the deliveries for a repository are proven with.
+func (w *webhooks) secrets(ctx context.Context, repository string) (webhook.Secrets, bool) {
+	var repo v1alpha1.Repository
+	if err := w.mgr.GetClient().Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: repository}, &repo); err != nil || repo.Spec.Webhook == nil {
+		return webhook.Secrets{}, false
+	}
+	var secret corev1.Secret
+	if err := w.mgr.GetClient().Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: repo.Spec.Webhook.SecretRef.Name}, &secret); err != nil {
+		return webhook.Secrets{}, true // which no delivery is proven with
+	}
+	// Files and pipes end with a line feed that nobody means.
+	entry := func(name string) string { return strings.TrimRight(string(secret.Data[name]), "\r\n") }
+	return webhook.Secrets{
+		Token: entry("token"), PreviousToken: entry("token.previous"),
+		SigningToken: entry("signingToken"), PreviousSigningToken: entry("signingToken.previous"),
+	}, true
+}
+
+// notify has a repository listed, here or where the leader is. It does not wait.
+func (w *webhooks) notify(repository string, _ webhook.Hook) {
+	select {
+	case <-w.mgr.Elected():
+		w.repositories.Hook(types.NamespacedName{Namespace: w.namespace, Name: repository})
+	default:
+		w.relay.Add(repository)
+	}
+}
+
+// passOn asks the leader for what was heard here, a repository at most once in webhookPause.
+func (w *webhooks) passOn(ctx context.Context) {
+	passed := map[string]time.Time{}
+	for {
+		repository, over := w.relay.Get()
+		if over {
+			return
+		}
+		if wait := webhookPause - time.Since(passed[repository]); wait > 0 {
+			w.relay.AddAfter(repository, wait)
+		} else {
+			passed[repository] = time.Now()
+			if err := w.request(ctx, repository); err != nil {
+				w.log.Warn("cannot pass on a webhook; the next poll finds what it told of", "repository", repository, "error", err)
+			}
+		}
+		w.relay.Done(repository)
+	}
+}
+
+// request writes the annotation that the leader acts upon.
+func (w *webhooks) request(ctx context.Context, repository string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
+		v1alpha1.AnnotationRequested: preview.HookRequest + randomText(8),
+	}}})
+	if err != nil {
+		return err
+	}
+	repo := &v1alpha1.Repository{}
+	repo.Namespace, repo.Name = w.namespace, repository
+	return w.mgr.GetClient().Patch(ctx, repo, client.RawPatch(types.MergePatchType, patch))
+}
