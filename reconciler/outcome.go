@@ -195,6 +195,8 @@ func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Out
 		State:       p.State,
 		Message:     p.Message,
 		Results:     results,
+		Deadline:    p.Deadline,
+		Again:       len(p.Ready()) > 0 && err == nil,
 		Deleting:    true,
 		Gone:        p.State == plan.Settled && err == nil,
 		Err:         err,

@@ -181,9 +181,11 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	if err != nil && !isUnreadable(err) {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
+	m := r.memory(e.Name)
 	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
 	observe := func() plan.Plan {
-		return plan.Teardown(plan.Input{Environment: e.ID, Observed: r.observe(e, manifest.Set{}, record), Record: record, Now: r.Now()})
+		observed := r.observe(e, manifest.Set{}, record)
+		return plan.Teardown(plan.Input{Environment: e.ID, Observed: observed, Record: record, Refusals: m.refusals, Now: r.Now()})
 	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
@@ -192,6 +194,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	for _, result := range results {
 		r.absorb(result)
 	}
+	m.remember(r.Config, results)
 	p := observe()
 	if p.State == plan.Settled {
 		err = r.Records.Delete(ctx, e.Name)

@@ -20,9 +20,6 @@ const (
 // what passed.
 func (m *memory) remember(c Config, results []apply.Result) {
 	for _, r := range results {
-		if r.Step.Object == nil {
-			continue
-		}
 		key := r.Step.Key
 		// What stands in the way is known now, and the next plan decides about it.
 		seen := r.Err != nil && r.Err.Class == apply.Exists && r.Live != nil
@@ -34,7 +31,7 @@ func (m *memory) remember(c Config, results []apply.Result) {
 		fatal, pause := pauseAfter(r.Err.Class, m.tries[key])
 		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
 		m.tries[key]++
-		m.refusals[key] = plan.Refusal{Digest: r.Step.Object.Digest, Message: r.Err.Message, Fatal: fatal, Until: c.Now().Add(pause)}
+		m.refusals[key] = plan.Refusal{Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal, Until: c.Now().Add(pause)}
 	}
 }
 
