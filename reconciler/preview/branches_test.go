@@ -1,0 +1,88 @@
+package preview
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+func TestWant(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		entries  []v1alpha1.Entry
+		branches []string
+		want     []string // environments, and their namespaces
+		notes    []string
+	}{
+		{
+			name:     "every entry matches by itself",
+			branches: []string{"main", "feature/login"},
+			want:     []string{"posts.production.main posts Orphan", "posts.review.feature-login-hxtcaw posts-feature-login-hxtcaw Delete"},
+		},
+		{
+			name:     "a branch that an entry names and that is not there",
+			branches: []string{"develop"},
+			want:     []string{"posts.review.develop posts-develop Delete"},
+			notes:    []string{"entry production: the repository has no branch main"},
+		},
+		{
+			name:     "a name that is not UTF-8",
+			branches: []string{"main", "bad\xff"},
+			want:     []string{"posts.production.main posts Orphan"},
+			notes:    []string{`the branch "bad\xff" is left out`},
+		},
+		{
+			name:     "an entry that cannot be followed takes nothing from the others",
+			entries:  []v1alpha1.Entry{{Name: "bad", Branches: []v1alpha1.BranchPattern{"a b"}}, {Name: "good", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts"}},
+			branches: []string{"main"},
+			want:     []string{"posts.good.main posts Orphan"},
+			notes:    []string{`entry bad: branch pattern "a b"`},
+		},
+		{
+			name:     "what an entry says of removal",
+			entries:  []v1alpha1.Entry{{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts", OnRemoval: v1alpha1.RemovalDelete}},
+			branches: []string{"main"},
+			want:     []string{"posts.production.main posts Delete"},
+		},
+		{
+			name:    "no branch at all",
+			entries: []v1alpha1.Entry{{Name: "review", Branches: []v1alpha1.BranchPattern{"**"}, Namespace: "posts-${BRANCH_SLUG}"}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			repo := repository(func(r *v1alpha1.Repository) {
+				if test.entries != nil {
+					r.Spec.Environments = test.entries
+				}
+			})
+			heads := map[string]string{}
+			for _, branch := range test.branches {
+				heads[branch] = commit("a")
+			}
+			d := want(repo, heads)
+			var got []string
+			for _, w := range d.list {
+				got = append(got, w.name+" "+w.spec.Namespace+" "+string(w.spec.OnRemoval))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			sameNotes(t, d.notes, test.notes)
+		})
+	}
+}
+
+// sameNotes checks that each note begins as it should.
+func sameNotes(t *testing.T, got, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("the notes are %q, want %q", got, want)
+	}
+	for i := range got {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("the note is %q, want %q", got[i], want[i])
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package preview
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
+)
+
+// scene is what there is when a listing has come in.
+type scene struct {
+	repo *v1alpha1.Repository
+	have []v1alpha1.Environment
+	evidence
+}
+
+// listed returns a scene in which production and some reviews run and all branches are there, changed.
+func listed(reviews int, change ...func(*scene)) scene {
+	s := scene{repo: repository(), evidence: evidence{
+		listing:   source.Listing{Default: "main", Heads: map[string]string{"main": commit("a")}},
+		current:   true,
+		absent:    map[string]absence{},
+		now:       noon,
+		goneAfter: 5 * time.Minute,
+	}}
+	s.have = append(s.have, environment(s.repo, "production", "main"))
+	for i := range reviews {
+		branch := fmt.Sprintf("f%d", i)
+		s.listing.Heads[branch] = commit("a")
+		s.have = append(s.have, environment(s.repo, "review", branch))
+	}
+	for _, f := range change {
+		f(&s)
+	}
+	return s
+}
+
+// without takes branches out of the listing, as they were for some listings and some time.
+func without(listings int, since time.Duration, branches ...string) func(*scene) {
+	return func(s *scene) {
+		for _, branch := range branches {
+			delete(s.listing.Heads, branch)
+			s.absent[branch] = absence{since: noon.Add(-since), listings: listings}
+		}
+	}
+}
+
+func entries(change func(r *v1alpha1.Repository)) func(*scene) {
+	return func(s *scene) { change(s.repo) }
+}
+
+func review(r *v1alpha1.Repository) *v1alpha1.Entry { return &r.Spec.Environments[1] }
+
+func TestWhatGoes(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		scene scene
+		gone  []string // the branches whose environments go
+		notes []string
+		next  time.Duration
+	}{
+		{name: "nothing, when all is as it was", scene: listed(3)},
+		{name: "nothing at the first listing without a branch", scene: listed(3, without(1, time.Hour, "f0"))},
+		{name: "nothing before goneAfter", scene: listed(3, without(9, 4*time.Minute, "f0")), next: time.Minute},
+		{name: "a branch that two listings lacked, and for long enough", scene: listed(3, without(2, 5*time.Minute, "f0")), gone: []string{"f0"}},
+		{
+			name:  "nothing while the newest listing failed",
+			scene: listed(3, without(2, time.Hour, "f0"), func(s *scene) { s.current = false }),
+		},
+		{
+			name:  "nothing without the default branch",
+			scene: listed(1, without(9, time.Hour, "f0"), func(s *scene) { s.listing.Default = "trunk" }),
+			notes: []string{"branch f0 is missing, but so is the repository's default branch"},
+		},
+		{
+			name:  "nothing when HEAD leads nowhere",
+			scene: listed(1, without(9, time.Hour, "f0"), func(s *scene) { s.listing.Default = "" }),
+			notes: []string{"branch f0 is missing"},
+		},
+		{
+			name:  "a literal entry's branch, like any other",
+			scene: listed(1, without(2, time.Hour, "main"), func(s *scene) { s.listing.Default = "f0" }),
+			gone:  []string{"main"},
+			notes: []string{"the repository has no branch main"},
+		},
+		{
+			name:  "what the pattern no longer matches, at once",
+			scene: listed(3, entries(func(r *v1alpha1.Repository) { review(r).Branches = append(review(r).Branches, "!f0") })),
+			gone:  []string{"f0"},
+		},
+		{
+			name:  "what the pattern no longer matches, even while the server is down",
+			scene: listed(3, entries(func(r *v1alpha1.Repository) { review(r).Branches = append(review(r).Branches, "!f0") }), func(s *scene) { s.current = false }),
+			gone:  []string{"f0"},
+		},
+		{
+			name:  "nothing of an entry whose patterns became invalid",
+			scene: listed(3, entries(func(r *v1alpha1.Repository) { review(r).Branches = []v1alpha1.BranchPattern{"a b"} })),
+			notes: []string{"entry review: branch pattern"},
+		},
+		{
+			name:  "all of an entry that was removed",
+			scene: listed(3, entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })),
+			gone:  []string{"f0", "f1", "f2"},
+		},
+		{
+			name:  "nothing of an entry that was renamed",
+			scene: listed(9, entries(func(r *v1alpha1.Repository) { review(r).Name = "preview" })),
+		},
+		{
+			name:  "all of a pattern's entry whose namespace was changed",
+			scene: listed(2, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
+			gone:  []string{"f0", "f1"},
+		},
+		{
+			name:  "nothing of a literal entry whose namespace was changed",
+			scene: listed(2, entries(func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = "other" })),
+			notes: []string{"entry production: the namespace is now other, but what runs does not move from posts by itself"},
+		},
+		{name: "nothing twice", scene: listed(3, without(2, time.Hour, "f0"), func(s *scene) { deleted(&s.have[1]) })},
+		{name: "three of four", scene: listed(3, without(2, time.Hour, "f0", "f1", "f2")), gone: []string{"f0", "f1", "f2"}},
+		{
+			name:  "not four of five",
+			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3")),
+			notes: []string{"4 of 5 environments would be at once"},
+		},
+		{name: "four of twenty", scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3")), gone: []string{"f0", "f1", "f2", "f3"}},
+		{
+			name:  "not one more while three go by another way",
+			scene: listed(9, without(2, time.Hour, "f3"), func(s *scene) { deleted(&s.have[1]); deleted(&s.have[2]); deleted(&s.have[3]) }),
+			notes: []string{"4 of 10 environments would be at once"},
+		},
+		{
+			name:  "any number that somebody confirmed",
+			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), func(s *scene) { s.confirmed = true }),
+			gone:  []string{"f0", "f1", "f2", "f3"},
+		},
+		{
+			name:  "not what is doubtful, even if somebody confirmed what is not",
+			scene: listed(4, without(1, time.Hour, "f0", "f1"), func(s *scene) { s.confirmed = true }),
+		},
+		{
+			name:  "not all of a removed entry at once",
+			scene: listed(9, entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })),
+			notes: []string{"9 of 10 environments would be at once"},
+		},
+		{
+			name:  "not all of an entry whose namespace was changed at once",
+			scene: listed(9, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
+			notes: []string{"9 of 10 environments would be at once"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := compare(test.scene.have, want(test.scene.repo, test.scene.listing.Heads), test.scene.evidence)
+			var gone []string
+			for _, d := range c.delete {
+				gone = append(gone, d.environment.Spec.Branch)
+			}
+			if !slices.Equal(gone, test.gone) {
+				t.Errorf("gone are %q, want %q", gone, test.gone)
+			}
+			var next time.Duration
+			if !c.next.IsZero() {
+				next = c.next.Sub(noon)
+			}
+			if next != test.next {
+				t.Errorf("next in %s, want %s", next, test.next)
+			}
+			sameNotes(t, c.notes, test.notes)
+		})
+	}
+}
+
+func TestWhatIsWritten(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		scene scene
+		want  []string // name, entry, namespace
+		notes int
+	}{
+		{
+			name:  "a new branch",
+			scene: listed(0, func(s *scene) { s.listing.Heads["f0"] = commit("b") }),
+			want:  []string{"posts.production.main production posts", "posts.review.f0 review posts-f0"},
+		},
+		{
+			name:  "a renamed entry goes on with what it has",
+			scene: listed(1, entries(func(r *v1alpha1.Repository) { review(r).Name = "preview" })),
+			want:  []string{"posts.production.main production posts", "posts.review.f0 review posts-f0"},
+		},
+		{
+			name: "but not with what an entry of that name still has",
+			scene: listed(1, entries(func(r *v1alpha1.Repository) {
+				also := *review(r)
+				also.Name = "preview"
+				r.Spec.Environments = append(r.Spec.Environments, also)
+			})),
+			want: []string{"posts.production.main production posts", "posts.review.f0 review posts-f0", "posts.preview.f0 preview posts-f0"},
+		},
+		{
+			name:  "nor with what is being deleted",
+			scene: listed(1, entries(func(r *v1alpha1.Repository) { review(r).Name = "preview" }), func(s *scene) { deleted(&s.have[1]) }),
+			want:  []string{"posts.production.main production posts", "posts.preview.f0 preview posts-f0"},
+		},
+		{
+			name:  "what is made anew only when it is gone",
+			scene: listed(1, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
+			want:  []string{"posts.production.main production posts"},
+		},
+		{
+			name:  "what the brake keeps from being made anew, where it is",
+			scene: listed(4, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
+			want: []string{"posts.production.main production posts", "posts.review.f0 review posts-f0", "posts.review.f1 review posts-f1",
+				"posts.review.f2 review posts-f2", "posts.review.f3 review posts-f3"},
+			notes: 1,
+		},
+		{
+			name:  "a literal entry's, where it runs",
+			scene: listed(0, entries(func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = "other" })),
+			want:  []string{"posts.production.main production posts"},
+			notes: 1,
+		},
+		{
+			name: "nothing for a branch whose name another has",
+			scene: listed(1, func(s *scene) {
+				s.have[1].Spec.Branch = "F0" // as if the two had the same slug
+				s.listing.Heads["F0"] = commit("a")
+			}),
+			want:  []string{"posts.production.main production posts", "posts.review.f0-6ls62s review posts-f0-6ls62s"},
+			notes: 1,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := compare(test.scene.have, want(test.scene.repo, test.scene.listing.Heads), test.scene.evidence)
+			var got []string
+			for _, w := range c.write {
+				got = append(got, w.name+" "+w.spec.Entry+" "+w.spec.Namespace)
+			}
+			if slices.Sort(got); !slices.Equal(got, sorted(test.want)) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if len(c.notes) != test.notes {
+				t.Errorf("the notes are %q, want %d", c.notes, test.notes)
+			}
+		})
+	}
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}
+
+func TestAConfirmationReleasesWhatWasDeletedByHand(t *testing.T) {
+	s := listed(5, func(s *scene) {
+		for i := range 4 {
+			deleted(&s.have[1+i])
+		}
+	})
+	if c := compare(s.have, want(s.repo, s.listing.Heads), s.evidence); len(c.release) > 0 {
+		t.Errorf("%d are released without a confirmation", len(c.release))
+	}
+	s.confirmed = true
+	if c := compare(s.have, want(s.repo, s.listing.Heads), s.evidence); len(c.release) != 4 {
+		t.Errorf("%d are released, want 4", len(c.release))
+	}
+}

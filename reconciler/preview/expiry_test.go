@@ -1,0 +1,93 @@
+package preview
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+func TestExpire(t *testing.T) {
+	keep := func(value string) func(*v1alpha1.Environment) {
+		return func(env *v1alpha1.Environment) {
+			env.Annotations = map[string]string{v1alpha1.AnnotationKeep: value}
+		}
+	}
+	const days = 24 * time.Hour
+	for _, test := range []struct {
+		name   string
+		after  time.Duration
+		idle   time.Duration
+		change func(*v1alpha1.Environment)
+		at     time.Duration // from now
+		next   time.Duration
+		soon   bool
+		due    bool
+	}{
+		{name: "never, without expireAfter", idle: 900 * days},
+		{name: "much later", after: 3 * days, idle: time.Hour, at: 71 * time.Hour, next: 53 * time.Hour},
+		{name: "a warning after three quarters", after: 3 * days, idle: 54 * time.Hour, at: 18 * time.Hour, next: 18 * time.Hour, soon: true},
+		{name: "a warning at most a day before", after: 30 * days, idle: 28 * days, at: 2 * days, next: days},
+		{name: "now", after: 3 * days, idle: 3 * days, due: true},
+		{name: "long since", after: 3 * days, idle: 9 * days, at: -6 * days, due: true},
+		{name: "never, when it is kept", after: 3 * days, idle: 9 * days, change: keep("true")},
+		{name: "like any other, when it is kept no more", after: 3 * days, idle: 3 * days, change: keep("false"), due: true},
+		{name: "never, while it is suspended", after: 3 * days, idle: 9 * days, change: func(env *v1alpha1.Environment) { env.Spec.Suspend = true }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			env := environment(repository(), "review", "f0")
+			if test.change != nil {
+				test.change(&env)
+			}
+			got := expire(&env, test.after, noon.Add(-test.idle), noon)
+			if (got.soon != "") != test.soon || got.due != test.due {
+				t.Errorf("soon %q, due %t", got.soon, got.due)
+			}
+			if test.at != 0 && got.at.Sub(noon) != test.at {
+				t.Errorf("expires in %s, want %s", got.at.Sub(noon), test.at)
+			}
+			if (test.next != 0) != !got.next.IsZero() || test.next != 0 && got.next.Sub(noon) != test.next {
+				t.Errorf("changes at %s, want in %s", got.next, test.next)
+			}
+		})
+	}
+}
+
+func TestActivity(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*v1alpha1.Environment)
+		active bool
+	}{
+		{"nothing", func(*v1alpha1.Environment) {}, false},
+		{"a push", func(env *v1alpha1.Environment) { env.Spec.Commit = commit("b") }, true},
+		{"a pin", func(env *v1alpha1.Environment) { env.Spec.Pin = commit("b") }, true},
+		{"a suspension, or its end", func(env *v1alpha1.Environment) { env.Spec.Suspend = true }, true},
+		{"a retry", func(env *v1alpha1.Environment) { env.Annotations[v1alpha1.AnnotationRetry] = "1" }, true},
+		{"a request", func(env *v1alpha1.Environment) { env.Annotations[v1alpha1.AnnotationRequested] = "1" }, true},
+		{"the end of being kept", func(env *v1alpha1.Environment) { delete(env.Annotations, v1alpha1.AnnotationKeep) }, true},
+		{"a change of the entry", func(env *v1alpha1.Environment) { env.Spec.ServiceAccountName = "other" }, false},
+		{"any other annotation", func(env *v1alpha1.Environment) { env.Annotations["example.com/note"] = "hello" }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			env := environment(repository(), "review", "f0")
+			env.Annotations = map[string]string{v1alpha1.AnnotationKeep: "true"}
+			then := noon.Add(-time.Hour)
+			env.Status.Activity, env.Status.LastActivityTime = activity(&env), &metav1.Time{Time: then}
+			test.change(&env)
+			want := then
+			if test.active {
+				want = noon
+			}
+			if got := lastActivity(&env, noon); !got.Equal(want) {
+				t.Errorf("the last activity was at %s, want %s", got, want)
+			}
+		})
+	}
+	env := environment(repository(), "review", "f0")
+	if got := lastActivity(&env, noon); !got.Equal(noon) {
+		t.Errorf("the last activity of a new environment was at %s, want now", got)
+	}
+}

@@ -1,0 +1,124 @@
+package preview
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+func TestPlace(t *testing.T) {
+	held := func(name string, born int64) contender { return contender{name, types.UID(name), born, true} }
+	waits := func(name string, born int64) contender { return contender{name, types.UID(name), born, false} }
+	for _, test := range []struct {
+		name        string
+		all         []contender
+		limit       int
+		nth, queued int // of "x"
+	}{
+		{"alone", []contender{waits("x", 1)}, 1, 0, 0},
+		{"a berth is free", []contender{held("a", 1), waits("x", 2)}, 2, 0, 0},
+		{"no berth is free", []contender{held("a", 1), waits("x", 2)}, 1, 1, 1},
+		{"who has one keeps it", []contender{held("x", 9), waits("a", 1)}, 1, 0, 0},
+		{"who has one keeps it beyond a lower limit", []contender{held("x", 9), held("a", 1), held("b", 2)}, 1, 0, 0},
+		{"the oldest first", []contender{held("a", 1), waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 2, 3},
+		{"the oldest take what is free", []contender{waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 1, 2},
+		{"by name where the second is the same", []contender{waits("y", 1), waits("x", 1)}, 1, 0, 1},
+		{"many berths are free", []contender{waits("b", 2), waits("x", 3)}, 9, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			nth, queued := place(test.all, "x", test.limit)
+			if nth != test.nth || nth > 0 && queued != test.queued {
+				t.Errorf("place %d of %d, want %d of %d", nth, queued, test.nth, test.queued)
+			}
+		})
+	}
+}
+
+func TestBerthsAreNeverTakenTwice(t *testing.T) {
+	repo := repository()
+	var all []v1alpha1.Environment
+	for i, branch := range []string{"f0", "f1", "f2"} {
+		all = append(all, environment(repo, "review", branch, func(env *v1alpha1.Environment) {
+			env.CreationTimestamp = metav1.Unix(int64(i), 0)
+		}))
+	}
+	expired := environment(repo, "review", "e", reason(v1alpha1.ReasonExpired))
+	expired.Status.Activity = activity(&expired)
+	all = append(all, expired)
+	shown := func(*v1alpha1.Environment) bool { return false } // the cluster is late
+	b := berths{held: map[types.UID]bool{}}
+	take := func(i int) string { return b.take(&all[i], all, 1, shown) }
+
+	if why := take(1); !strings.Contains(why, "place 1 of 2") {
+		t.Errorf("the second is told %q", why)
+	}
+	if why := take(0); why != "" {
+		t.Errorf("the first is told %q", why)
+	}
+	if why := take(2); !strings.Contains(why, "place 2 of 2") {
+		t.Errorf("the third is told %q", why)
+	}
+	b.give(all[0].UID)
+	all = all[1:]
+	if why := take(0); why != "" {
+		t.Errorf("the second is told %q when the first is gone", why)
+	}
+	all[2].Spec.Commit = commit("b") // a push to the branch that had expired, the oldest of all
+	if why := take(2); !strings.Contains(why, "place 1 of 2") {
+		t.Errorf("the revived one is told %q", why)
+	}
+}
+
+func TestTurns(t *testing.T) {
+	name := func(text string) types.NamespacedName { return types.NamespacedName{Name: text} }
+	in := turns{limit: 2, running: map[types.NamespacedName]string{}}
+	take := func(text string, want bool) {
+		t.Helper()
+		repository, _, _ := strings.Cut(text, "-")
+		if why := in.take(name(text), repository); (why == "") != want {
+			t.Errorf("%s is told %q", text, why)
+		}
+	}
+	give := func(text string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, n := range in.give(name(text)) {
+			got = append(got, n.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("after %s, %q are let in, want %q", text, got, want)
+		}
+	}
+	take("a-1", true)
+	take("a-2", true)
+	take("a-3", false)
+	take("a-4", false)
+	take("b-1", false)
+	take("a-1", true) // which has its turn already
+	give("a-1", "b-1")
+	take("a-3", false) // it came first, but its repository has a turn
+	take("b-1", true)
+	give("b-1", "a-3")
+	give("b-1")
+	take("a-3", true)
+	in.jump(name("p-1"), "p")
+	give("a-2")
+	take("a-4", false) // production counts
+	give("a-4")        // it is gone
+	give("p-1")
+	take("b-2", true)
+}
+
+func TestWithoutABoundNobodyWaits(t *testing.T) {
+	in := turns{running: map[types.NamespacedName]string{}}
+	for _, n := range []string{"a", "b", "c"} {
+		if why := in.take(types.NamespacedName{Name: n}, "posts"); why != "" {
+			t.Errorf("%s is told %q", n, why)
+		}
+	}
+}

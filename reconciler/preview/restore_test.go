@@ -1,0 +1,66 @@
+package preview
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+func TestLost(t *testing.T) {
+	repo := repository()
+	env := environment(repo, "review", "feature/login")
+	ns := func(change ...func(*metav1.PartialObjectMetadata)) metav1.PartialObjectMetadata {
+		n := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Name:   env.Spec.Namespace,
+			Labels: map[string]string{labelEnvironment: ID("mine", "posts", "review", "feature/login")},
+			Annotations: map[string]string{
+				annotationBranch: "feature/login", annotationEnvironment: env.Name, AnnotationOnRemoval: "Delete",
+			},
+		}}
+		for _, f := range change {
+			f(&n)
+		}
+		return n
+	}
+	for _, test := range []struct {
+		name string
+		ns   metav1.PartialObjectMetadata
+		have []v1alpha1.Environment
+		want bool
+	}{
+		{name: "its Environment is gone", ns: ns(), want: true},
+		{name: "its Environment is there", ns: ns(), have: []v1alpha1.Environment{env}},
+		{name: "it is being deleted", ns: ns(func(n *metav1.PartialObjectMetadata) { n.DeletionTimestamp = &metav1.Time{Time: noon} })},
+		{name: "another installation's", ns: ns(func(n *metav1.PartialObjectMetadata) {
+			n.Labels[labelEnvironment] = ID("theirs", "posts", "review", "feature/login")
+		})},
+		{name: "nobody's", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Labels = nil })},
+		{name: "it says another branch than its label", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations[annotationBranch] = "main" })},
+		{name: "it says another entry than its label", ns: ns(func(n *metav1.PartialObjectMetadata) {
+			n.Annotations[annotationEnvironment] = "posts.production.feature-login"
+		})},
+		{name: "another repository's", ns: ns(func(n *metav1.PartialObjectMetadata) {
+			n.Annotations[annotationEnvironment] = "other.review.feature-login"
+			n.Labels[labelEnvironment] = ID("mine", "other", "review", "feature/login")
+		})},
+		{name: "left behind on purpose", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations[AnnotationOnRemoval] = "Orphan" })},
+		{name: "without annotations", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations = nil })},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			list := lost("posts", "mine", []metav1.PartialObjectMetadata{test.ns}, test.have)
+			if (len(list) == 1) != test.want {
+				t.Fatalf("%d Environments were lost", len(list))
+			}
+			if !test.want {
+				return
+			}
+			spec := env.Spec
+			spec.Commit = ""
+			if list[0].name != env.Name || list[0].spec != spec {
+				t.Errorf("got %s %+v, want %s %+v", list[0].name, list[0].spec, env.Name, spec)
+			}
+		})
+	}
+}
