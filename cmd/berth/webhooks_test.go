@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
+)
+
+// webhookToken is what all repositories of these tests take.
+const webhookToken = "s3cr3t-of-posts"
+
+// port is where webhooks are delivered to, and what of the cluster they change.
+type port struct {
+	t      *testing.T
+	client dynamic.Interface
+	git    *gittest.Server
+	// leader and follower are the addresses of two replicas.
+	leader, follower string
+}
+
+// Two replicas with the rights of the ServiceAccount, repositories that are polled once an hour, and whatever
+// happens before that because of a webhook.
+func TestWebhooks(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Config{})
+	objects, err := deploy.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Deployment" })
+	objects = append(objects, newObject("v1", "Secret", "webhook", map[string]any{"stringData": map[string]any{"token": webhookToken + "\n"}}))
+	if err := clustertest.Apply(t.Context(), c.RESTConfig(), objects...); err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig, err := c.KubeconfigFor(t.Context(), deploy.Namespace, deploy.ServiceAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &port{t: t, client: dynamic.NewForConfigOrDie(c.RESTConfig()), git: gittest.NewServer(t)}
+	p.leader = p.replica(kubeconfig)
+	p.await("somebody leads", func(ctx context.Context) bool {
+		lease, err := p.client.Resource(leases).Namespace(deploy.Namespace).Get(ctx, "berth-agent", metav1.GetOptions{})
+		return err == nil && lease != nil
+	})
+	p.follower = p.replica(kubeconfig)
+
+	t.Run("the first write", p.testFirstWrite)
+	t.Run("a burst", p.testBurst)
+	t.Run("a replica that does not lead", p.testFollower)
+	t.Run("what is not authentic", p.testRefusals)
+}
+
+var (
+	leases       = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+	repositories = schema.GroupVersionResource{Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"}
+	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+)
+
+// testFirstWrite measures; what is fast enough is the benchmark's to judge.
+func (p *port) testFirstWrite(t *testing.T) {
+	var took []time.Duration
+	for n := range 12 {
+		name := fmt.Sprintf("quick-%d", n)
+		repository := p.follow(name)
+		seen := p.watch(name)
+		commit := repository.Commit("main", map[string]string{"README": "anything"}, "a push")
+		began := time.Now()
+		p.deliver(t, p.leader, name, http.StatusAccepted)
+		for got := range seen {
+			if got == commit {
+				took = append(took, time.Since(began))
+				break
+			}
+		}
+		p.awaitHookTime(name)
+	}
+	if len(took) < 12 {
+		t.Fatalf("only %d of 12 commits were applied", len(took))
+	}
+	slices.Sort(took)
+	t.Logf("from a webhook to the first write: median %s of %d, at most %s", took[len(took)/2], len(took), took[len(took)-1])
+}
+
+func (p *port) testBurst(t *testing.T) {
+	p.follow("burst")
+	p.git.Forget()
+	began := time.Now()
+	var all sync.WaitGroup
+	pace := time.NewTicker(10 * time.Millisecond)
+	defer pace.Stop()
+	for range 100 {
+		all.Go(func() { p.deliver(t, p.leader, "burst", http.StatusAccepted) })
+		<-pace.C
+	}
+	all.Wait()
+	seconds := int(math.Ceil(time.Since(began).Seconds() - 0.05)) // 1, unless the machine is a slow one
+	p.await("what came last is followed", func(context.Context) bool { return p.git.Count(gittest.ListRefs) > seconds })
+	if err := stays(t.Context(), 1500*time.Millisecond, func() bool { return p.git.Count(gittest.ListRefs) == seconds+1 }); err != nil {
+		t.Errorf("%d listings, want %d: %v", p.git.Count(gittest.ListRefs), seconds+1, err)
+	}
+}
+
+func (p *port) testFollower(t *testing.T) {
+	repository := p.follow("passed-on")
+	seen := p.watch("passed-on")
+	commit := repository.Commit("main", map[string]string{"README": "anything"}, "a push")
+	for range 20 {
+		p.deliver(t, p.follower, "passed-on", http.StatusAccepted)
+	}
+	for got := range seen {
+		if got == commit {
+			break
+		}
+	}
+	p.awaitHookTime("passed-on")
+	repo := p.repository("passed-on")
+	if request := repo.GetAnnotations()["berth.dev/requested"]; !strings.HasPrefix(request, "hook-") {
+		t.Errorf("berth.dev/requested is %q", request)
+	}
+	if p.repository("passed-on").GetGeneration() != 1 {
+		t.Error("the webhook changed the spec")
+	}
+}
+
+func (p *port) testRefusals(t *testing.T) {
+	p.follow("careful")
+	p.git.Forget()
+	for _, address := range []string{p.leader, p.follower} {
+		p.deliver(t, address, "nobody", http.StatusUnauthorized)
+		p.deliverWith(t, "guess", address, "careful", http.StatusUnauthorized)
+	}
+	if n := p.git.Count(); n != 0 {
+		t.Errorf("%d requests to the Git server, want none", n)
+	}
+}
+
+// replica starts an agent, and returns the address at which it takes webhooks.
+func (p *port) replica(kubeconfig string) string {
+	p.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	var log bytes.Buffer
+	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
+	agent := exec.CommandContext(ctx, "berth", "agent", "--kubeconfig", kubeconfig, "--store-dir", p.t.TempDir(), "--leader-elect",
+		"--metrics-address", "0", "--health-address", "0", "--webhook-address", address)
+	agent.Stderr = &log
+	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := agent.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		cancel()
+		_ = agent.Wait() // it was killed
+		if p.t.Failed() {
+			p.t.Logf("the agent at %s:\n%s", address, &log)
+		}
+		if strings.Contains(log.String(), webhookToken) {
+			p.t.Errorf("the log of the agent at %s holds the token", address)
+		}
+	})
+	p.await("the agent takes webhooks", func(ctx context.Context) bool {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			connection.Close()
+		}
+		return err == nil
+	})
+	return address
+}
+
+// follow has Berth follow a repository whose ConfigMap tells the commit that was applied.
+func (p *port) follow(name string) *gittest.Repository {
+	p.t.Helper()
+	repository := p.git.Repository(name)
+	commit := repository.Commit("main", map[string]string{
+		"k8s/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: posts}\ndata: {commit: \"${COMMIT}\"}\n",
+	}, "begin")
+	object := newObject("berth.dev/v1alpha1", "Repository", name, map[string]any{"spec": map[string]any{
+		"url": repository.URL(), "poll": "@every 1h",
+		"webhook":      map[string]any{"secretRef": map[string]any{"name": "webhook"}},
+		"environments": []any{map[string]any{"name": "production", "branches": []any{"main"}, "path": "k8s", "namespace": name}},
+	}})
+	if _, err := p.client.Resource(repositories).Namespace(deploy.Namespace).Create(p.t.Context(), object, metav1.CreateOptions{}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.await(name+" is applied", func(ctx context.Context) bool {
+		applied, err := p.client.Resource(configMaps).Namespace(name).Get(ctx, "posts", metav1.GetOptions{})
+		return err == nil && commitOf(applied) == commit
+	})
+	return repository
+}
+
+// watch tells of the commits that are applied from now on.
+func (p *port) watch(namespace string) <-chan string {
+	p.t.Helper()
+	watch, err := p.client.Resource(configMaps).Namespace(namespace).Watch(p.t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=posts"})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(watch.Stop)
+	commits := make(chan string)
+	go func() {
+		defer close(commits)
+		for event := range watch.ResultChan() {
+			object, ok := event.Object.(*unstructured.Unstructured)
+			if !ok {
+				return
+			}
+			select {
+			case commits <- commitOf(object):
+			case <-p.t.Context().Done():
+				return
+			}
+		}
+	}()
+	return commits
+}
+
+func (p *port) deliver(t *testing.T, address, repository string, want int) {
+	t.Helper()
+	p.deliverWith(t, webhookToken, address, repository, want)
+}
+
+func (p *port) deliverWith(t *testing.T, token, address, repository string, want int) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/hooks/"+repository, strings.NewReader(`{"object_kind":"push"}`))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	request.Header.Set("X-Gitlab-Event", "Push Hook")
+	request.Header.Set("X-Gitlab-Token", token)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, answer.Body)
+	if answer.StatusCode != want {
+		t.Errorf("%s answered %s, want %d", repository, answer.Status, want)
+	}
+}
+
+func (p *port) awaitHookTime(name string) {
+	p.t.Helper()
+	p.await(name+" shows when a webhook told of a change", func(context.Context) bool {
+		at, _, _ := unstructured.NestedString(p.repository(name).Object, "status", "lastHookTime")
+		return at != ""
+	})
+}
+
+func (p *port) repository(name string) *unstructured.Unstructured {
+	p.t.Helper()
+	object, err := p.client.Resource(repositories).Namespace(deploy.Namespace).Get(p.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return object
+}
+
+// await looks again and again until a look is content.
+func (p *port) await(what string, look func(context.Context) bool) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !look(ctx) {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			p.t.Fatalf("waited for too long until %s", what)
+		}
+	}
+}
+
+// stays looks again and again for a while, and returns an error when a look is not content.
+func stays(ctx context.Context, during time.Duration, look func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, during)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		if !look() {
+			return fmt.Errorf("it changed within %s", during)
+		}
+		<-ticker.C
+	}
+	return nil
+}
+
+func commitOf(object *unstructured.Unstructured) string {
+	commit, _, _ := unstructured.NestedString(object.Object, "data", "commit")
+	return commit
+}
+
+func newObject(version, kind, name string, fields map[string]any) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: fields}
+	object.SetAPIVersion(version)
+	object.SetKind(kind)
+	object.SetNamespace(deploy.Namespace)
+	object.SetName(name)
+	return object
+}
