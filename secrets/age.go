@@ -1,0 +1,102 @@
+package secrets
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"strings"
+
+	"filippo.io/age"
+	"filippo.io/age/agessh"
+	"filippo.io/age/armor"
+	"golang.org/x/crypto/ssh"
+)
+
+// maxShare bounds a decrypted data key, or a part of one.
+const maxShare = 1 << 10
+
+// addAge reads native identities, or an SSH key. Plugins are programs, and none is ever run.
+func (k *Keys) addAge(content []byte) error {
+	if bytes.Contains(content, []byte("PRIVATE KEY-----")) {
+		return k.addSSH(content)
+	}
+	if bytes.Contains(content, []byte("AGE-PLUGIN-")) {
+		return errors.New("it is the identity of an age plugin, and plugins are never run; use a key made by age-keygen")
+	}
+	identities, err := age.ParseIdentities(bytes.NewReader(normalLines(content)))
+	if err != nil {
+		return errors.New("it holds no age identity, or a broken one; make one with age-keygen") // the library's error quotes it
+	}
+	for _, identity := range identities {
+		switch identity := identity.(type) {
+		case *age.X25519Identity:
+			k.recipients = append(k.recipients, identity.Recipient().String())
+		case *age.HybridIdentity:
+			k.recipients = append(k.recipients, identity.Recipient().String())
+		}
+	}
+	k.age = append(k.age, identities...)
+	return nil
+}
+
+// normalLines drops the blanks around lines, which editors leave and the library does not take.
+func normalLines(content []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(content) {
+		out = append(append(out, bytes.TrimSpace(line)...), '\n')
+	}
+	return out
+}
+
+func (k *Keys) addSSH(content []byte) error {
+	raw, err := ssh.ParseRawPrivateKey(content)
+	var locked *ssh.PassphraseMissingError
+	switch {
+	case errors.As(err, &locked):
+		return errors.New("it is an SSH key with a passphrase, which nobody is there to type; use one without")
+	case err != nil:
+		return errors.New("it is a broken SSH key")
+	}
+	var identity age.Identity
+	switch raw := raw.(type) {
+	case *ed25519.PrivateKey:
+		identity, err = agessh.NewEd25519Identity(*raw)
+	case *rsa.PrivateKey:
+		identity, err = agessh.NewRSAIdentity(raw)
+	default:
+		return errors.New("it is an SSH key of a type that age does not know; age knows ed25519 and rsa")
+	}
+	if err != nil {
+		return errors.New("it is an SSH key that age refuses")
+	}
+	signer, err := ssh.NewSignerFromKey(raw)
+	if err != nil {
+		return errors.New("it is a broken SSH key")
+	}
+	k.age = append(k.age, identity)
+	k.recipients = append(k.recipients, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))))
+	return nil
+}
+
+// openAge decrypts a data key with the identities at hand and nothing else: the library looks nowhere
+// if it is given some.
+func (k *Keys) openAge(dataKey string) ([]byte, error) {
+	if len(k.age) == 0 {
+		return nil, errNoKey
+	}
+	plain, err := age.Decrypt(armor.NewReader(strings.NewReader(dataKey)), k.age...)
+	var others *age.NoIdentityMatchError
+	switch {
+	case errors.As(err, &others):
+		return nil, errNoKey
+	case err != nil:
+		return nil, errBadDataKey
+	}
+	share, err := io.ReadAll(io.LimitReader(plain, maxShare))
+	if err != nil {
+		return nil, errBadDataKey
+	}
+	return share, nil
+}

@@ -1,0 +1,106 @@
+package secrets
+
+import (
+	"container/list"
+	"sync"
+)
+
+// Cache keeps decrypted files in memory, so that many environments with the same file and keys decrypt
+// it once. It is safe for concurrent use, and meant to be shared by all.
+type Cache struct {
+	limit int
+
+	mu      sync.Mutex
+	size    int
+	byKey   map[cacheKey]*list.Element
+	recency *list.List // of *cached, the last used first
+	waiting map[cacheKey]*call
+	stats   Stats
+}
+
+// Stats count what a Cache was asked.
+type Stats struct {
+	// Hits and Misses count files found and files decrypted.
+	Hits, Misses int
+	// Bytes is the size of the plain text that is kept now.
+	Bytes int
+}
+
+type cacheKey [32]byte
+
+type cached struct {
+	key   cacheKey
+	plain []byte
+}
+
+// call is a decryption that goes on, for others to wait for.
+type call struct {
+	done  chan struct{}
+	plain []byte
+	err   error
+}
+
+// DefaultCacheBytes is enough for thousands of Secrets.
+const DefaultCacheBytes = 8 << 20
+
+// NewCache returns a Cache that keeps at most so many bytes of plain text (0: DefaultCacheBytes).
+func NewCache(bytes int) *Cache {
+	if bytes == 0 {
+		bytes = DefaultCacheBytes
+	}
+	return &Cache{limit: bytes, byKey: map[cacheKey]*list.Element{}, recency: list.New(), waiting: map[cacheKey]*call{}}
+}
+
+// Stats returns the counts so far.
+func (c *Cache) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stats := c.stats
+	stats.Bytes = c.size
+	return stats
+}
+
+// get returns the plain text for a key, from open if it is not at hand. Whoever asks meanwhile waits
+// for the one answer. Errors are not kept.
+func (c *Cache) get(key cacheKey, open func() ([]byte, error)) ([]byte, error) {
+	c.mu.Lock()
+	if element, ok := c.byKey[key]; ok {
+		c.recency.MoveToFront(element)
+		c.stats.Hits++
+		c.mu.Unlock()
+		return element.Value.(*cached).plain, nil
+	}
+	if other, ok := c.waiting[key]; ok {
+		c.stats.Hits++
+		c.mu.Unlock()
+		<-other.done
+		return other.plain, other.err
+	}
+	mine := &call{done: make(chan struct{})}
+	c.waiting[key] = mine
+	c.stats.Misses++
+	c.mu.Unlock()
+
+	mine.plain, mine.err = open()
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, key)
+	close(mine.done)
+	if mine.err == nil {
+		c.keep(key, mine.plain)
+	}
+	return mine.plain, mine.err
+}
+
+func (c *Cache) keep(key cacheKey, plain []byte) {
+	if len(plain) > c.limit {
+		return
+	}
+	c.byKey[key] = c.recency.PushFront(&cached{key, plain})
+	for c.size += len(plain); c.size > c.limit; {
+		oldest := c.recency.Remove(c.recency.Back()).(*cached)
+		delete(c.byKey, oldest.key)
+		c.size -= len(oldest.plain)
+	}
+}

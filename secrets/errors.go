@@ -1,0 +1,113 @@
+package secrets
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Reason says what kind of trouble an Error is, and so what a person can do about it.
+type Reason string
+
+const (
+	// NoKey means that the file is encrypted for others than those whose keys are at hand.
+	NoKey Reason = "NoKey"
+	// NotAllowed means that only a remote key could decrypt it that no administrator has listed.
+	NotAllowed Reason = "NotAllowed"
+	// Unreachable means that a remote key service did not answer, or not with a key. It may pass.
+	Unreachable Reason = "Unreachable"
+	// Tampered means that the file is not what was encrypted.
+	Tampered Reason = "Tampered"
+	// Unauthenticated means that the file has no MAC, so that nobody can tell whether it is.
+	Unauthenticated Reason = "Unauthenticated"
+	// Malformed means that the file is no SOPS document, though it looks like one.
+	Malformed Reason = "Malformed"
+)
+
+// Error says why a file is not decrypted. It holds no values of the file and no keys.
+type Error struct {
+	// File is the path that Decrypt was given.
+	File string
+	// Document is the number of the YAML document, from 1, in a file that holds several; else 0.
+	Document int
+	Reason   Reason
+	// Detail says more than the reason; it may be empty.
+	Detail string
+	// Recipients are those that the file is encrypted for: age recipients, fingerprints, names of
+	// remote keys.
+	Recipients []string
+	// Held are the recipients whose keys are at hand.
+	Held []string
+}
+
+// Error returns what is wrong and how to mend it. It does not begin with the file, which its caller
+// knows.
+func (e *Error) Error() string {
+	text := e.problem()
+	if e.Document > 0 {
+		text = fmt.Sprintf("document %d: %s", e.Document, text)
+	}
+	return text + "; " + e.hint()
+}
+
+func (e *Error) problem() string {
+	switch e.Reason {
+	case NoKey:
+		return "no key at hand decrypts it: it is encrypted for " + listed(e.Recipients) + ", and the keys at hand are those of " + listed(e.Held)
+	case Unauthenticated:
+		return "it has no MAC, so that nobody can tell whether it was changed"
+	case NotAllowed:
+		return "it needs a remote key that is not allowed here: " + e.Detail
+	case Unreachable:
+		return "its remote key gives no answer: " + e.Detail
+	case Tampered:
+		return "it is not what was encrypted: " + e.Detail
+	default:
+		return "it is no whole SOPS document: " + e.Detail
+	}
+}
+
+func (e *Error) hint() string {
+	switch e.Reason {
+	case NoKey:
+		return fmt.Sprintf("add the recipient of a key at hand to .sops.yaml and run: sops updatekeys %s", shellQuoted(e.File))
+	case Unauthenticated, Malformed:
+		return fmt.Sprintf("take it from a commit in which it was whole, or encrypt it again: sops encrypt -i %s", shellQuoted(e.File))
+	case NotAllowed:
+		return "an administrator may list the key, or encrypt it for an age key instead: sops updatekeys " + shellQuoted(e.File)
+	case Unreachable:
+		return "it is tried again"
+	default:
+		return fmt.Sprintf("undo the change, and change encrypted files only with: sops edit %s", shellQuoted(e.File))
+	}
+}
+
+// maxListed bounds how many recipients a message names.
+const maxListed = 8
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "nobody"
+	}
+	if more := len(names) - maxListed; more > 0 {
+		names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// shellQuoted makes a path safe to paste after a command.
+func shellQuoted(path string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/-+@:", r)
+	}
+	if path != "" && path[0] != '-' && strings.IndexFunc(path, func(r rune) bool { return !safe(r) }) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+func tampered(detail string) *Error { return &Error{Reason: Tampered, Detail: detail} }
+
+func malformed(format string, args ...any) *Error {
+	return &Error{Reason: Malformed, Detail: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,71 @@
+package secrets
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+)
+
+func (k *Keys) addPGP(content []byte) error {
+	entities, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(content))
+	if err != nil {
+		return errors.New("it holds no armored PGP key; export one with: gpg --export-secret-keys --armor")
+	}
+	for _, entity := range entities {
+		if entity.PrivateKey == nil && !hasPrivateSubkey(entity) {
+			return errors.New("it holds a public PGP key; export the private one with: gpg --export-secret-keys --armor")
+		}
+		if isLocked(entity) {
+			return errors.New("it is a PGP key with a passphrase, which nobody is there to type; export one without")
+		}
+		k.recipients = append(k.recipients, strings.ToUpper(hex.EncodeToString(entity.PrimaryKey.Fingerprint)))
+	}
+	k.pgp = append(k.pgp, entities...)
+	return nil
+}
+
+func hasPrivateSubkey(entity *openpgp.Entity) bool {
+	for _, sub := range entity.Subkeys {
+		if sub.PrivateKey != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func isLocked(entity *openpgp.Entity) bool {
+	if entity.PrivateKey != nil && entity.PrivateKey.Encrypted {
+		return true
+	}
+	for _, sub := range entity.Subkeys {
+		if sub.PrivateKey != nil && sub.PrivateKey.Encrypted {
+			return true
+		}
+	}
+	return false
+}
+
+// openPGP decrypts a data key without gpg, its agent or its home.
+func (k *Keys) openPGP(dataKey string) ([]byte, error) {
+	if len(k.pgp) == 0 {
+		return nil, errNoKey
+	}
+	block, err := armor.Decode(strings.NewReader(dataKey))
+	if err != nil {
+		return nil, errBadDataKey
+	}
+	message, err := openpgp.ReadMessage(block.Body, k.pgp, nil, nil)
+	if err != nil || message.DecryptedWith.Entity == nil {
+		return nil, errNoKey // the library says the same of a message for others and of a broken one
+	}
+	share, err := io.ReadAll(io.LimitReader(message.UnverifiedBody, maxShare))
+	if err != nil {
+		return nil, errBadDataKey
+	}
+	return share, nil
+}
