@@ -39,6 +39,15 @@ cluster: cluster-binary ## Start a local cluster for kubectl.
 cluster-down: ## Stop the cluster that "make cluster" started.
 	@test ! -x .build/cluster || .build/cluster down --dir $(LOCAL)
 
+.PHONY: demo
+demo: cluster-binary build ## Show the main job on a local cluster, and leave it running.
+	@go build -C e2e -o ../.build/ ./cmd/demo ./cmd/gitserver
+	@.build/demo up
+
+.PHONY: demo-down
+demo-down: ## Stop what "make demo" left running.
+	@test ! -x .build/demo || .build/demo down
+
 .PHONY: test
 test: cluster-binary ## Run all tests.
 	go test ./...

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // An Agent is "berth agent" as a process of its own. Its methods are for one goroutine.
@@ -20,7 +21,8 @@ type Agent struct {
 	ended   chan struct{}
 }
 
-// Start starts the agent, which goes on with the log of the one before.
+// Start starts the agent, which goes on with the log of the one before, and returns when it has found the
+// cluster.
 func (a *Agent) Start() error {
 	if a.process != nil {
 		return errors.New("cannot start the agent: it runs")
@@ -33,6 +35,10 @@ func (a *Agent) Start() error {
 		return err
 	}
 	defer log.Close()
+	before, err := log.Stat()
+	if err != nil {
+		return err
+	}
 	arguments := append([]string{"agent", "--kubeconfig", a.kubeconfig, "--store-dir", a.stores,
 		"--metrics-address", "0", "--health-address", "0", "--webhook-address", "0"}, a.flags...)
 	command := exec.Command(a.binary, arguments...)
@@ -57,7 +63,34 @@ func (a *Agent) Start() error {
 		return fmt.Errorf("cannot start the agent: %w", err)
 	}
 	a.process = command.Process
-	return nil
+	return a.awaitLog(before.Size(), "msg=starting")
+}
+
+// awaitLog waits until a text stands in the log behind an offset.
+func (a *Agent) awaitLog(offset int64, text string) error {
+	late, ticker := time.NewTimer(patience), time.NewTicker(interval)
+	defer late.Stop()
+	defer ticker.Stop()
+	for {
+		// Looked at before the log is, in which the agent may have said why it ends.
+		running := a.Running()
+		content, err := os.ReadFile(a.log)
+		if err != nil {
+			return err
+		}
+		said := string(content[min(offset, int64(len(content))):])
+		switch {
+		case strings.Contains(said, text):
+			return nil
+		case !running:
+			return fmt.Errorf("cannot start the agent: %s", strings.TrimSpace(said))
+		}
+		select {
+		case <-ticker.C:
+		case <-late.C:
+			return fmt.Errorf("cannot start the agent: %w: %s", errImpatient, strings.TrimSpace(said))
+		}
+	}
 }
 
 // Running says whether the agent runs, frozen or not.

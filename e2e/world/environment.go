@@ -63,7 +63,7 @@ func (e *Environment) BecomesWithin(limit time.Duration, reason, commit string, 
 			return "no environment", false
 		}
 		environment = now
-		return Line(now), stands(now, reason, commit) && containsAll(ready(now).Message, texts)
+		return Line(now), stands(now, reason, commit) && containsAll(Ready(now).Message, texts)
 	})
 	return environment
 }
@@ -84,10 +84,11 @@ func stands(environment v1alpha1.Environment, reason, commit string) bool {
 	if reason == v1alpha1.ReasonHealthy && (status.HealthyCommit != commit || status.AppliedCommit != commit) {
 		return false
 	}
-	return current && ready(environment).Reason == reason
+	return current && Ready(environment).Reason == reason
 }
 
-func ready(environment v1alpha1.Environment) metav1.Condition {
+// Ready returns the condition that people read.
+func Ready(environment v1alpha1.Environment) metav1.Condition {
 	if condition := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ConditionReady); condition != nil {
 		return *condition
 	}
@@ -110,7 +111,7 @@ func (e *Environment) AwaitEnd() {
 
 // Line shows an Environment in one line, as a person would see it.
 func Line(environment v1alpha1.Environment) string {
-	condition := ready(environment)
+	condition := Ready(environment)
 	counts := "-"
 	if o := environment.Status.Objects; o != nil {
 		counts = fmt.Sprintf("%d/%d", o.Healthy, o.Total)

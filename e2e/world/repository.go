@@ -97,28 +97,27 @@ func (r *Repository) Becomes(reason string, texts ...string) {
 	})
 }
 
-// Remove deletes the Repository object, if it is there, and waits until the environments that go with it
-// have gone.
+// Remove deletes the Repository object and confirms that all of its environments are to go with it. They
+// take their time.
 func (r *Repository) Remove() {
 	r.t.Helper()
+	for _, environment := range r.Environments() {
+		r.world.confirm(r.t, environment.Name)
+	}
 	err := r.world.client.Resource(kinds["Repository"]).Namespace(deploy.Namespace).Delete(r.t.Context(), r.Name, metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err != nil {
 		r.t.Fatalf("cannot remove the Repository %s: %v", r.Name, err)
 	}
-	for _, environment := range r.Environments() {
-		r.world.delete(r.t, environment.Name)
-	}
-	Await(r.t, "the environments of "+r.Name+" are gone", func() (string, bool) {
-		left := r.Environments()
-		return fmt.Sprintf("%d are left", len(left)), len(left) == 0
-	})
 }
 
-func (w *World) delete(t Reporter, environment string) {
+// confirm lets an Environment go, however many others go with it.
+func (w *World) confirm(t Reporter, environment string) {
 	t.Helper()
-	err := w.client.Resource(kinds["Environment"]).Namespace(deploy.Namespace).Delete(t.Context(), environment, metav1.DeleteOptions{})
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"yes"}}}`, v1alpha1.AnnotationConfirmed)
+	_, err := w.client.Resource(kinds["Environment"]).Namespace(deploy.Namespace).
+		Patch(t.Context(), environment, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
-		t.Fatalf("cannot delete the Environment %s: %v", environment, err)
+		t.Fatalf("cannot confirm the end of the Environment %s: %v", environment, err)
 	}
 }
 

@@ -36,7 +36,7 @@ type Config struct {
 	Dir string
 	// Binary is the path of berth.
 	Binary string
-	// Detached lets the agent outlive this process; Reattach finds it again.
+	// Detached lets the agent outlive this process.
 	Detached bool
 	// Flags are further ones for the agent.
 	Flags []string

@@ -1,0 +1,75 @@
+// Command demo shows Berth's main job from the first push to the end of a branch, and leaves everything
+// running for a closer look.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+const usage = `Usage, in the root of the repository:
+  demo up     play the demo; what an earlier one left running is replaced
+  demo down   stop what it left running
+Flags:
+  --dir DIR   where everything lies (.build/demo-run)
+  --bin DIR   where berth and gitserver lie (.build)
+`
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	}
+	flags := flag.NewFlagSet("demo", flag.ExitOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	dir := flags.String("dir", filepath.Join(".build", "demo-run"), "")
+	bin := flags.String("bin", ".build", "")
+	_ = flags.Parse(os.Args[2:]) // ends the program instead
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1], *dir, *bin); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, verb, dir, bin string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if bin, err = filepath.Abs(bin); err != nil {
+		return err
+	}
+	switch verb {
+	case "up":
+		return up(ctx, &stage{dir: dir, bin: bin})
+	case "down":
+		return (&stage{dir: dir, bin: bin}).clear(ctx)
+	}
+	return fmt.Errorf("unknown verb %q\n%s", verb, usage)
+}
+
+// up sets the stage, plays, and tells how to go on.
+func up(ctx context.Context, s *stage) error {
+	t := newTeller(ctx, os.Stdout)
+	if err := s.clear(ctx); err != nil {
+		return err
+	}
+	t.chapter("A Kubernetes control plane, a Git server, and Berth")
+	if err := s.set(ctx, t); err != nil {
+		return err
+	}
+	if err := play(s, t); err != nil {
+		s.invite(t)
+		return err
+	}
+	t.chapter(fmt.Sprintf("All %d steps were as expected. Everything still runs, for a closer look", t.steps))
+	s.invite(t)
+	return nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/e2e/world"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// example is the application that the demo deploys, a repository of its own.
+const example = "examples/posts"
+
+// A stage is what the demo plays on. All of it lies in one directory, outlives this process, and is found
+// again by the process ids that lie there.
+type stage struct {
+	dir, bin string
+	world    *world.World
+	url      string
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+// set starts everything.
+func (s *stage) set(ctx context.Context, t *teller) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	cluster, err := clustertest.Up(ctx, clustertest.Config{Dir: s.path("cluster"), Audit: true}, indented{t})
+	if err != nil {
+		return err
+	}
+	if err := s.serveGit(); err != nil {
+		return err
+	}
+	t.line("Git", s.url)
+	s.world, err = world.New(ctx, world.Config{Cluster: cluster, Dir: s.dir, Binary: filepath.Join(s.bin, "berth"), Detached: true})
+	if err != nil {
+		return err
+	}
+	if err := s.world.Agent.Start(); err != nil {
+		return err
+	}
+	t.line("Berth", "is installed from deploy/, and runs with the rights of its ServiceAccount")
+	return s.note("agent", s.world.Agent.PID())
+}
+
+// serveGit starts the Git server and learns the address of its repository.
+func (s *stage) serveGit() error {
+	command := exec.Command(filepath.Join(s.bin, "gitserver"), "--dir", s.path("git"), "posts")
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("cannot start the Git server: %w", err)
+	}
+	lines := bufio.NewScanner(output)
+	if !lines.Scan() {
+		return errors.Join(errors.New("cannot start the Git server"), lines.Err())
+	}
+	s.url = lines.Text()
+	return s.note("gitserver", command.Process.Pid)
+}
+
+// repository returns the example's Repository object, in a hurry: what takes minutes takes seconds.
+func (s *stage) repository() (*v1alpha1.Repository, error) {
+	text, err := os.ReadFile(filepath.Join(example, "berth", "repository.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("%w; run the demo in the root of the repository", err)
+	}
+	repository := &v1alpha1.Repository{}
+	if err := yaml.UnmarshalStrict(text, repository); err != nil {
+		return nil, fmt.Errorf("reading the example's Repository: %w", err)
+	}
+	repository.Spec.URL = s.url
+	repository.Spec.Poll = "@every 1s"
+	repository.Spec.GoneAfter = metav1.Duration{Duration: 2 * time.Second}
+	for i := range repository.Spec.Environments {
+		repository.Spec.Environments[i].Health.ImagePullGrace = metav1.Duration{Duration: 2 * time.Second}
+	}
+	return repository, nil
+}
+
+// invite tells how to look at what runs, and how to stop it.
+func (s *stage) invite(t *teller) {
+	for _, line := range [][2]string{
+		{"look", "export KUBECONFIG=" + s.path("cluster/kubeconfig")},
+		{"", "kubectl get env -n berth; kubectl get all -n posts"},
+		{"push", "cd " + s.path("posts") + " && git checkout -b feature/mine && git push origin feature/mine"},
+		{"clone", "git clone " + s.url},
+		{"the log", "tail -f " + s.path("agent.log")},
+		{"stop", "make demo-down"},
+	} {
+		t.line(line[0], line[1])
+	}
+}
+
+func (s *stage) note(name string, pid int) error {
+	return os.WriteFile(s.path(name+".pid"), []byte(strconv.Itoa(pid)), 0o600)
+}
+
+// clear stops whatever runs, and removes all that is left of it.
+func (s *stage) clear(ctx context.Context) error {
+	for name, program := range map[string]string{"agent": "berth", "gitserver": "gitserver"} {
+		if err := s.end(ctx, name, program); err != nil {
+			return err
+		}
+	}
+	if err := clustertest.Down(ctx, s.path("cluster")); err != nil {
+		return err
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// end ends a process that an earlier demo started, if it still runs.
+func (s *stage) end(ctx context.Context, name, program string) error {
+	text, err := os.ReadFile(s.path(name + ".pid"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("reading the process id of %s: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for runs(pid, filepath.Join(s.bin, program)) {
+		// It may have ended since: then the next look says so.
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot stop %s, process %d: %w", name, pid, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// runs says whether a process is still the program that was started: process ids are used again.
+func runs(pid int, program string) bool {
+	output, err := exec.Command("ps", "-o", "stat=,args=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && !strings.HasPrefix(string(output), "Z") && strings.Contains(string(output), program)
+}
+
+// indented passes on another program's progress.
+type indented struct{ t *teller }
+
+func (i indented) Write(text []byte) (int, error) {
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "/") {
+			fmt.Fprintf(i.t.out, "   %s", line)
+		}
+	}
+	return len(text), nil
+}
