@@ -23,6 +23,10 @@ func (m *maker) job(s *Step) {
 		s.Reason, s.Health = "has run once, and is to run no more", health.Health{Status: health.Healthy}
 		return
 	}
+	if m.in.Past && ran.Digest != s.Object.Digest {
+		s.Reason, s.Health = "is not run again for what ran before", health.Health{Status: health.Healthy}
+		return
+	}
 	if m.in.Retry && ran.State == JobFailed {
 		ran = JobRecord{Digest: ran.Digest, State: JobIntended, Replaces: uid(s.Live), Ever: ran.Ever}
 		m.record.Jobs[s.Key] = ran

@@ -162,6 +162,7 @@ func (m *maker) unknown(s *Step, u Unknown) {
 		s.block(forItself, fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message))
 		s.Health = health.Health{Status: health.Unknown, Message: s.Blocked}
 	case m.brought[s.Key.GroupKind()]:
+		s.unseeable = true
 		s.block(forItself, "its CustomResourceDefinition is not established yet")
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	default:
@@ -265,7 +266,7 @@ func (m *maker) tidy() {
 	for _, s := range m.steps {
 		there[s.Key] = true
 	}
-	maps.DeleteFunc(m.record.Jobs, func(k manifest.Key, _ JobRecord) bool { return !there[k] })
+	maps.DeleteFunc(m.record.Jobs, func(k manifest.Key, _ JobRecord) bool { return !there[k] && !m.in.Past })
 	maps.DeleteFunc(m.record.Applied, func(k manifest.Key, _ Applied) bool { return !there[k] })
 	kinds := m.in.Desired.Kinds()
 	for _, gvk := range m.record.Kinds {

@@ -43,6 +43,8 @@ type Step struct {
 	Stage int
 	// waits says for whom a blocked step does.
 	waits blocker
+	// unseeable says that the API server does not serve the kind yet, which the plan itself brings.
+	unseeable bool
 }
 
 // blocker is who has to move before a blocked step can.
@@ -110,6 +112,32 @@ func (p Plan) Ready() []Step {
 	return ready
 }
 
+// Changes returns the steps that write something new, whatever they still wait for, as far as the
+// cluster can say today what it thinks of them: not what is being deleted, nor what is of a kind that the
+// plan itself brings.
+func (p Plan) Changes() []Step {
+	var changes []Step
+	for _, s := range p.Steps {
+		writes := s.Action == Create || s.Action == Change || s.Action == Replace
+		if writes && s.Object != nil && !s.unseeable && (s.Live == nil || !s.Live.Deleting) {
+			changes = append(changes, s)
+		}
+	}
+	return changes
+}
+
+// Impossible returns the steps that cannot be taken without help, as the plan alone knows. A Job whose run
+// failed is none: it was taken.
+func (p Plan) Impossible() []Step {
+	var impossible []Step
+	for _, s := range p.Steps {
+		if s.Failure != "" && p.Record.Jobs[s.Key].State != JobFailed {
+			impossible = append(impossible, s)
+		}
+	}
+	return impossible
+}
+
 // Input is what a plan is made from.
 type Input struct {
 	// Environment is the value of manifest.LabelEnvironment that says "ours".
@@ -129,6 +157,9 @@ type Input struct {
 	Timeout time.Duration
 	// Suspended keeps all steps from acting.
 	Suspended bool
+	// Past says that Desired is not the newest that Git says, but what ran before: its Jobs have run, and
+	// are not run again; those that ran since are left for the newest to find.
+	Past bool
 	// Retry runs failed Jobs again; Confirmed lets a mass deletion pass.
 	Retry, Confirmed bool
 }

@@ -24,6 +24,9 @@ func (m *maker) prune() {
 	for _, live := range gone {
 		s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "is no longer in Git", Health: live.Health}
 		switch {
+		case m.in.Past && live.Job != nil:
+			s.Action, s.Reason = Keep, "is a run of a newer commit, which finds it if it is tried again"
+			s.Health = health.Health{Status: health.Healthy}
 		case live.kept():
 			s.Action, s.Reason = Keep, "is no longer in Git, and kept: "+keptBecause(live)
 			s.Health = health.Health{Status: health.Healthy}

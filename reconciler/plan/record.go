@@ -16,6 +16,8 @@ import (
 type Record struct {
 	// Sync is the newest attempt to make the environment what Git says.
 	Sync Sync `json:"sync,omitzero"`
+	// Rejected is the input that did not become healthy, and was taken back.
+	Rejected Rejected `json:"rejected,omitzero"`
 	// Applied has what our last write of every object left.
 	Applied map[manifest.Key]Applied `json:"applied,omitempty"`
 	// Jobs has the newest run of every Job.
@@ -44,6 +46,14 @@ type Sync struct {
 	Settled bool `json:"settled,omitempty"`
 	// Running says that some earlier input had settled: there is something to lose.
 	Running bool `json:"running,omitempty"`
+}
+
+// Rejected is an input that is not tried again before it changes, or somebody asks.
+type Rejected struct {
+	// Digest is that of the input; Commit is where it was; Message is why.
+	Digest  string `json:"digest"`
+	Commit  string `json:"commit"`
+	Message string `json:"message"`
 }
 
 // JobState is how far a Job's run is.
@@ -87,7 +97,7 @@ func (r Record) Clone() Record {
 
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects says whether the record holds something that must be stored before the steps are taken:
