@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -42,8 +41,7 @@ type webhooks struct {
 	repositories *preview.Repositories
 	log          *slog.Logger
 
-	relay  workqueue.TypedRateLimitingInterface[string]
-	served sync.WaitGroup
+	relay workqueue.TypedRateLimitingInterface[string]
 }
 
 // addWebhooks has the manager serve webhooks, unless the address is 0.
@@ -83,16 +81,21 @@ func (w *webhooks) Start(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
 	}
 	w.log.Info("serving webhooks", "address", listener.Addr().String())
-	w.served.Go(func() { w.passOn(ctx) })
-	defer w.served.Wait()
-	defer context.AfterFunc(ctx, func() {
-		w.relay.ShutDown()
-		_ = server.Shutdown(context.Background()) // ReadTimeout bounds it
-	})()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	var relayed sync.WaitGroup
+	relayed.Go(func() { w.passOn(ctx) })
+	defer relayed.Wait()
+	defer w.relay.ShutDown()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
 		return fmt.Errorf("cannot serve webhooks: %w", err)
+	case <-ctx.Done():
+		// What has begun to arrive is answered: a delivery that is cut off counts as failed.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), webhookTimeout)
+		defer cancel()
+		return server.Shutdown(last)
 	}
-	return nil
 }
 
 // secrets reads what the deliveries for a repository are proven with.

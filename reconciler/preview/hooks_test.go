@@ -4,7 +4,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
 )
 
 // at is so many milliseconds after noon.
@@ -96,6 +99,46 @@ func TestTheWarningComesAgainOnlyAfterWebhooksWorkedAgain(t *testing.T) {
 	h.found("x", byPoll, at(6*minute))
 	if got := h.missed(at(7 * minute)); got != "x" {
 		t.Errorf("missed %q, want x", got)
+	}
+}
+
+func TestMissedHooksAreWarnedOfWhereTheyUsedToArrive(t *testing.T) {
+	hooked := &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: "posts-webhook"}}
+	arrived := &metav1.Time{Time: at(-1)}
+	for _, test := range []struct {
+		name    string
+		webhook *v1alpha1.Webhook
+		last    *metav1.Time
+		want    int
+	}{
+		{"where they used to arrive", hooked, arrived, 1},
+		{"where none ever arrived", hooked, nil, 0},
+		{"where none is expected any more", nil, arrived, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			now, warnings := at(0), []string{}
+			r := NewRepositories(RepositoriesConfig{
+				Now:        func() time.Time { return now },
+				HookMissed: func(_ *v1alpha1.Repository, change string) { warnings = append(warnings, change) },
+			})
+			repo := &v1alpha1.Repository{
+				Spec: v1alpha1.RepositorySpec{Webhook: test.webhook, Environments: []v1alpha1.Entry{
+					{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts"},
+				}},
+				Status: v1alpha1.RepositoryStatus{LastHookTime: test.last},
+			}
+			f := &followed{listed: true, listing: source.Listing{Heads: map[string]string{"main": "11111111aa"}}}
+			r.compareHooks(repo, f, map[string]string{"main": "22222222aa"})
+			if next := r.missedHook(repo); !next.Equal(at(0).Add(hookGrace)) {
+				t.Errorf("looked at again at %v, want a minute later", next)
+			}
+			now = now.Add(hookGrace)
+			r.missedHook(repo)
+			r.missedHook(repo)
+			if len(warnings) != test.want {
+				t.Errorf("warned of %q, want %d warnings", warnings, test.want)
+			}
+		})
 	}
 }
 
