@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -128,6 +129,15 @@ func (p *printer) some(objects ...client.Object) error {
 		}
 	}
 	return nil
+}
+
+// state is the text of all that is printed of an object, but for ages: when it is another, there is something to print.
+func (p *printer) state(object client.Object) string {
+	if p.format != formatTable && p.format != formatWide {
+		return object.GetResourceVersion()
+	}
+	row, wide := p.kind.row(object, time.Time{}) // at the beginning of time, everything is equally old
+	return strings.Join(p.cells(row, wide), "\x00")
 }
 
 // complete makes an object one that kubectl reads: lists come without the kind of their items. Who wrote which field is

@@ -24,7 +24,7 @@ const (
 // watch prints what there is, and then what changes, until it is told to stop. A watch that breaks is begun again from
 // a new listing, so nothing is missed, and nothing printed twice.
 func (l *listing) watch(ctx context.Context, objects []client.Object, version string) error {
-	shown := map[string]string{} // resource versions by name
+	shown := map[string]string{} // what was printed last, by name
 	for {
 		if err := l.show(objects, shown); err != nil {
 			return err
@@ -43,12 +43,12 @@ func (l *listing) watch(ctx context.Context, objects []client.Object, version st
 	}
 }
 
-// show prints those objects that have changed since they were shown.
+// show prints those objects of which something that is shown has changed.
 func (l *listing) show(objects []client.Object, shown map[string]string) error {
 	var news []client.Object
 	for _, object := range objects {
-		if shown[object.GetName()] != object.GetResourceVersion() {
-			shown[object.GetName()] = object.GetResourceVersion()
+		if state := l.printer.state(object); shown[object.GetName()] != state {
+			shown[object.GetName()] = state
 			news = append(news, object)
 		}
 	}

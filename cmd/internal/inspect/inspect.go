@@ -88,7 +88,8 @@ type Logs func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOp
 // LogsOf reads logs through the API server.
 func LogsOf(pods typedcorev1.PodsGetter) Logs {
 	return func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error) {
-		return pods.Pods(pod.Namespace).GetLogs(pod.Name, o).DoRaw(ctx)
+		// Do, unlike DoRaw, makes an error of what the server says when it has no log.
+		return pods.Pods(pod.Namespace).GetLogs(pod.Name, o).Do(ctx).Raw()
 	}
 }
 

@@ -152,7 +152,7 @@ func (i *Inspector) read(ctx context.Context, pod types.NamespacedName, log *Log
 	lines, limit := int64(logLines), int64(logBytes)
 	options := &corev1.PodLogOptions{Container: log.Container, TailLines: &lines, LimitBytes: &limit}
 	text, err := i.Logs(ctx, pod, options)
-	if len(bytes.TrimSpace(text)) > 0 {
+	if err == nil && len(bytes.TrimSpace(text)) > 0 {
 		return text, nil
 	}
 	options.Previous = true
@@ -168,7 +168,7 @@ func reasonOf(err error) string {
 	if apierrors.IsForbidden(err) {
 		return "it may not be read with your rights"
 	}
-	return err.Error()
+	return "it cannot be read: " + err.Error()
 }
 
 func shortened(line string) string {
