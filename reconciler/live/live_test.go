@@ -67,8 +67,8 @@ func TestWhatDoesNotMatterWakesNobody(t *testing.T) {
 		kind schema.GroupVersionKind
 		do   func() *unstructured.Unstructured
 	}{
-		"another's own field": {configMaps, func() *unstructured.Unstructured {
-			return o.patch(settings, `{"data": {"shape": "round"}}`)
+		"another's own annotation": {configMaps, func() *unstructured.Unstructured {
+			return o.patch(settings, `{"metadata": {"annotations": {"shape": "round"}}}`)
 		}},
 		"a status that does not change the health": {buoys, func() *unstructured.Unstructured {
 			return o.patch(buoy, `{"status": {"lit": true}}`)

@@ -180,12 +180,12 @@ func nameOf(k manifest.Key) types.NamespacedName {
 }
 
 // same says whether two states of an object are the same to any decision. In which version of its API
-// it came does not matter: our own writes' answers come in the one that Git names.
+// it came does not matter: our own writes' answers come in the one that Git names. Nor does who wrote last.
 func same(a, b plan.Live) bool {
 	if !slices.Equal(a.Finalizers, b.Finalizers) || !reflect.DeepEqual(a.Job, b.Job) {
 		return false
 	}
-	b.ResourceVersion, b.APIVersion, b.Finalizers, b.Job = a.ResourceVersion, a.APIVersion, a.Finalizers, a.Job
+	b.ResourceVersion, b.APIVersion, b.Finalizers, b.Job, b.Rival = a.ResourceVersion, a.APIVersion, a.Finalizers, a.Job, a.Rival
 	return reflect.DeepEqual(a, b)
 }
 
@@ -201,7 +201,7 @@ func compare(a, b string) int {
 
 // intern shares the texts that thousands of objects have in common.
 func intern(l *plan.Live) {
-	for _, text := range []*string{&l.Key.Group, &l.Key.Kind, &l.Key.Namespace, &l.APIVersion, &l.Environment, &l.Prune} {
+	for _, text := range []*string{&l.Key.Group, &l.Key.Kind, &l.Key.Namespace, &l.APIVersion, &l.Environment, &l.Prune, &l.Scaler, &l.Rival, &l.Tool} {
 		*text = unique.Make(*text).Value()
 	}
 }

@@ -25,6 +25,15 @@ const (
 	AnnotationJob = "berth.dev/job"
 	// AnnotationJobReplace is "wait" (default) or "terminate": what happens to a running Job that changed.
 	AnnotationJobReplace = "berth.dev/job-replace"
+	// AnnotationAdopt is "true": the object may be taken over from another tool.
+	AnnotationAdopt = "berth.dev/adopt"
+	// AnnotationReplace is "when-immutable" (delete and create anew what cannot be changed in place) or
+	// "orphan" (the same, and leave its pods running meanwhile).
+	AnnotationReplace = "berth.dev/replace"
+	// AnnotationRestartOnChange is "true": the pods of a workload are made anew when a ConfigMap or Secret
+	// that it names changes. AnnotationRestartedFor, on its pod template, is what brings that about.
+	AnnotationRestartOnChange = "berth.dev/restart-on-change"
+	AnnotationRestartedFor    = "berth.dev/restarted-for"
 )
 
 // FieldManager is the name under which Berth applies.

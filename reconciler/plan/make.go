@@ -16,7 +16,7 @@ import (
 // Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
 // a gate or a prune. It changes nothing that it is given.
 func Make(in Input) Plan {
-	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired)}
+	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired), scales: scales(in.Desired)}
 	m.begin()
 	m.namespace()
 	for i := range in.Desired.Objects {
@@ -40,6 +40,7 @@ type maker struct {
 	retried  []manifest.Key // were refused, and are due to be tried again
 	intended map[manifest.Key]JobRecord
 	brought  map[schema.GroupKind]bool // by CustomResourceDefinitions of the set
+	scales   map[manifest.Key]manifest.Key
 }
 
 // begin notes a new attempt when the input is another one, or when somebody asked for a retry.
@@ -145,12 +146,15 @@ func (m *maker) object(o *manifest.Object) {
 		m.unknown(&s, unknown)
 	case s.Live != nil && !s.Live.Deleting && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
 		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
+	case s.Live != nil && !s.Live.Deleting && Claimed(*s.Live, o) != "":
+		m.fail(&s, Claimed(*s.Live, o))
 	case manifest.IsJob(s.Key.GroupKind()):
 		m.job(&s)
 	default:
 		m.compare(&s)
 	}
 	m.refused(&s)
+	m.fought(&s)
 	m.add(s, place)
 }
 
@@ -197,6 +201,7 @@ func (m *maker) missing(s *Step) {
 
 // compare decides about an object that can be changed in place.
 func (m *maker) compare(s *Step) {
+	m.leave(s)
 	applied, digest := m.record.Applied[s.Key], s.Object.Digest
 	switch live := s.Live; {
 	case live == nil:
@@ -205,12 +210,11 @@ func (m *maker) compare(s *Step) {
 		s.Action, s.Reason = Create, "has to be made anew"
 		s.block(forOthers, live.Health.Message)
 	case live.Digest == digest && live.Ownership != "" && live.Ownership == applied.Ownership:
-		// Undisturbed. A crash may have kept the digest of our last write out of the record.
-		m.record.Applied[s.Key] = Applied{Digest: digest, Ownership: live.Ownership}
+		m.undisturbed(s)
 	case applied.Digest == digest && ignoresDrift(s.Object):
-		s.Reason = "was changed by somebody else, which Git allows"
+		s.Reason = "was changed by " + live.rival() + ", which Git allows"
 	case applied.Digest == digest:
-		s.Action, s.Reason = Correct, "was changed by somebody else"
+		s.Action, s.Reason = Correct, "was changed by "+live.rival()
 	case live.Digest == digest:
 		s.Action, s.Reason = Correct, "has no record of what was applied"
 	case live.Ownership == "":
@@ -219,6 +223,27 @@ func (m *maker) compare(s *Step) {
 		s.Action, s.Reason = Change, "differs from Git"
 	}
 }
+
+// undisturbed decides about an object of which nobody has changed what we applied.
+func (m *maker) undisturbed(s *Step) {
+	live, applied := s.Live, m.record.Applied[s.Key]
+	switch {
+	case ignoresDrift(s.Object):
+	case live.Added != nil:
+		s.Action, s.Reason = Correct, live.Added.String()
+	case m.rescaled(s):
+		s.Action, s.Reason = Correct, "was scaled by "+live.Scaler+", and nothing that is known of scales it now"
+	}
+	// A crash may have kept the digest of our last write out of the record.
+	leftTo := applied.LeftTo
+	if s.LeftTo != (manifest.Key{}) {
+		leftTo = s.LeftTo
+	}
+	m.record.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: live.Ownership, LeftTo: leftTo}
+}
+
+// rival names who changed the object.
+func (l *Live) rival() string { return cmp.Or(l.Rival, "somebody else") }
 
 // ignoresDrift says whether Git leaves to others what they change.
 func ignoresDrift(o *manifest.Object) bool {

@@ -37,6 +37,13 @@ type Live struct {
 	Recheck time.Time
 	// Job is set for Jobs alone.
 	Job *JobLive
+	// Added is what people have added; nil for nothing.
+	Added *Additions
+	// Scaler is the field manager that has taken the number of replicas from us by scaling the object,
+	// Rival the one that wrote the object last, if that was after us.
+	Scaler, Rival string
+	// Tool names the tool that an object belongs to which is nobody's environment's.
+	Tool string
 }
 
 // JobLive is what decisions need to know of a Job in the cluster.
@@ -97,11 +104,19 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		ResourceVersion: obj.GetResourceVersion(),
 		Environment:     obj.GetLabels()[manifest.LabelEnvironment],
 		Digest:          annotations[manifest.AnnotationDigest],
-		Prune:           pruneMark(annotations),
+		Prune:           pruneMark(obj),
 		Ownership:       Ownership(obj.GetManagedFields()),
 		Deleting:        obj.GetDeletionTimestamp() != nil,
 		Controlled:      metav1.GetControllerOf(obj) != nil,
 		Health:          health.Health{Status: health.Healthy},
+		Scaler:          scaler(obj.GetManagedFields()),
+		Rival:           rival(obj.GetManagedFields()),
+	}
+	if l.Environment == "" {
+		l.Tool = toolOf(obj)
+	}
+	if !manifest.IsJob(l.Key.GroupKind()) { // of which nothing can be changed
+		l.Added = additions(obj.GetManagedFields())
 	}
 	if l.Deleting {
 		l.Finalizers = slices.Clone(obj.GetFinalizers())
@@ -117,12 +132,18 @@ const (
 	helmPolicy         = "helm.sh/resource-policy"
 )
 
-// pruneMark says what Git's last version said about pruning, in Berth's words.
-func pruneMark(annotations map[string]string) string {
+// pruneMark says, in Berth's words, what becomes of the object when it leaves Git. Anybody may keep an
+// object, but only what Git's last version said allows the deletion of what holds data.
+func pruneMark(obj metav1.Object) string {
+	annotations := obj.GetAnnotations()
 	if annotations[deletionAnnotation] == "detach" || annotations[helmPolicy] == "keep" {
 		return "never"
 	}
-	return annotations[manifest.AnnotationPrune]
+	mark := annotations[manifest.AnnotationPrune]
+	if mark == "allow" && !isGits(obj.GetManagedFields(), manifest.AnnotationPrune) {
+		return ""
+	}
+	return mark
 }
 
 func terminating(finalizers []string) string {
@@ -137,7 +158,7 @@ func terminating(finalizers []string) string {
 // empty when Berth never applied the object.
 func Ownership(fields []metav1.ManagedFieldsEntry) string {
 	for _, f := range fields {
-		if f.Manager == manifest.FieldManager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
+		if isOurs(f) {
 			sum := sha256.Sum256(canonical(f.FieldsV1.GetRawBytes()))
 			return manifest.Short(sum[:])
 		}

@@ -41,6 +41,10 @@ type Step struct {
 	Health health.Health
 	// Stage orders the steps of one pass: all of a stage are carried out before the next begins.
 	Stage int
+	// Leave are the paths in Object that others see to and that are not applied; LeftTo is the autoscaler
+	// that does, if Git knows it.
+	Leave  []string
+	LeftTo manifest.Key
 	// waits says for whom a blocked step does.
 	waits blocker
 	// unseeable says that the API server does not serve the kind yet, which the plan itself brings.
@@ -152,6 +156,8 @@ type Input struct {
 	Record         Record
 	// Refusals are what the API server said to earlier tries.
 	Refusals map[manifest.Key]Refusal
+	// Fights are the objects that somebody else changes as often as they are corrected.
+	Fights map[manifest.Key]Fight
 	// Now is the time of the pass; Timeout how long a rollout may take.
 	Now     time.Time
 	Timeout time.Duration
@@ -180,8 +186,18 @@ type Refusal struct {
 	Message string
 	// Fatal says that it will hardly pass without help; it is tried again all the same, but rarely.
 	Fatal bool
+	// Immutable says that the object cannot be changed in place.
+	Immutable bool
 	// Until is when to try again.
 	Until time.Time
+}
+
+// Fight is an object that somebody else changes as often as it is corrected.
+type Fight struct {
+	// Rival names who that is, as far as it is known.
+	Rival string
+	// Until is when to correct it again. It is over if nobody has changed it by Calm.
+	Until, Calm time.Time
 }
 
 // Trouble says what keeps the object from being healthy.

@@ -25,6 +25,9 @@ func (s Step) String() string {
 	if s.Reason != "" {
 		text += ": " + s.Reason
 	}
+	if len(s.Leave) > 0 && s.Acts() {
+		text += " [leaves " + strings.Join(s.Leave, ", ") + "]"
+	}
 	switch {
 	case s.Failure != "":
 		text += " [failed: " + s.Failure + "]"

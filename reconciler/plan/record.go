@@ -31,6 +31,8 @@ type Applied struct {
 	// Digest is that of the content, Ownership the hash of the fields that were ours afterwards.
 	Digest    string `json:"digest"`
 	Ownership string `json:"ownership,omitempty"`
+	// LeftTo is the autoscaler that the number of replicas was left to.
+	LeftTo manifest.Key `json:"leftTo,omitzero"`
 }
 
 // Sync is one attempt: from the first pass over an input until it has settled.
@@ -117,6 +119,6 @@ func (r *Record) Wrote(s Step, now *Live) {
 			r.Jobs[s.Key] = job
 		}
 	case now != nil:
-		r.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: now.Ownership}
+		r.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: now.Ownership, LeftTo: s.LeftTo}
 	}
 }

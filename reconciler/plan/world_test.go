@@ -239,6 +239,10 @@ func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
 		w.t.Fatalf("%s: its namespace is missing, or is being deleted", s)
 	}
 	live := w.write(*s.Object, ours)
+	if len(s.Leave) > 0 {
+		live.Scaler = there.Scaler
+		w.objects[s.Key] = live
+	}
 	if isJob && !exists {
 		w.created[s.Object.Digest]++
 	}
@@ -257,7 +261,12 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 	if environment != "" {
 		u.SetLabels(map[string]string{manifest.LabelEnvironment: environment})
 		annotated(manifest.AnnotationDigest, o.Digest)(u)
-		fields := metav1.NewFieldsV1(fmt.Sprintf(`{"f:%s":{}}`, o.Digest))
+		names := map[string]any{}
+		for name := range u.GetAnnotations() {
+			names["f:"+name] = map[string]any{}
+		}
+		text, _ := json.Marshal(map[string]any{"f:" + o.Digest: map[string]any{}, "f:metadata": map[string]any{"f:annotations": names}})
+		fields := metav1.NewFieldsV1(string(text))
 		u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: manifest.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: fields}})
 	}
 	live := plan.ReduceMetadata(u, u.GroupVersionKind())

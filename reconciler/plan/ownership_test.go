@@ -1,0 +1,262 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// add lets people add fields to an object; scale lets somebody scale it.
+func (w *world) add(short, manager string, fields ...string) {
+	w.change(short, func(l *plan.Live) { l.Added = &plan.Additions{Manager: manager, Fields: fields} })
+}
+
+func (w *world) scale(short, manager string) {
+	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership = manager, "without replicas" })
+}
+
+// TestAdditions is about what people add to objects of ours.
+func TestAdditions(t *testing.T) {
+	check(t, []spec{
+		{"what people added is taken back", func(w *world) {
+			w.git(configMap("env"), configMap("other"))
+			w.settle()
+			w.add("ConfigMap/env", "kubectl-patch", "data.EXTRA")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: kubectl-patch added data.EXTRA
+			keep ConfigMap/posts/other
+			Settled`},
+		{"and then nothing", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.add("ConfigMap/env", "kubectl-patch", "data.EXTRA")
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			Settled`},
+		{"unless Git leaves it to them", func(w *world) {
+			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")))
+			w.settle()
+			w.add("ConfigMap/env", "kubectl-patch", "data.EXTRA")
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			Settled`},
+		{"who changed an object is named", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.change("ConfigMap/env", func(l *plan.Live) { l.Rival = "kubectl-edit" })
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by kubectl-edit
+			Settled`},
+	})
+}
+
+// TestTools is about objects that other tools look after.
+func TestTools(t *testing.T) {
+	helms := func(w *world) {
+		w.in.Namespace.Shared = true
+		w.write(w.in.Namespace.Object, "")
+		w.write(configMap("env"), "")
+		w.change("ConfigMap/env", func(l *plan.Live) { l.Tool = "Helm (release posts/posts)" })
+	}
+	check(t, []spec{
+		{"what belongs to another tool is not taken", func(w *world) {
+			helms(w)
+			w.git(configMap("env"), configMap("other"))
+		}, `
+			keep Namespace/posts: was there before and is not Berth's
+			keep ConfigMap/posts/env [failed: belongs to Helm (release posts/posts); take it out of there without deleting it and set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git]
+			create ConfigMap/posts/other: is not in the cluster yet
+			Failed: ConfigMap/env (env.yaml:1): belongs to Helm (release posts/posts); take it out of there without deleting it and set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git`},
+		{"unless Git says so", func(w *world) {
+			helms(w)
+			w.git(configMap("env", annotated(manifest.AnnotationAdopt, "true")))
+		}, `
+			keep Namespace/posts: was there before and is not Berth's
+			change ConfigMap/posts/env: was made by somebody else and is adopted
+			Going: ConfigMap/env: was made by somebody else and is adopted`},
+		{"and what was ours before stays ours", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.change("ConfigMap/env", func(l *plan.Live) { l.Tool = "Helm (release posts/posts)" })
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			Settled`},
+	})
+}
+
+func autoscaler(name string) manifest.Object {
+	target := map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+	return object("autoscaling/v2", "HorizontalPodAutoscaler", name, field(target, "spec", "scaleTargetRef"))
+}
+
+func replicas(n int64) edit { return field(n, "spec", "replicas") }
+
+const controllerManager = "kube-controller-manager"
+
+// TestAutoscalers is about who says how many replicas there are.
+func TestAutoscalers(t *testing.T) {
+	scaled := func(w *world) {
+		w.git(deployment("api", replicas(2)), autoscaler("api"))
+		w.settle()
+		w.scale("Deployment/api", controllerManager)
+		w.settle()
+	}
+	check(t, []spec{
+		{"before an autoscaler has scaled anything, Git says how many", func(w *world) {
+			w.git(deployment("api", replicas(2)), autoscaler("api"))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep HorizontalPodAutoscaler/posts/api
+			Going: Deployment/api: 0 of 1 ready`},
+		{"what an autoscaler has set is left to it", func(w *world) {
+			w.git(deployment("api", replicas(2)), autoscaler("api"))
+			w.settle()
+			w.scale("Deployment/api", controllerManager)
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			keep HorizontalPodAutoscaler/posts/api
+			Settled`},
+		{"and then nothing", scaled, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep HorizontalPodAutoscaler/posts/api
+			Settled`},
+		{"also when Git changes something else, or the number", func(w *world) {
+			scaled(w)
+			w.git(deployment("api", replicas(3), version(2)), autoscaler("api"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git [leaves spec.replicas]
+			keep HorizontalPodAutoscaler/posts/api
+			Going: Deployment/api: differs from Git`},
+		{"a Deployment that was deleted begins with Git's number", func(w *world) {
+			scaled(w)
+			w.remove("Deployment/api")
+			w.finish("Deployment/api")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was deleted by somebody else
+			keep HorizontalPodAutoscaler/posts/api
+			Settled`},
+		{"until the autoscaler is gone, its number stays", func(w *world) {
+			scaled(w)
+			w.git(deployment("api", replicas(2)))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete HorizontalPodAutoscaler/posts/api: is no longer in Git
+			Going: HorizontalPodAutoscaler/api: is no longer in Git`},
+		{"and then Git's is back", func(w *world) {
+			scaled(w)
+			w.git(deployment("api", replicas(2)))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was scaled by kube-controller-manager, and nothing that is known of scales it now
+			Going: Deployment/api: was scaled by kube-controller-manager, and nothing that is known of scales it now`},
+		{"an autoscaler that Git does not know is left alone as well", func(w *world) {
+			w.git(deployment("api", replicas(2)))
+			w.settle()
+			w.scale("Deployment/api", "keda")
+			w.settle()
+			w.git(deployment("api", replicas(2), version(2)))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git [leaves spec.replicas]
+			Going: Deployment/api: differs from Git`},
+		{"but not a person, even one who comes after an autoscaler", func(w *world) {
+			w.git(deployment("api", replicas(2)))
+			w.settle()
+			w.scale("Deployment/api", "keda")
+			w.settle()
+			w.change("Deployment/api", func(l *plan.Live) { l.Scaler = "kubectl" })
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was scaled by kubectl, and nothing that is known of scales it now
+			Settled`},
+		{"where Git says no number there is nothing to leave", func(w *world) {
+			w.git(deployment("api"), autoscaler("api"))
+			w.settle()
+			w.change("Deployment/api", func(l *plan.Live) { l.Scaler = controllerManager })
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep HorizontalPodAutoscaler/posts/api
+			Settled`},
+		{"the rules of an aggregated ClusterRole are its controller's", func(w *world) {
+			aggregation := field(map[string]any{}, "aggregationRule")
+			w.git(object("rbac.authorization.k8s.io/v1", "ClusterRole", "all", aggregation, field([]any{}, "rules")))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ClusterRole/all: is not in the cluster yet [leaves rules]
+			Going: Namespace/posts, ClusterRole/all: is not in the cluster yet`},
+	})
+}
+
+// TestFights is about objects that somebody else changes again and again.
+func TestFights(t *testing.T) {
+	fight := func(w *world) {
+		w.git(configMap("env"), configMap("other"))
+		w.settle()
+		w.in.Fights = map[manifest.Key]plan.Fight{configMap("env").Key(): {
+			Rival: "other-operator", Until: w.in.Now.Add(time.Minute), Calm: w.in.Now.Add(3 * time.Minute),
+		}}
+	}
+	check(t, []spec{
+		{"backs off, names the rival, and corrects the others", func(w *world) {
+			fight(w)
+			w.disturb("ConfigMap/env")
+			w.disturb("ConfigMap/other")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			correct ConfigMap/posts/other: was changed by somebody else
+			Degraded: ConfigMap/env: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore`},
+		{"is tried again later", func(w *world) {
+			fight(w)
+			w.disturb("ConfigMap/env")
+			w.after(time.Minute)
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else
+			keep ConfigMap/posts/other
+			Settled`},
+		{"is not over with a moment's calm", func(w *world) {
+			fight(w)
+			w.after(time.Minute)
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			keep ConfigMap/posts/other
+			Degraded: ConfigMap/env: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore`},
+		{"but with a longer one", func(w *world) {
+			fight(w)
+			w.after(3 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep ConfigMap/posts/other
+			Settled`},
+		{"holds up nothing that Git changes", func(w *world) {
+			fight(w)
+			w.disturb("ConfigMap/env")
+			w.git(configMap("env", version(2)), configMap("other"))
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git
+			keep ConfigMap/posts/other
+			Going: ConfigMap/env: differs from Git`},
+	})
+}
