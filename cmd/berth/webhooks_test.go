@@ -105,18 +105,19 @@ func (p *port) testBurst(t *testing.T) {
 	p.git.Forget()
 	began := time.Now()
 	var all sync.WaitGroup
-	pace := time.NewTicker(10 * time.Millisecond)
+	pace := time.NewTicker(9 * time.Millisecond)
 	defer pace.Stop()
 	for range 100 {
 		all.Go(func() { p.deliver(t, p.leader, "burst", http.StatusAccepted) })
 		<-pace.C
 	}
 	all.Wait()
-	seconds := int(math.Ceil(time.Since(began).Seconds() - 0.05)) // 1, unless the machine is a slow one
-	p.await("what came last is followed", func(context.Context) bool { return p.git.Count(gittest.ListRefs) > seconds })
-	if err := stays(t.Context(), 1500*time.Millisecond, func() bool { return p.git.Count(gittest.ListRefs) == seconds+1 }); err != nil {
-		t.Errorf("%d listings, want %d: %v", p.git.Count(gittest.ListRefs), seconds+1, err)
+	most := 1 + int(math.Ceil(time.Since(began).Seconds())) // 2, unless the machine is too slow for 100 in a second
+	p.await("what came last is followed", func(context.Context) bool { return p.git.Count(gittest.ListRefs) >= 2 })
+	if err := stays(t.Context(), 1500*time.Millisecond, func() bool { return p.git.Count(gittest.ListRefs) <= most }); err != nil {
+		t.Errorf("%d listings, want at most %d: %v", p.git.Count(gittest.ListRefs), most, err)
 	}
+	t.Logf("100 webhooks: %d listings", p.git.Count(gittest.ListRefs))
 }
 
 func (p *port) testFollower(t *testing.T) {
