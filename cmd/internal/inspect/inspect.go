@@ -3,6 +3,7 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -88,8 +89,16 @@ type Logs func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOp
 // LogsOf reads logs through the API server.
 func LogsOf(pods typedcorev1.PodsGetter) Logs {
 	return func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error) {
-		// Do, unlike DoRaw, makes an error of what the server says when it has no log.
-		return pods.Pods(pod.Namespace).GetLogs(pod.Name, o).Do(ctx).Raw()
+		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, o).DoRaw(ctx)
+		if err == nil {
+			return text, nil
+		}
+		// client-go looks for the reason in a text, but the server gives it as an object.
+		var status metav1.Status
+		if json.Unmarshal(text, &status) == nil && status.Message != "" {
+			return nil, &apierrors.StatusError{ErrStatus: status}
+		}
+		return nil, err
 	}
 }
 

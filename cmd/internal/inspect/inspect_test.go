@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -86,6 +87,34 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 			test.want.Object, test.want.Pod, test.want.Container = "Deployment/api", "api-1-a", "main"
 			if diff := cmp.Diff([]inspect.Log{test.want}, w.describe().Logs); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestLogsOfTellsTheReason(t *testing.T) {
+	w := newWorld(t)
+	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "nobody", Namespace: w.namespace}})
+	nobody, err := cluster(t).ConfigFor(t.Context(), w.namespace, "nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		config *rest.Config
+		is     func(error) bool
+	}{
+		{"no such pod", cluster(t).RESTConfig(), apierrors.IsNotFound},
+		{"no rights", nobody, apierrors.IsForbidden},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pods, err := kubernetes.NewForConfig(test.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := inspect.LogsOf(pods.CoreV1())(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "absent"}, &corev1.PodLogOptions{})
+			if !test.is(err) || len(text) > 0 || !strings.Contains(err.Error(), `"absent"`) {
+				t.Errorf("got %q, %v", text, err)
 			}
 		})
 	}
