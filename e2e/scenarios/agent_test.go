@@ -12,6 +12,50 @@ import (
 
 // The scenarios of this file are not parallel: they do something to the agent that all share.
 
+// Ten branches at rest cost one listing per poll and nothing else, before and after a restart.
+func TestIdle(t *testing.T) {
+	const poll, idle = time.Second, 20 * time.Second
+	posts := begins(t, "idle")
+	commits := map[string]string{"main": posts.pushes("main", application())}
+	for _, branch := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
+		commits[branch] = posts.branches(branch, nil)
+	}
+	for branch, commit := range commits {
+		posts.Environment(branch).Becomes("Healthy", commit)
+	}
+	awaitRest(t, posts.server)
+
+	t.Run("nothing is asked", func(t *testing.T) {
+		traffic, err := shared.Watch(t.Context(), idle, posts.server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(traffic.API) > 0 {
+			t.Errorf("the agent sent %d requests:\n%s", len(traffic.API), traffic)
+		}
+		listings, polls := traffic.CountGit(gittest.ListRefs), int(idle/poll)
+		if listings > polls+1 || listings < polls-1 || len(traffic.Git) != listings {
+			t.Errorf("the Git server got %d requests, of which %d listings, want %d listings", len(traffic.Git), listings, polls)
+		}
+	})
+	t.Run("a restart writes nothing", func(t *testing.T) {
+		began := time.Now()
+		restart(t)
+		world.Await(t, "the agent lists again", func() (string, bool) {
+			traffic, err := shared.Since(began, posts.server)
+			return traffic.String(), err == nil && traffic.CountGit(gittest.ListRefs) > 3
+		})
+		awaitRest(t, posts.server)
+		traffic, err := shared.Since(began, posts.server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if writes := traffic.Writes(""); len(writes) > 0 {
+			t.Errorf("the agent wrote %q", writes)
+		}
+	})
+}
+
 func TestTheAgentDiesInTheMiddleOfARollout(t *testing.T) {
 	posts := begins(t, "dies")
 	production := posts.Environment("main")
@@ -76,50 +120,6 @@ func TestAFrozenAgentGoesOn(t *testing.T) {
 	if after := production.Object("Job/migrate"); after.GetUID() != migration.GetUID() {
 		t.Error("the migration ran twice")
 	}
-}
-
-// Ten branches at rest cost one listing per poll and nothing else, before and after a restart.
-func TestIdle(t *testing.T) {
-	const poll, idle = time.Second, 20 * time.Second
-	posts := begins(t, "idle")
-	commits := map[string]string{"main": posts.pushes("main", application())}
-	for _, branch := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
-		commits[branch] = posts.branches(branch, nil)
-	}
-	for branch, commit := range commits {
-		posts.Environment(branch).Becomes("Healthy", commit)
-	}
-	awaitRest(t, posts.server)
-
-	t.Run("nothing is asked", func(t *testing.T) {
-		traffic, err := shared.Watch(t.Context(), idle, posts.server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(traffic.API) > 0 {
-			t.Errorf("the agent sent %d requests:\n%s", len(traffic.API), traffic)
-		}
-		listings, polls := traffic.CountGit(gittest.ListRefs), int(idle/poll)
-		if listings > polls+1 || listings < polls-1 || len(traffic.Git) != listings {
-			t.Errorf("the Git server got %d requests, of which %d listings, want %d listings", len(traffic.Git), listings, polls)
-		}
-	})
-	t.Run("a restart writes nothing", func(t *testing.T) {
-		began := time.Now()
-		restart(t)
-		world.Await(t, "the agent lists again", func() (string, bool) {
-			traffic, err := shared.Since(began, posts.server)
-			return traffic.String(), err == nil && traffic.CountGit(gittest.ListRefs) > 3
-		})
-		awaitRest(t, posts.server)
-		traffic, err := shared.Since(began, posts.server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if writes := traffic.Writes(""); len(writes) > 0 {
-			t.Errorf("the agent wrote %q", writes)
-		}
-	})
 }
 
 // restart kills the agent and starts another.

@@ -55,7 +55,8 @@ func play(s *stage, t *teller) (err error) {
 
 func (p *story) mainBecomesProduction() {
 	p.step("main becomes production",
-		"copies examples/posts into a repository, git push origin main; kubectl apply -f berth/repository.yaml",
+		"copies examples/posts into a new repository; git push origin main; creates the Repository of berth/repository.yaml, "+
+			"in a hurry: it polls every second, and a branch is gone after two",
 		"an Environment for main that is Healthy, in the namespace posts")
 	p.clone = newClone(p, p.stage.path("posts"), p.stage.url, example)
 	p.main = p.clone.push("main", "Begin")
@@ -84,6 +85,7 @@ func (p *story) aBranchBecomesAPreview() {
 	p.expect("host", "https://"+p.host(), environment.Status.Link)
 	p.productionIsUntouched()
 	p.saw("%s, in %s, at %s", p.state(environment), environment.Spec.Namespace, environment.Status.Link)
+	p.show()
 }
 
 func (p *story) codeChanges() {
@@ -150,7 +152,8 @@ func (p *story) anImageIsBroken() {
 	p.clone.write("infra/k8s/frontend.yaml", "posts-frontend:${TREE:frontend}", "posts-frontend:broken")
 	environment := p.preview.Becomes("Failed", p.clone.push(branch, "Break the frontend"), "Deployment/frontend", "posts-frontend:broken")
 	p.productionIsUntouched()
-	p.saw("%s: %s; production is Healthy", p.state(environment), message(environment))
+	p.saw("%s: %s; production is Healthy", p.state(environment), world.Ready(environment).Message)
+	p.show()
 }
 
 func (p *story) theFixSupersedes() {
@@ -211,4 +214,11 @@ func (p *story) state(environment v1alpha1.Environment) string {
 	return environment.Name + " is " + world.Ready(environment).Reason
 }
 
-func message(environment v1alpha1.Environment) string { return world.Ready(environment).Message }
+// show shows the environments as people see them.
+func (p *story) show() {
+	output, err := p.stage.get(p.ctx)
+	if err != nil {
+		p.Fatalf("%v", err)
+	}
+	p.shown("berth get", output)
+}

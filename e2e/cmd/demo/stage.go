@@ -97,18 +97,26 @@ func (s *stage) repository() (*v1alpha1.Repository, error) {
 	return repository, nil
 }
 
+// get returns what "berth get" prints for a person.
+func (s *stage) get(ctx context.Context) (string, error) {
+	command := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), "get", "--kubeconfig", s.path("cluster/kubeconfig"))
+	output, err := command.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("cannot run berth get: %w: %s", err, output)
+	}
+	return string(output), nil
+}
+
 // invite tells how to look at what runs, and how to stop it.
 func (s *stage) invite(t *teller) {
-	for _, line := range [][2]string{
-		{"look", "export KUBECONFIG=" + s.path("cluster/kubeconfig")},
-		{"", "kubectl get env -n berth; kubectl get all -n posts"},
-		{"push", "cd " + s.path("posts") + " && git checkout -b feature/mine && git push origin feature/mine"},
-		{"clone", "git clone " + s.url},
-		{"the log", "tail -f " + s.path("agent.log")},
-		{"stop", "make demo-down"},
-	} {
-		t.line(line[0], line[1])
-	}
+	t.command("look", "export KUBECONFIG="+s.path("cluster/kubeconfig"))
+	t.command("", filepath.Join(s.bin, "berth")+" get -w")
+	t.command("", "kubectl get env -n berth; kubectl get all -n posts")
+	t.command("push", "cd "+s.path("posts"))
+	t.command("", "git checkout -b feature/mine && git push origin feature/mine")
+	t.command("clone", "git clone "+s.url)
+	t.command("the log", "tail -f "+s.path("agent.log"))
+	t.command("stop", "make demo-down")
 }
 
 func (s *stage) note(name string, pid int) error {

@@ -34,6 +34,14 @@ func (t *teller) step(title, does, expects string) {
 	t.line("expects", expects)
 }
 
+// shown prints what a command printed.
+func (t *teller) shown(command, output string) {
+	fmt.Fprintf(t.out, "\n   $ %s\n", command)
+	for line := range strings.Lines(output) {
+		fmt.Fprintf(t.out, "   %s", line)
+	}
+}
+
 // saw ends a step that went as expected.
 func (t *teller) saw(format string, arguments ...any) {
 	took := time.Since(t.began).Seconds()
@@ -54,6 +62,9 @@ func (t *teller) line(label, text string) {
 	}
 	fmt.Fprintf(t.out, "%s%s\n", label, line)
 }
+
+// command prints a command that people can copy, in one line.
+func (t *teller) command(label, text string) { fmt.Fprintf(t.out, "   %-8s %s\n", label, text) }
 
 func (t *teller) emphasised(text string) string {
 	if !t.bold {
