@@ -121,6 +121,8 @@ func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []R
 type run struct {
 	*Applier
 	target Target
+	// dryRun is metav1.DryRunAll for a run that writes nothing.
+	dryRun []string
 
 	mu   sync.Mutex
 	lost map[string]bool // namespaces whose step failed

@@ -44,6 +44,11 @@ func isUncountedQuota(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: ")
 }
 
+// isWithoutDryRun says whether a webhook that has side effects could not be asked without having them.
+func isWithoutDryRun(err error) bool {
+	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
+}
+
 // rights is RBAC's refusal: `User "u" cannot patch resource "configmaps" in API group "" …`.
 var rights = regexp.MustCompile(`User "[^"]*" cannot \w+ resource "`)
 

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/plan"
@@ -57,10 +56,8 @@ func markOf(s plan.Step) (mark, bool) {
 		return namespaceMark(s.Key.Name), s.Live == nil
 	case s.Key.Group == rbacGroup:
 		return rightsMark(s.Key.Namespace), true
-	case s.Key.Group == "apiextensions.k8s.io" && s.Key.Kind == "CustomResourceDefinition" && s.Object != nil:
-		group, _, _ := unstructured.NestedString(s.Object.Object, "spec", "group")
-		kind, _, _ := unstructured.NestedString(s.Object.Object, "spec", "names", "kind")
-		return kindMark(schema.GroupKind{Group: group, Kind: kind}), true
+	case isCRD(s.Key) && s.Object != nil:
+		return kindMark(definedBy(s.Object)), true
 	}
 	return mark{}, false
 }

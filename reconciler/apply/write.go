@@ -43,6 +43,7 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 		FieldManager:    manifest.FieldManager,
 		FieldValidation: metav1.FieldValidationStrict,
 		Force:           &force,
+		DryRun:          r.dryRun,
 	})
 	switch {
 	case s.Live == nil && apierrors.IsConflict(err):
@@ -61,7 +62,7 @@ func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s pl
 	if err != nil {
 		return "", nil, err
 	}
-	answer, err := client.Create(ctx, obj, createOptions())
+	answer, err := client.Create(ctx, obj, createOptions(r.dryRun...))
 	if apierrors.IsAlreadyExists(err) {
 		return r.inTheWay(ctx, client, s)
 	}
