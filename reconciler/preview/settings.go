@@ -34,6 +34,7 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 		Namespace:  env.Spec.Namespace,
 		Commit:     cmp.Or(env.Spec.Pin, env.Spec.Commit),
 		Applied:    env.Status.AppliedCommit,
+		Healthy:    env.Status.HealthyCommit,
 		Suspended:  env.Spec.Suspend,
 	}
 }
@@ -56,7 +57,10 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	s.Settings = string(input)
 	s.Timeout = entry.Health.Timeout.Duration
 	s.ImagePullGrace = entry.Health.ImagePullGrace.Duration
-	s.Retry = pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry)
+	s.Rollback = entry.Health.OnFailure == v1alpha1.FailureRollback && env.Spec.Pin == ""
+	if pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
+		s.Retry = env.Annotations[v1alpha1.AnnotationRetry]
+	}
 	s.Confirmed = pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation)
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster

@@ -2,8 +2,10 @@ package preview
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,7 +41,7 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 	}
 	outcome := e.takeDown(ctx, env)
 	if !outcome.Gone {
-		return e.conclude(ctx, env, outcome)
+		return e.conclude(ctx, env, e.progress(ctx, env, outcome))
 	}
 	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
 	return ctrl.Result{}, e.letGo(ctx, env)
@@ -73,6 +75,45 @@ func (e *Environments) takeDown(ctx context.Context, env *v1alpha1.Environment) 
 	return outcome
 }
 
+// How often a namespace that is being deleted is looked at: at first often, then seldom.
+const (
+	soonestLook = time.Second
+	latestLook  = time.Minute
+)
+
+// progress adds to the outcome of a teardown what the cluster says about a namespace that does not go.
+// Watches tell only that it is still there.
+func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) reconciler.Outcome {
+	if o.Gone || o.Quiet || len(o.Results) > 0 {
+		return o
+	}
+	ns := &corev1.Namespace{}
+	if err := e.Reader.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil || ns.DeletionTimestamp.IsZero() {
+		return o // the watch will tell
+	}
+	if why := remaining(ns); why != "" {
+		o.Message = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why)
+	}
+	age := e.Now().Sub(ns.DeletionTimestamp.Time)
+	o.Deadline = earliest(o.Deadline, e.Now().Add(min(max(age, soonestLook), latestLook)))
+	return o
+}
+
+// remaining says in the cluster's words what keeps a namespace from going, the most telling first.
+func remaining(ns *corev1.Namespace) string {
+	for _, kind := range []corev1.NamespaceConditionType{
+		corev1.NamespaceFinalizersRemaining, corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionGVParsingFailure,
+		corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining,
+	} {
+		for _, c := range ns.Status.Conditions {
+			if c.Type == kind && c.Status == corev1.ConditionTrue {
+				return c.Message
+			}
+		}
+	}
+	return ""
+}
+
 func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) error {
 	before := env.DeepCopy()
 	controllerutil.RemoveFinalizer(env, v1alpha1.FinalizerTeardown)
@@ -84,7 +125,7 @@ func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) err
 func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
 	outcome := reconciler.Outcome{Environment: env.Name, Gone: true}
 	if !isReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
-		outcome = e.takeDown(ctx, env)
+		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
 	}
 	outcome.Deleting = false
 	outcome.Commit, outcome.Link, outcome.Life = s.Commit, s.link, s.life

@@ -1,0 +1,379 @@
+package preview
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
+)
+
+func TestNothingIsDeletedBecauseTheServerGlitches(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0", "f1", "f2", "f3")
+	w.follow(func(r *v1alpha1.Repository) { r.Spec.Limits.FetchTimeout.Duration = time.Second })
+	w.healthy("main", "f0", "f1", "f2", "f3")
+	other := w.git.Repository("acme/other")
+	other.Commit("main", content("other"), "begin")
+	before := w.uids()
+	elsewhere := func(e *gittest.Exchange) {
+		e.HTTP.URL.Path = strings.Replace(e.HTTP.URL.Path, "/acme/posts.git", "/acme/other.git", 1)
+		e.Answer()
+	}
+	for _, test := range []struct {
+		name   string
+		fault  gittest.Fault
+		reason string
+	}{
+		{"it fails", gittest.Status(500), v1alpha1.ReasonUnreachable},
+		{"it refuses", gittest.Status(401), v1alpha1.ReasonUnauthorized},
+		{"it forbids", gittest.Status(403), v1alpha1.ReasonUnauthorized},
+		{"it knows nothing", gittest.Status(404), v1alpha1.ReasonInvalid},
+		{"it is busy", gittest.Status(503), v1alpha1.ReasonUnreachable},
+		{"it has nothing", gittest.EmptyListing, v1alpha1.ReasonEmpty},
+		{"it hangs", gittest.Hang, v1alpha1.ReasonUnreachable},
+		{"it is cut off", gittest.Only(gittest.ListRefs, gittest.CutOff(80)), v1alpha1.ReasonUnreachable},
+		{"it is another repository", elsewhere, v1alpha1.ReasonDoubtful},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w.git.Misbehave(test.fault)
+			for range 3 {
+				w.poll()
+				w.pass(longGone)
+			}
+			if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready.Reason != test.reason {
+				t.Errorf("Ready is %s: %s, want %s", ready.Reason, ready.Message, test.reason)
+			}
+			if after := w.uids(); !maps.Equal(before, after) {
+				t.Errorf("before there was %v, now %v", before, after)
+			}
+			w.git.Behave()
+			w.poll()
+			if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready.Reason != v1alpha1.ReasonWatching {
+				t.Errorf("afterwards Ready is %s: %s", ready.Reason, ready.Message)
+			}
+		})
+	}
+	t.Run("it lacks the default branch", func(t *testing.T) {
+		w.code.SetDefault("nowhere")
+		w.code.Delete("f0")
+		for range 3 {
+			w.poll()
+			w.pass(longGone)
+		}
+		if after := w.uids(); !maps.Equal(before, after) {
+			t.Errorf("before there was %v, now %v", before, after)
+		}
+	})
+}
+
+func TestWhoMergesAndDeletesAtOnceIsNotDoubted(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	w.code.Commit("main", content("two"), "first")
+	w.code.Commit("main", content("three"), "second")
+	w.code.Delete("f0")
+	for range 2 {
+		w.poll()
+		w.pass(longGone)
+	}
+	w.poll()
+	w.gone("f0")
+	w.healthy("main")
+}
+
+func TestTheBrakeHoldsUntilSomebodyConfirms(t *testing.T) {
+	w := newWorld(t)
+	names := numbered(8)
+	w.branches("one", names...)
+	w.follow()
+	w.healthy(names...)
+	before := w.uids()
+	for _, name := range names[:6] {
+		w.code.Delete(name)
+	}
+	for range 3 {
+		w.poll()
+		w.pass(longGone)
+	}
+	w.poll()
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, now %v", before, after)
+	}
+	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); !strings.Contains(ready.Message, "6 of 9 environments") {
+		t.Errorf("nobody says what the brake holds: %s", ready.Message)
+	}
+	w.confirm()
+	for _, name := range names[:6] {
+		w.gone(name)
+	}
+	w.healthy("main", names[6], names[7])
+}
+
+func TestTheBrakeHoldsWhatIsDeletedByHand(t *testing.T) {
+	w := newWorld(t)
+	names := numbered(6)
+	w.branches("one", names...)
+	w.follow()
+	w.healthy(names...)
+	before := map[string]string{}
+	for _, name := range names {
+		before[name] = string(w.space(name).UID)
+		if err := w.client.Delete(t.Context(), w.environment(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range names {
+		if message := w.becomes(name, v1alpha1.ReasonWaiting); !strings.Contains(message, "6 of 7 environments") {
+			t.Errorf("%s says %q", name, message)
+		}
+		if string(w.space(name).UID) != before[name] || !w.space(name).DeletionTimestamp.IsZero() {
+			t.Errorf("the namespace of %s is deleted", name)
+		}
+	}
+	w.confirm()
+	for _, name := range names {
+		w.eventually(name+" is made anew", func() bool {
+			ns := w.space(name)
+			return ns != nil && string(ns.UID) != before[name]
+		})
+	}
+	w.healthy(names...)
+}
+
+func TestWhatIsDeletedByHandIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	production, preview := w.space("main").UID, w.space("f0").UID
+	for _, branch := range []string{"main", "f0"} {
+		if err := w.client.Delete(t.Context(), w.environment(branch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.eventually("the preview is made anew", func() bool { ns := w.space("f0"); return ns != nil && ns.UID != preview })
+	w.healthy("main", "f0")
+	if w.space("main").UID != production {
+		t.Error("production was torn down although its entry says Orphan")
+	}
+}
+
+func TestChangesOfEntries(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0", "g0")
+	w.follow()
+	w.healthy("main", "f0", "g0")
+	before := w.uids()
+
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments[1].Name = "preview" })
+	w.branches("two", "f0")
+	w.poll()
+	w.healthy("main", "f0", "g0")
+	if after := w.uids(); !maps.Equal(before, after) || w.says("f0") != "two" {
+		t.Errorf("renaming an entry made of %v %v", before, after)
+	}
+
+	w.changeRepository(func(r *v1alpha1.Repository) {
+		r.Spec.Environments[1].Branches = append(r.Spec.Environments[1].Branches, "!g0")
+	})
+	w.gone("g0")
+
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = w.namespace + "-other" })
+	w.eventually("production says that it has moved", func() bool { return w.condition("main", v1alpha1.ConditionMoved) != "" })
+	w.healthy("main")
+
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments[1].Namespace = w.namespace + "-new-${BRANCH_SLUG}" })
+	w.eventually("the preview has moved", func() bool {
+		env := w.environment("f0")
+		return w.space("f0") == nil && env != nil && env.Spec.Namespace == w.namespace+"-new-f0" && env.Status.HealthyCommit != ""
+	})
+
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })
+	w.gone("f0")
+	if w.space("main").UID != before[w.namespace+"-prod"] {
+		t.Error("production was made anew")
+	}
+}
+
+func TestARepositoryThatIsRemoved(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		branches []string
+		held     bool
+	}{
+		{"with few environments", numbered(2), false},
+		{"with many", numbered(4), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.branches("one", test.branches...)
+			w.follow()
+			w.healthy(append(test.branches, "main")...)
+			production := w.space("main").UID
+			if err := w.client.Delete(t.Context(), w.repository()); err != nil {
+				t.Fatal(err)
+			}
+			for _, branch := range test.branches {
+				if !test.held {
+					w.gone(branch)
+					continue
+				}
+				w.becomes(branch, v1alpha1.ReasonWaiting)
+				w.changeEnvironment(branch, func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationConfirmed, "yes") })
+				w.gone(branch)
+			}
+			if ns := w.space("main"); ns == nil || ns.UID != production || w.says("main") != "one" {
+				t.Error("production is gone although its entry says Orphan")
+			}
+		})
+	}
+}
+
+func TestARepositoryThatIsMissingProvesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	before := w.uids()
+	w.agent.stop()
+	if err := w.client.Delete(t.Context(), w.repository()); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.becomes("f0", v1alpha1.ReasonWaiting)
+	w.follow()
+	w.healthy("main", "f0")
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, now %v", before, after)
+	}
+}
+
+func TestALostEnvironmentIsWrittenAgain(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0", "f1")
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	spaces := map[string]string{"f0": string(w.space("f0").UID), "f1": string(w.space("f1").UID), "main": string(w.space("main").UID)}
+	w.code.Delete("f1")
+	w.agent.stop()
+	for _, env := range w.environments() {
+		env.Finalizers = nil
+		if err := w.client.Update(t.Context(), &env); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client.Delete(t.Context(), &env); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	w.healthy("main", "f0")
+	w.eventually("the branch that is gone has an Environment again", func() bool { return w.environment("f1") != nil })
+	for branch, uid := range spaces {
+		if ns := w.space(branch); ns == nil || string(ns.UID) != uid {
+			t.Errorf("the namespace of %s was deleted", branch)
+		}
+	}
+	w.pass(longGone)
+	w.poll()
+	w.pass(longGone)
+	w.poll()
+	w.gone("f1")
+}
+
+func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	before := w.uids()
+	second := newWorld(t)
+	second.code = w.code
+	second.follow(func(r *v1alpha1.Repository) {
+		r.Spec.URL = w.code.URL()
+		for i := range r.Spec.Environments {
+			r.Spec.Environments[i].Namespace = strings.Replace(r.Spec.Environments[i].Namespace, second.namespace, w.namespace, 1)
+		}
+	})
+	second.becomes("f0", v1alpha1.ReasonFailed)
+	second.becomes("main", v1alpha1.ReasonFailed)
+	if err := second.client.Delete(t.Context(), second.repository()); err != nil {
+		t.Fatal(err)
+	}
+	second.eventually("the second is gone", func() bool { return len(second.environments()) == 0 })
+	w.poll()
+	w.healthy("main", "f0")
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, now %v", before, after)
+	}
+}
+
+func TestNothingIsDeletedWithTheKinds(t *testing.T) {
+	w := newWorldOn(t, clustertest.Start(t, clustertest.Config{}))
+	w.branches("one", "f0", "f1")
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	spaces := map[string]string{"f0": string(w.space("f0").UID), "f1": string(w.space("f1").UID), "main": string(w.space("main").UID)}
+	for _, plural := range []string{"repositories", "environments"} {
+		crd := &unstructured.Unstructured{}
+		crd.SetAPIVersion("apiextensions.k8s.io/v1")
+		crd.SetKind("CustomResourceDefinition")
+		crd.SetName(plural + ".berth.dev")
+		if err := w.client.Delete(t.Context(), crd); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("the kind is gone", func() bool {
+			return apierrors.IsNotFound(w.client.Get(t.Context(), client.ObjectKeyFromObject(crd), crd))
+		})
+	}
+	w.agent.stop()
+	installKinds(t, w.cluster)
+	w.client = w.newClient()
+	w.eventually("the kinds are served again", func() bool {
+		return w.client.List(t.Context(), &v1alpha1.RepositoryList{}) == nil && w.client.List(t.Context(), &v1alpha1.EnvironmentList{}) == nil
+	})
+	w.start()
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	for branch, uid := range spaces {
+		if ns := w.space(branch); ns == nil || string(ns.UID) != uid {
+			t.Errorf("the namespace of %s was deleted", branch)
+		}
+	}
+}
+
+func TestRemaining(t *testing.T) {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "posts-f0"}}
+	if got := remaining(ns); got != "" {
+		t.Errorf("of a namespace about which nothing is said, it says %q", got)
+	}
+	ns.Status.Conditions = []corev1.NamespaceCondition{
+		{Type: corev1.NamespaceContentRemaining, Status: corev1.ConditionTrue, Message: "Some resources are remaining"},
+		{Type: corev1.NamespaceDeletionContentFailure, Status: corev1.ConditionFalse, Message: "All content successfully deleted"},
+		{Type: corev1.NamespaceFinalizersRemaining, Status: corev1.ConditionTrue, Message: "example.com/stuck in 1 resource instances"},
+	}
+	if got := remaining(ns); got != "example.com/stuck in 1 resource instances" {
+		t.Errorf("it says %q", got)
+	}
+}
+
+func numbered(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("f%d", i)
+	}
+	return names
+}

@@ -1,0 +1,537 @@
+package preview
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/source"
+)
+
+var cluster = clustertest.Shared(clustertest.Config{})
+
+// patience is far beyond what anything here takes on a loaded machine.
+const patience = time.Minute
+
+// world is a Git server and an agent on a real control plane, each test with its own namespaces.
+type world struct {
+	t         *testing.T
+	cluster   *clustertest.Cluster
+	client    client.Client
+	namespace string // the agent's; those of environments begin with its name
+	git       *gittest.Server
+	code      *gittest.Repository
+	stores    string // the folder
+
+	installation string
+	syncAtOnce   int
+	agent        *agent
+
+	mu    sync.Mutex
+	ahead time.Duration // of the real clock
+}
+
+// agent is what a running agent consists of.
+type agent struct {
+	stop  func()
+	wakes *Wakes
+}
+
+// newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet.
+func newWorld(t *testing.T) *world { return newWorldOn(t, cluster(t)) }
+
+func newWorldOn(t *testing.T, c *clustertest.Cluster) *world {
+	t.Helper()
+	w := &world{t: t, cluster: c, namespace: c.Namespace(t), git: gittest.NewServer(t), stores: t.TempDir()}
+	w.installation = strings.ReplaceAll(w.namespace, "-", "")
+	w.code = w.git.Repository("acme/posts")
+	w.code.Commit("main", content("one"), "begin")
+	installKinds(t, c)
+	w.client = w.newClient()
+	w.eventually("the kinds are served", func() bool {
+		return w.client.List(t.Context(), &v1alpha1.RepositoryList{}) == nil && w.client.List(t.Context(), &v1alpha1.EnvironmentList{}) == nil
+	})
+	w.start()
+	return w
+}
+
+// content is a tree whose only object says something.
+func content(text string) map[string]string {
+	return map[string]string{"infra/k8s/app.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {text: " + text + "}\n"}
+}
+
+func (w *world) newClient() client.Client {
+	w.t.Helper()
+	c, err := client.New(w.cluster.RESTConfig(), client.Options{Scheme: newScheme(w.t)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func newScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return scheme
+}
+
+func installKinds(t *testing.T, c *clustertest.Cluster) {
+	t.Helper()
+	objects, err := deploy.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if o.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		if err := clustertest.Apply(t.Context(), c.RESTConfig(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// start starts the agent, wired as the program wires it.
+func (w *world) start() {
+	w.t.Helper()
+	a, err := w.wire()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.agent = a
+	w.t.Cleanup(a.stop)
+}
+
+func (w *world) wire() (*agent, error) {
+	rights := w.cluster.RESTConfig()
+	mgr, err := w.manager()
+	if err != nil {
+		return nil, err
+	}
+	dynamics, err := dynamic.NewForConfig(rights)
+	if err != nil {
+		return nil, err
+	}
+	metadatas, err := metadata.NewForConfig(metadata.ConfigFor(rights))
+	if err != nil {
+		return nil, err
+	}
+	kubernetes, err := kubernetes.NewForConfig(rights)
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.NewTextHandler(w.t.Output(), nil))
+	secrets := func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+		secret := &corev1.Secret{}
+		return secret, mgr.GetClient().Get(ctx, name, secret)
+	}
+	stores := NewStores(StoresConfig{Dir: w.stores, Credentials: credentials(secrets)})
+	wakes := NewWakes()
+	watches := live.New(live.Config{Dynamic: dynamics, Metadata: metadatas, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
+	passes := reconciler.New(reconciler.Config{
+		Snapshots: stores.Snapshot,
+		Applier:   apply.New(apply.Config{Dynamic: dynamics, Mapper: mgr.GetRESTMapper()}),
+		Records:   apply.NewRecords(kubernetes.CoreV1(), w.namespace),
+		Watches:   watches,
+		ClusterScoped: func(gk schema.GroupKind) (bool, bool) {
+			mapping, err := mgr.GetRESTMapper().RESTMapping(gk)
+			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, err == nil
+		},
+		DigestKey: []byte("key"),
+		Now:       w.now,
+		Jitter:    func() float64 { return 0 },
+	})
+	reporter := report.New(report.Config{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("berth"), Metrics: report.NewMetrics(prometheus.NewRegistry()), Now: w.now})
+	brake := NewBrake()
+	repositories := NewRepositories(RepositoriesConfig{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: w.namespace, Installation: w.installation,
+		Report: reporter.Repository, Wake: wakes.Add, Now: w.now, Log: log,
+	})
+	environments := NewEnvironments(EnvironmentsConfig{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,
+		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Wake: wakes.Add, Now: w.now, Log: log,
+	})
+	if err := SetUp(mgr, repositories, environments, wakes); err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("the agent ended with: %v", err)
+		}
+	})
+	return &agent{stop: stop, wakes: wakes}, nil
+}
+
+func (w *world) manager() (ctrl.Manager, error) {
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(io.Discard, nil)))
+	ofEnvironments, err := labels.Parse(manifest.LabelEnvironment)
+	if err != nil {
+		return nil, err
+	}
+	again := true
+	return ctrl.NewManager(w.cluster.RESTConfig(), ctrl.Options{
+		Scheme: newScheme(w.t),
+		Cache: cache.Options{
+			DefaultNamespaces: map[string]cache.Config{w.namespace: {}},
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}:    {Field: fields.OneTermNotEqualSelector("type", "berth.dev/record")},
+				&corev1.Namespace{}: {Label: ofEnvironments},
+			},
+		},
+		Controller: config.Controller{SkipNameValidation: &again},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+	})
+}
+
+func credentials(secrets Secrets) Credentials {
+	return func(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
+		if repo.Spec.SecretRef == nil {
+			return source.Credentials{}, nil
+		}
+		secret, err := secrets(ctx, types.NamespacedName{Namespace: repo.Namespace, Name: repo.Spec.SecretRef.Name})
+		if err != nil {
+			return source.Credentials{}, &source.Error{Reason: source.Unauthorized, Op: "read the credentials", Cause: err.Error(), Err: err}
+		}
+		return source.Credentials{Username: string(secret.Data["username"]), Password: string(secret.Data["password"])}, nil
+	}
+}
+
+// restart stops the agent and starts another one, which knows nothing.
+func (w *world) restart() {
+	w.t.Helper()
+	w.agent.stop()
+	w.start()
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.ahead)
+}
+
+// pass lets time pass, and wakes everybody who waited for it.
+func (w *world) pass(d time.Duration) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.ahead += d
+	w.mu.Unlock()
+	for _, env := range w.environments() {
+		w.agent.wakes.Add(client.ObjectKeyFromObject(&env))
+	}
+}
+
+// follow writes a Repository with production from main and a review of every other branch, changed. It
+// is polled when told to, and not before.
+func (w *world) follow(change ...func(*v1alpha1.Repository)) {
+	w.t.Helper()
+	repo := &v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Name: "posts", Namespace: w.namespace},
+		Spec: v1alpha1.RepositorySpec{
+			URL:  w.code.URL(),
+			Poll: "@every 24h",
+			Environments: []v1alpha1.Entry{
+				{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Path: "infra/k8s", Namespace: w.namespace + "-prod"},
+				{Name: "review", Branches: []v1alpha1.BranchPattern{"**", "!main"}, Path: "infra/k8s", Namespace: w.namespace + "-${BRANCH_SLUG}"},
+			},
+		},
+	}
+	for _, f := range change {
+		f(repo)
+	}
+	w.create(repo)
+}
+
+func (w *world) create(o client.Object) {
+	w.t.Helper()
+	if err := w.client.Create(w.t.Context(), o); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// change changes an object, again and again until nobody else does so at the same time.
+func change[T client.Object](w *world, o T, name string, f func(T)) {
+	w.t.Helper()
+	key := types.NamespacedName{Namespace: w.namespace, Name: name}
+	for {
+		err := w.client.Get(w.t.Context(), key, o)
+		if err == nil {
+			f(o)
+			err = w.client.Update(w.t.Context(), o)
+		}
+		if err == nil {
+			return
+		}
+		if !apierrors.IsConflict(err) {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) changeRepository(f func(*v1alpha1.Repository)) {
+	w.t.Helper()
+	change(w, &v1alpha1.Repository{}, "posts", f)
+}
+
+func (w *world) changeEnvironment(branch string, f func(*v1alpha1.Environment)) {
+	w.t.Helper()
+	env := w.environment(branch)
+	if env == nil {
+		w.t.Fatalf("the branch %s has no Environment", branch)
+	}
+	change(w, &v1alpha1.Environment{}, env.Name, f)
+}
+
+// poll has the repository listed, and waits until that is done.
+func (w *world) poll() {
+	w.t.Helper()
+	id := fmt.Sprint(time.Now().UnixNano())
+	w.changeRepository(func(r *v1alpha1.Repository) { annotate(r, v1alpha1.AnnotationRequested, id) })
+	w.eventually("the repository is listed", func() bool { return w.repository().Status.HandledRequest == id })
+}
+
+// confirm lets one mass deletion pass.
+func (w *world) confirm() {
+	w.t.Helper()
+	id := fmt.Sprint(time.Now().UnixNano())
+	w.changeRepository(func(r *v1alpha1.Repository) { annotate(r, v1alpha1.AnnotationConfirmed, id) })
+	w.eventually("the confirmation is handled", func() bool { return w.repository().Status.HandledConfirmation == id })
+}
+
+func annotate(o client.Object, key, value string) {
+	all := o.GetAnnotations()
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[key] = value
+	o.SetAnnotations(all)
+}
+
+func (w *world) repository() *v1alpha1.Repository {
+	w.t.Helper()
+	repo := &v1alpha1.Repository{}
+	if err := w.client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "posts"}, repo); err != nil {
+		w.t.Fatal(err)
+	}
+	return repo
+}
+
+func (w *world) environments() []v1alpha1.Environment {
+	w.t.Helper()
+	var list v1alpha1.EnvironmentList
+	if err := w.client.List(w.t.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+		w.t.Fatal(err)
+	}
+	return list.Items
+}
+
+// environment returns the Environment of a branch, or nil.
+func (w *world) environment(branch string) *v1alpha1.Environment {
+	w.t.Helper()
+	for _, env := range w.environments() {
+		if env.Spec.Branch == branch {
+			return &env
+		}
+	}
+	return nil
+}
+
+// space returns the namespace of a branch, or nil.
+func (w *world) space(branch string) *corev1.Namespace {
+	w.t.Helper()
+	name := w.namespace + "-" + Slug(branch)
+	if branch == "main" {
+		name = w.namespace + "-prod"
+	}
+	ns := &corev1.Namespace{}
+	err := w.client.Get(w.t.Context(), types.NamespacedName{Name: name}, ns)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return ns
+}
+
+// says returns what the ConfigMap of a branch says.
+func (w *world) says(branch string) string {
+	w.t.Helper()
+	ns := w.space(branch)
+	if ns == nil {
+		return ""
+	}
+	cm := &corev1.ConfigMap{}
+	if err := w.client.Get(w.t.Context(), types.NamespacedName{Namespace: ns.Name, Name: "app"}, cm); client.IgnoreNotFound(err) != nil {
+		w.t.Fatal(err)
+	}
+	return cm.Data["text"]
+}
+
+// eventually fails the test if something does not become true.
+func (w *world) eventually(what string, look func() bool) {
+	w.t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	late := time.After(patience)
+	for !look() {
+		select {
+		case <-ticker.C:
+		case <-late:
+			var list v1alpha1.EnvironmentList
+			_ = w.client.List(w.t.Context(), &list, client.InNamespace(w.namespace))
+			for _, env := range list.Items {
+				w.t.Logf("%s: %+v", env.Name, env.Status.Conditions)
+			}
+			w.t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// becomes waits until the reason of an Environment's Ready is this one, and returns the message.
+func (w *world) becomes(branch, reason string) string {
+	w.t.Helper()
+	message := ""
+	w.eventually(branch+" is "+reason, func() bool {
+		env := w.environment(branch)
+		if env == nil {
+			return false
+		}
+		ready := meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil || ready.Reason != reason || ready.ObservedGeneration != env.Generation {
+			return false
+		}
+		message = ready.Message
+		return true
+	})
+	return message
+}
+
+// healthy waits until branches are healthy at their heads.
+func (w *world) healthy(branches ...string) {
+	w.t.Helper()
+	for _, branch := range branches {
+		head := w.code.Head(branch)
+		w.eventually(branch+" is healthy", func() bool {
+			env := w.environment(branch)
+			return env != nil && env.Spec.Commit == head && env.Status.HealthyCommit == head && isReason(env, v1alpha1.ReasonHealthy)
+		})
+	}
+}
+
+// gone waits until nothing is left of a branch.
+func (w *world) gone(branch string) {
+	w.t.Helper()
+	w.eventually(branch+" is gone", func() bool { return w.environment(branch) == nil && w.space(branch) == nil })
+}
+
+// branches commits to some branches, new or old.
+func (w *world) branches(text string, names ...string) {
+	w.t.Helper()
+	for _, name := range names {
+		w.code.CommitFrom("main", name, content(text), text)
+	}
+}
+
+// uids are the identities of all Environments and their namespaces: who is deleted and made anew has another.
+func (w *world) uids() map[string]types.UID {
+	w.t.Helper()
+	all := map[string]types.UID{}
+	for _, env := range w.environments() {
+		all[env.Name] = env.UID
+		if ns := w.space(env.Spec.Branch); ns != nil {
+			all[ns.Name] = ns.UID
+			if !ns.DeletionTimestamp.IsZero() {
+				all[ns.Name] = "deleted"
+			}
+		}
+		if !env.DeletionTimestamp.IsZero() {
+			all[env.Name] = "deleted"
+		}
+	}
+	return all
+}
+
+// block keeps the namespace of a branch from being deleted.
+func (w *world) block(branch string) {
+	w.t.Helper()
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "stuck", Namespace: w.space(branch).Name, Finalizers: []string{"example.com/stuck"}}})
+}
+
+func (w *world) unblock(branch string) {
+	w.t.Helper()
+	cm := &corev1.ConfigMap{}
+	if err := w.client.Get(w.t.Context(), types.NamespacedName{Namespace: w.space(branch).Name, Name: "stuck"}, cm); err != nil {
+		w.t.Fatal(err)
+	}
+	cm.Finalizers = nil
+	if err := w.client.Update(w.t.Context(), cm); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// condition returns the message of a branch's condition, or nothing if it is not there.
+func (w *world) condition(branch, condition string) string {
+	w.t.Helper()
+	env := w.environment(branch)
+	if env == nil {
+		return ""
+	}
+	if c := meta.FindStatusCondition(env.Status.Conditions, condition); c != nil {
+		return c.Message
+	}
+	return ""
+}
+
+func (w *world) readyMessageHas(branch, part string) bool {
+	w.t.Helper()
+	return strings.Contains(w.condition(branch, v1alpha1.ConditionReady), part)
+}
+
+func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
