@@ -46,12 +46,12 @@ func (a *Agent) Start() error {
 	if a.detached {
 		command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	} else {
-		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		command.SysProcAttr = mortal()
 	}
 	started := make(chan error)
 	a.ended = make(chan struct{})
 	go func() {
-		// The kernel takes the end of the thread for the end of this process.
+		// For mortal: Linux takes the end of the thread for the end of this process.
 		runtime.LockOSThread()
 		started <- command.Start()
 		if command.Process != nil {

@@ -109,14 +109,25 @@ func (s *stage) get(ctx context.Context) (string, error) {
 
 // invite tells how to look at what runs, and how to stop it.
 func (s *stage) invite(t *teller) {
-	t.command("look", "export KUBECONFIG="+s.path("cluster/kubeconfig"))
-	t.command("", filepath.Join(s.bin, "berth")+" get -w")
+	t.command("look", `export KUBECONFIG="$PWD/`+short(s.path("cluster/kubeconfig"))+`"`)
+	t.command("", short(filepath.Join(s.bin, "berth"))+" get -w")
 	t.command("", "kubectl get env -n berth; kubectl get all -n posts")
-	t.command("push", "cd "+s.path("posts"))
-	t.command("", "git checkout -b feature/mine && git push origin feature/mine")
+	t.command("push", "(cd "+short(s.path("posts"))+" && git checkout -b feature/mine && git push origin feature/mine)")
 	t.command("clone", "git clone "+s.url)
-	t.command("the log", "tail -f "+s.path("agent.log"))
+	t.command("the log", "tail -f "+short(s.path("agent.log")))
 	t.command("stop", "make demo-down")
+}
+
+// short returns a path as people would type it here.
+func short(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if relative, err := filepath.Rel(here, path); err == nil {
+		return relative
+	}
+	return path
 }
 
 func (s *stage) note(name string, pid int) error {
