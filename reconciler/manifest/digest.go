@@ -23,24 +23,44 @@ func IsJob(gk schema.GroupKind) bool { return gk == jobKind }
 const digestVersion = "1"
 
 // Seal sets the digest of every object of the set, as rendered and before Berth's marks are added.
-// The digests of Secrets are keyed: an unkeyed one would let who reads annotations guess values.
+// The digests of Secrets are keyed: an unkeyed one would let who reads annotations guess values. The pods
+// of workloads that ask for it get the digests of what they name, so that they change with it.
 func (s Set) Seal(key []byte) error {
 	for i := range s.Objects {
-		o := &s.Objects[i]
-		content := any(o.Object)
-		if IsJob(o.GroupVersionKind().GroupKind()) {
-			content = o.Object["spec"]
+		if err := s.Objects[i].seal(key); err != nil {
+			return err
 		}
-		sum := sha256.New()
-		if o.GetKind() == "Secret" {
-			sum = hmac.New(sha256.New, key)
-		}
-		digest, err := digestOf(sum, content)
-		if err != nil {
-			return fmt.Errorf("%s: %s cannot be digested: %w", o.Origin, o.Key(), err)
-		}
-		o.Digest = digest
 	}
+	for i := range s.Objects {
+		o := &s.Objects[i]
+		digest := s.restartsFor(*o)
+		if digest == "" {
+			continue
+		}
+		if err := unstructured.SetNestedField(o.Object, digest, "spec", "template", "metadata", "annotations", AnnotationRestartedFor); err != nil {
+			return fmt.Errorf("%s: %s cannot be restarted on change: %w", o.Origin, o.Key(), err)
+		}
+		if err := o.seal(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Object) seal(key []byte) error {
+	content := any(o.Object)
+	if IsJob(o.GroupVersionKind().GroupKind()) {
+		content = o.Object["spec"]
+	}
+	sum := sha256.New()
+	if o.GetKind() == "Secret" {
+		sum = hmac.New(sha256.New, key)
+	}
+	digest, err := digestOf(sum, content)
+	if err != nil {
+		return fmt.Errorf("%s: %s cannot be digested: %w", o.Origin, o.Key(), err)
+	}
+	o.Digest = digest
 	return nil
 }
 

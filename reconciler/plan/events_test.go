@@ -114,6 +114,11 @@ func (w *world) refuse(o manifest.Object, message string) {
 	w.refuses[o.Key()] = plan.Refusal{Message: message, Fatal: true}
 }
 
+// fix lets the API server refuse changes of an object that is there.
+func (w *world) fix(o manifest.Object, message string) {
+	w.refuses[o.Key()] = plan.Refusal{Message: message, Fatal: true, Immutable: true}
+}
+
 // unready lets an API server that is in trouble refuse an object, with words that promise better times.
 func (w *world) unready(o manifest.Object, message string) {
 	w.refuses[o.Key()] = plan.Refusal{Message: message}

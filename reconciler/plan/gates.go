@@ -12,6 +12,7 @@ import (
 // that stands in an earlier wave. Corrections wait for no gate: drift is put back whatever else fails.
 func (m *maker) gates() {
 	m.sort()
+	m.depend()
 	closed := ""
 	unsettled := "" // the first of the waves so far that has not settled
 	for i := range m.steps {
@@ -22,7 +23,7 @@ func (m *maker) gates() {
 		if m.in.Suspended && s.Acts() {
 			s.block(forOthers, suspended)
 		}
-		if closed != "" && s.Acts() && s.Action != Correct && s.Action != Delete {
+		if closed != "" && waitsAtGates(*s) {
 			s.block(forStep, closed)
 		}
 		// What others need goes first without waiting, and nothing comes after what goes last.
@@ -41,6 +42,9 @@ func (m *maker) gates() {
 const suspended = "the environment is suspended; to go on: berth resume"
 
 func isNamespace(k manifest.Key) bool { return k.Group == "" && k.Kind == "Namespace" }
+
+// waitsAtGates says whether a step has to wait for what stands before it.
+func waitsAtGates(s Step) bool { return s.Acts() && s.Action != Correct && s.Action != Delete }
 
 func gated(p manifest.Place) bool { return p.Phase != manifest.First }
 

@@ -16,7 +16,7 @@ import (
 // Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
 // a gate or a prune. It changes nothing that it is given.
 func Make(in Input) Plan {
-	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired), scales: scales(in.Desired)}
+	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired), scales: scales(in.Desired), dependencies: dependenciesOf(in.Desired)}
 	m.begin()
 	m.namespace()
 	for i := range in.Desired.Objects {
@@ -32,15 +32,16 @@ func Make(in Input) Plan {
 
 // maker holds a plan in the making.
 type maker struct {
-	in       Input
-	record   Record
-	steps    []Step
-	places   []manifest.Place // of the step with the same index
-	deadline time.Time
-	retried  []manifest.Key // were refused, and are due to be tried again
-	intended map[manifest.Key]JobRecord
-	brought  map[schema.GroupKind]bool // by CustomResourceDefinitions of the set
-	scales   map[manifest.Key]manifest.Key
+	in           Input
+	record       Record
+	steps        []Step
+	places       []manifest.Place // of the step with the same index
+	deadline     time.Time
+	retried      []manifest.Key // were refused, and are due to be tried again
+	intended     map[manifest.Key]JobRecord
+	brought      map[schema.GroupKind]bool     // by CustomResourceDefinitions of the set
+	scales       map[manifest.Key]manifest.Key // autoscalers of the set, by what they scale
+	dependencies *dependencies
 }
 
 // begin notes a new attempt when the input is another one, or when somebody asked for a retry.
@@ -142,6 +143,8 @@ func (m *maker) object(o *manifest.Object) {
 	switch unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; {
 	case err != nil:
 		m.fail(&s, err.Error())
+	case m.dependencies.mistake(s.Key) != "":
+		m.fail(&s, m.dependencies.mistake(s.Key))
 	case isUnknown:
 		m.unknown(&s, unknown)
 	case s.Live != nil && !s.Live.Deleting && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
@@ -247,8 +250,7 @@ func (l *Live) rival() string { return cmp.Or(l.Rival, "somebody else") }
 
 // ignoresDrift says whether Git leaves to others what they change.
 func ignoresDrift(o *manifest.Object) bool {
-	annotations := o.GetAnnotations()
-	return annotations[manifest.AnnotationDrift] == "ignore" || annotations[mutationAnnotation] == "ignore"
+	return annotation(o, manifest.AnnotationDrift) == "ignore" || annotation(o, mutationAnnotation) == "ignore"
 }
 
 // refused holds back what the API server refused before, until it may be tried again.
@@ -256,6 +258,11 @@ func (m *maker) refused(s *Step) {
 	r, ok := m.in.Refusals[s.Key]
 	if !ok || s.Action == Keep || s.Blocked != "" || r.Digest != s.Content() {
 		return
+	}
+	if r.Immutable {
+		if r.Message = m.replaced(s, r.Message); r.Message == "" {
+			return
+		}
 	}
 	due := !m.in.Now.Before(r.Until)
 	fatal := r.Fatal && (s.Action != Delete || s.Object == nil) // a finished Job may stay a little longer

@@ -118,6 +118,8 @@ func (r *Record) Wrote(s Step, now *Live) {
 			job.State, job.UID = JobCreated, now.UID
 			r.Jobs[s.Key] = job
 		}
+	case s.Action == Replace:
+		delete(r.Applied, s.Key)
 	case now != nil:
 		r.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: now.Ownership, LeftTo: s.LeftTo}
 	}

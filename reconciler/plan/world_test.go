@@ -213,7 +213,7 @@ func (w *world) crash(after int) {
 func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
 	w.t.Helper()
 	there, exists := w.objects[s.Key]
-	if r, ok := w.refuses[s.Key]; ok {
+	if r, ok := w.refuses[s.Key]; ok && !(r.Immutable && s.Live == nil) && !(r.Immutable && s.Action == plan.Replace) {
 		r.Digest, r.Until = s.Content(), w.in.Now.Add(time.Minute)
 		w.in.Refusals[s.Key] = r
 		return nil, false
