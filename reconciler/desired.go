@@ -22,6 +22,8 @@ type desired struct {
 	digest string
 	// everyCommit says that something is to happen with every commit, whatever it changes.
 	everyCommit bool
+	// past says that it ran before and stands in for the newest, which cannot be had.
+	past bool
 }
 
 // desire returns what Git says at a commit. It renders only if the input is another than that of what
@@ -109,17 +111,3 @@ func everyCommit(s manifest.Set) bool {
 type unavailable struct{ error }
 
 func (u *unavailable) Unwrap() error { return u.error }
-
-// rejection is a commit whose content is in error, for as long as the settings and keys are the same.
-type rejection struct {
-	commit, settings string
-	err              error
-}
-
-// of returns what is known to be wrong with the commit that should run.
-func (r rejection) of(e Environment) error {
-	if r.commit == e.Commit && r.settings == e.Settings && !e.Retry {
-		return r.err
-	}
-	return nil
-}

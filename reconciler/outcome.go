@@ -22,8 +22,12 @@ type Outcome struct {
 	// State and Message say how far the environment is, and what is worst.
 	State   plan.State
 	Message string
-	// Rejected says that Commit could not be rendered: what runs is kept, and State is Failed.
+	// Rejected says that Commit could not be rendered, or would be refused: what runs is kept, and State is
+	// Failed.
 	Rejected bool
+	// RolledBack says that Commit did not become healthy, and that the last healthy commit is applied in its
+	// place: how far that is, State says.
+	RolledBack bool
 	// AppliedCommit and HealthyCommit are set when the pass found that Commit, or what it says, has been
 	// fully written, and has passed the gate.
 	AppliedCommit, HealthyCommit string
@@ -100,7 +104,9 @@ type Job struct {
 type passed struct {
 	results  []apply.Result
 	rejected error
-	err      error
+	// look is when to look again at what is rejected.
+	look time.Time
+	err  error
 }
 
 // failed is the outcome of a pass over an environment of which nothing is known but the error. One that
@@ -142,15 +148,38 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 	if p.State == plan.Settled {
 		o.HealthyCommit = d.commit
 	}
-	switch {
-	case did.rejected == nil:
-	case passes(did.rejected):
-		o.Err = errors.Join(o.Err, did.rejected)
-	default:
-		o.Rejected, o.State, o.Message = true, plan.Failed, did.rejected.Error()
-		o.AppliedCommit, o.HealthyCommit, o.CommitTime = "", "", time.Time{}
-	}
+	o.reject(did)
 	return o
+}
+
+// reject adds why it is not the newest commit that was judged.
+func (o *Outcome) reject(did passed) {
+	why := did.rejected
+	_, rolledBack := errors.AsType[*RolledBackError](why)
+	switch {
+	case why == nil:
+	case passes(why):
+		o.Err = errors.Join(o.Err, why)
+	case rolledBack:
+		o.RolledBack, o.CommitTime = true, time.Time{}
+		o.Message = why.Error() + separated(o.Message)
+	default:
+		o.Rejected, o.State, o.Message = true, plan.Failed, why.Error()
+		o.AppliedCommit, o.HealthyCommit, o.CommitTime = "", "", time.Time{}
+		if refused, ok := errors.AsType[*RefusedError](why); ok {
+			o.Unhealthy = append(slices.Clone(refused.Problems), o.Unhealthy...)
+		}
+		if o.Deadline.IsZero() || !did.look.IsZero() && did.look.Before(o.Deadline) {
+			o.Deadline = did.look
+		}
+	}
+}
+
+func separated(message string) string {
+	if message == "" {
+		return ""
+	}
+	return "; meanwhile: " + message
 }
 
 func (o *Outcome) count(p plan.Plan) {

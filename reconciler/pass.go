@@ -22,62 +22,44 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err != nil && !isUnreadable(err) {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
-	wanted, rejected := r.wanted(ctx, e, m)
-	if wanted.commit == "" {
-		return failed(e, rejected)
+	if m.asked(e) {
+		record.Rejected = plan.Rejected{}
 	}
-	if e.Retry {
-		clear(m.refusals)
-		clear(m.tries)
+	wanted, why := r.wanted(ctx, e, m, record)
+	if wanted.commit == "" {
+		return failed(e, why)
 	}
 	r.Watches.Follow(e.ID, e.Namespace, kinds(wanted.set, record))
-	judge := func(record plan.Record, retry bool) (plan.Plan, bool) {
-		observed := r.observe(e, wanted.set, record)
-		in := r.input(e, m, wanted, observed, record)
-		in.Retry = retry
-		return plan.Make(in), !syncing(observed)
-	}
-	p, known := judge(record, e.Retry)
+	p, known := r.decide(e, m, wanted, record)
 	if !known {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
 	}
+	m.retried = e.Retry
+	if why == nil {
+		if refused := r.validate(ctx, e, m, wanted, p); refused != nil {
+			return r.Pass(ctx, e) // which keeps what runs
+		}
+	}
+	m.accept(wanted, why)
 	results, record, err := r.act(ctx, e, p, record)
 	m.remember(r.Config, results)
 	if len(results) > 0 {
-		p, _ = judge(record, false)
+		p, _ = r.decide(e, m, wanted, record)
+	}
+	m.tidy(p)
+	if why == nil {
+		r.reject(e, m, wanted, &p)
 	}
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, p.Record)
 	}
-	return outcome(e, wanted, p, passed{results: results, rejected: rejected, err: err})
+	return outcome(e, wanted, p, passed{results: results, rejected: why, look: m.rejected.until, err: err})
 }
 
-// wanted returns what Git says at the commit that should run or, while that cannot be had, at the one
-// that was applied last, together with what is wrong with the newer.
-func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory) (desired, error) {
-	err := e.Problem
-	if err != nil {
-		return m.desired, err
-	}
-	if err = m.rejected.of(e); err == nil {
-		var head desired
-		if head, err = r.desire(ctx, e, e.Commit, m.desired); err == nil {
-			m.desired, m.rejected = head, rejection{}
-			return head, nil
-		}
-	}
-	if !passes(err) {
-		m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: err}
-	}
-	if m.desired.commit != "" || e.Applied == "" || e.Applied == e.Commit {
-		return m.desired, err
-	}
-	running, fallbackErr := r.desire(ctx, e, e.Applied, desired{})
-	if fallbackErr != nil {
-		return desired{}, errors.Join(err, fmt.Errorf("nothing is corrected, for what was applied last cannot be had either: %w", fallbackErr))
-	}
-	m.desired = running
-	return running, err
+// decide makes the plan from what is known of the cluster, and says whether enough is.
+func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Record) (plan.Plan, bool) {
+	observed := r.observe(e, d.set, record)
+	return plan.Make(r.input(e, m, d, observed, record)), !syncing(observed)
 }
 
 // kinds returns all kinds that have to be watched: those of Git, and those ever applied.
@@ -139,6 +121,8 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed,
 		Now:         r.Now(),
 		Timeout:     e.Timeout,
 		Suspended:   e.Suspended,
+		Past:        d.past,
+		Retry:       m.again,
 		Confirmed:   e.Confirmed,
 	}
 }

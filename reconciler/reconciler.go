@@ -25,8 +25,11 @@ type Environment struct {
 	Name, ID string
 	// Repository, Entry and Branch say where it comes from.
 	Repository, Entry, Branch string
-	// Commit is what should run; Applied is what was applied last, for as long as Commit does not render.
-	Commit, Applied string
+	// Commit is what should run; Applied is what was applied last, for as long as Commit cannot be had, and
+	// Healthy the last that passed the gate.
+	Commit, Applied, Healthy string
+	// Rollback applies Healthy again when Commit does not become healthy.
+	Rollback bool
 	// Path is the folder of the manifests.
 	Path string
 	// Namespace is the environment's own; SharedNamespace allows one that is nobody's.
@@ -48,8 +51,10 @@ type Environment struct {
 	Timeout, ImagePullGrace time.Duration
 	// Suspended keeps the cluster as it is.
 	Suspended bool
-	// Retry and Confirmed are requests that have not been handled yet.
-	Retry, Confirmed bool
+	// Retry is the id of a request for another attempt that has not been handled yet; it counts once.
+	Retry string
+	// Confirmed lets a mass deletion pass.
+	Confirmed bool
 }
 
 // Copy is an object of the agent's namespace as the environment gets it, and where it comes from.
@@ -97,10 +102,18 @@ type Reconciler struct {
 
 // memory is what is remembered of an environment between passes; all of it can be lost.
 type memory struct {
-	desired  desired
-	rejected rejection
-	refusals map[manifest.Key]plan.Refusal
-	tries    map[manifest.Key]int
+	// head is what was rendered last of the commit that should run, runs what was accepted last.
+	head, runs desired
+	rejected   rejection
+	refusals   map[manifest.Key]plan.Refusal
+	tries      map[manifest.Key]int
+	// retried is the id of the last retry, validated the digest of the last input that the cluster had
+	// nothing against, held that of one that was rejected and has nothing to be taken back to.
+	retried, validated, held string
+	// again says that a retry has been asked for, and not been begun.
+	again bool
+	// refused counts how often in a row the cluster had something against the newest input.
+	refused int
 }
 
 // New returns a Reconciler.

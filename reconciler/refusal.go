@@ -1,9 +1,11 @@
 package reconciler
 
 import (
+	"maps"
 	"time"
 
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -16,9 +18,40 @@ const (
 	atOncePause = 50 * time.Millisecond
 )
 
+// asked says whether somebody asks for another attempt that has not been begun yet. Nothing that went wrong
+// before stands in its way.
+func (m *memory) asked(e Environment) bool {
+	m.again = e.Retry != "" && e.Retry != m.retried
+	if m.again {
+		clear(m.refusals)
+		clear(m.tries)
+		m.rejected, m.validated, m.held, m.refused = rejection{}, "", "", 0
+	}
+	return m.again
+}
+
+// accept notes what the pass goes on with, and that it is the newest if nothing is wrong with that.
+func (m *memory) accept(d desired, why error) {
+	m.runs = d
+	if why == nil {
+		m.rejected = rejection{}
+	}
+}
+
+// tidy forgets what concerns objects of which the plan knows nothing any more.
+func (m *memory) tidy(p plan.Plan) {
+	known := make(map[manifest.Key]bool, len(p.Steps))
+	for _, s := range p.Steps {
+		known[s.Key] = true
+	}
+	maps.DeleteFunc(m.refusals, func(k manifest.Key, _ plan.Refusal) bool { return !known[k] })
+	maps.DeleteFunc(m.tries, func(k manifest.Key, _ int) bool { return !known[k] })
+}
+
 // remember keeps what the API server refused, so that it is tried again at the right time, and forgets
 // what passed.
 func (m *memory) remember(c Config, results []apply.Result) {
+	m.again = false
 	for _, r := range results {
 		key := r.Step.Key
 		// What stands in the way is known now, and the next plan decides about it.

@@ -217,7 +217,7 @@ type JobStatus struct {
 type SyncStatus struct {
 	// commit that was synced.
 	Commit string `json:"commit"`
-	// outcome is Healthy, Failed or Superseded.
+	// outcome is Healthy, Failed, RolledBack or Superseded.
 	Outcome string `json:"outcome"`
 	// time at which the sync ended.
 	Time metav1.Time `json:"time"`

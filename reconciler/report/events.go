@@ -56,7 +56,7 @@ func ready(conditions []metav1.Condition) metav1.Condition {
 // eventType makes a warning of what somebody has to look at.
 func eventType(c metav1.Condition) string {
 	switch c.Reason {
-	case v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty, v1alpha1.ReasonDoubtful:
+	case v1alpha1.ReasonFailed, v1alpha1.ReasonRolledBack, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty, v1alpha1.ReasonDoubtful:
 		return corev1.EventTypeWarning
 	}
 	return corev1.EventTypeNormal

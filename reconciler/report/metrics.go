@@ -42,7 +42,7 @@ func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
 		}
 	}
 	ready := 0.0
-	if o.State == plan.Settled && !o.Suspended && !o.Deleting {
+	if o.State == plan.Settled && !o.RolledBack && !o.Suspended && !o.Deleting {
 		ready = 1
 	}
 	m.ready.WithLabelValues(repository, entry, env.Name).Set(ready)

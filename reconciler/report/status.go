@@ -96,6 +96,8 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 	case o.Suspended:
 		ready.Reason = v1alpha1.ReasonSuspended
 		ready.Message = clip("left as it is while spec.suspend is true" + separated(o.Message))
+	case o.State == plan.Settled && o.RolledBack:
+		ready.Reason, also = v1alpha1.ReasonRolledBack, v1alpha1.ConditionStalled
 	case o.State == plan.Settled:
 		ready.Status, ready.Message = metav1.ConditionTrue, healthyMessage(o)
 	case o.State == plan.Going, o.State == plan.Waiting:
@@ -196,6 +198,8 @@ func history(past []v1alpha1.SyncStatus, o reconciler.Outcome, now time.Time) []
 		return past
 	case o.Rejected:
 		entry.Commit, entry.Outcome, entry.Reason = o.Commit, "Failed", clip(o.Message)
+	case o.State == plan.Settled && o.RolledBack:
+		entry.Outcome, entry.Reason = "RolledBack", clip(o.Message)
 	case o.State == plan.Settled:
 		entry.Outcome = "Healthy"
 	case o.State == plan.Failed:

@@ -1,0 +1,162 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"berth.dev/berth/reconciler/plan"
+)
+
+// wanted says what should run: the commit of the environment, which is its pin or the head of its branch;
+// if that commit's input was rejected and the entry says so, the last healthy one; and while it cannot be
+// had, what ran before. With anything but the first comes why.
+func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, record plan.Record) (desired, error) {
+	if e.Problem != nil {
+		return m.runs, e.Problem
+	}
+	why := m.rejected.of(e, r.Now())
+	if why == nil {
+		head, err := r.desire(ctx, e, e.Commit, m.head)
+		switch {
+		case err == nil && e.Rollback && record.Rejected.Digest == head.digest && m.held != head.digest:
+			return r.lastHealthy(ctx, e, m, head, record.Rejected)
+		case err == nil:
+			m.head = head
+			return head, nil
+		case !passes(err):
+			m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: err}
+		}
+		why = err
+	}
+	if m.runs.commit == "" && e.Applied != "" && e.Applied != e.Commit {
+		before, err := r.before(ctx, e, e.Applied)
+		if err != nil {
+			return desired{}, errors.Join(why, fmt.Errorf("nothing is corrected, for what was applied last cannot be had either: %w", err))
+		}
+		m.runs = before
+	}
+	return m.runs, why
+}
+
+// before returns what Git said at a commit that ran before.
+func (r *Reconciler) before(ctx context.Context, e Environment, commit string) (desired, error) {
+	d, err := r.desire(ctx, e, commit, desired{})
+	d.past = true
+	return d, err
+}
+
+// lastHealthy returns the last healthy commit in place of the head. Where there is none, or where it says
+// the same as the head, the head is held.
+func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, head desired, rejected plan.Rejected) (desired, error) {
+	healthy, err := r.before(ctx, e, e.Healthy)
+	if err != nil || healthy.digest == head.digest {
+		m.head = head
+		if !passes(err) {
+			m.held = head.digest
+		}
+		return head, nil
+	}
+	m.head, m.runs = desired{}, healthy
+	why := &RolledBackError{Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
+	m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: why}
+	return healthy, why
+}
+
+// validate asks the cluster what it has against a new input, before the first write of it, where something
+// runs that half of a sync could break. What is found is remembered, so that it costs once per input.
+func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d desired, p plan.Plan) error {
+	sync := p.Record.Sync
+	if e.Suspended || !sync.Running || sync.Settled || m.validated == d.digest {
+		return nil
+	}
+	refused := &RefusedError{}
+	for _, s := range p.Impossible() {
+		refused.add(s, s.Describe())
+	}
+	pause := fatalPause
+	for _, result := range r.Applier.Validate(ctx, e.target(), p.Changes()) {
+		if result.Err == nil || result.Step.Failure != "" {
+			continue
+		}
+		refused.add(result.Step, result.Err.Message)
+		_, pause = pauseAfter(result.Err.Class, m.refused)
+	}
+	if len(refused.Problems) == 0 {
+		m.validated, m.refused = d.digest, 0
+		return nil
+	}
+	m.head, m.refused = desired{}, m.refused+1
+	until := r.Now().Add(pause + time.Duration(float64(pause)*r.Jitter()/2))
+	m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: refused, until: until}
+	return refused
+}
+
+// reject notes that an input did not become healthy, if the entry wants it taken back and there is something
+// to take it back to. The next pass, which is due at once, finds it noted.
+func (r *Reconciler) reject(e Environment, m *memory, d desired, p *plan.Plan) {
+	rejected := &p.Record.Rejected
+	if rejected.Digest != d.digest {
+		*rejected = plan.Rejected{}
+	}
+	returns := e.Rollback && !e.Suspended && e.Healthy != "" && e.Healthy != e.Commit && m.held != d.digest
+	if returns && p.State == plan.Failed && rejected.Digest == "" {
+		*rejected = plan.Rejected{Digest: d.digest, Commit: d.commit, Message: p.Message}
+		p.Deadline = r.Now()
+	}
+}
+
+// rejection is why the commit that should run does not, for as long as it and the settings are the same.
+type rejection struct {
+	commit, settings string
+	err              error
+	// until is when to look again all the same; zero: never.
+	until time.Time
+}
+
+// of returns what is known to be wrong with the commit that should run.
+func (r rejection) of(e Environment, now time.Time) error {
+	over := !r.until.IsZero() && !now.Before(r.until)
+	if r.commit == e.Commit && r.settings == e.Settings && !over {
+		return r.err
+	}
+	return nil
+}
+
+// RolledBackError says that the last healthy commit was applied again in place of a newer one.
+type RolledBackError struct {
+	// Commit is the newer one, To the last healthy one; Message is why.
+	Commit, To, Message string
+}
+
+// Error names both commits, and what a person can do.
+func (e *RolledBackError) Error() string {
+	return fmt.Sprintf("commit %.8s did not become healthy, and the last healthy one, %.8s, was applied again; push a fix, or to try it again: berth retry; it failed because of %s",
+		e.Commit, e.To, e.Message)
+}
+
+// RefusedError says what the cluster has against the objects of a commit, of which nothing was applied.
+type RefusedError struct {
+	Problems []Problem
+	messages []string
+}
+
+func (e *RefusedError) add(s plan.Step, message string) {
+	s.Failure = message
+	e.Problems = append(e.Problems, Problem{Key: s.Key, Health: s.Trouble()})
+	e.messages = append(e.messages, message)
+}
+
+// Error names every problem.
+func (e *RefusedError) Error() string {
+	return "nothing of this commit was applied, for the cluster would refuse " + counted(len(e.Problems)) + ": " + strings.Join(e.messages, "; ")
+}
+
+func counted(n int) string {
+	if n == 1 {
+		return "an object of it"
+	}
+	return fmt.Sprintf("%d objects of it", n)
+}
