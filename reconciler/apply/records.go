@@ -55,6 +55,8 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 type Records struct {
 	secrets   typedcorev1.SecretInterface
 	namespace string
+	// packers has writers to be used again: a new one takes 800 kB for its tables.
+	packers sync.Pool // of *gzip.Writer
 
 	mu     sync.Mutex
 	known  map[string]stored // by the name of the environment
@@ -195,7 +197,12 @@ func (r *Records) keep(environment string, known stored) {
 
 func (r *Records) encode(environment string, record plan.Record) (*corev1.Secret, error) {
 	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
+	w, ok := r.packers.Get().(*gzip.Writer)
+	if !ok {
+		w = gzip.NewWriter(nil)
+	}
+	defer r.packers.Put(w)
+	w.Reset(&packed)
 	if err := json.NewEncoder(w).Encode(record); err != nil {
 		return nil, fmt.Errorf("%s: cannot write its record: %w", environment, err)
 	}
