@@ -58,9 +58,11 @@ type Records struct {
 	// packers has writers to be used again: a new one takes 800 kB for its tables.
 	packers sync.Pool // of *gzip.Writer
 
-	mu     sync.Mutex
-	known  map[string]stored // by the name of the environment
-	listed bool              // what is not known does not exist
+	listing sync.Mutex
+	listed  bool // what is not known does not exist
+
+	mu    sync.Mutex
+	known map[string]stored // by the name of the environment
 }
 
 // stored is a record as the cluster has it.
@@ -76,46 +78,38 @@ func NewRecords(client typedcorev1.SecretsGetter, namespace string) *Records {
 }
 
 // Load returns the record of an environment; the zero record when there is none, and with an
-// *UnreadableError when there is one that cannot be read. After the first time it asks nobody.
+// *UnreadableError when there is one that cannot be read. The first Load reads all records there are with
+// one request; after it none asks anybody.
 func (r *Records) Load(ctx context.Context, environment string) (plan.Record, error) {
-	r.mu.Lock()
-	known, ok := r.known[environment]
-	ok = ok || r.listed
-	r.mu.Unlock()
-	if !ok {
-		var err error
-		if known, err = r.read(ctx, environment); err != nil {
-			return plan.Record{}, err
-		}
+	if err := r.list(ctx); err != nil {
+		return plan.Record{}, err
 	}
+	r.mu.Lock()
+	known := r.known[environment]
+	r.mu.Unlock()
 	return known.record.Clone(), known.unreadable
 }
 
-// LoadAll reads all records with one request, so that no Load has to ask, and returns them by
-// environment. The error joins an *UnreadableError for each that cannot be read.
-func (r *Records) LoadAll(ctx context.Context) (map[string]plan.Record, error) {
+// list reads all records unless that was done. Those who come meanwhile wait for the one request.
+func (r *Records) list(ctx context.Context) error {
+	r.listing.Lock()
+	defer r.listing.Unlock()
+	if r.listed {
+		return nil
+	}
 	list, err := r.secrets.List(ctx, metav1.ListOptions{LabelSelector: recordMark + "=true"})
 	if err != nil {
-		return nil, fmt.Errorf("reading the records in the namespace %q: %w", r.namespace, err)
+		return fmt.Errorf("reading the records in the namespace %q: %w", r.namespace, err)
 	}
-	records := make(map[string]plan.Record, len(list.Items))
-	var unreadable []error
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for i := range list.Items {
 		secret := &list.Items[i]
-		environment := secret.Annotations[manifest.AnnotationEnvironment]
-		if secret.Name != recordName(environment) {
-			unreadable = append(unreadable, r.unreadable(environment, secret.Name, errors.New("it is not named after its environment")))
-			continue
+		// One that is not named after its environment is somebody's copy.
+		if environment := secret.Annotations[manifest.AnnotationEnvironment]; secret.Name == recordName(environment) {
+			r.keep(environment, r.decode(environment, secret))
 		}
-		known := r.decode(environment, secret)
-		r.known[environment] = known
-		records[environment] = known.record.Clone()
-		unreadable = append(unreadable, known.unreadable)
 	}
 	r.listed = true
-	return records, errors.Join(unreadable...)
+	return nil
 }
 
 // Save stores a record unless that would change nothing. ErrRecordConflict says that it is no longer
