@@ -37,7 +37,7 @@ func parseAWS(content []byte) (awsCredentials, error) {
 // openAWS asks AWS KMS. https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 func (s *remoteService) openAWS(r recipient) ([]byte, error) {
 	if r.remote.role != "" {
-		return nil, &Error{Reason: NotAllowed, Detail: r.name + " through the role " + printable(r.remote.role) + ", and roles that files name are never assumed"}
+		return nil, &Error{Reason: NotAllowed, Detail: shortened(r.name) + " through the role " + shortened(printable(r.remote.role)) + ", and roles that files name are never assumed"}
 	}
 	if s.credentials.aws.secret == "" {
 		return nil, errNoKey

@@ -50,7 +50,7 @@ func (s keyService) share(group []recipient) ([]byte, *Error) {
 	worst := &Error{Reason: NoKey}
 	for _, r := range group {
 		if len(r.dataKey) > maxDataKey {
-			return nil, tampered("its data key for " + r.name + " is broken")
+			return nil, tampered("its data key for " + shortened(r.name) + " is broken")
 		}
 		share, err := s.open(r)
 		if err == nil {
@@ -59,11 +59,11 @@ func (s keyService) share(group []recipient) ([]byte, *Error) {
 		var remote *Error
 		switch {
 		case errors.Is(err, errNoKey) && slices.Contains(s.keys.recipients, r.name):
-			worst = graver(worst, tampered("its data key for "+r.name+" is broken"))
+			worst = graver(worst, tampered("its data key for "+shortened(r.name)+" is broken"))
 		case errors.As(err, &remote):
 			worst = graver(worst, remote)
 		case errors.Is(err, errBadDataKey):
-			worst = graver(worst, tampered("its data key for "+r.name+" is broken"))
+			worst = graver(worst, tampered("its data key for "+shortened(r.name)+" is broken"))
 		}
 	}
 	return nil, worst
@@ -76,7 +76,7 @@ func (s keyService) open(r recipient) ([]byte, error) {
 	case kindPGP:
 		return s.keys.openPGP(r.dataKey)
 	case kindHCKMS:
-		return nil, &Error{Reason: NotAllowed, Detail: r.name + " is a key of Huawei Cloud, which is not supported"}
+		return nil, &Error{Reason: NotAllowed, Detail: shortened(r.name) + " is a key of Huawei Cloud, which is not supported"}
 	}
 	return s.remote.open(r)
 }

@@ -28,7 +28,7 @@ func parseDotenv(content []byte) (rest, meta branch, err error) {
 			return nil, nil, malformed("its line %d is neither KEY=VALUE nor a comment", number)
 		}
 		if seen[key] {
-			return nil, nil, malformed("it has the key %q twice", printable(key))
+			return nil, nil, malformed("it has the key %q twice", shortened(key))
 		}
 		seen[key] = true
 		it := item{key: key, value: &leaf{value: strings.ReplaceAll(text, `\n`, "\n")}}

@@ -2,7 +2,6 @@ package secrets
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -82,17 +81,34 @@ func (e *Error) hint() string {
 	}
 }
 
-// maxListed bounds how many recipients a message names.
-const maxListed = 8
+const (
+	// maxListed bounds how many recipients a message names, and maxName how long each may be: those of
+	// age's post-quantum keys take two thousand letters.
+	maxListed = 8
+	maxName   = 200
+)
 
 func listed(names []string) string {
 	if len(names) == 0 {
 		return "nobody"
 	}
-	if more := len(names) - maxListed; more > 0 {
-		names = append(slices.Clone(names[:maxListed]), fmt.Sprintf("%d more", more))
+	var short []string
+	for i, name := range names {
+		if i == maxListed {
+			short = append(short, fmt.Sprintf("%d more", len(names)-i))
+			break
+		}
+		short = append(short, shortened(name))
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(short, ", ")
+}
+
+// shortened keeps both ends of a long name, since keys of a kind begin alike.
+func shortened(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return strings.ToValidUTF8(name[:24], "") + "…" + strings.ToValidUTF8(name[len(name)-12:], "")
 }
 
 // shellQuoted makes a path safe to paste after a command.

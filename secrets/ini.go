@@ -64,7 +64,7 @@ func emitINI(b branch) ([]byte, error) {
 		}
 		section, err := file.NewSection(it.key)
 		if err != nil {
-			return nil, malformed("its section %q cannot be written as INI", printable(it.key))
+			return nil, malformed("its section %q cannot be written as INI", shortened(it.key))
 		}
 		for _, value := range values {
 			l, ok := value.value.(*leaf)
@@ -72,7 +72,7 @@ func emitINI(b branch) ([]byte, error) {
 				continue
 			}
 			if _, err := section.NewKey(value.key, plainText(l.value)); err != nil {
-				return nil, malformed("its key %q cannot be written as INI", printable(value.key))
+				return nil, malformed("its key %q cannot be written as INI", shortened(value.key))
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func jsonBranch(decoder *json.Decoder, depth int) (any, error) {
 			return nil, notJSON(decoder)
 		}
 		if seen[key] {
-			return nil, malformed("it has the key %q twice", printable(key))
+			return nil, malformed("it has the key %q twice", shortened(key))
 		}
 		seen[key] = true
 		value, err := jsonValue(decoder, depth+1)

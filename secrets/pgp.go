@@ -12,7 +12,7 @@ import (
 )
 
 func (k *Keys) addPGP(content []byte) error {
-	entities, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(content))
+	entities, err := readArmored(content)
 	if err != nil {
 		return errors.New("it holds no armored PGP key; export one with: gpg --export-secret-keys --armor")
 	}
@@ -27,6 +27,24 @@ func (k *Keys) addPGP(content []byte) error {
 	}
 	k.pgp = append(k.pgp, entities...)
 	return nil
+}
+
+// readArmored reads all blocks of an entry; the library reads the first.
+func readArmored(content []byte) (openpgp.EntityList, error) {
+	begin := []byte("-----BEGIN PGP")
+	blocks := bytes.Split(content, begin)
+	if len(blocks) == 1 {
+		return nil, errors.New("no block")
+	}
+	var all openpgp.EntityList
+	for _, block := range blocks[1:] {
+		entities, err := openpgp.ReadArmoredKeyRing(io.MultiReader(bytes.NewReader(begin), bytes.NewReader(block)))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entities...)
+	}
+	return all, nil
 }
 
 func hasPrivateSubkey(entity *openpgp.Entity) bool {

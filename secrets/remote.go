@@ -173,7 +173,7 @@ func (s *remoteService) open(r recipient) ([]byte, error) {
 	case r.remote.broken:
 		return nil, errBadDataKey
 	case !s.allowed.allows(r.kind, r.remote.id):
-		return nil, &Error{Reason: NotAllowed, Detail: r.name}
+		return nil, &Error{Reason: NotAllowed, Detail: shortened(r.name)}
 	}
 	switch r.kind {
 	case kindAWS:
@@ -229,5 +229,5 @@ func whyNot(err error) string {
 }
 
 func unreachable(r recipient, err error) error {
-	return &Error{Reason: Unreachable, Detail: r.name + ": " + err.Error()}
+	return &Error{Reason: Unreachable, Detail: shortened(r.name) + ": " + err.Error()}
 }

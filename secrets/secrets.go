@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 )
 
 // Config says what a Decrypter works with.
@@ -133,64 +132,6 @@ func (d *Decrypter) openYAML(content []byte) ([]byte, error) {
 		}
 	}
 	return joined(documents)
-}
-
-// together groups the encrypted documents of a file by the MAC that spans them: SOPS repeats its part in
-// every document of a file. Documents that were encrypted apart and put into one file have other MACs.
-func together(documents []*yamlDocument) [][]int {
-	var groups [][]int
-	byMAC := map[string]int{}
-	for number, d := range documents {
-		if !d.encrypted() {
-			continue
-		}
-		mac := textIn(d.meta, "mac")
-		at, ok := byMAC[mac]
-		if !ok {
-			at = len(groups)
-			groups, byMAC[mac] = append(groups, nil), at
-		}
-		groups[at] = append(groups[at], number)
-	}
-	return groups
-}
-
-func textIn(b branch, key string) string {
-	for _, it := range b {
-		if l, ok := it.value.(*leaf); ok && it.key == key {
-			text, _ := l.value.(string)
-			return text
-		}
-	}
-	return ""
-}
-
-// joined puts the documents together again, each on the line where it was unless those before it have
-// grown.
-func joined(documents []*yamlDocument) ([]byte, error) {
-	var out strings.Builder
-	written, read := 0, 0 // lines
-	for i, d := range documents {
-		text, line := d.text, read
-		if d.encrypted() {
-			plain, err := d.plain()
-			if err != nil {
-				return nil, inDocument(err, i, len(documents))
-			}
-			text, line = plain, max(0, d.node.Content[0].Line-1)
-			if i > 0 || documentMark.MatchString(d.text) {
-				text, line = "---\n"+plain, line-1
-			}
-		}
-		if written < line {
-			out.WriteString(strings.Repeat("#\n", line-written)) // empty lines might belong to a text
-			written = line
-		}
-		out.WriteString(text)
-		written += strings.Count(text, "\n")
-		read += strings.Count(d.text, "\n")
-	}
-	return []byte(out.String()), nil
 }
 
 // inDocument says which document of several an error is about.

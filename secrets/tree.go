@@ -219,4 +219,4 @@ func hashed(value any) ([]byte, error) {
 }
 
 // at names a value by the keys that lead to it, which are not secret: SOPS leaves keys as they are.
-func at(path []string) string { return fmt.Sprintf("%q", strings.Join(path, ".")) }
+func at(path []string) string { return fmt.Sprintf("%q", shortened(strings.Join(path, "."))) }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -154,7 +152,7 @@ func (r *yamlReader) mapping(node *yaml.Node, b branch) (branch, error) {
 			return nil, malformed("the key on line %d is not a text", key.Line)
 		}
 		if seen[key.Value] {
-			return nil, malformed("it has the key %q twice", printable(key.Value))
+			return nil, malformed("it has the key %q twice", shortened(key.Value))
 		}
 		seen[key.Value] = true
 		b = comments(b, key.HeadComment, key.LineComment)
@@ -245,82 +243,4 @@ func listComments(l sequence, texts ...string) sequence {
 		l = append(l, comment(it.key))
 	}
 	return l
-}
-
-// plain writes the decrypted values into the nodes, and returns the text of the document without its
-// comments, since some are encrypted and none is needed.
-func (d *yamlDocument) plain() (string, error) {
-	root := d.node.Content[0]
-	if d.node.Content[0].Kind != yaml.MappingNode {
-		return "", nil
-	}
-	fill(root, d.tree)
-	if len(root.Content) == 0 {
-		return "", nil
-	}
-	uncomment(d.node)
-	var out bytes.Buffer
-	encoder := yaml.NewEncoder(&out)
-	encoder.SetIndent(2)
-	if err := encoder.Encode(d.node); err != nil {
-		return "", malformed("it cannot be written as YAML")
-	}
-	if err := encoder.Close(); err != nil {
-		return "", malformed("it cannot be written as YAML")
-	}
-	return out.String(), nil
-}
-
-// fill makes a node say what the value says. Both have the same shape but for what was cut out.
-func fill(node *yaml.Node, value any) {
-	switch value := value.(type) {
-	case branch:
-		values := slices.DeleteFunc(slices.Clone(value), func(it item) bool { return it.comment })
-		kept := node.Content[:0]
-		for i := 0; i < len(node.Content); i += 2 {
-			if len(values) == 0 || node.Content[i].Value != values[0].key {
-				continue // SOPS' own part
-			}
-			fill(node.Content[i+1], values[0].value)
-			kept, values = append(kept, node.Content[i], node.Content[i+1]), values[1:]
-		}
-		node.Content = kept
-	case sequence:
-		kept, at := node.Content[:0], 0
-		for _, it := range value {
-			switch it.(type) {
-			case comment:
-				continue
-			case dropped:
-			default:
-				fill(node.Content[at], it)
-				kept = append(kept, node.Content[at])
-			}
-			at++
-		}
-		node.Content = kept
-	case *leaf:
-		if value.opened {
-			*node = *scalarNode(value.value)
-		}
-	}
-}
-
-// scalarNode quotes texts, so that they stay texts.
-func scalarNode(value any) *yaml.Node {
-	node := new(yaml.Node)
-	if text, ok := value.(string); ok && utf8.ValidString(text) {
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Style: yaml.DoubleQuotedStyle}
-	}
-	if err := node.Encode(value); err != nil {
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"} // only what is no scalar cannot be encoded
-	}
-	return node
-}
-
-func uncomment(node *yaml.Node) {
-	node.HeadComment, node.LineComment, node.FootComment = "", "", ""
-	for _, child := range node.Content {
-		uncomment(child)
-	}
 }

@@ -86,7 +86,7 @@ var rules = map[string]sops.Metadata{
 	"encrypted_suffix":          {EncryptedSuffix: "word"},
 	"encrypted_regex":           {EncryptedRegex: "^(data|stringData|b|list|nested)$"},
 	"unencrypted_regex":         {UnencryptedRegex: "^(apiVersion|kind|metadata|a)$"},
-	"encrypted_comment_regex":   {EncryptedCommentRegex: "sops:enc|second|in a list"},
+	"encrypted_comment_regex":   {EncryptedCommentRegex: "sops:enc|second|before a mapping"},
 	"unencrypted_comment_regex": {UnencryptedCommentRegex: "^ (a note|first|deep)$"},
 	"mac_only_encrypted":        {EncryptedRegex: "^(data|stringData|b|list)$", MACOnlyEncrypted: true},
 }

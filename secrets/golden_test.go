@@ -1,0 +1,103 @@
+package secrets_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"berth.dev/berth/secrets"
+)
+
+// golden returns a file that the SOPS library encrypted: see compat/golden_test.go.
+func golden(t testing.TB, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", "golden", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// with returns a Decrypter with the keys of these golden files.
+func with(t testing.TB, names ...string) *secrets.Decrypter {
+	t.Helper()
+	return secrets.New(secrets.Config{Keys: keysOf(t, names...)})
+}
+
+func keysOf(t testing.TB, names ...string) *secrets.Keys {
+	t.Helper()
+	data := map[string][]byte{}
+	for _, name := range names {
+		data[name+".agekey"] = golden(t, name+".agekey")
+	}
+	keys, err := secrets.ParseKeys(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func TestGoldenFiles(t *testing.T) {
+	for _, test := range []struct {
+		file string
+		keys []string
+		want string
+	}{
+		{"secret.yaml", []string{"production"}, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  user: \"app\"\n  password: \"hunter2\"\n  port: 5432\n"},
+		{"whole.yaml", []string{"production"}, "a: \"hunter2\"\nlist:\n  - \"hunter2\"\n  - 3\n"},
+		{"whole.yaml", []string{"review"}, "a: \"hunter2\"\nlist:\n  - \"hunter2\"\n  - 3\n"},
+		{"comments.yaml", []string{"production"}, "#\na: \"hunter2\"\nb: plain\n"},
+		{"only-encrypted.yaml", []string{"production"}, "kind: Secret\nstringData:\n  a: \"hunter2\"\n"},
+		{"groups.json", []string{"production", "review"}, "{\n\t\"a\": \"hunter2\"\n}\n"},
+		{"groups.json", []string{"hybrid", "review"}, "{\n\t\"a\": \"hunter2\"\n}\n"},
+		{"groups.json", []string{"hybrid", "review", "production"}, "{\n\t\"a\": \"hunter2\"\n}\n"},
+		{"config.json", []string{"production"}, "{\n\t\"a\": \"hunter2\",\n\t\"n\": 3\n}\n"},
+		{"db.env", []string{"production"}, "USER=app\nPASSWORD=hunter2\n"},
+		{"app.ini", []string{"production"}, "[db]\nuser     = app\npassword = hunter2\n"},
+		{"tls.key", []string{"production"}, "hunter2\n"},
+		{"ssh.yaml", []string{"ssh-ed25519", "ssh-rsa"}, "a: \"hunter2\"\n"},
+	} {
+		got, err := with(t, test.keys...).Decrypt(test.file, golden(t, test.file))
+		if err != nil || string(got) != test.want {
+			t.Errorf("%s with %q: %v, got\n%s\nwant\n%s", test.file, test.keys, err, got, test.want)
+		}
+	}
+}
+
+// Whoever reads a message about the second document looks for its line in the file.
+func TestDocumentsStayOnTheirLines(t *testing.T) {
+	content := golden(t, "several.yaml")
+	got, err := with(t, "production").Decrypt("several.yaml", content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := linesWith(got, "kind: Secret"), linesWith(content, "kind: Secret"); !reflect.DeepEqual(a, b) {
+		t.Errorf("got lines %d, want %d\n%s", a, b, got)
+	}
+}
+
+func TestInspect(t *testing.T) {
+	recipients := func(names ...string) []string { return keysOf(t, names...).Recipients() }
+	for _, test := range []struct {
+		file string
+		want secrets.Envelope
+	}{
+		{"secret.yaml", secrets.Envelope{Recipients: recipients("production"), Groups: 1, Authenticated: true}},
+		{"db.env", secrets.Envelope{Recipients: recipients("production"), Groups: 1, Authenticated: true}},
+		{"app.ini", secrets.Envelope{Recipients: recipients("production"), Groups: 1, Authenticated: true}},
+		{"groups.json", secrets.Envelope{Recipients: append(recipients("production", "review"), recipients("hybrid")...), Groups: 3, Authenticated: true}},
+	} {
+		got, err := secrets.Inspect(test.file, golden(t, test.file))
+		if err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %+v, %v", test.file, got, err)
+		}
+	}
+	got, err := secrets.Inspect("no_mac.yaml", published(t, "no_mac.yaml"))
+	if err != nil || got.Authenticated {
+		t.Errorf("without a MAC: got %+v, %v", got, err)
+	}
+	if _, err := secrets.Inspect("a.yaml", []byte("a: ENC[AES256_GCM,data:eA==")); err == nil {
+		t.Error("a file that was cut off is inspected")
+	}
+}
