@@ -138,7 +138,7 @@ func (e *Environment) resource(name string) (schema.GroupVersionResource, string
 	return resource, short
 }
 
-// Contents are the objects of an environment by "Kind/name", each with its UID and resourceVersion.
+// Contents are the objects of an environment by "Kind/name", each with what tells whether it was written to.
 type Contents map[string]string
 
 // Contents returns what the environment has once its controllers have stopped to write: Kubernetes goes on
@@ -167,10 +167,19 @@ func (e *Environment) look() Contents {
 			e.t.Fatalf("cannot look at the contents of %s: %v", e.Branch, err)
 		}
 		for _, item := range list.Items {
-			contents[kind+"/"+item.GetName()] = string(item.GetUID()) + " at " + item.GetResourceVersion()
+			contents[kind+"/"+item.GetName()] = state(&item)
 		}
 	}
 	return contents
+}
+
+// state tells whether anybody has written to an object. Of a CronJob only what people write counts: its
+// controller notes every run.
+func state(o *unstructured.Unstructured) string {
+	if o.GetKind() == "CronJob" {
+		return fmt.Sprint(o.GetUID(), " of generation ", o.GetGeneration(), o.GetLabels(), o.GetAnnotations())
+	}
+	return fmt.Sprint(o.GetUID(), " at ", o.GetResourceVersion())
 }
 
 // Changed returns the names of what is not as it was: changed, new or gone.
