@@ -97,6 +97,7 @@ func Reduce(obj *unstructured.Unstructured) Live {
 // is there.
 func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 	annotations := obj.GetAnnotations()
+	fields := obj.GetManagedFields() // once: an unstructured object converts them every time
 	l := Live{
 		Key:             manifest.Key{Group: gvk.Group, Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()},
 		APIVersion:      gvk.GroupVersion().String(),
@@ -104,19 +105,19 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		ResourceVersion: obj.GetResourceVersion(),
 		Environment:     obj.GetLabels()[manifest.LabelEnvironment],
 		Digest:          annotations[manifest.AnnotationDigest],
-		Prune:           pruneMark(obj),
-		Ownership:       Ownership(obj.GetManagedFields()),
+		Prune:           pruneMark(annotations, fields),
+		Ownership:       Ownership(fields),
 		Deleting:        obj.GetDeletionTimestamp() != nil,
 		Controlled:      metav1.GetControllerOf(obj) != nil,
 		Health:          health.Health{Status: health.Healthy},
-		Scaler:          scaler(obj.GetManagedFields()),
-		Rival:           rival(obj.GetManagedFields()),
+		Scaler:          scaler(fields),
+		Rival:           rival(fields),
 	}
 	if l.Environment == "" {
-		l.Tool = toolOf(obj)
+		l.Tool = toolOf(obj, fields)
 	}
 	if !manifest.IsJob(l.Key.GroupKind()) { // of which nothing can be changed
-		l.Added = additions(obj.GetManagedFields())
+		l.Added = additions(fields)
 	}
 	if l.Deleting {
 		l.Finalizers = slices.Clone(obj.GetFinalizers())
@@ -134,13 +135,12 @@ const (
 
 // pruneMark says, in Berth's words, what becomes of the object when it leaves Git. Anybody may keep an
 // object, but only what Git's last version said allows the deletion of what holds data.
-func pruneMark(obj metav1.Object) string {
-	annotations := obj.GetAnnotations()
+func pruneMark(annotations map[string]string, fields []metav1.ManagedFieldsEntry) string {
 	if annotations[deletionAnnotation] == "detach" || annotations[helmPolicy] == "keep" {
 		return "never"
 	}
 	mark := annotations[manifest.AnnotationPrune]
-	if mark == "allow" && !isGits(obj.GetManagedFields(), manifest.AnnotationPrune) {
+	if mark == "allow" && !isGits(fields, manifest.AnnotationPrune) {
 		return ""
 	}
 	return mark

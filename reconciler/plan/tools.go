@@ -31,7 +31,7 @@ var toolManagers = map[string]string{
 }
 
 // toolOf names the tool that a live object belongs to; empty for none that is known.
-func toolOf(obj metav1.Object) string {
+func toolOf(obj metav1.Object, entries []metav1.ManagedFieldsEntry) string {
 	labels, annotations := obj.GetLabels(), obj.GetAnnotations()
 	for _, flux := range []struct{ prefix, kind string }{{fluxKustomize, "Kustomization"}, {fluxHelm, "HelmRelease"}} {
 		if name := labels[flux.prefix+"name"]; name != "" {
@@ -47,7 +47,6 @@ func toolOf(obj metav1.Object) string {
 	if app := labels[argoInstance]; app != "" {
 		return fmt.Sprintf("Argo CD (application %s)", app)
 	}
-	entries := obj.GetManagedFields()
 	i := slices.IndexFunc(entries, func(e metav1.ManagedFieldsEntry) bool { return toolManagers[e.Manager] != "" })
 	if i < 0 {
 		return ""
