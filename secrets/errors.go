@@ -13,7 +13,8 @@ const (
 	NoKey Reason = "NoKey"
 	// NotAllowed means that only a remote key could decrypt it that no administrator has listed.
 	NotAllowed Reason = "NotAllowed"
-	// Unreachable means that a remote key service did not answer, or not with a key. It may pass.
+	// Unreachable means that a remote key service did not answer, or not with a key. It may pass, and is
+	// worth another try.
 	Unreachable Reason = "Unreachable"
 	// Tampered means that the file is not what was encrypted.
 	Tampered Reason = "Tampered"
@@ -58,7 +59,7 @@ func (e *Error) problem() string {
 	case NotAllowed:
 		return "it needs a remote key that is not allowed here: " + e.Detail
 	case Unreachable:
-		return "its remote key gives no answer: " + e.Detail
+		return "its remote key gave no data key: " + e.Detail
 	case Tampered:
 		return "it is not what was encrypted: " + e.Detail
 	default:
@@ -75,7 +76,7 @@ func (e *Error) hint() string {
 	case NotAllowed:
 		return "an administrator may list the key, or encrypt it for an age key instead: sops updatekeys " + shellQuoted(e.File)
 	case Unreachable:
-		return "it is tried again"
+		return "check that the service is up, and that the key Secret's credentials may decrypt with the key"
 	default:
 		return fmt.Sprintf("undo the change, and change encrypted files only with: sops edit %s", shellQuoted(e.File))
 	}

@@ -16,16 +16,21 @@ func (k *Keys) addPGP(content []byte) error {
 	if err != nil {
 		return errors.New("it holds no armored PGP key; export one with: gpg --export-secret-keys --armor")
 	}
+	found := false
 	for _, entity := range entities {
 		if entity.PrivateKey == nil && !hasPrivateSubkey(entity) {
-			return errors.New("it holds a public PGP key; export the private one with: gpg --export-secret-keys --armor")
+			continue // public keys of colleagues, exported along
 		}
 		if isLocked(entity) {
 			return errors.New("it is a PGP key with a passphrase, which nobody is there to type; export one without")
 		}
+		found = true
+		k.pgp = append(k.pgp, entity)
 		k.recipients = append(k.recipients, strings.ToUpper(hex.EncodeToString(entity.PrimaryKey.Fingerprint)))
 	}
-	k.pgp = append(k.pgp, entities...)
+	if !found {
+		return errors.New("it holds a public PGP key; export the private one with: gpg --export-secret-keys --armor")
+	}
 	return nil
 }
 
