@@ -50,8 +50,8 @@ func TestIdle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if writes := traffic.Writes(""); len(writes) > 0 {
-			t.Errorf("the agent wrote %q", writes)
+		if attempts := traffic.Attempts(); len(attempts) > 0 {
+			t.Errorf("the agent sent %q", attempts)
 		}
 	})
 }

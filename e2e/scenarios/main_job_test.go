@@ -40,7 +40,7 @@ func TestTheLifeOfABranch(t *testing.T) {
 		if again := login.Object("Job/migrate"); again.GetUID() == migration.GetUID() || again.Image() == migration.Image() {
 			t.Error("the migration has not run again")
 		}
-		posts.expectWrites(began, "create jobs/migrate", "create jobs/migrate", "delete jobs/migrate", "patch deployments/api", "patch deployments/worker")
+		posts.expectWrites(began, "create jobs/migrate", "delete jobs/migrate", "patch deployments/api", "patch deployments/worker")
 		if got, want := before.Changed(login.Contents()), []string{"Deployment/api", "Deployment/worker", "Job/migrate"}; !slices.Equal(got, want) {
 			t.Errorf("it changed %q, want %q", got, want)
 		}

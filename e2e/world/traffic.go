@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -52,12 +53,24 @@ func (w *World) Watch(ctx context.Context, during time.Duration, server *gittest
 	return w.Since(began, server)
 }
 
-// Writes returns the requests that change something in namespaces whose name begins with a text, one line
-// each, such as "patch deployments/api".
+// Writes returns what was changed in namespaces whose name begins with a text, one line each, such as
+// "patch deployments/api".
 func (t Traffic) Writes(namespaces string) []string {
+	return t.lines(func(r clustertest.Request) bool {
+		changed := r.Status < http.StatusMultipleChoices && !strings.Contains(r.URI, "dryRun=")
+		return changed && strings.HasPrefix(r.Namespace, namespaces)
+	})
+}
+
+// Attempts returns all requests that change something, or would if they were not refused or tried dry.
+func (t Traffic) Attempts() []string {
+	return t.lines(func(clustertest.Request) bool { return true })
+}
+
+func (t Traffic) lines(wanted func(clustertest.Request) bool) []string {
 	var lines []string
 	for _, r := range t.API {
-		if slices.Contains(writing, r.Verb) && strings.HasPrefix(r.Namespace, namespaces) {
+		if slices.Contains(writing, r.Verb) && wanted(r) {
 			lines = append(lines, line(r))
 		}
 	}
@@ -65,7 +78,7 @@ func (t Traffic) Writes(namespaces string) []string {
 	return lines
 }
 
-// Git counts the requests of a kind.
+// CountGit counts the requests of a kind to the Git server.
 func (t Traffic) CountGit(kind gittest.Kind) (count int) {
 	for _, r := range t.Git {
 		if r.Kind == kind {
