@@ -27,7 +27,9 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	}
 	wanted, why := r.wanted(ctx, e, m, record)
 	if wanted.commit == "" {
-		return failed(e, why)
+		o := failed(e, why)
+		o.Deadline = m.rejected.until
+		return o
 	}
 	r.Watches.Follow(e.ID, e.Namespace, kinds(wanted.set, record))
 	p, known := r.decide(e, m, wanted, record)
