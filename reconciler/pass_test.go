@@ -1,0 +1,394 @@
+package reconciler
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/plan"
+)
+
+func TestTheFirstSync(t *testing.T) {
+	w := newWorld(t)
+	commit := w.commits("a.yaml", configMap("a", "one"), "api.yaml", deployment("api", "api:1"), "job.yaml", job("migrate", "api:1"))
+	o := w.becomes(plan.Settled)
+	if o.AppliedCommit != commit || o.HealthyCommit != commit || o.Total != 4 || o.Healthy != 4 {
+		t.Errorf("got %+v", o)
+	}
+	if len(o.Jobs) != 1 || o.Jobs[0].State != plan.JobSucceeded {
+		t.Errorf("Jobs: %+v", o.Jobs)
+	}
+	if w.value("a", "v") != "one" {
+		t.Error("the ConfigMap is not there")
+	}
+}
+
+// A pass over what is as Git says asks nobody for anything, and so does one over a commit that changes
+// nothing of the input, and the first after a restart but for the record.
+func TestANoOpCostsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.commits("k8s/a.yaml", configMap("a", "one"), "k8s/job.yaml", job("migrate", "api:1"))
+	w.env.Path = "k8s"
+	w.becomes(plan.Settled)
+	if sent := w.wire.during("", func() { w.pass() }); len(sent) > 0 {
+		t.Errorf("a pass sent %q", sent)
+	}
+	commit := w.commits("README.md", "Read this.\n")
+	var o Outcome
+	if sent := w.wire.during("", func() { o = w.pass() }); len(sent) > 0 || o.HealthyCommit != commit || len(o.Results) > 0 {
+		t.Errorf("a pass over another commit sent %q, %+v", sent, o)
+	}
+	if sent := w.wire.during("", func() { w.restarts(); w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
+		t.Errorf("a restart sent %q", sent)
+	}
+}
+
+func writes(request string) bool { return !strings.HasPrefix(request, http.MethodGet) }
+
+func TestTheNewestWins(t *testing.T) {
+	w := newWorld(t)
+	w.commits("api.yaml", deployment("api", "api:broken"))
+	w.becomes(plan.Failed, "Deployment/api", "cannot be pulled")
+	commit := w.commits("api.yaml", deployment("api", "api:1"))
+	if o := w.becomes(plan.Settled); o.HealthyCommit != commit {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// While the newest commit does not render, what was applied last is kept and corrected.
+func TestAHeadThatDoesNotRender(t *testing.T) {
+	w := newWorld(t)
+	good := w.commits("a.yaml", configMap("a", "one"), "job.yaml", job("migrate", "api:1"))
+	w.becomes(plan.Settled)
+	for _, agent := range []struct {
+		name string
+		do   func()
+	}{{"the same agent", func() {}}, {"another agent", w.restarts}} {
+		t.Run(agent.name, func(t *testing.T) {
+			w.commits("a.yaml", "apiVersion: v1\nkind: [\n")
+			agent.do()
+			if o := w.becomes(plan.Failed, "a.yaml"); !o.Rejected || o.AppliedCommit != "" || w.env.Applied != good {
+				t.Errorf("got %+v", o)
+			}
+			w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+			w.passes("the correction", func(Outcome) bool { return w.value("a", "v") == "one" })
+		})
+	}
+	w.commits("a.yaml", configMap("a", "two"))
+	w.becomes(plan.Settled)
+	if w.value("a", "v") != "two" {
+		t.Error("the mended commit was not applied")
+	}
+}
+
+// Nothing ever ran: then there is nothing to keep.
+func TestTheFirstCommitDoesNotRender(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", "kind: ConfigMap\n")
+	w.becomes(plan.Failed, "a.yaml")
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+}
+
+// A problem of the entry, such as a missing Secret to copy, keeps what runs as it is.
+func TestAProblemOfTheEntry(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	w.env.Problem = errTest("the Secret pull is missing")
+	w.commits("a.yaml", configMap("a", "two"))
+	w.becomes(plan.Failed, "the Secret pull is missing")
+	if got := w.value("a", "v"); got != "one" {
+		t.Errorf("v is %q", got)
+	}
+	w.env.Problem = nil
+	w.becomes(plan.Settled)
+}
+
+type errTest string
+
+func (e errTest) Error() string { return string(e) }
+
+// The record is what cannot be seen: without it everything is applied once, and no Job that is still there
+// runs again.
+func TestTheRecordIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"), "job.yaml", job("migrate", "api:1"))
+	w.becomes(plan.Settled)
+	migration := w.look("Job/migrate").GetUID()
+	w.losesRecord()
+	w.becomes(plan.Settled)
+	if w.look("Job/migrate").GetUID() != migration {
+		t.Error("the Job ran again")
+	}
+	if sent := w.wire.during("", func() { w.restarts(); w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
+		t.Errorf("it did not end there: %q", sent)
+	}
+}
+
+// Somebody else wrote the record: it is read again, and nothing that it protects is done before.
+func TestTheRecordIsWrittenByAnother(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	other := newWorldLike(w)
+	w.commits("job.yaml", job("migrate", "api:1"))
+	other.env.Commit = w.env.Commit
+	other.becomes(plan.Settled)
+	migration := w.look("Job/migrate").GetUID()
+	w.becomes(plan.Settled)
+	if w.look("Job/migrate").GetUID() != migration {
+		t.Error("the Job ran again")
+	}
+}
+
+// newWorldLike is another agent of the same environment, as when two believe that they lead.
+func newWorldLike(w *world) *world {
+	other := *w
+	other.stop, other.wire = func() {}, &wire{}
+	other.restarts()
+	w.t.Cleanup(other.stop)
+	return &other
+}
+
+func TestAnUnreadableRecord(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	own := strings.TrimSuffix(w.env.Namespace, "-env")
+	records := w.admin.Resource(resources["Secret"]).Namespace(own)
+	name := "berth-record." + w.env.Name
+	obj, err := records.Get(t.Context(), name, getOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj.Object["data"] = map[string]any{"record.json.gz": "bm90aGluZw=="}
+	if _, err := records.Update(t.Context(), obj, updateOptions); err != nil {
+		t.Fatal(err)
+	}
+	w.restarts()
+	w.becomes(plan.Settled)
+}
+
+// After a restart the Git server may be away: then nothing is known, nothing is said and nothing is done.
+func TestTheStoreIsUnavailable(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	snapshots := w.Snapshots
+	w.restarts()
+	w.Snapshots = nothing
+	if o := w.pass(); !o.Quiet || o.Err == nil || len(o.Results) > 0 {
+		t.Errorf("got %+v", o)
+	}
+	w.Snapshots = snapshots
+	w.becomes(plan.Settled)
+
+	w.Snapshots = nothing
+	w.env.Commit = strings.Repeat("1", 40)
+	if o := w.passes("an outcome", func(o Outcome) bool { return !o.Quiet }); o.Err == nil || o.State != plan.Settled || o.HealthyCommit == w.env.Commit {
+		t.Errorf("what runs is not judged while the newest commit cannot be had: %+v", o)
+	}
+}
+
+func TestTheAPIServerIsAway(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	w.wire.answers(func(*http.Request) (int, string) { return -1, "" })
+	w.commits("a.yaml", configMap("a", "two"))
+	o := w.becomes(plan.Going, "ConfigMap/a", "could not be asked")
+	w.wire.answers(nil)
+	if o.Deadline.IsZero() || o.Deadline.After(w.now().Add(firstPause*2)) {
+		t.Errorf("tried again at %s", o.Deadline)
+	}
+	w.becomes(plan.Settled)
+
+	w.restarts()
+	w.wire.answers(func(r *http.Request) (int, string) {
+		if strings.Contains(r.URL.Path, "/secrets") {
+			return http.StatusServiceUnavailable, ""
+		}
+		return 0, ""
+	})
+	if o := w.pass(); !o.Quiet || o.Err == nil {
+		t.Errorf("without its record: %+v", o)
+	}
+	w.wire.answers(nil)
+	w.becomes(plan.Settled)
+}
+
+// What the API server refuses is tried again: soon, and ever more seldom, what may pass by itself; rarely
+// what is the author's to mend, but at once if Git changes or somebody asks.
+func TestRefusals(t *testing.T) {
+	const forbidden = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"admission webhook says no"}`
+	const busy = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","code":500,"message":"failed calling webhook"}`
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	refuse := func(status int, body string) {
+		w.wire.answers(func(r *http.Request) (int, string) {
+			if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/configmaps/a") {
+				return status, body
+			}
+			return 0, ""
+		})
+	}
+	refuse(500, busy)
+	pause := func(o Outcome) time.Duration { return o.Deadline.Sub(w.now()).Round(time.Second) }
+	for _, want := range []time.Duration{1, 2, 4, 8} {
+		o := w.becomes(plan.Going, "failed calling webhook")
+		if got := pause(o); got != want*time.Second {
+			t.Errorf("tried again after %s, want %s", got, want*time.Second)
+		}
+		w.ahead += pause(o)
+	}
+	refuse(403, forbidden)
+	o := w.becomes(plan.Failed, "ConfigMap/a", "admission webhook says no")
+	if w.pass(); len(w.wire.during("configmaps/a", func() { w.pass() })) > 0 {
+		t.Error("it was tried again without a pause")
+	}
+	w.wire.answers(nil)
+	if pause(o) < 10*time.Second {
+		t.Errorf("it is tried again after %s", pause(o))
+	}
+	w.env.Retry = "now"
+	w.becomes(plan.Settled)
+
+	m := w.memory(w.env.Name)
+	refuse(403, forbidden)
+	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+	w.becomes(plan.Degraded, "ConfigMap/a")
+	if len(m.refusals) != 1 {
+		t.Fatalf("refusals: %v", m.refusals)
+	}
+	w.commits("a.yaml", "", "b.yaml", configMap("b", "one"))
+	w.becomes(plan.Settled)
+	if len(m.refusals)+len(m.tries) > 0 {
+		t.Errorf("what is gone is remembered: %v %v", m.refusals, m.tries)
+	}
+}
+
+func TestADeletionIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"), "b.yaml", configMap("b", "one"))
+	w.becomes(plan.Settled)
+	w.wire.answers(func(r *http.Request) (int, string) {
+		if r.Method == http.MethodDelete {
+			return 403, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"b stays"}`
+		}
+		return 0, ""
+	})
+	w.commits("b.yaml", "")
+	o := w.becomes(plan.Failed, "ConfigMap/b", "b stays")
+	w.wire.answers(nil)
+	w.ahead += o.Deadline.Sub(w.now())
+	w.becomes(plan.Settled)
+	if w.look("ConfigMap/b") != nil {
+		t.Error("it is still there")
+	}
+}
+
+func TestSuspended(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	w.env.Suspended = true
+	w.commits("a.yaml", configMap("a", "two"))
+	if o := w.becomes(plan.Waiting); !o.Suspended || w.value("a", "v") != "one" {
+		t.Errorf("got %+v", o)
+	}
+	w.env.Suspended = false
+	w.becomes(plan.Settled)
+}
+
+// A teardown takes a step at a time, and ends with nothing left: not of the environment, its record, or
+// in memory.
+func TestTeardown(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"), "api.yaml", deployment("api", "api:1"))
+	w.becomes(plan.Settled)
+	teardown := func() Outcome { return w.Teardown(t.Context(), w.env) }
+	w.drive("the end", teardown, func(o Outcome) bool {
+		if !o.Deleting && !o.Quiet {
+			t.Errorf("got %+v", o)
+		}
+		return o.Gone
+	})
+	if w.look("Namespace/"+w.env.Namespace) != nil {
+		t.Error("the namespace is still there")
+	}
+	if len(w.memories) > 0 {
+		t.Errorf("remembered: %v", w.memories)
+	}
+	if o := teardown(); !o.Gone && !o.Quiet {
+		t.Errorf("a teardown of nothing: %+v", o)
+	}
+	if record, err := w.Records.Load(t.Context(), w.env.Name); err != nil || !record.Equal(plan.Record{}) {
+		t.Errorf("the record is %+v, %v", record, err)
+	}
+}
+
+// Forgetting leaves the cluster alone, and a later pass finds everything.
+func TestForget(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	w.Forget(w.env)
+	if w.value("a", "v") != "one" || len(w.memories) > 0 {
+		t.Error("forgetting did more, or less")
+	}
+	if sent := w.wire.during("", func() { w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
+		t.Errorf("it was written: %q", sent)
+	}
+}
+
+// A copy is the environment's like anything else, unless Git has one of the same name.
+func TestCopies(t *testing.T) {
+	w := newWorld(t)
+	w.env.Copies = []Copy{{Origin: "Secret pull in the namespace berth", Object: &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "pull", "namespace": w.env.Namespace}, "stringData": map[string]any{"v": "copied"},
+	}}}}
+	w.commits("a.yaml", configMap("a", "one"))
+	if o := w.becomes(plan.Settled); o.Total != 3 {
+		t.Errorf("%d objects", o.Total)
+	}
+	if w.look("Secret/pull") == nil {
+		t.Fatal("there is no copy")
+	}
+	w.commits("pull.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: pull}, stringData: {v: own}}\n")
+	w.becomes(plan.Settled)
+	if v, _, _ := unstructured.NestedString(w.look("Secret/pull").Object, "data", "v"); v != "b3du" {
+		t.Errorf("the copy won: %q", v)
+	}
+}
+
+func TestPauses(t *testing.T) {
+	for _, test := range []struct {
+		class apply.Class
+		n     int
+		fatal bool
+		pause time.Duration
+	}{
+		{apply.Conflict, 0, false, 50 * time.Millisecond},
+		{apply.Skipped, 2, false, 200 * time.Millisecond},
+		{apply.Transient, 0, false, time.Second},
+		{apply.Transient, 3, false, 8 * time.Second},
+		{apply.Transient, 50, false, time.Minute},
+		{apply.Terminating, 0, false, time.Second},
+		{apply.Exists, 1, false, 2 * time.Second},
+		{apply.Quota, 0, true, 10 * time.Second},
+		{apply.Forbidden, 9, true, 5 * time.Minute},
+		{apply.NotServed, 1, true, 20 * time.Second},
+		{apply.Invalid, 0, true, 5 * time.Minute},
+		{apply.Immutable, 7, true, 5 * time.Minute},
+	} {
+		if fatal, pause := pauseAfter(test.class, test.n); fatal != test.fatal || pause != test.pause {
+			t.Errorf("%s %d: got %t %s, want %t %s", test.class, test.n, fatal, pause, test.fatal, test.pause)
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package reconciler
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/reconciler/plan"
+)
+
+// typo is a manifest that only the API server knows to be wrong.
+func typo(name string) string {
+	return strings.Replace(configMap(name, "two"), "\ndata:", "\ndtaa:", 1)
+}
+
+// Where something runs, one wrong file leaves no half a deploy: everything is tried before the first
+// write, and every problem is told. What runs is kept, and put back where it drifts.
+func TestValidationComesFirst(t *testing.T) {
+	w := newWorld(t)
+	good := w.commits("a.yaml", configMap("a", "one"), "b.yaml", configMap("b", "one"), "api.yaml", deployment("api", "api:1"))
+	w.becomes(plan.Settled)
+
+	w.commits("a.yaml", configMap("a", "two"), "b.yaml", typo("b"), "c.yaml", typo("c"))
+	var o Outcome
+	sent := w.wire.during("", func() { o = w.becomes(plan.Failed, "2 objects", "b.yaml:1", "ConfigMap/", "c.yaml:1") })
+	for _, request := range sent {
+		if writes(request) && !strings.Contains(request, "dryRun=All") {
+			t.Errorf("it was written: %s", request)
+		}
+	}
+	if !o.Rejected || len(o.Unhealthy) != 2 || o.Deadline.IsZero() || w.env.Applied != good {
+		t.Errorf("got %+v", o)
+	}
+	if again := w.wire.during("", func() { w.pass() }); len(again) > 0 {
+		t.Errorf("it was tried again: %q", again)
+	}
+	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+	w.passes("the correction of what runs", func(Outcome) bool { return w.value("a", "v") == "one" })
+
+	w.restarts()
+	w.becomes(plan.Failed, "2 objects")
+	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+	w.passes("the correction after a restart", func(Outcome) bool { return w.value("a", "v") == "one" })
+
+	w.commits("b.yaml", configMap("b", "two"), "c.yaml", configMap("c", "two"))
+	tried := w.wire.during("dryRun=All", func() { w.becomes(plan.Settled) })
+	if len(tried) != 3 {
+		t.Errorf("tried %q, want the three that changed, once", tried)
+	}
+	if w.value("a", "v")+w.value("c", "v") != "twotwo" {
+		t.Error("the mended commit was not applied")
+	}
+}
+
+// Also what waits for a wave is tried, and a Job of which another run stands there.
+func TestValidationLooksBehindTheGates(t *testing.T) {
+	w := newWorld(t)
+	w.commits("job.yaml", job("migrate", "api:1"), "api.yaml", deployment("api", "api:1"))
+	w.becomes(plan.Settled)
+	migration := w.look("Job/migrate").GetUID()
+	w.commits("job.yaml", job("migrate", "api:2"), "api.yaml", strings.Replace(deployment("api", "api:2"), "selector:", "slector:", 1))
+	w.becomes(plan.Failed, "an object of it", "api.yaml:2", "slector")
+	if w.look("Job/migrate").GetUID() != migration {
+		t.Error("the migration ran for a commit that was refused")
+	}
+	w.commits("api.yaml", deployment("api", "api:2"))
+	w.becomes(plan.Settled)
+	if w.look("Job/migrate").GetUID() == migration {
+		t.Error("the migration did not run for the mended commit")
+	}
+}
+
+// A first sync has nothing to lose: what can be applied is.
+func TestAFirstSyncIsNotValidated(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"), "b.yaml", typo("b"))
+	tried := w.wire.during("dryRun=All", func() { w.becomes(plan.Failed, "b.yaml:1") })
+	if len(tried) > 0 || w.value("a", "v") != "one" {
+		t.Errorf("tried %q; a is %q", tried, w.value("a", "v"))
+	}
+}
+
+// What the cluster had against a commit may end without a commit: that is found out in time, and at once
+// if somebody asks.
+func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	refuse := func() {
+		w.wire.answers(func(r *http.Request) (int, string) {
+			if r.URL.Query().Get("dryRun") != "" {
+				return 403, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"a policy says no"}`
+			}
+			return 0, ""
+		})
+	}
+	refuse()
+	w.commits("a.yaml", configMap("a", "two"))
+	o := w.becomes(plan.Failed, "a policy says no")
+	w.ahead += o.Deadline.Sub(w.now())
+	longer := w.becomes(plan.Failed, "a policy says no")
+	if longer.Deadline.Sub(w.now()) <= 10e9 {
+		t.Errorf("it is looked at after %s again", longer.Deadline.Sub(w.now()))
+	}
+	w.wire.answers(nil)
+	w.ahead += longer.Deadline.Sub(w.now())
+	w.becomes(plan.Settled)
+
+	refuse()
+	w.commits("a.yaml", configMap("a", "three"))
+	w.becomes(plan.Failed, "a policy says no")
+	w.wire.answers(nil)
+	w.env.Retry = "please"
+	w.becomes(plan.Settled)
+	if w.value("a", "v") != "three" {
+		t.Error("it was not applied")
+	}
+}
+
+// rolls is a world in which something healthy runs, and failures are taken back.
+func rolls(t *testing.T) (w *world, healthy string) {
+	w = newWorld(t)
+	w.env.Rollback = true
+	healthy = w.commits("a.yaml", configMap("a", "one"), "api.yaml", deployment("api", "api:1"), "job.yaml", job("migrate", "api:1"))
+	w.becomes(plan.Settled)
+	return w, healthy
+}
+
+// rolledBack passes until the last healthy commit runs in place of the newest.
+func (w *world) rolledBack(healthy string) Outcome {
+	w.t.Helper()
+	o := w.passes("the rollback", func(o Outcome) bool { return !o.Quiet && !o.Again && o.RolledBack && o.State == plan.Settled })
+	if !holds(o.Message, []string{w.env.Commit[:8], healthy[:8], "Deployment/api", "cannot be pulled", "berth retry"}) {
+		w.t.Errorf("the message is %q", o.Message)
+	}
+	if o.AppliedCommit != healthy || o.HealthyCommit != healthy || o.Commit != w.env.Commit {
+		w.t.Errorf("got %+v", o)
+	}
+	return o
+}
+
+func TestRollback(t *testing.T) {
+	w, healthy := rolls(t)
+	w.commits("a.yaml", configMap("a", "two"), "api.yaml", deployment("api", "api:broken"), "job.yaml", job("migrate", "api:2"), "new.yaml", configMap("new", "one"))
+	failed := w.becomes(plan.Failed, "Deployment/api", "cannot be pulled")
+	if failed.RolledBack || failed.Again {
+		t.Errorf("the failure itself is not told: %+v", failed)
+	}
+	migration := w.look("Job/migrate").GetUID()
+	w.rolledBack(healthy)
+	if w.value("a", "v") != "one" || w.look("ConfigMap/new") != nil {
+		t.Error("not everything was taken back")
+	}
+	if w.look("Job/migrate").GetUID() != migration {
+		t.Error("a Job of the healthy commit ran again")
+	}
+
+	t.Run("it holds", func(t *testing.T) {
+		if sent := w.wire.during("", func() { w.pass() }); len(sent) > 0 {
+			t.Errorf("a pass sent %q", sent)
+		}
+		w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+		w.passes("the correction", func(Outcome) bool { return w.value("a", "v") == "one" })
+		w.restarts()
+		if sent := w.wire.during("", func() { w.rolledBack(healthy) }); containsWrite(sent) {
+			t.Errorf("a restart wrote %q", sent)
+		}
+		w.commits("README.md", "The input is the same.\n")
+		w.rolledBack(healthy)
+	})
+	t.Run("somebody asks", func(t *testing.T) {
+		w.env.Retry = "again"
+		w.becomes(plan.Failed, "Deployment/api")
+		if w.value("a", "v") != "two" {
+			t.Error("it was not tried")
+		}
+		if w.look("Job/migrate").GetUID() != migration {
+			t.Error("a Job that had run for it ran again")
+		}
+		w.rolledBack(healthy)
+	})
+	t.Run("a fix", func(t *testing.T) {
+		fix := w.commits("api.yaml", deployment("api", "api:2"))
+		if o := w.becomes(plan.Settled); o.RolledBack || o.HealthyCommit != fix {
+			t.Errorf("got %+v", o)
+		}
+		if record, _ := w.Records.Load(t.Context(), w.env.Name); record.Rejected != (plan.Rejected{}) {
+			t.Errorf("still rejected: %+v", record.Rejected)
+		}
+	})
+}
+
+func containsWrite(sent []string) bool {
+	for _, request := range sent {
+		if writes(request) {
+			return true
+		}
+	}
+	return false
+}
+
+// A mended key or variable is another input.
+func TestARejectedInputChanges(t *testing.T) {
+	w, healthy := rolls(t)
+	image := "api:broken"
+	w.env.Variables = func(string) map[string]any { return map[string]any{"IMAGE": image} }
+	w.commits("api.yaml", deployment("api", "${IMAGE}"))
+	w.becomes(plan.Failed)
+	w.rolledBack(healthy)
+	image = "api:2"
+	w.env.Settings = `{"variables":{"IMAGE":"api:2"}}`
+	if o := w.becomes(plan.Settled); o.RolledBack {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// Hold leaves what failed as it is, and so does a rollback that has nothing to return to.
+func TestNoRollback(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		begin func(*world)
+	}{
+		{"Hold", func(w *world) {
+			w.commits("api.yaml", deployment("api", "api:1"))
+			w.becomes(plan.Settled)
+			w.commits("api.yaml", deployment("api", "api:broken"))
+		}},
+		{"the first commit", func(w *world) {
+			w.env.Rollback = true
+			w.commits("api.yaml", deployment("api", "api:broken"))
+		}},
+		{"the same commit with other settings", func(w *world) {
+			w.env.Rollback = true
+			image := "api:1"
+			w.env.Variables = func(string) map[string]any { return map[string]any{"IMAGE": image} }
+			w.commits("api.yaml", deployment("api", "${IMAGE}"))
+			w.becomes(plan.Settled)
+			image, w.env.Settings = "api:broken", "{broken}"
+		}},
+		{"another commit says the same", func(w *world) {
+			w.env.Rollback, w.env.Path = true, "k8s"
+			image := "api:1"
+			w.env.Variables = func(string) map[string]any { return map[string]any{"IMAGE": image} }
+			w.commits("k8s/api.yaml", deployment("api", "${IMAGE}"))
+			w.becomes(plan.Settled)
+			w.commits("README.md", "other\n")
+			image, w.env.Settings = "api:broken", "{broken}"
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			test.begin(w)
+			w.becomes(plan.Failed, "Deployment/api")
+			o := w.pass()
+			for o.Again || !o.Deadline.IsZero() && !o.Deadline.After(w.now()) {
+				o = w.pass()
+			}
+			if o.RolledBack || o.State != plan.Failed {
+				t.Errorf("got %+v", o)
+			}
+		})
+	}
+}
+
+// A failure after the gate is for people: the commit was healthy, and another may not be.
+func TestDegradedIsNotTakenBack(t *testing.T) {
+	w, _ := rolls(t)
+	w.commits("a.yaml", configMap("a", "two"))
+	w.becomes(plan.Settled)
+	w.edits("Namespace/"+w.env.Namespace, `{"metadata":{"annotations":{"x":"y"}}}`)
+	w.wire.answers(func(r *http.Request) (int, string) {
+		if r.Method == http.MethodPatch {
+			return 403, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"no more"}`
+		}
+		return 0, ""
+	})
+	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+	if o := w.becomes(plan.Degraded); o.RolledBack {
+		t.Errorf("got %+v", o)
+	}
+	w.wire.answers(nil)
+}

@@ -1,0 +1,351 @@
+package reconciler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/source"
+)
+
+var cluster = clustertest.Shared(clustertest.Config{})
+
+// patience is far beyond what anything here takes on a loaded machine.
+const patience = time.Minute
+
+// world is one environment of a Git repository, and an agent that passes over it, on a real control plane.
+type world struct {
+	*Reconciler
+	t     *testing.T
+	wire  *wire
+	admin dynamic.Interface // people's
+	git   *gittest.Repository
+	// env is what the agent is told, of which the world keeps what is reported up to date.
+	env   Environment
+	woken chan struct{}
+	ahead time.Duration // of the real clock
+	store *source.Repository
+	stop  func()
+}
+
+// newWorld returns a world whose branch is still empty.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c := cluster(t)
+	own := c.Namespace(t)
+	w := &world{t: t, wire: &wire{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
+	w.store = must(source.Open(source.Config{Dir: t.TempDir(), URL: w.git.URL()}))
+	t.Cleanup(func() { w.store.Close() })
+	w.env = Environment{
+		Name: "posts.review." + own, ID: "a1b2c3." + own, Repository: "posts", Entry: "review", Branch: "main",
+		Path: ".", Namespace: own + "-env", Settings: "{}", Timeout: time.Minute, ImagePullGrace: time.Millisecond,
+		Variables: func(string) map[string]any { return nil },
+	}
+	w.starts(own)
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+// starts makes an agent that knows nothing but what Git and the cluster say.
+func (w *world) starts(namespace string) {
+	w.t.Helper()
+	w.stop()
+	config := cluster(w.t).RESTConfig()
+	config.Wrap(w.wire.wrap)
+	mapper := must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
+	w.woken = make(chan struct{}, 1)
+	dynamics := must(dynamic.NewForConfig(config))
+	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: w.wake})
+	w.Reconciler = New(Config{
+		Snapshots: func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
+			return w.store.Snapshot(ctx, commit)
+		},
+		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, Now: w.now}),
+		Records:       apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
+		Watches:       watches,
+		ClusterScoped: func(schema.GroupKind) (bool, bool) { return false, false },
+		DigestKey:     []byte("key"),
+		Now:           w.now,
+		Jitter:        func() float64 { return 0 },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- watches.Run(ctx) }()
+	w.stop = func() { cancel(); <-ended }
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func (w *world) now() time.Time { return time.Now().Add(w.ahead) }
+
+func (w *world) wake(string) {
+	select {
+	case w.woken <- struct{}{}:
+	default:
+	}
+}
+
+// restarts replaces the agent, as after a crash.
+func (w *world) restarts() {
+	w.t.Helper()
+	w.starts(strings.TrimSuffix(w.env.Namespace, "-env"))
+}
+
+// commits writes files on top of the branch; an empty one is removed.
+func (w *world) commits(files ...string) string {
+	w.t.Helper()
+	var changes []gittest.Change
+	for i := 0; i < len(files); i += 2 {
+		if files[i+1] == "" {
+			changes = append(changes, gittest.Remove(files[i]))
+		} else {
+			changes = append(changes, gittest.Write(files[i], files[i+1]))
+		}
+	}
+	w.env.Commit = w.git.Change("main", "a commit", changes...)
+	return w.env.Commit
+}
+
+// pass passes once, and keeps what would be reported.
+func (w *world) pass() Outcome {
+	w.t.Helper()
+	o := w.Pass(w.t.Context(), w.env)
+	if o.AppliedCommit != "" {
+		w.env.Applied = o.AppliedCommit
+	}
+	if o.HealthyCommit != "" {
+		w.env.Healthy = o.HealthyCommit
+	}
+	return o
+}
+
+// passes passes as often as the agent would, until an outcome is as it should be.
+func (w *world) passes(what string, ok func(Outcome) bool) Outcome {
+	w.t.Helper()
+	return w.drive(what, w.pass, ok)
+}
+
+func (w *world) drive(what string, pass func() Outcome, ok func(Outcome) bool) Outcome {
+	w.t.Helper()
+	impatient := time.After(patience)
+	for {
+		o := pass()
+		if ok(o) {
+			return o
+		}
+		if o.Again {
+			continue
+		}
+		var due <-chan time.Time
+		if !o.Deadline.IsZero() {
+			due = time.After(max(o.Deadline.Sub(w.now()), time.Millisecond))
+		}
+		if o.Err != nil {
+			due = time.After(10 * time.Millisecond) // as the agent's queue does
+		}
+		select {
+		case <-w.woken:
+		case <-due:
+		case <-impatient:
+			w.t.Fatalf("waited in vain for %s; last: %+v", what, o)
+		}
+	}
+}
+
+// becomes passes until the environment is in a state at the newest commit, with the texts in its message.
+func (w *world) becomes(state plan.State, texts ...string) Outcome {
+	w.t.Helper()
+	return w.passes(fmt.Sprintf("%s %q", state, texts), func(o Outcome) bool {
+		return !o.Quiet && !o.Again && o.State == state && o.Commit == w.env.Commit && holds(o.Message, texts)
+	})
+}
+
+func holds(text string, parts []string) bool {
+	return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
+}
+
+var resources = map[string]schema.GroupVersionResource{
+	"ConfigMap":  {Version: "v1", Resource: "configmaps"},
+	"Deployment": {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Job":        {Group: "batch", Version: "v1", Resource: "jobs"},
+	"Secret":     {Version: "v1", Resource: "secrets"},
+	"Namespace":  {Version: "v1", Resource: "namespaces"},
+}
+
+func (w *world) client(name string) (dynamic.ResourceInterface, string) {
+	kind, short, _ := strings.Cut(name, "/")
+	if kind == "Namespace" {
+		return w.admin.Resource(resources[kind]), short
+	}
+	return w.admin.Resource(resources[kind]).Namespace(w.env.Namespace), short
+}
+
+// look returns an object of the environment; nil if there is none.
+func (w *world) look(name string) *unstructured.Unstructured {
+	w.t.Helper()
+	client, short := w.client(name)
+	obj, err := client.Get(w.t.Context(), short, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return obj
+}
+
+// value returns a value of a ConfigMap; empty if there is none.
+func (w *world) value(name, key string) string {
+	w.t.Helper()
+	obj := w.look("ConfigMap/" + name)
+	if obj == nil {
+		return ""
+	}
+	value, _, _ := unstructured.NestedString(obj.Object, "data", key)
+	return value
+}
+
+// edits changes an object as a person would.
+func (w *world) edits(name, patch string) {
+	w.t.Helper()
+	client, short := w.client(name)
+	_, err := client.Patch(w.t.Context(), short, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) deletes(name string) {
+	w.t.Helper()
+	client, short := w.client(name)
+	background := metav1.DeletePropagationBackground
+	if err := client.Delete(w.t.Context(), short, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// losesRecord deletes the record, and starts an agent that does not remember it.
+func (w *world) losesRecord() {
+	w.t.Helper()
+	records := w.admin.Resource(resources["Secret"]).Namespace(strings.TrimSuffix(w.env.Namespace, "-env"))
+	if err := records.DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "berth.dev/record"}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.restarts()
+}
+
+// wire is the agent's connection to the API server: it counts what is asked, and can answer itself.
+type wire struct {
+	mu     sync.Mutex
+	sent   []string
+	answer func(*http.Request) (status int, body string)
+}
+
+func (c *wire) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		c.mu.Lock()
+		if !r.URL.Query().Has("watch") {
+			c.sent = append(c.sent, r.Method+" "+r.URL.RequestURI())
+		}
+		answer := c.answer
+		c.mu.Unlock()
+		if answer != nil {
+			if status, body := answer(r); status < 0 {
+				return nil, errors.New("the cable is cut")
+			} else if status > 0 {
+				return &http.Response{StatusCode: status, Request: r, ProtoMajor: 1, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewBufferString(body))}, nil
+			}
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// answers lets the wire answer requests itself; a status of 0 lets one pass, a negative one cuts it.
+func (c *wire) answers(answer func(*http.Request) (int, string)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answer = answer
+}
+
+// during returns what was asked, watches aside, while something was done, as far as it holds a text.
+func (c *wire) during(text string, do func()) []string {
+	c.mu.Lock()
+	before := len(c.sent)
+	c.mu.Unlock()
+	do()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.sent[before:]), func(s string) bool { return !strings.Contains(s, text) })
+}
+
+// The manifests of these tests.
+
+func configMap(name, value string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {v: " + value + "}\n"
+}
+
+func deployment(name, image string) string {
+	return strings.NewReplacer("NAME", name, "IMAGE", image).Replace(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec: {containers: [{name: NAME, image: "registry.example.com/IMAGE"}]}
+`)
+}
+
+func job(name, image string) string {
+	return strings.NewReplacer("NAME", name, "IMAGE", image).Replace(`
+apiVersion: batch/v1
+kind: Job
+metadata: {name: NAME, annotations: {berth.dev/wave: "-1"}}
+spec:
+  backoffLimit: 0
+  template: {spec: {restartPolicy: Never, containers: [{name: NAME, image: "registry.example.com/IMAGE"}]}}
+`)
+}
+
+var (
+	getOptions    = metav1.GetOptions{}
+	updateOptions = metav1.UpdateOptions{}
+)
+
+func nothing(context.Context, string, string) (*source.Snapshot, error) {
+	return nil, errors.New("the Git server does not answer")
+}
