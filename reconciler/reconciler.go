@@ -107,6 +107,7 @@ type memory struct {
 	rejected   rejection
 	refusals   map[manifest.Key]plan.Refusal
 	tries      map[manifest.Key]int
+	fights     fights
 	// retried is the id of the last retry, validated the digest of the last input that the cluster had
 	// nothing against, held that of one that was rejected and has nothing to be taken back to.
 	retried, validated, held string
@@ -126,7 +127,7 @@ func (r *Reconciler) memory(environment string) *memory {
 	defer r.mu.Unlock()
 	m, ok := r.memories[environment]
 	if !ok {
-		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}}
+		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, fights: fights{}}
 		r.memories[environment] = m
 	}
 	return m

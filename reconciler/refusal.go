@@ -52,6 +52,7 @@ func (m *memory) tidy(p plan.Plan) {
 // what passed.
 func (m *memory) remember(c Config, results []apply.Result) {
 	m.again = false
+	m.fights.note(results, c.Now())
 	for _, r := range results {
 		key := r.Step.Key
 		// What stands in the way is known now, and the next plan decides about it.
@@ -64,7 +65,10 @@ func (m *memory) remember(c Config, results []apply.Result) {
 		fatal, pause := pauseAfter(r.Err.Class, m.tries[key])
 		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
 		m.tries[key]++
-		m.refusals[key] = plan.Refusal{Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal, Until: c.Now().Add(pause)}
+		m.refusals[key] = plan.Refusal{
+			Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal,
+			Immutable: r.Err.Class == apply.Immutable, Until: c.Now().Add(pause),
+		}
 	}
 }
 

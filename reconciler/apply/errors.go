@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -31,6 +32,8 @@ const (
 	Conflict Class = "conflict"
 	// Exists: an object that is not ours stands in its place.
 	Exists Class = "exists"
+	// Claimed: another tool sees to the object that stands in its place.
+	Claimed Class = "claimed"
 	// Terminating: the object, or its namespace, is being deleted.
 	Terminating Class = "terminating"
 	// Transient: may pass by itself.
@@ -44,7 +47,7 @@ const (
 // next is what a person can do about an error of a class, or what Berth does.
 var next = map[Class]string{
 	Invalid:     "correct it in Git",
-	Immutable:   "take the change back in Git, or delete the object so that it is made anew",
+	Immutable:   "take the change back in Git, or have the object made anew with the annotation " + manifest.AnnotationReplace + ": when-immutable",
 	Forbidden:   "ask an administrator of the cluster for the right, or for an exception",
 	Quota:       "ask for less, or have the quota raised",
 	Conflict:    "it is looked at again",

@@ -63,7 +63,8 @@ func TestRefusalsOfContent(t *testing.T) {
 // What it says to changes of fields that are fixed.
 func TestRefusalsOfChanges(t *testing.T) {
 	const service = "{apiVersion: v1, kind: Service, metadata: {name: api, namespace: NS}, spec: {ports: [{port: 80}]}}"
-	const hint = "; take the change back in Git, or delete the object so that it is made anew"
+	const hint = "; take the change back in Git, or have the object made anew with the annotation berth.dev/replace: when-immutable"
+	const data = "; take the change back in Git; Berth does not delete what holds data to change it"
 	for _, test := range []struct {
 		name, before, text string
 		class              Class
@@ -84,7 +85,7 @@ func TestRefusalsOfChanges(t *testing.T) {
 			"StatefulSet/NS/db: spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', " +
 				"'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden" + hint},
 		{"volume claim", claim, with(claim, "ReadWriteOnce", "ReadOnlyMany"), Immutable,
-			"PersistentVolumeClaim/NS/db: spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims" + hint},
+			"PersistentVolumeClaim/NS/db: spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims" + data},
 		{"priority class", priority, with(priority, "value: 7", "value: 8"), Immutable,
 			"PriorityClass/NS: value: Forbidden: may not be changed in an update." + hint},
 		{"parameters of a storage class", storage, with(storage, "fast: 'yes'", "fast: 'no'"), Immutable,

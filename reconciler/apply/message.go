@@ -30,10 +30,18 @@ func message(s plan.Step, e *Error) string {
 		b.WriteString(s.Object.Origin.String() + ": ")
 	}
 	b.WriteString(s.Key.String() + ": " + reason(s, e))
-	if hint := next[e.Class]; hint != "" {
+	if hint := hint(s, e.Class); hint != "" {
 		b.WriteString("; " + hint)
 	}
 	return b.String()
+}
+
+// hint returns what a person can do about it.
+func hint(s plan.Step, class Class) string {
+	if class == Immutable && plan.HoldsData(s.Key) {
+		return "take the change back in Git; Berth does not delete what holds data to change it"
+	}
+	return next[class]
 }
 
 // reason is the cause alone. What a Secret's step shows has been cleared of values before.

@@ -13,26 +13,38 @@ import (
 
 // replace deletes an object once it is proved that its successor can be created.
 func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
-	successor, err := r.marked(s.Object)
+	there, err := r.prove(ctx, client, s)
 	if err != nil {
 		return "", nil, err
 	}
-	_, err = client.Create(ctx, successor, createOptions(metav1.DryRunAll))
-	switch {
-	case err == nil:
-		// Nothing stands there any more: somebody else has deleted it.
+	if !there {
 		return Replaced, nil, nil
-	case apierrors.IsAlreadyExists(err), isQuota(err):
-		// That it exists is found after validation and admission, and is the proof. What the quota lacks
-		// may be what the old one holds.
-	default:
-		return "", nil, err
 	}
-	live, err := r.delete(ctx, client, s, metav1.DeletePropagationForeground)
+	how := metav1.DeletePropagationForeground
+	if s.Orphans() {
+		how = metav1.DeletePropagationOrphan
+	}
+	live, err := r.delete(ctx, client, s, how)
 	if err != nil {
 		return "", live, err
 	}
 	return Replaced, live, nil
+}
+
+// prove asks the API server whether it would take the successor of an object, and says whether that object
+// is there.
+func (r *run) prove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (there bool, err error) {
+	successor, err := r.marked(s.Object)
+	if err != nil {
+		return false, err
+	}
+	_, err = client.Create(ctx, successor, createOptions(metav1.DryRunAll))
+	// That it exists is found after validation and admission, and is the proof. What the quota lacks may be
+	// what the old one holds.
+	if apierrors.IsAlreadyExists(err) || isQuota(err) {
+		return true, nil
+	}
+	return false, err
 }
 
 // remove deletes an object, and what it controls first where pods still run for it.

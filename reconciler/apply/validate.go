@@ -14,7 +14,7 @@ import (
 
 // refusing are the classes that say something of the content: what the API server has against it today, it
 // will have against it when it is written.
-var refusing = []Class{Invalid, Immutable, Forbidden, Quota, NotServed}
+var refusing = []Class{Invalid, Immutable, Forbidden, Quota, NotServed, Claimed}
 
 // Validate asks the API server what it has against the steps that write, without writing: concurrently,
 // whatever stage they are of and whatever they wait for. There is a result for each step, in their order;
@@ -51,6 +51,9 @@ func (r *run) try(ctx context.Context, s plan.Step) *Error {
 		_, _, err = r.create(ctx, client, s)
 	default:
 		_, _, err = r.apply(ctx, client, s)
+		if err != nil && classOf(err) == Immutable && s.MayReplace(r.target.Environment) {
+			_, err = r.prove(ctx, client, s)
+		}
 	}
 	if err == nil || isWithoutDryRun(err) {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,9 +26,14 @@ const otherUID = "was deleted or made anew by somebody else meanwhile"
 // apply writes an object with server-side apply: exactly the object that the plan saw, or a new one
 // where it saw none.
 func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
-	obj, err := r.marked(s.Object)
+	obj, err := r.sent(s)
 	if err != nil {
 		return "", nil, err
+	}
+	if s.TakeOver != nil && len(r.dryRun) == 0 {
+		if err := r.takeOver(ctx, client, s); err != nil {
+			return "", nil, err
+		}
 	}
 	if s.Live == nil {
 		obj.SetResourceVersion(never)
@@ -112,6 +118,18 @@ func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan
 	return written(s, answer)
 }
 
+// sent returns the object of a step as it is applied: with Berth's marks, and without what others see to.
+func (r *run) sent(s plan.Step) (*unstructured.Unstructured, error) {
+	obj, err := r.marked(s.Object)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range s.Leave {
+		unstructured.RemoveNestedField(obj.Object, strings.Split(path, ".")...)
+	}
+	return obj, nil
+}
+
 // marked returns a copy of an object as it is sent: with Berth's marks, and a Job without its time to
 // live, for a Job that vanishes before its outcome is in the record would be run again.
 func (r *run) marked(o *manifest.Object) (*unstructured.Unstructured, error) {
@@ -184,6 +202,9 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 		return "", &live, &finding{class: Terminating, text: live.Health.Message}
 	case live.Environment == r.target.Environment:
 		return "", &live, &finding{class: Conflict, text: "was made meanwhile"}
+	case plan.Claimed(live, s.Object) != "":
+		// What stands there is not watched: it is asked for again when the step is tried again.
+		return "", nil, &finding{class: Claimed, text: plan.Claimed(live, s.Object)}
 	case live.Environment == "":
 		return "", &live, &finding{class: Exists, text: "is there already and was not made by Berth"}
 	default:

@@ -205,6 +205,9 @@ func (m *maker) missing(s *Step) {
 // compare decides about an object that can be changed in place.
 func (m *maker) compare(s *Step) {
 	m.leave(s)
+	if s.Live != nil && !ignoresDrift(s.Object) {
+		s.TakeOver = s.Live.Added
+	}
 	applied, digest := m.record.Applied[s.Key], s.Object.Digest
 	switch live := s.Live; {
 	case live == nil:
@@ -232,8 +235,8 @@ func (m *maker) undisturbed(s *Step) {
 	live, applied := s.Live, m.record.Applied[s.Key]
 	switch {
 	case ignoresDrift(s.Object):
-	case live.Added != nil:
-		s.Action, s.Reason = Correct, live.Added.String()
+	case s.TakeOver != nil:
+		s.Action, s.Reason = Correct, s.TakeOver.String()
 	case m.rescaled(s):
 		s.Action, s.Reason = Correct, "was scaled by "+live.Scaler+", and nothing that is known of scales it now"
 	}

@@ -45,6 +45,8 @@ type Step struct {
 	// that does, if Git knows it.
 	Leave  []string
 	LeftTo manifest.Key
+	// TakeOver says what people have added and is to be removed with the next apply; nil for nothing.
+	TakeOver *Additions
 	// waits says for whom a blocked step does.
 	waits blocker
 	// unseeable says that the API server does not serve the kind yet, which the plan itself brings.

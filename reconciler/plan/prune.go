@@ -16,6 +16,9 @@ const brakeCount = 5
 // keepsData are the kinds whose deletion destroys what Git cannot bring back.
 var keepsData = map[string]bool{"PersistentVolumeClaim": true, "PersistentVolume": true, "CustomResourceDefinition": true, "Namespace": true}
 
+// HoldsData says whether the deletion of an object destroys what Git cannot bring back.
+func HoldsData(k manifest.Key) bool { return keepsData[k.Kind] }
+
 // prune decides about what is in the cluster and no longer in Git. It waits until everything else has
 // settled, so that a failed rollout keeps what the old version needs.
 func (m *maker) prune() {

@@ -1,0 +1,43 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// takeOver makes ours what people own of an object beyond us, so that the apply that follows removes what
+// Git does not say. A crash between the two is seen as drift.
+func (r *run) takeOver(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) error {
+	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && !isMissingNamespace(err) {
+		return &finding{class: Conflict, text: otherUID, cause: err}
+	}
+	if err != nil {
+		return err
+	}
+	if obj.GetUID() != s.Live.UID || obj.GetDeletionTimestamp() != nil {
+		return &finding{class: Conflict, text: otherUID}
+	}
+	fields, err := plan.TakeOver(obj.GetManagedFields())
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal([]map[string]any{
+		{"op": "replace", "path": "/metadata/managedFields", "value": fields},
+		// The API server answers 409 if it has another by now.
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": obj.GetResourceVersion()},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = client.Patch(ctx, s.Key.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: manifest.FieldManager})
+	return err
+}

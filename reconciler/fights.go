@@ -1,0 +1,85 @@
+package reconciler
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// A fight begins when an object has been corrected fightCount times within fightSpan. The first pause then
+// is firstTruce, and every further correction doubles it. It ends when nobody has changed the object for as
+// long again.
+const (
+	fightCount = 5
+	fightSpan  = time.Minute
+	firstTruce = time.Minute
+	longTruce  = time.Hour
+)
+
+// fights remembers which objects were corrected lately.
+type fights map[manifest.Key]fight
+
+type fight struct {
+	// corrected are the times of the corrections within fightSpan, rival is who made the newest necessary.
+	corrected []time.Time
+	rival     string
+	// truce is how long the object is left alone since the newest; zero: there is no fight.
+	truce time.Duration
+}
+
+// note remembers what was corrected.
+func (f fights) note(results []apply.Result, now time.Time) {
+	for _, r := range results {
+		if r.Done != apply.Corrected || r.Step.Live == nil {
+			continue
+		}
+		one := f[r.Step.Key].during(now)
+		one.corrected = append(slices.Clone(one.corrected), now)
+		if r.Step.Live.Rival != "" {
+			one.rival = r.Step.Live.Rival
+		}
+		switch {
+		case one.truce > 0:
+			one.truce = min(2*one.truce, longTruce)
+		case len(one.corrected) >= fightCount:
+			one.truce = firstTruce
+		}
+		f[r.Step.Key] = one
+	}
+}
+
+// during forgets what is too long ago to matter.
+func (f fight) during(now time.Time) fight {
+	if f.truce > 0 && !now.Before(f.plan().Calm) {
+		return fight{}
+	}
+	if f.truce == 0 {
+		f.corrected = slices.DeleteFunc(slices.Clone(f.corrected), func(t time.Time) bool { return now.Sub(t) >= fightSpan })
+	}
+	return f
+}
+
+func (f fight) plan() plan.Fight {
+	last := f.corrected[len(f.corrected)-1]
+	return plan.Fight{Rival: f.rival, Until: last.Add(f.truce), Calm: last.Add(2 * f.truce)}
+}
+
+// going returns the fights that are not over, and forgets the others.
+func (f fights) going(now time.Time) map[manifest.Key]plan.Fight {
+	var going map[manifest.Key]plan.Fight
+	for key, one := range f {
+		if one = one.during(now); one.truce == 0 {
+			continue
+		}
+		if going == nil {
+			going = map[manifest.Key]plan.Fight{}
+		}
+		going[key] = one.plan()
+	}
+	maps.DeleteFunc(f, func(_ manifest.Key, one fight) bool { return len(one.during(now).corrected) == 0 })
+	return going
+}
