@@ -80,7 +80,12 @@ func (e *Environments) finished(env *v1alpha1.Environment, commit string) {
 	e.mu.Lock()
 	e.ended[env.UID] = commit
 	e.mu.Unlock()
-	for _, next := range e.turns.give(client.ObjectKeyFromObject(env)) {
+	e.pause(client.ObjectKeyFromObject(env))
+}
+
+// pause takes an Environment's turn back, and lets in who waits for one.
+func (e *Environments) pause(name types.NamespacedName) {
+	for _, next := range e.turns.give(name) {
 		e.Wake(next)
 	}
 }
@@ -88,9 +93,7 @@ func (e *Environments) finished(env *v1alpha1.Environment, commit string) {
 // vacated lets in who waits for what an Environment had: a berth, a turn, or its deletion to be over.
 func (e *Environments) vacated(ctx context.Context, name types.NamespacedName, env remembered) {
 	e.berths.give(env.uid)
-	for _, next := range e.turns.give(name) {
-		e.Wake(next)
-	}
+	e.pause(name)
 	others, err := e.ofRepository(ctx, name, env.Repository)
 	if err != nil {
 		return // the cache answers, and has nothing to fail at

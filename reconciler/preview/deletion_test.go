@@ -300,7 +300,7 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 	w.follow()
 	w.healthy("main", "f0")
 	before := w.uids()
-	second := newWorld(t)
+	second := newWorldOn(t, cluster(t))
 	second.code = w.code
 	second.follow(func(r *v1alpha1.Repository) {
 		r.Spec.URL = w.code.URL()
@@ -322,6 +322,7 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 }
 
 func TestNothingIsDeletedWithTheKinds(t *testing.T) {
+	t.Parallel()
 	w := newWorldOn(t, clustertest.Start(t, clustertest.Config{}))
 	w.branches("one", "f0", "f1")
 	w.follow()

@@ -99,8 +99,10 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	case err != nil:
 		return ctrl.Result{}, err
 	case why != "":
+		e.pause(req.NamespacedName)
 		return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
 	case settings == nil:
+		e.pause(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	e.remember(env, settings.Environment)

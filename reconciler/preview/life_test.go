@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/gittest"
 )
 
 // longGone is longer than goneAfter.
@@ -83,10 +84,30 @@ func TestASyncWaitsForItsTurnButProductionDoesNot(t *testing.T) {
 	w.agent.stop()
 	w.syncAtOnce = 1
 	w.start()
-	w.branches("one", "f0", "f1", "f2", "f3")
+	slow := map[string]string{"infra/k8s/slow.yaml": pendingPod}
+	w.code.CommitFrom("main", "f0", slow, "never ready")
 	w.follow()
-	w.healthy("main", "f0", "f1", "f2", "f3") // each in its turn
+	w.becomes("f0", v1alpha1.ReasonSyncing)
+	w.branches("one", "f1", "f2")
+	w.code.Commit("main", content("two"), "production goes on")
+	w.poll()
+	w.becomes("f1", v1alpha1.ReasonQueued)
+	w.becomes("f2", v1alpha1.ReasonQueued)
+	w.healthy("main")
+
+	w.code.Change("f0", "give up", gittest.Remove("infra/k8s/slow.yaml"))
+	w.poll()
+	w.healthy("f0", "f1", "f2")
 }
+
+// pendingPod is a pod that no node takes.
+const pendingPod = `apiVersion: v1
+kind: Pod
+metadata: {name: slow}
+spec:
+  nodeSelector: {nowhere: "true"}
+  containers: [{name: slow, image: slow}]
+`
 
 func TestTheLimitOfAnEntry(t *testing.T) {
 	w := newWorld(t)

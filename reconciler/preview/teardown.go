@@ -75,10 +75,11 @@ func (e *Environments) takeDown(ctx context.Context, env *v1alpha1.Environment) 
 	return outcome
 }
 
-// How often a namespace that is being deleted is looked at: at first often, then seldom.
+// When a namespace that is being deleted is looked at again: soon, while the cluster does not say what it
+// waits for, and seldom afterwards.
 const (
-	soonestLook = time.Second
-	latestLook  = time.Minute
+	soon   = time.Second
+	seldom = time.Minute
 )
 
 // progress adds to the outcome of a teardown what the cluster says about a namespace that does not go.
@@ -91,11 +92,11 @@ func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, 
 	if err := e.Reader.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil || ns.DeletionTimestamp.IsZero() {
 		return o // the watch will tell
 	}
+	again := soon
 	if why := remaining(ns); why != "" {
-		o.Message = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why)
+		o.Message, again = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why), seldom
 	}
-	age := e.Now().Sub(ns.DeletionTimestamp.Time)
-	o.Deadline = earliest(o.Deadline, e.Now().Add(min(max(age, soonestLook), latestLook)))
+	o.Deadline = earliest(o.Deadline, e.Now().Add(again))
 	return o
 }
 
@@ -134,8 +135,9 @@ func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s 
 		outcome.Life.Stage = reconciler.Expired
 		outcome.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
 	}
+	had := !isReason(env, v1alpha1.ReasonExpired)
 	result, err := e.conclude(ctx, env, outcome)
-	if outcome.Gone && err == nil {
+	if outcome.Gone && had && err == nil {
 		e.vacated(ctx, client.ObjectKeyFromObject(env), remembered{Environment: s.Environment, uid: env.UID})
 	}
 	return result, err

@@ -3,8 +3,8 @@ package preview
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +48,11 @@ var cluster = clustertest.Shared(clustertest.Config{})
 // patience is far beyond what anything here takes on a loaded machine.
 const patience = time.Minute
 
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
+
 // world is a Git server and an agent on a real control plane, each test with its own namespaces.
 type world struct {
 	t         *testing.T
@@ -72,8 +77,12 @@ type agent struct {
 	wakes *Wakes
 }
 
-// newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet.
-func newWorld(t *testing.T) *world { return newWorldOn(t, cluster(t)) }
+// newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet. Tests that
+// have one run beside each other, for they wait most of the time.
+func newWorld(t *testing.T) *world {
+	t.Parallel()
+	return newWorldOn(t, cluster(t))
+}
 
 func newWorldOn(t *testing.T, c *clustertest.Cluster) *world {
 	t.Helper()
@@ -210,7 +219,6 @@ func (w *world) wire() (*agent, error) {
 }
 
 func (w *world) manager() (ctrl.Manager, error) {
-	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(io.Discard, nil)))
 	ofEnvironments, err := labels.Parse(manifest.LabelEnvironment)
 	if err != nil {
 		return nil, err
@@ -218,6 +226,7 @@ func (w *world) manager() (ctrl.Manager, error) {
 	again := true
 	return ctrl.NewManager(w.cluster.RESTConfig(), ctrl.Options{
 		Scheme: newScheme(w.t),
+		Logger: logr.Discard(),
 		Cache: cache.Options{
 			DefaultNamespaces: map[string]cache.Config{w.namespace: {}},
 			ByObject: map[client.Object]cache.ByObject{
