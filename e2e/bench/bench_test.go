@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"berth.dev/berth/internal/clustertest"
+)
+
+// The benchmark runs from end to end, with so little that its figures say nothing.
+func TestSmoke(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "berth")
+	if output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build berth: %v: %s", err, output)
+	}
+	o := options{
+		branches: 3, rounds: 2, samples: 2, workers: 4, idle: time.Second, settle: time.Second,
+		binary: binary, profiles: t.TempDir(), profileTime: time.Second, parts: partNames(),
+	}
+	figures := measure(smoke{t}, clustertest.Start(t, clustertest.Config{Audit: true}), t.TempDir(), o)
+	if len(figures) < len(parts) {
+		t.Errorf("there are %d figures of %d parts", len(figures), len(parts))
+	}
+	for _, f := range figures {
+		// Nothing is what it should be for requests, and may be for the CPU time of a second.
+		if f.Value < 0 || f.Value == 0 && f.Budget > 0 && f.Unit != "" && f.Unit != "s" {
+			t.Errorf("%s is %v", f.Name, f.Value)
+		}
+	}
+	for _, name := range []string{"ours1.cpu", "ours1.allocs", "memory.heap", "idle.cpu"} {
+		if found, err := filepath.Glob(filepath.Join(o.profiles, name+".pprof")); err != nil || len(found) != 1 {
+			t.Errorf("there is no profile %s: %v", name, err)
+		}
+	}
+	t.Log("\n" + table(figures))
+}
+
+// smoke is a test whose context lasts until its agent has ended.
+type smoke struct{ *testing.T }
+
+func (smoke) Context() context.Context { return context.Background() }
+
+func TestVerdict(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		figure          figure
+		budget, verdict string
+	}{
+		{"without a budget", figure{Value: 3}, "", ""},
+		{"within", figure{Value: 1.3, Unit: "×", Budget: 1.3}, "1.3 ×", "held"},
+		{"beyond", figure{Value: 1.31, Unit: "×", Budget: 1.3}, "1.3 ×", "exceeded"},
+		{"none allowed, and none", figure{Budget: none}, "0", "held"},
+		{"none allowed, and one", figure{Value: 1, Budget: none}, "0", "exceeded"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if budget, verdict := test.figure.verdict(); budget != test.budget || verdict != test.verdict {
+				t.Errorf("got %q, %q, want %q, %q", budget, verdict, test.budget, test.verdict)
+			}
+		})
+	}
+}
+
+func TestBareObjectsAreAsManyAsBerths(t *testing.T) {
+	objects, err := bareObjects("bare0", branch(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(objects) != objectsPerBranch+1 {
+		t.Errorf("there are %d objects, want the namespace and %d", len(objects), objectsPerBranch)
+	}
+	for _, o := range objects {
+		if o.GetLabels()[labelBench] != "bare0" || o.GetKind() != "Namespace" && o.GetNamespace() != "bare0-branch-0007" {
+			t.Errorf("%s %s/%s bears %v", o.GetKind(), o.GetNamespace(), o.GetName(), o.GetLabels())
+		}
+	}
+}

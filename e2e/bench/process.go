@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockTicks is Linux' USER_HZ, which is 100 on every architecture that Go runs on.
+const clockTicks = 100
+
+// process is one of /proc.
+type process struct {
+	pid, parent int
+	// own is the CPU time of the process in user and kernel mode, inherited that of the children that it
+	// has seen end.
+	own, inherited time.Duration
+}
+
+// processOf reads what the kernel says of a process.
+func processOf(pid int) (process, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return process{}, err
+	}
+	// The name, in parentheses, may hold anything; after it the state is field 3.
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 15 {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: it is too short", pid)
+	}
+	var numbers [5]int
+	for i, field := range append(fields[1:2], fields[11:15]...) {
+		if numbers[i], err = strconv.Atoi(field); err != nil {
+			return process{}, fmt.Errorf("reading /proc/%d/stat: %w", pid, err)
+		}
+	}
+	ticks := func(n int) time.Duration { return time.Duration(n) * time.Second / clockTicks }
+	return process{pid: pid, parent: numbers[0], own: ticks(numbers[1] + numbers[2]), inherited: ticks(numbers[3] + numbers[4])}, nil
+}
+
+// familyTime returns the CPU time of this process and all that it has started, directly or not: clients,
+// control plane and Git server together.
+func familyTime() (time.Duration, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	children := map[int][]process{}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if p, err := processOf(pid); err == nil { // else it has just ended
+			children[p.parent] = append(children[p.parent], p)
+		}
+	}
+	self, err := processOf(os.Getpid())
+	if err != nil {
+		return 0, err
+	}
+	family, total := []process{self}, time.Duration(0)
+	for len(family) > 0 {
+		p := family[0]
+		family = append(family[1:], children[p.pid]...)
+		total += p.own + p.inherited
+	}
+	return total, nil
+}
+
+// memoryOf returns what a process has in memory, in megabytes: what is its own alone, and all.
+func memoryOf(pid int) (anonymous, resident float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			continue
+		}
+		kilobytes, err := strconv.ParseFloat(fields[1], 64)
+		if err != nil {
+			continue // the address
+		}
+		switch fields[0] {
+		case "Anonymous:":
+			anonymous = kilobytes * 1024 / 1e6
+		case "Rss:":
+			resident = kilobytes * 1024 / 1e6
+		}
+	}
+	return anonymous, resident, nil
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// memory measures the agent once it has come to rest with all branches.
+func (b *bench) memory() []figure {
+	b.stand()
+	b.rest(b.settle)
+	anonymous, resident, err := memoryOf(b.world.Agent.PID())
+	if err != nil {
+		b.t.Fatalf("cannot read the agent's memory: %v", err)
+	}
+	budgets := [2]float64{45, 120}
+	if b.branches > 500 {
+		budgets = [2]float64{350, 0}
+	}
+	b.heap("memory")
+	return []figure{
+		{Name: fmt.Sprintf("memory with %d branches: anonymous", b.branches), Unit: "MB", Value: anonymous, Budget: budgets[0]},
+		{Name: fmt.Sprintf("memory with %d branches: resident", b.branches), Unit: "MB", Value: resident, Budget: budgets[1]},
+	}
+}
+
+// idleness measures what the agent asks and uses while nothing happens.
+func (b *bench) idleness() []figure {
+	b.stand()
+	b.rest(b.settle)
+	pid := b.world.Agent.PID()
+	before, err := processOf(pid)
+	if err != nil {
+		b.t.Fatalf("cannot read the agent's CPU time: %v", err)
+	}
+	stop := b.profile("idle")
+	traffic, err := b.world.Watch(b.t.Context(), b.idle, b.server)
+	if err != nil {
+		b.t.Fatalf("cannot count the agent's requests: %v", err)
+	}
+	stop()
+	after, err := processOf(pid)
+	if err != nil {
+		b.t.Fatalf("cannot read the agent's CPU time: %v", err)
+	}
+	if len(traffic.API) > 0 {
+		b.t.Logf("the agent asked while nothing happened:\n%s", traffic)
+	}
+	in := " in " + b.idle.String() + " of nothing"
+	return []figure{
+		{Name: "API requests" + in, Value: float64(len(traffic.API)), Budget: none},
+		{Name: "CPU" + in, Unit: "s", Value: (after.own - before.own).Seconds(), Budget: 0.3},
+		{Name: "Git requests" + in, Value: float64(len(traffic.Git)), Budget: 4},
+	}
+}
+
+// rest waits until the agent has asked for nothing for a while.
+func (b *bench) rest(d time.Duration) {
+	for range 20 {
+		traffic, err := b.world.Watch(b.t.Context(), d, b.server)
+		if err != nil {
+			b.t.Fatalf("cannot count the agent's requests: %v", err)
+		}
+		if len(traffic.API) == 0 {
+			return
+		}
+	}
+	b.t.Fatalf("the agent does not come to rest")
+}
+
+// drift measures how long a change by somebody else lasts: from when its author knows of it to when others
+// see it corrected.
+func (b *bench) drift() []figure {
+	t := b.stand()
+	b.rest(b.settle)
+	var took []time.Duration
+	for i := range b.samples {
+		took = append(took, b.correction(t.name+"-"+branch(i%b.branches), deployments[i/b.branches%len(deployments)], i))
+	}
+	return []figure{of("drift: other's write to our correction", "ms", each(took, milliseconds)).within(100)}
+}
+
+// correction changes a Deployment as kubectl does, by edit and scale in turn.
+func (b *bench) correction(namespace, name string, i int) time.Duration {
+	client := b.client.Resource(deployment).Namespace(namespace)
+	ctx := b.t.Context()
+	object, err := client.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		b.t.Fatalf("cannot read a Deployment: %v", err)
+	}
+	seen := make(chan time.Time, 1)
+	options := metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: object.GetResourceVersion()}
+	changed := false
+	watching := func() {
+		b.watched(deployment, namespace, options, func(_ watch.EventType, now *unstructured.Unstructured) bool {
+			replicas, _, _ := unstructured.NestedInt64(now.Object, "spec", "replicas")
+			changed = changed || replicas != 1
+			return changed && replicas == 1
+		})
+		seen <- time.Now()
+	}
+	go watching()
+	written := time.Now()
+	if i%2 == 0 {
+		_, err = client.Patch(ctx, name, types.StrategicMergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	} else {
+		_, err = client.Patch(ctx, name, types.MergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{FieldManager: "kubectl"}, "scale")
+	}
+	if err != nil {
+		b.t.Fatalf("cannot change a Deployment: %v", err)
+	}
+	return (<-seen).Sub(written)
+}

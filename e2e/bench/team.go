@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/e2e/world"
+)
+
+var (
+	environments = schema.GroupVersionResource{Group: "berth.dev", Version: "v1alpha1", Resource: "environments"}
+	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	deployment   = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+)
+
+// limit is how long a rollout may take before the measurement is given up.
+const limit = 15 * time.Minute
+
+// team is a Repository whose branches Berth rolls out.
+type team struct {
+	*world.Repository
+	name string
+}
+
+// follow lets Berth follow the Git repository.
+func (b *bench) follow(name string, settings ...func(*v1alpha1.RepositorySpec)) *team {
+	repository := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
+		URL:       b.git.URL(),
+		Poll:      "@every 1m",
+		GoneAfter: metav1.Duration{Duration: time.Second},
+		Webhook:   &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: hookSecret}},
+		Environments: []v1alpha1.Entry{{
+			Name: "review", Branches: []v1alpha1.BranchPattern{"**", "!main"}, Path: folder, Namespace: name + "-${BRANCH_SLUG}",
+			Health: v1alpha1.Health{Timeout: metav1.Duration{Duration: limit}, ImagePullGrace: metav1.Duration{Duration: limit}},
+		}},
+	}}
+	repository.Name = name
+	for _, set := range settings {
+		set(&repository.Spec)
+	}
+	return &team{Repository: b.world.Follow(b.t, repository), name: name}
+}
+
+// watched calls see for everything that a watch brings, from what is there at first on, until it is
+// content.
+func (b *bench) watched(resource schema.GroupVersionResource, namespace string, options metav1.ListOptions, see func(watch.EventType, *unstructured.Unstructured) bool) {
+	b.t.Helper()
+	seconds := int64(2 * limit / time.Second)
+	options.TimeoutSeconds = &seconds
+	w, err := b.client.Resource(resource).Namespace(namespace).Watch(b.t.Context(), options)
+	if err != nil {
+		b.t.Fatalf("cannot watch %s: %v", resource.Resource, err)
+	}
+	defer w.Stop()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	for {
+		select {
+		case event, open := <-w.ResultChan():
+			object, ok := event.Object.(*unstructured.Unstructured)
+			if !open || !ok || event.Type == watch.Error {
+				b.t.Fatalf("the watch of %s has ended: %v", resource.Resource, event.Object)
+			}
+			if see(event.Type, object) {
+				return
+			}
+		case <-late.C:
+			b.t.Fatalf("what is waited for at %s has not come in %s", resource.Resource, limit)
+		}
+	}
+}
+
+// awaitHealthy waits until all environments of a team are healthy.
+func (b *bench) awaitHealthy(t *team) {
+	healthy := map[string]bool{}
+	options := metav1.ListOptions{LabelSelector: v1alpha1.LabelRepository + "=" + t.name}
+	b.watched(environments, deploy.Namespace, options, func(_ watch.EventType, object *unstructured.Unstructured) bool {
+		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+		for _, c := range conditions {
+			if condition, ok := c.(map[string]any); ok && condition["type"] == v1alpha1.ConditionReady {
+				healthy[object.GetName()] = condition["reason"] == v1alpha1.ReasonHealthy
+			}
+		}
+		return count(healthy) == b.branches
+	})
+}
+
+func count(set map[string]bool) (n int) {
+	for _, is := range set {
+		if is {
+			n++
+		}
+	}
+	return n
+}
+
+// remove takes a team away with all that it had.
+func (b *bench) remove(t *team) {
+	began := time.Now()
+	// That all go at once is what the brake is for, and has to be confirmed.
+	t.Patch(`{"metadata":{"annotations":{"` + v1alpha1.AnnotationConfirmed + `":"yes"}},"spec":{"environments":[{"name":"none","branches":["none"],"namespace":"none"}]}}`)
+	world.AwaitFor(b.t, limit, "the environments of "+t.name+" are gone", func() (string, bool) {
+		left := len(t.Environments())
+		return fmt.Sprintf("%d are left", left), left == 0
+	})
+	t.Remove()
+	b.t.Logf("%s is gone after %s", t.name, time.Since(began).Round(time.Millisecond))
+}
