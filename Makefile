@@ -53,6 +53,10 @@ test: cluster-binary ## Run all tests.
 	go test ./...
 	cd e2e && go test ./...
 
+.PHONY: crash
+crash: cluster-binary ## Kill and freeze the agent at a hundred moments of a busy time (about 15 minutes).
+	cd e2e && go test ./crash -v -timeout 60m -moments 100 -freezes 6
+
 .PHONY: race
 race: cluster-binary ## Run the tests of what is concurrent with the race detector.
 	go test -race ./source/... ./reconciler/...
