@@ -1,0 +1,48 @@
+// Package crash ends the agent at any moment of a busy time, and looks whether the end is the same: what Git
+// says and nothing else, and no Job run twice.
+package crash
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"berth.dev/berth/e2e/world"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// The short matrix is for every day; make crash asks for the long one.
+var (
+	moments = flag.Int("moments", 10, "at how many moments the agent is killed")
+	freezes = flag.Int("freezes", 1, "at how many moments the agent is frozen until another leads")
+	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what the moments and the work are drawn from")
+)
+
+// begin starts a control plane with Berth; the agent does not run yet.
+func begin(t *testing.T, flags ...string) *world.World {
+	t.Helper()
+	dir := t.TempDir()
+	binary, built := filepath.Join(dir, "berth"), make(chan error, 1)
+	go func() {
+		output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("cannot build berth: %w: %s", err, output)
+		}
+		built <- err
+	}()
+	cluster, err := clustertest.Run(context.Background(), clustertest.Config{})
+	if err := errors.Join(err, <-built); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Stop)
+	w, err := world.New(t.Context(), world.Config{Cluster: cluster, Dir: dir, Binary: binary, Flags: flags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
