@@ -1,9 +1,12 @@
 package secrets_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"berth.dev/berth/secrets"
@@ -99,5 +102,31 @@ func TestInspect(t *testing.T) {
 	}
 	if _, err := secrets.Inspect("a.yaml", []byte("a: ENC[AES256_GCM,data:eA==")); err == nil {
 		t.Error("a file that was cut off is inspected")
+	}
+}
+
+const plainDocument = "kind: ConfigMap # stays\ndata:\n  text: |+\n    as it is\n\n"
+
+func TestDocumentsThatWereEncryptedApart(t *testing.T) {
+	mixed := []byte(plainDocument + "---\n" + string(golden(t, "secret.yaml")) + "---\n" + plainDocument + "---\n" + string(golden(t, "several.yaml")))
+	got, err := with(t, "production").Decrypt("mixed.yaml", mixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Count(got, []byte(plainDocument)) != 2 || bytes.Count(got, []byte("hunter")) != 3 || secrets.Encrypted("mixed.yaml", got) {
+		t.Errorf("got\n%s", got)
+	}
+	if a, b := linesWith(got, "kind: "), linesWith(mixed, "kind: "); !reflect.DeepEqual(a, b) {
+		t.Errorf("got lines %d, want %d\n%s", a, b, got)
+	}
+}
+
+// A production document copied into a branch's file closes the file, and is named.
+func TestOneDocumentForOthersClosesTheFile(t *testing.T) {
+	mixed := append(append(golden(t, "whole.yaml"), "---\n"...), golden(t, "secret.yaml")...)
+	_, err := with(t, "review").Decrypt("mixed.yaml", mixed)
+	var e *secrets.Error
+	if !errors.As(err, &e) || e.Reason != secrets.NoKey || e.Document != 2 || !strings.HasPrefix(err.Error(), "document 2: no key at hand decrypts it: ") {
+		t.Errorf("got %v", err)
 	}
 }
