@@ -228,12 +228,16 @@ func TestARepositoryThatIsRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, branch := range test.branches {
-				if !test.held {
-					w.gone(branch)
-					continue
+				if test.held {
+					w.becomes(branch, v1alpha1.ReasonWaiting)
 				}
-				w.becomes(branch, v1alpha1.ReasonWaiting)
-				w.changeEnvironment(branch, func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationConfirmed, "yes") })
+			}
+			for _, branch := range test.branches {
+				if test.held {
+					w.changeEnvironment(branch, func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationConfirmed, "yes") })
+				}
+			}
+			for _, branch := range test.branches {
 				w.gone(branch)
 			}
 			if ns := w.space("main"); ns == nil || ns.UID != production || w.says("main") != "one" {

@@ -196,6 +196,9 @@ func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
 	}
 	done := map[string]int{}
 	for _, r := range o.Results {
+		if r.Revealed() {
+			continue // whether it may stay there is for the next pass to say
+		}
 		if r.Err != nil {
 			e.Log.Warn("the cluster refused", "environment", o.Environment, "commit", o.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)
 			continue

@@ -86,6 +86,7 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
 	case err != nil:
 		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
+		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // whoever asked is told why not
 		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
 	case r.due(ctx, repo, f):
 		r.list(ctx, repo, f)

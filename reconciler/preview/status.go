@@ -37,7 +37,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.R
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalid, strings.Join(notes, "; ")
 		stalled = true
 	default:
-		ready.Message = fmt.Sprintf("following %d branches", len(f.listing.Heads))
+		ready.Message = following(len(f.listing.Heads))
 	}
 	conditions := []metav1.Condition{ready}
 	if stalled {
@@ -45,6 +45,13 @@ func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.R
 	}
 	status.Conditions = conditions
 	return status
+}
+
+func following(branches int) string {
+	if branches == 1 {
+		return "following 1 branch"
+	}
+	return fmt.Sprintf("following %d branches", branches)
 }
 
 // reasonOf names the trouble with a Git server as a condition does.
