@@ -27,10 +27,10 @@ func copies(ctx context.Context, read Secrets, env *v1alpha1.Environment, entry 
 	for _, ref := range entry.CopySecrets {
 		secret, err := read(ctx, types.NamespacedName{Namespace: env.Namespace, Name: ref.Name})
 		if apierrors.IsNotFound(err) {
-			return nil, "", fmt.Errorf("Secret/%s/%s, which the entry %s copies, does not exist; create it, or take it out of copySecrets", env.Namespace, ref.Name, entry.Name)
+			return nil, "", fmt.Errorf("the Secret %s/%s, which the entry %s copies, does not exist; create it, or take it out of copySecrets", env.Namespace, ref.Name, entry.Name)
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("Secret/%s/%s, which the entry %s copies, cannot be read: %w", env.Namespace, ref.Name, entry.Name, err)
+			return nil, "", fmt.Errorf("the Secret %s/%s, which the entry %s copies, cannot be read: %w", env.Namespace, ref.Name, entry.Name, err)
 		}
 		list = append(list, reconciler.Copy{Object: copyOf(secret, env.Spec.Namespace), Origin: fmt.Sprintf("Secret %s/%s (copied)", env.Namespace, ref.Name)})
 	}

@@ -167,7 +167,7 @@ func (e *Environments) conclude(ctx context.Context, env *v1alpha1.Environment, 
 	}
 	putOff, err := e.Report(ctx, env, o)
 	if err := errors.Join(err, o.Err); err != nil {
-		return ctrl.Result{}, fmt.Errorf("Environment/%s: %w", env.Name, err)
+		return ctrl.Result{}, fmt.Errorf("the environment %s: %w", env.Name, err)
 	}
 	result := ctrl.Result{RequeueAfter: putOff}
 	if o.Again {

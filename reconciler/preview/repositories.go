@@ -220,7 +220,7 @@ func (r *Repositories) write(ctx context.Context, repo *v1alpha1.Repository, env
 		return false, nil
 	}
 	if err := r.Client.Apply(ctx, environmentApply(repo.Namespace, w), client.ForceOwnership, fieldOwner); err != nil {
-		return false, fmt.Errorf("Environment/%s: %w", w.name, err)
+		return false, fmt.Errorf("the environment %s: %w", w.name, err)
 	}
 	return true, nil
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -29,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -44,6 +44,9 @@ import (
 )
 
 var cluster = clustertest.Shared(clustertest.Config{})
+
+// counted returns the metrics of all agents of the process, which can be registered only once.
+var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(metrics.Registry) })
 
 // patience is far beyond what anything here takes on a loaded machine.
 const patience = time.Minute
@@ -190,7 +193,7 @@ func (w *world) wire() (*agent, error) {
 		Now:       w.now,
 		Jitter:    func() float64 { return 0 },
 	})
-	reporter := report.New(report.Config{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("berth"), Metrics: report.NewMetrics(prometheus.NewRegistry()), Now: w.now})
+	reporter := report.New(report.Config{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("berth"), Metrics: counted(), Now: w.now})
 	brake := NewBrake()
 	repositories := NewRepositories(RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: w.namespace, Installation: w.installation,
