@@ -92,6 +92,12 @@ type Result struct {
 	Err  *Error
 }
 
+// Revealed says whether the step failed only because an object stands in its place of which the plan did
+// not know: now it does, and the next plan decides about it.
+func (r Result) Revealed() bool {
+	return r.Err != nil && r.Err.Class == Exists && r.Live != nil
+}
+
 // Run carries out steps, stage by stage and concurrently within a stage, and returns a result for
 // each, in the order of the steps, whatever went wrong. Once the step of a Namespace has failed, the
 // later ones that live in it are not tried; nor is any once ctx is done.

@@ -1,0 +1,159 @@
+package scenarios
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+
+	"berth.dev/berth/e2e/world"
+)
+
+// other is somebody with all rights, who is known to the API server by a name.
+type other struct {
+	t         *testing.T
+	name      string
+	namespace string
+}
+
+func (o other) client(resource string) dynamic.ResourceInterface {
+	o.t.Helper()
+	client, err := dynamic.NewForConfig(shared.Cluster.RESTConfig())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	gvr := map[string]schema.GroupVersionResource{
+		"configmaps":  {Version: "v1", Resource: "configmaps"},
+		"namespaces":  {Version: "v1", Resource: "namespaces"},
+		"deployments": {Group: "apps", Version: "v1", Resource: "deployments"},
+	}[resource]
+	if resource == "namespaces" {
+		return client.Resource(gvr)
+	}
+	return client.Resource(gvr).Namespace(o.namespace)
+}
+
+func (o other) creates(resource, manifest string) {
+	o.t.Helper()
+	obj := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
+		o.t.Fatal(err)
+	}
+	if _, err := o.client(resource).Create(o.t.Context(), obj, metav1.CreateOptions{FieldManager: o.name}); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o other) patches(resource, name, patch string) {
+	o.t.Helper()
+	if _, err := o.client(resource).Patch(o.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: o.name}); err != nil {
+		o.t.Error(err)
+	}
+}
+
+func TestWhatPeopleAddIsRemoved(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "additions")
+	commit := posts.pushes("main", application())
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+
+	production.Patch("ConfigMap/common", `{"data":{"EXTRA":"by hand"},"metadata":{"labels":{"theirs":"stays"}}}`)
+	object := production.AwaitObject("ConfigMap/common", "loses what was added", func(o world.Object) bool { return o.Field("data.EXTRA") == "" })
+	if object.GetLabels()["theirs"] != "stays" {
+		t.Error("an added label was removed")
+	}
+	production.Patch("Deployment/api", `{"spec":{"minReadySeconds":1,"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-05-04T12:00:00Z"}}}}}`)
+	object = production.AwaitObject("Deployment/api", "loses what was added", func(o world.Object) bool { return o.Field("spec.minReadySeconds") == "" })
+	if len(object.Field("spec.template.metadata.annotations")) == 0 {
+		t.Error("the restart was undone")
+	}
+	production.Becomes("Healthy", commit)
+}
+
+func TestWhatKubectlMadeIsAdopted(t *testing.T) {
+	t.Parallel()
+	posts := prepares(t, "adopted")
+	kubectl := other{t, "kubectl-create", "adopted"}
+	kubectl.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: adopted}}")
+	kubectl.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: common}, data: {HOST: by.hand, EXTRA: by.hand}}")
+	other{t, "helm", "adopted"}.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: helms, annotations: {meta.helm.sh/release-name: posts, meta.helm.sh/release-namespace: adopted}}, data: {A: helm}}")
+	posts.followed()
+
+	refused := posts.pushes("main", with(application(), "k8s/helms.yaml", configMap("helms", "A: git")))
+	production := posts.Environment("main")
+	production.Becomes("Failed", refused, "k8s/helms.yaml:1", "belongs to Helm (release adopted/posts)", `berth.dev/adopt: "true"`)
+	if got := production.Object("ConfigMap/helms").Field("data.A"); got != "helm" {
+		t.Errorf("Helm's object was changed to %q", got)
+	}
+	adopting := "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: helms\n  annotations:\n    berth.dev/adopt: \"true\"\ndata:\n  A: git\n"
+	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/helms.yaml": adopting}))
+	if got := production.Object("ConfigMap/helms").Field("data.A"); got != "git" {
+		t.Errorf("the object that was allowed to be adopted says %q", got)
+	}
+	if got := production.Object("ConfigMap/common").Field("data"); got != "map[HOST:posts.example.com]" {
+		t.Errorf("the object that kubectl made says %s", got)
+	}
+}
+
+const autoscaler = `
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: api
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: api}
+  minReplicas: 5
+  maxReplicas: 7
+  metrics:
+  - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}
+`
+
+func TestAnAutoscalersReplicasAreItsOwn(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "scaled")
+	posts.pushes("main", with(application(), "k8s/hpa.yaml", autoscaler))
+	production := posts.Environment("main")
+	isFive := func(o world.Object) bool {
+		return o.Field("spec.replicas") == "5" && o.Field("status.readyReplicas") == "5"
+	}
+	production.AwaitObject("Deployment/api", "is scaled", isFive)
+
+	posts.pushes("main", code("changed"))
+	production.AwaitObject("Deployment/api", "rolls out, and stays scaled", func(o world.Object) bool {
+		return isFive(o) && o.Field("status.updatedReplicas") == "5" && o.Field("metadata.generation") == o.Field("status.observedGeneration")
+	})
+	world.Always(t, 2*time.Second, "nobody fights over the replicas", func() (string, bool) {
+		replicas := production.Object("Deployment/api").Field("spec.replicas")
+		return replicas, replicas == "5"
+	})
+	commit := posts.removes("main", "k8s/hpa.yaml")
+	production.AwaitObject("Deployment/api", "has Git's number again", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
+	production.Becomes("Healthy", commit)
+}
+
+func TestAFightBacksOff(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "fight")
+	commit := posts.pushes("main", application())
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+
+	rival := other{t, "other-operator", production.Namespace()}
+	for range 5 {
+		rival.patches("configmaps", "common", `{"data":{"HOST":"mine"}}`)
+		production.AwaitObject("ConfigMap/common", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
+	}
+	rival.patches("configmaps", "common", `{"data":{"HOST":"mine"}}`)
+	production.Becomes("Degraded", commit, "ConfigMap/common", "is changed again and again by other-operator", "berth.dev/drift: ignore")
+	if got := production.Object("ConfigMap/common").Field("data.HOST"); got != "mine" {
+		t.Errorf("HOST is %q", got)
+	}
+	production.Patch("Deployment/api", `{"spec":{"replicas":4}}`)
+	production.AwaitObject("Deployment/api", "is put back all the same", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
+}

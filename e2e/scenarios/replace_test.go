@@ -1,0 +1,104 @@
+package scenarios
+
+import (
+	"strings"
+	"testing"
+
+	"berth.dev/berth/e2e/world"
+)
+
+func TestWhatCannotBeChangedIsMadeAnewWhereGitAllowsIt(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "immutable")
+	commit := posts.pushes("main", application())
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+	old := production.Object("Deployment/worker").GetUID()
+
+	another := strings.ReplaceAll(deployment("worker", ""), "app: worker", "app: another")
+	refused := posts.pushes("main", map[string]string{"k8s/worker.yaml": another})
+	production.Becomes("Failed", refused, "k8s/worker.yaml", "spec.selector", "field is immutable", "berth.dev/replace: when-immutable")
+	if now := production.Object("Deployment/worker").GetUID(); now != old {
+		t.Error("it was deleted without leave")
+	}
+	allowed := strings.Replace(another, "  name: worker\n", "  name: worker\n  annotations: {berth.dev/replace: when-immutable}\n", 1)
+	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/worker.yaml": allowed}))
+	if now := production.Object("Deployment/worker").GetUID(); now == old {
+		t.Error("it was not made anew")
+	}
+}
+
+func TestPodsAreRestartedForWhatTheyName(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "restarts")
+	restarting := strings.Replace(deployment("worker", ""), "  name: worker\n", "  name: worker\n  annotations: {berth.dev/restart-on-change: \"true\"}\n", 1) +
+		"        envFrom: [{configMapRef: {name: common}}]\n"
+	commit := posts.pushes("main", with(application(), "k8s/worker.yaml", restarting))
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+	worker, api := production.Object("Deployment/worker").GetGeneration(), production.Object("Deployment/api").GetGeneration()
+
+	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/common.yaml": configMap("common", "HOST: other.example.com")}))
+	if now := production.Object("Deployment/worker").GetGeneration(); now != worker+1 {
+		t.Errorf("the worker changed %d times, want once", now-worker)
+	}
+	if now := production.Object("Deployment/api").GetGeneration(); now != api {
+		t.Error("a Deployment that does not ask for it was restarted")
+	}
+}
+
+func TestADependencyGoesFirst(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "depends")
+	dependent := strings.Replace(deployment("api", ""), "  name: api\n", "  name: api\n  annotations: {config.kubernetes.io/depends-on: Deployment/worker}\n", 1)
+	commit := posts.pushes("main", with(application(), "k8s/api.yaml", dependent, "k8s/worker.yaml", deployment("worker", startsSlowly)))
+	production := posts.Environment("main")
+	production.AwaitObject("Deployment/worker", "is there", func(world.Object) bool { return true })
+	if _, there := production.Find("Deployment/api"); there {
+		t.Error("the dependent did not wait")
+	}
+	production.Becomes("Healthy", commit)
+
+	circular := strings.Replace(deployment("worker", ""), "  name: worker\n", "  name: worker\n  annotations: {config.kubernetes.io/depends-on: Deployment/api}\n", 1)
+	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/worker.yaml": circular}),
+		"depends on itself", "k8s/api.yaml:2", "k8s/worker.yaml:2")
+}
+
+// generated is an application whose settings have a name that changes with them.
+func generated(settings string) map[string]string {
+	return map[string]string{
+		"app/main.go":            "package main\n",
+		"k8s/kustomization.yaml": "resources: [api.yaml]\nconfigMapGenerator:\n- {name: settings, literals: [" + settings + "]}\n",
+		"k8s/api.yaml":           deployment("api", "") + "        envFrom: [{configMapRef: {name: settings}}]\n",
+	}
+}
+
+func TestSettingsLiveUntilTheRolloutThatDropsThemIsHealthy(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "generated")
+	commit := posts.pushes("main", generated("A=1"))
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+	first := onlySettings(t, production)
+
+	bad := generated("A=2")
+	bad["k8s/api.yaml"] = broken(bad["k8s/api.yaml"])
+	production.Becomes("Failed", posts.pushes("main", bad), "Deployment/api")
+	if _, there := production.Find(first); !there {
+		t.Error("what the old pods need is gone")
+	}
+	production.Becomes("Healthy", posts.pushes("main", generated("A=2")))
+	production.AwaitGone(first)
+}
+
+// onlySettings returns the one ConfigMap that Kustomize has generated.
+func onlySettings(t *testing.T, e *world.Environment) string {
+	t.Helper()
+	for name := range e.Contents() {
+		if strings.HasPrefix(name, "ConfigMap/settings-") {
+			return name
+		}
+	}
+	t.Fatal("there is no ConfigMap with settings")
+	return ""
+}

@@ -1,0 +1,63 @@
+package apply
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Unretried returns a transport that hands an answer with the header Retry-After to who asked. Left to
+// itself, client-go would wait and ask again within the same step, while others wait for its place.
+func Unretried(next http.RoundTripper) http.RoundTripper { return unretried{next} }
+
+type unretried struct{ next http.RoundTripper }
+
+// maxAnswer bounds what is read of an answer that says no more than "later".
+const maxAnswer = 64 << 10
+
+func (u unretried) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := u.next.RoundTrip(r)
+	if err != nil {
+		return answer, err
+	}
+	seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
+	if err != nil || answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode < http.StatusInternalServerError {
+		return answer, nil
+	}
+	return later(answer, seconds)
+}
+
+// later puts how long to wait from the header into the answer itself, as the API server does with its own.
+func later(answer *http.Response, seconds int) (*http.Response, error) {
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	var status metav1.Status
+	if json.Unmarshal(text, &status) != nil || status.Status != metav1.StatusFailure {
+		status = metav1.Status{Message: http.StatusText(answer.StatusCode), Reason: metav1.StatusReasonServiceUnavailable}
+		if answer.StatusCode == http.StatusTooManyRequests {
+			status.Reason = metav1.StatusReasonTooManyRequests
+		}
+	}
+	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	status.Status, status.Code = metav1.StatusFailure, int32(answer.StatusCode)
+	if status.Details == nil {
+		status.Details = &metav1.StatusDetails{}
+	}
+	status.Details.RetryAfterSeconds = int32(seconds)
+	if text, err = json.Marshal(status); err != nil {
+		return nil, err
+	}
+	answer.Header = answer.Header.Clone()
+	answer.Header.Del("Retry-After")
+	answer.Header.Set("Content-Type", "application/json")
+	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	answer.Header.Set("Content-Length", strconv.Itoa(len(text)))
+	return answer, nil
+}
