@@ -30,13 +30,13 @@ type cacheKey [32]byte
 
 type cached struct {
 	key   cacheKey
-	plain []byte
+	plain Plain
 }
 
 // call is a decryption that goes on, for others to wait for.
 type call struct {
 	done  chan struct{}
-	plain []byte
+	plain Plain
 	err   error
 }
 
@@ -62,7 +62,7 @@ func (c *Cache) Stats() Stats {
 
 // get returns the plain text for a key, from open if it is not at hand. Whoever asks meanwhile waits
 // for the one answer. Errors are not kept.
-func (c *Cache) get(key cacheKey, open func() ([]byte, error)) ([]byte, error) {
+func (c *Cache) get(key cacheKey, open func() (Plain, error)) (Plain, error) {
 	c.mu.Lock()
 	if element, ok := c.byKey[key]; ok {
 		c.recency.MoveToFront(element)
@@ -93,14 +93,14 @@ func (c *Cache) get(key cacheKey, open func() ([]byte, error)) ([]byte, error) {
 	return mine.plain, mine.err
 }
 
-func (c *Cache) keep(key cacheKey, plain []byte) {
-	if len(plain) > c.limit {
+func (c *Cache) keep(key cacheKey, plain Plain) {
+	if plain.size() > c.limit {
 		return
 	}
 	c.byKey[key] = c.recency.PushFront(&cached{key, plain})
-	for c.size += len(plain); c.size > c.limit; {
+	for c.size += plain.size(); c.size > c.limit; {
 		oldest := c.recency.Remove(c.recency.Back()).(*cached)
 		delete(c.byKey, oldest.key)
-		c.size -= len(oldest.plain)
+		c.size -= oldest.plain.size()
 	}
 }

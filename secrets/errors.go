@@ -50,6 +50,9 @@ func (e *Error) Error() string {
 	return text + "; " + e.hint()
 }
 
+// Temporary says whether the same file and keys may decrypt at another time.
+func (e *Error) Temporary() bool { return e.Reason == Unreachable }
+
 func (e *Error) problem() string {
 	switch e.Reason {
 	case NoKey:

@@ -130,3 +130,18 @@ func TestOneDocumentForOthersClosesTheFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestOpenTellsTheValuesThatWereEncrypted(t *testing.T) {
+	for file, want := range map[string][]string{
+		"secret.yaml": {"app", "hunter2", "5432"}, "several.yaml": {"hunter2", "hunter3"}, "comments.yaml": {"hunter2"},
+		"db.env": {"app", "hunter2"}, "tls.key": {"hunter2\n"},
+	} {
+		d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Cache: secrets.NewCache(0)})
+		for range 2 {
+			got, err := d.Open(file, golden(t, file))
+			if err != nil || !reflect.DeepEqual(got.Values, want) {
+				t.Errorf("%s: got %q, %v, want %q", file, got.Values, err, want)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // Config says what a Decrypter works with.
@@ -43,10 +44,34 @@ func New(c Config) *Decrypter {
 	}
 }
 
-// Decrypt returns the plain text of an encrypted file (see Encrypted), in its format, and without its
-// comments if that is YAML. Of a YAML file with several documents, those without SOPS' own part stay as
-// they are, byte for byte. Every error is an *Error. The result is the caller's.
+// Plain is a decrypted file.
+type Plain struct {
+	// Content is the file in its format.
+	Content []byte
+	// Values are the texts of the values that were encrypted, empty ones aside: those that must not get
+	// where people may read.
+	Values []string
+}
+
+func (p Plain) size() int {
+	size := len(p.Content)
+	for _, value := range p.Values {
+		size += len(value)
+	}
+	return size
+}
+
+// Decrypt returns the plain text of an encrypted file, see Open.
 func (d *Decrypter) Decrypt(file string, content []byte) ([]byte, error) {
+	plain, err := d.Open(file, content)
+	return plain.Content, err
+}
+
+// Open decrypts an encrypted file (see Encrypted). The result lacks SOPS' own part and all comments, but
+// of a YAML file with several documents, those that are not encrypted stay as they are, byte for byte,
+// and all begin on their lines unless those before them have grown. Every error is an *Error. The result
+// is the caller's.
+func (d *Decrypter) Open(file string, content []byte) (Plain, error) {
 	if d.cache == nil {
 		return d.open(file, content)
 	}
@@ -54,18 +79,18 @@ func (d *Decrypter) Decrypt(file string, content []byte) ([]byte, error) {
 	key := sha256.New()
 	fmt.Fprintf(key, "%q %q ", d.scope, file)
 	key.Write(content)
-	plain, err := d.cache.get(cacheKey(key.Sum(nil)), func() ([]byte, error) { return d.open(file, content) })
-	return bytes.Clone(plain), err
+	plain, err := d.cache.get(cacheKey(key.Sum(nil)), func() (Plain, error) { return d.open(file, content) })
+	return Plain{bytes.Clone(plain.Content), slices.Clone(plain.Values)}, err
 }
 
 // open contains whatever goes wrong within, panics of the libraries included.
-func (d *Decrypter) open(file string, content []byte) (plain []byte, err error) {
+func (d *Decrypter) open(file string, content []byte) (plain Plain, err error) {
 	defer func() {
 		if recover() != nil { // what it says may quote the file
-			plain, err = nil, malformed("reading it breaks a library")
+			err = malformed("reading it breaks a library")
 		}
 		if err != nil {
-			err = d.explained(err, file)
+			plain, err = Plain{}, d.explained(err, file)
 		}
 	}()
 	f, single := formatOf(file, content)
@@ -74,15 +99,16 @@ func (d *Decrypter) open(file string, content []byte) (plain []byte, err error) 
 	}
 	rest, meta, err := f.parse(content)
 	if err != nil {
-		return nil, err
+		return plain, err
 	}
 	if meta == nil {
-		return nil, malformed("it has encrypted values and no part that says for whom")
+		return plain, malformed("it has encrypted values and no part that says for whom")
 	}
-	if err := d.openDocuments([]branch{rest}, meta); err != nil {
-		return nil, err
+	if plain.Values, err = d.openDocuments([]branch{rest}, meta); err != nil {
+		return plain, err
 	}
-	return f.emit(rest)
+	plain.Content, err = f.emit(rest)
+	return plain, err
 }
 
 // explained adds to an error what only a Decrypter knows.
@@ -96,42 +122,45 @@ func (d *Decrypter) explained(err error, file string) error {
 	return e
 }
 
-// openDocuments decrypts what was encrypted together.
-func (d *Decrypter) openDocuments(trees []branch, meta branch) error {
+// openDocuments decrypts what was encrypted together, in place, and returns the values.
+func (d *Decrypter) openDocuments(trees []branch, meta branch) (values []string, err error) {
 	m, err := newMetadata(meta)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key, err := d.service.dataKey(m)
 	if err == nil {
-		err = openTree(trees, m, key)
+		values, err = openTree(trees, m, key)
 	}
 	var e *Error
 	if errors.As(err, &e) {
 		e.Recipients = m.recipients()
 	}
-	return err
+	return values, err
 }
 
-func (d *Decrypter) openYAML(content []byte) ([]byte, error) {
+func (d *Decrypter) openYAML(content []byte) (plain Plain, err error) {
 	documents, err := parseYAML(content)
 	if err != nil {
-		return nil, err
+		return plain, err
 	}
 	groups := together(documents)
 	if len(groups) == 0 {
-		return nil, malformed("none of its documents has the key sops")
+		return plain, malformed("none of its documents has the key sops")
 	}
 	for _, group := range groups {
 		trees := make([]branch, len(group))
 		for i, number := range group {
 			trees[i] = documents[number].tree
 		}
-		if err := d.openDocuments(trees, documents[group[0]].meta); err != nil {
-			return nil, inDocument(err, group[0], len(documents))
+		values, err := d.openDocuments(trees, documents[group[0]].meta)
+		if err != nil {
+			return plain, inDocument(err, group[0], len(documents))
 		}
+		plain.Values = append(plain.Values, values...)
 	}
-	return joined(documents)
+	plain.Content, err = joined(documents)
+	return plain, err
 }
 
 // inDocument says which document of several an error is about.

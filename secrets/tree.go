@@ -79,13 +79,15 @@ type opener struct {
 	cipher cipherKey
 	meta   *metadata
 	mac    hash.Hash
+	values []string
 }
 
-// openTree decrypts the documents that share the metadata, and verifies their MAC.
-func openTree(documents []branch, meta *metadata, key []byte) error {
+// openTree decrypts the documents that share the metadata, verifies their MAC, and returns the texts of
+// the values that were encrypted.
+func openTree(documents []branch, meta *metadata, key []byte) ([]string, error) {
 	cipher, err := newCipherKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := &opener{cipher: cipher, meta: meta, mac: sha512.New()}
 	if meta.macOnlyEncrypted {
@@ -93,10 +95,10 @@ func openTree(documents []branch, meta *metadata, key []byte) error {
 	}
 	for _, document := range documents {
 		if err := o.branch(document, nil, nil); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return o.verify()
+	return o.values, o.verify()
 }
 
 func (o *opener) verify() error {
@@ -186,7 +188,9 @@ func (o *opener) leaf(l *leaf, path []string, comments [][]string) (keep bool, e
 		if l.value, err = typed(plain, kind); err != nil {
 			return false, tampered(at(path) + " does not have the type that it is said to have")
 		}
-		l.opened = true
+		if l.opened = true; plain != "" {
+			o.values = append(o.values, plain)
+		}
 	}
 	if encrypted || !o.meta.macOnlyEncrypted {
 		text, err := hashed(l.value)
