@@ -133,7 +133,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     stores.Snapshot,
-		Applier:       apply.New(apply.Config{Dynamic: clients.dynamic, Mapper: mgr.GetRESTMapper()}),
+		Applier:       apply.New(apply.Config{Dynamic: clients.writing, Mapper: mgr.GetRESTMapper()}),
 		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
 		ClusterScoped: scopes(mgr.GetRESTMapper()),
@@ -227,6 +227,7 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 type clients struct {
 	kubernetes kubernetes.Interface
 	dynamic    dynamic.Interface
+	writing    dynamic.Interface // for users' objects
 	metadata   metadata.Interface
 }
 
@@ -237,6 +238,11 @@ func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
 		return c, err
 	}
 	if c.dynamic, err = dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient()); err != nil {
+		return c, err
+	}
+	impatient := *mgr.GetHTTPClient()
+	impatient.Transport = apply.Unretried(impatient.Transport)
+	if c.writing, err = dynamic.NewForConfigAndClient(config, &impatient); err != nil {
 		return c, err
 	}
 	c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient())
