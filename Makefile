@@ -57,6 +57,11 @@ test: cluster-binary ## Run all tests.
 crash: cluster-binary ## Kill and freeze the agent at a hundred moments of a busy time (about 15 minutes).
 	cd e2e && go test ./crash -v -timeout 60m -moments 100 -freezes 6
 
+.PHONY: bench
+bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minutes; options in BENCH).
+	@go build -C e2e -o ../.build/ ./bench
+	@.build/bench --json .build/bench.json $(BENCH)
+
 .PHONY: race
 race: cluster-binary ## Run the tests of what is concurrent with the race detector.
 	go test -race ./source/... ./reconciler/...
