@@ -21,10 +21,11 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// What may go on at once: a slow Git server holds one place, an environment's writes hold one.
+// What may go on at once: a slow Git server holds one place, an environment's writes hold one. There are
+// more than keep an API server busy, so that some environments whose webhooks are slow delay no other.
 const (
 	repositoriesAtOnce = 16
-	environmentsAtOnce = 8
+	environmentsAtOnce = 32
 )
 
 // asked lets through what changes what is to be done: the spec, a person's request, a deletion. The
