@@ -29,11 +29,11 @@ const (
 // pods show cannot succeed has Failed long before its controller says so, and one that has failed or only is slow
 // names the pod that is to blame. Workloads that have settled, or are not moving, stay as they are.
 //
-// An image that cannot be pulled is waited for imagePullGrace long, since whoever builds it may not be done. The second
-// result is the time at which the judgement changes by itself if nothing else does, zero if it does not.
-func Rollout(workload Health, pods []Pod, now time.Time, imagePullGrace time.Duration) (Health, time.Time) {
+// The pod to blame comes with it, with its Container, if there is one. An image that cannot be pulled is waited for imagePullGrace long, since whoever builds it may not be done. The time
+// is that at which the judgement changes by itself if nothing else does, zero if it does not.
+func Rollout(workload Health, pods []Pod, now time.Time, imagePullGrace time.Duration) (Health, Pod, time.Time) {
 	if workload.Status != Progressing && workload.Status != Failed {
-		return workload, time.Time{}
+		return workload, Pod{}, time.Time{}
 	}
 	var next time.Time
 	judged := make([]Pod, 0, len(pods))
@@ -45,11 +45,11 @@ func Rollout(workload Health, pods []Pod, now time.Time, imagePullGrace time.Dur
 		judged = append(judged, p)
 	}
 	if len(judged) == 0 {
-		return workload, time.Time{}
+		return workload, Pod{}, time.Time{}
 	}
 	worst := slices.MinFunc(judged, worseFirst)
 	if rank(worst) == nothingToSay {
-		return workload, time.Time{}
+		return workload, Pod{}, time.Time{}
 	}
 	// A pod that has ended decides nothing: its owner makes another, or says itself that it gave up.
 	h := Health{workload.Status, join(workload.Message, worst.describe())}
@@ -57,9 +57,9 @@ func Rollout(workload Health, pods []Pod, now time.Time, imagePullGrace time.Dur
 		h.Status = Failed
 	}
 	if h.Status == Failed {
-		return h, time.Time{}
+		return h, worst, time.Time{}
 	}
-	return h, next
+	return h, worst, next
 }
 
 // patient settles whether what is wrong with a pod may still pass at this time, and until when.

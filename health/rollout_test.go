@@ -122,12 +122,12 @@ func TestRollout(t *testing.T) {
 				pod.Name += strings.Repeat("-other", i)
 				pods = append(pods, pod)
 			}
-			got, next := Rollout(test.workload, pods, test.now, grace)
+			got, _, next := Rollout(test.workload, pods, test.now, grace)
 			if got.Status != test.want.Status || !strings.HasSuffix(got.Message, test.want.Message) || !next.Equal(test.next) {
 				t.Errorf("got  %v, next %v\nwant %v, next %v", got, next, test.want, test.next)
 			}
 			slices.Reverse(pods)
-			if again, _ := Rollout(test.workload, pods, test.now, grace); again != got {
+			if again, _, _ := Rollout(test.workload, pods, test.now, grace); again != got {
 				t.Errorf("depends on the order of the pods:\n%v\n%v", got, again)
 			}
 		})
@@ -136,7 +136,7 @@ func TestRollout(t *testing.T) {
 
 func TestNoGraceFailsAtOnce(t *testing.T) {
 	pod := OfPod(load(t, "pod-image-back-off").object)
-	if got, next := Rollout(Health{Progressing, "0 of 1 ready"}, []Pod{pod}, pod.Since, 0); got.Status != Failed || !next.IsZero() {
+	if got, worst, next := Rollout(Health{Progressing, "0 of 1 ready"}, []Pod{pod}, pod.Since, 0); got.Status != Failed || !next.IsZero() || worst.Name != pod.Name || worst.Container != pod.Container {
 		t.Errorf("got %v, next %v", got, next)
 	}
 }

@@ -36,6 +36,10 @@ type Outcome struct {
 	Total, Healthy int
 	// Unhealthy are those that are not, the worst first.
 	Unhealthy []Problem
+	// ShowLogs says that those who read the status may read logs too; Mask takes the values of Secrets out
+	// of them.
+	ShowLogs bool
+	Mask     func(string) string
 	// Jobs are the newest runs, by name.
 	Jobs []Job
 	// Results are what was done.
@@ -92,6 +96,8 @@ type Problem struct {
 	Key     manifest.Key
 	Health  health.Health
 	Blocked bool // it waits for others
+	// Log is whose log may say why; nil: nobody's.
+	Log *plan.Container
 }
 
 // Job is the newest run of a Job.
@@ -136,6 +142,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Warnings:    d.set.Warnings,
 		Sync:        p.Record.Sync,
 		Jobs:        jobs(p.Record),
+		Mask:        d.mask,
 		Suspended:   e.Suspended,
 		Again:       len(p.Ready()) > 0 && did.err == nil,
 		Deadline:    p.Deadline,
@@ -192,7 +199,11 @@ func (o *Outcome) count(p plan.Plan) {
 			o.Healthy++
 			continue
 		}
-		o.Unhealthy = append(o.Unhealthy, Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Failure == "" && s.Blocked != ""})
+		problem := Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Failure == "" && s.Blocked != ""}
+		if s.Live != nil && problem.Health.Status == health.Failed {
+			problem.Log = s.Live.Blamed
+		}
+		o.Unhealthy = append(o.Unhealthy, problem)
 	}
 	slices.SortStableFunc(o.Unhealthy, func(a, b Problem) int { return cmp.Compare(a.rank(), b.rank()) })
 }

@@ -200,6 +200,10 @@ type UnhealthyObject struct {
 	// message says why, in the cluster's own words.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// log has the last lines of the container that failed, without the values of Secrets; only in environments
+	// of entries with a pattern.
+	// +optional
+	Log string `json:"log,omitempty"`
 }
 
 // JobStatus is how a Job ended, for as long as the Job is in Git; it outlives the object in the cluster.

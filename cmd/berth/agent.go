@@ -145,6 +145,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Client:   mgr.GetClient(),
 		Recorder: mgr.GetEventRecorder("berth"),
 		Metrics:  report.NewMetrics(metrics.Registry),
+		Logs:     report.NewLogs(clients.kubernetes.CoreV1(), wakes.Add),
 		Now:      time.Now,
 	})
 	brake := preview.NewBrake()

@@ -87,7 +87,11 @@ func (w *Watches) find(key manifest.Key) *object {
 func (w *Watches) judged(o *object, q Query) plan.Live {
 	l := o.live
 	if unsettled(l) {
-		l.Health, l.Recheck = health.Rollout(l.Health, w.newest(o), q.Now, q.ImagePullGrace)
+		var worst health.Pod
+		l.Health, worst, l.Recheck = health.Rollout(l.Health, w.newest(o), q.Now, q.ImagePullGrace)
+		if ran := worst.Ended || worst.Restarts > 0 || worst.ExitCode != 0; ran && worst.Container != "" {
+			l.Blamed = &plan.Container{Pod: worst.Name, Name: worst.Container}
+		}
 	}
 	return l
 }

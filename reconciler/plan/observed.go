@@ -33,6 +33,8 @@ type Live struct {
 	// Controlled says that another object is its controller.
 	Controlled bool
 	Health     health.Health
+	// Blamed is the container whose log may say why Health is not better; nil: none is known.
+	Blamed *Container
 	// Recheck is when Health may change without the object changing; zero: never.
 	Recheck time.Time
 	// Job is set for Jobs alone.
@@ -45,6 +47,9 @@ type Live struct {
 	// Tool names the tool that an object belongs to which is nobody's environment's.
 	Tool string
 }
+
+// Container is one of a pod.
+type Container struct{ Pod, Name string }
 
 // JobLive is what decisions need to know of a Job in the cluster.
 type JobLive struct {

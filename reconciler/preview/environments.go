@@ -115,7 +115,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	}
 	started := e.Now()
 	outcome := e.Reconciler.Pass(ctx, settings.Environment)
-	outcome.Link, outcome.Life = settings.link, settings.life
+	outcome.Link, outcome.Life, outcome.ShowLogs = settings.link, settings.life, !settings.literal
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.next)
 	e.log(outcome, e.Now().Sub(started))
 	if !outcome.Syncing() {

@@ -25,7 +25,9 @@ type Config struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Metrics  *Metrics
-	Now      func() time.Time
+	// Logs brings the last lines of containers that failed; nil: the status has none.
+	Logs *Logs
+	Now  func() time.Time
 }
 
 // Reporter writes what people and machines read.
@@ -50,6 +52,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 		return 0, nil // the next pass has more to say
 	}
 	status := environmentStatus(env, o, r.Now())
+	r.Logs.add(ctx, env, &status, o)
 	if equality.Semantic.DeepEqual(status, env.Status) {
 		return 0, nil
 	}

@@ -51,7 +51,7 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 				inNamespace[namespace] = i.dependants(ctx, namespace, d)
 			}
 			pods := inNamespace[namespace].of(object)
-			h, _ = health.Rollout(h, pods, i.Now(), grace)
+			h, _, _ = health.Rollout(h, pods, i.Now(), grace)
 			i.readLogs(ctx, object, pods, d)
 		}
 		judged = append(judged, judgement(object, h))

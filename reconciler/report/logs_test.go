@@ -1,0 +1,166 @@
+package report
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// kubelet is an API server that knows nothing but logs.
+type kubelet struct {
+	*Logs
+	t     *testing.T
+	asked atomic.Int32
+	woken chan types.NamespacedName
+	env   *v1alpha1.Environment
+}
+
+// logging returns a kubelet that answers every request for a log.
+func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
+	k := &kubelet{t: t, woken: make(chan types.NamespacedName, 10), env: &v1alpha1.Environment{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.asked.Add(1)
+		fmt.Fprint(w, answer(r))
+	}))
+	t.Cleanup(server.Close)
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Logs = NewLogs(client.CoreV1(), func(name types.NamespacedName) { k.woken <- name })
+	k.env.Name, k.env.UID = "posts.review.login", "1"
+	return k
+}
+
+// failing is an outcome in which a container of a Deployment failed.
+func failing(pod string) reconciler.Outcome {
+	return reconciler.Outcome{
+		ShowLogs: true,
+		Mask:     func(text string) string { return strings.ReplaceAll(text, "hunter2", "•••") },
+		Unhealthy: []reconciler.Problem{{
+			Key:    manifest.Key{Group: "apps", Kind: "Deployment", Namespace: "posts-login", Name: "api"},
+			Health: health.Health{Status: health.Failed, Message: "container app exited with code 1"},
+			Log:    &plan.Container{Pod: pod, Name: "app"},
+		}},
+	}
+}
+
+// report returns the log in the status of an outcome.
+func (k *kubelet) report(o reconciler.Outcome) string {
+	k.t.Helper()
+	status := v1alpha1.EnvironmentStatus{Unhealthy: unhealthy(k.env, o)}
+	k.add(k.t.Context(), k.env, &status, o)
+	k.env.Status = status
+	return status.Unhealthy[0].Log
+}
+
+func (k *kubelet) awaitWake() {
+	k.t.Helper()
+	select {
+	case name := <-k.woken:
+		if name.Name != k.env.Name {
+			k.t.Errorf("%s was woken", name)
+		}
+	case <-time.After(30 * time.Second):
+		k.t.Fatal("nobody was woken")
+	}
+}
+
+func TestLogs(t *testing.T) {
+	k := logging(t, func(r *http.Request) string {
+		q := r.URL.Query()
+		if r.URL.Path != "/api/v1/namespaces/posts-login/pods/api-1/log" || q.Get("container") != "app" || q.Get("tailLines") != "10" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		return "starting\npassword hunter2 is wrong\n"
+	})
+	if got := k.report(failing("api-1")); got != "" {
+		t.Errorf("the report waited for %q", got)
+	}
+	k.awaitWake()
+	const want = "starting\npassword ••• is wrong"
+	for range 3 {
+		if got := k.report(failing("api-1")); got != want {
+			t.Errorf("got %q", got)
+		}
+	}
+	if n := k.asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	healthy := reconciler.Outcome{ShowLogs: true, Mask: failing("").Mask}
+	k.add(t.Context(), k.env, &v1alpha1.EnvironmentStatus{}, healthy)
+	if len(k.known) > 0 {
+		t.Errorf("remembered: %v", k.known)
+	}
+
+	t.Run("another agent", func(t *testing.T) {
+		k.env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Namespace: "posts-login", Name: "api", Message: "container app exited with code 1", Log: want}}
+		if got := k.report(failing("api-1")); got != want {
+			t.Errorf("it forgot what its predecessor had read: %q", got)
+		}
+		k.awaitWake()
+	})
+}
+
+// A container that has just been started again has said nothing yet.
+func TestLogsOfThePreviousContainer(t *testing.T) {
+	k := logging(t, func(r *http.Request) string {
+		if r.URL.Query().Get("previous") == "true" {
+			return "it crashed"
+		}
+		return ""
+	})
+	k.report(failing("api-1"))
+	k.awaitWake()
+	if got := k.report(failing("api-1")); got != "it crashed" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Whoever may read the status of production need not be allowed to read its logs.
+func TestNoLogsWhereTheyAreNotToBeShown(t *testing.T) {
+	k := logging(t, func(*http.Request) string { return "never" })
+	o := failing("api-1")
+	o.ShowLogs = false
+	if got := k.report(o); got != "" || len(k.known) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	numbered := func(n, width int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "%0*d\n", width, i)
+		}
+		return b.String()
+	}
+	for _, test := range []struct {
+		text, want string
+	}{
+		{"", ""},
+		{"one\n", "one"},
+		{numbered(20, 2), strings.TrimSpace(numbered(20, 2)[30:])},
+		{numbered(10, 1000), strings.TrimSpace(numbered(10, 1000)[8*1001:])},
+		{strings.Repeat("x", 5000), strings.Repeat("x", logBytes)},
+		{"bro\xffken", "bro?ken"},
+	} {
+		if got := lastLines(test.text); got != test.want {
+			t.Errorf("%.40q became %q", test.text, got)
+		}
+	}
+}
