@@ -2,6 +2,7 @@ package preview
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -51,7 +52,15 @@ var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(m
 // patience is far beyond what anything here takes on a loaded machine.
 const patience = time.Minute
 
+// atOnce is how many tests run beside each other. They wait more than they work.
+const atOnce = "6"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(m.Run())
 }

@@ -1,0 +1,62 @@
+package report
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
+)
+
+func TestTheStagesOfALife(t *testing.T) {
+	now := time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name    string
+		outcome reconciler.Outcome
+		reason  string
+		// handled says that the requests count as carried out, forgotten that nothing runs any more.
+		handled, forgotten bool
+		more               string // a condition beside the usual ones
+	}{
+		{name: "it runs", outcome: reconciler.Outcome{State: plan.Settled}, reason: v1alpha1.ReasonHealthy, handled: true},
+		{name: "it is queued", outcome: reconciler.Outcome{Life: reconciler.Life{Stage: reconciler.Queued}}, reason: v1alpha1.ReasonQueued},
+		{name: "a person is asked", outcome: reconciler.Outcome{Life: reconciler.Life{Stage: reconciler.Held}}, reason: v1alpha1.ReasonWaiting},
+		{name: "it expires", outcome: reconciler.Outcome{Life: reconciler.Life{Stage: reconciler.Expiring}}, reason: v1alpha1.ReasonExpiring},
+		{name: "it has expired", outcome: reconciler.Outcome{Life: reconciler.Life{Stage: reconciler.Expired}}, reason: v1alpha1.ReasonExpired, forgotten: true},
+		{name: "it is deleted", outcome: reconciler.Outcome{Deleting: true}, reason: v1alpha1.ReasonDeleting},
+		{
+			name: "it will expire soon", reason: v1alpha1.ReasonHealthy, handled: true, more: v1alpha1.ConditionExpiresSoon,
+			outcome: reconciler.Outcome{State: plan.Settled, Life: reconciler.Life{ExpiresSoon: "tomorrow"}},
+		},
+		{
+			name: "its entry has moved", reason: v1alpha1.ReasonHealthy, handled: true, more: v1alpha1.ConditionMoved,
+			outcome: reconciler.Outcome{State: plan.Settled, Life: reconciler.Life{Moved: "elsewhere"}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			env := &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationRetry: "7"}}}
+			env.Status.AppliedCommit = "1a2b3c4d"
+			test.outcome.Life.Activity, test.outcome.Life.LastActivity = "digest", now.Add(-time.Hour)
+			s := environmentStatus(env, test.outcome, now)
+			if ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady); ready.Reason != test.reason {
+				t.Errorf("Ready is %s, want %s", ready.Reason, test.reason)
+			}
+			if (s.HandledRetry == "7") != test.handled {
+				t.Errorf("the retry counts as %q", s.HandledRetry)
+			}
+			if (s.AppliedCommit == "") != test.forgotten {
+				t.Errorf("what was applied is %q", s.AppliedCommit)
+			}
+			if test.more != "" && !meta.IsStatusConditionTrue(s.Conditions, test.more) {
+				t.Errorf("the conditions are %v", s.Conditions)
+			}
+			if !test.outcome.Deleting && (s.Activity != "digest" || !s.LastActivityTime.Time.Equal(now.Add(-time.Hour))) {
+				t.Errorf("the last activity was %s at %s", s.Activity, s.LastActivityTime)
+			}
+		})
+	}
+}
