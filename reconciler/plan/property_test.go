@@ -98,13 +98,25 @@ func newHistory(rt *rapid.T) *history {
 		"finish more": h.finishOne,
 		"fail":        h.failOne,
 		"disturb":     func() { h.someone(h.disturb, "Job") },
-		"strip":       h.stripOne,
-		"remove":      h.removeOne,
-		"refuse":      h.refuseOne,
-		"allow":       func() { clear(h.refuses) },
-		"suspend":     func() { h.in.Suspended = !h.in.Suspended },
-		"retry":       h.retry,
-		"time":        func() { h.after(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second) },
+		"add": func() {
+			h.someone(func(short string) { h.add(short, "kubectl-edit", "data.EXTRA") }, "Job", "Namespace")
+		},
+		"scale": func() {
+			h.someone(func(short string) { h.scale(short, "keda") }, "Job", "Namespace", "ConfigMap", "PersistentVolumeClaim", "CustomResourceDefinition", "Widget")
+		},
+		"fix": func() {
+			h.someone(func(short string) {
+				live, _ := h.find(short)
+				h.refuses[live.Key] = plan.Refusal{Message: "is immutable", Fatal: true, Immutable: true}
+			}, "Job", "Namespace")
+		},
+		"strip":   h.stripOne,
+		"remove":  h.removeOne,
+		"refuse":  h.refuseOne,
+		"allow":   func() { clear(h.refuses) },
+		"suspend": func() { h.in.Suspended = !h.in.Suspended },
+		"retry":   h.retry,
+		"time":    func() { h.after(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second) },
 	}
 	h.names = slices.Sorted(maps.Keys(h.events))
 	owner := ours
@@ -124,11 +136,18 @@ func newHistory(rt *rapid.T) *history {
 func (h *history) commit() {
 	var objects []manifest.Object
 	for _, name := range []string{"a", "b", "c"} {
+		edits := []edit{replicas(2)}
 		if v := h.oneOf("configmap", 3); v > 0 {
 			objects = append(objects, configMap(name, version(int64(v))))
+			if h.oneOf("needs", 2) > 0 {
+				edits = append(edits, needs("ConfigMap/"+name))
+			}
 		}
 		if v := h.oneOf("deployment", 3); v > 0 {
-			objects = append(objects, deployment(name, version(int64(v)), wave(h.oneOf("wave", 2))))
+			if how := h.oneOf("replace", 3); how > 0 {
+				edits = append(edits, annotated(manifest.AnnotationReplace, []string{"", "when-immutable", "orphan"}[how]))
+			}
+			objects = append(objects, deployment(name, append(edits, version(int64(v)), wave(h.oneOf("wave", 2)))...))
 		}
 	}
 	if h.oneOf("claim", 2) > 0 {
@@ -307,6 +326,9 @@ func (h *history) mustBeWhatGitSays() {
 		}
 		if wanted && live.Ownership != p.Record.Applied[key].Ownership {
 			h.rt.Fatalf("%s was left as somebody else made it", key)
+		}
+		if wanted && live.Added != nil {
+			h.rt.Fatalf("%s was left with what somebody added", key)
 		}
 	}
 	if !maps.Equal(got, want) {
