@@ -1,10 +1,8 @@
 package preview
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -16,38 +14,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
-	"berth.dev/berth/reconciler"
-	"berth.dev/berth/reconciler/apply"
-	"berth.dev/berth/reconciler/live"
-	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/report"
-	"berth.dev/berth/source"
 )
 
 var cluster = clustertest.Shared(clustertest.Config{})
-
-// counted returns the metrics of all agents of the process, which can be registered only once.
-var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(metrics.Registry) })
 
 // patience is far beyond what anything here takes on a loaded machine.
 const patience = time.Minute
@@ -81,12 +59,6 @@ type world struct {
 
 	mu    sync.Mutex
 	ahead time.Duration // of the real clock
-}
-
-// agent is what a running agent consists of.
-type agent struct {
-	stop  func()
-	wakes *Wakes
 }
 
 // newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet. Tests that
@@ -149,118 +121,6 @@ func installKinds(t *testing.T, c *clustertest.Cluster) {
 		if err := clustertest.Apply(t.Context(), c.RESTConfig(), o); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// start starts the agent, wired as the program wires it.
-func (w *world) start() {
-	w.t.Helper()
-	a, err := w.wire()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.agent = a
-	w.t.Cleanup(a.stop)
-}
-
-func (w *world) wire() (*agent, error) {
-	rights := w.cluster.RESTConfig()
-	mgr, err := w.manager()
-	if err != nil {
-		return nil, err
-	}
-	dynamics, err := dynamic.NewForConfig(rights)
-	if err != nil {
-		return nil, err
-	}
-	metadatas, err := metadata.NewForConfig(metadata.ConfigFor(rights))
-	if err != nil {
-		return nil, err
-	}
-	kubernetes, err := kubernetes.NewForConfig(rights)
-	if err != nil {
-		return nil, err
-	}
-	log := slog.New(slog.NewTextHandler(w.t.Output(), nil))
-	secrets := func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
-		secret := &corev1.Secret{}
-		return secret, mgr.GetClient().Get(ctx, name, secret)
-	}
-	stores := NewStores(StoresConfig{Dir: w.stores, Credentials: credentials(secrets)})
-	wakes := NewWakes()
-	watches := live.New(live.Config{Dynamic: dynamics, Metadata: metadatas, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
-	passes := reconciler.New(reconciler.Config{
-		Snapshots: stores.Snapshot,
-		Applier:   apply.New(apply.Config{Dynamic: dynamics, Mapper: mgr.GetRESTMapper()}),
-		Records:   apply.NewRecords(kubernetes.CoreV1(), w.namespace),
-		Watches:   watches,
-		ClusterScoped: func(gk schema.GroupKind) (bool, bool) {
-			mapping, err := mgr.GetRESTMapper().RESTMapping(gk)
-			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, err == nil
-		},
-		DigestKey: []byte("key"),
-		Now:       w.now,
-		Jitter:    func() float64 { return 0 },
-	})
-	reporter := report.New(report.Config{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("berth"), Metrics: counted(), Now: w.now})
-	brake := NewBrake()
-	repositories := NewRepositories(RepositoriesConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: w.namespace, Installation: w.installation,
-		Report: reporter.Repository, Wake: wakes.Add, Now: w.now, Log: log,
-	})
-	environments := NewEnvironments(EnvironmentsConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,
-		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Wake: wakes.Add, Now: w.now, Log: log,
-	})
-	if err := SetUp(mgr, repositories, environments, wakes); err != nil {
-		return nil, err
-	}
-	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	stop := sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			w.t.Errorf("the agent ended with: %v", err)
-		}
-	})
-	return &agent{stop: stop, wakes: wakes}, nil
-}
-
-func (w *world) manager() (ctrl.Manager, error) {
-	ofEnvironments, err := labels.Parse(manifest.LabelEnvironment)
-	if err != nil {
-		return nil, err
-	}
-	again := true
-	return ctrl.NewManager(w.cluster.RESTConfig(), ctrl.Options{
-		Scheme: newScheme(w.t),
-		Logger: logr.Discard(),
-		Cache: cache.Options{
-			DefaultNamespaces: map[string]cache.Config{w.namespace: {}},
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}:    {Field: fields.OneTermNotEqualSelector("type", "berth.dev/record")},
-				&corev1.Namespace{}: {Label: ofEnvironments},
-			},
-		},
-		Controller: config.Controller{SkipNameValidation: &again},
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-	})
-}
-
-func credentials(secrets Secrets) Credentials {
-	return func(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
-		if repo.Spec.SecretRef == nil {
-			return source.Credentials{}, nil
-		}
-		secret, err := secrets(ctx, types.NamespacedName{Namespace: repo.Namespace, Name: repo.Spec.SecretRef.Name})
-		if err != nil {
-			return source.Credentials{}, &source.Error{Reason: source.Unauthorized, Op: "read the credentials", Cause: err.Error(), Err: err}
-		}
-		return source.Credentials{Username: string(secret.Data["username"]), Password: string(secret.Data["password"])}, nil
 	}
 }
 
