@@ -52,7 +52,7 @@ func explain(name string, content []byte, cause error) *Error {
 	f.line = min(max(f.line, 1), len(f.lines))
 	for _, guess := range []func(*fault) *Error{
 		(*fault).conflict, (*fault).template, (*fault).anchor, (*fault).reserved, (*fault).tab, (*fault).space,
-		(*fault).quote, (*fault).colon, (*fault).level,
+		(*fault).quote, (*fault).variable, (*fault).colon, (*fault).level,
 	} {
 		if e := guess(&f); e != nil {
 			e.Origin.File = name
@@ -220,9 +220,33 @@ func (f *fault) reserved() *Error {
 	return f.error(line, "a value begins with a character that YAML reserves (@, ` or %)", "put the value in quotes")
 }
 
+// braced is a variable without quotes as a value within braces or brackets.
+var braced = regexp.MustCompile(`[{\[][^"']*[:,\[]\s*[^"',\s{}\[\]]*\$\{\w`)
+
+// variable is ${NAME} within {} or [], where YAML takes its braces for its own.
+func (f *fault) variable() *Error {
+	line := f.near(3, braced.MatchString)
+	if line == 0 {
+		return nil
+	}
+	return f.error(line, "a ${NAME} stands within { } or [ ] without quotes, where its braces are YAML's", `write "${NAME}"`)
+}
+
+// entry is a key with a value on its line.
+var entry = regexp.MustCompile(`^[\s-]*[^\s#:'"{\[-][^:'"{\[]*:\s+[^\s#&*|>]`)
+
+// tooDeep says whether a line is indented deeper than the one above, which is complete and takes nothing more.
+func (f *fault) tooDeep() bool {
+	if f.line < 2 {
+		return false
+	}
+	above, line := f.lines[f.line-2], f.lines[f.line-1]
+	return entry.MatchString(above) && entry.MatchString(line) && len(indentation(line)) > len(indentation(above))
+}
+
 // colon is a value with ": " in it, which makes it a second key of the line.
 func (f *fault) colon() *Error {
-	if !strings.Contains(f.message, "mapping values are not allowed") {
+	if !strings.Contains(f.message, "mapping values are not allowed") || f.tooDeep() {
 		return nil
 	}
 	if line := f.lines[f.line-1]; strings.Count(line, ": ") > 1 || strings.Count(line, ":") > 1 && strings.HasSuffix(line, ":") {

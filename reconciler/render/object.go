@@ -2,6 +2,8 @@ package render
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"berth.dev/berth/reconciler/manifest"
@@ -88,7 +90,7 @@ func (r *renderer) object(d document) (manifest.Object, error) {
 	}
 	check := checker{document: d, content: content, name: objectName(content, d.node)}
 	for _, step := range []func(checker) *Error{
-		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered,
+		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
 	} {
 		if problem := step(check); problem != nil {
 			return manifest.Object{}, problem
@@ -245,6 +247,38 @@ func (c checker) ordered() *Error {
 	if _, err := manifest.PlaceOf(object); err != nil {
 		path := []string{"metadata", "annotations", manifest.AnnotationWave}
 		return c.fail(path, fmt.Sprintf("the annotation %s is not an integer", manifest.AnnotationWave), `write "-1", "0" or "1", say`)
+	}
+	return nil
+}
+
+// settings are the annotations that objects in Git may bear, and the values of those that have a few.
+var settings = map[string][]string{
+	manifest.AnnotationWave:            nil,
+	manifest.AnnotationPrune:           {"never", "allow"},
+	manifest.AnnotationDrift:           {"ignore"},
+	manifest.AnnotationJob:             {"on-change", "every-commit", "once"},
+	manifest.AnnotationJobReplace:      {"wait", "terminate"},
+	manifest.AnnotationAdopt:           {"true", "false"},
+	manifest.AnnotationReplace:         {"when-immutable", "orphan"},
+	manifest.AnnotationRestartOnChange: {"true", "false"},
+}
+
+// understood says whether every annotation of Berth's is one, and has a value that means something: what
+// is misspelt would silently mean the contrary, and prune: never is there to save data.
+func (c checker) understood() *Error {
+	annotations, _, _ := unstructured.NestedStringMap(c.content, "metadata", "annotations")
+	for _, mark := range slices.Sorted(maps.Keys(annotations)) {
+		values, known := settings[mark]
+		path := []string{"metadata", "annotations", mark}
+		switch {
+		case !strings.HasPrefix(mark, "berth.dev/"):
+		case !known:
+			return c.fail(path, "there is no annotation "+mark,
+				"correct it: there are "+strings.Join(slices.Sorted(maps.Keys(settings)), ", "))
+		case values != nil && !slices.Contains(values, annotations[mark]):
+			return c.fail(path, fmt.Sprintf("the annotation %s has a value that it does not know", mark),
+				`write "`+strings.Join(values, `" or "`)+`"`)
+		}
 	}
 	return nil
 }
