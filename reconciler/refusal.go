@@ -55,9 +55,7 @@ func (m *memory) remember(c Config, results []apply.Result) {
 	m.fights.note(results, c.Now())
 	for _, r := range results {
 		key := r.Step.Key
-		// What stands in the way is known now, and the next plan decides about it.
-		seen := r.Err != nil && r.Err.Class == apply.Exists && r.Live != nil
-		if r.Err == nil || seen {
+		if r.Err == nil || r.Revealed() {
 			delete(m.refusals, key)
 			delete(m.tries, key)
 			continue

@@ -32,6 +32,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
 	repository, entry := env.Spec.Repository, env.Spec.Entry
 	for _, r := range o.Results {
+		if r.Revealed() {
+			continue
+		}
 		if r.Err != nil {
 			m.refusals.WithLabelValues(repository, entry, string(r.Err.Class)).Inc()
 			continue
