@@ -59,6 +59,7 @@ branch is gone.
 Exit codes: 0 fine, 1 differences or not healthy, 2 usage, 3 refused or failed.`,
 		Example: `  berth get                            what runs, and how it is
   berth describe feature/login         everything about one environment, and why it is not healthy
+  berth sync feature/login             have a push looked at now, and see how it goes
   berth render --path infra/k8s --branch feature/login   what would be applied; needs no cluster`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -72,7 +73,7 @@ Exit codes: 0 fine, 1 differences or not healthy, 2 usage, 3 refused or failed.`
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c, "%w", err)
 	})
-	root.AddCommand(newAgent(s), newGet(s), newDescribe(s), newRender(s), newSlug(s), newHealth(s), newVersion(s))
+	root.AddCommand(newAgent(s), newGet(s), newDescribe(s), newSync(s), newWait(s), newRetry(s), newSuspend(s), newResume(s), newPin(s), newConfirm(s), newRender(s), newSlug(s), newHealth(s), newVersion(s))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +36,7 @@ func TestMain(m *testing.M) {
 
 // The scripts are testdata/script. Beside the commands of testscript they have:
 //
+//	exits CODE   runs a command, and ends with that code
 //	cluster      a cluster with Berth's kinds, and a new namespace $NS for the agent, which -n is by default
 //	apply FILE   objects, status and all; ago(5h) in them is a time, uid(deployments/api) a UID, and $NS, $APP and
 //	             $ID are those of the script
@@ -52,6 +56,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": useCluster,
+			"exits":   exits,
 			"apply":   applyFile,
 			"bare":    useBareCluster,
 			"page":    comparePage,
@@ -161,4 +166,17 @@ func fill(ts *testscript.TestScript, client dynamic.Interface, text string) stri
 		ts.Check(err)
 		return string(object.GetUID())
 	})
+}
+
+// exits runs a command that ends with a certain code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		code, err = failed.ExitCode(), nil
+	}
+	ts.Check(err)
+	if want := args[0]; strconv.Itoa(code) != want {
+		ts.Fatalf("%q ends with %d, want %s", args[1:], code, want)
+	}
 }

@@ -31,9 +31,10 @@ const webhookToken = "s3cr3t-of-posts"
 
 // port is where webhooks are delivered to, and what of the cluster they change.
 type port struct {
-	t      *testing.T
-	client dynamic.Interface
-	git    *gittest.Server
+	t       *testing.T
+	cluster *clustertest.Cluster
+	client  dynamic.Interface
+	git     *gittest.Server
 	// leader and follower are the addresses of two replicas.
 	leader, follower string
 }
@@ -41,21 +42,7 @@ type port struct {
 // Two replicas with the rights of the ServiceAccount, repositories that are polled once an hour, and whatever
 // happens before that because of a webhook.
 func TestWebhooks(t *testing.T) {
-	c := clustertest.Start(t, clustertest.Config{})
-	objects, err := deploy.Objects()
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Deployment" })
-	objects = append(objects, newObject("v1", "Secret", "webhook", map[string]any{"stringData": map[string]any{"token": webhookToken + "\n"}}))
-	if err := clustertest.Apply(t.Context(), c.RESTConfig(), objects...); err != nil {
-		t.Fatal(err)
-	}
-	kubeconfig, err := c.KubeconfigFor(t.Context(), deploy.Namespace, deploy.ServiceAccount)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &port{t: t, client: dynamic.NewForConfigOrDie(c.RESTConfig()), git: gittest.NewServer(t)}
+	p, kubeconfig := newPort(t, newObject("v1", "Secret", "webhook", map[string]any{"stringData": map[string]any{"token": webhookToken + "\n"}}))
 	p.leader = p.replica(kubeconfig)
 	p.await("somebody leads", func(ctx context.Context) bool {
 		lease, err := p.client.Resource(leases).Namespace(deploy.Namespace).Get(ctx, "berth-agent", metav1.GetOptions{})
@@ -74,6 +61,24 @@ var (
 	repositories = schema.GroupVersionResource{Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"}
 	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 )
+
+// newPort starts a cluster in which Berth is installed, but for the agent, and returns the kubeconfig of that.
+func newPort(t *testing.T, more ...*unstructured.Unstructured) (p *port, kubeconfig string) {
+	t.Helper()
+	c := clustertest.Start(t, clustertest.Config{})
+	objects, err := deploy.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Deployment" })
+	if err := clustertest.Apply(t.Context(), c.RESTConfig(), append(objects, more...)...); err != nil {
+		t.Fatal(err)
+	}
+	if kubeconfig, err = c.KubeconfigFor(t.Context(), deploy.Namespace, deploy.ServiceAccount); err != nil {
+		t.Fatal(err)
+	}
+	return &port{t: t, cluster: c, client: dynamic.NewForConfigOrDie(c.RESTConfig()), git: gittest.NewServer(t)}, kubeconfig
+}
 
 // testFirstWrite measures; what is fast enough is the benchmark's to judge.
 func (p *port) testFirstWrite(t *testing.T) {

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// The scripts are testdata/acting: people act on environments that a real agent looks after, with the rights of its
+// ServiceAccount, in a cluster where what is applied rolls out. The agent polls once an hour, so that whatever happens
+// happens because of the commands. Beside the commands of testscript, and `exits CODE COMMAND...`, there are:
+//
+//	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT and $SHORT
+//	follow           has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a preview
+//	                 of every other branch
+//	role NAME        from here on the rights of an account that has a role of people in Berth's namespace
+func TestActing(t *testing.T) {
+	p, kubeconfig := newPort(t)
+	p.replica(kubeconfig)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/acting",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("KUBECONFIG", p.cluster.Kubeconfig())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"push":   p.push,
+			"follow": p.followScript,
+			"role":   p.role,
+		},
+	})
+}
+
+func (p *port) push(ts *testscript.TestScript, _ bool, args []string) {
+	repository := p.git.Repository(ts.Getenv("REPO"))
+	commit := repository.CommitFS(args[0], os.DirFS(ts.MkAbs(args[1])), "push "+args[1])
+	ts.Setenv("COMMIT", commit)
+	ts.Setenv("SHORT", commit[:8])
+}
+
+func (p *port) followScript(ts *testscript.TestScript, _ bool, _ []string) {
+	name := ts.Getenv("REPO")
+	object := newObject("berth.dev/v1alpha1", "Repository", name, map[string]any{"spec": map[string]any{
+		"url": p.git.Repository(name).URL(), "poll": "@every 1h",
+		"environments": []any{
+			map[string]any{"name": "production", "branches": []any{"main"}, "path": "k8s", "namespace": name},
+			map[string]any{"name": "review", "branches": []any{"**", "!main"}, "path": "k8s", "namespace": name + "-${BRANCH_SLUG}"},
+		},
+	}})
+	_, err := p.client.Resource(repositories).Namespace(deploy.Namespace).Create(p.t.Context(), object, metav1.CreateOptions{})
+	ts.Check(err)
+}
+
+func (p *port) role(ts *testscript.TestScript, _ bool, args []string) {
+	account := ts.Getenv("REPO") + "-" + args[0]
+	binding := newObject("rbac.authorization.k8s.io/v1", "RoleBinding", account, map[string]any{
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": args[0]},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": account, "namespace": deploy.Namespace}},
+	})
+	objects := []*unstructured.Unstructured{newObject("v1", "ServiceAccount", account, map[string]any{}), binding}
+	ts.Check(clustertest.Apply(p.t.Context(), p.cluster.RESTConfig(), objects...))
+	kubeconfig, err := p.cluster.KubeconfigFor(p.t.Context(), deploy.Namespace, account)
+	ts.Check(err)
+	ts.Setenv("KUBECONFIG", kubeconfig)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/output"
+)
+
+func newPin(s streams) *cobra.Command {
+	e := &errand{}
+	unpin := false
+	c := &cobra.Command{
+		Use:   "pin ENV COMMIT | pin ENV --unpin",
+		Short: "Keep an environment at one commit, whatever is pushed, and show how it gets there",
+		Long: `Keeps an environment at a commit: one that its branch reaches, by its full id, or one of its
+history, for which the beginning of the id is enough; berth describe shows the history. Jobs that
+ran for that commit do not run again. With --unpin it follows its branch again.
+
+Ends with 0 if the environment is healthy, with 1 if it is not or not in time, with 3 if what is
+asked is refused.`,
+		Example: `  berth pin posts.production.main 1a2b3c4d
+  berth pin feature/login "$(git rev-parse HEAD~1)"
+  berth pin posts.production.main --unpin`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 2 {
+				return fmt.Errorf("%q is one argument too many: an environment and a commit", args[2])
+			}
+			return nil
+		},
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		commit := ""
+		if named := len(args) > 0 && e.branch == ""; !unpin {
+			if len(args) == 0 || named && len(args) == 1 {
+				return usageError(c, "name the environment and the commit: berth pin ENV COMMIT; or, to follow the branch again: berth pin ENV --unpin")
+			}
+			commit, args = strings.ToLower(args[len(args)-1]), args[:len(args)-1]
+			if !commitID.MatchString(commit) {
+				return usageError(c, "%q is not the id of a commit; git rev-parse prints it", commit)
+			}
+		}
+		if len(args) > 1 {
+			return usageError(c, "%q is one argument too many", args[1])
+		}
+		return e.run(c, s, args, pinTo(commit))
+	}
+	e.addTo(c)
+	c.Flags().BoolVar(&unpin, "unpin", false, "follow the branch again")
+	return c
+}
+
+// commitID is an id, or as much of one as people take for one.
+var commitID = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+
+// pinTo pins to a commit, or with "" to none.
+func pinTo(commit string) func(context.Context, *follower, *v1alpha1.Environment) (judgement, error) {
+	return func(ctx context.Context, f *follower, env *v1alpha1.Environment) (judgement, error) {
+		var pin any
+		if commit != "" {
+			full, err := commitOfHistory(env, commit)
+			if err != nil {
+				return nil, err
+			}
+			pin = full
+		}
+		err := f.setSpec(ctx, env, "pin", pin)
+		return observed(env.Generation), err
+	}
+}
+
+// commitOfHistory completes the beginning of an id from the commits that an Environment knows of.
+func commitOfHistory(env *v1alpha1.Environment, commit string) (string, error) {
+	if len(commit) == 40 || len(commit) == 64 {
+		return commit, nil
+	}
+	known := []string{env.Spec.Commit, env.Spec.Pin, env.Status.AppliedCommit, env.Status.HealthyCommit}
+	for _, sync := range env.Status.History {
+		known = append(known, sync.Commit)
+	}
+	slices.Sort(known)
+	known = slices.DeleteFunc(slices.Compact(known), func(k string) bool { return !strings.HasPrefix(k, commit) })
+	switch len(known) {
+	case 0:
+		return "", fmt.Errorf("no commit in the history of %s begins with %s; give the full id, as git rev-parse %s prints it", env.Name, commit, commit)
+	case 1:
+		return known[0], nil
+	}
+	short := make([]string, 0, len(known))
+	for _, k := range known {
+		short = append(short, output.ShortCommit(k))
+	}
+	return "", fmt.Errorf("%d commits in the history of %s begin with %s: %s; give more of it", len(known), env.Name, commit, strings.Join(short, ", "))
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/health"
+)
+
+// progress shows people how an environment gets to where they wait for it to be: by what the agent reports, so that it
+// takes no more rights than to see the Environment.
+type progress struct {
+	view view
+	// rows are the objects that were not healthy at any time since it began, in the order in which they were seen.
+	rows []progressRow
+	err  error
+}
+
+// progressRow is how one object is.
+type progressRow struct {
+	object, health, message string
+}
+
+// view shows frames, one after the other.
+type view interface {
+	show(frame) error
+}
+
+// frame is how far something is, at one moment.
+type frame struct {
+	// head says it in one line; count may be added to it.
+	head, count string
+	rows        []progressRow
+	// last says that it is over.
+	last bool
+}
+
+// say shows that something is waited for of which there is nothing to see yet.
+func (p *progress) say(what string) { p.show(frame{head: what}) }
+
+// environment shows an Environment, unless what it says is of something else still.
+func (p *progress) environment(env *v1alpha1.Environment, v verdict) {
+	switch {
+	case v.stage == stale && readyOf(env.Status.Conditions).Reason == "":
+		p.say(env.Name + ": waiting for the agent, which has not looked at it yet")
+	case v.stage == stale:
+		p.say(env.Name + ": waiting for the agent")
+	default:
+		p.note(env)
+		f := headline(env, v)
+		f.rows, f.last = p.rows, v.over()
+		p.show(f)
+	}
+}
+
+func (p *progress) show(f frame) {
+	f.head = output.Plain(f.head)
+	if err := p.view.show(f); p.err == nil {
+		p.err = err
+	}
+}
+
+// headline is an Environment in one line.
+func headline(env *v1alpha1.Environment, v verdict) frame {
+	ready := readyOf(env.Status.Conditions)
+	is := strings.TrimSpace(output.ShortCommit(target(env)) + " " + ready.Reason)
+	head := env.Name + ": " + is
+	switch o := env.Status.Objects; {
+	case v.why != "":
+		return frame{head: env.Name + ": " + strings.TrimPrefix(is+"; "+v.why, "; ")}
+	case ready.Reason == v1alpha1.ReasonHealthy:
+		return frame{head: strings.TrimSpace(head + " " + env.Status.Link)}
+	case ready.Reason == v1alpha1.ReasonSyncing && o != nil && len(env.Status.Unhealthy) > 0:
+		return frame{head: head, count: fmt.Sprintf("%d of %s healthy", o.Healthy, output.Count(int(o.Total), "object"))}
+	}
+	return frame{head: strings.TrimSuffix(head+": "+ready.Message, ": ")}
+}
+
+// note takes in which objects are not healthy. What was among them and is not any more is healthy, unless there are so
+// many that the agent names only the worst.
+func (p *progress) note(env *v1alpha1.Environment) {
+	all := env.Status.Objects == nil || int(env.Status.Objects.Total-env.Status.Objects.Healthy) <= len(env.Status.Unhealthy)
+	listed := map[string]bool{}
+	for _, u := range env.Status.Unhealthy {
+		row := progressRow{u.Kind + "/" + u.Name, u.Health, u.Message}
+		if u.Namespace != "" {
+			row.object = u.Kind + "/" + u.Namespace + "/" + u.Name
+		}
+		listed[row.object] = true
+		if i := slices.IndexFunc(p.rows, row.isOf); i >= 0 {
+			p.rows[i] = row
+		} else {
+			p.rows = append(p.rows, row)
+		}
+	}
+	for i := range p.rows {
+		if all && !listed[p.rows[i].object] {
+			p.rows[i] = progressRow{p.rows[i].object, string(health.Healthy), ""}
+		}
+	}
+}
+
+func (r progressRow) isOf(other progressRow) bool { return r.object == other.object }
+
+func (r progressRow) text() string {
+	return "  " + output.Plain(strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", r.object, r.health, r.message), ": "))
+}
+
+// lines are a view that prints a line for every change, where there is no terminal.
+type lines struct {
+	w     io.Writer
+	head  string
+	shown map[string]string
+}
+
+func (l *lines) show(f frame) error {
+	var text []string
+	for _, row := range f.rows {
+		if line := row.text(); l.shown[row.object] != line {
+			l.shown[row.object] = line
+			text = append(text, line)
+		}
+	}
+	switch {
+	case f.head == l.head: // how many objects are healthy, their own lines tell
+	case f.last:
+		text = append(text, f.head)
+	default:
+		text = slices.Insert(text, 0, f.head)
+	}
+	l.head = f.head
+	if len(text) == 0 {
+		return nil
+	}
+	_, err := io.WriteString(l.w, strings.Join(text, "\n")+"\n")
+	return err
+}
+
+// screen is a view that draws a table again and again at the same place of a terminal.
+type screen struct {
+	w io.Writer
+	// size is that of the terminal, which may change.
+	size  func() (width, height int)
+	drawn int // how many lines
+}
+
+func (s *screen) show(f frame) error {
+	width, height := s.size()
+	text := []string{strings.TrimSuffix(f.head+", "+f.count, ", ")}
+	shown, more := worst(f.rows, max(1, height-4))
+	if len(shown) > 0 {
+		var table strings.Builder
+		cells := [][]string{{"OBJECT", "HEALTH", "MESSAGE"}}
+		for _, row := range shown {
+			cells = append(cells, []string{row.object, row.health, row.message})
+		}
+		if err := output.NewTable(&table).Write(cells...); err != nil {
+			return err
+		}
+		text = append(text, strings.Split(strings.TrimSuffix(table.String(), "\n"), "\n")...)
+	}
+	if more > 0 {
+		text = append(text, fmt.Sprintf("and %d more", more))
+	}
+	var drawing strings.Builder
+	if s.drawn > 0 {
+		fmt.Fprintf(&drawing, "\x1b[%dA\x1b[J", s.drawn)
+	}
+	for _, line := range text {
+		drawing.WriteString(clipped(line, width) + "\n")
+	}
+	s.drawn = len(text)
+	_, err := io.WriteString(s.w, drawing.String())
+	return err
+}
+
+// worst returns what there is room for: what is healthy goes first.
+func worst(rows []progressRow, room int) (shown []progressRow, more int) {
+	if len(rows) <= room {
+		return rows, 0
+	}
+	shown = slices.Clone(rows)
+	slices.SortStableFunc(shown, func(a, b progressRow) int {
+		return cmp.Compare(severityOf(a), severityOf(b))
+	})
+	return shown[:room], len(rows) - room
+}
+
+func severityOf(r progressRow) int {
+	switch health.Status(r.health) {
+	case health.Failed:
+		return 0
+	case health.Healthy:
+		return 2
+	}
+	return 1
+}
+
+// clipped cuts a line that would take two of the terminal's.
+func clipped(line string, width int) string {
+	if runes := []rune(line); width > 1 && len(runes) > width {
+		return string(runes[:width-1]) + "…"
+	}
+	return line
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// waitOptions are the flags of `berth wait`.
+type waitOptions struct {
+	which
+	followOptions
+	commit     string
+	allowNewer bool
+}
+
+func newWait(s streams) *cobra.Command {
+	o := &waitOptions{}
+	c := &cobra.Command{
+		Use:   "wait ENV | wait --branch NAME",
+		Short: "Wait until a commit is healthy in its environment; for pipelines",
+		Long: `Waits until an environment is there and healthy, and shows how it gets there. ENV is the name of
+an Environment, or a branch. With --commit it waits for that commit, and takes nothing else for
+it: neither what ran before, nor what was pushed afterwards. It asks for nothing, and needs no
+more than the role view in the agent's namespace.
+
+A commit that was followed by another before it was healthy counts as not healthy, since nobody
+will ever know; with --allow-newer the newer one is waited for in its place. One that was healthy
+before it was followed counts as healthy.
+
+Ends with 0 if it is healthy, with 1 if it failed, was superseded or was not healthy in time, with
+2 for mistakes in usage, with 3 if the cluster cannot be asked.`,
+		Example: `  berth wait --branch "$CI_COMMIT_BRANCH" --commit "$CI_COMMIT_SHA" --repository posts
+  berth wait posts.production.main --timeout 20m`,
+		Args:              atMostOne,
+		ValidArgsFunction: o.completeArgs,
+		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, s, args) },
+	}
+	o.which.addTo(c)
+	o.followOptions.addTo(c)
+	c.Flags().StringVar(&o.commit, "commit", "", "id of the commit to wait for; git rev-parse HEAD prints it")
+	c.Flags().BoolVar(&o.allowNewer, "allow-newer", false, "if the commit is followed by another, wait for that")
+	return c
+}
+
+func (o *waitOptions) run(c *cobra.Command, s streams, args []string) error {
+	if err := o.needed(c, args); err != nil {
+		return err
+	}
+	commit := strings.ToLower(o.commit)
+	switch {
+	case commit != "" && (!commitID.MatchString(commit) || len(commit) < 7):
+		return usageError(c, "--commit %q is not the id of a commit; git rev-parse HEAD prints it", o.commit)
+	case commit == "" && o.allowNewer:
+		return usageError(c, "--allow-newer is about a --commit")
+	}
+	f, err := o.follower(c, s, &o.connection)
+	if err != nil {
+		return err
+	}
+	o.branch = strings.TrimPrefix(o.branch, "refs/heads/")
+	w := waiting{waitOptions: o, judge: current}
+	if len(args) > 0 {
+		w.name = strings.TrimPrefix(args[0], "refs/heads/")
+	}
+	if commit != "" {
+		a := &awaited{commit: commit, orNewer: o.allowNewer}
+		w.judge = a.judge
+	}
+	return f.until(c.Context(), w.what(), nil, w.choose)
+}
+
+// waiting is one `berth wait`.
+type waiting struct {
+	*waitOptions
+	// name is that of an Environment, or of a branch; or empty.
+	name  string
+	judge judgement
+}
+
+// choose picks the environment that is meant, as soon as it is there.
+func (w *waiting) choose(all []client.Object) (*v1alpha1.Environment, verdict) {
+	var found []*v1alpha1.Environment
+	var names []string
+	for _, object := range all {
+		if env := object.(*v1alpha1.Environment); w.means(env) {
+			found, names = append(found, env), append(names, env.Name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, verdict{}
+	case 1:
+		return found[0], w.judge(found[0])
+	}
+	return nil, verdict{bad, fmt.Sprintf("it is not clear which is the %s: name one of %s", w.what(), strings.Join(names, ", "))}
+}
+
+func (w *waiting) means(env *v1alpha1.Environment) bool {
+	return (w.name == "" || w.name == env.Name || w.name == env.Spec.Branch) && isOrAny(env.Spec.Branch, w.branch) &&
+		isOrAny(env.Spec.Repository, w.repository) && isOrAny(env.Spec.Entry, w.entry)
+}
+
+// what names the environment that is waited for.
+func (w *waiting) what() string {
+	var text strings.Builder
+	text.WriteString("Environment")
+	for _, part := range []struct{ word, value string }{{"", w.name}, {"of the branch ", w.branch}, {"of the Repository ", w.repository}, {"of the entry ", w.entry}} {
+		if part.value != "" {
+			text.WriteString(" " + part.word + part.value)
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// tell writes what the agent has to say of a commit.
+func (w *watched) tell(env *v1alpha1.Environment, commit, reason, message string) {
+	w.t.Helper()
+	env.Spec.Commit = commit
+	if err := w.client.Update(w.t.Context(), env); err != nil {
+		w.t.Fatal(err)
+	}
+	env.Status.ObservedGeneration, env.Status.ShortCommit = env.Generation, commit[:8]
+	env.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: metav1.Now()}}
+	if err := w.client.Status().Update(w.t.Context(), env); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *watched) ends(want int) {
+	w.t.Helper()
+	if code := <-w.code; code != want {
+		w.t.Errorf("it ends with %d, want %d", code, want)
+	}
+}
+
+// A pipeline waits before there is an environment, and whatever becomes of its connection.
+func TestWaitSurvivesBrokenWatches(t *testing.T) {
+	w := newWatched(t)
+	w.berth("wait", "--branch", "first", "--commit", wanted, "--kubeconfig", w.kubeconfig, "-n", w.namespace)
+	w.expect("waiting for the Environment of the branch first")
+	w.create("posts.review.second", "second")
+	first := w.create("posts.review.first", "first")
+	w.expect("posts.review.first: waiting for the agent, which has not looked at it yet")
+	w.tell(first, older, v1alpha1.ReasonHealthy, "")
+	w.expect("posts.review.first: waiting for the agent")
+
+	w.proxy.CloseClientConnections()
+	w.tell(first, wanted, v1alpha1.ReasonSyncing, "0 of 1 ready")
+	w.expect("posts.review.first: b2b2b2b2 Syncing: 0 of 1 ready")
+	w.tell(first, wanted, v1alpha1.ReasonHealthy, "")
+	w.expect("posts.review.first: b2b2b2b2 Healthy")
+	w.ends(0)
+}
+
+// That it was superseded, only somebody knows who saw the commit.
+func TestWaitForWhatIsSuperseded(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		more    []string
+		newest  string
+		last    string
+		wantEnd int
+	}{
+		{"counts as not healthy", nil, v1alpha1.ReasonHealthy,
+			"posts.review.first: c3c3c3c3 Syncing; commit b2b2b2b2 was superseded by c3c3c3c3 before it was healthy", exitDifferent},
+		{"and the newer is as good", []string{"--allow-newer"}, v1alpha1.ReasonHealthy, "posts.review.first: c3c3c3c3 Healthy", 0},
+		{"and the newer fails", []string{"--allow-newer"}, v1alpha1.ReasonFailed, "posts.review.first: c3c3c3c3 Failed", exitDifferent},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWatched(t)
+			first := w.create("posts.review.first", "first")
+			w.tell(first, wanted, v1alpha1.ReasonSyncing, "")
+			w.berth(append([]string{"wait", "first", "--commit", wanted, "--kubeconfig", w.kubeconfig, "-n", w.namespace}, test.more...)...)
+			w.expect("posts.review.first: b2b2b2b2 Syncing")
+			if test.more == nil {
+				first.Spec.Commit = newer
+				if err := w.client.Update(t.Context(), first); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				w.tell(first, newer, test.newest, "")
+				w.skip("posts.review.first: waiting for the agent")
+			}
+			w.expect(test.last)
+			w.ends(test.wantEnd)
+		})
+	}
+}
+
+func TestAnEnvironmentThatGoes(t *testing.T) {
+	w := newWatched(t)
+	first := w.create("posts.review.first", "first")
+	w.berth("retry", "first", "--kubeconfig", w.kubeconfig, "-n", w.namespace)
+	w.expect("posts.review.first: waiting for the agent, which has not looked at it yet")
+	w.delete(first)
+	w.expect("posts.review.first: it is gone")
+	w.ends(exitDifferent)
+}
+
+// skip reads a line that says what it should, but perhaps not at once.
+func (w *watched) skip(want string) {
+	w.t.Helper()
+	if line := <-w.lines; strings.TrimSpace(line) != want {
+		w.t.Fatalf("got the line %q, want %q", line, want)
+	}
+}
