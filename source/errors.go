@@ -50,6 +50,9 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Why returns the cause and the next step without what was attempted, for who has said that already.
+func (e *Error) Why() (cause, hint string) { return e.Cause, e.Hint }
+
 // Unwrap gives what lies beneath.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -3,6 +3,7 @@ package render_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -341,6 +342,35 @@ func TestLimits(t *testing.T) {
 	o.MaxFileBytes = 10
 	_, err = render.Render(one(header), o)
 	if want := "infra/k8s/x.yaml: the file has 53 bytes; 10 are allowed; split it, or raise the Repository's limits.fileBytes"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestASubmoduleIsNotPassedOver(t *testing.T) {
+	with := one(header)
+	with.MapFS["infra/k8s/vendor"] = &fstest.MapFile{Mode: fs.ModeIrregular}
+	_, err := render.Render(with, options())
+	if want := "infra/k8s/vendor: it is a submodule, and Berth reads only the repository itself; copy what is needed into the repository, or move it out of the entry's path"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// pointers is a tree in which no file is what it seems.
+type pointers struct{ tree }
+
+func (p pointers) ReadFile(name string) ([]byte, error) { return nil, errPointer }
+
+type pointerError struct{}
+
+var errPointer = pointerError{}
+
+func (pointerError) Error() string { return "cannot read it: it is a pointer; follow it" }
+
+func (pointerError) Why() (cause, hint string) { return "it is a pointer", "follow it" }
+
+func TestWhatTheTreeDoesNotGiveIsToldOnce(t *testing.T) {
+	_, err := render.Render(pointers{one(header)}, options())
+	if want := "infra/k8s/x.yaml: cannot be read: it is a pointer; follow it"; err == nil || err.Error() != want || !errors.Is(err, errPointer) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -39,12 +39,17 @@ func (r *renderer) plain() []document {
 	err := fs.WalkDir(r.tree, r.Path, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			r.problems.add(&Error{Origin: manifest.Origin{File: name}, Problem: "cannot be read", Cause: err})
+			r.problems.add(unreadable(name, err))
 			return nil
 		case name != r.Path && strings.HasPrefix(entry.Name(), "."):
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
+			return nil
+		case entry.Type()&fs.ModeIrregular != 0:
+			// What it holds would be missing from the cluster, or be pruned, if it were passed over.
+			r.problems.add(&Error{Origin: manifest.Origin{File: name}, Problem: "it is a submodule, and Berth reads only the repository itself",
+				Hint: "copy what is needed into the repository, or move it out of the entry's path"})
 			return nil
 		case entry.IsDir() || !isManifest(name):
 			return nil
@@ -65,7 +70,7 @@ func (r *renderer) plain() []document {
 		return nil
 	})
 	if err != nil {
-		r.problems.add(&Error{Origin: manifest.Origin{File: r.Path}, Problem: "cannot be read", Cause: err})
+		r.problems.add(unreadable(r.Path, err))
 	}
 	return documents
 }

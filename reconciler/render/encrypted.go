@@ -2,10 +2,12 @@ package render
 
 import (
 	"bytes"
-	"path"
+	"encoding/base64"
 	"regexp"
+	"slices"
 	"strings"
 
+	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -15,48 +17,92 @@ const encryptedValue = "ENC[AES256_GCM,"
 // envelope is SOPS' metadata at the top level of YAML, JSON, dotenv and ini files.
 var envelope = regexp.MustCompile(`(?m)^(sops:|sops_mac=|\[sops\])|"sops"\s*:\s*\{`)
 
-// isEncrypted says whether a file is a SOPS document, whatever its format.
-func isEncrypted(content []byte) bool {
+// isEncrypted says whether a file is a SOPS document, whatever its format. Without a Decrypter, which
+// knows better, one that is whole will do, since it is refused in any case.
+func (r *renderer) isEncrypted(name string, content []byte) bool {
+	if r.Decrypter != nil {
+		return r.Decrypter.Encrypted(name, content)
+	}
 	return bytes.Contains(content, []byte(encryptedValue)) && envelope.Match(content)
 }
 
-// protect keeps variables from being replaced in what was decrypted.
-func (r *renderer) protect(name string, plain []byte) {
-	if !bytes.Contains(plain, []byte("${")) {
-		return
+// decrypt returns the plain text of an encrypted file, and keeps what may only go into Secrets.
+func (r *renderer) decrypt(name string, content []byte) ([]byte, error) {
+	origin := manifest.Origin{File: name}
+	if r.Decrypter == nil {
+		return nil, &Error{Origin: origin, Problem: "the file is encrypted and there is no key to decrypt it",
+			Hint: "give the entry a decryption.secretRef"}
 	}
-	r.plaintexts[string(plain)] = true
-	if !isManifest(name) {
-		for line := range strings.Lines(string(plain)) {
-			_, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
-			r.plaintexts[value] = true
+	plain, values, err := r.Decrypter.Open(name, content)
+	if err != nil {
+		return nil, &Error{Origin: origin, Problem: "cannot be decrypted", Cause: err}
+	}
+	r.exposure.decrypted(plain, values)
+	for _, text := range append(values, string(plain)) {
+		if strings.Contains(text, "${") {
+			r.plaintexts[text] = true
 		}
-		return
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(plain))
-	if path.Ext(name) == ".json" {
-		nodes, err := parseJSON(name, plain)
-		if err == nil {
-			r.protectAll(nodes)
-		}
-		return
-	}
-	for {
-		var doc yaml.Node
-		if decoder.Decode(&doc) != nil {
-			return // its mistakes are reported by whoever reads it as manifests
-		}
-		r.protectAll(doc.Content)
-	}
+	return plain, r.onlySecrets(name, content, plain)
 }
 
-func (r *renderer) protectAll(nodes []*yaml.Node) {
-	for _, n := range nodes {
-		if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "${") {
-			r.plaintexts[n.Value] = true
-		}
-		r.protectAll(n.Content)
+// onlySecrets refuses a file with encrypted documents of a kind that anybody may read.
+func (r *renderer) onlySecrets(name string, content, plain []byte) error {
+	if !isManifest(name) {
+		return nil
 	}
+	after, err := parse(name, plain)
+	if err != nil {
+		return nil // whoever reads it as manifests says so
+	}
+	before, err := parse(name, content)
+	paired := err == nil && len(before) == len(after)
+	for i, n := range after {
+		line := 0
+		if paired {
+			line = before[i].Line
+			if field(before[i], "sops") == nil {
+				r.exposure.inPlain(texts(n))
+				continue
+			}
+		}
+		for _, object := range flatten([]*yaml.Node{n}) {
+			kind, version := field(object, "kind"), field(object, "apiVersion")
+			// Other files have a kind too, but no name: a kubeconfig, say.
+			if kind == nil || version == nil || field(object, "metadata", "name") == nil || r.mayHold(version.Value, kind.Value) {
+				continue
+			}
+			return &Error{Origin: manifest.Origin{File: name, Line: line}, Object: objectName(nil, object),
+				Problem: "it is encrypted, and in the cluster anybody who may read a " + kind.Value + " could read it",
+				Hint:    "make it a Secret, or leave it plain, or have " + kind.Value + " added to the entry's decryption.kinds"}
+		}
+	}
+	return nil
+}
+
+// mayHold says whether objects of a kind may hold what was decrypted.
+func (r *renderer) mayHold(apiVersion, kind string) bool {
+	if apiVersion == "v1" && kind == "Secret" {
+		return true
+	}
+	group, _, grouped := strings.Cut(apiVersion, "/")
+	if !grouped {
+		group = ""
+	}
+	own := !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")
+	return slices.Contains(r.Decrypted, kind+"."+group) || own && slices.Contains(r.Decrypted, kind)
+}
+
+// texts joins the scalars of a node, one a line.
+func texts(n *yaml.Node) string {
+	if n.Kind == yaml.ScalarNode {
+		return n.Value + "\n"
+	}
+	var all strings.Builder
+	for _, child := range n.Content {
+		all.WriteString(texts(child))
+	}
+	return all.String()
 }
 
 // readable says whether nothing encrypted is left in the object, where it would be applied as if it
@@ -66,31 +112,53 @@ func (c checker) readable() *Error {
 		return c.fail([]string{"sops"}, "it is still encrypted: it has a sops envelope",
 			"check that the file is a whole SOPS document, with its mac")
 	}
-	if path := encryptedAt(c.content, nil); path != nil {
+	path := textAt(c.content, nil, func(text string) bool { return strings.Contains(text, encryptedValue) })
+	if path == nil {
+		path = decodedAt(c.content, func(text string) bool { return strings.Contains(text, encryptedValue) })
+	}
+	if path != nil {
 		return c.fail(path, "it is still encrypted: "+strings.Join(path, ".")+" is a SOPS value",
 			"check that the file is a whole SOPS document, with its sops key")
 	}
 	return nil
 }
 
-// encryptedAt returns the path of the first encrypted text, or nil. Items of lists are not in it.
-func encryptedAt(value any, path []string) []string {
+// textAt returns the path of the first text of which something is true, or nil. Items of lists are not
+// in it.
+func textAt(value any, path []string, is func(string) bool) []string {
 	switch value := value.(type) {
 	case string:
-		if strings.Contains(value, encryptedValue) {
+		if is(value) {
 			return path
 		}
 	case []any:
 		for _, item := range value {
-			if found := encryptedAt(item, path); found != nil {
+			if found := textAt(item, path, is); found != nil {
 				return found
 			}
 		}
 	case map[string]any:
 		for _, key := range sortedKeys(value) {
-			if found := encryptedAt(value[key], append(path[:len(path):len(path)], key)); found != nil {
+			if found := textAt(value[key], append(path[:len(path):len(path)], key), is); found != nil {
 				return found
 			}
+		}
+	}
+	return nil
+}
+
+// decodedAt is textAt for what Secrets and ConfigMaps hold in base64.
+func decodedAt(content map[string]any, is func(string) bool) []string {
+	if content["apiVersion"] != "v1" {
+		return nil
+	}
+	where := map[any]string{"Secret": "data", "ConfigMap": "binaryData"}[content["kind"]]
+	values, _ := content[where].(map[string]any)
+	for _, key := range sortedKeys(values) {
+		text, _ := values[key].(string)
+		decoded, err := base64.StdEncoding.DecodeString(text)
+		if err == nil && is(string(decoded)) {
+			return []string{where, key}
 		}
 	}
 	return nil

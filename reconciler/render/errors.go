@@ -74,3 +74,24 @@ func (p *problems) join() error {
 	}
 	return errors.Join(errs...)
 }
+
+// unreadable is the problem of what the tree does not give. Errors that know how to be told without the
+// name of the file, which stands before them, are told so.
+func unreadable(name string, err error) *Error {
+	e := &Error{Origin: manifest.Origin{File: name}, Problem: "cannot be read", Cause: err}
+	var known interface{ Why() (cause, hint string) }
+	if errors.As(err, &known) {
+		cause, hint := known.Why()
+		e.Cause, e.Hint = &told{cause, err}, hint
+	}
+	return e
+}
+
+// told is an error in fewer words.
+type told struct {
+	text string
+	err  error
+}
+
+func (t *told) Error() string { return t.text }
+func (t *told) Unwrap() error { return t.err }

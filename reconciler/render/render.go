@@ -21,9 +21,13 @@ type Tree interface {
 	Hash(name string) (string, error)
 }
 
-// Decrypter turns an encrypted file into plain text, in memory. Its errors name no values.
+// Decrypter turns encrypted files into plain text, in memory.
 type Decrypter interface {
-	Decrypt(file string, content []byte) ([]byte, error)
+	// Encrypted says whether a file is encrypted, or the rest of one that was.
+	Encrypted(file string, content []byte) bool
+	// Open returns an encrypted file's plain text, and the texts of the values in it that were encrypted.
+	// Its errors name no values.
+	Open(file string, content []byte) (plain []byte, values []string, err error)
 }
 
 // Scope says how far the objects of an environment may reach.
@@ -58,6 +62,9 @@ type Options struct {
 	ClusterScoped func(schema.GroupKind) (scoped, known bool)
 	// Decrypter reads encrypted files; without one they are errors.
 	Decrypter Decrypter
+	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or
+	// Kind.group for one that is not Kubernetes' own.
+	Decrypted []string
 	// MaxFiles bounds how many files are read (0: DefaultMaxFiles), MaxFileBytes the size of each
 	// (0: DefaultMaxFileBytes).
 	MaxFiles     int
@@ -92,8 +99,9 @@ type renderer struct {
 	inputs    *recorder
 	variables *variables
 	problems  *problems
-	// plaintexts are decrypted values that look as if they held variables; they are left alone.
+	// plaintexts are the decrypted values that look as if they held variables; they are left alone.
 	plaintexts map[string]bool
+	exposure   *exposure
 	aliases    *aliases
 	files      int
 	warnings   []string
@@ -117,6 +125,7 @@ func newRenderer(tree Tree, o Options) *renderer {
 		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}},
 		problems:   &problems{},
 		plaintexts: map[string]bool{},
+		exposure:   &exposure{},
 		aliases:    &aliases{},
 	}
 }
@@ -149,7 +158,7 @@ func (r *renderer) pathExists() bool {
 		r.problems.add(&Error{Origin: origin, Cause: ErrNoPath,
 			Hint: "check the entry's path; nothing is deleted"})
 	case err != nil:
-		r.problems.add(&Error{Origin: origin, Problem: "cannot be read", Cause: err})
+		r.problems.add(unreadable(r.Path, err))
 	case !info.IsDir():
 		r.problems.add(&Error{Origin: origin, Problem: "this is a file", Cause: ErrNoPath,
 			Hint: "set the entry's path to the folder that holds it; nothing is deleted"})
@@ -171,35 +180,27 @@ func (r *renderer) readFile(name string) (content []byte, encrypted bool, err er
 	if err != nil {
 		return nil, false, err
 	}
-	if !isEncrypted(content) {
+	if !r.isEncrypted(name, content) {
+		r.exposure.inPlain(string(content))
 		return content, false, nil
 	}
-	if r.Decrypter == nil {
-		return nil, true, &Error{Origin: origin, Problem: "the file is encrypted and there is no key to decrypt it",
-			Hint: "give the entry a decryption.secretRef"}
-	}
-	plain, err := r.Decrypter.Decrypt(name, content)
-	if err != nil {
-		return nil, true, &Error{Origin: origin, Problem: "cannot be decrypted", Cause: err}
-	}
-	r.protect(name, plain)
-	return plain, true, nil
+	content, err = r.decrypt(name, content)
+	return content, true, err
 }
 
 func (r *renderer) readBounded(name string) ([]byte, error) {
-	origin := manifest.Origin{File: name}
 	info, err := fs.Stat(r.tree, name)
 	if err != nil {
-		return nil, &Error{Origin: origin, Problem: "cannot be read", Cause: err}
+		return nil, unreadable(name, err)
 	}
 	if info.Size() > r.MaxFileBytes {
-		return nil, &Error{Origin: origin,
+		return nil, &Error{Origin: manifest.Origin{File: name},
 			Problem: fmt.Sprintf("the file has %d bytes; %d are allowed", info.Size(), r.MaxFileBytes),
 			Hint:    "split it, or raise the Repository's limits.fileBytes"}
 	}
 	content, err := fs.ReadFile(r.tree, name)
 	if err != nil {
-		return nil, &Error{Origin: origin, Problem: "cannot be read", Cause: err}
+		return nil, unreadable(name, err)
 	}
 	return content, nil
 }
