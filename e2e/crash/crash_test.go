@@ -1,17 +1,25 @@
 package crash
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
 )
 
-// for lets the team work while the time passes.
+// reporter is a test whose context lasts until its cleanup is done.
+type reporter struct{ *testing.T }
+
+func (reporter) Context() context.Context { return context.Background() }
+
+// during lets the team work while the time passes.
 func (w *work) during(d time.Duration) {
 	over := time.After(d)
 	for {
@@ -66,26 +74,27 @@ func killed(t *testing.T, meanwhile func(*work)) {
 
 // One agent is frozen until the other leads, and goes on with what it was about to do.
 func TestFrozenWhileAnotherLeads(t *testing.T) {
-	const takeover = 18 * time.Second // a lease lasts 15
 	w := begin(t, "--leader-elect")
 	t.Logf("seed %d", *seed)
 	start(t, w.Agent)
 	team := busy(t, w, rand.New(rand.NewPCG(*seed, 2)))
 	explain(t, team, w.Agent)
 	leads, waits := w.Agent, w.Agent.Twin()
+	team.until("one leads", func() bool { return team.leader() != "" })
 	start(t, waits)
 	t.Cleanup(func() { _ = waits.Kill(); _ = leads.Kill() })
 	for range *freezes {
 		team.during(team.between(500*time.Millisecond, 3*time.Second))
+		frozen := team.leader()
 		if err := leads.Freeze(); err != nil {
 			t.Fatal(err)
 		}
-		team.during(takeover)
+		team.until("the other leads", func() bool { return team.leader() != frozen })
+		team.during(team.between(500*time.Millisecond, 3*time.Second))
 		if err := leads.Thaw(); err != nil {
 			t.Fatal(err)
 		}
-		// It finds that it leads no more, and ends.
-		world.Await(t, "the frozen agent ends", func() (string, bool) { return "it runs", !leads.Running() })
+		team.until("the frozen one finds that it leads no more, and ends", func() bool { return !leads.Running() })
 		if err := leads.Stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -93,6 +102,31 @@ func TestFrozenWhileAnotherLeads(t *testing.T) {
 		leads, waits = waits, leads
 	}
 	team.ends()
+}
+
+// until lets the team work until something has come about.
+func (w *work) until(what string, done func() bool) {
+	w.t.Helper()
+	for over := time.Now().Add(time.Minute); !done(); {
+		if time.Now().After(over) {
+			w.t.Fatalf("worked on in vain until %s", what)
+		}
+		w.during(100 * time.Millisecond)
+	}
+}
+
+// leader returns who holds the lease; empty while nobody does.
+func (w *work) leader() string {
+	w.t.Helper()
+	lease, err := w.client.Resource(leases).Namespace(deploy.Namespace).Get(w.t.Context(), "berth-agent", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ""
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	holder, _, _ := unstructured.NestedString(lease.Object, "spec", "holderIdentity")
+	return holder
 }
 
 func start(t *testing.T, agent *world.Agent) {

@@ -56,7 +56,7 @@ func busy(t *testing.T, w *world.World, dice *rand.Rand) *work {
 		}},
 	}}
 	repository.Name = "posts"
-	team.Repository = w.Follow(t, repository)
+	team.Repository = w.Follow(reporter{t}, repository)
 	return team
 }
 
@@ -150,6 +150,7 @@ func (w *work) meddle(branch string) {
 var (
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	leases      = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 	jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
