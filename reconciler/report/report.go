@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,12 +35,19 @@ type Config struct {
 type Reporter struct {
 	Config
 	mu   sync.Mutex
-	last map[types.UID]time.Time // of the last status write
+	last map[types.UID]written
+}
+
+// written is the last status write of an Environment: what the cache may not have yet.
+type written struct {
+	at      time.Time
+	version string
+	status  v1alpha1.EnvironmentStatus
 }
 
 // New returns a Reporter.
 func New(c Config) *Reporter {
-	return &Reporter{Config: c, last: map[types.UID]time.Time{}}
+	return &Reporter{Config: c, last: map[types.UID]written{}}
 }
 
 // Environment writes an Environment's status if it changed, and the events and metrics of the pass.
@@ -51,6 +59,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 	if o.Again || o.Quiet {
 		return 0, nil // the next pass has more to say
 	}
+	r.renew(env)
 	status := environmentStatus(env, o, r.Now())
 	r.Logs.add(ctx, env, &status, o)
 	if equality.Semantic.DeepEqual(status, env.Status) {
@@ -64,7 +73,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 	if err := r.Client.Status().Patch(ctx, env, client.MergeFrom(before)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.wrote(env.UID)
+	r.wrote(env)
 	r.tell(before, env)
 	return 0, nil
 }
@@ -84,23 +93,38 @@ func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, st
 	return nil
 }
 
+// renew brings an Environment that comes from a late cache up to our own last write: what was said would
+// be said again, and what is to be taken back would seem never to have been said.
+func (r *Reporter) renew(env *v1alpha1.Environment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, ok := r.last[env.UID]
+	if !ok {
+		return
+	}
+	if order, err := resourceversion.CompareResourceVersion(env.ResourceVersion, last.version); err == nil && order < 0 {
+		last.status.DeepCopyInto(&env.Status)
+	}
+}
+
 // left returns how long the next write that is not urgent is to be put off.
 func (r *Reporter) left(uid types.UID) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(0, pause-r.Now().Sub(r.last[uid]))
+	return max(0, pause-r.Now().Sub(r.last[uid].at))
 }
 
-func (r *Reporter) wrote(uid types.UID) {
+// wrote notes a write, and forgets those that every cache has by now.
+func (r *Reporter) wrote(env *v1alpha1.Environment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.Now()
-	for other, at := range r.last {
-		if now.Sub(at) > pause {
+	for other, last := range r.last {
+		if now.Sub(last.at) > pause {
 			delete(r.last, other)
 		}
 	}
-	r.last[uid] = now
+	r.last[env.UID] = written{at: now, version: env.ResourceVersion, status: *env.Status.DeepCopy()}
 }
 
 // onlyCounts says whether a status differs only in how many objects are healthy, and why the others are
