@@ -85,7 +85,9 @@ func measure(t world.Reporter, cluster *clustertest.Cluster, dir string, o optio
 	var figures []figure
 	for _, p := range parts {
 		if slices.Contains(o.parts, p.name) {
-			figures = append(figures, p.measure(b)...)
+			measured := p.measure(b)
+			figures = append(figures, measured...)
+			t.Logf("%s\n%s", p.name, table(measured))
 		}
 	}
 	return figures

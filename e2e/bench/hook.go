@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -36,13 +35,9 @@ func (b *bench) hooks() []figure {
 func (b *bench) reaction(t *team, i int) time.Duration {
 	number := i % b.branches
 	namespace := t.name + "-" + branch(number)
-	object, err := b.client.Resource(configMaps).Namespace(namespace).Get(b.t.Context(), "settings", metav1.GetOptions{})
-	if err != nil {
-		b.t.Fatalf("cannot read a ConfigMap: %v", err)
-	}
 	b.push(number, fmt.Sprint("hook ", i))
 	seen := make(chan time.Time, 1)
-	options := metav1.ListOptions{FieldSelector: "metadata.name=settings", ResourceVersion: object.GetResourceVersion()}
+	options := b.fromNow(configMaps, namespace, "settings")
 	go func() {
 		b.watched(configMaps, namespace, options, func(watch.EventType, *unstructured.Unstructured) bool { return true })
 		seen <- time.Now()

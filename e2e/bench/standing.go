@@ -89,12 +89,8 @@ func (b *bench) drift() []figure {
 func (b *bench) correction(namespace, name string, i int) time.Duration {
 	client := b.client.Resource(deployment).Namespace(namespace)
 	ctx := b.t.Context()
-	object, err := client.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		b.t.Fatalf("cannot read a Deployment: %v", err)
-	}
 	seen := make(chan time.Time, 1)
-	options := metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: object.GetResourceVersion()}
+	options := b.fromNow(deployment, namespace, name)
 	changed := false
 	watching := func() {
 		b.watched(deployment, namespace, options, func(_ watch.EventType, now *unstructured.Unstructured) bool {
@@ -106,6 +102,7 @@ func (b *bench) correction(namespace, name string, i int) time.Duration {
 	}
 	go watching()
 	written := time.Now()
+	var err error
 	if i%2 == 0 {
 		_, err = client.Patch(ctx, name, types.StrategicMergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"})
 	} else {

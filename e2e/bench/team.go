@@ -50,6 +50,19 @@ func (b *bench) follow(name string, settings ...func(*v1alpha1.RepositorySpec)) 
 	return &team{Repository: b.world.Follow(b.t, repository), name: name}
 }
 
+// fromNow says to watch one object from its state of now on.
+func (b *bench) fromNow(resource schema.GroupVersionResource, namespace, name string) metav1.ListOptions {
+	b.t.Helper()
+	options := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+	// The version of the object itself may be too old to watch from.
+	list, err := b.client.Resource(resource).Namespace(namespace).List(b.t.Context(), options)
+	if err != nil || len(list.Items) != 1 {
+		b.t.Fatalf("cannot read %s/%s in %s: %v", resource.Resource, name, namespace, err)
+	}
+	options.ResourceVersion = list.GetResourceVersion()
+	return options
+}
+
 // watched calls see for everything that a watch brings, from what is there at first on, until it is
 // content.
 func (b *bench) watched(resource schema.GroupVersionResource, namespace string, options metav1.ListOptions, see func(watch.EventType, *unstructured.Unstructured) bool) {
