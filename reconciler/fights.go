@@ -34,12 +34,12 @@ type fight struct {
 // note remembers what was corrected.
 func (f fights) note(results []apply.Result, now time.Time) {
 	for _, r := range results {
-		if r.Done != apply.Corrected || r.Step.Live == nil {
+		if r.Done != apply.Corrected {
 			continue
 		}
 		one := f[r.Step.Key].during(now)
 		one.corrected = append(slices.Clone(one.corrected), now)
-		if r.Step.Live.Rival != "" {
+		if r.Step.Live != nil && r.Step.Live.Rival != "" { // who deletes an object leaves no name
 			one.rival = r.Step.Live.Rival
 		}
 		switch {

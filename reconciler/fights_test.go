@@ -45,13 +45,21 @@ func TestFights(t *testing.T) {
 	}
 }
 
+// Who deletes an object again and again fights over it too.
+func TestFightsOverDeletions(t *testing.T) {
+	f, now := fights{}, time.Now()
+	for range fightCount {
+		f.note([]apply.Result{{Done: apply.Corrected}}, now)
+	}
+	if len(f.going(now)) != 1 {
+		t.Errorf("got %v", f)
+	}
+}
+
 func TestNoFights(t *testing.T) {
 	f := fights{}
 	for range 10 {
-		f.note([]apply.Result{
-			{Done: apply.Changed, Step: plan.Step{Live: &plan.Live{}}},
-			{Done: apply.Corrected, Step: plan.Step{}}, // it was deleted
-		}, time.Now())
+		f.note([]apply.Result{{Done: apply.Changed}, {Done: apply.Unchanged}}, time.Now())
 	}
 	if len(f) != 0 {
 		t.Errorf("got %v", f)

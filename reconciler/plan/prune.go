@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
 )
@@ -34,7 +36,7 @@ func (m *maker) prune() {
 			s.Action, s.Reason = Keep, "is no longer in Git, and kept: "+keptBecause(live)
 			s.Health = health.Health{Status: health.Healthy}
 		case live.Deleting:
-			s.block(forOthers, live.Health.Message)
+			s.block(deleter(live), live.Health.Message)
 		case live.Job != nil && live.runs():
 			s.block(forOthers, "waits for the running Job to finish")
 		default:
@@ -44,6 +46,17 @@ func (m *maker) prune() {
 		s.Stage = deletionStage(live.Key)
 		m.steps, m.places = append(m.steps, s), append(m.places, manifest.KindPlace(live.Key.GroupKind()))
 	}
+}
+
+// deleter says who has to move until an object is gone: the cluster itself, which is about to, unless somebody
+// else's finalizer holds it.
+func deleter(l Live) blocker {
+	for _, f := range l.Finalizers {
+		if f != metav1.FinalizerDeleteDependents && f != metav1.FinalizerOrphanDependents {
+			return forOthers
+		}
+	}
+	return forItself
 }
 
 func keptBecause(l Live) string {
@@ -106,7 +119,7 @@ func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 	case m.in.Desired.Len() == 0:
 		return forOthers, "Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back"
 	case n > brakeCount && n*2 > total:
-		return forOthers, fmt.Sprintf("%d of %d objects would be deleted at once; confirm it, or put them back into Git", n, total)
+		return forOthers, fmt.Sprintf("%d of %d objects would be deleted at once; to let them go: berth confirm; or put them back into Git", n, total)
 	}
 	return forItself, ""
 }
