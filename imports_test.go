@@ -41,7 +41,7 @@ var arrows = []struct {
 	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "reconciler"},
 		inTests: []string{"deploy", "reconciler/apply", "reconciler/live", "reconciler/manifest", "reconciler/report"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/plan"},
-		inTests: []string{"health", "reconciler/manifest"}},
+		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
 	{pkg: "deploy"},
 	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "reconciler/manifest", "reconciler/render"}},
