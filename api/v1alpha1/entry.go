@@ -161,6 +161,24 @@ type Decryption struct {
 	// names them.
 	// +required
 	SecretRef SecretReference `json:"secretRef"`
+
+	// kinds names what beside Secrets may hold decrypted values: ConfigMap, say, or Certificate.cert-manager.io for
+	// a kind outside of Kubernetes' own. Whoever may read such an object may then read the values.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=317
+	// +kubebuilder:validation:items:Pattern=`^[A-Z][A-Za-z0-9]{0,62}(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$`
+	Kinds []string `json:"kinds,omitempty"`
+
+	// allow narrows which remote keys decrypt for this entry, among those that the agent allows: an ARN, a name or
+	// an address, or the beginning of one up to a "/". Without it, all of those do for which the Secret has credentials.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	Allow []string `json:"allow,omitempty"`
 }
 
 // Health says when a sync counts as healthy, and what happens when it does not get there.
@@ -185,4 +203,46 @@ type Health struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
 	ImagePullGrace metav1.Duration `json:"imagePullGrace,omitzero"`
+
+	// expressions judge custom resources whose status says in words of its own how they are, which their
+	// conditions do not tell. The kinds that Kubernetes and Berth know are judged as ever.
+	// +optional
+	// +listType=map
+	// +listMapKey=apiVersion
+	// +listMapKey=kind
+	// +kubebuilder:validation:MaxItems=32
+	Expressions []HealthExpression `json:"expressions,omitempty"`
+}
+
+// HealthExpression judges the objects of one kind by expressions in CEL, each of which is true or false and
+// sees the object's apiVersion, kind, metadata, spec and status. What it cannot find makes it false.
+type HealthExpression struct {
+	// apiVersion of the objects. The version does not matter: an object is the same one in all of them.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+/v[0-9][a-z0-9]*$')`,message="apiVersion must be group/version of a custom resource: cert-manager.io/v1"
+	APIVersion string `json:"apiVersion"`
+
+	// kind of the objects.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+
+	// healthy is true once the object has settled: status.phase == "Running".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Healthy string `json:"healthy"`
+
+	// failed is true when the object will not get there by itself.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Failed string `json:"failed,omitempty"`
+
+	// progressing is true while the object is on its way, whatever the other two say.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Progressing string `json:"progressing,omitempty"`
 }
