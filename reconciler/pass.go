@@ -18,6 +18,7 @@ import (
 // the API server; what has to happen in the cluster wakes the next pass.
 func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
+	e = m.judging(e)
 	record, err := r.Records.Load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
@@ -32,6 +33,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		return o
 	}
 	r.Watches.Follow(e.ID, e.Namespace, kinds(wanted.set, record))
+	r.Watches.KeepWhole(e.judges.Kinds())
 	p, known := r.decide(e, m, wanted, record)
 	if !known {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
@@ -89,6 +91,7 @@ func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) 
 		Namespace:      e.Namespace,
 		Kinds:          kinds(s, record),
 		Keys:           keys,
+		Expressions:    e.judges,
 		Now:            r.Now(),
 		ImagePullGrace: e.ImagePullGrace,
 	})

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
@@ -49,6 +50,9 @@ type Environment struct {
 	Settings string
 	// Timeout is how long a rollout may take, ImagePullGrace how long an image may be missing.
 	Timeout, ImagePullGrace time.Duration
+	// Expressions judge objects of kinds whose health there is no rule for.
+	Expressions []Expression
+	judges      *health.Expressions
 	// Suspended keeps the cluster as it is.
 	Suspended bool
 	// Retry is the id of a request for another attempt that has not been handled yet; it counts once.
@@ -62,6 +66,9 @@ type Copy struct {
 	Object *unstructured.Unstructured
 	Origin string
 }
+
+// Expression judges the objects of one kind by expressions in CEL.
+type Expression = health.Expression
 
 // Scope says how far the objects of an environment may reach.
 type Scope = render.Scope
@@ -111,6 +118,9 @@ type memory struct {
 	// retried is the id of the last retry, validated the digest of the last input that the cluster had
 	// nothing against, held that of one that was rejected and has nothing to be taken back to.
 	retried, validated, held string
+	// judges are the expressions of the settings.
+	judges   *health.Expressions
+	settings string
 	// again says that a retry has been asked for, and not been begun.
 	again bool
 	// refused counts how often in a row the cluster had something against the newest input.

@@ -1,9 +1,11 @@
 package reconciler
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
+	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -28,6 +30,19 @@ func (m *memory) asked(e Environment) bool {
 		m.rejected, m.validated, m.held, m.refused = rejection{}, "", "", 0
 	}
 	return m.again
+}
+
+// judging returns the environment with its expressions compiled, which is done once for its settings.
+func (m *memory) judging(e Environment) Environment {
+	if m.judges == nil || m.settings != e.Settings {
+		judges, err := health.Compile(e.Expressions)
+		if e.Problem = cmp.Or(e.Problem, err); err != nil {
+			return e
+		}
+		m.judges, m.settings = judges, e.Settings
+	}
+	e.judges = m.judges
+	return e
 }
 
 // accept notes what the pass goes on with, and that it is the newest if nothing is wrong with that.

@@ -56,6 +56,9 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	s.SharedNamespace = patterns.Literal()
 	s.Settings = string(input)
 	s.Timeout = entry.Health.Timeout.Duration
+	for _, e := range entry.Health.Expressions {
+		s.Expressions = append(s.Expressions, reconciler.Expression{APIVersion: e.APIVersion, Kind: e.Kind, Healthy: e.Healthy, Failed: e.Failed, Progressing: e.Progressing})
+	}
 	s.ImagePullGrace = entry.Health.ImagePullGrace.Duration
 	s.Rollback = entry.Health.OnFailure == v1alpha1.FailureRollback && env.Spec.Pin == ""
 	if pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
