@@ -149,11 +149,15 @@ func (v podView) restartsAlways() bool {
 func (v podView) crash(c container) (Health, string) {
 	end := c.lastEnd()
 	h := Health{Progressing, c.label() + " " + howItEnded(end)}
-	if c.RestartCount > 0 {
+	switch looping := c.RestartCount >= crashLoopRestarts; {
+	case looping:
+		// Without the count, which grows for as long as nobody mends it: a message that changes is told again.
+		h.Message += ", restarted again and again"
+		if v.restartsAlways() {
+			h.Status = Failed
+		}
+	case c.RestartCount > 0:
 		h.Message += ", " + plural(c.RestartCount, "restart")
-	}
-	if c.RestartCount >= crashLoopRestarts && v.restartsAlways() {
-		h.Status = Failed
 	}
 	switch reason := endReason(end); reason {
 	case "Error", "Completed":

@@ -46,6 +46,10 @@ func Compile(list []Expression) (*Expressions, error) {
 		if err != nil {
 			return nil, fmt.Errorf("health.expressions[%d].apiVersion: %w", i, err)
 		}
+		gk := gv.WithKind(e.Kind).GroupKind()
+		if _, known := judges[gk]; known || plain[gk] {
+			return nil, fmt.Errorf("health.expressions[%d]: there is a rule for the kind %s already, which cannot be replaced", i, e.Kind)
+		}
 		var r expressionRule
 		for _, part := range []struct {
 			name, text string
@@ -55,7 +59,7 @@ func Compile(list []Expression) (*Expressions, error) {
 				return nil, fmt.Errorf("health.expressions[%d].%s of %s: %w", i, part.name, e.Kind, err)
 			}
 		}
-		all.rules[gv.WithKind(e.Kind).GroupKind()] = r
+		all.rules[gk] = r
 	}
 	return all, nil
 }

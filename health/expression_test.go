@@ -93,6 +93,9 @@ func TestBadExpressions(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
+	if _, err := Compile([]Expression{{APIVersion: "apps/v1", Kind: "Deployment", Healthy: "true"}}); err == nil || !strings.Contains(err.Error(), "a rule for the kind Deployment") {
+		t.Errorf("got %v", err)
+	}
 	if _, err := Compile([]Expression{{APIVersion: "a/b/c", Kind: "X", Healthy: "true"}}); err == nil {
 		t.Error("a bad apiVersion was taken")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,6 +38,8 @@ type kind struct {
 	message string
 	poke    chan struct{}
 	stop    context.CancelFunc
+	// whole says that the objects are kept whole; it never becomes false again.
+	whole atomic.Bool
 	// gvk is what is watched; only the feed's goroutine uses it.
 	gvk schema.GroupVersionKind
 }
@@ -69,6 +72,16 @@ func (k *kind) unfollow(environment string) {
 	k.stop()
 	k.forget()
 	delete(k.w.kinds, k.gk)
+}
+
+// keepWhole has the objects kept whole from now on. What has been reduced already is listed again.
+func (k *kind) keepWhole() {
+	if k.whole.Swap(true) {
+		return
+	}
+	k.stop()
+	k.state, k.message = plan.Syncing, "the list is not complete yet"
+	k.start()
 }
 
 // forget drops all objects.

@@ -188,6 +188,18 @@ func (w *Watches) Follow(name, namespace string, kinds []schema.GroupVersionKind
 	w.retrack(name)
 }
 
+// KeepWhole has the objects of some kinds that an environment follows kept whole, for expressions to judge.
+// That costs memory, and a kind that is watched already one listing.
+func (w *Watches) KeepWhole(kinds []schema.GroupKind) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, gk := range kinds {
+		if k, ok := w.kinds[gk]; ok {
+			k.keepWhole()
+		}
+	}
+}
+
 // Forget ends what Follow began. The environment is not woken any more.
 func (w *Watches) Forget(name string) {
 	w.mu.Lock()

@@ -23,6 +23,9 @@ type object struct {
 	live plan.Live
 	// revision is set for workloads whose pods come in revisions.
 	revision *revision
+	// whole is set for kinds that are kept whole: what expressions judge by. After a write of our own it is
+	// not until the watch brings what has been written.
+	whole *unstructured.Unstructured
 }
 
 // arrival is an object that a watch brings, already reduced.
@@ -38,10 +41,26 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
 		a.live, a.revision, a.ours = plan.Reduce(o), revisionOf(o), ours(o.GetManagedFields())
+		if k.whole.Load() {
+			a.whole = judgeable(o)
+		}
 	case metav1.Object:
 		a.live, a.ours = plan.ReduceMetadata(o, k.gvk), ours(o.GetManagedFields())
 	}
 	return a
+}
+
+// judgeable returns what of an object may matter to an expression.
+func judgeable(o *unstructured.Unstructured) *unstructured.Unstructured {
+	kept := &unstructured.Unstructured{Object: map[string]any{}}
+	for _, field := range []string{"apiVersion", "kind", "metadata", "spec", "status"} {
+		if content, ok := o.Object[field]; ok {
+			kept.Object[field] = content
+		}
+	}
+	kept.SetManagedFields(nil)
+	kept.SetResourceVersion("")
+	return kept
 }
 
 // ours says whether the newest write that the fields tell of may be our own. Their times are in whole
@@ -77,7 +96,7 @@ func (k *kind) take(a arrival, wake wakes) {
 	concerned, healthy := wakes{}, false
 	if o != nil {
 		healthy = o.live.Health.Status == health.Healthy
-		if same(o.live, a.live) {
+		if same(o.live, a.live) && reflect.DeepEqual(o.whole, a.whole) {
 			k.store(a.object)
 			return
 		}

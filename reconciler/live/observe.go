@@ -20,6 +20,8 @@ type Query struct {
 	Kinds []schema.GroupVersionKind
 	// Keys are the places that the environment's objects take.
 	Keys []manifest.Key
+	// Expressions judge the objects of their kinds, which have to be among those that are kept whole.
+	Expressions *health.Expressions
 	// Now and ImagePullGrace are for the judgement over pods.
 	Now            time.Time
 	ImagePullGrace time.Duration
@@ -86,6 +88,13 @@ func (w *Watches) find(key manifest.Key) *object {
 // judged returns an object with what its pods say.
 func (w *Watches) judged(o *object, q Query) plan.Live {
 	l := o.live
+	switch {
+	case l.Deleting || !q.Expressions.Judge(l.Key.GroupKind()):
+	case o.whole == nil:
+		l.Health = health.Health{Status: health.Progressing, Message: "has just been written"}
+	default:
+		l.Health = q.Expressions.Of(o.whole)
+	}
 	if unsettled(l) {
 		var worst health.Pod
 		l.Health, worst, l.Recheck = health.Rollout(l.Health, w.newest(o), q.Now, q.ImagePullGrace)
