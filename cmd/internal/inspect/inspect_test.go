@@ -41,7 +41,7 @@ func TestTheNewestPodsAreToBlame(t *testing.T) {
 	w.crashing(old, "api-1-a", "the old one")
 	w.crashing(newest, "api-2-a", "first line\nlast line\n")
 	d := w.describe()
-	w.wants(d, "Failed Deployment/api: 0 of 1 ready; pod api-2-a: container main exited with code 2, 7 restarts")
+	w.wants(d, "Failed Deployment/api: 0 of 1 ready; pod api-2-a: container main exited with code 2, restarted again and again")
 	want := []inspect.Log{{Object: "Deployment/api", Pod: "api-2-a", Container: "main", Lines: []string{"first line", "last line"}}}
 	if diff := cmp.Diff(want, d.Logs); diff != "" {
 		t.Error(diff)
