@@ -53,8 +53,8 @@ func confirmedBy(env *v1alpha1.Environment) bool {
 
 // held words why nothing goes, and how it does.
 func held(going, total int, repository string) string {
-	return fmt.Sprintf("nothing is taken down, for %d of %d environments would be at once; if that is meant: kubectl annotate repo %s --overwrite %s=<any new word>",
-		going, total, repository, v1alpha1.AnnotationConfirmed)
+	return fmt.Sprintf("nothing is taken down, for %d of %d environments would be at once; if that is meant: berth confirm --repository %s",
+		going, total, repository)
 }
 
 // Brake knows which Environments may be torn down. It is shared by both controllers.

@@ -2,6 +2,8 @@ package preview
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -41,6 +43,8 @@ type evidence struct {
 // trusted listings in a row lacked it, and for goneAfter; an entry's or a pattern's change counts at
 // once, for an administrator made it.
 func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
+	// A cache lists in any order, and what is told must not change with it.
+	have = slices.SortedFunc(slices.Values(have), func(a, b v1alpha1.Environment) int { return strings.Compare(a.Name, b.Name) })
 	claims, notes := claim(have, d)
 	c := changes{notes: append(d.notes, notes...)}
 	wants := make(map[string]wanted, len(claims))

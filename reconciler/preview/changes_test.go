@@ -269,3 +269,12 @@ func TestAConfirmationReleasesWhatWasDeletedByHand(t *testing.T) {
 		t.Errorf("%d are released, want 4", len(c.release))
 	}
 }
+
+func TestWhatIsHeldBackIsToldInOneWay(t *testing.T) {
+	s := listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"))
+	first := compare(s.have, want(s.repo, s.listing.Heads), s.evidence).notes
+	slices.Reverse(s.have) // as a cache lists in any order
+	if again := compare(s.have, want(s.repo, s.listing.Heads), s.evidence).notes; !slices.Equal(first, again) {
+		t.Errorf("%q, and then %q", first, again)
+	}
+}

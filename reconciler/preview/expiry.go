@@ -35,8 +35,8 @@ func expire(env *v1alpha1.Environment, after time.Duration, last, now time.Time)
 	case !now.Before(e.at):
 		e.due = true
 	case !now.Before(warn):
-		e.soon = fmt.Sprintf("the namespace %s is deleted at %s, for nobody has touched the branch; a push, or kubectl annotate env %s %s=true, keeps it",
-			env.Spec.Namespace, e.at.UTC().Format(time.RFC3339), env.Name, v1alpha1.AnnotationKeep)
+		e.soon = fmt.Sprintf("the namespace %s is deleted at %s, for nobody has touched the branch; a push, or kubectl annotate env -n %s %s %s=true, keeps it",
+			env.Spec.Namespace, e.at.UTC().Format(time.RFC3339), env.Namespace, env.Name, v1alpha1.AnnotationKeep)
 		e.next = e.at
 	default:
 		e.next = warn

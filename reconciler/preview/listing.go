@@ -18,8 +18,8 @@ import (
 type errDoubtful struct{ repository string }
 
 func (e *errDoubtful) Error() string {
-	return fmt.Sprintf("the branches are all other ones than before, as if another repository had taken this one's place, and nothing follows them; if that is meant: kubectl annotate repo %s --overwrite %s=<any new word>",
-		e.repository, v1alpha1.AnnotationConfirmed)
+	return fmt.Sprintf("the branches are all other ones than before, as if another repository had taken this one's place, and nothing follows them; if that is meant: berth confirm --repository %s",
+		e.repository)
 }
 
 // list asks the Git server for all branches, and brings what has moved. What is known stays as it was
