@@ -65,7 +65,25 @@ func TestPrune(t *testing.T) {
 			keep Namespace/posts
 			keep Deployment/posts/api
 			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted]
-			Waiting: Deployment/old: is being deleted`},
+			Going: Deployment/old: is being deleted`},
+		{"what takes its pods along is on its way too", func(w *world) {
+			left(w, deployment("old"))
+			w.pass()
+			w.hold("Deployment/old", "foregroundDeletion")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted; held by foregroundDeletion]
+			Going: Deployment/old: is being deleted; held by foregroundDeletion`},
+		{"what somebody else holds is up to them", func(w *world) {
+			left(w, deployment("old"))
+			w.pass()
+			w.hold("Deployment/old", "example.com/backup")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted; held by example.com/backup]
+			Waiting: Deployment/old: is being deleted; held by example.com/backup`},
 		{"and then there is nothing left to do", func(w *world) {
 			left(w, deployment("old"), configMap("old"))
 			w.settle()
@@ -165,13 +183,13 @@ func TestPrune(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			delete ConfigMap/posts/part-1: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
-			delete ConfigMap/posts/part-2: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
-			delete ConfigMap/posts/part-3: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
-			delete ConfigMap/posts/part-4: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
-			delete ConfigMap/posts/part-5: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
-			delete ConfigMap/posts/part-6: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git]
-			Waiting: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: 6 of 7 objects would be deleted at once; confirm it, or put them back into Git; and 3 more`},
+			delete ConfigMap/posts/part-1: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
+			delete ConfigMap/posts/part-2: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
+			delete ConfigMap/posts/part-3: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
+			delete ConfigMap/posts/part-4: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
+			delete ConfigMap/posts/part-5: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
+			delete ConfigMap/posts/part-6: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
+			Waiting: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git; and 3 more`},
 		{"until somebody confirms it", func(w *world) {
 			left(w, many(6)...)
 			w.in.Confirmed = true
