@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func (m *maker) conclude() Plan {
 	case len(t.open) == 0:
 		p.State, sync.Settled = Settled, true
 	case sync.Settled && late:
-		p.State, p.Message = Degraded, fmt.Sprintf("not ready for %s: %s", m.in.Timeout, summary(t.open))
+		p.State, p.Message = Degraded, fmt.Sprintf("not ready for %s: %s", m.patience(t), summary(t.open))
 	case sync.Settled && len(t.ill) > 0:
 		p.State, p.Message = Degraded, summary(t.ill)
 	case t.waiting():
@@ -33,7 +34,7 @@ func (m *maker) conclude() Plan {
 		// A correction is on its way, or a workload scales: it was healthy and is not known to be ill.
 		p.State = Settled
 	case late:
-		p.State, p.Message = Failed, fmt.Sprintf("not ready after %s: %s", m.in.Timeout, summary(t.open))
+		p.State, p.Message = Failed, fmt.Sprintf("not ready after %s: %s", m.patience(t), summary(t.open))
 	default:
 		p.State, p.Message = Going, summary(t.open)
 	}
@@ -99,7 +100,7 @@ func (m *maker) mayRunLonger(s Step) bool {
 	}
 	spec, _ := s.Object.Object["spec"].(map[string]any)
 	seconds, _ := spec["activeDeadlineSeconds"].(int64)
-	return time.Duration(seconds)*time.Second > m.in.Timeout
+	return time.Duration(seconds)*time.Second > m.limit(s)
 }
 
 // late says whether the rollout has used up its time, and notes when it will have. The clock stands
@@ -113,12 +114,34 @@ func (m *maker) late(t tally) bool {
 	if since.IsZero() {
 		*since = m.now()
 	}
-	over := since.Add(m.in.Timeout)
-	if m.in.Timeout == 0 || !m.in.Now.Before(over) {
-		return m.in.Timeout > 0
+	limit := m.patience(t)
+	over := since.Add(limit)
+	if limit == 0 || !m.in.Now.Before(over) {
+		return limit > 0
 	}
 	m.wakeAt(over)
 	return false
+}
+
+// patience is how long what moves now may take: as long as the environment says, or as the object itself
+// does. The first that has used up its own decides; what waits for others is given its time afterwards.
+func (m *maker) patience(t tally) time.Duration {
+	var shortest time.Duration
+	for _, s := range t.open {
+		if limit := m.limit(s); (s.Blocked == "" || s.waits == forItself) && limit > 0 && (shortest == 0 || limit < shortest) {
+			shortest = limit
+		}
+	}
+	return cmp.Or(shortest, m.in.Timeout)
+}
+
+func (m *maker) limit(s Step) time.Duration {
+	if s.Object != nil {
+		if own, err := time.ParseDuration(s.Object.GetAnnotations()[manifest.AnnotationTimeout]); err == nil {
+			return own
+		}
+	}
+	return m.in.Timeout
 }
 
 // named is how many objects a message names; the rest is counted.

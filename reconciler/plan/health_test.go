@@ -201,6 +201,37 @@ func TestHealth(t *testing.T) {
 			keep Deployment/posts/db (Progressing: 0 of 1 ready)
 			create Deployment/posts/a: is not in the cluster yet [blocked: waits for Deployment/db in wave 1: 0 of 1 ready]
 			Failed: not ready after 5m0s: Deployment/db: 0 of 1 ready; and 1 more`},
+		{"an object may take longer than the others", func(w *world) {
+			w.git(deployment("api"), deployment("slow", annotated(manifest.AnnotationTimeout, "15m")))
+			w.pass()
+			w.finish("Deployment/api")
+			w.after(14 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep Deployment/posts/slow (Progressing: 0 of 1 ready)
+			Going: Deployment/slow: 0 of 1 ready`},
+		{"or has less time", func(w *world) {
+			w.git(deployment("api"), deployment("quick", annotated(manifest.AnnotationTimeout, "10s")))
+			w.pass()
+			w.after(10 * time.Second)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			keep Deployment/posts/quick (Progressing: 0 of 1 ready)
+			Failed: not ready after 10s: Deployment/api, Deployment/quick: 0 of 1 ready`},
+		{"what was written later has its time from then on", func(w *world) {
+			w.git(deployment("db", wave(1)), deployment("api", wave(2)))
+			w.pass()
+			w.after(4 * time.Minute)
+			w.finish("Deployment/db")
+			w.pass()
+			w.after(4 * time.Minute)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/db
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			Going: Deployment/api: 0 of 1 ready`},
 		{"a newer commit supersedes one that failed", func(w *world) {
 			slow(w)
 			w.fails("Deployment/api", "container api: ErrImagePull")

@@ -205,9 +205,6 @@ func (m *maker) missing(s *Step) {
 // compare decides about an object that can be changed in place.
 func (m *maker) compare(s *Step) {
 	m.leave(s)
-	if s.Live != nil && !ignoresDrift(s.Object) {
-		s.TakeOver = s.Live.Added
-	}
 	applied, digest := m.record.Applied[s.Key], s.Object.Digest
 	switch live := s.Live; {
 	case live == nil:
@@ -224,9 +221,18 @@ func (m *maker) compare(s *Step) {
 	case live.Digest == digest:
 		s.Action, s.Reason = Correct, "has no record of what was applied"
 	case live.Ownership == "":
-		s.Action, s.Reason = Change, "was made by somebody else and is adopted"
+		m.adopt(s)
 	default:
 		s.Action, s.Reason = Change, "differs from Git"
+	}
+}
+
+// adopt makes an object that somebody else made one of ours, whole unless Git leaves to others what they
+// add.
+func (m *maker) adopt(s *Step) {
+	s.Action, s.Reason = Change, "was made by somebody else and is adopted"
+	if !ignoresDrift(s.Object) {
+		s.TakeOver = s.Live.Added
 	}
 }
 
@@ -235,8 +241,9 @@ func (m *maker) undisturbed(s *Step) {
 	live, applied := s.Live, m.record.Applied[s.Key]
 	switch {
 	case ignoresDrift(s.Object):
-	case s.TakeOver != nil:
-		s.Action, s.Reason = Correct, s.TakeOver.String()
+	case live.Added != nil:
+		// Not sooner: what seems added may be what somebody changed, which an apply brings back by itself.
+		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added
 	case m.rescaled(s):
 		s.Action, s.Reason = Correct, "was scaled by "+live.Scaler+", and nothing that is known of scales it now"
 	}

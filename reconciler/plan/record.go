@@ -110,6 +110,9 @@ func (r Record) Protects(stored Record) bool {
 
 // Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
 func (r *Record) Wrote(s Step, now *Live) {
+	if s.Object != nil && s.Action != Correct && s.Action != Delete {
+		r.Sync.Since = time.Time{} // a rollout has its time from the last write on
+	}
 	switch {
 	case s.Action == Delete || s.Object == nil:
 		delete(r.Applied, s.Key)
