@@ -57,6 +57,10 @@ test: cluster-binary ## Run all tests.
 crash: cluster-binary ## Kill and freeze the agent at a hundred moments of a busy time (about 15 minutes).
 	cd e2e && go test ./crash -v -timeout 60m -moments 100 -freezes 6
 
+.PHONY: branches
+branches: cluster-binary ## Let 60 branches come and go at random for two minutes.
+	cd e2e && go test ./branches -v -timeout 20m -branches 60 -during 2m
+
 .PHONY: bench
 bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minutes; options in BENCH).
 	@go build -C e2e -o ../.build/ ./bench
@@ -65,6 +69,17 @@ bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minu
 .PHONY: race
 race: cluster-binary ## Run the tests of what is concurrent with the race detector.
 	go test -race ./source/... ./reconciler/...
+
+# Each is a package, a colon and its target.
+fuzzed := health:FuzzOf reconciler/preview:FuzzPatterns reconciler/preview:FuzzSlug reconciler/render:FuzzRender \
+	reconciler/render:FuzzScalars secrets:FuzzDecrypt secrets:FuzzEncrypted source:FuzzParseTree source:FuzzProtocol \
+	source/webhook:FuzzDelivery
+FUZZTIME := 30s
+
+.PHONY: fuzz
+fuzz: ## Feed what reads foreign input with hostile input (30 s each; another time in FUZZTIME).
+	@set -e; for target in $(fuzzed); do echo "fuzzing $$target"; \
+		go test ./$${target%:*} -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x; done
 
 generated := deploy/crds/*.yaml api/v1alpha1/zz_generated.*.go
 

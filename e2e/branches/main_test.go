@@ -1,0 +1,104 @@
+// Package branches lets many branches live and die at once, and looks whether the cluster has exactly what Git
+// says: after two minutes of everything at random, and after whatever a Git server may answer.
+package branches
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/e2e/world"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// A short time with few branches is for every day; make branches asks for the long one.
+var (
+	count  = flag.Int("branches", 15, "how many branches come and go at random")
+	during = flag.Duration("during", 15*time.Second, "for how long they do")
+	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what is drawn from")
+)
+
+// What all tests of the package share, each with a Repository of its own.
+var (
+	shared *world.World
+	// client has all rights; hooks is where the agent takes webhooks.
+	client dynamic.Interface
+	hooks  string
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "berth-branches-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = begin(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer shared.Cluster.Stop()
+	code := m.Run()
+	if err := shared.Agent.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// begin builds the agent while the control plane starts, and starts the agent.
+func begin(ctx context.Context, dir string) error {
+	binary, built := filepath.Join(dir, "berth"), make(chan error, 1)
+	go func() {
+		output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("cannot build berth: %w: %s", err, output)
+		}
+		built <- err
+	}()
+	cluster, err := clustertest.Run(ctx, clustertest.Config{Audit: true})
+	if err := errors.Join(err, <-built); err != nil {
+		return err
+	}
+	if err := install(ctx, cluster, world.Config{Cluster: cluster, Dir: dir, Binary: binary}); err != nil {
+		cluster.Stop()
+		return err
+	}
+	return nil
+}
+
+func install(ctx context.Context, cluster *clustertest.Cluster, config world.Config) (err error) {
+	if client, err = dynamic.NewForConfig(cluster.RESTConfig()); err != nil {
+		return err
+	}
+	if hooks, err = freeAddress(); err != nil {
+		return err
+	}
+	config.Flags = []string{"--webhook-address", hooks}
+	if shared, err = world.New(ctx, config); err != nil {
+		return err
+	}
+	return shared.Agent.Start()
+}
+
+// freeAddress returns one of this machine that nobody listens at.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}

@@ -1,0 +1,89 @@
+package branches
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Branches are created, changed, deleted and created again, with a hook and without, faster than the polls
+// come and namespaces go. The names of some differ only in what a namespace's name cannot say.
+func TestBranchesAtRandom(t *testing.T) {
+	t.Parallel()
+	t.Logf("seed %d", *seed)
+	dice := rand.New(rand.NewPCG(*seed, 0))
+	team := begins(t, "random", "@every 3s")
+	forms := []string{"feature/n-%d", "Feature/n-%d", "feature_n_%d"}
+	var names []string
+	for i := range *count {
+		names = append(names, fmt.Sprintf(forms[i%len(forms)], i/len(forms)))
+	}
+	deeds := map[string]int{}
+	over := time.After(*during)
+	for going := true; going; {
+		select {
+		case <-over:
+			going = false
+		case <-time.After(time.Duration(50+dice.IntN(250)) * time.Millisecond):
+			deeds[team.happens(dice, names[dice.IntN(len(names))])]++
+			if dice.IntN(2) == 0 {
+				team.hook()
+				deeds["hooks"]++
+			}
+		}
+	}
+	t.Logf("%v; %d branches are left", deeds, len(team.branches)-1)
+	team.settles(2 * time.Minute)
+	var uses []string
+	for _, e := range team.Environments() {
+		uses = append(uses, e.Spec.Namespace)
+	}
+	slices.Sort(uses)
+	if len(slices.Compact(uses)) != len(team.branches) {
+		t.Errorf("%d branches have the namespaces %q", len(team.branches), uses)
+	}
+}
+
+// happens does one thing to a branch, and says what.
+func (team *team) happens(dice *rand.Rand, name string) string {
+	team.t.Helper()
+	_, there := team.branches[name]
+	switch n := dice.IntN(8); {
+	case !there:
+		team.pushes(name)
+		return "created"
+	case n < 2 && !team.brakes():
+		team.deletes(name)
+		return "deleted"
+	case n < 4:
+		team.changes(name, func(values map[string]string) {
+			if _, has := values["extra"]; has {
+				delete(values, "extra")
+			} else {
+				values["extra"] = team.unique()
+			}
+		})
+		return "other files"
+	}
+	team.pushes(name)
+	return "changed"
+}
+
+// brakes says whether one deletion more might be what the brake takes for a mass of them, which the other test
+// is about: more than three, and nearly 30 %.
+func (team *team) brakes() bool {
+	team.t.Helper()
+	have, going := map[string]bool{}, 1
+	for _, e := range team.Environments() {
+		have[e.Spec.Branch] = true
+	}
+	for branch := range maps.Keys(have) {
+		if _, stays := team.branches[branch]; !stays {
+			going++
+		}
+	}
+	return going > 3 && going*100 > 25*len(have)
+}
