@@ -186,34 +186,30 @@ func TakeOver(entries []metav1.ManagedFieldsEntry) ([]metav1.ManagedFieldsEntry,
 	if len(theirs) == 0 {
 		return entries, nil
 	}
-	own := ownSet(entries)
-	merged, result := own, make([]metav1.ManagedFieldsEntry, 0, len(entries)+1)
-	if merged == nil {
-		merged = &fieldpath.Set{}
+	ours := metav1.ManagedFieldsEntry{
+		Manager: manifest.FieldManager, Operation: metav1.ManagedFieldsOperationApply,
+		APIVersion: entries[theirs[0]].APIVersion, FieldsType: "FieldsV1", Time: entries[theirs[0]].Time,
 	}
+	merged, result := &fieldpath.Set{}, make([]metav1.ManagedFieldsEntry, 0, len(entries)+1)
 	for i, e := range entries {
-		if !slices.Contains(theirs, i) {
+		switch {
+		case isOurs(e):
+			ours, merged = e, merged.Union(setOf(e))
+		case !slices.Contains(theirs, i):
 			result = append(result, e)
-			continue
-		}
-		taken := takenFrom(e)
-		merged = merged.Union(taken)
-		if rest := setOf(e).Difference(taken); !rest.Leaves().Empty() {
+		default:
+			taken := takenFrom(e)
+			merged = merged.Union(taken)
+			rest := setOf(e).Difference(taken)
+			if rest.Leaves().Empty() {
+				continue
+			}
 			left, err := withFields(e, rest)
 			if err != nil {
 				return nil, err
 			}
 			result = append(result, left)
 		}
-	}
-	ours := metav1.ManagedFieldsEntry{
-		Manager: manifest.FieldManager, Operation: metav1.ManagedFieldsOperationApply,
-		APIVersion: entries[theirs[0]].APIVersion, FieldsType: "FieldsV1", Time: entries[theirs[0]].Time,
-	}
-	if own != nil {
-		i := slices.IndexFunc(result, isOurs)
-		ours = result[i]
-		result = slices.Delete(result, i, i+1)
 	}
 	ours, err := withFields(ours, merged)
 	return append(result, ours), err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 

@@ -117,7 +117,7 @@ func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 	switch {
 	case m.in.Confirmed:
 	case m.in.Desired.Len() == 0:
-		return forOthers, "Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back"
+		return forOthers, "Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back"
 	case n > brakeCount && n*2 > total:
 		return forOthers, fmt.Sprintf("%d of %d objects would be deleted at once; to let them go: berth confirm; or put them back into Git", n, total)
 	}

@@ -220,8 +220,8 @@ func TestPrune(t *testing.T) {
 			w.git()
 		}, `
 			keep Namespace/posts
-			delete ConfigMap/posts/env: is no longer in Git [blocked: Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back]
-			Waiting: ConfigMap/env: Git says nothing at all, and nothing is deleted on doubt; confirm it, or put the manifests back`},
+			delete ConfigMap/posts/env: is no longer in Git [blocked: Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back]
+			Waiting: ConfigMap/env: Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back`},
 		{"unless somebody confirms it, too", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
