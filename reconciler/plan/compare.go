@@ -1,0 +1,78 @@
+package plan
+
+import (
+	"cmp"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// missing decides about an object that is not there.
+func (m *maker) missing(s *Step) {
+	s.Action, s.Reason = Create, "is not in the cluster yet"
+	if m.record.Applied[s.Key].Digest == s.Object.Digest {
+		s.Action, s.Reason = Correct, "was deleted by somebody else"
+	}
+	s.Health = health.Health{Status: health.Progressing, Message: s.Reason}
+}
+
+// compare decides about an object that can be changed in place.
+func (m *maker) compare(s *Step) {
+	m.leave(s)
+	applied, digest := m.record.Applied[s.Key], s.Object.Digest
+	switch live := s.Live; {
+	case live == nil:
+		m.missing(s)
+	case live.Deleting:
+		s.Action, s.Reason = Create, "has to be made anew"
+		s.block(forOthers, live.Health.Message)
+	case live.Digest == digest && live.Ownership != "" && live.Ownership == applied.Ownership:
+		m.undisturbed(s)
+	case applied.Digest == digest && ignoresDrift(s.Object):
+		s.Reason = "was changed by " + live.rival() + ", which Git allows"
+	case applied.Digest == digest:
+		s.Action, s.Reason = Correct, "was changed by "+live.rival()
+	case live.Digest == digest:
+		s.Action, s.Reason = Correct, "has no record of what was applied"
+	case live.Ownership == "":
+		m.adopt(s)
+	default:
+		s.Action, s.Reason = Change, "differs from Git"
+	}
+}
+
+// adopt makes an object that somebody else made one of ours, whole unless Git leaves to others what they
+// add.
+func (m *maker) adopt(s *Step) {
+	s.Action, s.Reason = Change, "was made by somebody else and is adopted"
+	if !ignoresDrift(s.Object) {
+		s.TakeOver = s.Live.Added
+	}
+}
+
+// undisturbed decides about an object of which nobody has changed what we applied.
+func (m *maker) undisturbed(s *Step) {
+	live, applied := s.Live, m.record.Applied[s.Key]
+	switch {
+	case ignoresDrift(s.Object):
+	case live.Added != nil:
+		// Not sooner: what seems added may be what somebody changed, which an apply brings back by itself.
+		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added
+	case m.rescaled(s):
+		s.Action, s.Reason = Correct, "was scaled by "+live.Scaler+", and nothing that is known of scales it now"
+	}
+	// A crash may have kept the digest of our last write out of the record.
+	leftTo := applied.LeftTo
+	if s.LeftTo != (manifest.Key{}) {
+		leftTo = s.LeftTo
+	}
+	m.record.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: live.Ownership, LeftTo: leftTo}
+}
+
+// rival names who changed the object.
+func (l *Live) rival() string { return cmp.Or(l.Rival, "somebody else") }
+
+// ignoresDrift says whether Git leaves to others what they change.
+func ignoresDrift(o *manifest.Object) bool {
+	return annotation(o, manifest.AnnotationDrift) == "ignore" || annotation(o, mutationAnnotation) == "ignore"
+}
