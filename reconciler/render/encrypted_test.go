@@ -3,21 +3,29 @@ package render_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
 	"berth.dev/berth/reconciler/render"
 )
 
-// decrypter knows the plain text of files by their names.
+// decrypter knows the plain text of files by their names. What was encrypted stands between « and ».
 type decrypter map[string]string
 
-func (d decrypter) Decrypt(file string, _ []byte) ([]byte, error) {
-	plain, ok := d[file]
+func (d decrypter) Encrypted(_ string, content []byte) bool {
+	return strings.Contains(string(content), "ENC[AES256_GCM,")
+}
+
+func (d decrypter) Open(file string, _ []byte) (plain []byte, values []string, err error) {
+	marked, ok := d[file]
 	if !ok {
-		return nil, errors.New("no key for age1recipient")
+		return nil, nil, errors.New("no key for age1recipient")
 	}
-	return []byte(plain), nil
+	for _, value := range regexp.MustCompile("(?s)«(.*?)»").FindAllStringSubmatch(marked, -1) {
+		values = append(values, value[1])
+	}
+	return []byte(strings.NewReplacer("«", "", "»", "").Replace(marked)), values, nil
 }
 
 const (
@@ -28,8 +36,8 @@ const (
 
 func TestEncryptedFilesAreDecryptedInMemory(t *testing.T) {
 	o := options()
-	o.Decrypter = decrypter{"infra/k8s/x.yaml": secretHeader + "stringData:\n  password: a${BRANCH}\n---\n" +
-		strings.Replace(secretHeader, "name: api", "name: ${BRANCH_SLUG}", 1)}
+	o.Decrypter = decrypter{"infra/k8s/x.yaml": secretHeader + "stringData:\n  password: «a${BRANCH}»\n---\n" +
+		strings.Replace(secretHeader, "name: api", "name: «${BRANCH_SLUG}»", 1) + "stringData:\n  branch: ${BRANCH}\n"}
 	got := text(t, rendered(t, one(encrypted), o).Set)
 	want := `# infra/k8s/x.yaml:1
 apiVersion: v1
@@ -41,43 +49,47 @@ metadata:
   namespace: posts-login
 # infra/k8s/x.yaml
 apiVersion: v1
+data:
+  branch: ZmVhdHVyZS9sb2dpbg==
 kind: Secret
 metadata:
   name: ${BRANCH_SLUG}
   namespace: posts-login
 `
-	if got != want { // a${BRANCH}, untouched
+	if got != want { // a${BRANCH} was encrypted and is untouched, ${BRANCH} was not
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
-func TestGeneratorsReadEncryptedFiles(t *testing.T) {
+// generated is a folder whose generators read encrypted files.
+func generated(generators string) (tree, render.Options) {
 	o := options()
 	o.Decrypter = decrypter{
-		"infra/k8s/db.env": "PASSWORD=a${BRANCH}\n", "infra/k8s/tls.key": "key ${BRANCH}", "infra/k8s/s.yaml": secretHeader + "stringData: {a: 'b${BRANCH}'}\n",
-		"infra/k8s/s.json": `{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "json"}, "stringData": {"a": "c${BRANCH}"}}`,
+		"infra/k8s/db.env":  "PASSWORD=«a${BRANCH}»\nHOST=«db.example.com»\nPIN=«1234»\nDEBUG=«1»\n",
+		"infra/k8s/tls.key": "«-----BEGIN KEY-----\nkey ${BRANCH}\n»",
+		"infra/k8s/s.yaml":  secretHeader + "stringData: {a: '«b${BRANCH}»'}\n",
+		"infra/k8s/s.json":  `{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "json"}, "stringData": {"a": "«c${BRANCH}»"}}`,
 	}
-	result := rendered(t, files(map[string]string{
-		"infra/k8s/kustomization.yaml": "resources: [s.yaml, s.json]\nsecretGenerator: [{name: db, envs: [db.env], options: {disableNameSuffixHash: true}}]\n" +
-			"configMapGenerator: [{name: plain, envs: [db.env], files: [tls.key], options: {disableNameSuffixHash: true}}]\n",
-		"infra/k8s/db.env":  "PASSWORD=ENC[AES256_GCM,data:eA==]\nsops_mac=ENC[AES256_GCM,data:eA==]\nsops_version=3.9.0\n",
-		"infra/k8s/tls.key": `{"data": "ENC[AES256_GCM,data:eA==]", "sops": {"mac": "ENC[AES256_GCM,data:eA==]"}}`,
-		"infra/k8s/s.yaml":  encrypted,
-		"infra/k8s/s.json":  "{\n\t\"stringData\": {\"a\": \"ENC[AES256_GCM,data:eA==]\"},\n\t\"sops\": {}\n}",
-	}), o)
+	return files(map[string]string{
+		"infra/k8s/kustomization.yaml": generators + "\ngeneratorOptions: {disableNameSuffixHash: true}\n",
+		"infra/k8s/db.env":             "PASSWORD=ENC[AES256_GCM,data:eA==]\nsops_mac=ENC[AES256_GCM,data:eA==]\nsops_version=3.9.0\n",
+		"infra/k8s/tls.key":            `{"data": "ENC[AES256_GCM,data:eA==]", "sops": {"mac": "ENC[AES256_GCM,data:eA==]"}}`,
+		"infra/k8s/s.yaml":             encrypted,
+		"infra/k8s/s.json":             "{\n\t\"stringData\": {\"a\": \"ENC[AES256_GCM,data:eA==]\"},\n\t\"sops\": {}\n}",
+		"infra/k8s/open.env":           "DATABASE=db.example.com:1\n",
+	}), o
+}
+
+func TestGeneratorsReadEncryptedFiles(t *testing.T) {
+	tree, o := generated("resources: [s.yaml, s.json]\nsecretGenerator: [{name: db, envs: [db.env], files: [tls.key]}]")
 	want := `# infra/k8s/kustomization.yaml
 apiVersion: v1
 data:
-  PASSWORD: a${BRANCH}
-  tls.key: key ${BRANCH}
-kind: ConfigMap
-metadata:
-  name: plain
-  namespace: posts-login
-# infra/k8s/kustomization.yaml
-apiVersion: v1
-data:
+  DEBUG: MQ==
+  HOST: ZGIuZXhhbXBsZS5jb20=
   PASSWORD: YSR7QlJBTkNIfQ==
+  PIN: MTIzNA==
+  tls.key: LS0tLS1CRUdJTiBLRVktLS0tLQprZXkgJHtCUkFOQ0h9Cg==
 kind: Secret
 metadata:
   name: db
@@ -100,8 +112,78 @@ metadata:
   name: api
   namespace: posts-login
 `
-	if got := text(t, result.Set); got != want {
+	if got := text(t, rendered(t, tree, o).Set); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
+	const refused = "infra/k8s/kustomization.yaml: ConfigMap/plain: %s holds what was decrypted, and in the cluster anybody who may read a ConfigMap could read it; " +
+		"generate a Secret instead, or have ConfigMap added to the entry's decryption.kinds"
+	for _, test := range []struct {
+		reason, generator string
+		kinds             []string
+		at                string // "": allowed
+	}{
+		{"a value", "envs: [db.env]", nil, "data.HOST"},
+		{"a whole file", "files: [db.env]", nil, "data.db.env"},
+		{"a file under another name", "files: [crt=tls.key]", nil, "data.crt"},
+		{"a kind that the entry allows", "envs: [db.env]", []string{"ConfigMap"}, ""},
+		{"another kind that it allows", "envs: [db.env]", []string{"ConfigMap.example.com", "Deployment"}, "data.HOST"},
+		{"what stands in plain too", "envs: [open.env]", nil, ""},
+		{"a short one by chance within a word", "literals: [at=51234x]", nil, ""},
+		{"a short one by itself", "literals: ['at=pin 1234!']", nil, ""}, // it stands in the kustomization, so it is plain
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			tree, o := generated("secretGenerator: [{name: db, envs: [db.env]}]\nconfigMapGenerator: [{name: plain, " + test.generator + "}]")
+			o.Decrypted = test.kinds
+			_, err := render.Render(tree, o)
+			want := "<nil>"
+			if test.at != "" {
+				want = fmt.Sprintf(refused, test.at)
+			}
+			if fmt.Sprint(err) != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+func TestEncryptedDocumentsAreSecrets(t *testing.T) {
+	const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\ndata:\n  debug: «yes please»\n"
+	sealed := strings.Replace(encrypted, "kind: Secret", "kind: ConfigMap", 1)
+	const refused = "ConfigMap/api: it is encrypted, and in the cluster anybody who may read a ConfigMap could read it; " +
+		"make it a Secret, or leave it plain, or have ConfigMap added to the entry's decryption.kinds"
+	for _, test := range []struct {
+		reason, file, plain string
+		kinds               []string
+		want                string
+	}{
+		{"a Secret", encrypted, secretHeader, nil, "<nil>"},
+		{"another kind", sealed, configMap, nil, "infra/k8s/x.yaml:1: " + refused},
+		{"another kind, allowed", sealed, configMap, []string{"ConfigMap"}, "<nil>"},
+		{"another kind behind a plain one", header + "---\n" + sealed, header + "---\n" + configMap, nil, "infra/k8s/x.yaml:6: " + refused},
+		{"within a list", "kind: List\n" + envelope, "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: api}}\n", nil,
+			"infra/k8s/x.yaml:1: " + refused},
+		{"plain beside an encrypted one", header + "---\n" + encrypted, header + "---\n" + strings.Replace(secretHeader, "name: api", "name: other", 1), nil, "<nil>"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			o := options()
+			o.Decrypter, o.Decrypted = decrypter{"infra/k8s/x.yaml": test.plain}, test.kinds
+			if _, err := render.Render(one(test.file), o); fmt.Sprint(err) != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestNothingEncryptedIsAppliedInBase64(t *testing.T) {
+	for kind, field := range map[string]string{"Secret": "data", "ConfigMap": "binaryData"} {
+		_, err := render.Render(one("apiVersion: v1\nkind: "+kind+"\nmetadata: {name: api}\n"+field+": {a: RU5DW0FFUzI1Nl9HQ00sZGF0YTp4XQ==}\n"), options())
+		want := "infra/k8s/x.yaml:4: " + kind + "/api: it is still encrypted: " + field + ".a is a SOPS value; check that the file is a whole SOPS document, with its sops key"
+		if fmt.Sprint(err) != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
 	}
 }
 

@@ -14,6 +14,10 @@ import (
 // objects converts documents to objects, lists unfolded; each bad one is a problem and left out.
 func (r *renderer) objects(documents []document) []manifest.Object {
 	objects := make([]manifest.Object, 0, len(documents))
+	for _, value := range r.Variables {
+		r.exposure.inPlain(fmt.Sprint(value))
+	}
+	r.exposure.settle()
 	for _, document := range documents {
 		objects = r.unfold(objects, document)
 	}
@@ -90,7 +94,7 @@ func (r *renderer) object(d document) (manifest.Object, error) {
 	}
 	check := checker{document: d, content: content, name: objectName(content, d.node)}
 	for _, step := range []func(checker) *Error{
-		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
+		checker.identified, checker.texts, checker.unreserved, checker.readable, r.concealed, checker.ordered, checker.understood,
 	} {
 		if problem := step(check); problem != nil {
 			return manifest.Object{}, problem
