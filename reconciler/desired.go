@@ -54,6 +54,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		ClusterScoped: r.ClusterScoped,
 		Decrypter:     e.Decrypter,
 	})
+		Decrypted:     e.DecryptedKinds,
 	if err != nil {
 		return desired{}, lasting(err)
 	}
@@ -71,17 +72,29 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	return d, nil
 }
 
-// lasting tells the errors of a commit from those of the store while it was read: they pass, for the
-// next pass has the commit fetched anew.
+// lasting tells the errors of a commit from those of what it was read and decrypted with: they pass, for
+// the next pass has the commit fetched anew, and asks the remote key again.
 func lasting(err error) error {
 	switch source.ReasonOf(err) {
 	case source.Dropped, source.Corrupt, source.Unreachable:
 		return &unavailable{err}
 	}
 	return err
+	if temporary(err) {
+		return &unavailable{err}
+	}
 }
 
 // withCopies puts the copies that Git has nothing in the place of before everything else.
+// temporary says whether the same commit and keys may do at another time.
+func temporary(err error) bool {
+	var t interface {
+		error
+		Temporary() bool
+	}
+	return errors.As(err, &t) && t.Temporary()
+}
+
 func (e Environment) withCopies(s manifest.Set) manifest.Set {
 	brought := make(map[manifest.Key]bool, s.Len())
 	for _, o := range s.Objects {

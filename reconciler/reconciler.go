@@ -44,8 +44,10 @@ type Environment struct {
 	Problem error
 	// Variables returns the variables' values at a commit.
 	Variables func(commit string) map[string]any
-	// Decrypter is nil where the entry has no keys.
-	Decrypter render.Decrypter
+	// Decrypter reads encrypted files; nil refuses them all.
+	Decrypter Decrypter
+	// DecryptedKinds are those beside Secret whose objects may hold what was decrypted.
+	DecryptedKinds []string
 	// Entry's settings and keys, as a digest: with the tree and the variables it is the whole input.
 	Settings string
 	// Timeout is how long a rollout may take, ImagePullGrace how long an image may be missing.
@@ -66,6 +68,9 @@ type Copy struct {
 	Object *unstructured.Unstructured
 	Origin string
 }
+
+// Decrypter turns an encrypted file into plain text, in memory.
+type Decrypter = render.Decrypter
 
 // Expression judges the objects of one kind by expressions in CEL.
 type Expression = health.Expression

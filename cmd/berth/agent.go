@@ -55,6 +55,7 @@ type agentOptions struct {
 	logLevel       string
 	logFormat      string
 }
+	remoteKeys     secrets.Remote
 
 func newAgent(s streams) *cobra.Command {
 	o := &agentOptions{}
@@ -87,6 +88,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	allowRemote(c, &o.remoteKeys)
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return c
 }
@@ -155,7 +157,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
-		Installation: installation.id, SyncAtOnce: o.syncAtOnce, Report: reporter.Environment, Wake: wakes.Add, Now: time.Now, Log: log,
+		Keys: newKeyring(secretsOf(mgr.GetClient()), o.remoteKeys).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce, Report: reporter.Environment, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)

@@ -46,8 +46,9 @@ type EnvironmentsConfig struct {
 	Reconciler *reconciler.Reconciler
 	Stores     *Stores
 	Brake      *Brake
-	// Secrets reads those that entries copy.
+	// Secrets reads those that entries copy, Keys what entries decrypt with (nil: nothing).
 	Secrets Secrets
+	Keys    Keys
 	// Installation is the random id of this installation of Berth.
 	Installation string
 	// SyncAtOnce is how many environments may be on their way to a new commit at once; 0: any number.
@@ -149,6 +150,7 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	}
 	s.live(env, entry, e.Now())
 	s.copy(ctx, e.Secrets, env, entry)
+	s.decrypt(ctx, e.Keys, env, entry)
 	return s, "", nil
 }
 

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/secrets"
+)
+
+// allowRemote adds the flags that list the remote keys which may be asked.
+func allowRemote(c *cobra.Command, r *secrets.Remote) {
+	f := c.Flags()
+	f.StringArrayVar(&r.AWS, "allow-aws-kms", nil, "ARN of a key of AWS KMS that may decrypt; may be repeated")
+	f.StringArrayVar(&r.GCP, "allow-gcp-kms", nil, "key of GCP KMS that may decrypt: projects/…/cryptoKeys/…, or the beginning of it up to a /; may be repeated")
+	f.StringArrayVar(&r.Azure, "allow-azure-kv", nil, "key of Azure Key Vault that may decrypt: https://<vault>/keys/<name>/<version>, or the beginning of it up to a /; may be repeated")
+	f.StringArrayVar(&r.Vault, "allow-vault", nil, "key of HashiCorp Vault that may decrypt: https://<address>/v1/<engine>/keys/<name>, or the beginning of it up to a /; may be repeated")
+}
+
+// opener is the reconciler.Decrypter that secrets are.
+type opener struct{ *secrets.Decrypter }
+
+// Encrypted says whether a file is for Open.
+func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
+
+// Open decrypts a file.
+func (o opener) Open(file string, content []byte) (plain []byte, values []string, err error) {
+	p, err := o.Decrypter.Open(file, content)
+	return p.Content, p.Values, err
+}
+
+// keyring makes Decrypters out of key Secrets, and keeps them for as long as the Secrets are the same. All
+// share what they decrypted.
+type keyring struct {
+	read   preview.Secrets
+	remote secrets.Remote
+	cache  *secrets.Cache
+
+	mu   sync.Mutex
+	kept map[string]heldKeys // by the Secret and what the entry allows
+}
+
+type heldKeys struct {
+	version   string // of the Secret
+	decrypter opener
+	digest    string
+}
+
+func newKeyring(read preview.Secrets, remote secrets.Remote) *keyring {
+	return &keyring{read: read, remote: remote, cache: secrets.NewCache(0), kept: map[string]heldKeys{}}
+}
+
+// keys is the preview.Keys of a keyring.
+func (k *keyring) keys(ctx context.Context, name *types.NamespacedName, allow []string) (reconciler.Decrypter, string, error) {
+	if name == nil {
+		return opener{secrets.New(secrets.Config{})}, "", nil
+	}
+	secret, err := k.read(ctx, *name)
+	if apierrors.IsNotFound(err) {
+		return nil, "", errors.New("does not exist; create it with the keys, as in: kubectl create secret generic " + name.Name +
+			" -n " + name.Namespace + " --from-file=age.agekey")
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot be read: %w", err)
+	}
+	held, err := k.hold(secret, allow)
+	if err != nil {
+		return nil, "", err
+	}
+	return held.decrypter, held.digest, nil
+}
+
+func (k *keyring) hold(secret *corev1.Secret, allow []string) (heldKeys, error) {
+	id := strings.Join(append([]string{secret.Namespace, secret.Name}, slices.Sorted(slices.Values(allow))...), " ")
+	version := string(secret.UID) + " " + secret.ResourceVersion
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if held, ok := k.kept[id]; ok && held.version == version {
+		return held, nil
+	}
+	keys, err := secrets.ParseKeys(secret.Data)
+	if err != nil {
+		return heldKeys{}, fmt.Errorf("does not hold keys: %w", err)
+	}
+	remote := k.remote
+	if len(allow) > 0 {
+		remote = remote.Narrow(allow)
+	}
+	held := heldKeys{version: version, digest: keys.Digest(),
+		decrypter: opener{secrets.New(secrets.Config{Keys: keys, Remote: remote, Cache: k.cache})}}
+	k.kept[id] = held
+	return held, nil
+}

@@ -1,0 +1,37 @@
+package preview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+)
+
+// Keys returns what decrypts with the keys of a Secret of the agent's namespace, and what stands for those
+// keys. Without a Secret it is what decrypts nothing, and says why. It is expected to answer from memory.
+type Keys func(ctx context.Context, secret *types.NamespacedName, allow []string) (reconciler.Decrypter, string, error)
+
+// decrypt adds what the entry decrypts with. While its Secret cannot be read, nothing new is applied: what
+// decrypted yesterday would look as if it were lost.
+func (s *settings) decrypt(ctx context.Context, keys Keys, env *v1alpha1.Environment, entry *v1alpha1.Entry) {
+	if keys == nil {
+		return
+	}
+	var secret *types.NamespacedName
+	var allow []string
+	if d := entry.Decryption; d != nil {
+		secret, allow = &types.NamespacedName{Namespace: env.Namespace, Name: d.SecretRef.Name}, d.Allow
+		s.DecryptedKinds = d.Kinds
+	}
+	decrypter, digest, err := keys(ctx, secret, allow)
+	if err != nil {
+		s.Problem = errors.Join(s.Problem, fmt.Errorf("the Secret %s, with which the entry %s decrypts, %w", secret, entry.Name, err))
+		return
+	}
+	s.Decrypter = decrypter
+	s.Settings += digest
+}
