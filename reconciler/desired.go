@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,8 +54,8 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		Variables:     variables,
 		ClusterScoped: r.ClusterScoped,
 		Decrypter:     e.Decrypter,
-	})
 		Decrypted:     e.DecryptedKinds,
+	})
 	if err != nil {
 		return desired{}, lasting(err)
 	}
@@ -79,13 +80,12 @@ func lasting(err error) error {
 	case source.Dropped, source.Corrupt, source.Unreachable:
 		return &unavailable{err}
 	}
-	return err
 	if temporary(err) {
 		return &unavailable{err}
 	}
+	return err
 }
 
-// withCopies puts the copies that Git has nothing in the place of before everything else.
 // temporary says whether the same commit and keys may do at another time.
 func temporary(err error) bool {
 	var t interface {
@@ -95,6 +95,7 @@ func temporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
+// withCopies puts the copies that Git has nothing in the place of before everything else.
 func (e Environment) withCopies(s manifest.Set) manifest.Set {
 	brought := make(map[manifest.Key]bool, s.Len())
 	for _, o := range s.Objects {

@@ -37,6 +37,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/secrets"
 	"berth.dev/berth/source"
 )
 
@@ -54,8 +55,8 @@ type agentOptions struct {
 	syncAtOnce     int
 	logLevel       string
 	logFormat      string
-}
 	remoteKeys     secrets.Remote
+}
 
 func newAgent(s streams) *cobra.Command {
 	o := &agentOptions{}
@@ -87,8 +88,8 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	allowRemote(c, &o.remoteKeys)
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return c
 }
