@@ -23,6 +23,8 @@ const (
 	AnnotationDrift = "berth.dev/drift"
 	// AnnotationJob is "on-change" (default), "every-commit" or "once".
 	AnnotationJob = "berth.dev/job"
+	// AnnotationTimeout is how long the object may take to settle, instead of the entry's health.timeout.
+	AnnotationTimeout = "berth.dev/timeout"
 	// AnnotationJobReplace is "wait" (default) or "terminate": what happens to a running Job that changed.
 	AnnotationJobReplace = "berth.dev/job-replace"
 	// AnnotationAdopt is "true": the object may be taken over from another tool.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
@@ -13,11 +14,11 @@ import (
 
 // objects converts documents to objects, lists unfolded; each bad one is a problem and left out.
 func (r *renderer) objects(documents []document) []manifest.Object {
-	objects := make([]manifest.Object, 0, len(documents))
 	for _, value := range r.Variables {
 		r.exposure.inPlain(fmt.Sprint(value))
 	}
 	r.exposure.settle()
+	objects := make([]manifest.Object, 0, len(documents))
 	for _, document := range documents {
 		objects = r.unfold(objects, document)
 	}
@@ -262,6 +263,7 @@ var settings = map[string][]string{
 	manifest.AnnotationDrift:           {"ignore"},
 	manifest.AnnotationJob:             {"on-change", "every-commit", "once"},
 	manifest.AnnotationJobReplace:      {"wait", "terminate"},
+	manifest.AnnotationTimeout:         nil,
 	manifest.AnnotationAdopt:           {"true", "false"},
 	manifest.AnnotationReplace:         {"when-immutable", "orphan"},
 	manifest.AnnotationRestartOnChange: {"true", "false"},
@@ -279,10 +281,17 @@ func (c checker) understood() *Error {
 		case !known:
 			return c.fail(path, "there is no annotation "+mark,
 				"correct it: there are "+strings.Join(slices.Sorted(maps.Keys(settings)), ", "))
+		case mark == manifest.AnnotationTimeout && !isDuration(annotations[mark]):
+			return c.fail(path, fmt.Sprintf("the annotation %s is not a time", mark), `write "90s", "15m" or "1h30m", say`)
 		case values != nil && !slices.Contains(values, annotations[mark]):
 			return c.fail(path, fmt.Sprintf("the annotation %s has a value that it does not know", mark),
 				`write "`+strings.Join(values, `" or "`)+`"`)
 		}
 	}
 	return nil
+}
+
+func isDuration(text string) bool {
+	d, err := time.ParseDuration(text)
+	return err == nil && d > 0
 }
