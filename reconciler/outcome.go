@@ -44,6 +44,9 @@ type Outcome struct {
 	Jobs []Job
 	// Results are what was done.
 	Results []apply.Result
+	// RecordLost says that the record of what had been applied was gone or could not be read, so that
+	// everything was applied once more, and that Jobs whose runs nobody else knows of may run again.
+	RecordLost bool
 	// Warnings are for people; they stop nothing.
 	Warnings []string
 	// Sync is the newest attempt.
@@ -110,6 +113,8 @@ type Job struct {
 type passed struct {
 	results  []apply.Result
 	rejected error
+	// lost says that there was no record of what had been applied.
+	lost bool
 	// look is when to look again at what is rejected.
 	look time.Time
 	err  error
@@ -144,6 +149,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Sync:        p.Record.Sync,
 		Jobs:        jobs(p.Record),
 		Mask:        d.mask,
+		RecordLost:  did.lost,
 		Suspended:   e.Suspended,
 		Again:       len(p.Ready()) > 0 && did.err == nil,
 		Deadline:    p.Deadline,

@@ -23,6 +23,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err != nil && !isUnreadable(err) {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
+	lost := err != nil || e.Applied != "" && record.Sync.Digest == ""
 	if m.asked(e) {
 		record.Rejected = plan.Rejected{}
 	}
@@ -57,7 +58,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, p.Record)
 	}
-	return outcome(e, wanted, p, passed{results: results, rejected: why, look: m.rejected.until, err: err})
+	return outcome(e, wanted, p, passed{results: results, rejected: why, look: m.rejected.until, lost: lost, err: err})
 }
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.

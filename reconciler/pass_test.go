@@ -122,7 +122,14 @@ func TestTheRecordIsLost(t *testing.T) {
 	w.becomes(plan.Settled)
 	migration := w.look("Job/migrate").GetUID()
 	w.losesRecord()
-	w.becomes(plan.Settled)
+	said := false
+	w.passes("what runs to be found", func(o Outcome) bool {
+		said = said || o.RecordLost
+		return !o.Quiet && !o.Again && o.State == plan.Settled
+	})
+	if !said || w.pass().RecordLost {
+		t.Errorf("the loss is said: %t, and not for ever", said)
+	}
 	if w.look("Job/migrate").GetUID() != migration {
 		t.Error("the Job ran again")
 	}

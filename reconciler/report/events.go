@@ -24,6 +24,14 @@ func (r *Reporter) tell(before, env *v1alpha1.Environment) {
 	}
 }
 
+// tellLoss warns that what only the record knew is gone.
+func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
+	if o.RecordLost {
+		r.Recorder.Eventf(env, nil, corev1.EventTypeWarning, "RecordLost", "Sync",
+			"the record of what was applied (a Secret of the type berth.dev/record in this namespace) is gone or unreadable; everything was applied once more, and a Job that had run and is not in the cluster any more runs again")
+	}
+}
+
 // tellCorrections writes an event for every object that others had changed and that was put back.
 func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outcome) {
 	for _, result := range o.Results {
