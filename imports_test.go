@@ -44,7 +44,7 @@ var arrows = []struct {
 		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
 	{pkg: "deploy"},
-	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "reconciler/manifest", "reconciler/render"}},
+	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "secrets", "reconciler/manifest", "reconciler/render"}},
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
 	{pkg: "."},

@@ -16,6 +16,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/secrets"
 	"berth.dev/berth/source"
 )
 
@@ -173,6 +174,7 @@ func rendered(t *testing.T, repository *gittest.Repository, entry v1alpha1.Entry
 	}
 	result, err := render.Render(snapshot, render.Options{
 		Path:      entry.Path,
+		Decrypter: decrypter(t, entry),
 		Namespace: namespaceOf(entry),
 		Variables: map[string]any{
 			"NAMESPACE": namespaceOf(entry),
@@ -188,6 +190,25 @@ func rendered(t *testing.T, repository *gittest.Repository, entry v1alpha1.Entry
 		objects[object.Key().Short()] = object
 	}
 	return objects
+}
+
+// opener decrypts with an entry's demo key.
+type opener struct{ *secrets.Decrypter }
+
+func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
+
+func (o opener) Open(file string, content []byte) ([]byte, []string, error) {
+	plain, err := o.Decrypter.Open(file, content)
+	return plain.Content, plain.Values, err
+}
+
+func decrypter(t *testing.T, entry v1alpha1.Entry) opener {
+	t.Helper()
+	keys, err := secrets.ParseKeys(map[string][]byte{"age.agekey": read(t, "posts/berth/demo-keys/"+entry.Name+".agekey")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opener{secrets.New(secrets.Config{Keys: keys})}
 }
 
 func names(objects map[string]manifest.Object) []string {
