@@ -244,15 +244,6 @@ func (w *world) edits(name, patch string) {
 	}
 }
 
-func (w *world) deletes(name string) {
-	w.t.Helper()
-	client, short := w.client(name)
-	background := metav1.DeletePropagationBackground
-	if err := client.Delete(w.t.Context(), short, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // losesRecord deletes the record, and starts an agent that does not remember it.
 func (w *world) losesRecord() {
 	w.t.Helper()
