@@ -21,11 +21,12 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// What may go on at once: a slow Git server holds one place, an environment's writes hold one. There are
-// more than keep an API server busy, so that some environments whose webhooks are slow delay no other.
+// What may go on at once: a slow Git server holds one place, an environment's writes hold one. An API
+// server makes Services one after the other, because it hands out their addresses: with many more places
+// those of all environments wait there together, and no Deployment begins before them.
 const (
 	repositoriesAtOnce = 16
-	environmentsAtOnce = 32
+	environmentsAtOnce = 12
 )
 
 // asked lets through what changes what is to be done: the spec, a person's request, a deletion. The
