@@ -42,6 +42,17 @@ func (c *clone) write(name, old, text string) {
 	}
 }
 
+// copy copies a file over another.
+func (c *clone) copy(from, to string) {
+	content, err := os.ReadFile(filepath.Join(c.dir, from))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.dir, to), content, 0o644)
+	}
+	if err != nil {
+		c.t.Fatalf("cannot copy %s: %v", from, err)
+	}
+}
+
 // push commits everything and pushes it, and returns the commit.
 func (c *clone) push(branch, message string) string {
 	c.git("add", "--all")

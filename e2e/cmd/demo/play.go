@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -49,20 +51,28 @@ func play(s *stage, t *teller) (err error) {
 	p.somebodyScales()
 	p.anImageIsBroken()
 	p.theFixSupersedes()
+	p.productionsSecretIsCopied()
 	p.theBranchGoes()
 	return t.ctx.Err()
 }
 
 func (p *story) mainBecomesProduction() {
 	p.step("main becomes production",
-		"copies examples/posts into a new repository; git push origin main; creates the Repository of berth/repository.yaml, "+
-			"in a hurry: it polls every second, and a branch is gone after two",
+		"copies examples/posts into a new repository; git push origin main; creates the Secrets with the keys that decrypt its files, "+
+			"and the Repository of berth/repository.yaml, in a hurry: it polls every second, and a branch is gone after two",
 		"an Environment for main that is Healthy, in the namespace posts")
 	p.clone = newClone(p, p.stage.path("posts"), p.stage.url, example)
 	p.main = p.clone.push("main", "Begin")
 	repository, err := p.stage.repository()
 	if err != nil {
 		p.Fatalf("%v", err)
+	}
+	for _, entry := range []string{"production", "review"} {
+		key, err := os.ReadFile(filepath.Join(example, "berth", "demo-keys", entry+".agekey"))
+		if err != nil {
+			p.Fatalf("%v", err)
+		}
+		p.stage.world.SetSecret(p, "posts-keys-"+entry, map[string]string{"age.agekey": string(key)})
 	}
 	p.posts = p.stage.world.Follow(p, repository)
 	p.production = p.posts.Environment("main")
@@ -121,10 +131,11 @@ func (p *story) readmeChanges() {
 
 func (p *story) aManifestGoes() {
 	p.step("a manifest that is removed is pruned",
-		"git rm infra/k8s/worker.yaml on "+branch+"; git push",
+		"git rm infra/k8s/worker.yaml on "+branch+", and takes it out of the kustomization; git push",
 		"the Deployment worker is gone from the preview, and from nowhere else")
 	before := p.preview.Contents()
 	p.clone.git("rm", "--quiet", "infra/k8s/worker.yaml")
+	p.clone.write("infra/k8s/kustomization.yaml", "- worker.yaml\n", "")
 	environment := p.preview.Becomes("Healthy", p.clone.push(branch, "Do without the worker"))
 	p.preview.AwaitGone("Deployment/worker")
 	p.expectChanges(before, "Deployment/worker")
@@ -163,6 +174,25 @@ func (p *story) theFixSupersedes() {
 	p.clone.write("infra/k8s/frontend.yaml", "posts-frontend:broken", "posts-frontend:${TREE:frontend}")
 	environment := p.preview.Becomes("Healthy", p.clone.push(branch, "Mend the frontend"))
 	p.saw("%s at %.8s", p.state(environment), environment.Status.HealthyCommit)
+}
+
+func (p *story) productionsSecretIsCopied() {
+	p.step("production's Secret, copied into a branch, stays shut",
+		"cp infra/production/secret.yaml infra/review/secret.yaml on "+branch+"; git push; and takes it back",
+		"the preview Failed, with who could decrypt the file and what to do; its Secret as it was; then Healthy")
+	before := p.preview.Object("Secret/posts")
+	p.clone.copy("infra/production/secret.yaml", "infra/review/secret.yaml")
+	environment := p.preview.Becomes("Failed", p.clone.push(branch, "Take production's password"),
+		"infra/review/secret.yaml", "no key at hand decrypts it", "sops updatekeys")
+	message := world.Ready(environment).Message
+	if after := p.preview.Object("Secret/posts"); after.GetResourceVersion() != before.GetResourceVersion() {
+		p.Fatalf("the Secret of the preview changed")
+	}
+	p.productionIsUntouched()
+	p.clone.git("revert", "--no-edit", "HEAD")
+	p.clone.git("push", "--quiet", "origin", branch)
+	environment = p.preview.Becomes("Healthy", p.clone.git("rev-parse", "HEAD"))
+	p.saw("%s; before: %s", p.state(environment), message)
 }
 
 func (p *story) theBranchGoes() {
