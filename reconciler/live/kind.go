@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,8 +37,8 @@ type kind struct {
 	message string
 	poke    chan struct{}
 	stop    context.CancelFunc
-	// whole says that the objects are kept whole; it never becomes false again.
-	whole atomic.Bool
+	// whole says that the objects are kept whole.
+	whole bool
 	// gvk is what is watched; only the feed's goroutine uses it.
 	gvk schema.GroupVersionKind
 }
@@ -74,14 +73,18 @@ func (k *kind) unfollow(environment string) {
 	delete(k.w.kinds, k.gk)
 }
 
-// keepWhole has the objects kept whole from now on. What has been reduced already is listed again.
+// keepWhole has the objects kept whole from now on. What has been reduced already is listed again, by a watch
+// that takes this one's place.
 func (k *kind) keepWhole() {
-	if k.whole.Swap(true) {
+	if k.whole {
 		return
 	}
 	k.stop()
-	k.state, k.message = plan.Syncing, "the list is not complete yet"
-	k.start()
+	k.forget()
+	successor := newKind(k.w, k.gk)
+	successor.whole, successor.followers, successor.versions = true, k.followers, k.versions
+	k.w.kinds[k.gk] = successor
+	successor.start()
 }
 
 // forget drops all objects.

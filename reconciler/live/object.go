@@ -41,7 +41,7 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
 		a.live, a.revision, a.ours = plan.Reduce(o), revisionOf(o), ours(o.GetManagedFields())
-		if k.whole.Load() {
+		if k.whole {
 			a.whole = judgeable(o)
 		}
 	case metav1.Object:
