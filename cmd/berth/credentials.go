@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,16 +36,27 @@ func gitCredentials(c client.Reader) preview.Credentials {
 			return source.Credentials{}, &source.Error{Reason: source.Unauthorized, Op: fmt.Sprintf("read the credentials from Secret/%s", name), Cause: cause,
 				Hint: "create it with username and password, bearerToken, or identity and known_hosts", Err: err}
 		}
+		if !slices.ContainsFunc(gitEntries, func(entry string) bool { return len(secret.Data[entry]) > 0 }) {
+			return source.Credentials{}, &source.Error{Reason: source.Unauthorized, Op: fmt.Sprintf("read the credentials from Secret/%s", name),
+				Cause: "it has none of the entries " + strings.Join(gitEntries, ", "),
+				Hint:  "give it username and password, bearerToken, or identity and known_hosts"}
+		}
 		return source.Credentials{
-			Username:    string(secret.Data["username"]),
-			Password:    string(secret.Data["password"]),
-			BearerToken: string(secret.Data["bearerToken"]),
+			Username:    oneLine(secret.Data["username"]),
+			Password:    oneLine(secret.Data["password"]),
+			BearerToken: oneLine(secret.Data["bearerToken"]),
 			Identity:    secret.Data["identity"],
 			KnownHosts:  secret.Data["known_hosts"],
 			CA:          secret.Data["ca.crt"],
 		}, nil
 	}
 }
+
+// gitEntries are those that a Secret with a Git server's credentials may have.
+var gitEntries = []string{"username", "password", "bearerToken", "identity", "known_hosts", "ca.crt"}
+
+// oneLine leaves out the line's end that echo and editors put after a password.
+func oneLine(value []byte) string { return strings.TrimRight(string(value), "\r\n") }
 
 // secretsOf reads the Secrets that entries copy.
 func secretsOf(c client.Reader) preview.Secrets {
