@@ -36,7 +36,13 @@ func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
 func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outcome) {
 	for _, result := range o.Results {
 		if result.Err == nil && result.Step.Action == plan.Correct {
-			r.Recorder.Eventf(env, nil, corev1.EventTypeNormal, "Corrected", "Correct", "%s %s; it is again as Git says", result.Step.Key, result.Step.Reason)
+			// Related, so that events of several objects are not taken for repetitions of one.
+			key := result.Step.Key
+			related := &corev1.ObjectReference{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+			if result.Step.Object != nil {
+				related.APIVersion = result.Step.Object.GetAPIVersion()
+			}
+			r.Recorder.Eventf(env, related, corev1.EventTypeNormal, "Corrected", "Correct", "%s %s; it is again as Git says", result.Step.Key, result.Step.Reason)
 		}
 	}
 }
