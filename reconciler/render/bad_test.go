@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -372,5 +375,26 @@ func TestWhatTheTreeDoesNotGiveIsToldOnce(t *testing.T) {
 	_, err := render.Render(pointers{one(header)}, options())
 	if want := "infra/k8s/x.yaml: cannot be read: it is a pointer; follow it"; err == nil || err.Error() != want || !errors.Is(err, errPointer) {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestEveryMarkIsKnown(t *testing.T) {
+	source, err := os.ReadFile("../manifest/marks.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := regexp.MustCompile(`Annotation\w+ += "(berth\.dev/[a-z-]+)"`).FindAllSubmatch(source, -1)
+	if len(marks) < 10 {
+		t.Fatalf("found %d annotations", len(marks))
+	}
+	for _, mark := range marks {
+		name := string(mark[1])
+		if name == manifest.AnnotationRestartedFor {
+			continue // stands on pod templates
+		}
+		_, err := render.Render(one(header+"  annotations:\n    "+name+": \"1\"\n"), options())
+		if err != nil && strings.Contains(err.Error(), "there is no annotation") {
+			t.Errorf("%s stands in marks.go and is taken for a mistake", name)
+		}
 	}
 }
