@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/preview"
@@ -37,6 +40,48 @@ func (opener) Encrypted(file string, content []byte) bool { return secrets.Encry
 func (o opener) Open(file string, content []byte) (plain []byte, values []string, err error) {
 	p, err := o.Decrypter.Open(file, content)
 	return p.Content, p.Values, err
+}
+
+// openerOf decrypts with the keys of a file; without one it decrypts nothing, and says for whom files are.
+func openerOf(s streams, file string) (opener, error) {
+	if file == "" {
+		return opener{secrets.New(secrets.Config{})}, nil
+	}
+	content, err := readFile(s, file)
+	if err != nil {
+		return opener{}, fmt.Errorf("reading the keys: %w", err)
+	}
+	data, err := keyEntries(content)
+	if err != nil {
+		return opener{}, fmt.Errorf("reading the keys in %s: %w", file, err)
+	}
+	keys, err := secrets.ParseKeys(data)
+	if err != nil {
+		return opener{}, fmt.Errorf("reading the keys in %s: %w", file, err)
+	}
+	return opener{secrets.New(secrets.Config{Keys: keys})}, nil
+}
+
+// keyEntries returns what a key Secret would hold of a file. It quotes nothing of it.
+func keyEntries(content []byte) (map[string][]byte, error) {
+	if bytes.Contains(content, []byte("-----BEGIN PGP")) {
+		return map[string][]byte{"key.asc": content}, nil
+	}
+	var secret corev1.Secret
+	if yaml.Unmarshal(content, &secret) != nil || secret.Kind == "" {
+		return map[string][]byte{"age.agekey": content}, nil
+	}
+	if secret.Kind != "Secret" {
+		return nil, fmt.Errorf("it is a %s, and no Secret", secret.Kind)
+	}
+	entries := maps.Clone(secret.Data)
+	if entries == nil {
+		entries = map[string][]byte{}
+	}
+	for name, text := range secret.StringData {
+		entries[name] = []byte(text)
+	}
+	return entries, nil
 }
 
 // keyring makes Decrypters out of key Secrets, and keeps them for as long as the Secrets are the same. All

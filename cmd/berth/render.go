@@ -29,6 +29,7 @@ type renderOptions struct {
 	repository, entry string
 	namespace         string
 	variables         []string
+	keys              string
 	format            string
 	showSecrets       bool
 }
@@ -45,8 +46,8 @@ adds its own labels and annotations and makes the namespace. The values of Secre
 With --repository the entry's path, namespace, scope and variables are used; without it, the
 folder of --path, and stand-ins: REPOSITORY is "repository", ENTRY is "entry", and the namespace
 is the branch's slug. COMMIT is all zeros unless --commit says otherwise. ${TREE:<dir>} is what
-"git rev-parse HEAD:<dir>" says once everything is committed. Files that are encrypted cannot be
-rendered.
+"git rev-parse HEAD:<dir>" says once everything is committed. Encrypted files need --keys, and are
+decrypted in memory; remote keys are not asked.
 
 Ends with 3 if there are errors, one a line, by file and line. Warnings do not count.`,
 		Example: `  berth render --path infra/k8s --branch feature/login
@@ -64,6 +65,7 @@ Ends with 3 if there are errors, one a line, by file and line. Warnings do not c
 	f.StringVar(&o.entry, "entry", "", "entry of the Repository; needed only if several take the branch")
 	f.StringVar(&o.namespace, "namespace", "", "namespace of the environment, instead of the entry's")
 	f.StringArrayVar(&o.variables, "variable", nil, "NAME=VALUE: a variable beside those of the entry, or instead of one; may be repeated")
+	f.StringVar(&o.keys, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input")
 	f.StringVarP(&o.format, "output", "o", string(output.YAML), "yaml or json")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
 	return c
@@ -155,6 +157,12 @@ func (c choice) render(s streams, o *renderOptions, format output.Format) error 
 	options := render.Options{Path: folder, Namespace: subject.Namespace, Variables: preview.Values(subject, c.entry.Variables)}
 	if c.entry.Scope == v1alpha1.ScopeCluster {
 		options.Scope = render.Cluster
+	}
+	if c.entry.Decryption != nil {
+		options.Decrypted = c.entry.Decryption.Kinds
+	}
+	if options.Decrypter, err = openerOf(s, o.keys); err != nil {
+		return err
 	}
 	result, err := render.Render(tree, options)
 	for _, w := range result.Set.Warnings {

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/secrets"
+)
+
+// example is the application whose Secrets are encrypted, each entry's for its own key.
+const example = "../../examples/posts/"
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// ring returns a keyring over one Secret that a test can change.
+func ring(secret *corev1.Secret) *keyring {
+	return newKeyring(func(_ context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+		if name.Name != secret.Name {
+			return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name.Name)
+		}
+		return secret, nil
+	}, secrets.Remote{})
+}
+
+func keySecret(version, entry string, key []byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "berth", Name: "keys", ResourceVersion: version}, Data: map[string][]byte{entry: key}}
+}
+
+func TestKeysFollowTheirSecret(t *testing.T) {
+	review, production := read(t, example+"berth/demo-keys/review.agekey"), read(t, example+"berth/demo-keys/production.agekey")
+	file := read(t, example+"infra/production/secret.yaml")
+	secret := keySecret("1", "age.agekey", review)
+	k, name := ring(secret), &types.NamespacedName{Namespace: "berth", Name: "keys"}
+
+	first, digest, err := k.keys(t.Context(), name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := first.Open("secret.yaml", file); err == nil || !strings.Contains(err.Error(), "sops updatekeys") {
+		t.Errorf("production's file with review's key: %v", err)
+	}
+	if again, _, _ := k.keys(t.Context(), name, nil); again != first {
+		t.Error("the same Secret was read twice")
+	}
+	*secret = *keySecret("2", "age.agekey", production)
+	second, other, err := k.keys(t.Context(), name, nil)
+	if err != nil || other == digest {
+		t.Fatalf("after a rotation the digest is %q, was %q: %v", other, digest, err)
+	}
+	if plain, _, err := second.Open("secret.yaml", file); err != nil || !strings.Contains(string(plain), "production-password") {
+		t.Errorf("production's file with production's key: %v", err)
+	}
+}
+
+func TestKeysThatCannotBeHad(t *testing.T) {
+	for _, test := range []struct {
+		reason, name string
+		secret       *corev1.Secret
+		want         string
+	}{
+		{"no Secret", "other", keySecret("1", "a.agekey", nil), "does not exist; create it with the keys, as in: kubectl create secret generic other -n berth --from-file=age.agekey"},
+		{"another entry", "keys", keySecret("1", "age.key", []byte("x")), "does not hold keys: there is no key: entries are named *.agekey"},
+		{"no key in it", "keys", keySecret("1", "a.agekey", []byte("AGE-SECRET-KEY-hunter2")), `does not hold keys: reading key entry "a.agekey"`},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			_, _, err := ring(test.secret).keys(t.Context(), &types.NamespacedName{Namespace: "berth", Name: test.name}, nil)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// An entry without keys learns whom a file is encrypted for.
+func TestWithoutKeys(t *testing.T) {
+	d, digest, err := ring(keySecret("1", "a.agekey", nil)).keys(t.Context(), nil, nil)
+	if err != nil || digest != "" {
+		t.Fatal(digest, err)
+	}
+	_, _, err = d.Open("secret.yaml", read(t, example+"infra/review/secret.yaml"))
+	if err == nil || !strings.Contains(err.Error(), "age14r0see") || !strings.Contains(err.Error(), "those of nobody") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRenderDecryptsWithTheKeysOfAFile(t *testing.T) {
+	key := read(t, example+"berth/demo-keys/review.agekey")
+	asSecret := t.TempDir() + "/secret.yaml"
+	text := "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData:\n  age.agekey: |\n    " + strings.ReplaceAll(strings.TrimSpace(string(key)), "\n", "\n    ") + "\n"
+	if err := os.WriteFile(asSecret, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		reason  string
+		flags   []string
+		code    int
+		out     string
+		without string
+	}{
+		{"age identities", []string{"--keys", example + "berth/demo-keys/review.agekey", "--show-secrets"}, 0, "cmV2aWV3LXBhc3N3b3Jk", "ENC["},
+		{"a key Secret", []string{"--keys", asSecret, "--show-secrets"}, 0, "cmV2aWV3LXBhc3N3b3Jk", "ENC["},
+		{"masked", []string{"--keys", asSecret}, 0, "DB_PASSWORD", "cmV2aWV3LXBhc3N3b3Jk"},
+		{"no keys", nil, exitFailed, "those of nobody", "review-password"},
+		{"others' keys", []string{"--keys", example + "berth/demo-keys/production.agekey"}, exitFailed, "sops updatekeys", "review-password"},
+		{"no such file", []string{"--keys", "absent"}, exitFailed, "reading the keys", "review-password"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			var out strings.Builder
+			args := append([]string{"render", "--branch", "feature/login", "--root", example, "--repository", example + "berth/repository.yaml"}, test.flags...)
+			code := run(t.Context(), args, streams{in: strings.NewReader(""), out: &out, err: &out})
+			if code != test.code || !strings.Contains(out.String(), test.out) || strings.Contains(out.String(), test.without) {
+				t.Errorf("it ends with %d and\n%s", code, &out)
+			}
+		})
+	}
+}
