@@ -2,7 +2,6 @@ package branches
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -80,7 +79,7 @@ func (team *team) brakes() bool {
 	for _, e := range team.Environments() {
 		have[e.Spec.Branch] = true
 	}
-	for branch := range maps.Keys(have) {
+	for branch := range have {
 		if _, stays := team.branches[branch]; !stays {
 			going++
 		}
