@@ -16,7 +16,7 @@ import (
 // ServiceAccount, in a cluster where what is applied rolls out. The agent polls once an hour, so that whatever happens
 // happens because of the commands. Beside the commands of testscript, and `exits CODE COMMAND...`, there are:
 //
-//	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT and $SHORT
+//	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT, $SHORT and $URL
 //	follow           has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a preview
 //	                 of every other branch
 //	role NAME        from here on the rights of an account that has a role of people in Berth's namespace
@@ -43,6 +43,7 @@ func TestActing(t *testing.T) {
 func (p *port) push(ts *testscript.TestScript, _ bool, args []string) {
 	repository := p.git.Repository(ts.Getenv("REPO"))
 	commit := repository.CommitFS(args[0], os.DirFS(ts.MkAbs(args[1])), "push "+args[1])
+	ts.Setenv("URL", repository.URL())
 	ts.Setenv("COMMIT", commit)
 	ts.Setenv("SHORT", commit[:8])
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -49,6 +50,7 @@ type viewer struct {
 	namespace string
 	discovery discovery.DiscoveryInterface
 	logs      inspect.Logs
+	core      typedcorev1.SecretsGetter
 }
 
 // open connects, without a request yet.
@@ -82,7 +84,7 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &viewer{WithWatch: c, namespace: namespace, discovery: kubernetes.Discovery(), logs: inspect.LogsOf(kubernetes.CoreV1())}, nil
+	return &viewer{WithWatch: c, namespace: namespace, discovery: kubernetes.Discovery(), logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1()}, nil
 }
 
 // environments lists all there are.

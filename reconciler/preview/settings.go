@@ -68,10 +68,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster
 	}
-	s.NamespaceMarks.Annotations = map[string]string{AnnotationOnRemoval: string(env.Spec.OnRemoval)}
-	if !patterns.Literal() {
-		s.NamespaceMarks.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}
-	}
+	s.NamespaceMarks = NamespaceMarks(env, patterns)
 	subject := Subject{Repository: repo.Name, Entry: entry.Name, Branch: env.Spec.Branch, Namespace: env.Spec.Namespace, Literal: patterns.Literal()}
 	s.Variables = func(commit string) map[string]any {
 		subject.Commit = commit
@@ -79,6 +76,15 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	}
 	s.link = expand(entry.Link, s.Variables(s.Commit))
 	return s, nil
+}
+
+// NamespaceMarks are what the namespace of an environment bears beside what says whose it is.
+func NamespaceMarks(env *v1alpha1.Environment, patterns Patterns) reconciler.Marks {
+	marks := reconciler.Marks{Annotations: map[string]string{AnnotationOnRemoval: string(env.Spec.OnRemoval)}}
+	if !patterns.Literal() {
+		marks.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}
+	}
+	return marks
 }
 
 // live adds how long the environment has been left alone, and what follows from that.

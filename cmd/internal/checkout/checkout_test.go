@@ -46,6 +46,36 @@ func TestChangesThatAreNotCommittedCount(t *testing.T) {
 	}
 }
 
+func TestACommitIsAsGitHasIt(t *testing.T) {
+	dir := repository(t)
+	git(t, dir, "add", "-A")
+	git(t, dir, "commit", "-qm", "all")
+	commit := git(t, dir, "rev-parse", "HEAD")
+	write(t, dir, "app.txt", "changed and not committed", 0o644)
+	tree, id, remove, err := checkout.OpenCommit(filepath.Join(dir, "app"), commit[:10])
+	if err != nil || id != commit {
+		t.Fatal(id, err)
+	}
+	for _, name := range []string{".", "app", "app/run.sh", "app/link", "app.txt"} {
+		want := git(t, dir, "rev-parse", commit+":./"+name)
+		if got, err := tree.Hash(name); err != nil || got != want {
+			t.Errorf("Hash(%q) = %q, %v; Git says %q", name, got, err, want)
+		}
+	}
+	root := tree.Root()
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(root); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the copy is still there: %v", err)
+	}
+	for _, where := range []string{dir, plain(t)} {
+		if _, _, _, err := checkout.OpenCommit(where, strings.Repeat("0", 40)); err == nil || !strings.HasSuffix(err.Error(), " that has it") {
+			t.Errorf("a commit that is not there: %v", err)
+		}
+	}
+}
+
 func TestWhatIsInTheTree(t *testing.T) {
 	dir := repository(t)
 	for _, test := range []struct {

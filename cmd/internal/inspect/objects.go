@@ -81,6 +81,14 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 	return found
 }
 
+// Owned returns what an environment has in the cluster, those objects of which health knows nothing by their metadata,
+// and says what could not be looked at.
+func (i *Inspector) Owned(ctx context.Context, env *v1alpha1.Environment, scope v1alpha1.Scope) (objects []*unstructured.Unstructured, notes []string) {
+	var d Description
+	objects = i.find(ctx, env, scope, &d)
+	return objects, d.Notes
+}
+
 // kinds returns what the API server offers, each kind in its preferred version.
 func (i *Inspector) kinds() ([]listable, error) {
 	lists, err := discovery.ServerPreferredResources(i.Discovery)
@@ -153,6 +161,7 @@ func bare(m *metav1.PartialObjectMetadata, gvk schema.GroupVersionKind) *unstruc
 	object.SetDeletionTimestamp(m.DeletionTimestamp)
 	object.SetFinalizers(m.Finalizers)
 	object.SetOwnerReferences(m.OwnerReferences)
+	object.SetManagedFields(m.ManagedFields)
 	return object
 }
 

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/checkout"
+	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/render"
+)
+
+// diffOptions are the flags of `berth diff`.
+type diffOptions struct {
+	which
+	path, commit, output string
+}
+
+func newDiff(s streams) *cobra.Command {
+	o := &diffOptions{}
+	c := &cobra.Command{
+		Use:   "diff ENV",
+		Short: "Show what a sync of an environment would do, field by field",
+		Long: `Shows what a sync would do to an environment: which objects it would create, change, replace and
+delete, and why, field by field. It plans as the agent does, and asks the API server by dry runs what
+would become of each object; nothing is changed. Values of Secrets are masked.
+
+By default it is about the commit that the environment should run, with --commit about another one;
+either is read from the Git repository around the current folder. With --path it is about the
+manifests in a folder, with changes that are not committed yet.
+
+It looks with your rights. Without the right to change the objects, they are compared with what is
+in the manifests and no more; without the right to read the agent's records, a Job that ran and is gone is shown
+as one that would be created. Files that are encrypted cannot be rendered, and Secrets that the
+entry copies are left out.
+
+Ends with 0 if there is nothing to do, with 1 if there is something, with 3 if something would be
+refused, or cannot be found out.`,
+		Example: `  berth diff feature/login
+  berth diff posts.production.main --commit "$(git rev-parse HEAD)"
+  berth diff posts.production.main --path infra/k8s`,
+		Args:              atMostOne,
+		ValidArgsFunction: o.completeArgs,
+		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, s, args) },
+	}
+	o.addTo(c)
+	c.Flags().StringVar(&o.path, "path", "", "folder of the manifests, in place of a commit")
+	c.Flags().StringVar(&o.commit, "commit", "", "commit of the repository around the current folder")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml")
+	return c
+}
+
+func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
+	if err := o.needed(c, args); err != nil {
+		return err
+	}
+	format := formatTable
+	if o.output != "" {
+		var err error
+		if format, err = output.Parse(o.output, output.JSON, output.YAML); err != nil {
+			return usageError(c, "%w", err)
+		}
+	}
+	if o.path != "" && o.commit != "" {
+		return usageError(c, "--path and --commit are two different sources: choose one")
+	}
+	v, err := o.open()
+	if err != nil {
+		return err
+	}
+	env, err := o.environment(c.Context(), v, args)
+	if err != nil {
+		return err
+	}
+	chosen, err := v.entryOf(c.Context(), env)
+	if err != nil {
+		return err
+	}
+	set, commit, err := o.render(s, v, env, chosen)
+	if err != nil {
+		return err
+	}
+	p := &prospect{viewer: v, env: env, choice: chosen, complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
+	steps, err := p.steps(c.Context(), set, commit)
+	if err != nil {
+		return err
+	}
+	return printSteps(s.out, steps, format)
+}
+
+// entryOf reads the entry that an environment is of.
+func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice, error) {
+	repo, err := v.repositoryNamed(ctx, env.Spec.Repository)
+	if err != nil {
+		return choice{}, err
+	}
+	for i := range repo.Spec.Environments {
+		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
+			return chosen(repo, entry)
+		}
+	}
+	return choice{}, fmt.Errorf("the Repository %s has no entry %s any more: nothing is synced", env.Spec.Repository, env.Spec.Entry)
+}
+
+// render returns what Git, or a folder, says, and of which commit.
+func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c choice) (manifest.Set, string, error) {
+	commit := target(env)
+	tree, folder, done, err := o.tree(c, &commit)
+	if err != nil {
+		return manifest.Set{}, "", err
+	}
+	subject := c.subject(env.Spec.Branch)
+	subject.Namespace, subject.Commit = env.Spec.Namespace, commit
+	options := render.Options{Path: folder, Namespace: env.Spec.Namespace, Variables: preview.Values(subject, c.entry.Variables), ClusterScoped: scopes(v.RESTMapper())}
+	if c.entry.Scope == v1alpha1.ScopeCluster {
+		options.Scope = render.Cluster
+	}
+	result, err := render.Render(tree, options)
+	for _, w := range result.Set.Warnings {
+		fmt.Fprintln(s.err, "warning:", output.Plain(w))
+	}
+	if err != nil {
+		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
+	}
+	// The agent's key is nobody else's: Secrets differ by their digest, and dry runs tell whether that means something.
+	return result.Set, commit, errors.Join(result.Set.Seal(nil), done())
+}
+
+// tree opens the files that are to be rendered.
+func (o *diffOptions) tree(c choice, commit *string) (tree *checkout.Tree, folder string, done func() error, err error) {
+	if o.path != "" {
+		tree, folder, err := checkout.Open(o.path)
+		if err != nil {
+			return nil, "", nil, fmt.Errorf("cannot open the folder %s: %w", o.path, err)
+		}
+		return tree, folder, tree.Close, nil
+	}
+	asked := *commit
+	if o.commit != "" {
+		asked = o.commit
+	}
+	tree, full, done, err := checkout.OpenCommit(".", asked)
+	if err != nil {
+		return nil, "", nil, fmt.Errorf("cannot read commit %s: %w; go to a clone of %s that has it (git fetch), or name the folder of the manifests with --path",
+			output.ShortCommit(asked), err, c.repository.Spec.URL)
+	}
+	*commit = full
+	return tree, c.entry.Path, done, nil
+}
+
+// printSteps prints what would be done, and ends with an error if there is something.
+func printSteps(w io.Writer, steps []prospectiveStep, format output.Format) error {
+	if format != formatTable {
+		if err := format.Write(w, map[string]any{"steps": append([]prospectiveStep{}, steps...)}); err != nil {
+			return err
+		}
+	}
+	refused := 0
+	for _, step := range steps {
+		if step.Refused != "" {
+			refused++
+		}
+		if format == formatTable {
+			if _, err := io.WriteString(w, step.text()); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case refused > 0:
+		return fmt.Errorf("%s would be refused, and the sync would not begin or not succeed", output.Count(refused, "object"))
+	case len(steps) > 0:
+		return errUnhealthy
+	}
+	return nil
+}
+
+// text is a step for people: what, why, and field by field.
+func (s prospectiveStep) text() string {
+	var b strings.Builder
+	line := s.Action + " " + s.Object
+	if s.Origin != "" {
+		line += " (" + s.Origin + ")"
+	}
+	for _, why := range []string{s.Reason, s.Blocked} {
+		if why != "" {
+			line += ": " + why
+		}
+	}
+	b.WriteString(output.Plain(line) + "\n")
+	if s.Refused != "" {
+		b.WriteString("  ! " + output.Plain(s.Refused) + "\n")
+	}
+	for _, change := range s.Fields {
+		b.WriteString("  " + output.Plain(change.String()) + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/fields"
+	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/preview"
+)
+
+// parallel is how many requests of a diff go on at once.
+const parallel = 8
+
+// prospect plans a sync from what can be seen with a person's rights.
+type prospect struct {
+	*viewer
+	choice
+	env      *v1alpha1.Environment
+	complain func(note string)
+}
+
+// prospectiveStep is one thing that a sync would do.
+type prospectiveStep struct {
+	Action string `json:"action"`
+	Object string `json:"object"`
+	// Origin is where the object stands in Git.
+	Origin  string `json:"origin,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Blocked string `json:"blocked,omitempty"`
+	// Refused says what the cluster has against it.
+	Refused string          `json:"refused,omitempty"`
+	Fields  []fields.Change `json:"fields,omitempty"`
+}
+
+// steps returns what a sync to a set would do.
+func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]prospectiveStep, error) {
+	observed, id, err := p.observe(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	record, err := apply.NewRecords(p.core, p.namespace).Load(ctx, p.env.Name)
+	if err != nil {
+		p.complain(fmt.Sprintf("what ran before is not known: %v", err))
+	}
+	marks := preview.NamespaceMarks(p.env, p.patterns)
+	made := plan.Make(plan.Input{
+		Environment: id,
+		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},
+		Desired:     set,
+		// Another input than any before: all that there is to say of it is said.
+		Digest:   "diff",
+		Commit:   commit,
+		Observed: observed,
+		Record:   record,
+		Now:      time.Now(),
+	})
+	return p.carriedOut(ctx, made.Steps)
+}
+
+// observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
+func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed, string, error) {
+	observed := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: map[schema.GroupKind]plan.Unknown{}}
+	id := preview.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
+	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
+	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
+	for _, note := range notes {
+		p.complain(note + ": what would be deleted of these is not known")
+	}
+	for _, object := range owned {
+		if p.isCopy(object) {
+			continue
+		}
+		live := plan.Reduce(object)
+		observed.Objects[live.Key], id = live, live.Environment
+	}
+	if err := p.observePlaces(ctx, set, observed); err != nil {
+		return observed, "", err
+	}
+	namespace, err := p.live(ctx, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, p.ownNamespace())
+	switch {
+	case apierrors.IsForbidden(err): // then it is there, for all that matters here
+		observed.Namespace = &plan.Live{Key: p.ownNamespace(), Environment: id}
+	case err != nil:
+		return observed, "", explain(err, p.env.Spec.Namespace)
+	case namespace != nil:
+		live := plan.Reduce(namespace)
+		observed.Namespace = &live
+	}
+	return observed, id, nil
+}
+
+// observePlaces reads what stands in the places of a set and does not bear the environment's label.
+func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, observed plan.Observed) error {
+	for _, o := range set.Objects {
+		if _, seen := observed.Objects[o.Key()]; seen {
+			continue
+		}
+		switch object, err := p.live(ctx, o.GroupVersionKind(), o.Key()); {
+		case meta.IsNoMatchError(err):
+			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.NotServed, Message: "the cluster does not know the kind"}
+		case apierrors.IsForbidden(err):
+			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.Unwatched, Message: "it may not be read with your rights"}
+		case err != nil:
+			return explain(err, p.env.Spec.Namespace)
+		case object != nil:
+			observed.Objects[o.Key()] = plan.Reduce(object)
+		}
+	}
+	return nil
+}
+
+// isCopy says whether an object is one that the entry copies, and that no manifest has.
+func (p *prospect) isCopy(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Secret" && slices.Contains(p.entry.CopySecrets, v1alpha1.SecretReference{Name: object.GetName()})
+}
+
+// live reads an object; nil if it is not there.
+func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key manifest.Key) (*unstructured.Unstructured, error) {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(gvk)
+	err := p.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, object)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return object, err
+}
+
+// carriedOut finds out what would become of the objects, and leaves out the steps that would change nothing.
+func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prospectiveStep, error) {
+	var (
+		all     sync.WaitGroup
+		slots   = make(chan struct{}, parallel)
+		results = make([]*prospectiveStep, len(planned))
+		errs    = make([]error, len(planned))
+	)
+	for i, s := range planned {
+		if s.Action == plan.Keep && s.Failure == "" {
+			continue
+		}
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			results[i], errs[i] = p.carryOut(ctx, s)
+		})
+	}
+	all.Wait()
+	var steps []prospectiveStep
+	for _, result := range results {
+		if result != nil {
+			steps = append(steps, *result)
+		}
+	}
+	return steps, errors.Join(errs...)
+}
+
+// carryOut finds out what would become of one object; nil: nothing else than it is.
+func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
+	result := &prospectiveStep{Action: string(s.Action), Object: p.nameOf(s.Key), Reason: s.Reason, Blocked: s.Blocked, Refused: s.Failure}
+	if s.Object == nil {
+		return result, nil
+	}
+	result.Origin = s.Object.Origin.String()
+	wanted := p.sent(s)
+	if s.Live == nil {
+		result.Fields = fields.Compare(nil, s.Object.Unstructured)
+		result.Refused = cmp.Or(result.Refused, p.refusal(ctx, s, wanted))
+		return result, nil
+	}
+	before, err := p.live(ctx, s.Object.GroupVersionKind(), s.Key)
+	switch {
+	case apierrors.IsForbidden(err) && s.Key == p.ownNamespace():
+		return nil, nil // whatever it bears, it is nothing that Git says
+	case err != nil:
+		return nil, explain(err, p.env.Spec.Namespace)
+	}
+	after := wanted.DeepCopy()
+	err = p.Apply(ctx, client.ApplyConfigurationFromUnstructured(after), client.FieldOwner(manifest.FieldManager), client.ForceOwnership, client.DryRunAll)
+	switch {
+	case s.Action == plan.Replace, apierrors.IsForbidden(err):
+		result.Fields = fields.Wanted(before, s.Object.Unstructured)
+	case err != nil:
+		result.Fields, result.Refused = fields.Wanted(before, s.Object.Unstructured), cmp.Or(result.Refused, err.Error())
+	default:
+		result.Fields = fields.Compare(before, after)
+	}
+	if len(result.Fields) == 0 && result.Refused == "" && s.Action != plan.Replace {
+		return nil, nil
+	}
+	return result, nil
+}
+
+// refusal says what the cluster has against a new object, as far as that can be asked today.
+func (p *prospect) refusal(ctx context.Context, s plan.Step, wanted *unstructured.Unstructured) string {
+	err := p.Create(ctx, wanted.DeepCopy(), client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
+	switch {
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return err.Error()
+	case meta.IsNoMatchError(err):
+		return "the cluster does not know the kind " + s.Key.Kind
+	}
+	return "" // what is missing yet, such as the namespace, the sync makes; what a person may not do, the agent may
+}
+
+// sent is an object as the agent would send it.
+func (p *prospect) sent(s plan.Step) *unstructured.Unstructured {
+	object := s.Object.DeepCopy()
+	for _, path := range s.Leave {
+		unstructured.RemoveNestedField(object.Object, strings.Split(path, ".")...)
+	}
+	if s.Live == nil {
+		return object
+	}
+	// Berth's marks stay: to leave them out would be to take them away.
+	labels := map[string]string{}
+	maps.Copy(labels, object.GetLabels())
+	labels[manifest.LabelEnvironment] = s.Live.Environment
+	object.SetLabels(labels)
+	return object
+}
+
+func (p *prospect) ownNamespace() manifest.Key {
+	return manifest.Key{Kind: "Namespace", Name: p.env.Spec.Namespace}
+}
+
+func (p *prospect) nameOf(k manifest.Key) string {
+	if k.Namespace == p.env.Spec.Namespace {
+		return k.Short()
+	}
+	return k.String()
+}
