@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,10 @@ import (
 
 // shared is the world of all scenarios.
 var shared *world.World
+
+// binary is the path of berth, scratch the folder for everything that the agent writes, its temporary files
+// among it, and metrics the address of its metrics.
+var binary, scratch, metrics string
 
 // atOnce is how many scenarios run beside each other. They wait more than they work.
 const atOnce = "8"
@@ -55,7 +60,8 @@ func run(m *testing.M) int {
 
 // begin builds the agent while the control plane starts, and starts the agent.
 func begin(ctx context.Context, dir string) (*world.World, error) {
-	binary, built := filepath.Join(dir, "berth"), make(chan error, 1)
+	binary, scratch = filepath.Join(dir, "berth"), filepath.Join(dir, "agent")
+	built := make(chan error, 1)
 	go func() {
 		output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
 		if err != nil {
@@ -67,12 +73,41 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	if err := errors.Join(err, <-built); err != nil {
 		return nil, err
 	}
-	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: binary})
+	if metrics, err = freeAddress(); err == nil {
+		err = os.MkdirAll(scratch, 0o700)
+	}
+	var w *world.World
 	if err == nil {
-		err = w.Agent.Start()
+		flags := []string{"--metrics-address", metrics, "--log-level", "debug"}
+		w, err = world.New(ctx, world.Config{Cluster: cluster, Dir: scratch, Binary: binary, Flags: flags})
+	}
+	if err == nil {
+		err = startIn(w, scratch)
 	}
 	if err != nil {
 		cluster.Stop()
 	}
 	return w, err
+}
+
+// startIn starts the agent with a folder of its own for temporary files.
+func startIn(w *world.World, dir string) error {
+	before, had := os.LookupEnv("TMPDIR")
+	if err := os.Setenv("TMPDIR", dir); err != nil {
+		return err
+	}
+	err := w.Agent.Start()
+	if had {
+		return errors.Join(err, os.Setenv("TMPDIR", before))
+	}
+	return errors.Join(err, os.Unsetenv("TMPDIR"))
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
 }
