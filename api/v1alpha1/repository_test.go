@@ -30,7 +30,7 @@ path: infra/k8s
 namespace: "posts-${BRANCH_SLUG}"
 variables: {HOST: "${BRANCH_SLUG}.review.example.com", REPLICAS: 3}
 link: "https://${HOST}"
-decryption: {secretRef: {name: posts-keys-review}}
+decryption: {secretRef: {name: posts-keys-review}, kinds: [ConfigMap, Certificate.cert-manager.io], allow: ["https://vault.example.com/v1/transit"]}
 copySecrets: [{name: registry-pull}]
 expireAfter: 72h
 limit: 20
@@ -80,6 +80,7 @@ func TestRepositoryEntries(t *testing.T) {
 		"cluster with a pattern":         {entry: `{scope: Cluster, serviceAccountName: deployer}`, refused: `scope Cluster needs branches by name`},
 		"account with a bad name":        {entry: `{serviceAccountName: "a:b"}`, refused: `spec.environments[0].serviceAccountName`},
 		"decryption without a Secret":    {entry: `{decryption: {}}`, refused: `spec.environments[0].decryption.secretRef`},
+		"decryption into no kind":        {entry: `{decryption: {secretRef: {name: keys}, kinds: [configmaps]}}`, refused: `spec.environments[0].decryption.kinds[0]`},
 		"variable with a dash":           {entry: `{variables: {my-host: x}}`, refused: `a variable's name must consist of`},
 		"variable begins with a digit":   {entry: `{variables: {"1ST": x}}`, refused: `a variable's name must consist of`},
 		"variable begins with _":         {entry: `{variables: {_first: x}}`},
