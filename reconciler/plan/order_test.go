@@ -93,7 +93,7 @@ func TestOrder(t *testing.T) {
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			keep Deployment/posts/api [failed: api.yaml:1: Deployment/posts/api has the annotation berth.dev/wave: "first", which is not an integer]
-			Failed: Deployment/api: api.yaml:1: Deployment/posts/api has the annotation berth.dev/wave: "first", which is not an integer`},
+			Failed: api.yaml:1: Deployment/posts/api has the annotation berth.dev/wave: "first", which is not an integer`},
 		{"admission webhooks come after all waves", func(w *world) {
 			w.git(webhook("guard"), deployment("api"), deployment("web", wave(1)))
 			w.pass()
