@@ -119,7 +119,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	outcome.Link, outcome.Life, outcome.ShowLogs = settings.link, settings.life, !settings.literal
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.next)
 	e.log(outcome, e.Now().Sub(started))
-	if !outcome.Syncing() {
+	if !outcome.Quiet && !outcome.Syncing() {
 		e.finished(env, settings.Commit)
 	}
 	return e.conclude(ctx, env, outcome)
@@ -131,8 +131,8 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	repo := &v1alpha1.Repository{}
 	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: kubectl annotate env -l %s=%s --overwrite %s=<any new word>",
-			env.Spec.Repository, v1alpha1.LabelRepository, env.Spec.Repository, v1alpha1.AnnotationConfirmed), nil
+		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: kubectl annotate env -n %s -l %s=%s --overwrite %s=<any new word>",
+			env.Spec.Repository, env.Namespace, v1alpha1.LabelRepository, env.Spec.Repository, v1alpha1.AnnotationConfirmed), nil
 	}
 	if err != nil {
 		return nil, "", err
@@ -206,6 +206,9 @@ func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
 			continue
 		}
 		done[string(r.Done)]++
+	}
+	if len(done) == 0 {
+		return
 	}
 	attributes := []any{"environment", o.Environment, "commit", o.Commit, "state", string(o.State), "took", took.Round(time.Millisecond)}
 	for _, action := range []string{"created", "changed", "corrected", "replaced", "deleted"} {
