@@ -92,7 +92,7 @@ func ensureInstallation(ctx context.Context, secrets typedcorev1.SecretInterface
 	}
 	i := installation{id: string(secret.Data["id"]), digestKey: secret.Data["digest-key"]}
 	if i.id == "" || len(i.digestKey) == 0 {
-		return installation{}, fmt.Errorf("Secret/%s has no id or no digest-key: put them back, for with another id all that runs would count as a stranger's", installationSecret)
+		return installation{}, fmt.Errorf("reading the installation's id from Secret/%s: it has no id or no digest-key; put them back, for with another id all that runs would count as a stranger's", installationSecret)
 	}
 	return i, nil
 }
