@@ -255,7 +255,7 @@ func TestRefusals(t *testing.T) {
 		w.ahead += pause(o)
 	}
 	refuse(403, forbidden)
-	o := w.becomes(plan.Failed, "ConfigMap/a", "admission webhook says no")
+	o := w.becomes(plan.Failed, "a.yaml:1: ConfigMap/", "admission webhook says no")
 	if w.pass(); len(w.wire.during("configmaps/a", func() { w.pass() })) > 0 {
 		t.Error("it was tried again without a pause")
 	}
@@ -269,7 +269,7 @@ func TestRefusals(t *testing.T) {
 	m := w.memory(w.env.Name)
 	refuse(403, forbidden)
 	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
-	w.becomes(plan.Degraded, "ConfigMap/a")
+	w.becomes(plan.Degraded, "a.yaml:1: ConfigMap/")
 	if len(m.refusals) != 1 {
 		t.Fatalf("refusals: %v", m.refusals)
 	}
