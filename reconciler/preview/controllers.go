@@ -73,13 +73,18 @@ var appeared = predicate.Funcs{
 	},
 }
 
-func (r *Repositories) ownersOf(_ context.Context, o client.Object) []reconcile.Request {
+// ownersOf finds the Repository of a namespace of ours whose Environment is lost. The others need nothing,
+// and every new environment brings one.
+func (r *Repositories) ownersOf(ctx context.Context, o client.Object) []reconcile.Request {
 	ns, ok := o.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return nil
 	}
-	_, spec, ours := ownerOf(ns, r.Installation)
+	name, spec, ours := ownerOf(ns, r.Installation)
 	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
+		return nil
+	}
+	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: name}, &v1alpha1.Environment{}); err == nil {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: spec.Repository}}}

@@ -64,3 +64,22 @@ func TestLost(t *testing.T) {
 		})
 	}
 }
+
+// Else a thousand new environments would have the whole repository looked at a thousand times.
+func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.follow()
+	w.branches("one", "feature/login")
+	w.poll()
+	w.healthy("feature/login")
+	namespace := w.space("feature/login")
+	repositories := NewRepositories(RepositoriesConfig{Client: w.client, Namespace: w.namespace, Installation: w.installation})
+	ns := &metav1.PartialObjectMetadata{ObjectMeta: namespace.ObjectMeta}
+	if woken := repositories.ownersOf(t.Context(), ns); len(woken) != 0 {
+		t.Errorf("it wakes %v", woken)
+	}
+	ns.Annotations[annotationEnvironment] = "posts.review.lost"
+	if woken := repositories.ownersOf(t.Context(), ns); len(woken) != 1 || woken[0].Name != "posts" {
+		t.Errorf("without its Environment it wakes %v", woken)
+	}
+}
