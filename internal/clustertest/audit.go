@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -64,23 +66,45 @@ type auditUser struct {
 // Requests returns the requests of a cluster with Config.Audit that came in at
 // or after a time, in the order of their answers.
 func (c *Cluster) Requests(since time.Time) ([]Request, error) {
-	file, err := os.Open(filepath.Join(c.Dir(), AuditFile))
+	// The API server begins a new file every 100 MB, and puts the time into the
+	// old one's name, which so comes before that of the newest.
+	extension := filepath.Ext(AuditFile)
+	files, err := filepath.Glob(filepath.Join(c.Dir(), strings.TrimSuffix(AuditFile, extension)+"*"+extension))
+	if err == nil && len(files) == 0 {
+		err = fs.ErrNotExist
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit log (was the cluster started with Audit?): %w", err)
 	}
-	defer file.Close()
 	var requests []Request
+	for _, file := range files {
+		if requests, err = appendRequests(requests, file, since); err != nil {
+			return requests, fmt.Errorf("reading the audit log: %w", err)
+		}
+	}
+	return requests, nil
+}
+
+// appendRequests adds those of one file, unless all are older.
+func appendRequests(requests []Request, name string, since time.Time) ([]Request, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return requests, err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || info.ModTime().Before(since) {
+		return requests, err
+	}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var line auditLine
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return requests, fmt.Errorf("reading the audit log: %w", err)
+			return requests, err
 		}
-		if line.Received.Before(since) {
-			continue
+		if !line.Received.Before(since) {
+			requests = append(requests, line.request())
 		}
-		requests = append(requests, line.request())
 	}
 	return requests, lines.Err()
 }
