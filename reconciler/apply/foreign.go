@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,7 +96,7 @@ var decoding = regexp.MustCompile(`^\w+: (strict decoding error: )?(json: )?`)
 func gist(text string) string {
 	if _, after, ok := strings.Cut(text, typedPatch); ok {
 		_, after, _ = strings.Cut(after, "): ")
-		return oneLine(goValue.ReplaceAllString(strings.TrimPrefix(after, "errors:"), "$1"))
+		return oneLine(inOrder(goValue.ReplaceAllString(strings.TrimPrefix(after, "errors:"), "$1")))
 	}
 	if strings.HasPrefix(text, conversion) {
 		_, text, _ = strings.Cut(text, "unable to convert unstructured object to ")
@@ -114,15 +115,24 @@ func gist(text string) string {
 	return oneLine(decoding.ReplaceAllString(text, ""))
 }
 
+// inOrder sorts the lines of a text: a typed patch's errors come in the order of a Go map, and the same
+// mistake must not read differently every time.
+func inOrder(text string) string {
+	return strings.Join(slices.Sorted(slices.Values(linesOf(text))), "\n")
+}
+
 // oneLine joins the lines of a text.
-func oneLine(text string) string {
+func oneLine(text string) string { return strings.Join(linesOf(text), "; ") }
+
+// linesOf returns what stands on the lines of a text.
+func linesOf(text string) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
 			lines = append(lines, line)
 		}
 	}
-	return strings.Join(lines, "; ")
+	return lines
 }
 
 // unreachable returns why no answer came, without addresses and ports that differ every time.
