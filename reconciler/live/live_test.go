@@ -82,10 +82,10 @@ func TestWhatDoesNotMatterWakesNobody(t *testing.T) {
 			t.Errorf("%s: resource version %s is seen, want %s", name, seen.ResourceVersion, now.GetResourceVersion())
 		}
 	}
-	if n := o.quiet(env, buoys, func() {
-		o.patch(buoy, `{"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Adrift"}]}}`)
-	}); n == 0 {
-		t.Error("a change of health woke nobody")
+	before := o.wakesOf(env)
+	o.patch(buoy, `{"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Adrift"}]}}`)
+	for o.wakesOf(env) == before {
+		o.next("the wake for a change of health")
 	}
 }
 
