@@ -35,19 +35,23 @@ func newSSHTransport(config Config, u *url.URL) (*sshTransport, error) {
 		t.config.User = u.User.Username()
 	}
 	t.config.Timeout = 10 * time.Second
-	if err := t.trust(config.Credentials.KnownHosts); err != nil {
+	if err := t.trust(config.Credentials.KnownHosts, config.Dir); err != nil {
 		return nil, err
 	}
 	return t, t.identify(config.Credentials)
 }
 
-// trust reads the host keys. The library reads files only, so they go through one; they are not secret.
-func (t *sshTransport) trust(hosts []byte) error {
+// trust reads the host keys. The library reads files only, so they go through one; they are not secret. It lies beside
+// the store, since nothing else may be writable.
+func (t *sshTransport) trust(hosts []byte, dir string) error {
 	if len(hosts) == 0 {
 		return &fault{reason: Invalid, cause: "there are no host keys to know the server by",
 			hint: "put the output of ssh-keyscan, once checked, as known_hosts into the repository's Secret"}
 	}
-	file, err := os.CreateTemp("", "known_hosts-*")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, "known_hosts-*")
 	if err != nil {
 		return err
 	}

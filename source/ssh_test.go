@@ -119,6 +119,7 @@ func TestSSH(t *testing.T) {
 			first := o.commit(map[string]string{"f": "1"})
 			signer, identity := newKey(t)
 			server := newSSHServer(t, signer.PublicKey(), choice)
+			t.Setenv("TMPDIR", o.Dir()+"/none") // in a pod, nothing but the folder of the stores can be written
 			r := o.open(func(c *Config) {
 				c.URL = "ssh://git@" + server.address + o.Dir()
 				c.Credentials = Credentials{Identity: identity, KnownHosts: server.knownHosts()}
