@@ -72,7 +72,7 @@ func (r *remote) list(ctx context.Context) (Listing, error) {
 }
 
 // fetch asks for commits and hands their pack to take.
-func (r *remote) fetch(ctx context.Context, w wanted, limit int64, take func(io.Reader) error) error {
+func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(io.Reader) error) error {
 	return r.talk(ctx, func(x exchange, g *greeting) error {
 		body, err := g.request(w)
 		if err != nil {
@@ -82,11 +82,17 @@ func (r *remote) fetch(ctx context.Context, w wanted, limit int64, take func(io.
 		if err != nil {
 			return err
 		}
-		pack, err := newPackStream(g, bounded(answer, limit, "the fetch"))
-		if err != nil {
-			return err
+		counted := bounded(answer, limits.FetchBytes, "the fetch")
+		pack, err := newPackStream(g, counted)
+		if err == nil {
+			err = take(pack)
 		}
-		return take(pack)
+		if err != nil && counted.begun() && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			// Another fetch of the same would end like this one; a server that sends nothing is another matter.
+			return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch took longer than %s", limits.FetchTimeout),
+				hint: "raise limits.fetchTimeout if the repository is that large", err: err}
+		}
+		return err
 	})
 }
 
@@ -144,9 +150,12 @@ type boundedReader struct {
 	what  string
 }
 
-func bounded(r io.Reader, limit int64, what string) io.Reader {
+func bounded(r io.Reader, limit int64, what string) *boundedReader {
 	return &boundedReader{r: r, left: limit, limit: limit, what: what}
 }
+
+// begun says whether anything has been read.
+func (b *boundedReader) begun() bool { return b.left < b.limit }
 
 func (b *boundedReader) Read(buf []byte) (int, error) {
 	if b.left < 0 {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -19,7 +20,9 @@ type Repository struct {
 	limits      Limits
 	credentials Credentials
 	remote      *remote
-	fetching    chan struct{} // held by the one fetch or renewal at a time; a channel, so that waiting ends with a context
+	now         func() time.Time
+	fetching    chan struct{}     // held by the one fetch or renewal at a time; a channel, so that waiting ends with a context
+	tooLarge    map[string]excess // commits that exceeded a limit, by id; for who holds fetching
 
 	swap  sync.RWMutex // readers hold it while they read; a renewal, which has fetching too, while it replaces the store
 	store *store
@@ -37,7 +40,12 @@ func Open(config Config) (*Repository, error) {
 		url:         u,
 		limits:      config.Limits.withDefaults(),
 		credentials: config.Credentials,
+		now:         config.Now,
 		fetching:    make(chan struct{}, 1),
+		tooLarge:    map[string]excess{},
+	}
+	if r.now == nil {
+		r.now = time.Now
 	}
 	if r.remote, err = newRemote(config, u); err != nil {
 		return nil, classify("use "+redact(u), r.credentials, err)
@@ -84,11 +92,15 @@ func (r *Repository) Fetch(ctx context.Context, commits ...string) error {
 		return nil // without waiting for what is being fetched
 	}
 	return r.alone(ctx, func() error {
-		ctx, cancel := context.WithTimeout(ctx, r.limits.FetchTimeout)
+		ctx, cancel := context.WithTimeout(ctx, maxFetches*r.limits.FetchTimeout)
 		defer cancel()
 		return r.fetchMissing(ctx, commits)
 	})
 }
+
+// maxFetches bounds how many times Limits.FetchTimeout all takes, where single commits are fetched again because one
+// of them is bad.
+const maxFetches = 3
 
 // alone runs one fetch or renewal at a time.
 func (r *Repository) alone(ctx context.Context, do func() error) error {
@@ -113,24 +125,24 @@ func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	if err != nil {
 		return r.explain(commits, err)
 	}
+	missing, failed := r.withoutTooLarge(missing)
 	if len(missing) == 0 {
-		return nil
+		return errors.Join(failed...)
 	}
 	err = r.explain(missing, r.bring(ctx, missing))
-	switch ReasonOf(err) {
-	case Refused, TooLarge, Corrupt:
-	default:
-		return err
+	switch reason := ReasonOf(err); {
+	case len(missing) == 1:
+		r.remember(missing[0], err)
+	case reason == Refused || reason == TooLarge || reason == Corrupt:
+		// One of them is bad; it must not keep the others away.
+		err = nil
+		for _, id := range missing {
+			one := r.explain([]string{id}, r.bring(ctx, []string{id}))
+			r.remember(id, one)
+			failed = append(failed, one)
+		}
 	}
-	if len(missing) == 1 {
-		return err
-	}
-	// One of them is bad; it must not keep the others away.
-	var failed []error
-	for _, id := range missing {
-		failed = append(failed, r.explain([]string{id}, r.bring(ctx, []string{id})))
-	}
-	return errors.Join(failed...)
+	return errors.Join(append([]error{err}, failed...)...)
 }
 
 func (r *Repository) missing(ctx context.Context, commits []string) ([]string, error) {
@@ -167,7 +179,9 @@ func (r *Repository) bring(ctx context.Context, commits []string) error {
 }
 
 func (r *Repository) bringBeyond(ctx context.Context, w wanted) error {
-	err := r.remote.fetch(ctx, w, r.limits.FetchBytes, func(pack io.Reader) error { return r.store.add(pack, r.limits) })
+	ctx, cancel := context.WithTimeout(ctx, r.limits.FetchTimeout)
+	defer cancel()
+	err := r.remote.fetch(ctx, w, r.limits, func(pack io.Reader) error { return r.store.add(pack, r.limits) })
 	if err != nil {
 		return err
 	}

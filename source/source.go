@@ -74,4 +74,6 @@ type Config struct {
 
 	// Proxy chooses the proxy of an HTTP request, as in [http.Transport]; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Now is the clock; nil means the real one.
+	Now func() time.Time
 }

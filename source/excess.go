@@ -1,0 +1,35 @@
+package source
+
+import (
+	"slices"
+	"time"
+)
+
+// excess is a commit that exceeded a limit.
+type excess struct {
+	err   error
+	until time.Time
+}
+
+// excessPause is how long such a commit is not asked for again: to find out once more would take all that the limits
+// allow, at every poll.
+const excessPause = 10 * time.Minute
+
+func (r *Repository) remember(id string, err error) {
+	if ReasonOf(err) == TooLarge {
+		r.tooLarge[id] = excess{err: err, until: r.now().Add(excessPause)}
+	}
+}
+
+// withoutTooLarge leaves out the commits that are known to exceed a limit, and returns what is known.
+func (r *Repository) withoutTooLarge(commits []string) (rest []string, known []error) {
+	for id, e := range r.tooLarge {
+		switch {
+		case !r.now().Before(e.until):
+			delete(r.tooLarge, id)
+		case slices.Contains(commits, id):
+			known = append(known, e.err)
+		}
+	}
+	return slices.DeleteFunc(commits, func(id string) bool { _, found := r.tooLarge[id]; return found }), known
+}
