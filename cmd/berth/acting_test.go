@@ -2,11 +2,13 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
@@ -17,8 +19,9 @@ import (
 // happens because of the commands. Beside the commands of testscript, and `exits CODE COMMAND...`, there are:
 //
 //	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT, $SHORT and $URL
-//	follow           has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a preview
-//	                 of every other branch
+//	follow [FILE]    has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a preview
+//	                 of every other branch; the entries have the fields of the file besides
+//	secret NAME ENTRY FILE  makes a Secret in Berth's namespace
 //	role NAME        from here on the rights of an account that has a role of people in Berth's namespace
 func TestActing(t *testing.T) {
 	p, kubeconfig := newPort(t)
@@ -29,13 +32,16 @@ func TestActing(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("KUBECONFIG", p.cluster.Kubeconfig())
-			return nil
+			posts, err := filepath.Abs(example)
+			env.Setenv("EXAMPLE", posts)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"push":   p.push,
 			"follow": p.followScript,
 			"role":   p.role,
+			"secret": p.secret,
 		},
 	})
 }
@@ -48,17 +54,25 @@ func (p *port) push(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SHORT", commit[:8])
 }
 
-func (p *port) followScript(ts *testscript.TestScript, _ bool, _ []string) {
+func (p *port) followScript(ts *testscript.TestScript, _ bool, args []string) {
 	name := ts.Getenv("REPO")
+	production := map[string]any{"name": "production", "branches": []any{"main"}, "path": "k8s", "namespace": name}
+	review := map[string]any{"name": "review", "branches": []any{"**", "!main"}, "path": "k8s", "namespace": name + "-${BRANCH_SLUG}"}
+	if len(args) > 0 {
+		for _, entry := range []map[string]any{production, review} {
+			ts.Check(yaml.Unmarshal([]byte(ts.ReadFile(args[0])), &entry))
+		}
+	}
 	object := newObject("berth.dev/v1alpha1", "Repository", name, map[string]any{"spec": map[string]any{
-		"url": p.git.Repository(name).URL(), "poll": "@every 1h",
-		"environments": []any{
-			map[string]any{"name": "production", "branches": []any{"main"}, "path": "k8s", "namespace": name},
-			map[string]any{"name": "review", "branches": []any{"**", "!main"}, "path": "k8s", "namespace": name + "-${BRANCH_SLUG}"},
-		},
+		"url": p.git.Repository(name).URL(), "poll": "@every 1h", "environments": []any{production, review},
 	}})
 	_, err := p.client.Resource(repositories).Namespace(deploy.Namespace).Create(p.t.Context(), object, metav1.CreateOptions{})
 	ts.Check(err)
+}
+
+func (p *port) secret(ts *testscript.TestScript, _ bool, args []string) {
+	object := newObject("v1", "Secret", args[0], map[string]any{"stringData": map[string]any{args[1]: ts.ReadFile(args[2])}})
+	ts.Check(clustertest.Apply(p.t.Context(), p.cluster.RESTConfig(), object))
 }
 
 func (p *port) role(ts *testscript.TestScript, _ bool, args []string) {

@@ -13,7 +13,6 @@ import (
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -21,6 +20,8 @@ import (
 type diffOptions struct {
 	which
 	path, commit, output string
+	keys                 string
+	showSecrets          bool
 }
 
 func newDiff(s streams) *cobra.Command {
@@ -30,7 +31,8 @@ func newDiff(s streams) *cobra.Command {
 		Short: "Show what a sync of an environment would do, field by field",
 		Long: `Shows what a sync would do to an environment: which objects it would create, change, replace and
 delete, and why, field by field. It plans as the agent does, and asks the API server by dry runs what
-would become of each object; nothing is changed. Values of Secrets are masked.
+would become of each object; nothing is changed. Values of Secrets, and of the other kinds that the
+entry lets hold decrypted values, are masked.
 
 By default it is about the commit that the environment should run, with --commit about another one;
 either is read from the Git repository around the current folder. With --path it is about the
@@ -38,14 +40,15 @@ manifests in a folder, with changes that are not committed yet.
 
 It looks with your rights. Without the right to change the objects, they are compared with what is
 in the manifests and no more; without the right to read the agent's records, a Job that ran and is gone is shown
-as one that would be created. Files that are encrypted cannot be rendered, and Secrets that the
-entry copies are left out.
+as one that would be created. Encrypted files are decrypted in memory, with the entry's key Secret
+if you may read it, or with --keys; remote keys are not asked. Secrets that the entry copies are
+left out.
 
 Ends with 0 if there is nothing to do, with 1 if there is something, with 3 if something would be
 refused, or cannot be found out.`,
 		Example: `  berth diff feature/login
   berth diff posts.production.main --commit "$(git rev-parse HEAD)"
-  berth diff posts.production.main --path infra/k8s`,
+  berth diff posts.production.main --path infra/k8s --keys production.agekey`,
 		Args:              atMostOne,
 		ValidArgsFunction: o.completeArgs,
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, s, args) },
@@ -53,6 +56,8 @@ refused, or cannot be found out.`,
 	o.addTo(c)
 	c.Flags().StringVar(&o.path, "path", "", "folder of the manifests, in place of a commit")
 	c.Flags().StringVar(&o.commit, "commit", "", "commit of the repository around the current folder")
+	addKeys(c, &o.keys, "; without it, the entry's key Secret is read")
+	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml")
 	return c
 }
@@ -83,11 +88,18 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	set, commit, err := o.render(s, v, env, chosen)
+	decrypter, err := v.decrypter(c.Context(), s, o.keys, chosen)
 	if err != nil {
 		return err
 	}
-	p := &prospect{viewer: v, env: env, choice: chosen, complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
+	set, commit, err := o.render(s, v, env, chosen, decrypter)
+	if err != nil {
+		return err
+	}
+	p := &prospect{viewer: v, env: env, choice: chosen, mask: chosen.mask(), complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
+	if o.showSecrets {
+		p.mask = nil
+	}
 	steps, err := p.steps(c.Context(), set, commit)
 	if err != nil {
 		return err
@@ -110,7 +122,7 @@ func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice
 }
 
 // render returns what Git, or a folder, says, and of which commit.
-func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c choice) (manifest.Set, string, error) {
+func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c choice, decrypter render.Decrypter) (manifest.Set, string, error) {
 	commit := target(env)
 	tree, folder, done, err := o.tree(c, &commit)
 	if err != nil {
@@ -118,10 +130,8 @@ func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c 
 	}
 	subject := c.subject(env.Spec.Branch)
 	subject.Namespace, subject.Commit = env.Spec.Namespace, commit
-	options := render.Options{Path: folder, Namespace: env.Spec.Namespace, Variables: preview.Values(subject, c.entry.Variables), ClusterScoped: scopes(v.RESTMapper())}
-	if c.entry.Scope == v1alpha1.ScopeCluster {
-		options.Scope = render.Cluster
-	}
+	options := c.options(folder, subject)
+	options.ClusterScoped, options.Decrypter = scopes(v.RESTMapper()), decrypter
 	result, err := render.Render(tree, options)
 	for _, w := range result.Set.Warnings {
 		fmt.Fprintln(s.err, "warning:", output.Plain(w))

@@ -14,10 +14,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/render"
 )
 
-// choice is an entry of a Repository that is read from a file, and not from the cluster.
+// choice is an entry of a Repository, from a file or from the cluster.
 type choice struct {
 	repository *v1alpha1.Repository
 	entry      *v1alpha1.Entry
@@ -33,6 +35,26 @@ func (c choice) subject(branch string) preview.Subject {
 		Namespace:  preview.NamespaceName(c.entry.Namespace, branch),
 		Literal:    c.patterns.Literal(),
 	}
+}
+
+// options are what a folder is rendered with for a subject, but for what decrypts.
+func (c choice) options(folder string, subject preview.Subject) render.Options {
+	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: preview.Values(subject, c.entry.Variables)}
+	if c.entry.Scope == v1alpha1.ScopeCluster {
+		o.Scope = render.Cluster
+	}
+	if c.entry.Decryption != nil {
+		o.Decrypted = c.entry.Decryption.Kinds
+	}
+	return o
+}
+
+// mask hides what may have been decrypted for the entry.
+func (c choice) mask() *output.Mask {
+	if c.entry.Decryption == nil {
+		return &output.Mask{}
+	}
+	return &output.Mask{Kinds: c.entry.Decryption.Kinds}
 }
 
 // chooseEntry reads a Repository, and picks the entry of that name, or without a name the only one that takes the

@@ -21,6 +21,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/fields"
 	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -35,6 +36,7 @@ type prospect struct {
 	*viewer
 	choice
 	env      *v1alpha1.Environment
+	mask     *output.Mask
 	complain func(note string)
 }
 
@@ -172,8 +174,16 @@ func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prosp
 	return steps, errors.Join(errs...)
 }
 
-// carryOut finds out what would become of one object; nil: nothing else than it is.
+// carryOut finds out what would become of one object, as far as people may see it; nil: nothing else than it is.
 func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
+	result, err := p.outcome(ctx, s)
+	if result != nil && s.Object != nil && p.mask.Hides(s.Key.GroupKind()) {
+		result.Fields, result.Refused = fields.Hide(result.Fields), p.mask.Text(result.Refused, s.Object.Unstructured)
+	}
+	return result, err
+}
+
+func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
 	result := &prospectiveStep{Action: string(s.Action), Object: p.nameOf(s.Key), Reason: s.Reason, Blocked: s.Blocked, Refused: s.Failure}
 	if s.Object == nil {
 		return result, nil

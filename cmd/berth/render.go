@@ -41,7 +41,8 @@ func newRender(s streams) *cobra.Command {
 		Short: "Print what the agent would apply for a branch; needs no cluster",
 		Long: `Renders a folder of a checkout, with the changes that are not committed yet and without what
 Git ignores, and prints the objects as the agent would apply them, in their order, before it
-adds its own labels and annotations and makes the namespace. The values of Secrets are masked.
+adds its own labels and annotations and makes the namespace. The values of Secrets, and of the
+other kinds that the entry lets hold decrypted values, are masked.
 
 With --repository the entry's path, namespace, scope and variables are used; without it, the
 folder of --path, and stand-ins: REPOSITORY is "repository", ENTRY is "entry", and the namespace
@@ -65,7 +66,7 @@ Ends with 3 if there are errors, one a line, by file and line. Warnings do not c
 	f.StringVar(&o.entry, "entry", "", "entry of the Repository; needed only if several take the branch")
 	f.StringVar(&o.namespace, "namespace", "", "namespace of the environment, instead of the entry's")
 	f.StringArrayVar(&o.variables, "variable", nil, "NAME=VALUE: a variable beside those of the entry, or instead of one; may be repeated")
-	f.StringVar(&o.keys, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input")
+	addKeys(c, &o.keys, "")
 	f.StringVarP(&o.format, "output", "o", string(output.YAML), "yaml or json")
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
 	return c
@@ -154,13 +155,7 @@ func (c choice) render(s streams, o *renderOptions, format output.Format) error 
 	defer tree.Close()
 	subject := c.subject(o.branch)
 	subject.Commit = o.commit
-	options := render.Options{Path: folder, Namespace: subject.Namespace, Variables: preview.Values(subject, c.entry.Variables)}
-	if c.entry.Scope == v1alpha1.ScopeCluster {
-		options.Scope = render.Cluster
-	}
-	if c.entry.Decryption != nil {
-		options.Decrypted = c.entry.Decryption.Kinds
-	}
+	options := c.options(folder, subject)
 	if options.Decrypter, err = openerOf(s, o.keys); err != nil {
 		return err
 	}
@@ -173,7 +168,7 @@ func (c choice) render(s streams, o *renderOptions, format output.Format) error 
 	}
 	if !o.showSecrets {
 		for i := range result.Set.Objects {
-			result.Set.Objects[i].Unstructured = output.Masked(result.Set.Objects[i].Unstructured)
+			result.Set.Objects[i].Unstructured = c.mask().Object(result.Set.Objects[i].Unstructured)
 		}
 	}
 	return printSet(s.out, result.Set, format)

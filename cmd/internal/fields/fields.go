@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/manifest"
 )
 
@@ -19,9 +20,6 @@ type Change struct {
 	Old  any    `json:"old,omitempty"`
 	New  any    `json:"new,omitempty"`
 }
-
-// mask stands for a value that is not shown.
-const mask = "***"
 
 // bookkeeping is what the API server and Berth write about an object, and nobody decides.
 var bookkeeping = []string{
@@ -35,12 +33,11 @@ var bookkeeping = []string{
 	"status",
 }
 
-// Compare returns what differs between two states of an object, sorted by path. Of Secrets it tells which values
-// differ, and no value. Either may be nil.
+// Compare returns what differs between two states of an object, sorted by path. Either may be nil.
 func Compare(before, after *unstructured.Unstructured) []Change {
 	c := comparison{}
 	c.compare("", contentOf(before), contentOf(after))
-	return c.result(before, after)
+	return c.sorted()
 }
 
 // Wanted returns what an object lacks of what is wanted, and no more: what others or the API server added is not
@@ -48,7 +45,7 @@ func Compare(before, after *unstructured.Unstructured) []Change {
 func Wanted(object, wanted *unstructured.Unstructured) []Change {
 	c := comparison{onlyWanted: true}
 	c.compare("", contentOf(object), contentOf(wanted))
-	return c.result(object, wanted)
+	return c.sorted()
 }
 
 func contentOf(object *unstructured.Unstructured) any {
@@ -63,25 +60,26 @@ type comparison struct {
 	changes    []Change
 }
 
-// result sorts, and hides what is nobody's to see.
-func (c *comparison) result(objects ...*unstructured.Unstructured) []Change {
-	secret := slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool {
-		return o != nil && o.GetKind() == "Secret" && o.GetAPIVersion() == "v1"
-	})
-	for i := range c.changes {
-		if change := &c.changes[i]; secret && (strings.HasPrefix(change.Path, "data") || strings.HasPrefix(change.Path, "stringData")) {
-			change.Old, change.New = masked(change.Old), masked(change.New)
-		}
-	}
+func (c *comparison) sorted() []Change {
 	slices.SortStableFunc(c.changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
 	return c.changes
 }
 
-func masked(value any) any {
+// Hide tells which values differ, and no value.
+func Hide(changes []Change) []Change {
+	for i := range changes {
+		if change := &changes[i]; output.IsValue(change.Path) {
+			change.Old, change.New = hidden(change.Old), hidden(change.New)
+		}
+	}
+	return changes
+}
+
+func hidden(value any) any {
 	if value == nil {
 		return nil
 	}
-	return mask
+	return output.Hidden
 }
 
 func (c *comparison) compare(path string, before, after any) {

@@ -40,10 +40,6 @@ func TestCompare(t *testing.T) {
 		{"bookkeeping", "metadata: {resourceVersion: '1', labels: {berth.dev/environment: a, b: c}}\nstatus: {x: y}",
 			"metadata: {resourceVersion: '2', labels: {b: d}, annotations: {berth.dev/digest: x, berth.dev/wave: '1'}}",
 			`+ metadata.annotations.berth.dev/wave: "1"; ~ metadata.labels.b: c -> d`, ""},
-		{"a Secret", "apiVersion: v1\nkind: Secret\ndata: {a: c2VjcmV0, b: c2VjcmV0, c: c2VjcmV0}", "apiVersion: v1\nkind: Secret\ndata: {a: aGlkZGVu, b: c2VjcmV0, d: c2VjcmV0}",
-			"~ data.a: *** -> ***; - data.c: ***; + data.d: ***", "~ data.a: *** -> ***; + data.d: ***"},
-		{"a Secret that is new", "", "apiVersion: v1\nkind: Secret\nstringData: {a: hidden}", "+ apiVersion: v1; + kind: Secret; + stringData.a: ***", ""},
-		{"a Secret whose data are no mapping", "", "apiVersion: v1\nkind: Secret\ndata: hidden", "+ apiVersion: v1; + data: ***; + kind: Secret", ""},
 		{"one that goes", "kind: ConfigMap", "", "- kind: ConfigMap", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -56,6 +52,21 @@ func TestCompare(t *testing.T) {
 			}
 			if got := joined(fields.Wanted(before, after)); got != test.wanted {
 				t.Errorf("Wanted:\n got %s\nwant %s", got, test.wanted)
+			}
+		})
+	}
+}
+
+func TestHide(t *testing.T) {
+	for _, test := range []struct{ name, before, after, want string }{
+		{"a Secret", "apiVersion: v1\nkind: Secret\ntype: a\ndata: {a: c2VjcmV0, b: c2VjcmV0, c: c2VjcmV0}", "apiVersion: v1\nkind: Secret\ntype: b\ndata: {a: aGlkZGVu, b: c2VjcmV0, d: c2VjcmV0}",
+			"~ data.a: *** -> ***; - data.c: ***; + data.d: ***; ~ type: a -> b"},
+		{"a Secret that is new", "", "apiVersion: v1\nkind: Secret\nstringData: {a: hidden}", "+ apiVersion: v1; + kind: Secret; + stringData.a: ***"},
+		{"a Secret whose data are no mapping", "", "apiVersion: v1\nkind: Secret\ndata: hidden", "+ apiVersion: v1; + data: ***; + kind: Secret"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := joined(fields.Hide(fields.Compare(object(t, test.before), object(t, test.after)))); got != test.want {
+				t.Errorf("got %s\nwant %s", got, test.want)
 			}
 		})
 	}

@@ -67,7 +67,8 @@ func TestAge(t *testing.T) {
 	}
 }
 
-func TestMasked(t *testing.T) {
+func TestMask(t *testing.T) {
+	mask := &output.Mask{Kinds: []string{"ConfigMap", "Vault.example.com"}}
 	secret := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret",
 		"metadata": map[string]any{"name": "s", "annotations": map[string]any{
@@ -77,7 +78,7 @@ func TestMasked(t *testing.T) {
 		"stringData": map[string]any{"other": "secret"},
 	}}
 	var text strings.Builder
-	if err := output.YAML.Write(&text, output.Masked(secret)); err != nil {
+	if err := output.YAML.Write(&text, mask.Object(secret)); err != nil {
 		t.Fatal(err)
 	}
 	want := `
@@ -100,12 +101,25 @@ stringData:
 		t.Errorf("the object itself was changed: its value is %q", value)
 	}
 	odd := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "data": "c2VjcmV0"}}
-	if got := output.Masked(odd).Object["data"]; got != "***" {
+	if got := mask.Object(odd).Object["data"]; got != "***" {
 		t.Errorf("data that is no mapping is shown: %v", got)
 	}
-	plain := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{"key": "value"}}}
-	if diff := cmp.Diff(plain, output.Masked(plain)); diff != "" {
+	vault := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Vault", "spec": map[string]any{"list": []any{map[string]any{"a": int64(12345), "b": nil}}}}}
+	if diff := cmp.Diff(map[string]any{"list": []any{map[string]any{"a": "***", "b": nil}}}, mask.Object(vault).Object["spec"]); diff != "" {
+		t.Errorf("a kind that may hold what was decrypted: %s", diff)
+	}
+	plain := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "spec": map[string]any{"key": "value"}}}
+	if diff := cmp.Diff(plain, mask.Object(plain)); diff != "" {
 		t.Error(diff)
+	}
+	if diff := cmp.Diff(secret, (*output.Mask)(nil).Object(secret)); diff != "" {
+		t.Errorf("no mask hides: %s", diff)
+	}
+	if got, want := mask.Text("secret is c2VjcmV0, 1 is not", secret), "*** is ***, 1 is not"; got != want {
+		t.Errorf("a text about a Secret is %q, want %q", got, want)
+	}
+	if got, want := mask.Text("expected a string, got 12345", vault), "expected a string, got ***"; got != want {
+		t.Errorf("a text about a number is %q, want %q", got, want)
 	}
 }
 

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/secrets"
+)
+
+// addKeys adds the flag for a file with keys; more says what happens without it.
+func addKeys(c *cobra.Command, file *string, more string) {
+	c.Flags().StringVar(file, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input"+more)
+}
+
+// locked refuses encrypted files, for their keys cannot be had.
+type locked struct {
+	opener
+	why error
+}
+
+// Open says why the file stays shut.
+func (l locked) Open(string, []byte) ([]byte, []string, error) { return nil, nil, l.why }
+
+// decrypter decrypts an entry's files with the keys of a file, or, if none is named, with those of the entry's key
+// Secret. That these cannot be had matters only where something is encrypted.
+func (v *viewer) decrypter(ctx context.Context, s streams, file string, c choice) (render.Decrypter, error) {
+	if file != "" || c.entry.Decryption == nil {
+		return openerOf(s, file)
+	}
+	name := v.key(c.entry.Decryption.SecretRef.Name)
+	decrypter, _, err := newKeyring(secretsOf(v), secrets.Remote{}).keys(ctx, &name, c.entry.Decryption.Allow)
+	switch {
+	case apierrors.IsForbidden(err):
+		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s may not be read with your rights; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil
+	case err != nil:
+		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s %w", name, c.entry.Name, err)}, nil
+	}
+	return decrypter, nil
+}
