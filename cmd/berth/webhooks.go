@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +43,8 @@ type webhooks struct {
 	repositories *preview.Repositories
 	log          *slog.Logger
 
-	relay workqueue.TypedRateLimitingInterface[string]
+	relay     workqueue.TypedRateLimitingInterface[string]
+	listening atomic.Bool
 }
 
 // addWebhooks has the manager serve webhooks, unless the address is 0.
@@ -49,10 +52,23 @@ func addWebhooks(mgr ctrl.Manager, o *agentOptions, repositories *preview.Reposi
 	if o.webhookAddress == "0" {
 		return nil
 	}
-	return mgr.Add(&webhooks{
+	w := &webhooks{
 		mgr: mgr, address: o.webhookAddress, namespace: o.namespace, repositories: repositories, log: log,
 		relay: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
-	})
+	}
+	if err := mgr.AddReadyzCheck("webhooks", w.ready); err != nil {
+		return err
+	}
+	return mgr.Add(w)
+}
+
+// ready says whether deliveries are taken: a pod that was ready before would let them fail, and a Git server disables
+// webhooks for that.
+func (w *webhooks) ready(*http.Request) error {
+	if !w.listening.Load() {
+		return errors.New("webhooks are not served yet")
+	}
+	return nil
 }
 
 // NeedLeaderElection lets replicas that do not lead serve as well.
@@ -80,6 +96,7 @@ func (w *webhooks) Start(ctx context.Context) error {
 		MaxHeaderBytes:    webhookHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
 	}
+	w.listening.Store(true)
 	w.log.Info("serving webhooks", "address", listener.Addr().String())
 	var relayed sync.WaitGroup
 	relayed.Go(func() { w.passOn(ctx) })

@@ -162,16 +162,11 @@ func (p *port) testRefusals(t *testing.T) {
 // replica starts an agent, and returns the address at which it takes webhooks.
 func (p *port) replica(kubeconfig string) string {
 	p.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address, health := p.freeAddress(), p.freeAddress()
 	var log bytes.Buffer
 	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
 	agent := exec.CommandContext(ctx, "berth", "agent", "--kubeconfig", kubeconfig, "--store-dir", p.t.TempDir(), "--leader-elect",
-		"--metrics-address", "0", "--health-address", "0", "--webhook-address", address)
+		"--metrics-address", "0", "--health-address", health, "--webhook-address", address)
 	agent.Stderr = &log
 	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := agent.Start(); err != nil {
@@ -187,14 +182,43 @@ func (p *port) replica(kubeconfig string) string {
 			p.t.Errorf("the log of the agent at %s holds the token", address)
 		}
 	})
-	p.await("the agent takes webhooks", func(ctx context.Context) bool {
-		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err == nil {
-			connection.Close()
+	// Kubernetes sends deliveries to whoever says that it is ready, and the first one must not fail.
+	p.await("the agent is ready", func(ctx context.Context) bool {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+health+"/readyz", nil)
+		if err != nil {
+			p.t.Fatal(err)
 		}
-		return err == nil
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
 	})
+	p.deliver(p.t, address, "nobody", http.StatusUnauthorized)
 	return address
+}
+
+// freeAddress returns one of this machine that nobody listens at.
+func (p *port) freeAddress() string {
+	p.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func TestNobodyIsReadyBeforeWebhooksAreServed(t *testing.T) {
+	w := &webhooks{}
+	if err := w.ready(nil); err == nil {
+		t.Error("ready before it listens")
+	}
+	w.listening.Store(true)
+	if err := w.ready(nil); err != nil {
+		t.Error(err)
+	}
 }
 
 // follow has Berth follow a repository whose ConfigMap tells the commit that was applied.
