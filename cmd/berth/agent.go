@@ -150,6 +150,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Metrics:  report.NewMetrics(metrics.Registry),
 		Logs:     report.NewLogs(clients.kubernetes.CoreV1(), wakes.Add),
 		Now:      time.Now,
+		Log:      log,
 	})
 	brake := preview.NewBrake()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
@@ -158,7 +159,8 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
-		Keys: newKeyring(secretsOf(mgr.GetClient()), o.remoteKeys).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce, Report: reporter.Environment, Wake: wakes.Add, Now: time.Now, Log: log,
+		Keys: newKeyring(secretsOf(mgr.GetClient()), o.remoteKeys).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
+		Report: reporter.Environment, Recall: reporter.Recall, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)

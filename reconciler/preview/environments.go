@@ -56,6 +56,8 @@ type EnvironmentsConfig struct {
 	// Report writes an Environment's status, events and metrics. It may put off what is not urgent: then
 	// it says for how long.
 	Report func(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error)
+	// Recall brings the status of an Environment, which comes from a cache, up to what Report last wrote.
+	Recall func(env *v1alpha1.Environment)
 	// Wake asks for a pass over an Environment.
 	Wake func(types.NamespacedName)
 	Now  func() time.Time
@@ -92,6 +94,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		}
 		return ctrl.Result{}, err
 	}
+	e.Recall(env)
 	if !env.DeletionTimestamp.IsZero() {
 		return e.teardown(ctx, env)
 	}

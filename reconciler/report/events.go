@@ -24,6 +24,18 @@ func (r *Reporter) tell(before, env *v1alpha1.Environment) {
 	}
 }
 
+// logEnd writes a line when a sync has come to an end, well or not, and none for what was told before.
+func (r *Reporter) logEnd(before, env *v1alpha1.Environment) {
+	if len(env.Status.History) == 0 {
+		return
+	}
+	end := env.Status.History[0]
+	if past := before.Status.History; len(past) > 0 && past[0].Commit == end.Commit && past[0].Outcome == end.Outcome {
+		return
+	}
+	r.Log.Info("the sync has ended", "environment", env.Name, "commit", end.Commit, "outcome", end.Outcome, "took", end.Took.Duration, "reason", end.Reason)
+}
+
 // tellLoss warns that what only the record knew is gone.
 func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
 	if o.RecordLost {

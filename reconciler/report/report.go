@@ -4,18 +4,19 @@ package report
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
 )
 
 // pause is how long the counts of a rollout that goes on are left as they are.
@@ -29,25 +30,25 @@ type Config struct {
 	// Logs brings the last lines of containers that failed; nil: the status has none.
 	Logs *Logs
 	Now  func() time.Time
+	// Log gets a line for each sync that came to an end. nil: silent.
+	Log *slog.Logger
 }
 
 // Reporter writes what people and machines read.
 type Reporter struct {
 	Config
-	mu   sync.Mutex
-	last map[types.UID]written
-}
-
-// written is the last status write of an Environment: what the cache may not have yet.
-type written struct {
-	at      time.Time
-	version string
-	status  v1alpha1.EnvironmentStatus
+	environments writes[v1alpha1.EnvironmentStatus]
+	repositories writes[v1alpha1.RepositoryStatus]
+	mu           sync.Mutex
+	dips         map[types.UID]time.Time // when what is healthy began to have less healthy objects
 }
 
 // New returns a Reporter.
 func New(c Config) *Reporter {
-	return &Reporter{Config: c, last: map[types.UID]written{}}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Reporter{Config: c, dips: map[types.UID]time.Time{}}
 }
 
 // Environment writes an Environment's status if it changed, and the events and metrics of the pass.
@@ -60,27 +61,35 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 	if o.Again || o.Quiet {
 		return 0, nil // the next pass has more to say
 	}
-	r.renew(env)
+	r.Recall(env)
 	status := environmentStatus(env, o, r.Now())
 	r.Logs.add(ctx, env, &status, o)
 	if equality.Semantic.DeepEqual(status, env.Status) {
+		r.rose(env.UID)
 		return 0, nil
 	}
-	if left := r.left(env.UID); left > 0 && onlyCounts(env.Status, status) {
-		return left, nil
+	if onlyCounts(env.Status, status) {
+		if left := r.left(env, o); left > 0 {
+			return left, nil
+		}
 	}
 	before := env.DeepCopy()
 	env.Status = status
 	if err := r.Client.Status().Patch(ctx, env, client.MergeFrom(before)); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
-	r.wrote(env)
+	r.environments.wrote(env, env.Status.DeepCopy(), r.Now())
+	r.rose(env.UID)
 	r.tell(before, env)
+	r.logEnd(before, env)
 	return 0, nil
 }
 
 // Repository writes a Repository's status if it changed.
 func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error {
+	if newer := r.repositories.unseen(repo); newer != nil {
+		newer.DeepCopyInto(&repo.Status)
+	}
 	status.Conditions = conditions(repo.Status.Conditions, status.Conditions, r.Now())
 	if equality.Semantic.DeepEqual(status, repo.Status) {
 		return nil
@@ -90,42 +99,40 @@ func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, st
 	if err := r.Client.Status().Patch(ctx, repo, client.MergeFrom(before)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	r.repositories.wrote(repo, repo.Status.DeepCopy(), r.Now())
 	r.tellRepository(before, repo)
 	return nil
 }
 
-// renew brings an Environment that comes from a late cache up to our own last write: what was said would
-// be said again, and what is to be taken back would seem never to have been said.
-func (r *Reporter) renew(env *v1alpha1.Environment) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	last, ok := r.last[env.UID]
-	if !ok {
-		return
-	}
-	if order, err := resourceversion.CompareResourceVersion(env.ResourceVersion, last.version); err == nil && order < 0 {
-		last.status.DeepCopyInto(&env.Status)
+// Recall brings the status of an Environment that comes from a late cache up to what was last written.
+func (r *Reporter) Recall(env *v1alpha1.Environment) {
+	if newer := r.environments.unseen(env); newer != nil {
+		newer.DeepCopyInto(&env.Status)
 	}
 }
 
-// left returns how long the next write that is not urgent is to be put off.
-func (r *Reporter) left(uid types.UID) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return max(0, pause-r.Now().Sub(r.last[uid].at))
-}
-
-// wrote notes a write, and forgets those that every cache has by now.
-func (r *Reporter) wrote(env *v1alpha1.Environment) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// left returns how long a write that only counts is to be put off: a rollout is told of at most once in a
+// pause, and of what is corrected within one nothing is told.
+func (r *Reporter) left(env *v1alpha1.Environment, o reconciler.Outcome) time.Duration {
 	now := r.Now()
-	for other, last := range r.last {
-		if now.Sub(last.at) > pause {
-			delete(r.last, other)
+	wait := pause - r.environments.since(env.UID, now)
+	if o.State == plan.Settled {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		since, fell := r.dips[env.UID]
+		if !fell {
+			since, r.dips[env.UID] = now, now
 		}
+		wait = max(wait, pause-now.Sub(since))
 	}
-	r.last[env.UID] = written{at: now, version: env.ResourceVersion, status: *env.Status.DeepCopy()}
+	return max(0, wait)
+}
+
+// rose notes that what is told of an Environment is what is.
+func (r *Reporter) rose(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.dips, uid)
 }
 
 // onlyCounts says whether a status differs only in how many objects are healthy, and why the others are

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -132,6 +133,10 @@ func separated(message string) string {
 // healthyMessage tells the warnings, and what is on its way although everything had settled.
 func healthyMessage(o reconciler.Outcome) string {
 	message := "everything is as Git says"
+	if len(o.Unhealthy) > 0 {
+		worst := o.Unhealthy[0]
+		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", o.Total, o.Total-o.Healthy, worst.Key.Short(), worst.Health.Message)
+	}
 	for _, w := range o.Warnings {
 		message += "; " + w
 	}

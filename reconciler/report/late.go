@@ -1,0 +1,69 @@
+package report
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// lateness is how late a cache may be at most; what was written before that is forgotten.
+const lateness = 10 * time.Minute
+
+// writes are the last status writes, by object, until the cache has them: decided on what it had before,
+// what was said would be said again, and what is to be taken back would seem never to have been said.
+type writes[S any] struct {
+	mu   sync.Mutex
+	last map[types.UID]write[S]
+}
+
+// write is one of them; status is nil once the cache has it.
+type write[S any] struct {
+	at      time.Time
+	version string
+	status  *S
+}
+
+// unseen returns the status that was written after what the cache had, or nil.
+func (w *writes[S]) unseen(o client.Object) *S {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, ok := w.last[o.GetUID()]
+	if !ok || last.status == nil {
+		return nil
+	}
+	if order, err := resourceversion.CompareResourceVersion(o.GetResourceVersion(), last.version); err == nil && order < 0 {
+		return last.status
+	}
+	last.status = nil
+	w.last[o.GetUID()] = last
+	return nil
+}
+
+// wrote notes a write; nobody may change the status afterwards.
+func (w *writes[S]) wrote(o client.Object, status *S, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == nil {
+		w.last = map[types.UID]write[S]{}
+	}
+	for uid, last := range w.last {
+		if age := now.Sub(last.at); age > lateness || last.status == nil && age > pause {
+			delete(w.last, uid)
+		}
+	}
+	w.last[o.GetUID()] = write[S]{at: now, version: o.GetResourceVersion(), status: status}
+}
+
+// since returns how long ago an object's status was last written; much longer than any pause if that is
+// not known.
+func (w *writes[S]) since(uid types.UID, now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last, ok := w.last[uid]; ok {
+		return now.Sub(last.at)
+	}
+	return lateness
+}
