@@ -53,6 +53,9 @@ func Run(ctx context.Context, kubeconfig string) error {
 		return err
 	}
 	config.LocalStages = stages
+	if err := serveLogs(ctx, config.TypedClient); err != nil {
+		return err
+	}
 	controller, err := controllers.NewController(config)
 	if err != nil {
 		return fmt.Errorf("cannot make the simulation: %w", err)
