@@ -220,7 +220,7 @@ func compare(a, b string) int {
 
 // intern shares the texts that thousands of objects have in common.
 func intern(l *plan.Live) {
-	for _, text := range []*string{&l.Key.Group, &l.Key.Kind, &l.Key.Namespace, &l.APIVersion, &l.Environment, &l.Prune, &l.Scaler, &l.Rival, &l.Tool} {
+	for _, text := range []*string{&l.Key.Group, &l.Key.Kind, &l.Key.Namespace, &l.APIVersion, &l.Environment, &l.Prune, &l.Order.Wave, &l.Order.DependsOn, &l.Scaler, &l.Rival, &l.Tool} {
 		*text = unique.Make(*text).Value()
 	}
 }

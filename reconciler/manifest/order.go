@@ -64,8 +64,11 @@ func PlaceOf(o Object) (Place, error) {
 	if err != nil {
 		return place, fmt.Errorf("%s: %s has the annotation %s: %q, which is not an integer", o.Origin, o.Key(), AnnotationWave, text)
 	}
-	return Place{Phase: Main, Wave: wave, Rank: place.Rank}, nil
+	return place.InWave(wave), nil
 }
+
+// InWave returns the place in a wave of its own choice that an object of this place takes.
+func (p Place) InWave(wave int) Place { return Place{Phase: Main, Wave: wave, Rank: p.Rank} }
 
 // KindPlace returns the place of a kind's objects that say nothing of their own.
 func KindPlace(gk schema.GroupKind) Place {

@@ -11,7 +11,7 @@ import (
 // dependencies are what the objects of a set wait for beside their waves.
 type dependencies struct {
 	set   map[manifest.Key]*manifest.Object
-	named map[string][]manifest.Key // by kind/name
+	named names
 	of    map[manifest.Key][]manifest.Key
 	// wrong says of objects why what they depend on can never come about.
 	wrong map[manifest.Key]string
@@ -47,13 +47,13 @@ func dependenciesOf(set manifest.Set) *dependencies {
 
 func newDependencies(set manifest.Set) *dependencies {
 	d := &dependencies{
-		set: map[manifest.Key]*manifest.Object{}, named: map[string][]manifest.Key{}, of: map[manifest.Key][]manifest.Key{},
+		set: map[manifest.Key]*manifest.Object{}, named: names{}, of: map[manifest.Key][]manifest.Key{},
 		wrong: map[manifest.Key]string{}, latest: map[manifest.Key]manifest.Key{}, visited: map[manifest.Key]bool{},
 	}
 	for i := range set.Objects {
 		key := set.Objects[i].Key()
 		d.set[key] = &set.Objects[i]
-		d.named[key.Short()] = append(d.named[key.Short()], key)
+		d.named.add(key)
 	}
 	return d
 }
@@ -69,8 +69,8 @@ func annotation(o *manifest.Object, name string) string {
 // read notes what one object depends on.
 func (d *dependencies) read(o *manifest.Object, text string) {
 	from := o.Key()
-	for reference := range strings.SplitSeq(text, ",") {
-		target, wrong := d.resolve(from, strings.TrimSpace(reference))
+	for _, reference := range references(text) {
+		target, wrong := d.resolve(from, reference)
 		if wrong != "" {
 			d.wrong[from] = wrong
 			continue
@@ -79,33 +79,19 @@ func (d *dependencies) read(o *manifest.Object, text string) {
 	}
 }
 
-// resolve finds the object of the set that a reference means: group/namespaces/namespace/Kind/name, or
-// group/Kind/name or Kind/name for what is cluster-scoped or in the same namespace. The core group is empty.
+// resolve finds the one object of the set that a reference means, or says what is wrong with it.
 func (d *dependencies) resolve(from manifest.Key, reference string) (manifest.Key, string) {
-	parts := strings.Split(reference, "/")
-	var fits func(manifest.Key) bool
+	found, isReference := d.named.find(from, reference)
 	switch {
-	case len(parts) == 5 && parts[1] == "namespaces":
-		fits = func(k manifest.Key) bool { return k.Group == parts[0] && k.Namespace == parts[2] }
-	case len(parts) == 3:
-		fits = func(k manifest.Key) bool {
-			return k.Group == parts[0] && (k.Namespace == "" || k.Namespace == from.Namespace)
-		}
-	case len(parts) == 2:
-		fits = func(k manifest.Key) bool { return k.Namespace == "" || k.Namespace == from.Namespace }
-	default:
+	case !isReference:
 		return manifest.Key{}, fmt.Sprintf("has the annotation %s with %q, which is neither group/namespaces/namespace/Kind/name nor group/Kind/name nor Kind/name",
 			manifest.AnnotationDependsOn, reference)
-	}
-	short := strings.Join(parts[len(parts)-2:], "/")
-	found := slices.DeleteFunc(slices.Clone(d.named[short]), func(k manifest.Key) bool { return !fits(k) })
-	switch len(found) {
-	case 1:
-		return found[0], ""
-	case 0:
+	case len(found) == 0:
 		return manifest.Key{}, fmt.Sprintf("depends on %s, which is not in Git; correct %s, or add it", reference, manifest.AnnotationDependsOn)
+	case len(found) > 1:
+		return manifest.Key{}, fmt.Sprintf("depends on %s, which may be %s or %s; write the group and the namespace too", reference, found[0].GroupKind(), found[1].GroupKind())
 	}
-	return manifest.Key{}, fmt.Sprintf("depends on %s, which may be %s or %s; write the group and the namespace too", reference, found[0].GroupKind(), found[1].GroupKind())
+	return found[0], ""
 }
 
 // visit looks for cycles, and for dependencies on what a later wave brings.

@@ -93,6 +93,9 @@ func within(namespace string) edit {
 	return func(u *unstructured.Unstructured) { u.SetNamespace(namespace) }
 }
 
+// cluster takes an object out of its namespace.
+func cluster(u *unstructured.Unstructured) { u.SetNamespace("") }
+
 // runs says which program a Job runs; ttl, deadline and suspended are fields of its spec.
 func runs(image string) edit {
 	container := map[string]any{"name": "main", "image": image}

@@ -23,8 +23,9 @@ type Live struct {
 	APIVersion      string
 	UID             types.UID
 	ResourceVersion string
-	// Environment, Digest and Prune are the marks that the object bears.
+	// Environment, Digest and Prune are the marks that the object bears, Order those that say when its turn is.
 	Environment, Digest, Prune string
+	Order                      Order
 	// Ownership is the ownership hash; empty when Berth never applied the object.
 	Ownership string
 	// Deleting says that the object has a deletionTimestamp; Finalizers is what holds it then.
@@ -47,6 +48,9 @@ type Live struct {
 	// Tool names the tool that an object belongs to which is nobody's environment's.
 	Tool string
 }
+
+// Order is what an object says of its place among others: its wave, and what it depends on.
+type Order struct{ Wave, DependsOn string }
 
 // Container is one of a pod.
 type Container struct{ Pod, Name string }
@@ -111,6 +115,7 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		Environment:     obj.GetLabels()[manifest.LabelEnvironment],
 		Digest:          annotations[manifest.AnnotationDigest],
 		Prune:           pruneMark(annotations, fields),
+		Order:           Order{Wave: annotations[manifest.AnnotationWave], DependsOn: annotations[manifest.AnnotationDependsOn]},
 		Ownership:       Ownership(fields),
 		Deleting:        obj.GetDeletionTimestamp() != nil,
 		Controlled:      metav1.GetControllerOf(obj) != nil,

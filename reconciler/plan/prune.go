@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -26,26 +25,47 @@ func HoldsData(k manifest.Key) bool { return keepsData[k.Kind] }
 func (m *maker) prune() {
 	gone, total := m.leftovers()
 	waits, blocked := m.pruneBlocked(gone, total)
+	var leaving []Live
 	for _, live := range gone {
-		s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "is no longer in Git", Health: live.Health}
+		if reason := m.staying(live); reason != "" {
+			m.leftover(Step{Action: Keep, Key: live.Key, Live: &live, Reason: reason, Health: health.Health{Status: health.Healthy}, Stage: stageDeletions})
+			continue
+		}
+		leaving = append(leaving, live)
+	}
+	m.unseen()
+	order := removalOf(leaving)
+	for _, live := range order.objects {
+		s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "is no longer in Git", Health: live.Health, Stage: order.stage(live.Key)}
 		switch {
-		case m.in.Past && live.Job != nil:
-			s.Action, s.Reason = Keep, "is a run of a newer commit, which finds it if it is tried again"
-			s.Health = health.Health{Status: health.Healthy}
-		case live.kept():
-			s.Action, s.Reason = Keep, "is no longer in Git, and kept: "+keptBecause(live)
-			s.Health = health.Health{Status: health.Healthy}
 		case live.Deleting:
 			s.block(deleter(live), live.Health.Message)
 		case live.Job != nil && live.runs():
 			s.block(forOthers, "waits for the running Job to finish")
-		default:
+		case blocked != "":
 			s.block(waits, blocked)
+		default:
+			s.block(forStep, order.awaits(live.Key))
 			m.refused(&s)
 		}
-		s.Stage = deletionStage(live.Key)
-		m.steps, m.places = append(m.steps, s), append(m.places, manifest.KindPlace(live.Key.GroupKind()))
+		m.leftover(s)
 	}
+}
+
+// leftover adds the step of an object that Git does not say.
+func (m *maker) leftover(s Step) {
+	m.steps, m.places = append(m.steps, s), append(m.places, manifest.KindPlace(s.Key.GroupKind()))
+}
+
+// staying says why an object that left Git is left alone; empty if it is not.
+func (m *maker) staying(l Live) string {
+	switch {
+	case m.in.Past && l.Job != nil:
+		return "is a run of a newer commit, which finds it if it is tried again"
+	case l.kept():
+		return "is no longer in Git, and kept: " + keptBecause(l)
+	}
+	return ""
 }
 
 // deleter says who has to move until an object is gone: the cluster itself, which is about to, unless somebody
@@ -66,8 +86,7 @@ func keptBecause(l Live) string {
 	return "its kind keeps data; delete it by hand, or set " + manifest.AnnotationPrune + ": allow in Git before it leaves"
 }
 
-// leftovers returns what is provably ours and not desired, in the order of deletion, and how many
-// objects are ours in all.
+// leftovers returns what is provably ours and not desired, and how many objects are ours in all.
 func (m *maker) leftovers() (gone []Live, total int) {
 	desired := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {
@@ -82,7 +101,7 @@ func (m *maker) leftovers() (gone []Live, total int) {
 			gone = append(gone, live)
 		}
 	}
-	sortForDeletion(gone)
+	slices.SortFunc(gone, func(a, b Live) int { return a.Key.Compare(b.Key) })
 	return gone, total
 }
 
@@ -90,17 +109,6 @@ func (m *maker) leftovers() (gone []Live, total int) {
 // applied, and known by their digest.
 func (l Live) ours(environment string) bool {
 	return l.Environment == environment && !l.Controlled && (l.Ownership != "" || l.Digest != "")
-}
-
-func sortForDeletion(objects []Live) {
-	slices.SortFunc(objects, func(a, b Live) int {
-		return cmp.Or(manifest.KindPlace(b.Key.GroupKind()).Compare(manifest.KindPlace(a.Key.GroupKind())), a.Key.Compare(b.Key))
-	})
-}
-
-// deletionStage orders deletions in reverse of creation.
-func deletionStage(key manifest.Key) int {
-	return stageDeletions + stageLast - stage(key, manifest.KindPlace(key.GroupKind()))
 }
 
 // pruneBlocked says what all deletions wait for.

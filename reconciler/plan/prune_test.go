@@ -48,16 +48,6 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api (Progressing: 0 of 1 ready)
 			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: 0 of 1 ready]
 			Going: Deployment/api: 0 of 1 ready; and 1 more`},
-		{"in reverse order: workloads before what they need", func(w *world) {
-			left(w, configMap("old"), deployment("old"), object("v1", "ServiceAccount", "old"), webhook("old"))
-		}, `
-			keep Namespace/posts
-			keep Deployment/posts/api
-			delete ValidatingWebhookConfiguration/old: is no longer in Git
-			delete Deployment/posts/old: is no longer in Git
-			delete ConfigMap/posts/old: is no longer in Git
-			delete ServiceAccount/posts/old: is no longer in Git
-			Going: ValidatingWebhookConfiguration/old, Deployment/old, ConfigMap/old: is no longer in Git; and 1 more`},
 		{"what is on its way out is waited for", func(w *world) {
 			left(w, deployment("old"))
 			w.pass()
@@ -106,10 +96,10 @@ func TestPrune(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			delete PersistentVolumeClaim/posts/cache: is no longer in Git
-			keep PersistentVolumeClaim/posts/data: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
 			keep CustomResourceDefinition/widgets.example.com: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
 			keep Namespace/extra: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
+			keep PersistentVolumeClaim/posts/data: is no longer in Git, and kept: its kind keeps data; delete it by hand, or set berth.dev/prune: allow in Git before it leaves
+			delete PersistentVolumeClaim/posts/cache: is no longer in Git
 			Going: PersistentVolumeClaim/cache: is no longer in Git`},
 		{"what has a controller is its business", func(w *world) {
 			left(w, configMap("copy"))
@@ -165,6 +155,33 @@ func TestPrune(t *testing.T) {
 		{"what cannot be seen is not deleted, even if it once was seen", func(w *world) {
 			left(w, configMap("old"))
 			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep ConfigMap/posts/old: is no longer in Git, and may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
+			Waiting: ConfigMap/old: what there is of it cannot be seen: configmaps is forbidden`},
+		{"nor passed over where the record does not name it, and it keeps nothing else", func(w *world) {
+			left(w, configMap("old"), job("migrate"))
+			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+			clear(w.in.Record.Applied)
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			correct Deployment/posts/api: has no record of what was applied
+			keep ConfigMap/*: is no longer in Git, and may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
+			delete Job/posts/migrate: is no longer in Git [blocked: waits for Namespace/posts: has no record of what was applied]
+			Going: Namespace/posts, Deployment/api: has no record of what was applied; ConfigMap/*: what there is of it cannot be seen: configmaps is forbidden; and 1 more`},
+		{"a run that cannot be seen is not forgotten, either", func(w *world) {
+			left(w, configMap("old"), job("migrate"))
+			w.unseen(job("").GroupVersionKind().GroupKind(), plan.Unwatched, "jobs is forbidden")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep Job/posts/migrate: is no longer in Git, and may be there [blocked: what there is of it cannot be seen: jobs is forbidden]
+			delete ConfigMap/posts/old: is no longer in Git
+			Going: Job/migrate: what there is of it cannot be seen: jobs is forbidden; ConfigMap/old: is no longer in Git`},
+		{"what the cluster does not serve any more is gone", func(w *world) {
+			left(w, configMap("old"))
+			w.unseen(configMaps, plan.NotServed, "no such kind")
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -257,9 +274,18 @@ func TestTeardown(t *testing.T) {
 			w.git(deployment("api"), pvc("data"), object("rbac.authorization.k8s.io/v1", "ClusterRole", "api"))
 			w.settle()
 		}, `
-			delete ClusterRole/api: the environment is taken down
 			delete Namespace/posts: the environment is taken down
-			Going: 2 to delete: ClusterRole/api, Namespace/posts: the environment is taken down`},
+			delete ClusterRole/api: the environment is taken down [blocked: waits until Namespace/posts is gone]
+			Going: 2 to delete: Namespace/posts: the environment is taken down; and 1 more`},
+		{"what works on the cluster from within goes before it", func(w *world) {
+			w.git(deployment("api"), webhook("api"), widgets(annotated(manifest.AnnotationPrune, "allow")), widget("one", cluster))
+			w.settle()
+		}, `
+			delete ValidatingWebhookConfiguration/api: the environment is taken down
+			delete Widget/one: the environment is taken down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
+			delete Namespace/posts: the environment is taken down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
+			delete CustomResourceDefinition/widgets.example.com: the environment is taken down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
+			Going: 4 to delete: ValidatingWebhookConfiguration/api: the environment is taken down; and 3 more`},
 		{"a shared one stays: the objects go one by one, in reverse order, and data stays", func(w *world) {
 			taken(w, configMap("not-ours"))
 			w.write(configMap("theirs"), theirs)
@@ -268,8 +294,17 @@ func TestTeardown(t *testing.T) {
 		}, `
 			delete Deployment/posts/api: the environment is taken down
 			delete Job/posts/migrate: the environment is taken down
-			delete ConfigMap/posts/env: the environment is taken down
-			Going: 3 to delete: Deployment/api, Job/migrate, ConfigMap/env: the environment is taken down`},
+			delete ConfigMap/posts/env: the environment is taken down [blocked: waits until Deployment/api is gone]
+			Going: 3 to delete: Deployment/api, Job/migrate: the environment is taken down; and 1 more`},
+		{"in the order of waves and dependencies, too", func(w *world) {
+			taken(w)
+			w.git(deployment("db", wave(-1)), deployment("api"), deployment("web", needs("Deployment/api")))
+			w.settle()
+		}, `
+			delete Deployment/posts/api: the environment is taken down [blocked: waits until Deployment/web is gone, which depends on it]
+			delete Deployment/posts/web: the environment is taken down
+			delete Deployment/posts/db: the environment is taken down [blocked: waits until Deployment/api is gone, in wave 0]
+			Going: 3 to delete: Deployment/web: the environment is taken down; and 2 more`},
 		{"data goes where Git allowed it", func(w *world) {
 			taken(w)
 			w.git(pvc("data", annotated(manifest.AnnotationPrune, "allow")), namespace("extra", annotated(manifest.AnnotationPrune, "allow")))
@@ -285,15 +320,15 @@ func TestTeardown(t *testing.T) {
 		}, `
 			delete Namespace/posts: the environment is taken down [blocked: is being deleted; held by example.com/backup]
 			Waiting: Namespace/posts: is being deleted; held by example.com/backup`},
-		{"what is stuck keeps nothing else", func(w *world) {
+		{"what is stuck keeps what it may need", func(w *world) {
 			taken(w)
 			w.git(deployment("api"), configMap("env"))
 			w.settle()
 			w.hold("Deployment/api", "example.com/backup")
 		}, `
 			delete Deployment/posts/api: the environment is taken down [blocked: is being deleted; held by example.com/backup]
-			delete ConfigMap/posts/env: the environment is taken down
-			Going: 2 to delete: Deployment/api: is being deleted; held by example.com/backup; ConfigMap/env: the environment is taken down`},
+			delete ConfigMap/posts/env: the environment is taken down [blocked: waits until Deployment/api is gone]
+			Waiting: Deployment/api: is being deleted; held by example.com/backup; and 1 more`},
 		{"what was refused is tried again later", func(w *world) {
 			taken(w)
 			w.git(configMap("env"))

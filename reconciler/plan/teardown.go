@@ -2,13 +2,7 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"berth.dev/berth/health"
-	"berth.dev/berth/reconciler/manifest"
 )
 
 // Teardown decides how an environment is taken down: by its namespace if Berth made it, else object by
@@ -24,14 +18,14 @@ func Teardown(in Input) Plan {
 			objects = append(objects, live)
 		}
 	}
-	sortForDeletion(objects)
+	order := removalOf(objects)
 	if owned && ns.Prune != "never" {
-		objects = append(objects, *ns)
+		order.addLast(*ns)
 	}
-	for _, live := range objects {
-		m.takeDown(live)
+	for _, live := range order.objects {
+		m.takeDown(live, order)
 	}
-	m.unseen()
+	m.unseenKinds()
 	p := Plan{Steps: m.steps, State: Settled, Record: m.record, Deadline: m.deadline}
 	if len(m.steps) > 0 {
 		p.State, p.Message = m.left()
@@ -39,35 +33,21 @@ func Teardown(in Input) Plan {
 	return p
 }
 
-func (m *maker) takeDown(live Live) {
-	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is taken down", Health: live.Health, Stage: deletionStage(live.Key)}
+func (m *maker) takeDown(live Live, order *removal) {
+	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is taken down", Health: live.Health, Stage: order.stage(live.Key)}
 	if live.Deleting {
 		s.block(forOthers, live.Health.Message)
+	} else {
+		s.block(forStep, order.awaits(live.Key))
 	}
 	m.refused(&s)
 	m.steps = append(m.steps, s)
 }
 
-// unseen adds a step for every kind of which nothing is known: it is not said to be gone. What the
-// cluster does not serve any more is.
-func (m *maker) unseen() {
-	kinds := slices.SortedFunc(maps.Keys(m.in.Observed.Unknown), func(a, b schema.GroupKind) int {
-		return manifest.Key{Group: a.Group, Kind: a.Kind}.Compare(manifest.Key{Group: b.Group, Kind: b.Kind})
-	})
-	for _, gk := range kinds {
-		if unknown := m.in.Observed.Unknown[gk]; unknown.State != NotServed {
-			s := Step{Action: Keep, Key: manifest.Key{Group: gk.Group, Kind: gk.Kind, Name: "*"}, Reason: "may be there", Health: health.Health{Status: health.Unknown, Message: unknown.Message}}
-			s.block(forOthers, "what there is of it cannot be seen: "+unknown.Message)
-			m.steps = append(m.steps, s)
-		}
-	}
-}
-
 // left says how far the teardown is: what it is stuck at, or how much is still to go.
 func (m *maker) left() (State, string) {
-	acts := func(s Step) bool { return s.Acts() }
-	if stuck := slices.DeleteFunc(slices.Clone(m.steps), acts); len(stuck) == len(m.steps) {
-		return Waiting, summary(stuck)
+	if !slices.ContainsFunc(m.steps, Step.Acts) {
+		return Waiting, summary(m.steps)
 	}
 	return Going, fmt.Sprintf("%d to delete: %s", len(m.steps), summary(m.steps))
 }

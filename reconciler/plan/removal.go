@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// removal is the order in which objects are deleted: the reverse of the one in which they were applied, as
+// far as the annotations tell that they still bear in the cluster. What others need goes last.
+type removal struct {
+	// objects are those to be deleted, in order.
+	objects []Live
+	live    map[manifest.Key]Live
+	// places are where they stood when they were applied. One that depends on others came with the last of
+	// them at the earliest.
+	places map[manifest.Key]manifest.Place
+	// dependents are those that depend on an object, and are gone before it.
+	dependents map[manifest.Key][]manifest.Key
+	named      names
+	path       []manifest.Key // of the visit
+}
+
+// removalOf orders objects for deletion. Annotations of objects that were never together in one commit may
+// contradict each other: a circle is cut somewhere, so that nothing waits without end.
+func removalOf(objects []Live) *removal {
+	r := &removal{objects: objects, live: map[manifest.Key]Live{}, places: map[manifest.Key]manifest.Place{}, dependents: map[manifest.Key][]manifest.Key{}, named: names{}}
+	slices.SortFunc(objects, func(a, b Live) int { return a.Key.Compare(b.Key) })
+	for _, l := range objects {
+		r.live[l.Key] = l
+		r.named.add(l.Key)
+	}
+	for _, l := range objects {
+		r.visit(l.Key)
+	}
+	r.sort()
+	return r
+}
+
+func (r *removal) sort() {
+	slices.SortStableFunc(r.objects, func(a, b Live) int { return r.places[b.Key].Compare(r.places[a.Key]) })
+}
+
+// visit finds the place of an object, and what depends on it.
+func (r *removal) visit(key manifest.Key) manifest.Place {
+	if place, visited := r.places[key]; visited {
+		return place
+	}
+	r.path = append(r.path, key)
+	l := r.live[key]
+	place := l.place()
+	for _, reference := range references(l.Order.DependsOn) {
+		targets, _ := r.named.find(key, reference)
+		for _, target := range targets {
+			if slices.Contains(r.path, target) {
+				continue
+			}
+			r.dependents[target] = append(r.dependents[target], key)
+			if other := r.visit(target); after(other, place) {
+				place.Phase, place.Wave = other.Phase, other.Wave
+			}
+		}
+	}
+	r.path = r.path[:len(r.path)-1]
+	r.places[key] = place
+	return place
+}
+
+// place is where an object stood in the order in which it was applied.
+func (l Live) place() manifest.Place {
+	place := manifest.KindPlace(l.Key.GroupKind())
+	if wave, err := strconv.Atoi(l.Order.Wave); err == nil {
+		return place.InWave(wave)
+	}
+	return place
+}
+
+// addLast puts an object below all others that stand in waves, and above what others need.
+func (r *removal) addLast(l Live) {
+	r.objects, r.places[l.Key] = append(r.objects, l), manifest.Place{Phase: manifest.Main, Wave: math.MinInt}
+	r.sort()
+}
+
+// stage is the one of a pass in which an object is deleted.
+func (r *removal) stage(key manifest.Key) int {
+	return stageDeletions + stageLast - stage(key, r.places[key])
+}
+
+// awaits says what has to be gone before an object is deleted; empty for nothing.
+func (r *removal) awaits(key manifest.Key) string {
+	if dependents := r.dependents[key]; len(dependents) > 0 {
+		return fmt.Sprintf("waits until %s is gone, which depends on it", dependents[0].Short())
+	}
+	place := r.places[key]
+	first := r.objects[0].Key
+	switch higher := r.places[first]; {
+	case !after(higher, place):
+		return ""
+	case higher.Phase == manifest.Main && place.Phase == manifest.Main:
+		return fmt.Sprintf("waits until %s is gone, in wave %d", first.Short(), higher.Wave)
+	default:
+		return fmt.Sprintf("waits until %s is gone", first.Short())
+	}
+}
