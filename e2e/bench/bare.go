@@ -55,7 +55,7 @@ func bareClient(ctx context.Context, cluster *clustertest.Cluster) (dynamic.Inte
 func (b *bench) bareRollout(round string) rollout {
 	branches := make([][]write, b.branches)
 	for i := range branches {
-		branches[i] = b.writes(round, branch(i))
+		branches[i] = b.writes(round, branch(i), files())
 	}
 	return b.timed(func() {
 		var all sync.WaitGroup
@@ -69,8 +69,8 @@ func (b *bench) bareRollout(round string) rollout {
 }
 
 // writes are those of a branch; everything that can be done before is.
-func (b *bench) writes(round, branch string) []write {
-	objects, err := bareObjects(round, branch)
+func (b *bench) writes(round, branch string, files map[string]string) []write {
+	objects, err := bareObjects(round, branch, files)
 	if err != nil {
 		b.t.Fatalf("%v", err)
 	}
@@ -137,14 +137,18 @@ func (b *bench) awaitSettled(resource schema.GroupVersionResource, round string,
 // removeBare deletes the namespaces of a round, and waits until they are gone.
 func (b *bench) removeBare(round string) {
 	ctx := b.t.Context()
-	for i := range b.branches {
-		err := b.client.Resource(namespaces).Delete(ctx, round+"-"+branch(i), metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
+	ofRound := metav1.ListOptions{LabelSelector: labelBench + "=" + round}
+	list, err := b.client.Resource(namespaces).List(ctx, ofRound)
+	if err != nil {
+		b.t.Fatalf("cannot list what the bare client made: %v", err)
+	}
+	for _, namespace := range list.Items {
+		if err := b.client.Resource(namespaces).Delete(ctx, namespace.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			b.t.Fatalf("cannot delete what the bare client made: %v", err)
 		}
 	}
 	world.AwaitFor(b.t, limit, "the namespaces of "+round+" are gone", func() (string, bool) {
-		list, err := b.client.Resource(namespaces).List(ctx, metav1.ListOptions{LabelSelector: labelBench + "=" + round})
+		list, err := b.client.Resource(namespaces).List(ctx, ofRound)
 		return "some are left", err == nil && len(list.Items) == 0
 	})
 }

@@ -16,14 +16,16 @@ import (
 // options say what is measured, and how thoroughly.
 type options struct {
 	branches, rounds, samples, workers int
-	idle, settle                       time.Duration
-	binary, profiles                   string
+	// objects is how many the large environment has.
+	objects          int
+	idle, settle     time.Duration
+	binary, profiles string
 	// profileTime is how long a CPU profile goes on.
 	profileTime time.Duration
 	parts       []string
 }
 
-var defaults = options{branches: 50, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
+var defaults = options{branches: 50, objects: 5000, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
 
 // part is something to measure, by itself or on what the parts before it have left behind.
 type part struct {
@@ -40,6 +42,7 @@ var parts = []part{
 	{"drift", (*bench).drift},
 	{"hook", (*bench).hooks},
 	{"listing", (*bench).listing},
+	{"large", (*bench).large},
 }
 
 func partNames() (names []string) {

@@ -19,6 +19,7 @@ var (
 	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployment   = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	secrets      = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 )
 

@@ -160,18 +160,17 @@ const labelBench = "bench.example.com/round"
 
 // bareObjects are what Berth makes of a branch, as the bare client sends it: the namespace first. They bear
 // as many marks as Berth's.
-func bareObjects(round, branch string) ([]*unstructured.Unstructured, error) {
+func bareObjects(round, branch string, files map[string]string) ([]*unstructured.Unstructured, error) {
 	namespace := round + "-" + branch
 	variables := strings.NewReplacer("${TREE:app}", strings.Repeat("0", 40), "${BRANCH_SLUG}", branch, "${COMMIT_SHORT}", "1a2b3c4d",
 		// An API server folds stringData by itself, and so does Berth before it applies.
 		"stringData:\n  DATABASE_URL: postgres://app:app@database/app", "data:\n  DATABASE_URL: cG9zdGdyZXM6Ly9hcHA6YXBwQGRhdGFiYXNlL2FwcA==")
 	objects := []*unstructured.Unstructured{{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}}}
-	all := files()
-	for _, path := range slices.Sorted(maps.Keys(all)) {
+	for _, path := range slices.Sorted(maps.Keys(files)) {
 		if !strings.HasPrefix(path, folder+"/") {
 			continue
 		}
-		for _, document := range strings.Split(all[path], "---\n") {
+		for _, document := range strings.Split(files[path], "---\n") {
 			object := &unstructured.Unstructured{}
 			if err := yaml.Unmarshal([]byte(variables.Replace(document)), &object.Object); err != nil {
 				return nil, fmt.Errorf("reading %s: %w", path, err)
