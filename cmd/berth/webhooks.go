@@ -32,6 +32,8 @@ const (
 	webhookHeaderBytes   = 32 << 10
 	// webhookPause is the least time between two webhooks of a repository that are passed on to the leader.
 	webhookPause = time.Second
+	// webhookRetries is how often one that could not be passed on is passed on again.
+	webhookRetries = 5
 )
 
 // webhooks serves the endpoints of webhooks on every replica. The one that leads lists at once; another asks
@@ -54,7 +56,7 @@ func addWebhooks(mgr ctrl.Manager, o *agentOptions, repositories *preview.Reposi
 	}
 	w := &webhooks{
 		mgr: mgr, address: o.webhookAddress, namespace: o.namespace, repositories: repositories, log: log,
-		relay: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
+		relay: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](webhookPause, webhookRetries*webhookPause)),
 	}
 	if err := mgr.AddReadyzCheck("webhooks", w.ready); err != nil {
 		return err
@@ -155,11 +157,22 @@ func (w *webhooks) passOn(ctx context.Context) {
 			w.relay.AddAfter(repository, wait)
 		} else {
 			passed[repository] = time.Now()
-			if err := w.request(ctx, repository); err != nil {
-				w.log.Warn("cannot pass on a webhook; the next poll finds what it told of", "repository", repository, "error", err)
-			}
+			w.tryToPassOn(ctx, repository)
 		}
 		w.relay.Done(repository)
+	}
+}
+
+func (w *webhooks) tryToPassOn(ctx context.Context, repository string) {
+	err := w.request(ctx, repository)
+	switch {
+	case err == nil:
+		w.relay.Forget(repository)
+	case w.relay.NumRequeues(repository) < webhookRetries:
+		w.relay.AddRateLimited(repository)
+	default:
+		w.relay.Forget(repository)
+		w.log.Warn("cannot pass on a webhook; the next poll finds what it told of", "repository", repository, "error", err)
 	}
 }
 

@@ -53,6 +53,7 @@ func TestWebhooks(t *testing.T) {
 	t.Run("the first write", p.testFirstWrite)
 	t.Run("a burst", p.testBurst)
 	t.Run("a replica that does not lead", p.testFollower)
+	t.Run("a Git server with the hiccups", p.testHiccups)
 	t.Run("what is not authentic", p.testRefusals)
 }
 
@@ -144,6 +145,25 @@ func (p *port) testFollower(t *testing.T) {
 	}
 	if p.repository("passed-on").GetGeneration() != 1 {
 		t.Error("the webhook changed the spec")
+	}
+}
+
+func (p *port) testHiccups(t *testing.T) {
+	for name, address := range map[string]string{"hiccups": p.leader, "hiccups-passed-on": p.follower} {
+		repository := p.follow(name)
+		seen := p.watch(name)
+		p.git.Misbehave(gittest.Status(http.StatusServiceUnavailable))
+		p.git.Forget()
+		commit := repository.Commit("main", map[string]string{"README": "anything"}, "a push")
+		p.deliver(t, address, name, http.StatusAccepted)
+		p.await("the server was asked in vain", func(context.Context) bool { return p.git.Count() >= 2 })
+		p.git.Behave()
+		for got := range seen {
+			if got == commit {
+				break
+			}
+		}
+		p.awaitHookTime(name)
 	}
 }
 

@@ -10,12 +10,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
 )
 
 const (
 	// hookPause is how long after a listing that a webhook brought about the next one may follow: a burst of
 	// them is one listing at once, and one when the burst is a second old.
 	hookPause = time.Second
+	// hookRetries is how often a listing that a webhook brought about is tried again when the server does not answer:
+	// after a second, and then after twice as long each time, for about half a minute. The next poll may be far away.
+	hookRetries = 5
 	// hookGrace is how long a webhook may come after the poll that has already found what it tells of.
 	hookGrace = time.Minute
 )
@@ -30,7 +34,10 @@ type hooks struct {
 	mu      sync.Mutex
 	arrived time.Time // the newest that no listing has followed yet
 	taken   time.Time // the newest that a listing has followed
-	listed  time.Time // when that listing began
+	rest    time.Time // until when no other webhook brings a listing about
+	// failures counts the listings in a row that failed, unlisted says that no listing has shown what a webhook told of.
+	failures int
+	unlisted bool
 	// told is the newest that told of a change.
 	told time.Time
 	// silent is the change that a poll found, and since when its webhook is waited for.
@@ -51,11 +58,27 @@ func (h *hooks) hear(now time.Time) {
 func (h *hooks) take(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.arrived.IsZero() || now.Before(h.listed.Add(hookPause)) {
+	if h.arrived.IsZero() || now.Before(h.rest) {
 		return false
 	}
-	h.taken, h.arrived, h.listed = h.arrived, time.Time{}, now
+	h.taken, h.arrived, h.rest = h.arrived, time.Time{}, now.Add(hookPause)
 	return true
+}
+
+// failed notes that the server did not answer to the listing that a webhook brought about, and has it tried again.
+func (h *hooks) failed(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unlisted = true
+	if h.failures == hookRetries {
+		h.failures = 0
+		return
+	}
+	h.rest = now.Add(hookPause << h.failures)
+	h.failures++
+	if h.arrived.IsZero() {
+		h.arrived = h.taken
+	}
 }
 
 // takeRequest is take for a webhook that another replica passed on.
@@ -65,7 +88,7 @@ func (h *hooks) takeRequest(id string, now time.Time) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.taken, h.listed = now, now
+	h.taken, h.rest = now, now.Add(hookPause)
 	return true
 }
 
@@ -82,8 +105,10 @@ const (
 func (h *hooks) found(change string, why cause, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	told := why == byHook || h.unlisted
+	h.failures, h.unlisted = 0, false
 	switch {
-	case why == byHook && (change != "" || h.silent != ""):
+	case told && (change != "" || h.silent != ""):
 		h.told, h.silent, h.warned = h.taken, "", false
 	case why == byPoll && change != "" && h.silent == "" && !h.warned:
 		h.silent, h.silentSince = change, now
@@ -114,7 +139,7 @@ func (h *hooks) next() time.Time {
 	defer h.mu.Unlock()
 	switch {
 	case !h.arrived.IsZero():
-		return h.listed.Add(hookPause)
+		return h.rest
 	case h.silent != "":
 		return h.silentSince.Add(hookGrace)
 	}
@@ -155,6 +180,13 @@ func (r *Repositories) compareHooks(repo *v1alpha1.Repository, f *followed, head
 	h := r.hooksOf(repo.Name)
 	h.found(change, f.cause, r.Now())
 	f.told = h.lastTold()
+}
+
+// retryHook has the listing that a webhook brought about tried again, if it failed for what may pass.
+func (r *Repositories) retryHook(repo *v1alpha1.Repository, f *followed) {
+	if f.cause == byHook && source.ReasonOf(f.trouble) == source.Unreachable {
+		r.hooksOf(repo.Name).failed(r.Now())
+	}
 }
 
 // missedHook warns of a change that no webhook told of, where webhooks are expected to, and returns when to

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -44,6 +45,46 @@ func TestAWebhookDuringAListingBringsAnother(t *testing.T) {
 	}
 	if h.take(at(2000)) || !h.next().IsZero() {
 		t.Error("a third listing has no reason")
+	}
+}
+
+func TestAListingThatFailsIsTriedAgainSoonButNotForEver(t *testing.T) {
+	h, listings := &hooks{}, []int{}
+	h.hear(at(0))
+	for ms := 0; ms <= 120_000; ms += 100 {
+		if h.take(at(ms)) {
+			listings = append(listings, ms/1000)
+			h.failed(at(ms))
+		}
+	}
+	if diff := cmp.Diff([]int{0, 1, 3, 7, 15, 31}, listings); diff != "" {
+		t.Errorf("listed after so many seconds (-want +got):\n%s", diff)
+	}
+	if !h.next().IsZero() {
+		t.Errorf("something is to be done at %v", h.next())
+	}
+	h.found("branch main moved", byPoll, at(130_000))
+	if h.missed(at(1_000_000)) != "" || !h.lastTold().Equal(at(0)) {
+		t.Error("the webhook counts as missed, though it came")
+	}
+	h.hear(at(200_000))
+	if !h.take(at(200_000)) {
+		t.Error("the next webhook is not followed at once")
+	}
+}
+
+func TestAWebhookThatComesBetweenTriesIsOneOfThem(t *testing.T) {
+	h := &hooks{}
+	h.hear(at(0))
+	h.take(at(0))
+	h.failed(at(10))
+	h.hear(at(20))
+	if h.take(at(1000)) || !h.take(at(1010)) {
+		t.Error("the server is not given a pause")
+	}
+	h.found("x", byHook, at(1020))
+	if !h.next().IsZero() || !h.lastTold().Equal(at(20)) {
+		t.Errorf("next at %v, told at %v", h.next(), h.lastTold())
 	}
 }
 

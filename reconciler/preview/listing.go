@@ -29,6 +29,7 @@ func (r *Repositories) list(ctx context.Context, repo *v1alpha1.Repository, f *f
 		defer r.wakeAll(ctx, repo)
 	}
 	f.trouble = r.tryToList(ctx, repo, f)
+	r.retryHook(repo, f)
 }
 
 func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository, f *followed) error {
