@@ -11,12 +11,25 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 )
+
+// awsRegion keeps a host's name from being more than that.
+var awsRegion = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// awsHost returns the address of a service in a region.
+func awsHost(service, region string) string {
+	host := service + "." + region + ".amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		host += ".cn"
+	}
+	return host
+}
 
 // awsCredentials are those of a user, or of a session.
 type awsCredentials struct{ id, secret, session string }
@@ -39,9 +52,6 @@ func (s *remoteService) openAWS(r recipient) ([]byte, error) {
 	if r.remote.role != "" {
 		return nil, &Error{Reason: NotAllowed, Detail: shortened(r.name) + " through the role " + shortened(printable(r.remote.role)) + ", and roles that files name are never assumed"}
 	}
-	if s.credentials.aws.secret == "" {
-		return nil, errNoKey
-	}
 	ciphertext, err := base64.StdEncoding.DecodeString(r.dataKey)
 	if err != nil {
 		return nil, errBadDataKey
@@ -54,20 +64,21 @@ func (s *remoteService) openAWS(r recipient) ([]byte, error) {
 	if err != nil {
 		return nil, errBadDataKey
 	}
-	arn := arnForm.FindStringSubmatch(r.remote.id)
-	partition, region := arn[1], arn[2]
-	host := "kms." + region + ".amazonaws.com"
-	if partition == "aws-cn" {
-		host += ".cn"
+	region := arnForm.FindStringSubmatch(r.remote.id)[2]
+	credentials := s.credentials.aws
+	if credentials.secret == "" {
+		if credentials, err = s.identity.awsCredentials(region); err != nil {
+			return nil, err
+		}
 	}
-	request := signedRequest{method: http.MethodPost, url: &url.URL{Scheme: "https", Host: host, Path: "/"}, body: body,
+	request := signedRequest{method: http.MethodPost, url: &url.URL{Scheme: "https", Host: awsHost("kms", region), Path: "/"}, body: body,
 		header: map[string]string{"content-type": "application/x-amz-json-1.1", "x-amz-target": "TrentService.Decrypt"}}
-	header := s.credentials.aws.sign(request, scope{s.now(), region, "kms"})
+	header := credentials.sign(request, scope{s.now(), region, "kms"})
 	var answer struct {
 		Plaintext []byte `json:"Plaintext"`
 	}
 	if err := s.post(request.url.String(), header, body, &answer); err != nil {
-		return nil, unreachable(r, err)
+		return nil, err
 	}
 	return answer.Plaintext, nil
 }

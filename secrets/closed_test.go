@@ -39,6 +39,10 @@ func plant(t *testing.T) {
 		"SOPS_AGE_SSH_PRIVATE_KEY_FILE": filepath.Join(home, ".ssh", "id_ed25519"),
 		"SOPS_AGE_SSH_PRIVATE_KEY_CMD":  "touch " + filepath.Join(home, "ran"),
 		"VAULT_TOKEN":                   "hvs.planted", "AWS_ACCESS_KEY_ID": "planted", "AWS_SECRET_ACCESS_KEY": "planted",
+		"AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/berth", "AWS_WEB_IDENTITY_TOKEN_FILE": key,
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": key,
+		"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_FEDERATED_TOKEN_FILE": key, "AZURE_CLIENT_SECRET": "planted",
+		"GOOGLE_APPLICATION_CREDENTIALS": key,
 	} {
 		t.Setenv(name, value)
 	}

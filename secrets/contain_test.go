@@ -39,12 +39,12 @@ func TestCallsAreBoundedWhateverTheClient(t *testing.T) {
 		{&http.Client{Timeout: time.Hour}, RemoteTimeout},
 		{&http.Client{Timeout: time.Second}, time.Second},
 	} {
-		got := newRemoteService(&Keys{}, Remote{}, test.client).client
+		got := newCaller(test.client).client
 		if got.Timeout != test.want || got.CheckRedirect == nil || got.Jar != nil {
 			t.Errorf("%+v: got %+v", test.client, got)
 		}
 	}
-	if newRemoteService(&Keys{}, Remote{}, nil).client.Transport.(*http.Transport).Proxy != nil {
+	if newCaller(nil).client.Transport.(*breaker).base.(*http.Transport).Proxy != nil {
 		t.Error("the environment names the proxy")
 	}
 }

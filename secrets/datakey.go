@@ -85,7 +85,7 @@ func (s keyService) open(r recipient) ([]byte, error) {
 // would have the key comes before the lack of one.
 func graver(a, b *Error) *Error {
 	rank := map[Reason]int{NoKey: 1, NotAllowed: 2, Tampered: 3, Unreachable: 4}
-	if a == nil || rank[b.Reason] > rank[a.Reason] {
+	if a == nil || rank[b.Reason] > rank[a.Reason] || b.Reason == a.Reason && a.Detail == "" {
 		return b
 	}
 	return a

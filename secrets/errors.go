@@ -41,13 +41,16 @@ type Error struct {
 }
 
 // Error returns what is wrong and how to mend it. It does not begin with the file, which its caller
-// knows.
+// knows; nor does it say how keys are given, where there are none.
 func (e *Error) Error() string {
 	text := e.problem()
 	if e.Document > 0 {
 		text = fmt.Sprintf("document %d: %s", e.Document, text)
 	}
-	return text + "; " + e.hint()
+	if hint := e.hint(); hint != "" {
+		text += "; " + hint
+	}
+	return text
 }
 
 // Temporary says whether the same file and keys may decrypt at another time.
@@ -56,7 +59,14 @@ func (e *Error) Temporary() bool { return e.Reason == Unreachable }
 func (e *Error) problem() string {
 	switch e.Reason {
 	case NoKey:
-		return "no key at hand decrypts it: it is encrypted for " + listed(e.Recipients) + ", and the keys at hand are those of " + listed(e.Held)
+		text := "no key at hand decrypts it: it is encrypted for " + listed(e.Recipients)
+		if len(e.Held) > 0 {
+			text += ", and the keys at hand are those of " + listed(e.Held)
+		}
+		if e.Detail != "" {
+			text += "; " + e.Detail
+		}
+		return text
 	case Unauthenticated:
 		return "it has no MAC, so that nobody can tell whether it was changed"
 	case NotAllowed:
@@ -73,13 +83,19 @@ func (e *Error) problem() string {
 func (e *Error) hint() string {
 	switch e.Reason {
 	case NoKey:
+		if e.Detail != "" {
+			return "add them to the key Secret, or name the key in the entry's decryption.allow if the agent has an identity at its service"
+		}
+		if len(e.Held) == 0 {
+			return ""
+		}
 		return fmt.Sprintf("add the recipient of a key at hand to .sops.yaml and run: sops updatekeys %s", shellQuoted(e.File))
 	case Unauthenticated, Malformed:
 		return fmt.Sprintf("take it from a commit in which it was whole, or encrypt it again: sops encrypt -i %s", shellQuoted(e.File))
 	case NotAllowed:
 		return "an administrator may list the key, or encrypt it for an age key instead: sops updatekeys " + shellQuoted(e.File)
 	case Unreachable:
-		return "check that the service is up, and that the key Secret's credentials may decrypt with the key"
+		return "check that the service is up, and that the key Secret's credentials, or else the agent's identity, may decrypt with the key"
 	default:
 		return fmt.Sprintf("undo the change, and change encrypted files only with: sops edit %s", shellQuoted(e.File))
 	}

@@ -19,6 +19,11 @@ const (
 	gcpTokenURL = "https://oauth2.googleapis.com/token"
 	gcpKMS      = "https://cloudkms.googleapis.com/v1/"
 	gcpScope    = "https://www.googleapis.com/auth/cloudkms"
+
+	// gcpTokenPath is where metadata servers have it, and gcpFlavor the header by which both sides know
+	// that it is one who talks to one.
+	gcpTokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
+	gcpFlavor    = "Metadata-Flavor"
 )
 
 // gcpCredentials are those of a service account.
@@ -55,16 +60,13 @@ func parseGCP(content []byte) (gcpCredentials, error) {
 // openGCP asks Google Cloud KMS.
 // https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys/decrypt
 func (s *remoteService) openGCP(r recipient) ([]byte, error) {
-	if s.credentials.gcp.key == nil {
-		return nil, errNoKey
-	}
 	ciphertext, err := base64.StdEncoding.DecodeString(r.dataKey)
 	if err != nil {
 		return nil, errBadDataKey
 	}
 	token, err := s.gcpToken()
 	if err != nil {
-		return nil, unreachable(r, err)
+		return nil, err
 	}
 	body, err := json.Marshal(map[string][]byte{"ciphertext": ciphertext})
 	if err != nil {
@@ -75,14 +77,17 @@ func (s *remoteService) openGCP(r recipient) ([]byte, error) {
 		Plaintext []byte `json:"plaintext"`
 	}
 	if err := s.post(gcpKMS+r.remote.id+":decrypt", header, body, &answer); err != nil {
-		return nil, unreachable(r, err)
+		return nil, err
 	}
 	return answer.Plaintext, nil
 }
 
-// gcpToken exchanges a signed statement of who we are (RFC 7523) for a token.
+// gcpToken exchanges a signed statement of who we are (RFC 7523) for a token, or takes that of the agent.
 func (s *remoteService) gcpToken() (string, error) {
 	account := s.credentials.gcp
+	if account.key == nil {
+		return s.identity.gcpToken()
+	}
 	now := s.now()
 	header, err := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "kid": account.keyID})
 	if err != nil {
@@ -100,23 +105,28 @@ func (s *remoteService) gcpToken() (string, error) {
 	if err != nil {
 		return "", errors.New("the key of the service account does not sign")
 	}
-	return s.token(gcpTokenURL, url.Values{
+	token, err := s.askOAuth(gcpTokenURL, url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
 		"assertion":  {statement + "." + encode(signature)},
 	})
+	return token.Value, err
 }
 
-// token asks an OAuth 2.0 server.
-func (s *remoteService) token(address string, form url.Values) (string, error) {
-	var answer struct {
-		Token string `json:"access_token"`
+// gcpToken takes the token of the pod's, or the machine's, service account from Google's metadata server.
+// https://cloud.google.com/compute/docs/access/authenticate-workloads#applications
+func (i *Identity) gcpToken() (string, error) {
+	if i == nil || i.GCP.MetadataHost == "" {
+		return "", errNoKey
 	}
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	if err := s.post(address, header, []byte(form.Encode()), &answer); err != nil {
-		return "", err
-	}
-	if answer.Token == "" {
-		return "", errors.New("the answer holds no token")
-	}
-	return answer.Token, nil
+	return i.gcp.get("", i.Now(), func() (string, time.Time, error) {
+		var token oauthToken
+		err := i.exchange(http.MethodGet, "http://"+i.GCP.MetadataHost+gcpTokenPath, http.Header{gcpFlavor: {"Google"}}, nil,
+			func(content []byte, header http.Header) error {
+				if header.Get(gcpFlavor) != "Google" { // other clouds have a server at the same address
+					return errors.New("not Google")
+				}
+				return token.read(content)
+			})
+		return token.Value, token.end(i.Now()), err
+	})
 }

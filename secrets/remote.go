@@ -1,24 +1,13 @@
 package secrets
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
 	"time"
 )
-
-// RemoteTimeout bounds each call of a remote key service.
-const RemoteTimeout = 10 * time.Second
-
-// maxAnswer bounds what a remote key service may answer.
-const maxAnswer = 64 << 10
 
 // Remote lists the remote keys that files may be decrypted with. What a list names is allowed, and what
 // lies below it at a "/". Files name services and keys, so that without lists a branch could send the
@@ -30,7 +19,8 @@ type Remote struct {
 	GCP []string
 	// Azure holds https://<vault>/keys/<name>/<version>, or the beginning of it.
 	Azure []string
-	// Vault holds https://<address>/v1/<engine>/keys/<name>, or the beginning of it.
+	// Vault holds https://<address>/v1/<engine>/keys/<name>, or the beginning of it. An Identity logs in
+	// with the role of which it holds https://<address>/v1/auth/<method>/role/<name>.
 	Vault []string
 }
 
@@ -146,28 +136,17 @@ type credentials struct {
 	azure      azureCredentials
 }
 
-// remoteService asks remote keys to decrypt data keys.
+// remoteService asks remote keys to decrypt data keys, with the credentials of the key Secret, or for
+// want of those with the agent's identity.
 type remoteService struct {
+	caller
 	credentials credentials
+	identity    *Identity
 	allowed     Remote
-	client      *http.Client
 	now         func() time.Time
 }
 
-func newRemoteService(keys *Keys, allowed Remote, client *http.Client) *remoteService {
-	if client == nil {
-		client = &http.Client{Transport: &http.Transport{TLSHandshakeTimeout: RemoteTimeout}}
-	}
-	ours := *client
-	ours.Jar = nil
-	ours.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if ours.Timeout == 0 || ours.Timeout > RemoteTimeout {
-		ours.Timeout = RemoteTimeout
-	}
-	return &remoteService{credentials: keys.remote, allowed: allowed, client: &ours, now: time.Now}
-}
-
-// open returns the data key, an *Error, or errNoKey if there are no credentials for the service.
+// open returns the data key, or an *Error; or errBadDataKey.
 func (s *remoteService) open(r recipient) ([]byte, error) {
 	switch {
 	case r.remote.broken:
@@ -175,6 +154,25 @@ func (s *remoteService) open(r recipient) ([]byte, error) {
 	case !s.allowed.allows(r.kind, r.remote.id):
 		return nil, &Error{Reason: NotAllowed, Detail: shortened(r.name)}
 	}
+	share, err := s.ask(r)
+	var refused *refusedError
+	switch {
+	case err == nil:
+		return share, nil
+	case errors.Is(err, errNoKey):
+		return nil, &Error{Reason: NoKey, Detail: "for " + shortened(r.name) + " there are no credentials (" + entries[r.kind] + ")"}
+	case errors.As(err, &refused):
+		s.identity.forget(r.kind)
+	case errors.As(err, new(*Error)) || errors.Is(err, errBadDataKey):
+		return nil, err
+	}
+	return nil, &Error{Reason: Unreachable, Detail: shortened(r.name) + ": " + err.Error()}
+}
+
+// entries of the key Secret hold the credentials for each kind.
+var entries = map[string]string{kindAWS: awsEntry, kindGCP: gcpEntry, kindAzure: azureEntry, kindVault: vaultEntry}
+
+func (s *remoteService) ask(r recipient) ([]byte, error) {
 	switch r.kind {
 	case kindAWS:
 		return s.openAWS(r)
@@ -184,50 +182,4 @@ func (s *remoteService) open(r recipient) ([]byte, error) {
 		return s.openAzure(r)
 	}
 	return s.openVault(r)
-}
-
-// post sends a request and reads the answer into a value.
-func (s *remoteService) post(address string, header http.Header, body []byte, answer any) error {
-	request, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(body))
-	if err != nil {
-		return errors.New("its address is no address")
-	}
-	request.Header = header
-	response, err := s.client.Do(request)
-	if err != nil {
-		return fmt.Errorf("%s: %s", request.URL.Host, whyNot(err))
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("%s: its answer broke off", request.URL.Host)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s says %s", request.URL.Host, status(response.StatusCode))
-	}
-	if err := json.Unmarshal(content, answer); err != nil {
-		return fmt.Errorf("%s: its answer is not the JSON of such a service", request.URL.Host)
-	}
-	return nil
-}
-
-// status leaves out what the server wrote beside the code, which might be anything.
-func status(code int) string {
-	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
-}
-
-// whyNot says why a request got no answer, without the address and what it may hold.
-func whyNot(err error) string {
-	var at *url.Error
-	if errors.As(err, &at) {
-		if at.Timeout() {
-			return fmt.Sprintf("no answer within %s", RemoteTimeout)
-		}
-		return printable(at.Err.Error())
-	}
-	return "no answer"
-}
-
-func unreachable(r recipient, err error) error {
-	return &Error{Reason: Unreachable, Detail: shortened(r.name) + ": " + err.Error()}
 }

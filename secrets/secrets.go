@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Config says what a Decrypter works with.
@@ -16,9 +17,12 @@ type Config struct {
 	Keys *Keys
 	// Remote lists the remote keys that may be asked; the zero value allows none.
 	Remote Remote
+	// Identity asks the remote keys that Remote lists and Keys has no credentials for. Whoever passes it
+	// lets these files use all that the agent may do with those keys. Nil: nothing asks them.
+	Identity *Identity
 	// Cache is shared by all Decrypters; nil keeps nothing.
 	Cache *Cache
-	// HTTPClient reaches remote keys. Nil stands for one that knows no proxy and no cookies. Whichever
+	// HTTPClient reaches remote keys. Nil stands for NewHTTPClient(), which is better made once. Whichever
 	// it is, redirects are not followed, and calls take at most RemoteTimeout.
 	HTTPClient *http.Client
 }
@@ -37,10 +41,11 @@ func New(c Config) *Decrypter {
 	if keys == nil {
 		keys = &Keys{}
 	}
+	remote := &remoteService{caller: newCaller(c.HTTPClient), credentials: keys.remote, identity: c.Identity, allowed: c.Remote, now: time.Now}
 	return &Decrypter{
-		service: keyService{keys: keys, remote: newRemoteService(keys, c.Remote, c.HTTPClient)},
+		service: keyService{keys: keys, remote: remote},
 		cache:   c.Cache,
-		scope:   keys.Digest() + fmt.Sprintf("%q", c.Remote),
+		scope:   fmt.Sprintf("%s %q %t", keys.Digest(), c.Remote, c.Identity != nil),
 	}
 }
 
