@@ -60,13 +60,9 @@ func (c choice) mask() *output.Mask {
 // chooseEntry reads a Repository, and picks the entry of that name, or without a name the only one that takes the
 // branch.
 func chooseEntry(s streams, file, name, branch string) (choice, error) {
-	text, err := readFile(s, file)
+	all, err := readEntries(s, file)
 	if err != nil {
 		return choice{}, err
-	}
-	all, err := entries(text)
-	if err != nil {
-		return choice{}, fmt.Errorf("%s: %w", file, err)
 	}
 	var names []string
 	var found []choice
@@ -84,12 +80,48 @@ func chooseEntry(s streams, file, name, branch string) (choice, error) {
 	case len(found) > 1:
 		return choice{}, fmt.Errorf("%s: several entries take the branch %q: name one with --entry: %s", file, branch, strings.Join(names, ", "))
 	case name != "":
-		return choice{}, fmt.Errorf("%s has no entry %q; it has %s", file, name, strings.Join(names, ", "))
+		return choice{}, noEntry(file, name, names)
 	}
 	return choice{}, fmt.Errorf("%s: no entry takes the branch %q: it gets no environment", file, branch)
 }
 
-// entries reads the Repositories of a file.
+// entryNamed reads a Repository, and picks the entry of that name, or without a name the only one there is.
+func entryNamed(s streams, file, name string) (choice, error) {
+	all, err := readEntries(s, file)
+	if err != nil {
+		return choice{}, err
+	}
+	var names []string
+	for _, c := range all {
+		if c.entry.Name == name || name == "" && len(all) == 1 {
+			return c, nil
+		}
+		names = append(names, c.entry.Name)
+	}
+	if name == "" {
+		return choice{}, fmt.Errorf("%s has several entries: name one with --entry: %s", file, strings.Join(names, ", "))
+	}
+	return choice{}, noEntry(file, name, names)
+}
+
+func noEntry(file, name string, names []string) error {
+	return fmt.Errorf("%s has no entry %q; it has %s", file, name, strings.Join(names, ", "))
+}
+
+// readEntries reads the Repositories of a file, or of what is piped in.
+func readEntries(s streams, file string) ([]choice, error) {
+	text, err := readFile(s, file)
+	if err != nil {
+		return nil, err
+	}
+	all, err := entries(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return all, nil
+}
+
+// entries reads the Repositories of a text.
 func entries(text []byte) ([]choice, error) {
 	var all []choice
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))

@@ -11,13 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
 )
 
 func newHealth(s streams) *cobra.Command {
-	file := ""
+	file, repository, entry := "", "", ""
 	c := &cobra.Command{
 		Use:   "health -f FILE",
 		Short: "Judge live objects from a file as the agent does; needs no cluster",
@@ -25,13 +26,23 @@ func newHealth(s streams) *cobra.Command {
 kind/name, and why if it is not Healthy. The objects are live ones, with a status, as
 kubectl get -o yaml or -o json prints them.
 
+Of custom resources it reads the conditions. With --repository it judges them by the entry's
+health.expressions.
+
 Ends with 0 if all are Healthy, with 1 if one is not.`,
 		Example: `  kubectl get deploy,job -n posts -o yaml | berth health -f -
-  berth health -f deployment.yaml`,
+  kubectl get databases -n posts -o yaml | berth health -f - --repository repository.yaml --entry production`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file == "" {
 				return usageError(c, "name the file: -f FILE, or -f - for what is piped in")
+			}
+			if entry != "" && repository == "" {
+				return usageError(c, "--entry is an entry of the Repository: name its file with --repository FILE")
+			}
+			judges, err := judgesOf(s, repository, entry)
+			if err != nil {
+				return err
 			}
 			text, err := readFile(s, file)
 			if err != nil {
@@ -41,11 +52,29 @@ Ends with 0 if all are Healthy, with 1 if one is not.`,
 			if err != nil {
 				return fmt.Errorf("cannot read %s: %w", file, err)
 			}
-			return judge(s.out, objects)
+			return judge(s.out, objects, judges)
 		},
 	}
 	c.Flags().StringVarP(&file, "filename", "f", "", "file with objects as YAML or JSON, or - for the standard input")
+	c.Flags().StringVar(&repository, "repository", "", "file with the Repository whose health.expressions judge custom resources")
+	c.Flags().StringVar(&entry, "entry", "", "entry of the Repository; needed only if it has several")
 	return c
+}
+
+// judgesOf reads the expressions of an entry; there are none without a Repository.
+func judgesOf(s streams, repository, entry string) (*health.Expressions, error) {
+	if repository == "" {
+		return nil, nil
+	}
+	chosen, err := entryNamed(s, repository, entry)
+	if err != nil {
+		return nil, err
+	}
+	judges, err := inspect.Judges(*chosen.entry)
+	if err != nil {
+		return nil, fmt.Errorf("%s: entry %s: %w", repository, chosen.entry.Name, err)
+	}
+	return judges, nil
 }
 
 // readFile reads a file, or what is piped in.
@@ -91,14 +120,14 @@ func decode(text []byte) ([]*unstructured.Unstructured, error) {
 }
 
 // judge prints a line for each object.
-func judge(w io.Writer, objects []*unstructured.Unstructured) error {
+func judge(w io.Writer, objects []*unstructured.Unstructured, judges *health.Expressions) error {
 	if len(objects) == 0 {
 		return errors.New("there is no object to judge")
 	}
 	var rows [][]string
 	var result error
 	for _, object := range objects {
-		h := health.Of(object)
+		h := judges.Of(object)
 		if h.Status != health.Healthy {
 			result = errUnhealthy
 		}

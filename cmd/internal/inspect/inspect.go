@@ -107,10 +107,23 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	d := Description{Environment: env, Logs: []Log{}, Events: []Event{}, Notes: []string{}}
 	entry := i.entry(ctx, env, &d)
 	found := i.find(ctx, env, entry.Scope, &d)
-	judged := i.judge(ctx, found, entry.Health.ImagePullGrace.Duration, &d)
+	judges, err := Judges(entry)
+	if err != nil {
+		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the expressions of entry %s: %v", env.Spec.Entry, err))
+	}
+	judged := i.judge(ctx, found, rules{judges: judges, pullGrace: entry.Health.ImagePullGrace.Duration}, &d)
 	d.Objects = sorted(append(judged, missing(env, judged)...))
 	i.events(ctx, env, &d)
 	return d
+}
+
+// Judges compiles an entry's expressions for kinds of which Berth knows nothing.
+func Judges(entry v1alpha1.Entry) (*health.Expressions, error) {
+	var list []health.Expression
+	for _, e := range entry.Health.Expressions {
+		list = append(list, health.Expression{APIVersion: e.APIVersion, Kind: e.Kind, Healthy: e.Healthy, Failed: e.Failed, Progressing: e.Progressing})
+	}
+	return health.Compile(list)
 }
 
 // defaultImagePullGrace is that of an entry which says nothing.

@@ -17,8 +17,10 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -64,6 +66,24 @@ func TestAFailedJobHasItsLog(t *testing.T) {
 	if len(d.Logs) != 1 || !slices.Equal(d.Logs[0].Lines, []string{"no such table"}) {
 		t.Errorf("the logs are %+v", d.Logs)
 	}
+}
+
+func TestCustomResourcesAreJudgedByExpressions(t *testing.T) {
+	w := newWorld(t)
+	w.defineDatabases()
+	for _, phase := range []string{"Running", "Broken"} {
+		database := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Database", "status": map[string]any{"phase": phase}}}
+		meta := w.meta(strings.ToLower(phase))
+		database.SetName(meta.Name)
+		database.SetNamespace(meta.Namespace)
+		database.SetLabels(meta.Labels)
+		w.apply(database)
+	}
+	entry := v1alpha1.Entry{Name: "review", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: w.namespace, Health: v1alpha1.Health{Expressions: []v1alpha1.HealthExpression{
+		{APIVersion: "example.com/v1", Kind: "Database", Healthy: `status.phase == "Running"`, Failed: `status.phase == "Broken"`}}}}
+	w.repository(entry)
+	d := w.describe()
+	w.wants(d, "Failed Database/broken: it has failed, as the expression failed says", "Healthy Database/running")
 }
 
 func TestLogsThatCannotBeRead(t *testing.T) {
@@ -243,6 +263,33 @@ func (w *world) repository(entry v1alpha1.Entry) {
 		ObjectMeta: metav1.ObjectMeta{Name: "posts", Namespace: w.namespace},
 		Spec:       v1alpha1.RepositorySpec{URL: "https://example.com/posts.git", Environments: []v1alpha1.Entry{entry}},
 	})
+}
+
+// defineDatabases has the API server serve a kind that Berth knows nothing of.
+func (w *world) defineDatabases() {
+	w.t.Helper()
+	definition := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "databases.example.com"},
+		"spec": map[string]any{"group": "example.com", "scope": "Namespaced", "names": map[string]any{"kind": "Database", "plural": "databases"},
+			"versions": []any{map[string]any{"name": "v1", "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}},
+	}}
+	w.apply(definition)
+	discovery := kubernetes.NewForConfigOrDie(cluster(w.t).RESTConfig()).Discovery()
+	err := wait.PollUntilContextTimeout(w.t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		lists, err := discovery.ServerPreferredResources()
+		return slices.ContainsFunc(lists, func(l *metav1.APIResourceList) bool { return l.GroupVersion == "example.com/v1" }), err
+	})
+	if err != nil {
+		w.t.Fatalf("the kind Database is not offered: %v", err)
+	}
+}
+
+func (w *world) apply(object *unstructured.Unstructured) {
+	w.t.Helper()
+	if err := clustertest.Apply(w.t.Context(), cluster(w.t).RESTConfig(), object); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) describe() inspect.Description {

@@ -39,19 +39,25 @@ var workloads = map[schema.GroupKind]bool{
 	{Group: "batch", Kind: "Job"}:        true,
 }
 
+// rules are what an entry says about health.
+type rules struct {
+	judges    *health.Expressions
+	pullGrace time.Duration
+}
+
 // judge judges every object, workloads that have not settled together with their pods.
-func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructured, grace time.Duration, d *Description) []Object {
+func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructured, r rules, d *Description) []Object {
 	judged := make([]Object, 0, len(objects))
 	inNamespace := map[string]*dependants{}
 	for _, object := range objects {
-		h := health.Of(object)
+		h := r.judges.Of(object)
 		if workloads[object.GroupVersionKind().GroupKind()] && (h.Status == health.Progressing || h.Status == health.Failed) {
 			namespace := object.GetNamespace()
 			if inNamespace[namespace] == nil {
 				inNamespace[namespace] = i.dependants(ctx, namespace, d)
 			}
 			pods := inNamespace[namespace].of(object)
-			h, _, _ = health.Rollout(h, pods, i.Now(), grace)
+			h, _, _ = health.Rollout(h, pods, i.Now(), r.pullGrace)
 			i.readLogs(ctx, object, pods, d)
 		}
 		judged = append(judged, judgement(object, h))
