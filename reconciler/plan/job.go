@@ -21,6 +21,7 @@ func (m *maker) job(s *Step) {
 	ran := m.lookAt(s)
 	if s.Object.GetAnnotations()[manifest.AnnotationJob] == "once" && ran.Ever {
 		s.Reason, s.Health = "has run once, and is to run no more", health.Health{Status: health.Healthy}
+		m.timeToLive(s, ran)
 		return
 	}
 	if m.in.Past && ran.Digest != s.Object.Digest {
@@ -37,6 +38,7 @@ func (m *maker) job(s *Step) {
 		m.timeToLive(s, ran)
 	case same && ran.State == JobFailed:
 		m.fail(s, ran.Message+again)
+		m.timeToLive(s, ran)
 	case same && ran.State == JobCreated && (s.Live == nil || s.Live.Deleting):
 		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished"
 		m.record.Jobs[s.Key] = ran
@@ -156,19 +158,27 @@ func (l *Live) runs() bool {
 	return l.Job == nil || !l.Job.Finished && l.Health.Status != health.Suspended
 }
 
+// readable is how long a run that failed stays at least, so that its log can be read.
+const readable = 10 * time.Second
+
 // timeToLive carries out ttlSecondsAfterFinished, which the Job in the cluster does not bear: the
-// outcome must be in the record before the Job may go.
+// outcome must be in the record before the Job may go. The outcome of one that failed outlives it there.
 func (m *maker) timeToLive(s *Step, ran JobRecord) {
-	ttl, set, _ := unstructured.NestedInt64(s.Object.Object, "spec", "ttlSecondsAfterFinished")
-	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID || !m.marked(s) {
+	seconds, set, _ := unstructured.NestedInt64(s.Object.Object, "spec", "ttlSecondsAfterFinished")
+	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID || !s.Live.ours(m.in.Environment) {
 		return
 	}
-	over := ran.FinishedAt.Add(time.Duration(ttl) * time.Second)
+	ttl := time.Duration(seconds) * time.Second
+	if ran.State == JobFailed {
+		ttl = max(ttl, readable)
+	}
+	over := ran.FinishedAt.Add(ttl)
 	if m.in.Now.Before(over) || m.in.Record.Jobs[s.Key] != ran {
 		m.wakeAt(over)
 		return
 	}
-	s.Action, s.Reason = Delete, fmt.Sprintf("finished more than %d seconds ago (ttlSecondsAfterFinished)", ttl)
+	s.Action, s.Reason = Delete, fmt.Sprintf("finished more than %d seconds ago (ttlSecondsAfterFinished)", seconds)
+	s.Blocked = ""
 }
 
 func uid(l *Live) (id types.UID) {

@@ -72,9 +72,11 @@ func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
 // paused on purpose has settled; a suspended Job has not, for others count on its work.
 func (s Step) Healthy() bool {
 	switch {
+	case s.Failure != "":
+		return false
 	case s.Action == Delete:
 		return s.Object != nil // a finished Job whose time is over
-	case s.Blocked != "" || s.Failure != "" || s.Action != Keep:
+	case s.Blocked != "" || s.Action != Keep:
 		return false
 	}
 	return s.Health.Status == health.Healthy || s.Health.Status == health.Suspended && !manifest.IsJob(s.Key.GroupKind())

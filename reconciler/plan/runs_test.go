@@ -153,6 +153,61 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			correct Job/posts/migrate: does not bear Berth's marks
 			Settled`},
+		{"time to live: a failed Job goes too, when its log can have been read, and the sync stays failed", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.after(10 * time.Second)
+		}, `
+			keep Namespace/posts
+			delete Job/posts/migrate: finished more than 0 seconds ago (ttlSecondsAfterFinished) [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry`},
+		{"time to live: a failed Job stays until then", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.after(9 * time.Second)
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry`},
+		{"time to live: what is left of a failed Job is its outcome", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.after(time.Minute)
+			w.pass()
+			w.finish("Job/migrate")
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry`},
+		{"time to live: a failed Job that is gone runs again when somebody asks", func(w *world) {
+			w.git(job("migrate", ttl(0)))
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.after(time.Minute)
+			w.pass()
+			w.finish("Job/migrate")
+			w.in.Retry = true
+		}, `
+			keep Namespace/posts
+			create Job/posts/migrate: is to run
+			Going: Job/migrate: is to run`},
+		{"time to live: it holds for one that runs only once, whatever Git says of it since", func(w *world) {
+			w.git(job("seed", once, ttl(60)))
+			w.settle()
+			w.git(job("seed", once, ttl(60), runs("app:2")))
+			w.pass()
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			delete Job/posts/seed: finished more than 60 seconds ago (ttlSecondsAfterFinished)
+			Settled`},
 		{"time to live: that the API server keeps the Job fails nothing", func(w *world) {
 			w.git(job("migrate", ttl(0)))
 			w.pass()
@@ -231,6 +286,89 @@ func TestRuns(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Job/posts/migrate: has run
+			Settled`},
+		{"Git returns to what ran before the last run: that is a change, and it runs again", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.git(job("migrate", runs("app:2")))
+			w.settle()
+			w.git(job("migrate"))
+		}, `
+			keep Namespace/posts
+			replace Job/posts/migrate: changed since it ran
+			Going: Job/migrate: changed since it ran`},
+		{"once for the return, and no more", func(w *world) {
+			for _, program := range []string{"app:1", "app:2", "app:1"} {
+				w.git(job("migrate", runs(program)))
+				w.settle()
+			}
+			if n := w.created[w.in.Desired.Objects[0].Digest]; n != 2 {
+				w.t.Fatalf("it ran %d times, want twice", n)
+			}
+			w.remove("Job/migrate")
+			w.finish("Job/migrate")
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"Git returns while the newer run is on its way: that is waited for, and the older runs again", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.git(job("migrate", runs("app:2")))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+			w.git(job("migrate"))
+		}, `
+			keep Namespace/posts
+			replace Job/posts/migrate: changed while it runs [blocked: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)]
+			Waiting: Job/migrate: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)`},
+		{"Git returns after the newer run failed: the older runs again, for nobody knows what the newer has left", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.git(job("migrate", runs("app:2")))
+			w.pass()
+			w.finish("Job/migrate")
+			w.pass()
+			w.fails("Job/migrate", "BackoffLimitExceeded")
+			w.pass()
+			w.git(job("migrate"))
+		}, `
+			keep Namespace/posts
+			replace Job/posts/migrate: changed since it ran
+			Going: Job/migrate: changed since it ran`},
+		{"a rollback is no return: what ran before is not run again", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.git(job("migrate", runs("app:2")))
+			w.settle()
+			w.git(job("migrate"))
+			w.in.Past = true
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: is not run again for what ran before
+			Settled`},
+		{"a Job that left Git and comes back runs again", func(w *world) {
+			w.git(job("migrate"), deployment("api"))
+			w.settle()
+			w.git(deployment("api"))
+			w.settle()
+			w.git(job("migrate"), deployment("api"))
+		}, `
+			keep Namespace/posts
+			create Job/posts/migrate: is to run
+			keep Deployment/posts/api
+			Going: Job/migrate: is to run`},
+		{"but not if it was not deleted yet", func(w *world) {
+			w.git(job("migrate"), deployment("api"))
+			w.settle()
+			w.git(deployment("api"))
+			w.plan()
+			w.git(job("migrate"), deployment("api"))
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			keep Deployment/posts/api
 			Settled`},
 		{"without a record a finished Job is known by its digest", func(w *world) {
 			w.git(job("migrate"))

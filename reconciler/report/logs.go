@@ -58,6 +58,7 @@ func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alp
 	before, now := l.known[env.UID], map[container]string{}
 	for i, p := range o.Unhealthy[:min(logObjects, len(o.Unhealthy), len(status.Unhealthy))] {
 		if p.Log == nil {
+			status.Unhealthy[i].Log = logOf(env.Status, status.Unhealthy[i]) // the pod of a Job may be gone
 			continue
 		}
 		c := container{namespace: p.Key.Namespace, Container: *p.Log}

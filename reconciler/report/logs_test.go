@@ -107,6 +107,14 @@ func TestLogs(t *testing.T) {
 		t.Errorf("remembered: %v", k.known)
 	}
 
+	t.Run("the pod is gone", func(t *testing.T) {
+		k.env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Namespace: "posts-login", Name: "api", Message: "container app exited with code 1", Log: want}}
+		gone := failing("api-1")
+		gone.Unhealthy[0].Log = nil
+		if got := k.report(gone); got != want {
+			t.Errorf("it forgot what had been read: %q", got)
+		}
+	})
 	t.Run("another agent", func(t *testing.T) {
 		k.env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Namespace: "posts-login", Name: "api", Message: "container app exited with code 1", Log: want}}
 		if got := k.report(failing("api-1")); got != want {
