@@ -31,10 +31,10 @@ func (b *bench) large() []figure {
 	b.removeBare("barelarge")
 	var t *team
 	ours := b.timed(func() {
-		t = b.follow("large", func(spec *v1alpha1.RepositorySpec) {
+		t = b.follow("monolith", func(spec *v1alpha1.RepositorySpec) {
 			spec.URL = git.URL()
 			spec.Environments[0].Name, spec.Environments[0].Branches = "production", []v1alpha1.BranchPattern{"main"}
-			spec.Environments[0].Namespace = "large"
+			spec.Environments[0].Namespace = "monolith"
 		})
 		t.Environment("main").BecomesWithin(limit, v1alpha1.ReasonHealthy, git.Head("main"))
 	})
@@ -50,7 +50,7 @@ func (b *bench) large() []figure {
 	for i := range b.samples {
 		git.Commit("main", map[string]string{"k8s/service-0000.yaml": largeService(0, fmt.Sprint("change ", i))}, "change one")
 		began := time.Now()
-		b.deliver("large")
+		b.deliver("monolith")
 		t.Environment("main").BecomesWithin(limit, v1alpha1.ReasonHealthy, git.Head("main"))
 		took = append(took, milliseconds(time.Since(began)))
 		b.rest(b.settle / 10)
