@@ -63,8 +63,11 @@ func TestAHostThatDoesNotAnswerHoldsUpOneCallAtATime(t *testing.T) {
 	}
 
 	now = now.Add(outagePause)
-	if h.err = nil; ask(kms) != nil || ask(kms) != nil || h.calls != 3 {
-		t.Errorf("once it answers again: %d calls", h.calls)
+	h.err = nil
+	for want := 2; want <= 3; want++ {
+		if err := ask(kms); err != nil || h.calls != want {
+			t.Errorf("once it answers again: %v, %d calls, want %d", err, h.calls, want)
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func (i *Identity) forget(kind string) {
 
 // nodeHosts are where clouds put what gives a node's pods their credentials, over plain HTTP: the traffic
 // does not leave the node.
-var nodeHosts = []string{"169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd20:ce::254", "metadata.google.internal"}
+var nodeHosts = []string{GCPMetadataHost, "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd20:ce::254", "metadata.google.internal"}
 
 // confidential says whether what is sent to an address reaches nobody on the way.
 func confidential(address string) bool {
@@ -146,6 +146,9 @@ func confidential(address string) bool {
 	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() || slices.Contains(nodeHosts, u.Hostname())
 	return u.Scheme == "https" || u.Scheme == "http" && local
 }
+
+// GCPMetadataHost is where Google has its metadata server.
+const GCPMetadataHost = "169.254.169.254"
 
 // maxToken bounds a token in a file.
 const maxToken = 64 << 10

@@ -156,11 +156,13 @@ const (
 )
 
 // Decryption names the keys for files that SOPS encrypted.
+//
+// +kubebuilder:validation:XValidation:rule=`has(self.secretRef) || has(self.allow) && size(self.allow) > 0`,message="decryption must name the Secret with the keys in secretRef, or in allow the remote keys that the agent's own identity may use"
 type Decryption struct {
 	// secretRef names the Secret with the keys: *.agekey, *.asc, sops.vault-token and the others, named as Flux
 	// names them.
-	// +required
-	SecretRef SecretReference `json:"secretRef"`
+	// +optional
+	SecretRef *SecretReference `json:"secretRef,omitempty"`
 
 	// kinds names what beside Secrets may hold decrypted values: ConfigMap, say, or Certificate.cert-manager.io for
 	// a kind outside of Kubernetes' own. Whoever may read such an object may then read the values.
@@ -171,8 +173,9 @@ type Decryption struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Z][A-Za-z0-9]{0,62}(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$`
 	Kinds []string `json:"kinds,omitempty"`
 
-	// allow narrows which remote keys decrypt for this entry, among those that the agent allows: an ARN, a name or
-	// an address, or the beginning of one up to a "/". Without it, all of those do for which the Secret has credentials.
+	// allow names the remote keys that decrypt for this entry, among those that the agent allows: an ARN, a name or
+	// an address, or the beginning of one up to a "/". Where the Secret has no credentials for them, the agent's own
+	// identity asks them. Without allow, all keys that the agent allows decrypt for which the Secret has credentials.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64

@@ -55,7 +55,8 @@ type agentOptions struct {
 	syncAtOnce     int
 	logLevel       string
 	logFormat      string
-	remoteKeys     secrets.Remote
+	remote         secrets.Remote
+	vaultToken     string
 }
 
 func newAgent(s streams) *cobra.Command {
@@ -88,7 +89,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
-	allowRemote(c, &o.remoteKeys)
+	allowRemote(c, &o.remote, &o.vaultToken)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return c
@@ -112,6 +113,10 @@ func newLogger(s streams, level, format string) (*slog.Logger, error) {
 // runAgent wires everything, in the order in which a commit travels from Git to the cluster.
 func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	config, err := clusterConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	remote, err := newRemoteKeys(o.remote, o.vaultToken, os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -159,7 +164,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
-		Keys: newKeyring(secretsOf(mgr.GetClient()), o.remoteKeys).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
+		Keys: newKeyring(secretsOf(mgr.GetClient()), remote).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {

@@ -8,7 +8,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"berth.dev/berth/reconciler/render"
-	"berth.dev/berth/secrets"
 )
 
 // addKeys adds the flag for a file with keys; more says what happens without it.
@@ -28,11 +27,11 @@ func (l locked) Open(string, []byte) ([]byte, []string, error) { return nil, nil
 // decrypter decrypts an entry's files with the keys of a file, or, if none is named, with those of the entry's key
 // Secret. That these cannot be had matters only where something is encrypted.
 func (v *viewer) decrypter(ctx context.Context, s streams, file string, c choice) (render.Decrypter, error) {
-	if file != "" || c.entry.Decryption == nil {
+	if file != "" || c.entry.Decryption == nil || c.entry.Decryption.SecretRef == nil {
 		return openerOf(s, file)
 	}
 	name := v.key(c.entry.Decryption.SecretRef.Name)
-	decrypter, _, err := newKeyring(secretsOf(v), secrets.Remote{}).keys(ctx, &name, c.entry.Decryption.Allow)
+	decrypter, _, err := newKeyring(secretsOf(v), remoteKeys{}).keys(ctx, &name, c.entry.Decryption.Allow)
 	switch {
 	case apierrors.IsForbidden(err):
 		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s may not be read with your rights; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil

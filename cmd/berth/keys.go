@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -18,20 +19,41 @@ import (
 
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/secrets"
 )
 
+// remoteKeys are the remote keys that may be asked, and as whom.
+type remoteKeys struct {
+	secrets.Remote
+	identity   *secrets.Identity
+	httpClient *http.Client
+}
+
 // allowRemote adds the flags that list the remote keys which may be asked.
-func allowRemote(c *cobra.Command, r *secrets.Remote) {
+func allowRemote(c *cobra.Command, r *secrets.Remote, vaultToken *string) {
 	f := c.Flags()
 	f.StringArrayVar(&r.AWS, "allow-aws-kms", nil, "ARN of a key of AWS KMS that may decrypt; may be repeated")
 	f.StringArrayVar(&r.GCP, "allow-gcp-kms", nil, "key of GCP KMS that may decrypt: projects/…/cryptoKeys/…, or the beginning of it up to a /; may be repeated")
 	f.StringArrayVar(&r.Azure, "allow-azure-kv", nil, "key of Azure Key Vault that may decrypt: https://<vault>/keys/<name>/<version>, or the beginning of it up to a /; may be repeated")
-	f.StringArrayVar(&r.Vault, "allow-vault", nil, "key of HashiCorp Vault that may decrypt: https://<address>/v1/<engine>/keys/<name>, or the beginning of it up to a /; may be repeated")
+	f.StringArrayVar(&r.Vault, "allow-vault", nil, "key of HashiCorp Vault that may decrypt: https://<address>/v1/<engine>/keys/<name>, or the beginning of it up to a /; or the role that the agent logs in with: https://<address>/v1/auth/<method>/role/<name>; may be repeated")
+	f.StringVar(vaultToken, "vault-token-file", serviceAccountToken, "file of the token with which the agent logs in to HashiCorp Vault; best one that is made for Vault alone")
 }
 
 // opener is the reconciler.Decrypter that secrets are.
 type opener struct{ *secrets.Decrypter }
+
+// keyless is an opener that has no keys. Its errors say how it is given some.
+type keyless struct{ opener }
+
+// Open decrypts nothing.
+func (k keyless) Open(file string, content []byte) ([]byte, []string, error) {
+	plain, values, err := k.opener.Open(file, content)
+	if err != nil {
+		err = fmt.Errorf("%w; name a file with the keys: --keys FILE", err)
+	}
+	return plain, values, err
+}
 
 // Encrypted says whether a file is for Open.
 func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
@@ -43,21 +65,21 @@ func (o opener) Open(file string, content []byte) (plain []byte, values []string
 }
 
 // openerOf decrypts with the keys of a file; without one it decrypts nothing, and says for whom files are.
-func openerOf(s streams, file string) (opener, error) {
+func openerOf(s streams, file string) (render.Decrypter, error) {
 	if file == "" {
-		return opener{secrets.New(secrets.Config{})}, nil
+		return keyless{opener{secrets.New(secrets.Config{})}}, nil
 	}
 	content, err := readFile(s, file)
 	if err != nil {
-		return opener{}, fmt.Errorf("reading the keys: %w", err)
+		return nil, fmt.Errorf("reading the keys: %w", err)
 	}
 	data, err := keyEntries(content)
 	if err != nil {
-		return opener{}, fmt.Errorf("reading the keys in %s: %w", file, err)
+		return nil, fmt.Errorf("reading the keys in %s: %w", file, err)
 	}
 	keys, err := secrets.ParseKeys(data)
 	if err != nil {
-		return opener{}, fmt.Errorf("reading the keys in %s: %w", file, err)
+		return nil, fmt.Errorf("reading the keys in %s: %w", file, err)
 	}
 	return opener{secrets.New(secrets.Config{Keys: keys})}, nil
 }
@@ -88,7 +110,7 @@ func keyEntries(content []byte) (map[string][]byte, error) {
 // share what they decrypted.
 type keyring struct {
 	read   preview.Secrets
-	remote secrets.Remote
+	remote remoteKeys
 	cache  *secrets.Cache
 
 	mu   sync.Mutex
@@ -101,14 +123,14 @@ type heldKeys struct {
 	digest    string
 }
 
-func newKeyring(read preview.Secrets, remote secrets.Remote) *keyring {
+func newKeyring(read preview.Secrets, remote remoteKeys) *keyring {
 	return &keyring{read: read, remote: remote, cache: secrets.NewCache(0), kept: map[string]heldKeys{}}
 }
 
 // keys is the preview.Keys of a keyring.
 func (k *keyring) keys(ctx context.Context, name *types.NamespacedName, allow []string) (reconciler.Decrypter, string, error) {
 	if name == nil {
-		return opener{secrets.New(secrets.Config{})}, "", nil
+		return opener{k.decrypter(nil, allow)}, "", nil
 	}
 	secret, err := k.read(ctx, *name)
 	if apierrors.IsNotFound(err) {
@@ -137,12 +159,17 @@ func (k *keyring) hold(secret *corev1.Secret, allow []string) (heldKeys, error) 
 	if err != nil {
 		return heldKeys{}, fmt.Errorf("does not hold keys: %w", err)
 	}
-	remote := k.remote
-	if len(allow) > 0 {
-		remote = remote.Narrow(allow)
-	}
-	held := heldKeys{version: version, digest: keys.Digest(),
-		decrypter: opener{secrets.New(secrets.Config{Keys: keys, Remote: remote, Cache: k.cache})}}
+	held := heldKeys{version: version, digest: keys.Digest(), decrypter: opener{k.decrypter(keys, allow)}}
 	k.kept[id] = held
 	return held, nil
+}
+
+// decrypter returns one for what an entry has. The agent's identity is for those remote keys alone that the
+// entry names: whoever can write a branch could else have it decrypt what is meant for another entry.
+func (k *keyring) decrypter(keys *secrets.Keys, allow []string) *secrets.Decrypter {
+	c := secrets.Config{Keys: keys, Remote: k.remote.Remote, Cache: k.cache, HTTPClient: k.remote.httpClient}
+	if len(allow) > 0 {
+		c.Remote, c.Identity = c.Remote.Narrow(allow), k.remote.identity
+	}
+	return secrets.New(c)
 }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"berth.dev/berth/secrets"
 )
 
 // example is the application whose Secrets are encrypted, each entry's for its own key.
@@ -34,7 +33,7 @@ func ring(secret *corev1.Secret) *keyring {
 			return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name.Name)
 		}
 		return secret, nil
-	}, secrets.Remote{})
+	}, remoteKeys{})
 }
 
 func keySecret(version, entry string, key []byte) *corev1.Secret {
@@ -93,7 +92,7 @@ func TestWithoutKeys(t *testing.T) {
 		t.Fatal(digest, err)
 	}
 	_, _, err = d.Open("secret.yaml", read(t, example+"infra/review/secret.yaml"))
-	if err == nil || !strings.Contains(err.Error(), "age14r0see") || !strings.Contains(err.Error(), "those of nobody") {
+	if err == nil || !strings.Contains(err.Error(), "age14r0see") || strings.Contains(err.Error(), "keys at hand are") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -115,7 +114,7 @@ func TestRenderDecryptsWithTheKeysOfAFile(t *testing.T) {
 		{"age identities", []string{"--keys", example + "berth/demo-keys/review.agekey", "--show-secrets"}, 0, "cmV2aWV3LXBhc3N3b3Jk", "ENC["},
 		{"a key Secret", []string{"--keys", asSecret, "--show-secrets"}, 0, "cmV2aWV3LXBhc3N3b3Jk", "ENC["},
 		{"masked", []string{"--keys", asSecret}, 0, "DB_PASSWORD", "cmV2aWV3LXBhc3N3b3Jk"},
-		{"no keys", nil, exitFailed, "those of nobody", "review-password"},
+		{"no keys", nil, exitFailed, "name a file with the keys: --keys FILE", "review-password"},
 		{"others' keys", []string{"--keys", example + "berth/demo-keys/production.agekey"}, exitFailed, "sops updatekeys", "review-password"},
 		{"no such file", []string{"--keys", "absent"}, exitFailed, "reading the keys", "review-password"},
 	} {

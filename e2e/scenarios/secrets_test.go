@@ -35,7 +35,7 @@ func TestSecretsAreNowhereButInTheirObjects(t *testing.T) {
 	shared.SetSecret(reporter{t}, "sealed-keys", map[string]string{"age.agekey": key})
 	posts := begins(t, "sealed", func(r *v1alpha1.Repository) {
 		for i := range r.Spec.Environments {
-			r.Spec.Environments[i].Decryption = &v1alpha1.Decryption{SecretRef: v1alpha1.SecretReference{Name: "sealed-keys"}}
+			r.Spec.Environments[i].Decryption = &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: "sealed-keys"}}
 		}
 	})
 	commit := posts.pushes("main", with(application(), "k8s/secret.yaml", secret))

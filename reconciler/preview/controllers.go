@@ -123,7 +123,8 @@ func environmentsWith(c client.Reader) handler.MapFunc {
 }
 
 func reads(entry v1alpha1.Entry, secret string) bool {
-	return entry.Decryption != nil && entry.Decryption.SecretRef.Name == secret ||
+	keys := entry.Decryption
+	return keys != nil && keys.SecretRef != nil && keys.SecretRef.Name == secret ||
 		slices.Contains(entry.CopySecrets, v1alpha1.SecretReference{Name: secret})
 }
 

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+
+	"berth.dev/berth/secrets"
+)
+
+// serviceAccountToken is where every pod has that of its account.
+const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// newRemoteKeys returns the listed remote keys, and who the agent is to their services. The clouds' webhooks
+// put that into the pod's environment; what nothing is listed of is not looked at.
+func newRemoteKeys(listed secrets.Remote, vaultToken string, getenv func(string) string) (remoteKeys, error) {
+	r := remoteKeys{Remote: listed, httpClient: secrets.NewHTTPClient()}
+	c := secrets.IdentityConfig{HTTPClient: r.httpClient}
+	if len(listed.AWS) > 0 {
+		c.AWS = secrets.AWSIdentity{
+			Role: getenv("AWS_ROLE_ARN"), TokenFile: getenv("AWS_WEB_IDENTITY_TOKEN_FILE"), Region: getenv("AWS_REGION"),
+			CredentialsURL: getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"), CredentialsTokenFile: getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+		}
+	}
+	if len(listed.GCP) > 0 {
+		c.GCP.MetadataHost = secrets.GCPMetadataHost
+		if host := getenv("GCE_METADATA_HOST"); host != "" {
+			c.GCP.MetadataHost = host
+		}
+	}
+	if len(listed.Azure) > 0 {
+		c.Azure = secrets.AzureIdentity{
+			Tenant: getenv("AZURE_TENANT_ID"), Client: getenv("AZURE_CLIENT_ID"),
+			TokenFile: getenv("AZURE_FEDERATED_TOKEN_FILE"), Authority: getenv("AZURE_AUTHORITY_HOST"),
+		}
+	}
+	if len(listed.Vault) > 0 {
+		c.Vault.TokenFile = vaultToken
+	}
+	var err error
+	if r.identity, err = secrets.NewIdentity(c); err != nil {
+		return remoteKeys{}, fmt.Errorf("reading the agent's identity for remote keys: %w", err)
+	}
+	return r, nil
+}
