@@ -19,6 +19,8 @@ type desired struct {
 	settings   string
 	inputs     render.Inputs
 	set        manifest.Set
+	// decrypted are the kinds beside Secret that may hold what was decrypted.
+	decrypted []string
 	// digest stands for the whole input: tree, variables, settings and keys.
 	digest string
 	// everyCommit says that something is to happen with every commit, whatever it changes.
@@ -35,12 +37,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	}
 	tree, err := r.Snapshots(ctx, e.Repository, commit)
 	if err != nil {
-		err = fmt.Errorf("cannot read commit %.12s: %w", commit, err)
-		switch source.ReasonOf(err) {
-		case source.TooLarge, source.Refused, source.Corrupt, source.Unsupported:
-			return desired{}, err
-		}
-		return desired{}, &unavailable{err}
+		return desired{}, e.unreadable(commit, err)
 	}
 	variables := e.Variables(commit)
 	if last.commit != "" && last.settings == e.Settings && !last.everyCommit && last.inputs.Same(tree, variables) {
@@ -63,7 +60,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	if err := result.Set.Seal(r.DigestKey); err != nil {
 		return desired{}, err
 	}
-	d := desired{commit: commit, commitTime: tree.Time(), settings: e.Settings, inputs: result.Inputs, set: result.Set}
+	d := desired{commit: commit, commitTime: tree.Time(), settings: e.Settings, inputs: result.Inputs, set: result.Set, decrypted: e.DecryptedKinds}
 	d.everyCommit = everyCommit(result.Set)
 	input := []string{result.Inputs.Digest(), e.Settings}
 	if d.everyCommit {
@@ -71,6 +68,19 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	}
 	d.digest = manifest.Digest(strings.Join(input, "\n"))
 	return d, nil
+}
+
+// unreadable is the error of a commit that cannot be had: of the commit itself where the server answers.
+func (e Environment) unreadable(commit string, err error) error {
+	reason := source.ReasonOf(err)
+	if e.Pinned && commit == e.Commit {
+		err = fmt.Errorf("spec.pin names a commit that cannot be had: %w; to follow the branch again: berth pin %s --unpin", err, e.Name)
+	}
+	switch reason {
+	case source.TooLarge, source.Refused, source.Corrupt, source.Unsupported, source.Invalid:
+		return &unread{err}
+	}
+	return &unavailable{err}
 }
 
 // lasting tells the errors of a commit from those of what it was read and decrypted with: they pass, for
@@ -119,6 +129,11 @@ func everyCommit(s manifest.Set) bool {
 	}
 	return false
 }
+
+// unread is the error of a commit that its server does not give, or not within the limits.
+type unread struct{ error }
+
+func (u *unread) Unwrap() error { return u.error }
 
 // unavailable is the error of a commit that cannot be had now because of its server, which the
 // Repository's conditions tell; all other errors are those of the commit itself.

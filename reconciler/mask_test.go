@@ -9,25 +9,23 @@ import (
 )
 
 func TestMask(t *testing.T) {
-	of := func(kind string, fields map[string]any) manifest.Object {
-		object := map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "x"}}
-		for name, value := range fields {
-			object[name] = value
-		}
-		return manifest.Object{Unstructured: &unstructured.Unstructured{Object: object}}
+	of := func(apiVersion, kind, value string) manifest.Object {
+		return manifest.Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "name-of-it"}, "stringData": map[string]any{"key": value},
+		}}}
 	}
-	d := desired{set: manifest.Set{Objects: []manifest.Object{
-		of("ConfigMap", map[string]any{"data": map[string]any{"mode": "production"}}),
-		of("Secret", map[string]any{"data": map[string]any{"password": "aHVudGVyMg==", "short": "MQ==", "key": "QkVHSU4KTElORU9ORQpMSU5FVFdPCkVORA=="}}),
-		of("Secret", map[string]any{"stringData": map[string]any{"longer": "hunter2-and-more"}}),
+	d := desired{decrypted: []string{"Login", "Widget.example.com"}, set: manifest.Set{Objects: []manifest.Object{
+		of("v1", "ConfigMap", "production"),
+		of("v1", "Secret", "hunter2"),
+		of("example.com/v1", "Login", "with-a-kind"),
+		of("example.com/v1", "Widget", "with-a-group"),
+		of("example.org/v1", "Widget", "with-another-group"),
 	}}}
 	for text, want := range map[string]string{
-		"cannot log in as ada with hunter2": "cannot log in as ada with •••",
-		"with hunter2-and-more":             "with •••",
-		"decoding aHVudGVyMg== failed":      "decoding ••• failed",
-		"read LINEONE\nread LINETWO":        "read •••\nread •••",
-		"1 error in production":             "1 error in production",
-		"":                                  "",
+		"hunter2 is for production":               "••• is for production",
+		"name-of-it says with-a-kind":             "name-of-it says •••",
+		"with-a-group, and with-another-group":    "•••, and with-another-group",
+		"Authorization: Basic YWRhOmh1bnRlcjI=\n": "Authorization: Basic YWRh•••\n",
 	} {
 		if got := d.mask(text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)

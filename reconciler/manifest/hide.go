@@ -1,0 +1,121 @@
+package manifest
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// minHidden is how long a value has to be to be hidden: to take out every "1" would leave nothing to read.
+const minHidden = 4
+
+// Hide puts a mark in place of values in a text that somebody else wrote: as they are, line by line, and as
+// JSON, Go, URLs and base64 have them, within longer texts too.
+func Hide(text string, values []string, mark string) string {
+	var parts []string
+	for _, value := range values {
+		for _, part := range append(strings.Split(value, "\n"), value) {
+			if part = strings.TrimSpace(part); len(part) >= minHidden {
+				parts = append(parts, part)
+			}
+		}
+	}
+	slices.SortFunc(parts, longestFirst) // the whole before what it consists of
+	for _, part := range slices.Compact(parts) {
+		for _, form := range written(part) {
+			text = strings.ReplaceAll(text, form, mark)
+		}
+		for _, form := range encoded(part) {
+			text = form.ReplaceAllLiteralString(text, mark)
+		}
+	}
+	return text
+}
+
+func longestFirst(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) }
+
+// written returns how a value is written within texts of others.
+func written(value string) []string {
+	forms := []string{value, url.QueryEscape(value), url.PathEscape(value), inQuotes(strconv.Quote(value))}
+	var plain strings.Builder
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false)
+	quoted, err := json.Marshal(value)
+	if err := errors.Join(err, encoder.Encode(value)); err == nil { // a text always can be
+		forms = append(forms, inQuotes(string(quoted)), inQuotes(strings.TrimSpace(plain.String())))
+	}
+	slices.SortFunc(forms, longestFirst)
+	return slices.Compact(forms)
+}
+
+// encoded matches the base64 of a value, alone or within that of a longer text: it has one of three forms,
+// and what stands around the value shares the characters at both ends.
+func encoded(value string) []*regexp.Regexp {
+	var forms []*regexp.Regexp
+	for from := range 3 {
+		whole := from + (len(value)-from)/3*3
+		before, after := "", ""
+		if from > 0 {
+			before = `[\w+/-]{0,4}`
+		}
+		if whole < len(value) {
+			after = `[\w+/-]{0,4}=*`
+		}
+		std := base64.StdEncoding.EncodeToString([]byte(value[from:whole]))
+		if std == "" {
+			continue
+		}
+		safe := strings.NewReplacer("+", "[+-]", "/", "[/_]").Replace(std) // for the encoding of URLs
+		forms = append(forms, regexp.MustCompile(before+safe+after))
+	}
+	return forms
+}
+
+func inQuotes(text string) string { return text[1 : len(text)-1] }
+
+// Values returns what an object holds beside its metadata: of a Secret the values, decoded, and of another
+// kind every text.
+func Values(o *unstructured.Unstructured) []string {
+	var values []string
+	for field, content := range o.Object {
+		switch {
+		case field == "apiVersion" || field == "kind" || field == "metadata" || field == "type":
+		case field == "data" && o.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}):
+			for _, text := range texts(content) {
+				if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
+					text = string(decoded)
+				}
+				values = append(values, text)
+			}
+		default:
+			values = append(values, texts(content)...)
+		}
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
+}
+
+func texts(value any) (all []string) {
+	switch value := value.(type) {
+	case string:
+		return []string{value}
+	case map[string]any:
+		for _, inner := range value {
+			all = append(all, texts(inner)...)
+		}
+	case []any:
+		for _, inner := range value {
+			all = append(all, texts(inner)...)
+		}
+	}
+	return all
+}

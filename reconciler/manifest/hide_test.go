@@ -1,0 +1,85 @@
+package manifest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+func TestHide(t *testing.T) {
+	values := []string{"hunter2", "1", "hunter2-and-more", "BEGIN\nLINEONE\n  LINETWO\nEND\n", `a "quoted" & <odd> value/+?`}
+	for text, want := range map[string]string{
+		"cannot log in as ada with hunter2":                        "cannot log in as ada with •••",
+		"with hunter2-and-more":                                    "with •••",
+		"decoding aHVudGVyMg== failed":                             "decoding ••• failed",
+		"read LINEONE\nread LINETWO":                               "read •••\nread •••",
+		`{"key":"BEGIN\nLINEONE\n  LINETWO\nEND"}`:                 `{"key":"•••"}`,
+		"QkVHSU4KTElORU9ORQogIExJTkVUV08KRU5ECg==":                 "•••Cg==",
+		`{"value":"a \"quoted\" \u0026 \u003codd\u003e value/+?"}`: `{"value":"•••"}`,
+		`{"value":"a \"quoted\" & <odd> value/+?"}`:                `{"value":"•••"}`,
+		"GET /?v=a+%22quoted%22+%26+%3Codd%3E+value%2F%2B%3F&b":    "GET /?v=•••&b",
+		"1 error in production":                                    "1 error in production",
+		"":                                                         "",
+	} {
+		if got := Hide(text, values, "•••"); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A password in an Authorization header is base64 of something else as well.
+func TestHideWithinBase64(t *testing.T) {
+	const value = "correct-horse-battery"
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		for _, before := range []string{"", "u", "us", "use", "user:"} {
+			for _, after := range []string{"", "\n", "@h", "@host"} {
+				got := Hide(encoding.EncodeToString([]byte(before+value+after)), []string{value}, "•••")
+				head, tail, hidden := strings.Cut(got, "•••")
+				if !hidden || len(head) > len(before)*2+4 || len(tail) > len(after)*2+4 {
+					t.Errorf("%q%s%q became %q", before, value, after, got)
+				}
+			}
+		}
+	}
+}
+
+func FuzzHide(f *testing.F) {
+	f.Add("hunter2", "say \"", "\" twice")
+	f.Add("a\nbcdef\n", "", "")
+	f.Fuzz(func(t *testing.T, value, before, after string) {
+		part := strings.TrimSpace(value)
+		if len(part) < 2*minHidden || strings.Contains("•••", part) || strings.ContainsRune(part, '•') {
+			t.Skip()
+		}
+		quoted, _ := json.Marshal(part)
+		for _, form := range []string{part, url.QueryEscape(part), inQuotes(string(quoted)), inQuotes(fmt.Sprintf("%q", part))} {
+			if got := Hide(before+form+after, []string{value}, "•••"); strings.Contains(got, part) {
+				t.Errorf("%q is still in %q", part, got)
+			}
+		}
+	})
+}
+
+func TestValues(t *testing.T) {
+	of := func(kind string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "posts"}, "type": "Opaque", "immutable": true,
+			"data":       map[string]any{"password": "aHVudGVyMg==", "odd": "not base64!"},
+			"stringData": map[string]any{"name": "YWRh", "more": []any{"one"}},
+		}}
+	}
+	for kind, want := range map[string][]string{
+		"Secret":    {"YWRh", "hunter2", "not base64!", "one"},
+		"ConfigMap": {"YWRh", "aHVudGVyMg==", "not base64!", "one"},
+	} {
+		if got := Values(of(kind)); !slices.Equal(got, want) {
+			t.Errorf("of a %s: %q, want %q", kind, got, want)
+		}
+	}
+}
