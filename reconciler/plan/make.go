@@ -46,13 +46,17 @@ type maker struct {
 
 // begin notes a new attempt when the input is another one, or when somebody asked for a retry.
 func (m *maker) begin() {
-	sync, now := &m.record.Sync, m.now()
+	sync, started := &m.record.Sync, m.in.Now.UTC().Truncate(time.Millisecond)
 	if sync.Digest != m.in.Digest {
-		*sync = Sync{Digest: m.in.Digest, Commit: m.in.Commit, Started: now, Running: sync.Running || sync.Settled}
+		begun := Sync{Digest: m.in.Digest, Commit: m.in.Commit, Started: started, Running: sync.Running || sync.Settled}
+		if !sync.Settled {
+			begun.Superseded = Superseded{Commit: sync.Commit, Started: sync.Started}
+		}
+		*sync = begun
 		return
 	}
 	if m.in.Retry {
-		sync.Started, sync.Since = now, time.Time{}
+		sync.Started, sync.Since = started, time.Time{}
 	}
 }
 

@@ -48,6 +48,14 @@ type Sync struct {
 	Settled bool `json:"settled,omitempty"`
 	// Running says that some earlier input had settled: there is something to lose.
 	Running bool `json:"running,omitempty"`
+	// Superseded is the attempt that had not settled when this one took its place.
+	Superseded Superseded `json:"superseded,omitzero"`
+}
+
+// Superseded is an attempt that another took the place of.
+type Superseded struct {
+	Commit  string    `json:"commit"`
+	Started time.Time `json:"started"`
 }
 
 // Rejected is an input that is not tried again before it changes, or somebody asks.

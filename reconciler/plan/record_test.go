@@ -133,3 +133,25 @@ func TestRecordKeepsKindsThatCannotBeSeen(t *testing.T) {
 		t.Errorf("what is left of a kind that cannot be seen would be forgotten: the kinds to watch are %v", kinds)
 	}
 }
+
+func TestRecordNamesWhatWasSuperseded(t *testing.T) {
+	w := newWorld(t)
+	w.git(deployment("api"))
+	w.settle()
+	w.git(deployment("api", version(2)))
+	w.pass()
+	slow := w.in.Record.Sync
+	if slow.Superseded != (plan.Superseded{}) {
+		t.Errorf("what had settled was superseded: %+v", slow.Superseded)
+	}
+	w.git(deployment("api", version(3)))
+	w.pass()
+	if got, want := w.in.Record.Sync.Superseded, (plan.Superseded{Commit: slow.Commit, Started: slow.Started}); got != want {
+		t.Errorf("superseded is %+v, want %+v", got, want)
+	}
+	w.settle()
+	w.git(deployment("api", version(4)))
+	if got := w.plan().Record.Sync.Superseded; got != (plan.Superseded{}) {
+		t.Errorf("superseded is still %+v", got)
+	}
+}

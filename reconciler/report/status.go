@@ -193,34 +193,3 @@ func jobs(o reconciler.Outcome) []v1alpha1.JobStatus {
 	}
 	return list
 }
-
-// history puts a sync that has ended before the others. One that failed and then came right, without
-// another commit, has ended well.
-func history(past []v1alpha1.SyncStatus, o reconciler.Outcome, now time.Time) []v1alpha1.SyncStatus {
-	entry := v1alpha1.SyncStatus{Commit: o.Sync.Commit, Time: *timeOf(now)}
-	switch {
-	case o.Suspended:
-		return past
-	case o.Rejected:
-		entry.Commit, entry.Outcome, entry.Reason = o.Commit, "Failed", clip(o.Message)
-	case o.State == plan.Settled && o.RolledBack:
-		entry.Outcome, entry.Reason = "RolledBack", clip(o.Message)
-	case o.State == plan.Settled:
-		entry.Outcome = "Healthy"
-	case o.State == plan.Failed:
-		entry.Outcome, entry.Reason = "Failed", clip(o.Message)
-	default:
-		return past
-	}
-	if !o.Rejected {
-		entry.Took = metav1.Duration{Duration: now.Sub(o.Sync.Started).Round(time.Second)}
-	}
-	if len(past) > 0 && past[0].Commit == entry.Commit {
-		if past[0].Outcome == entry.Outcome {
-			return past
-		}
-		past = past[1:]
-	}
-	past = append([]v1alpha1.SyncStatus{entry}, past...)
-	return past[:min(maxHistory, len(past))]
-}

@@ -1,0 +1,175 @@
+package report
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestHistory tells what becomes of commits a, b, c, and what the history says then: the newest first.
+func TestHistory(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		tell func(*story)
+		want string
+	}{
+		{"what is on its way has no place in it", func(s *story) {
+			s.begins("a")
+			s.reports(plan.Going)
+			s.reports(plan.Waiting)
+		}, ""},
+		{"a sync takes as long as it takes, be it short", func(s *story) {
+			s.begins("a").after(430 * time.Millisecond)
+			s.reports(plan.Settled)
+			s.begins("b").after(3*time.Minute + 300*time.Millisecond)
+			s.reports(plan.Settled)
+			s.begins("c")
+			s.reports(plan.Settled)
+		}, "c Healthy 10ms, b Healthy 3m0s, a Healthy 430ms"},
+		{"it is told once, and what disturbs it later is another matter", func(s *story) {
+			s.begins("a")
+			s.reports(plan.Settled)
+			s.after(time.Hour)
+			s.reports(plan.Degraded)
+			s.reports(plan.Settled)
+		}, "a Healthy 10ms"},
+		{"one that failed and then came right has ended well", func(s *story) {
+			s.begins("a").after(5 * time.Minute)
+			s.reports(plan.Failed)
+			s.after(time.Minute)
+			s.reports(plan.Settled)
+		}, "a Healthy 6m0s"},
+		{"a newer commit took its place", func(s *story) {
+			s.begins("a").after(2 * time.Second)
+			s.reports(plan.Going)
+			s.begins("b").after(time.Second)
+			s.reports(plan.Going)
+			s.reports(plan.Going)
+			s.after(time.Second)
+			s.reports(plan.Settled)
+		}, "b Healthy 2s, a Superseded 2s: commit b took its place"},
+		{"it is said even if the newer one is healthy at once", func(s *story) {
+			s.begins("a").after(2 * time.Second)
+			s.begins("b")
+			s.reports(plan.Settled)
+			s.reports(plan.Settled)
+		}, "b Healthy 10ms, a Superseded 2s: commit b took its place"},
+		{"what had failed was not superseded", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Failed)
+			s.begins("b").after(time.Second)
+			s.reports(plan.Going)
+			s.reports(plan.Settled)
+		}, "b Healthy 1s, a Failed 1s"},
+		{"a revert is a sync of its own, also of what was superseded", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Settled)
+			s.begins("b").after(time.Second)
+			s.reports(plan.Going)
+			s.begins("a").after(time.Second)
+			s.reports(plan.Settled)
+		}, "a Healthy 1s, b Superseded 1s: commit a took its place, a Healthy 1s"},
+		{"a newer commit of the same input is the one that is healthy", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Going)
+			s.commit = "b"
+			s.after(time.Second)
+			s.reports(plan.Settled)
+		}, "b Healthy 2s"},
+		{"a commit that changes nothing is no sync", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Settled)
+			s.after(time.Hour)
+			s.commit = "b"
+			s.reports(plan.Settled)
+		}, "a Healthy 1s"},
+		{"what was refused was followed by what already ran", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Settled)
+			s.after(time.Hour)
+			s.commit = "b"
+			s.rejects("k8s/api.yaml:1 is wrong")
+			s.rejects("k8s/api.yaml:1 is wrong")
+			s.after(time.Hour)
+			s.commit = "c"
+			s.reports(plan.Settled)
+			s.commit = "d"
+			s.reports(plan.Settled)
+		}, "c Healthy 0s, b Failed 0s: k8s/api.yaml:1 is wrong, a Healthy 1s"},
+		{"a rollback is told after what made it necessary", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Settled)
+			s.begins("b").after(time.Second)
+			s.reports(plan.Failed)
+			s.begins("a").after(time.Second)
+			s.commit, s.rolledBack = "b", true
+			s.reports(plan.Settled)
+			s.reports(plan.Settled)
+		}, "a RolledBack 1s, b Failed 1s, a Healthy 1s"},
+		{"a suspended environment has none", func(s *story) {
+			s.begins("a")
+			s.suspended = true
+			s.reports(plan.Settled)
+		}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := &story{now: time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)}
+			test.tell(s)
+			var lines []string
+			for _, e := range s.past {
+				line := strings.TrimSuffix(e.Commit+" "+e.Outcome+" "+e.Took.Duration.String()+": "+e.Reason, ": ")
+				lines = append(lines, line)
+			}
+			if got := strings.Join(lines, ", "); got != test.want {
+				t.Errorf("the history is\n%s\n\nand should be\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestHistoryIsShort(t *testing.T) {
+	s := &story{now: time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)}
+	for _, commit := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+		s.begins(commit).after(time.Second)
+		s.reports(plan.Going)
+	}
+	if n := len(s.past); n != maxHistory || s.past[0].Commit != "y" {
+		t.Errorf("it has %d syncs, the newest %+v", n, s.past[0])
+	}
+}
+
+// story is what a plan knows of the attempts at an environment, and what was reported of them.
+type story struct {
+	now                   time.Time
+	attempt               plan.Sync
+	commit                string
+	rolledBack, suspended bool
+	past                  []v1alpha1.SyncStatus
+}
+
+func (s *story) after(d time.Duration) { s.now = s.now.Add(d) }
+
+// begins is what a plan does with another input.
+func (s *story) begins(commit string) *story {
+	begun := plan.Sync{Commit: commit, Started: s.now}
+	if !s.attempt.Settled {
+		begun.Superseded = plan.Superseded{Commit: s.attempt.Commit, Started: s.attempt.Started}
+	}
+	s.attempt, s.commit = begun, commit
+	return s
+}
+
+func (s *story) reports(state plan.State) {
+	s.attempt.Settled = s.attempt.Settled || state == plan.Settled
+	o := reconciler.Outcome{State: state, Commit: s.commit, Sync: s.attempt, RolledBack: s.rolledBack, Suspended: s.suspended}
+	s.past = history(s.past, o, s.now)
+}
+
+func (s *story) rejects(why string) {
+	o := reconciler.Outcome{State: plan.Failed, Rejected: true, Message: why, Commit: s.commit, Sync: s.attempt}
+	s.past = history(s.past, o, s.now)
+}
