@@ -209,6 +209,27 @@ func TestEnvironmentsAreKeptApart(t *testing.T) {
 	}
 }
 
+func TestWhatLiesInAnothersNamespaceIsNotOurs(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	namespaces := schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
+	production, branch := o.synced(configMaps, namespaces), o.synced(configMaps, namespaces)
+	o.patch(sample(namespaces, o.spaces[branch]), label(branch))
+	o.await(branch, "the own namespace", func(seen plan.Observed) bool { return seen.Namespace.Environment == branch })
+	trap := sample(configMaps, "trap")
+	trap.SetNamespace(o.spaces[branch])
+	before := o.wakesOf(production)
+	trap = o.write(manifest.FieldManager, production, trap)
+	for o.wakesOf(production) == before {
+		o.next("the object with production's label")
+	}
+	if has(trap)(o.look(production)) {
+		t.Error("production sees what a branch has labelled as production's")
+	}
+	o.patch(trap, label(branch))
+	o.await(branch, "its own object", has(trap))
+}
+
 func TestNamespacesAreSeenWhoeverTheyBelongTo(t *testing.T) {
 	t.Parallel()
 	o := observe(t)

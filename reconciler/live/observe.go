@@ -28,8 +28,8 @@ type Query struct {
 }
 
 // Observe returns what is known, from memory alone: the objects that bear the environment's label
-// except its own namespace, what other environments have in its places, and the kinds of which nothing
-// is known. Namespaces are always among the latter until they have been listed. The health of workloads
+// except its own namespace and what lies in another environment's, what other environments have in its
+// places, and the kinds of which nothing is known. Namespaces are always among the latter until they have been listed. The health of workloads
 // that have not settled says what their newest pods say. What the values point to is shared: it must
 // not be changed.
 func (w *Watches) Observe(q Query) plan.Observed {
@@ -42,7 +42,7 @@ func (w *Watches) Observe(q Query) plan.Observed {
 	seen := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: w.unknown(kinds)}
 	own := manifest.Key{Kind: namespaceKind.Kind, Name: q.Namespace}
 	for o := range w.members[q.Environment] {
-		if _, ok := kinds[o.live.Key.GroupKind()]; ok && o.live.Key != own {
+		if _, ok := kinds[o.live.Key.GroupKind()]; ok && o.live.Key != own && !w.foreign(o) {
 			seen.Objects[o.live.Key] = w.judged(o, q)
 		}
 	}
@@ -56,6 +56,14 @@ func (w *Watches) Observe(q Query) plan.Observed {
 		seen.Namespace = &namespace
 	}
 	return seen
+}
+
+// foreign says whether an object lies in the namespace of another environment than whose label it bears.
+// Whoever may write there, a branch's pods at least, may give objects any label: those of production, say, which
+// would then wait for their deletion.
+func (w *Watches) foreign(o *object) bool {
+	namespace := w.find(manifest.Key{Kind: namespaceKind.Kind, Name: o.live.Key.Namespace})
+	return namespace != nil && namespace.live.Environment != "" && namespace.live.Environment != o.live.Environment
 }
 
 // unknown says why nothing is known of some of the kinds, and of namespaces.
