@@ -23,7 +23,7 @@ type Outcome struct {
 	State   plan.State
 	Message string
 	// Rejected says that Commit could not be rendered, or would be refused: what runs is kept, and State is
-	// Failed.
+	// Failed; or Waiting, if that may pass by itself.
 	Rejected bool
 	// RolledBack says that Commit did not become healthy, and that the last healthy commit is applied in its
 	// place: how far that is, State says.
@@ -125,8 +125,10 @@ type passed struct {
 func failed(e Environment, err error) Outcome {
 	o := Outcome{Environment: e.Name, Commit: e.Commit, State: plan.Failed, Message: err.Error(), Rejected: true}
 	if passes(err) {
-		// Nobody else tells of a remote key that does not answer.
-		o.Quiet, o.Err = !temporary(err) || e.Applied != "", err
+		o.Quiet, o.Err = !temporary(err), err
+	}
+	if temporary(err) {
+		o.State = plan.Waiting // nobody else tells of a remote key that does not answer
 	}
 	return o
 }
@@ -172,6 +174,9 @@ func (o *Outcome) reject(did passed) {
 	_, rolledBack := errors.AsType[*RolledBackError](why)
 	switch {
 	case why == nil:
+	case temporary(why):
+		o.Err = errors.Join(o.Err, why)
+		o.State, o.Message, o.CommitTime = plan.Waiting, why.Error()+separated(o.Message), time.Time{}
 	case passes(why):
 		o.Err = errors.Join(o.Err, why)
 	case rolledBack:

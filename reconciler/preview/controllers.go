@@ -3,6 +3,7 @@ package preview
 import (
 	"context"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,16 @@ const (
 	environmentsAtOnce = 12
 )
 
+// After an error a pass is tried again, later each time.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = time.Minute
+)
+
+func retries() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)
+}
+
 // asked lets through what changes what is to be done: the spec, a person's request, a deletion. The
 // agent's own status writes are not among it.
 var asked = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
@@ -46,7 +57,7 @@ func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wak
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(repos.ownersOf), builder.WithPredicates(appeared)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(reader))).
 		WatchesRawSource(source.Func(repos.start)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: repositoriesAtOnce}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: repositoriesAtOnce, RateLimiter: retries()}).
 		Complete(repos)
 	if err != nil {
 		return err
@@ -58,7 +69,7 @@ func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wak
 		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
 		WatchesRawSource(source.Func(wakes.start)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: environmentsAtOnce}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: environmentsAtOnce, RateLimiter: retries()}).
 		Complete(envs)
 }
 
