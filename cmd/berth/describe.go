@@ -29,7 +29,7 @@ health and the reason, Jobs, the last syncs, events, and the last lines that fai
 wrote. ENV is the name of an Environment, or a branch if only one environment has it.
 
 It reads the cluster with your rights; what these do not allow is said and left out. The values
-of Secrets are not read.
+of the namespace's Secrets are taken out of the logs, if you may read them.
 
 Ends with 0 if the environment is healthy, with 1 if it is not.`,
 		Example: `  berth describe feature/login

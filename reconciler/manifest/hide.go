@@ -31,6 +31,9 @@ func Hide(text string, values []string, mark string) string {
 	}
 	slices.SortFunc(parts, longestFirst) // the whole before what it consists of
 	for _, part := range slices.Compact(parts) {
+		if len(part) > len(text) {
+			continue // in no form it gets shorter
+		}
 		for _, form := range written(part) {
 			text = strings.ReplaceAll(text, form, mark)
 		}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -92,8 +93,8 @@ func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container,
 	defer func() { <-l.slots }()
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	lines, bytes := int64(logLines), int64(maxLog)
-	options := &corev1.PodLogOptions{Container: c.Name, TailLines: &lines, LimitBytes: &bytes}
+	lines, limit := int64(logLines), int64(maxLog)
+	options := &corev1.PodLogOptions{Container: c.Name, TailLines: &lines, LimitBytes: &limit}
 	text := l.tail(ctx, c, options)
 	if text == "" { // it has just been started again
 		options.Previous = true
@@ -112,6 +113,9 @@ func (l *Logs) tail(ctx context.Context, c container, options *corev1.PodLogOpti
 	text, err := l.pods.Pods(c.namespace).GetLogs(c.Pod, options).DoRaw(ctx)
 	if err != nil {
 		return ""
+	}
+	if len(text) >= maxLog { // what is left of a Secret's value in a line that was cut off could not be masked
+		text = text[:bytes.LastIndexByte(text, '\n')+1]
 	}
 	return string(text)
 }

@@ -139,6 +139,17 @@ func TestLogsOfThePreviousContainer(t *testing.T) {
 	}
 }
 
+// The API server ends a long log anywhere, and half a value would not be recognised.
+func TestALogThatWasCutOff(t *testing.T) {
+	const line = "a line\n"
+	k := logging(t, func(*http.Request) string { return line + strings.Repeat("x", maxLog-len(line)-len("hunt")) + "hunt" })
+	k.report(failing("api-1"))
+	k.awaitWake()
+	if got := k.report(failing("api-1")); got != "a line" {
+		t.Errorf("got %.40q", got)
+	}
+}
+
 // Whoever may read the status of production need not be allowed to read its logs.
 func TestNoLogsWhereTheyAreNotToBeShown(t *testing.T) {
 	k := logging(t, func(*http.Request) string { return "never" })

@@ -50,6 +50,17 @@ func TestTheNewestPodsAreToBlame(t *testing.T) {
 	}
 }
 
+func TestLogsAreShownWithoutSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.create(&corev1.Secret{ObjectMeta: w.meta("login"), StringData: map[string]string{"password": "hunter2", "key": "BEGIN\nLINEONE\nEND\n"}})
+	w.crashing(w.replicaSet(w.deployment("api", "1"), "api-1", "1"), "api-1-a", "cannot log in with hunter2\n\nBEGIN\nLINEONE\nEND\nas the key")
+	d := w.describe()
+	want := []string{"cannot log in with ***", "", "***", "as the key"}
+	if len(d.Logs) != 1 || !slices.Equal(d.Logs[0].Lines, want) {
+		t.Errorf("the logs are %+v, want %q", d.Logs, want)
+	}
+}
+
 func TestAFailedJobHasItsLog(t *testing.T) {
 	w := newWorld(t)
 	job := &batchv1.Job{ObjectMeta: w.meta("migrate"), Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}}

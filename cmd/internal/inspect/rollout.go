@@ -3,6 +3,8 @@ package inspect
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
 )
@@ -61,6 +64,9 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 			i.readLogs(ctx, object, pods, d)
 		}
 		judged = append(judged, judgement(object, h))
+	}
+	if len(d.Logs) > 0 {
+		i.hideValues(ctx, slices.Sorted(maps.Keys(inNamespace)), d)
 	}
 	return judged
 }
@@ -140,7 +146,7 @@ func (i *Inspector) readLogs(ctx context.Context, workload *unstructured.Unstruc
 			log.Error = reasonOf(err)
 		}
 		for line := range bytes.Lines(text) {
-			log.Lines = append(log.Lines, shortened(strings.TrimRight(string(line), "\r\n")))
+			log.Lines = append(log.Lines, strings.TrimRight(string(line), "\r\n"))
 		}
 		d.Logs = append(d.Logs, log)
 		return
@@ -159,15 +165,45 @@ func (i *Inspector) read(ctx context.Context, pod types.NamespacedName, log *Log
 	options := &corev1.PodLogOptions{Container: log.Container, TailLines: &lines, LimitBytes: &limit}
 	text, err := i.Logs(ctx, pod, options)
 	if err == nil && len(bytes.TrimSpace(text)) > 0 {
-		return text, nil
+		return whole(text), nil
 	}
 	options.Previous = true
 	before, previousErr := i.Logs(ctx, pod, options)
 	if previousErr == nil && len(bytes.TrimSpace(before)) > 0 {
 		log.Previous = true
-		return before, nil
+		return whole(before), nil
 	}
 	return nil, err
+}
+
+// whole leaves out a line that was cut off at the limit: what is left of a Secret's value could not be hidden.
+func whole(text []byte) []byte {
+	if len(text) < logBytes {
+		return text
+	}
+	return text[:bytes.LastIndexByte(text, '\n')+1]
+}
+
+// hideValues takes the values of Secrets out of the logs, as far as those may be read.
+func (i *Inspector) hideValues(ctx context.Context, namespaces []string, d *Description) {
+	var values []string
+	for _, namespace := range namespaces {
+		secrets := &unstructured.UnstructuredList{}
+		secrets.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "SecretList"})
+		if err := i.Client.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
+			d.note("the logs are as they were written: the Secrets in "+namespace, err)
+		}
+		for n := range secrets.Items {
+			values = append(values, manifest.Values(&secrets.Items[n])...)
+		}
+	}
+	for n, log := range d.Logs {
+		text := manifest.Hide(strings.Join(log.Lines, "\n"), values, output.Hidden)
+		d.Logs[n].Lines = log.Lines[:0]
+		for line := range strings.Lines(text) {
+			d.Logs[n].Lines = append(d.Logs[n].Lines, shortened(strings.TrimSuffix(line, "\n")))
+		}
+	}
 }
 
 func reasonOf(err error) string {
