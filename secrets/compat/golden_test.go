@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"berth.dev/berth/secrets"
 	"filippo.io/age"
 	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/hcvault"
 	"github.com/getsops/sops/v3/keys"
 )
 
@@ -37,19 +39,22 @@ var golden = []struct {
 	{"app.ini", "ini", "[db]\nuser = app\npassword = hunter2\n", sops.Metadata{}, [][]string{{"production"}}},
 	{"tls.key", "binary", "hunter2\n", sops.Metadata{}, [][]string{{"production"}}},
 	{"ssh.yaml", "yaml", "a: hunter2\n", sops.Metadata{}, [][]string{{"ssh-ed25519"}, {"ssh-rsa"}}},
+	{"vault.yaml", "yaml", "apiVersion: v1\nkind: Secret\nmetadata:\n    name: db\nstringData:\n    password: hunter2\n",
+		sops.Metadata{EncryptedRegex: "^(data|stringData)$"}, [][]string{{"vault"}}},
 }
 
 func TestGoldenFiles(t *testing.T) {
-	recipients := map[string]string{}
+	server := newVault(t)
+	recipients := map[string]keys.MasterKey{"vault": hcvault.NewMasterKey(server, "transit", "posts")}
 	for _, name := range []string{"production", "review", "hybrid", "ssh-ed25519", "ssh-rsa"} {
-		recipients[name] = recipientIn(t, filepath.Join(goldenDir, name+".agekey"))
+		recipients[name] = ageRecipient(t, recipientIn(t, filepath.Join(goldenDir, name+".agekey")))
 	}
 	for _, g := range golden {
 		var groups [][]keys.MasterKey
 		for _, names := range g.recipients {
 			var group []keys.MasterKey
 			for _, name := range names {
-				group = append(group, ageRecipient(t, recipients[name]))
+				group = append(group, recipients[name])
 			}
 			groups = append(groups, group)
 		}
@@ -60,7 +65,7 @@ func TestGoldenFiles(t *testing.T) {
 		if !*update {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(goldenDir, g.file), f.encrypted, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(goldenDir, g.file), bytes.ReplaceAll(f.encrypted, []byte(server), []byte("https://vault.example.com")), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
