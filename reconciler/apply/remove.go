@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
+	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
@@ -77,10 +78,14 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 		return nil, err
 	}
 	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
-	if err != nil || obj.GetUID() != s.Live.UID {
-		// The deletion went well: that what is left cannot be read makes it no failure, and another
-		// object of that name is not what was deleted.
+	switch {
+	case apierrors.IsNotFound(err), err == nil && obj.GetUID() != s.Live.UID:
 		return nil, nil
+	case err != nil:
+		// The deletion has begun; whether it is over, the watch will tell.
+		live := *s.Live
+		live.Deleting, live.Health = true, health.Health{Status: health.Terminating, Message: "is being deleted"}
+		return &live, nil
 	}
 	live := plan.Reduce(obj)
 	return &live, nil

@@ -1,7 +1,9 @@
 package apply
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +46,20 @@ func TestDeleteNamespace(t *testing.T) {
 	live := w.must(Deleted, w.run(gone(w.created("{apiVersion: v1, kind: Namespace, metadata: {name: NS-own}}")))[0])
 	if live == nil || !live.Deleting {
 		t.Errorf("the namespace is not terminating: %+v", live)
+	}
+}
+
+// A deletion whose end could not be read has only begun: a finalizer may hold the object.
+func TestDeleteAndNotSee(t *testing.T) {
+	w := newWorld(t, transport(func(r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/configmaps/settings") {
+			r.URL.Host = "127.0.0.1:1" // nobody listens there
+		}
+	}))
+	created := w.created(with(configMap, "metadata: {", "metadata: {finalizers: [example.com/wait], "))
+	live := w.must(Deleted, w.run(gone(created))[0])
+	if live == nil || live.UID != created.UID || !live.Deleting {
+		t.Errorf("got %+v, want that the deletion has begun", live)
 	}
 }
 
