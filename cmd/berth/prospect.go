@@ -202,6 +202,9 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	case err != nil:
 		return nil, explain(err, p.env.Spec.Namespace)
 	}
+	if err := s.Fill(wanted, before); err != nil {
+		return nil, explain(err, p.env.Spec.Namespace)
+	}
 	after := wanted.DeepCopy()
 	err = p.Apply(ctx, client.ApplyConfigurationFromUnstructured(after), client.FieldOwner(manifest.FieldManager), client.ForceOwnership, client.DryRunAll)
 	switch {

@@ -167,6 +167,37 @@ func TestReplicasAreLeftToWhoScales(t *testing.T) {
 	}
 }
 
+// An autoscaler comes into Git in the commit that takes the number of replicas out of it.
+func TestReplicasAreHeldUntilSomebodyScales(t *testing.T) {
+	w := newWorld(t)
+	live := w.created(deployment)
+	without := with(deployment, "  replicas: 2\n", "")
+	if !live.Replicas {
+		t.Fatal("the number does not seem to be ours")
+	}
+	s := w.step(plan.Change, without, live)
+	s.Hold = []string{"spec.replicas"}
+	live = w.must(Changed, w.run(s)[0])
+	if got := field(t, w.look(deployment), "spec", "replicas"); got != int64(2) || !live.Replicas {
+		t.Fatalf("there are %v replicas, ours: %t", got, live.Replicas)
+	}
+	w.patchAs("kube-controller-manager", deployment, `{"spec":{"replicas":5}}`, "scale")
+	if live = w.seen(deployment); live.Replicas {
+		t.Fatal("the number is still ours")
+	}
+	w.must(Unchanged, w.do(plan.Correct, without, live))
+	if got := field(t, w.look(deployment), "spec", "replicas"); got != int64(5) {
+		t.Errorf("there are %v replicas", got)
+	}
+	t.Run("without an autoscaler, the API server makes one of them", func(t *testing.T) {
+		w := newWorld(t)
+		w.must(Changed, w.do(plan.Change, without, w.created(deployment)))
+		if got := field(t, w.look(deployment), "spec", "replicas"); got != int64(1) {
+			t.Errorf("there are %v replicas", got)
+		}
+	})
+}
+
 func TestRulesOfAnAggregatedClusterRole(t *testing.T) {
 	const role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: NS}, rules: [], aggregationRule: {clusterRoleSelectors: [{matchLabels: {to: NS}}]}}"
 	w := newWorld(t)

@@ -40,6 +40,9 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 	} else {
 		obj.SetUID(s.Live.UID)
 	}
+	if err := r.hold(ctx, client, s, obj); err != nil {
+		return "", nil, err
+	}
 	body, err := json.Marshal(obj.Object)
 	if err != nil {
 		return "", nil, err
@@ -60,6 +63,22 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 		return "", nil, err
 	}
 	return written(s, answer)
+}
+
+// hold has an object keep what is to stay as it is in the cluster, if that is what it is when it is applied.
+func (r *run) hold(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) error {
+	if len(s.Hold) == 0 {
+		return nil
+	}
+	there, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) && !isMissingNamespace(err):
+		return &finding{class: Conflict, text: otherUID, cause: err}
+	case err != nil:
+		return err
+	}
+	obj.SetResourceVersion(there.GetResourceVersion())
+	return s.Fill(obj, there)
 }
 
 // create makes a Job, which is never applied: its spec cannot be changed.

@@ -231,11 +231,18 @@ func scaler(entries []metav1.ManagedFieldsEntry) string {
 		if e.Subresource != "scale" || !setOf(e).Has(replicas) {
 			continue
 		}
-		if own := ownSet(entries); own == nil || !own.Has(replicas) {
+		if !setsOurs(entries, replicas) {
 			return e.Manager
 		}
 	}
 	return ""
+}
+
+// setsOurs says whether a field is one that Berth applied.
+func setsOurs(entries []metav1.ManagedFieldsEntry, path fieldpath.Path) bool {
+	name := []byte(`"f:` + *path[len(path)-1].FieldName + `"`)
+	i := slices.IndexFunc(entries, isOurs)
+	return i >= 0 && bytes.Contains(entries[i].FieldsV1.GetRawBytes(), name) && setOf(entries[i]).Has(path)
 }
 
 func isKubectl(manager string) bool {

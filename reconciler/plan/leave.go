@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"fmt"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -36,14 +39,33 @@ func scales(set manifest.Set) map[manifest.Key]manifest.Key {
 
 // leave notes which fields of the object are left to others, and to whom: the replicas once somebody
 // scales the object (never before, or it would begin with one), and the rules of a ClusterRole that a
-// controller puts together.
+// controller puts together. Replicas that leave Git because an autoscaler comes are held until it has scaled
+// for the first time: the API server would make one of them.
 func (m *maker) leave(s *Step) {
+	_, scales := m.scales[untyped(s.Key)]
 	switch {
+	case scales && s.Live != nil && s.Live.Replicas && !setsReplicas(s.Object):
+		s.Hold = []string{"spec.replicas"}
 	case s.Key.Kind == "ClusterRole" && s.Object.Object["aggregationRule"] != nil:
 		s.Leave = []string{"rules"}
 	case m.isScaled(s):
 		s.Leave, s.LeftTo = []string{"spec.replicas"}, m.autoscaler(s.Key)
 	}
+}
+
+// Fill copies into an object that is to be applied what is to stay as it is in the cluster.
+func (s Step) Fill(object, live *unstructured.Unstructured) error {
+	for _, path := range s.Hold {
+		fields := strings.Split(path, ".")
+		value, there, err := unstructured.NestedFieldCopy(live.Object, fields...)
+		if err == nil && there {
+			err = unstructured.SetNestedField(object.Object, value, fields...)
+		}
+		if err != nil {
+			return fmt.Errorf("keeping %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // isScaled says whether somebody else sees to the number of replicas that Git has for the object.

@@ -42,6 +42,8 @@ type Live struct {
 	Job *JobLive
 	// Added is what people have added; nil for nothing.
 	Added *Additions
+	// Replicas says that the number of replicas is one that we applied.
+	Replicas bool
 	// Scaler is the field manager that has taken the number of replicas from us by scaling the object,
 	// Rival the one that wrote the object last, if that was after us.
 	Scaler, Rival string
@@ -120,6 +122,7 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		Deleting:        obj.GetDeletionTimestamp() != nil,
 		Controlled:      metav1.GetControllerOf(obj) != nil,
 		Health:          health.Health{Status: health.Healthy},
+		Replicas:        setsOurs(fields, replicas),
 		Scaler:          scaler(fields),
 		Rival:           rival(fields),
 	}

@@ -14,7 +14,7 @@ func (w *world) add(short, manager string, fields ...string) {
 }
 
 func (w *world) scale(short, manager string) {
-	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership = manager, "without replicas" })
+	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership, l.Replicas = manager, "without replicas", false })
 }
 
 // TestAdditions is about what people add to objects of ours.
@@ -195,6 +195,34 @@ func TestAutoscalers(t *testing.T) {
 			keep Deployment/posts/api
 			keep HorizontalPodAutoscaler/posts/api
 			Settled`},
+		{"a number that leaves Git when an autoscaler comes is kept until it scales", func(w *world) {
+			w.git(deployment("api", replicas(2)))
+			w.settle()
+			w.git(deployment("api"), autoscaler("api"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git [keeps spec.replicas]
+			create HorizontalPodAutoscaler/posts/api: is not in the cluster yet
+			Going: Deployment/api: differs from Git; HorizontalPodAutoscaler/api: is not in the cluster yet`},
+		{"also when it is corrected meanwhile", func(w *world) {
+			w.git(deployment("api", replicas(2)), autoscaler("api"))
+			w.settle()
+			w.git(deployment("api"), autoscaler("api"))
+			w.settle()
+			w.change("Deployment/api", func(l *plan.Live) { l.Replicas, l.Ownership = true, "others" })
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [keeps spec.replicas]
+			keep HorizontalPodAutoscaler/posts/api
+			Settled`},
+		{"a number that leaves Git without an autoscaler is given up", func(w *world) {
+			w.git(deployment("api", replicas(2)))
+			w.settle()
+			w.git(deployment("api"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git
+			Going: Deployment/api: differs from Git`},
 		{"the rules of an aggregated ClusterRole are its controller's", func(w *world) {
 			aggregation := field(map[string]any{}, "aggregationRule")
 			w.git(object("rbac.authorization.k8s.io/v1", "ClusterRole", "all", aggregation, field([]any{}, "rules")))

@@ -45,6 +45,9 @@ type Step struct {
 	// that does, if Git knows it.
 	Leave  []string
 	LeftTo manifest.Key
+	// Hold are paths that Git sets no more and that are applied as they are in the cluster, until somebody else
+	// sees to them.
+	Hold []string
 	// TakeOver says what people have added and is to be removed with the next apply; nil for nothing.
 	TakeOver *Additions
 	// waits says for whom a blocked step does.

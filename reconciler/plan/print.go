@@ -28,6 +28,9 @@ func (s Step) String() string {
 	if len(s.Leave) > 0 && s.Acts() {
 		text += " [leaves " + strings.Join(s.Leave, ", ") + "]"
 	}
+	if len(s.Hold) > 0 && s.Acts() {
+		text += " [keeps " + strings.Join(s.Hold, ", ") + "]"
+	}
 	switch {
 	case s.Failure != "":
 		text += " [failed: " + s.Failure + "]"

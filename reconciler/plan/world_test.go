@@ -240,7 +240,11 @@ func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
 	}
 	live := w.write(*s.Object, ours)
 	if len(s.Leave) > 0 {
-		live.Scaler = there.Scaler
+		live.Scaler, live.Replicas = there.Scaler, false
+		w.objects[s.Key] = live
+	}
+	if len(s.Hold) > 0 {
+		live.Replicas = true
 		w.objects[s.Key] = live
 	}
 	if isJob && !exists {
@@ -270,6 +274,7 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 		u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: manifest.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: fields}})
 	}
 	live := plan.ReduceMetadata(u, u.GroupVersionKind())
+	_, live.Replicas, _ = unstructured.NestedFieldNoCopy(u.Object, "spec", "replicas")
 	live.Health, live.Job = before.Health, before.Job
 	if !exists || before.Digest != "" && before.Digest != live.Digest && !manifest.IsJob(live.Key.GroupKind()) {
 		live.Health, live.Job = atFirst(u)
