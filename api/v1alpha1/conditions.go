@@ -45,7 +45,8 @@ const (
 	ReasonDeleting = "Deleting"
 )
 
-// The reasons of a Repository's Ready condition, beside ReasonSuspended.
+// The reasons of a Repository's Ready condition, beside ReasonSuspended, and ReasonWaiting while deletions wait
+// for a person's confirmation.
 const (
 	// ReasonWatching says that the last listing was complete, and that every entry is being followed. It alone
 	// makes Ready true.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
 )
@@ -15,7 +16,8 @@ func newConfirm(s streams) *cobra.Command {
 		Short: "Let deletions pass that the brake holds back",
 		Long: `Lets pass what the agent holds back because it would delete much at once: objects of an
 environment, the environment itself, or, with --repository alone, environments of a Repository.
-What is held back, and why, is in the message that berth get -o wide and berth get repo show.
+What is held back, and why, is in the message that berth get -o wide and berth get repo show. Where
+the Repository has been deleted, it is all its environments that are let go.
 
 Ends with 0 once that is noted, with 3 if what is asked is refused. It does not wait for the deletions.`,
 		Example: `  berth confirm posts.production.main
@@ -41,13 +43,28 @@ func (e *errand) confirm(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	repo, err := f.repositoryNamed(c.Context(), e.repository)
-	if err != nil {
+	return f.confirmRepository(c.Context(), e.repository)
+}
+
+// confirmRepository confirms what is held back of a Repository, or of what a deleted one has left behind.
+func (f *follower) confirmRepository(ctx context.Context, name string) error {
+	repo, err := f.repositoryNamed(ctx, name)
+	if err == nil {
+		_, err = f.request(ctx, repo, v1alpha1.AnnotationConfirmed)
+		f.sayUnless(err, repo.Name+": confirmed")
 		return err
 	}
-	_, err = f.request(c.Context(), repo, v1alpha1.AnnotationConfirmed)
-	f.sayUnless(err, repo.Name+": confirmed")
-	return err
+	var left v1alpha1.EnvironmentList
+	if other := f.List(ctx, &left, client.InNamespace(f.namespace), client.MatchingLabels{v1alpha1.LabelRepository: name}); other != nil || len(left.Items) == 0 {
+		return err // why there is no Repository says more
+	}
+	for i := range left.Items {
+		_, err := f.request(ctx, &left.Items[i], v1alpha1.AnnotationConfirmed)
+		if f.sayUnless(err, left.Items[i].Name+": confirmed"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sayUnless says that something was done, unless it was not.

@@ -115,7 +115,7 @@ func (e *errand) list(ctx context.Context, f *follower, name string) error {
 // listed says how a listing went. What is wrong with one entry need not concern the environment in question.
 func listed(f *follower, repo *v1alpha1.Repository) error {
 	switch ready := readyOf(repo.Status.Conditions); ready.Reason {
-	case v1alpha1.ReasonWatching, v1alpha1.ReasonInvalid:
+	case v1alpha1.ReasonWatching, v1alpha1.ReasonInvalid, v1alpha1.ReasonWaiting:
 		f.progress.say(fmt.Sprintf("%s: %s", repo.Name, ready.Message))
 		return f.progress.err
 	default:

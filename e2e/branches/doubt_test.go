@@ -35,7 +35,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 		{"it hangs in the listing", func() { team.server.Misbehave(gittest.Only(gittest.ListRefs, gittest.Hang)) }, "Unreachable", ""},
 		{"its listing is cut off", func() { team.server.Misbehave(gittest.Only(gittest.ListRefs, gittest.CutOff(1000))) }, "Unreachable", ""},
 		{"its listing is empty", func() { team.server.Misbehave(gittest.EmptyListing) }, "Empty", ""},
-		{"its listing lacks the default branch, and others", func() { team.hides("main", "feature/1", "feature/2") }, "Invalid", "so is the repository's default branch"},
+		{"its listing lacks the default branch, and others", func() { team.hides("main", "feature/1", "feature/2") }, "Waiting", "so is the repository's default branch"},
 		{"it has another repository under the address", func() { team.server.Misbehave(instead("other")) }, "Doubtful", "as if another repository had taken this one's place"},
 	}
 	for _, test := range tests {
@@ -60,7 +60,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 			team.deletes(fmt.Sprintf("feature/%d", i))
 		}
 		team.server.Behave()
-		team.With(t).Becomes("Invalid", "nothing is taken down", fmt.Sprintf("%d of %d environments", vanish, all+1), "berth confirm --repository doubt")
+		team.With(t).Becomes("Waiting", "nothing is taken down", fmt.Sprintf("%d of %d environments", vanish, all+1), "berth confirm --repository doubt")
 		team.polled(4)
 		if deletions, lost := team.deletions(began), difference(team.got(), before); len(deletions) > 0 || lost != "" {
 			t.Errorf("the agent sent %q; what differs now: %s", deletions, lost)

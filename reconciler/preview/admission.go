@@ -20,6 +20,9 @@ func (e *Environments) admit(ctx context.Context, env *v1alpha1.Environment, s *
 			return "", err
 		}
 		if why := e.berths.take(env, siblings, s.limit, e.hasBerth(ctx)); why != "" {
+			if isReason(env, v1alpha1.ReasonExpired) {
+				e.wakeQueued(siblings) // it comes before who is younger
+			}
 			return why, nil
 		}
 	}
@@ -46,9 +49,10 @@ func (e *Environments) siblings(ctx context.Context, env *v1alpha1.Environment, 
 	return siblings, err
 }
 
+// ofRepository returns the Environments of a Repository, for reading alone.
 func (e *Environments) ofRepository(ctx context.Context, one types.NamespacedName, repository string) ([]v1alpha1.Environment, error) {
 	var list v1alpha1.EnvironmentList
-	err := e.Client.List(ctx, &list, client.InNamespace(one.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repository})
+	err := e.Client.List(ctx, &list, client.InNamespace(one.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repository}, client.UnsafeDisableDeepCopy)
 	return list.Items, err
 }
 
@@ -98,9 +102,18 @@ func (e *Environments) vacated(ctx context.Context, name types.NamespacedName, e
 	if err != nil {
 		return // the cache answers, and has nothing to fail at
 	}
+	e.wakeQueued(others)
 	for i := range others {
-		if o := &others[i]; isReason(o, v1alpha1.ReasonQueued) || isLeaving(o) {
-			e.Wake(client.ObjectKeyFromObject(o))
+		if isLeaving(&others[i]) {
+			e.Wake(client.ObjectKeyFromObject(&others[i]))
+		}
+	}
+}
+
+func (e *Environments) wakeQueued(all []v1alpha1.Environment) {
+	for i := range all {
+		if isReason(&all[i], v1alpha1.ReasonQueued) {
+			e.Wake(client.ObjectKeyFromObject(&all[i]))
 		}
 	}
 }

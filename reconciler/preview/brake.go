@@ -57,26 +57,40 @@ func held(going, total int, repository string) string {
 		going, total, repository)
 }
 
-// Brake knows which Environments may be torn down. It is shared by both controllers.
+// standing counts the Environments of which something is left to lose.
+func standing(have []v1alpha1.Environment) (n int) {
+	for i := range have {
+		if !isReason(&have[i], v1alpha1.ReasonExpired) {
+			n++
+		}
+	}
+	return n
+}
+
+// Brake knows which Environments may be taken down. It is shared by both controllers.
 type Brake struct {
-	mu   sync.Mutex
-	free map[types.UID]bool
+	mu sync.Mutex
+	// free has what was last done on an Environment when it was let through: one that expires is held
+	// again once somebody has touched it.
+	free map[types.UID]string
 }
 
 // NewBrake returns a Brake that has let nothing through yet.
-func NewBrake() *Brake { return &Brake{free: map[types.UID]bool{}} }
+func NewBrake() *Brake { return &Brake{free: map[types.UID]string{}} }
 
 // release lets an Environment through.
-func (b *Brake) release(uid types.UID) {
+func (b *Brake) release(env *v1alpha1.Environment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.free[uid] = true
+	b.free[env.UID] = activity(env)
 }
 
-func (b *Brake) released(uid types.UID) bool {
+// released says whether an Environment was let through, and nobody has given it another life since.
+func (b *Brake) released(env *v1alpha1.Environment) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.free[uid]
+	last, ok := b.free[env.UID]
+	return ok && (!env.DeletionTimestamp.IsZero() || last == activity(env))
 }
 
 // forget drops an Environment that is gone.

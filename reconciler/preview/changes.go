@@ -14,10 +14,12 @@ import (
 type changes struct {
 	write  []wanted
 	delete []doomed
-	// release are Environments that are being deleted already, and may now be torn down.
+	// release are Environments that are being deleted already, or whose time is over, and that may now be
+	// taken down.
 	release []*v1alpha1.Environment
-	// notes are for people: what is wrong, and what they can do about it.
-	notes []string
+	// notes are for people: what is wrong, and what they can do about it. doubts are what waits for them to
+	// say that it is meant.
+	notes, doubts []string
 	// next is when more is to be deleted if nothing changes; zero: never.
 	next time.Time
 }
@@ -33,7 +35,8 @@ type evidence struct {
 	listing source.Listing
 	// current says that the listing is the server's newest answer: after a failure nothing counts as gone.
 	current   bool
-	absent    map[string]absence // by branch
+	absent    map[string]absence      // by branch
+	over      []*v1alpha1.Environment // those whose time is over
 	now       time.Time
 	goneAfter time.Duration
 	confirmed bool
@@ -60,7 +63,7 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 			c.delete = append(c.delete, doomed{environment: env, why: why})
 		}
 	}
-	if c.brake(have, e.confirmed) {
+	if c.brake(have, e) {
 		clear(dooms)
 	}
 	for _, w := range claims {
@@ -71,23 +74,37 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 	return c
 }
 
-// brake keeps everything from going at once, and says whether it did.
-func (c *changes) brake(have []v1alpha1.Environment, confirmed bool) bool {
-	already := leaving(have)
-	if going := len(c.delete) + already; tooMany(going, len(have)) && !confirmed {
-		if len(c.delete) > 0 {
-			c.notes = append(c.notes, held(going, len(have), c.delete[0].environment.Spec.Repository)+
-				fmt.Sprintf(" (%s among them: %s)", c.delete[0].environment.Name, c.delete[0].why))
-		}
-		c.delete = nil
-		return true
-	}
-	if confirmed {
+// brake keeps everything from going at once, and says whether it keeps anything from being deleted. That
+// many would expire at once keeps no other from being deleted, but not the other way round.
+func (c *changes) brake(have []v1alpha1.Environment, e evidence) bool {
+	if e.confirmed {
 		for i := range have {
 			if isLeaving(&have[i]) {
 				c.release = append(c.release, &have[i])
 			}
 		}
+		c.release = append(c.release, e.over...)
+		return false
+	}
+	going, total := leaving(have), standing(have)
+	for _, d := range c.delete {
+		if !isReason(d.environment, v1alpha1.ReasonExpired) {
+			going++
+		}
+	}
+	doubt := func(going int, env *v1alpha1.Environment, why string) {
+		c.doubts = append(c.doubts, fmt.Sprintf("%s (%s among them: %s)", held(going, total, env.Spec.Repository), env.Name, why))
+	}
+	if tooMany(going, total) {
+		if len(c.delete) > 0 {
+			doubt(going, c.delete[0].environment, c.delete[0].why)
+		}
+		c.delete = nil
+		return true
+	}
+	begun := func(env *v1alpha1.Environment) bool { return isReason(env, v1alpha1.ReasonExpiring) }
+	if waiting := slices.DeleteFunc(slices.Clone(e.over), begun); len(waiting) > 0 && tooMany(going+len(e.over), total) {
+		doubt(going+len(e.over), waiting[0], "nobody has touched its branch for a while")
 	}
 	return false
 }
@@ -116,7 +133,7 @@ func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, d dem
 // gone says whether there is proof that an Environment's branch is gone.
 func (c *changes) gone(env *v1alpha1.Environment, e evidence) string {
 	if !hasDefault(e.listing) {
-		c.notes = append(c.notes, fmt.Sprintf("branch %s is missing, but so is the repository's default branch, without which nothing counts as gone; set one that exists", env.Spec.Branch))
+		c.doubts = append(c.doubts, fmt.Sprintf("branch %s is missing, but so is the repository's default branch, without which nothing counts as gone; set one that exists", env.Spec.Branch))
 		return ""
 	}
 	a := e.absent[env.Spec.Branch]

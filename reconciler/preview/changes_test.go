@@ -48,6 +48,24 @@ func without(listings int, since time.Duration, branches ...string) func(*scene)
 	}
 }
 
+// expired lets some of the reviews have expired.
+func expired(from, to int) func(*scene) {
+	return func(s *scene) {
+		for i := from; i < to; i++ {
+			reason(v1alpha1.ReasonExpired)(&s.have[1+i])
+		}
+	}
+}
+
+// idle lets the time of the first reviews be over.
+func idle(n int) func(*scene) {
+	return func(s *scene) {
+		for i := range n {
+			s.over = append(s.over, &s.have[1+i])
+		}
+	}
+}
+
 func entries(change func(r *v1alpha1.Repository)) func(*scene) {
 	return func(s *scene) { change(s.repo) }
 }
@@ -143,6 +161,26 @@ func TestWhatGoes(t *testing.T) {
 			scene: listed(4, without(1, time.Hour, "f0", "f1"), func(s *scene) { s.confirmed = true }),
 		},
 		{
+			name:  "not what stands, for what has expired does not count",
+			scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3"), expired(4, 19)),
+			notes: []string{"4 of 5 environments would be at once"},
+		},
+		{
+			name:  "any number of what has expired",
+			scene: listed(19, without(2, time.Hour, "f10", "f11", "f12", "f13", "f14"), expired(4, 19)),
+			gone:  []string{"f10", "f11", "f12", "f13", "f14"},
+		},
+		{
+			name:  "nothing more is told while few expire",
+			scene: listed(9, idle(3)),
+		},
+		{
+			name:  "many are kept from expiring at once, and none from being deleted",
+			scene: listed(9, idle(4), without(2, time.Hour, "f8")),
+			gone:  []string{"f8"},
+			notes: []string{"5 of 10 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f0 among them: nobody has touched its branch"},
+		},
+		{
 			name:  "not all of a removed entry at once",
 			scene: listed(9, entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })),
 			notes: []string{"9 of 10 environments would be at once"},
@@ -169,7 +207,7 @@ func TestWhatGoes(t *testing.T) {
 			if next != test.next {
 				t.Errorf("next in %s, want %s", next, test.next)
 			}
-			sameNotes(t, c.notes, test.notes)
+			sameNotes(t, slices.Concat(c.doubts, c.notes), test.notes)
 		})
 	}
 }
@@ -242,8 +280,8 @@ func TestWhatIsWritten(t *testing.T) {
 			if slices.Sort(got); !slices.Equal(got, sorted(test.want)) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
-			if len(c.notes) != test.notes {
-				t.Errorf("the notes are %q, want %d", c.notes, test.notes)
+			if notes := slices.Concat(c.doubts, c.notes); len(notes) != test.notes {
+				t.Errorf("the notes are %q, want %d", notes, test.notes)
 			}
 		})
 	}
@@ -272,9 +310,9 @@ func TestAConfirmationReleasesWhatWasDeletedByHand(t *testing.T) {
 
 func TestWhatIsHeldBackIsToldInOneWay(t *testing.T) {
 	s := listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"))
-	first := compare(s.have, want(s.repo, s.listing.Heads), s.evidence).notes
+	first := compare(s.have, want(s.repo, s.listing.Heads), s.evidence).doubts
 	slices.Reverse(s.have) // as a cache lists in any order
-	if again := compare(s.have, want(s.repo, s.listing.Heads), s.evidence).notes; !slices.Equal(first, again) {
+	if again := compare(s.have, want(s.repo, s.listing.Heads), s.evidence).doubts; !slices.Equal(first, again) {
 		t.Errorf("%q, and then %q", first, again)
 	}
 }

@@ -20,6 +20,7 @@ func TestExpire(t *testing.T) {
 		name   string
 		after  time.Duration
 		idle   time.Duration
+		told   time.Duration // since when people are warned; 0: they are not
 		change func(*v1alpha1.Environment)
 		at     time.Duration // from now
 		next   time.Duration
@@ -30,10 +31,15 @@ func TestExpire(t *testing.T) {
 		{name: "much later", after: 3 * days, idle: time.Hour, at: 71 * time.Hour, next: 53 * time.Hour},
 		{name: "a warning after three quarters", after: 3 * days, idle: 54 * time.Hour, at: 18 * time.Hour, next: 18 * time.Hour, soon: true},
 		{name: "a warning at most a day before", after: 30 * days, idle: 28 * days, at: 2 * days, next: days},
-		{name: "now", after: 3 * days, idle: 3 * days, due: true},
-		{name: "long since", after: 3 * days, idle: 9 * days, at: -6 * days, due: true},
+		{name: "a warning that has been told already", after: 3 * days, idle: 60 * time.Hour, told: 6 * time.Hour, at: 12 * time.Hour, next: 12 * time.Hour, soon: true},
+		{name: "now", after: 3 * days, idle: 3 * days, told: 18 * time.Hour, due: true},
+		{name: "long since", after: 3 * days, idle: 9 * days, told: 5 * days, at: -102 * time.Hour, due: true},
+		{name: "not without a warning, however long since", after: 3 * days, idle: 900 * days, at: 18 * time.Hour, next: 18 * time.Hour, soon: true},
+		{name: "not before the warning has stood for its time", after: 3 * days, idle: 900 * days, told: time.Hour, at: 17 * time.Hour, next: 17 * time.Hour, soon: true},
+		{name: "while it goes, whatever was told", after: 3 * days, idle: 3 * days, change: reason(v1alpha1.ReasonExpiring), due: true},
+		{name: "and when it is gone", after: 3 * days, idle: 3 * days, change: reason(v1alpha1.ReasonExpired), due: true},
 		{name: "never, when it is kept", after: 3 * days, idle: 9 * days, change: keep("true")},
-		{name: "like any other, when it is kept no more", after: 3 * days, idle: 3 * days, change: keep("false"), due: true},
+		{name: "like any other, when it is kept no more", after: 3 * days, idle: 3 * days, told: days, change: keep("false"), due: true},
 		{name: "never, while it is suspended", after: 3 * days, idle: 9 * days, change: func(env *v1alpha1.Environment) { env.Spec.Suspend = true }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -41,7 +47,11 @@ func TestExpire(t *testing.T) {
 			if test.change != nil {
 				test.change(&env)
 			}
-			got := expire(&env, test.after, noon.Add(-test.idle), noon)
+			env.Status.Activity, env.Status.LastActivityTime = activity(&env), &metav1.Time{Time: noon.Add(-test.idle)}
+			if test.told != 0 {
+				env.Status.Conditions = append(env.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionExpiresSoon, LastTransitionTime: metav1.NewTime(noon.Add(-test.told))})
+			}
+			got := expire(&env, test.after, noon)
 			if (got.soon != "") != test.soon || got.due != test.due {
 				t.Errorf("soon %q, due %t", got.soon, got.due)
 			}

@@ -22,14 +22,14 @@ type contender struct {
 
 // place returns which place in the queue an Environment has, from 1; 0 says that there is a berth for it.
 // Who has one keeps it; the others come in the order in which they were made.
-func place(all []contender, uid types.UID, limit int) (nth, queued int) {
+func place(all []contender, uid types.UID, limit int) int {
 	var queue []contender
 	taken := 0
 	for _, c := range all {
 		if c.holds {
 			taken++
 			if c.uid == uid {
-				return 0, 0
+				return 0
 			}
 			continue
 		}
@@ -37,8 +37,7 @@ func place(all []contender, uid types.UID, limit int) (nth, queued int) {
 	}
 	slices.SortFunc(queue, func(a, b contender) int { return cmp.Or(cmp.Compare(a.born, b.born), cmp.Compare(a.name, b.name)) })
 	free := max(0, limit-taken)
-	nth = 1 + slices.IndexFunc(queue, func(c contender) bool { return c.uid == uid }) - free
-	return max(0, nth), max(0, len(queue)-free)
+	return max(0, 1+slices.IndexFunc(queue, func(c contender) bool { return c.uid == uid })-free)
 }
 
 // berths knows who has a berth in the entries that have a limit, before the cluster shows it.
@@ -59,12 +58,12 @@ func (b *berths) take(env *v1alpha1.Environment, siblings []v1alpha1.Environment
 			all = append(all, contender{name: s.Name, uid: s.UID, born: s.CreationTimestamp.Unix(), holds: b.held[s.UID] || holds(s)})
 		}
 	}
-	nth, queued := place(all, env.UID, limit)
+	nth := place(all, env.UID, limit)
 	if nth == 0 {
 		b.held[env.UID] = true
 		return ""
 	}
-	return fmt.Sprintf("place %d of %d in the queue: the entry has a limit of %d environments", nth, queued, limit)
+	return fmt.Sprintf("place %d in the queue, for the limit of its entry is %d; delete a branch, or raise the limit", nth, limit)
 }
 
 // dormant says whether an Environment wants no berth, for it has expired and nobody has touched it since.

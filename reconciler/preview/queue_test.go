@@ -15,25 +15,24 @@ func TestPlace(t *testing.T) {
 	held := func(name string, born int64) contender { return contender{name, types.UID(name), born, true} }
 	waits := func(name string, born int64) contender { return contender{name, types.UID(name), born, false} }
 	for _, test := range []struct {
-		name        string
-		all         []contender
-		limit       int
-		nth, queued int // of "x"
+		name  string
+		all   []contender
+		limit int
+		want  int // of "x"
 	}{
-		{"alone", []contender{waits("x", 1)}, 1, 0, 0},
-		{"a berth is free", []contender{held("a", 1), waits("x", 2)}, 2, 0, 0},
-		{"no berth is free", []contender{held("a", 1), waits("x", 2)}, 1, 1, 1},
-		{"who has one keeps it", []contender{held("x", 9), waits("a", 1)}, 1, 0, 0},
-		{"who has one keeps it beyond a lower limit", []contender{held("x", 9), held("a", 1), held("b", 2)}, 1, 0, 0},
-		{"the oldest first", []contender{held("a", 1), waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 2, 3},
-		{"the oldest take what is free", []contender{waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 1, 2},
-		{"by name where the second is the same", []contender{waits("y", 1), waits("x", 1)}, 1, 0, 1},
-		{"many berths are free", []contender{waits("b", 2), waits("x", 3)}, 9, 0, 0},
+		{"alone", []contender{waits("x", 1)}, 1, 0},
+		{"a berth is free", []contender{held("a", 1), waits("x", 2)}, 2, 0},
+		{"no berth is free", []contender{held("a", 1), waits("x", 2)}, 1, 1},
+		{"who has one keeps it", []contender{held("x", 9), waits("a", 1)}, 1, 0},
+		{"who has one keeps it beyond a lower limit", []contender{held("x", 9), held("a", 1), held("b", 2)}, 1, 0},
+		{"the oldest first", []contender{held("a", 1), waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 2},
+		{"the oldest take what is free", []contender{waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 1},
+		{"by name where the second is the same", []contender{waits("y", 1), waits("x", 1)}, 1, 0},
+		{"many berths are free", []contender{waits("b", 2), waits("x", 3)}, 9, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			nth, queued := place(test.all, "x", test.limit)
-			if nth != test.nth || nth > 0 && queued != test.queued {
-				t.Errorf("place %d of %d, want %d of %d", nth, queued, test.nth, test.queued)
+			if got := place(test.all, "x", test.limit); got != test.want {
+				t.Errorf("place %d, want %d", got, test.want)
 			}
 		})
 	}
@@ -54,13 +53,13 @@ func TestBerthsAreNeverTakenTwice(t *testing.T) {
 	b := berths{held: map[types.UID]bool{}}
 	take := func(i int) string { return b.take(&all[i], all, 1, shown) }
 
-	if why := take(1); !strings.Contains(why, "place 1 of 2") {
+	if why := take(1); !strings.Contains(why, "place 1 in the queue") {
 		t.Errorf("the second is told %q", why)
 	}
 	if why := take(0); why != "" {
 		t.Errorf("the first is told %q", why)
 	}
-	if why := take(2); !strings.Contains(why, "place 2 of 2") {
+	if why := take(2); !strings.Contains(why, "place 2 in the queue") {
 		t.Errorf("the third is told %q", why)
 	}
 	b.give(all[0].UID)
@@ -69,7 +68,7 @@ func TestBerthsAreNeverTakenTwice(t *testing.T) {
 		t.Errorf("the second is told %q when the first is gone", why)
 	}
 	all[2].Spec.Commit = commit("b") // a push to the branch that had expired, the oldest of all
-	if why := take(2); !strings.Contains(why, "place 1 of 2") {
+	if why := take(2); !strings.Contains(why, "place 1 in the queue") {
 		t.Errorf("the revived one is told %q", why)
 	}
 }

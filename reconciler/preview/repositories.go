@@ -83,17 +83,17 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	case repo.Spec.Suspend:
 		// What runs is still corrected, and may need a commit for it.
 		_, f.trouble = r.open(ctx, repo, f)
-		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, changes{}))
 	case err != nil:
 		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
 		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // whoever asked is told why not
-		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, nil))
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, changes{}))
 	case r.due(ctx, repo, f):
 		r.list(ctx, repo, f)
 		f.next = schedule.Next(r.Now())
 	}
 	c, err := r.converge(ctx, repo, f)
-	if err := errors.Join(err, r.Report(ctx, repo, statusOf(repo, f, c.notes))); err != nil {
+	if err := errors.Join(err, r.Report(ctx, repo, statusOf(repo, f, c))); err != nil {
 		return ctrl.Result{}, err
 	}
 	next := f.next
@@ -168,6 +168,7 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 		listing:   f.listing,
 		current:   f.trouble == nil,
 		absent:    f.absent,
+		over:      over(have, repo, r.Now()),
 		now:       r.Now(),
 		goneAfter: repo.Spec.GoneAfter.Duration,
 		confirmed: yes,
@@ -200,7 +201,7 @@ func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, 
 		errs = append(errs, r.delete(ctx, d.environment, d.why))
 	}
 	for _, env := range c.release {
-		r.Brake.release(env.UID)
+		r.Brake.release(env)
 		r.Wake(client.ObjectKeyFromObject(env))
 	}
 	return changed, errors.Join(errs...)
@@ -209,7 +210,7 @@ func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, 
 // delete begins the end of an Environment that the brake has let through.
 func (r *Repositories) delete(ctx context.Context, env *v1alpha1.Environment, why string) error {
 	r.Log.Info("deleting the environment", "environment", env.Name, "reason", why)
-	r.Brake.release(env.UID)
+	r.Brake.release(env)
 	uid := env.UID
 	return client.IgnoreNotFound(r.Client.Delete(ctx, env, client.Preconditions{UID: &uid}))
 }

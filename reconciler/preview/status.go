@@ -14,7 +14,7 @@ import (
 )
 
 // statusOf is what there is to say about a Repository. Nothing in it changes because of a mere poll.
-func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.RepositoryStatus {
+func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.RepositoryStatus {
 	status := *repo.Status.DeepCopy()
 	status.ObservedGeneration = repo.Generation
 	status.HandledRequest = cmp.Or(f.request, status.HandledRequest)
@@ -33,9 +33,12 @@ func statusOf(repo *v1alpha1.Repository, f *followed, notes []string) v1alpha1.R
 	case f.trouble != nil:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reasonOf(f.trouble), f.trouble.Error()
 		stalled = ready.Reason != v1alpha1.ReasonUnreachable
-	case len(notes) > 0:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalid, strings.Join(notes, "; ")
+	case len(c.notes)+len(c.doubts) > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalid, strings.Join(slices.Concat(c.doubts, c.notes), "; ")
 		stalled = true
+		if len(c.doubts) > 0 {
+			ready.Reason = v1alpha1.ReasonWaiting
+		}
 	default:
 		ready.Message = following(len(f.listing.Heads))
 	}

@@ -49,7 +49,7 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 
 // held says whether the teardown has to wait: for a moment, or for a person.
 func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
-	if e.Brake.released(env.UID) || confirmedBy(env) {
+	if e.Brake.released(env) || confirmedBy(env) {
 		return 0, "", nil
 	}
 	if left := env.DeletionTimestamp.Add(breath).Sub(e.Now()); left > 0 {
@@ -59,10 +59,10 @@ func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (tim
 	if err != nil {
 		return 0, "", err
 	}
-	if going := leaving(have); tooMany(going, len(have)) {
-		return 0, held(going, len(have), env.Spec.Repository), nil
+	if going, total := leaving(have), standing(have); tooMany(going, total) {
+		return 0, held(going, total, env.Spec.Repository), nil
 	}
-	e.Brake.release(env.UID)
+	e.Brake.release(env)
 	return 0, "", nil
 }
 

@@ -66,7 +66,7 @@ func (t *turns) take(name types.NamespacedName, repository string) string {
 		t.waiting = append(t.waiting, turn{name: name, repository: repository})
 	}
 	if !slices.Contains(t.next(), name) {
-		return fmt.Sprintf("waits for its turn: %d environments are being synced, and no more may be at once", t.limit)
+		return fmt.Sprintf("waits for its turn: the agent's --sync-at-once is %d", t.limit)
 	}
 	t.leave(name)
 	t.running[name] = repository

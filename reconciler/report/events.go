@@ -61,8 +61,12 @@ func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outco
 
 func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 	was, is := ready(before.Status.Conditions), ready(repo.Status.Conditions)
+	kind := eventType(is)
+	if is.Reason == v1alpha1.ReasonWaiting {
+		kind = corev1.EventTypeWarning // for a person, and for nobody else
+	}
 	if is.Reason != was.Reason || is.Status == metav1.ConditionFalse && is.Message != was.Message {
-		r.Recorder.Eventf(repo, nil, eventType(is), is.Reason, "List", "%s", orNone(is.Message))
+		r.Recorder.Eventf(repo, nil, kind, is.Reason, "List", "%s", orNone(is.Message))
 	}
 }
 

@@ -46,7 +46,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	if o.Deleting {
 		return s
 	}
-	alive(&s, o.Life)
+	alive(&s, env, o.Life)
 	if o.Life.Stage != reconciler.Living {
 		return s
 	}
@@ -72,7 +72,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 }
 
 // alive writes down what there is to say of an environment's life. Of one that has expired nothing is left.
-func alive(s *v1alpha1.EnvironmentStatus, l reconciler.Life) {
+func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l reconciler.Life) {
 	if l.Activity != "" {
 		s.Activity, s.LastActivityTime = l.Activity, timeOf(l.LastActivity)
 	}
@@ -82,6 +82,7 @@ func alive(s *v1alpha1.EnvironmentStatus, l reconciler.Life) {
 	}
 	if l.Stage == reconciler.Expired {
 		s.AppliedCommit, s.HealthyCommit = "", ""
+		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
 		s.Objects, s.Unhealthy, s.Jobs = nil, nil, nil
 	}
 }
