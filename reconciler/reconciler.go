@@ -29,6 +29,11 @@ type Environment struct {
 	// Commit is what should run; Applied is what was applied last, for as long as Commit cannot be had, and
 	// Healthy the last that passed the gate.
 	Commit, Applied, Healthy string
+	// Pinned says that a person has named Commit.
+	Pinned bool
+	// Source stands for what commits are read with: address, limits and credentials. What could not be read is tried
+	// again when it changes.
+	Source string
 	// Rollback applies Healthy again when Commit does not become healthy.
 	Rollback bool
 	// Path is the folder of the manifests.

@@ -27,18 +27,30 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 			m.head = head
 			return head, nil
 		case !passes(err):
-			m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: err}
+			m.rejected = e.rejects(err, r.again(err))
 		}
 		why = err
 	}
 	if m.runs.commit == "" && e.Applied != "" && e.Applied != e.Commit {
 		before, err := r.before(ctx, e, e.Applied)
 		if err != nil {
-			return desired{}, errors.Join(why, fmt.Errorf("nothing is corrected, for what was applied last cannot be had either: %w", err))
+			return desired{}, fmt.Errorf("%w; nothing is corrected, for what was applied last cannot be had either: %w", why, err)
 		}
 		m.runs = before
 	}
+	if _, ok := errors.AsType[*unread](why); ok && m.runs.commit != "" {
+		why = fmt.Errorf("%w; what runs is kept, which is commit %.8s", why, m.runs.commit)
+	}
 	return m.runs, why
+}
+
+// again returns when to try what an error stopped once more by itself: a server may give tomorrow what it refused
+// today, whereas the same files say the same for ever.
+func (r *Reconciler) again(err error) time.Time {
+	if _, ok := errors.AsType[*unread](err); !ok {
+		return time.Time{}
+	}
+	return r.Now().Add(fatalPause + time.Duration(float64(fatalPause)*r.Jitter()/2))
 }
 
 // before returns what Git said at a commit that ran before.
@@ -61,7 +73,7 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 	}
 	m.head, m.runs = desired{}, healthy
 	why := &RolledBackError{Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
-	m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: why}
+	m.rejected = e.rejects(why, time.Time{})
 	return healthy, why
 }
 
@@ -90,7 +102,7 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 	}
 	m.head, m.refused = desired{}, m.refused+1
 	until := r.Now().Add(pause + time.Duration(float64(pause)*r.Jitter()/2))
-	m.rejected = rejection{commit: e.Commit, settings: e.Settings, err: refused, until: until}
+	m.rejected = e.rejects(refused, until)
 	return refused
 }
 
@@ -108,18 +120,23 @@ func (r *Reconciler) reject(e Environment, m *memory, d desired, p *plan.Plan) {
 	}
 }
 
-// rejection is why the commit that should run does not, for as long as it and the settings are the same.
+// rejection is why the commit that should run does not, for as long as it, the settings and what it is read with are
+// the same.
 type rejection struct {
-	commit, settings string
-	err              error
+	commit, settings, source string
+	err                      error
 	// until is when to look again all the same; zero: never.
 	until time.Time
+}
+
+func (e Environment) rejects(err error, until time.Time) rejection {
+	return rejection{commit: e.Commit, settings: e.Settings, source: e.Source, err: err, until: until}
 }
 
 // of returns what is known to be wrong with the commit that should run.
 func (r rejection) of(e Environment, now time.Time) error {
 	over := !r.until.IsZero() && !now.Before(r.until)
-	if r.commit == e.Commit && r.settings == e.Settings && !over {
+	if r.commit == e.Commit && r.settings == e.Settings && r.source == e.Source && !over {
 		return r.err
 	}
 	return nil

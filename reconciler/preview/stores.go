@@ -136,6 +136,14 @@ func (s *Stores) Snapshot(ctx context.Context, repository, commit string) (*sour
 // Has says whether a Repository has been opened, so that its commits can be read.
 func (s *Stores) Has(repository string) bool { return s.get(repository) != nil }
 
+// opened returns what stands for that with which a Repository's store was opened.
+func (s *Stores) opened(repository string) string {
+	if st := s.get(repository); st != nil {
+		return st.key
+	}
+	return ""
+}
+
 func (s *Stores) get(repository string) *store {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,262 @@
+package preview
+
+import (
+	"crypto/rand"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/gittest"
+)
+
+// What a Git server may do with branches and commits, as an agent lives through it.
+
+func TestAForcePushReplacesWhatRuns(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	before := w.uids()
+	for _, text := range []string{"two", "three"} {
+		w.branches(text, "f0") // again from main
+		w.git.Forget()
+		w.poll()
+		w.healthy("f0")
+		if w.says("f0") != text || !maps.Equal(before, w.uids()) {
+			t.Errorf("it runs %q, and there is %v, want the same as before: %v", w.says("f0"), w.uids(), before)
+		}
+		if fetches := w.git.Count(gittest.Fetch); fetches != 1 {
+			t.Errorf("%d fetches, want one", fetches)
+		}
+	}
+}
+
+func TestABranchThatIsMadeAgainAtOnceIsTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("f0")
+	before := w.uids()
+	w.code.Delete("f0")
+	w.poll()
+	w.branches("two", "f0")
+	w.poll()
+	w.pass(longGone)
+	w.poll()
+	w.healthy("f0")
+	if w.says("f0") != "two" || !maps.Equal(before, w.uids()) {
+		t.Errorf("it runs %q, and there is %v, want the same as before: %v", w.says("f0"), w.uids(), before)
+	}
+}
+
+// Production follows the branch that its entry names: without it nothing is taken down, and it runs on as it was. What
+// it left behind is the new branch's only once somebody says so.
+func TestTheDefaultBranchIsRenamed(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	production, review := w.space("main").UID, w.space("f0").UID
+	w.code.Branch("trunk", w.code.Head("main"))
+	w.code.SetDefault("trunk")
+	w.code.Delete("main")
+	for range 3 {
+		w.poll()
+		w.pass(longGone)
+	}
+	w.healthy("f0", "trunk") // which the pattern of the previews matches
+	if w.says("main") != "one" || w.space("main").UID != production || w.space("f0").UID != review {
+		t.Errorf("production runs %q, in %v", w.says("main"), w.space("main"))
+	}
+	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); !strings.Contains(ready.Message, "no branch main") {
+		t.Errorf("the Repository says %q", ready.Message)
+	}
+
+	w.changeRepository(func(r *v1alpha1.Repository) {
+		r.Spec.Environments[0].Branches = []v1alpha1.BranchPattern{"trunk"}
+		r.Spec.Environments[1].Branches = []v1alpha1.BranchPattern{"**", "!trunk"}
+	})
+	w.code.Commit("trunk", content("two"), "two")
+	w.poll()
+	w.eventually("the new branch does not take what is the old one's", func() bool {
+		return w.environment("trunk") != nil && w.readyMessageHas("trunk", "belongs to another environment")
+	})
+	for _, o := range []client.Object{w.space("main"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.space("main").Name, Name: "app"}}} {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+labelEnvironment+`":null}}}`))
+		if err := w.client.Patch(t.Context(), o, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.eventually("production follows the new name", func() bool { return w.says("main") == "two" })
+	if w.space("main").UID != production {
+		t.Error("the namespace is another one")
+	}
+}
+
+func TestTheRepositoryIsEmptied(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0", "f1")
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	before, heads := w.uids(), map[string]string{}
+	for _, branch := range []string{"main", "f0", "f1"} {
+		heads["refs/heads/"+branch] = w.code.Head(branch)
+		w.code.Delete(branch)
+	}
+	for range 3 {
+		w.poll()
+		w.pass(longGone)
+	}
+	w.readyIs(v1alpha1.ReasonEmpty)
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, now %v", before, after)
+	}
+	w.code.Refs(heads)
+	w.poll()
+	w.readyIs(v1alpha1.ReasonWatching)
+	w.healthy("main", "f0", "f1")
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, afterwards %v", before, after)
+	}
+}
+
+// For an hour nobody answers; meanwhile one branch moves, one goes and one comes.
+func TestTheServerIsDownForAnHour(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0", "f1")
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	before := w.uids()
+	w.git.Misbehave(gittest.Status(503))
+	w.code.Delete("f1")
+	w.branches("two", "f0", "f2")
+	for range 6 {
+		w.poll()
+		w.pass(10 * time.Minute)
+	}
+	w.readyIs(v1alpha1.ReasonUnreachable)
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, now %v", before, after)
+	}
+	w.restart()
+	w.git.Behave()
+	w.poll()
+	w.healthy("main", "f0", "f2")
+	if w.environment("f1") == nil || w.space("f1") == nil {
+		t.Error("a branch that one listing lacks is gone already")
+	}
+	w.pass(longGone)
+	w.poll()
+	w.gone("f1")
+}
+
+// What lies on disk may be damaged while nobody looks.
+func TestACorruptStoreIsFetchedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	before := w.uids()
+	for _, damage := range []func(pack string) error{
+		os.Remove,
+		func(pack string) error { return os.Truncate(pack, 40) },
+		func(pack string) error { return os.Remove(strings.TrimSuffix(pack, "pack") + "idx") },
+	} {
+		w.agent.stop()
+		packs, err := filepath.Glob(filepath.Join(w.stores, "posts", "git", "objects", "pack", "*.pack"))
+		if err != nil || len(packs) == 0 {
+			t.Fatalf("%q, %v", packs, err)
+		}
+		if err := damage(packs[0]); err != nil {
+			t.Fatal(err)
+		}
+		text := rand.Text()
+		w.code.Commit("f0", content(text), text)
+		w.start()
+		w.poll()
+		w.healthy("main", "f0")
+		if w.says("f0") != text || !maps.Equal(before, w.uids()) {
+			t.Errorf("it runs %q, and there is %v, want the same as before: %v", w.says("f0"), w.uids(), before)
+		}
+	}
+}
+
+func TestAPinThatTheServerDoesNotHave(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("f0")
+	for _, digit := range []string{"d", "e"} {
+		w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = commit(digit) })
+		message := w.becomes("f0", v1alpha1.ReasonFailed)
+		for _, part := range []string{
+			"spec.pin names a commit that cannot be had", "commit " + strings.Repeat(digit, 10), "the server says",
+			"berth pin " + w.environment("f0").Name + " --unpin", "what runs is kept, which is commit " + w.code.Head("f0")[:8],
+		} {
+			if !strings.Contains(message, part) {
+				t.Errorf("%q does not say %q", message, part)
+			}
+		}
+		if w.says("f0") != "one" {
+			t.Errorf("with a pin that cannot be had, the branch runs %q", w.says("f0"))
+		}
+		w.restart()
+	}
+}
+
+// A server that gives only heads may be told to give more, by somebody who tells nobody here.
+func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.git.IgnoreProtocolV2()
+	w.code.Configure("uploadpack.allowReachableSHA1InWant", "false")
+	w.branches("one", "f0")
+	old := w.code.Head("f0")
+	w.branches("two", "f0") // by force: no branch reaches the old one
+	w.follow()
+	w.healthy("f0")
+	w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = old })
+	if message := w.becomes("f0", v1alpha1.ReasonFailed); !strings.Contains(message, "uploadpack.allowReachableSHA1InWant") || w.says("f0") != "two" {
+		t.Errorf("it runs %q: %s", w.says("f0"), message)
+	}
+	w.code.Configure("uploadpack.allowAnySHA1InWant", "true")
+	w.pass(longGone)
+	w.becomes("f0", v1alpha1.ReasonHealthy)
+	if w.says("f0") != "one" {
+		t.Errorf("it runs %q", w.says("f0"))
+	}
+}
+
+// A limit that is raised, like a key that is mended, is a reason to look again.
+func TestWhatWasTooLargeIsReadWhenTheLimitIsRaised(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Limits.FileBytes = resource.MustParse("10") })
+	w.branches("two", "f0")
+	w.poll()
+	if message := w.becomes("f0", v1alpha1.ReasonFailed); !strings.Contains(message, "app.yaml") || !strings.Contains(message, "limits.fileBytes") {
+		t.Errorf("it says %q", message)
+	}
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Limits.FileBytes = resource.MustParse("1Mi") })
+	w.healthy("f0")
+}
+
+// readyIs checks what the Repository says of itself.
+func (w *world) readyIs(reason string) {
+	w.t.Helper()
+	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != reason {
+		w.t.Errorf("the Repository says %v, want %s", ready, reason)
+	}
+}
