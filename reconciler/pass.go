@@ -173,6 +173,10 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
 	m := r.memory(e.Name)
+	if len(record.Kinds) == 0 && !r.ownsNamespace(e) {
+		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
+		record.Kinds = manifest.UsualKinds()
+	}
 	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
 	observe := func() plan.Plan {
 		observed := r.observe(e, manifest.Set{}, record)
@@ -187,11 +191,18 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	}
 	m.remember(r.Config, results)
 	p := observe()
-	if p.State == plan.Settled {
-		err = r.Records.Delete(ctx, e.Name)
-		if err == nil {
-			r.Forget(e)
-		}
+	if p.State != plan.Settled {
+		return tornDown(e, p, results, nil)
+	}
+	err = r.Records.Delete(ctx, e.Name)
+	if err == nil {
+		r.Forget(e)
 	}
 	return tornDown(e, p, results, err)
+}
+
+// ownsNamespace says whether the environment's namespace is known to be its own, and all in it goes with it.
+func (r *Reconciler) ownsNamespace(e Environment) bool {
+	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
+	return namespace != nil && namespace.Environment == e.ID
 }

@@ -340,6 +340,31 @@ func TestTeardown(t *testing.T) {
 	}
 }
 
+// Where the namespace is not Berth's own, a teardown finds what there is without the record too.
+func TestTeardownWithoutTheRecord(t *testing.T) {
+	for name, lose := range map[string]func(*world){
+		"lost":       (*world).losesRecord,
+		"unreadable": (*world).spoilsRecord,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.env.Namespace, w.env.SharedNamespace = strings.TrimSuffix(w.env.Namespace, "-env"), true
+			w.commits("a.yaml", configMap("a", "one"), "api.yaml", deployment("api", "api:1"))
+			w.becomes(plan.Settled)
+			lose(w)
+			w.drive("the end", func() Outcome { return w.Teardown(t.Context(), w.env) }, func(o Outcome) bool {
+				if o.Err != nil {
+					t.Errorf("it failed: %v", o.Err)
+				}
+				return o.Gone
+			})
+			if w.look("ConfigMap/a") != nil || w.look("Deployment/api") != nil {
+				t.Error("something was left behind")
+			}
+		})
+	}
+}
+
 // Forgetting leaves the cluster alone, and a later pass finds everything.
 func TestForget(t *testing.T) {
 	w := newWorld(t)

@@ -254,6 +254,23 @@ func (w *world) losesRecord() {
 	w.restarts()
 }
 
+// spoilsRecord makes the record unreadable, and starts an agent that does not remember it.
+func (w *world) spoilsRecord() {
+	w.t.Helper()
+	records := w.admin.Resource(resources["Secret"]).Namespace(strings.TrimSuffix(w.env.Namespace, "-env"))
+	list, err := records.List(w.t.Context(), metav1.ListOptions{LabelSelector: "berth.dev/record"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, record := range list.Items {
+		patch := `{"data":{"record.json.gz":"c3BvaWxlZA=="}}`
+		if _, err := records.Patch(w.t.Context(), record.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.restarts()
+}
+
 // wire is the agent's connection to the API server: it counts what is asked, and can answer itself.
 type wire struct {
 	mu     sync.Mutex

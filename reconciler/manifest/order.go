@@ -37,6 +37,29 @@ var (
 var groups = []string{"", "apps", "batch", "autoscaling", "policy", "rbac.authorization.k8s.io", "networking.k8s.io", "storage.k8s.io",
 	"scheduling.k8s.io", "node.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io"}
 
+// usual are the kinds that applications consist of, by their group and version.
+var usual = map[schema.GroupVersion][]string{
+	{Version: "v1"}:                                     {"ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod"},
+	{Group: "apps", Version: "v1"}:                      {"Deployment", "StatefulSet", "DaemonSet"},
+	{Group: "batch", Version: "v1"}:                     {"Job", "CronJob"},
+	{Group: "autoscaling", Version: "v2"}:               {"HorizontalPodAutoscaler"},
+	{Group: "networking.k8s.io", Version: "v1"}:         {"Ingress", "NetworkPolicy"},
+	{Group: "policy", Version: "v1"}:                    {"PodDisruptionBudget"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1"}: {"Role", "RoleBinding"},
+}
+
+// UsualKinds returns the kinds that an environment probably has of which nothing else is known.
+func UsualKinds() []schema.GroupVersionKind {
+	var kinds []schema.GroupVersionKind
+	for version, names := range usual {
+		for _, name := range names {
+			kinds = append(kinds, version.WithKind(name))
+		}
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupVersionKind) int { return cmp.Compare(a.String(), b.String()) })
+	return kinds
+}
+
 func rank(kinds ...string) map[string]int {
 	ranks := make(map[string]int, len(kinds))
 	for i, kind := range kinds {
