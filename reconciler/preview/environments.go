@@ -110,7 +110,9 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, nil
 	}
 	e.remember(env, settings.Environment)
-	if settings.expiry.due {
+	if goes, err := e.expires(ctx, env, settings); err != nil {
+		return ctrl.Result{}, err
+	} else if goes {
 		return e.expire(ctx, env, settings)
 	}
 	if why, err := e.admit(ctx, env, settings); why != "" || err != nil {
@@ -134,8 +136,8 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	repo := &v1alpha1.Repository{}
 	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: kubectl annotate env -n %s -l %s=%s --overwrite %s=<any new word>",
-			env.Spec.Repository, env.Namespace, v1alpha1.LabelRepository, env.Spec.Repository, v1alpha1.AnnotationConfirmed), nil
+		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: berth confirm --repository %s",
+			env.Spec.Repository, env.Spec.Repository), nil
 	}
 	if err != nil {
 		return nil, "", err

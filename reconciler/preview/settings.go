@@ -90,11 +90,10 @@ func NamespaceMarks(env *v1alpha1.Environment, patterns Patterns) reconciler.Mar
 
 // live adds how long the environment has been left alone, and what follows from that.
 func (s *settings) live(env *v1alpha1.Environment, entry *v1alpha1.Entry, now time.Time) {
-	last := lastActivity(env, now)
 	if entry.ExpireAfter != nil {
-		s.expiry = expire(env, entry.ExpireAfter.Duration, last, now)
+		s.expiry = expire(env, entry.ExpireAfter.Duration, now)
 	}
-	s.life = reconciler.Life{Activity: activity(env), LastActivity: last, ExpiresAt: s.expiry.at, ExpiresSoon: s.expiry.soon, Moved: moved(env, entry)}
+	s.life = reconciler.Life{Activity: activity(env), LastActivity: lastActivity(env, now), ExpiresAt: s.expiry.at, ExpiresSoon: s.expiry.soon, Moved: moved(env, entry)}
 }
 
 // copy adds the Secrets that the entry copies.
