@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	w.env = Environment{
 		Name: "posts.review." + own, ID: "a1b2c3." + own, Repository: "posts", Entry: "review", Branch: "main",
 		Path: ".", Namespace: own + "-env", Settings: "{}", Timeout: time.Minute, ImagePullGrace: time.Millisecond,
-		Variables: func(string) map[string]any { return nil },
+		Variables: noVariables,
 	}
 	w.starts(own)
 	t.Cleanup(func() { w.stop() })
@@ -81,9 +81,7 @@ func (w *world) starts(namespace string) {
 	dynamics := must(dynamic.NewForConfig(config))
 	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: w.wake})
 	w.Reconciler = New(Config{
-		Snapshots: func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
-			return w.store.Snapshot(ctx, commit)
-		},
+		Snapshots:     storeOf(w.store),
 		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, Now: w.now}),
 		Records:       apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
 		Watches:       watches,
@@ -97,6 +95,15 @@ func (w *world) starts(namespace string) {
 	go func() { ended <- watches.Run(ctx) }()
 	w.stop = func() { cancel(); <-ended }
 }
+
+// storeOf reads commits from a store, whatever the repository is called.
+func storeOf(store *source.Repository) Snapshots {
+	return func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
+		return store.Snapshot(ctx, commit)
+	}
+}
+
+func noVariables(string) map[string]any { return nil }
 
 func must[T any](value T, err error) T {
 	if err != nil {

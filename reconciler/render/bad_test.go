@@ -328,24 +328,20 @@ func TestNothingToRenderIsTyped(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
+	comment := "# " + strings.Repeat("x", 13<<20) + "\n"
 	many := tree{fstest.MapFS{}}
-	for i := range 5 {
-		many.MapFS[fmt.Sprintf("infra/k8s/%d.yaml", i)] = &fstest.MapFile{Data: []byte(strings.Replace(header, "name: api", fmt.Sprint("name: api", i), 1))}
+	for i := range 9 {
+		manifest := strings.Replace(header, "name: api", fmt.Sprint("name: api", i), 1)
+		many.MapFS[fmt.Sprintf("infra/k8s/%d.yaml", i)] = &fstest.MapFile{Data: []byte(manifest + comment)}
 	}
-	o := options()
-	o.MaxFiles = 5
-	if result := rendered(t, many, o); result.Set.Len() != 5 {
-		t.Errorf("got %d objects, want 5", result.Set.Len())
+	const problem = "infra/k8s/4.yaml: with this file, it is more than 64 MiB that one environment reads; " +
+		"move what is no manifest out of the entry's path, or split it over several entries"
+	if _, err := render.Render(many, options()); fmt.Sprint(err) != problem {
+		t.Errorf("got  %v\nwant %s", err, problem)
 	}
-	o.MaxFiles = 3
-	_, err := render.Render(many, o)
-	if want := "infra/k8s/3.yaml: more than 3 files; narrow the entry's path, or raise the Repository's limits.files"; err == nil || err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
-	}
-	o.MaxFileBytes = 10
-	_, err = render.Render(one(header), o)
-	if want := "infra/k8s/x.yaml: the file has 53 bytes; 10 are allowed; split it, or raise the Repository's limits.fileBytes"; err == nil || err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
+	many.MapFS["infra/k8s/kustomization.yaml"] = &fstest.MapFile{Data: []byte("resources: [0.yaml, 1.yaml, 2.yaml, 3.yaml, 4.yaml, 5.yaml]\n")}
+	if _, err := render.Render(many, options()); fmt.Sprint(err) != problem {
+		t.Errorf("Kustomize: got  %v\nwant %s", err, problem)
 	}
 }
 

@@ -62,7 +62,7 @@ func (r *renderer) plain() []document {
 		found, err := r.documents(name)
 		if err != nil {
 			r.problems.add(err)
-			if r.files > r.MaxFiles {
+			if r.exhausted() {
 				return fs.SkipAll
 			}
 		}

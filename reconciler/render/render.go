@@ -40,11 +40,9 @@ const (
 	Cluster
 )
 
-// The limits that hold where Options name none.
-const (
-	DefaultMaxFiles     = 10_000
-	DefaultMaxFileBytes = 10 << 20
-)
+// maxBytes bounds how much a render reads in all: everything that follows costs in proportion to it. How large a file
+// may be, and how many there may be in a folder, is for the tree to say.
+const maxBytes = 64 << 20
 
 // Options say what is rendered and for whom.
 type Options struct {
@@ -65,10 +63,6 @@ type Options struct {
 	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or
 	// Kind.group for one that is not Kubernetes' own.
 	Decrypted []string
-	// MaxFiles bounds how many files are read (0: DefaultMaxFiles), MaxFileBytes the size of each
-	// (0: DefaultMaxFileBytes).
-	MaxFiles     int
-	MaxFileBytes int64
 }
 
 // Result is what a folder renders to, and what that depended on.
@@ -103,7 +97,7 @@ type renderer struct {
 	plaintexts map[string]bool
 	exposure   *exposure
 	aliases    *aliases
-	files      int
+	bytes      int64 // read so far
 	warnings   []string
 }
 
@@ -111,12 +105,6 @@ func newRenderer(tree Tree, o Options) *renderer {
 	o.Path = strings.TrimPrefix(path.Clean("/"+o.Path), "/")
 	if o.Path == "" {
 		o.Path = "."
-	}
-	if o.MaxFiles == 0 {
-		o.MaxFiles = DefaultMaxFiles
-	}
-	if o.MaxFileBytes == 0 {
-		o.MaxFileBytes = DefaultMaxFileBytes
 	}
 	return &renderer{
 		Options:    o,
@@ -168,13 +156,8 @@ func (r *renderer) pathExists() bool {
 	return false
 }
 
-// readFile reads one file within the limits and decrypts it if it is encrypted.
+// readFile reads one file, and decrypts it if it is encrypted.
 func (r *renderer) readFile(name string) (content []byte, encrypted bool, err error) {
-	origin := manifest.Origin{File: name}
-	if r.files++; r.files > r.MaxFiles {
-		return nil, false, &Error{Origin: origin, Problem: fmt.Sprintf("more than %d files", r.MaxFiles),
-			Hint: "narrow the entry's path, or raise the Repository's limits.files"}
-	}
 	r.inputs.record(name)
 	content, err = r.readBounded(name)
 	if err != nil {
@@ -193,10 +176,9 @@ func (r *renderer) readBounded(name string) ([]byte, error) {
 	if err != nil {
 		return nil, unreadable(name, err)
 	}
-	if info.Size() > r.MaxFileBytes {
-		return nil, &Error{Origin: manifest.Origin{File: name},
-			Problem: fmt.Sprintf("the file has %d bytes; %d are allowed", info.Size(), r.MaxFileBytes),
-			Hint:    "split it, or raise the Repository's limits.fileBytes"}
+	if r.bytes += info.Size(); r.exhausted() {
+		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("with this file, it is more than %d MiB that one environment reads", maxBytes>>20),
+			Hint: "move what is no manifest out of the entry's path, or split it over several entries"}
 	}
 	content, err := fs.ReadFile(r.tree, name)
 	if err != nil {
@@ -204,3 +186,6 @@ func (r *renderer) readBounded(name string) ([]byte, error) {
 	}
 	return content, nil
 }
+
+// exhausted says whether nothing more is read.
+func (r *renderer) exhausted() bool { return r.bytes > maxBytes }
