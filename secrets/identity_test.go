@@ -140,6 +140,9 @@ func TestAnIdentityIsUsedForListedKeysAlone(t *testing.T) {
 			if !errors.As(err, &e) || e.Reason != test.want {
 				t.Errorf("%s, %s: got %v", service, test.name, err)
 			}
+			if test.config.Identity == nil && err.Error() != "no key at hand decrypts it: it is encrypted for "+r.id {
+				t.Errorf("%s, %s: got %v", service, test.name, err)
+			}
 		}
 		if n := f.calls(""); n != 0 {
 			t.Errorf("%s: %d calls", service, n)

@@ -124,6 +124,9 @@ func (d *Decrypter) explained(err error, file string) error {
 	}
 	e.File = file
 	e.Held = d.service.keys.Recipients()
+	if e.Reason == NoKey && len(e.Held) == 0 && d.service.remote.identity == nil {
+		e.Detail = "" // that there are no credentials either goes without saying
+	}
 	return e
 }
 
