@@ -209,6 +209,9 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
 }
 
+// Holds says whether a commit is here and whole, as far as this process has looked: its Snapshot needs no server.
+func (r *Repository) Holds(commit string) bool { return r.verifiedAll([]string{commit}) }
+
 // reading runs a read of a commit. Damage that it finds is mended by the next fetch.
 func (r *Repository) reading(commit string, read func(*store) error) error {
 	r.swap.RLock()

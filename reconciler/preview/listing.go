@@ -25,7 +25,7 @@ func (e *errDoubtful) Error() string {
 // list asks the Git server for all branches, and brings what has moved. What is known stays as it was
 // if that fails.
 func (r *Repositories) list(ctx context.Context, repo *v1alpha1.Repository, f *followed) {
-	if f.trouble != nil {
+	if f.trouble != nil || !f.listed {
 		defer r.wakeAll(ctx, repo)
 	}
 	f.trouble = r.tryToList(ctx, repo, f)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/source"
@@ -43,9 +44,14 @@ type Credentials func(ctx context.Context, repo *v1alpha1.Repository) (source.Cr
 type store struct {
 	*source.Repository
 	config source.Config
-	key    string // what it was opened with
-	size   int64  // after it was last renewed
+	key    string        // what it was opened with
+	size   int64         // after it was last renewed
+	asking chan struct{} // held by the one pass that waits for the server
 }
+
+// askingPatience is how long a pass waits for another one that asks the same server. A server that hangs may thus hold
+// one of the places in which environments are passed over, and not all.
+const askingPatience = time.Second
 
 // StoresConfig says where the stores lie and how their credentials are read.
 type StoresConfig struct {
@@ -111,7 +117,7 @@ func (s *Stores) For(ctx context.Context, repo *v1alpha1.Repository) (*source.Re
 	if err != nil {
 		return nil, "", err
 	}
-	s.open[repo.Name] = &store{Repository: opened, config: config, key: key}
+	s.open[repo.Name] = &store{Repository: opened, config: config, key: key, asking: make(chan struct{}, 1)}
 	return opened, key, nil
 }
 
@@ -130,7 +136,20 @@ func (s *Stores) Snapshot(ctx context.Context, repository, commit string) (*sour
 	if st == nil {
 		return nil, fmt.Errorf("the repository %s has not been read yet", repository)
 	}
-	return st.Repository.Snapshot(ctx, commit)
+	if st.Holds(commit) {
+		return st.Repository.Snapshot(ctx, commit)
+	}
+	timer := time.NewTimer(askingPatience)
+	defer timer.Stop()
+	select {
+	case st.asking <- struct{}{}:
+		defer func() { <-st.asking }()
+		return st.Repository.Snapshot(ctx, commit)
+	case <-timer.C:
+		return nil, &source.Error{Reason: source.Unreachable, Op: "fetch commit " + commit, Commit: commit, Cause: "its server is still being asked for another one"}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Has says whether a Repository has been opened, so that its commits can be read.
@@ -183,8 +202,7 @@ func (s *Stores) renew(ctx context.Context, repository string, keep []string) (b
 	if err != nil {
 		return false, err
 	}
-	size := sizeOf(st.config.Dir)
-	if packs < renewPacks && (size < renewBytes || size < 2*st.size) {
+	if !grown(packs, sizeOf(st.config.Dir), st.size) {
 		return false, nil
 	}
 	if err := st.Renew(ctx, keep); err != nil {
@@ -192,6 +210,11 @@ func (s *Stores) renew(ctx context.Context, repository string, keep []string) (b
 	}
 	st.size = sizeOf(st.config.Dir)
 	return true, nil
+}
+
+// grown says whether a store with so many packs and bytes is to be renewed, of which it had so many when it was new.
+func grown(packs int, bytes, fresh int64) bool {
+	return packs >= renewPacks || bytes >= renewBytes && bytes >= 2*fresh
 }
 
 // sizeOf returns how many bytes there are below a folder, as far as they can be counted.
