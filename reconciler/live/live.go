@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -51,6 +52,8 @@ type Watches struct {
 	kinds     map[schema.GroupKind]*kind
 	// members has the objects that bear an environment's label.
 	members map[string]set[*object]
+	// claimants has the environments in whose places something is that is not theirs.
+	claimants map[manifest.Key]set[string]
 	// held has the wakes that wait for the answer to a write of our own.
 	held   map[*object]*hold
 	graves graves
@@ -86,6 +89,7 @@ func New(cfg Config) *Watches {
 		residents:    map[string]set[string]{},
 		kinds:        map[schema.GroupKind]*kind{},
 		members:      map[string]set[*object]{},
+		claimants:    map[manifest.Key]set[string]{},
 		held:         map[*object]*hold{},
 		graves:       graves{at: map[types.UID]time.Time{}},
 		rollouts:     newRollouts(),

@@ -209,6 +209,37 @@ func TestEnvironmentsAreKeptApart(t *testing.T) {
 	}
 }
 
+// Else the environment whose place it takes would stay degraded until something else wakes it.
+func TestWhoeverWaitsForAPlaceIsWokenWhenItIsFree(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	left, right := o.synced(configMaps), o.synced(configMaps)
+	for _, test := range []struct {
+		name string
+		free func(*unstructured.Unstructured)
+	}{
+		{"unlabelled", func(obj *unstructured.Unstructured) { o.patch(obj, label(nil)) }},
+		{"deleted", o.delete},
+		{"deleted-by-us", func(obj *unstructured.Unstructured) { o.Deleted(manifest.KeyOf(obj), obj.GetUID()) }},
+	} {
+		obj := o.write(manifest.FieldManager, left, sample(configMaps, test.name))
+		key, before := manifest.KeyOf(obj), o.wakesOf(left)
+		o.patch(obj, label(right))
+		o.await(right, "the object that moved", has(obj))
+		for o.wakesOf(left) == before {
+			o.next("the one that lost it to be woken")
+		}
+		if seen := o.look(left, key).Objects[key]; seen.Environment != right {
+			t.Errorf("in its place it sees the object of %q, want %q", seen.Environment, right)
+		}
+		before = o.wakesOf(left)
+		test.free(obj)
+		for o.wakesOf(left) == before {
+			o.next("it to be woken when the object is " + test.name)
+		}
+	}
+}
+
 func TestWhatLiesInAnothersNamespaceIsNotOurs(t *testing.T) {
 	t.Parallel()
 	o := observe(t)

@@ -141,6 +141,8 @@ func (w *Watches) release(o *object, to wakes) {
 // concerned adds the environments that a change of the object matters to.
 func (w *Watches) concerned(l plan.Live, to wakes) {
 	to.add(l.Environment)
+	to.addAll(wakes(w.claimants[l.Key]))
+	delete(w.claimants, l.Key) // they claim it again if they still have to
 	if l.Key.GroupKind() == namespaceKind {
 		for e := range w.residents[l.Key.Name] {
 			to.add(e)
@@ -182,14 +184,16 @@ func (k *kind) discard(name types.NamespacedName) {
 // Deleted brings in at once that an object is gone because we deleted it: not merely that its deletion
 // has begun, which is for Wrote. A watch that is late does not bring it back.
 func (w *Watches) Deleted(key manifest.Key, uid types.UID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.graves.dig(uid, time.Now())
-	if k, ok := w.kinds[key.GroupKind()]; ok {
-		if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
-			k.discard(nameOf(key))
+	w.change(func(wake wakes) {
+		w.graves.dig(uid, time.Now())
+		if k, ok := w.kinds[key.GroupKind()]; ok {
+			if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
+				wake.addAll(wakes(w.claimants[key]))
+				delete(w.claimants, key)
+				k.discard(nameOf(key))
+			}
 		}
-	}
+	})
 }
 
 var crdKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}

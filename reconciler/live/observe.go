@@ -47,8 +47,13 @@ func (w *Watches) Observe(q Query) plan.Observed {
 		}
 	}
 	for _, key := range q.Keys {
-		if o := w.find(key); o != nil {
-			seen.Objects[key] = w.judged(o, q)
+		o := w.find(key)
+		if o == nil {
+			continue
+		}
+		seen.Objects[key] = w.judged(o, q)
+		if o.live.Environment != q.Environment {
+			add(w.claimants, key, q.Environment)
 		}
 	}
 	if o := w.find(own); o != nil {
