@@ -13,14 +13,17 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -138,13 +141,13 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	}
 	stores := preview.NewStores(preview.StoresConfig{Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local, Proxy: http.ProxyFromEnvironment})
 	wakes := preview.NewWakes()
-	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
+	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     stores.Snapshot,
-		Applier:       apply.New(apply.Config{Dynamic: clients.writing, Mapper: mgr.GetRESTMapper()}),
+		Applier:       apply.New(apply.Config{Dynamic: clients.writing, Mapper: clients.mapper}),
 		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
-		ClusterScoped: scopes(mgr.GetRESTMapper()),
+		ClusterScoped: scopes(clients.mapper),
 		DigestKey:     installation.digestKey,
 		Now:           time.Now,
 		Jitter:        rand.Float64,
@@ -240,6 +243,9 @@ type clients struct {
 	dynamic    dynamic.Interface
 	writing    dynamic.Interface // for users' objects
 	metadata   metadata.Interface
+	// mapper knows where kinds are served. Unlike the manager's, it can be told to look anew, which it takes to
+	// notice that a CRD serves another version now.
+	mapper meta.ResettableRESTMapper
 }
 
 func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
@@ -256,6 +262,9 @@ func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
 	if c.writing, err = dynamic.NewForConfigAndClient(config, &impatient); err != nil {
 		return c, err
 	}
-	c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient())
-	return c, err
+	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient()); err != nil {
+		return c, err
+	}
+	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.kubernetes.Discovery()))
+	return c, nil
 }

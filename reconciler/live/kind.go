@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +28,6 @@ import (
 type kind struct {
 	w         *Watches
 	gk        schema.GroupKind
-	versions  []string // those that were asked for
 	followers set[string]
 	objects   map[types.NamespacedName]*object
 	// state says why nothing is known; empty: everything is.
@@ -39,8 +37,9 @@ type kind struct {
 	stop    context.CancelFunc
 	// whole says that the objects are kept whole.
 	whole bool
-	// gvk is what is watched; only the feed's goroutine uses it.
-	gvk schema.GroupVersionKind
+	// gvk is what is watched, misled that nothing is served there any more; only the feed's goroutine uses them.
+	gvk    schema.GroupVersionKind
+	misled bool
 }
 
 func newKind(w *Watches, gk schema.GroupKind) *kind {
@@ -54,13 +53,6 @@ func newKind(w *Watches, gk schema.GroupKind) *kind {
 func (k *kind) start() {
 	f := feed[arrival]{into: k, open: k.open, reduce: k.reduce, syncTimeout: k.w.cfg.SyncTimeout, poke: k.poke}
 	k.stop = k.w.begin(f.run)
-}
-
-func (k *kind) follow(environment, version string) {
-	k.followers[environment] = struct{}{}
-	if !slices.Contains(k.versions, version) {
-		k.versions = append(k.versions, version)
-	}
 }
 
 func (k *kind) unfollow(environment string) {
@@ -82,7 +74,7 @@ func (k *kind) keepWhole() {
 	k.stop()
 	k.forget()
 	successor := newKind(k.w, k.gk)
-	successor.whole, successor.followers, successor.versions = true, k.followers, k.versions
+	successor.whole, successor.followers = true, k.followers
 	k.w.kinds[k.gk] = successor
 	successor.start()
 }
@@ -119,17 +111,16 @@ func (k *kind) open() (*cache.ListWatch, error) {
 	return listWatch[*metav1.PartialObjectMetadataList](k.w.cfg.Metadata.Resource(mapping.Resource), selector), nil
 }
 
+// mapping finds where the kind is served. What the mapper remembers may be older than a CRD's newest version.
 func (k *kind) mapping() (*meta.RESTMapping, error) {
-	mapping, err := k.w.cfg.Mapper.RESTMapping(k.gk)
-	if err == nil || !meta.IsNoMatchError(err) {
-		return mapping, err
+	if !k.misled {
+		mapping, err := k.w.cfg.Mapper.RESTMapping(k.gk)
+		if !meta.IsNoMatchError(err) {
+			return mapping, err
+		}
 	}
-	// Mappers look for versions that are newer than what they remember only when asked for them by name.
-	k.w.mu.Lock()
-	versions := slices.Clone(k.versions)
-	k.w.mu.Unlock()
 	meta.MaybeResetRESTMapper(k.w.cfg.Mapper)
-	return k.w.cfg.Mapper.RESTMapping(k.gk, versions...)
+	return k.w.cfg.Mapper.RESTMapping(k.gk)
 }
 
 type client[L runtime.Object] interface {
@@ -154,7 +145,8 @@ func listWatch[L runtime.Object](c client[L], selector string) *cache.ListWatch 
 // known: until the next list there is then merely nothing new.
 func (k *kind) lost(err error) {
 	state, message := plan.Unwatched, unwatched(k.gk, err)
-	gone := meta.IsNoMatchError(err) || apierrors.IsNotFound(err)
+	k.misled = apierrors.IsNotFound(err)
+	gone := k.misled || meta.IsNoMatchError(err)
 	if gone {
 		state, message = plan.NotServed, fmt.Sprintf("the API server does not know the kind %s; create its CustomResourceDefinition, or correct apiVersion and kind", k.gk)
 	}

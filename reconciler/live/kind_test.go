@@ -72,6 +72,29 @@ func TestAVersionThatIsNoLongerServedIsWatchedInAnother(t *testing.T) {
 	o.await(env, "the object", has(web))
 }
 
+// A CRD may stop serving the version that a kind was watched in: it is then watched in one that is served.
+func TestAKindMovesToAnotherVersion(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	text, kind := custom("Barge")
+	definition := o.write(people, "", parse(text))
+	t.Cleanup(func() { o.delete(definition) })
+	env := o.synced(kind)
+	barge := o.write(manifest.FieldManager, env, sample(kind, "it"))
+	o.await(env, "the object", has(barge))
+
+	const open = `"schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}`
+	o.patch(definition, `{"spec": {"versions": [
+		{"name": "v1", "served": false, "storage": true, `+open+`},
+		{"name": "v2", "served": true, "storage": false, `+open+`}]}}`)
+	seen := o.await(env, "the object in the other version", func(seen plan.Observed) bool {
+		return seen.Objects[manifest.KeyOf(barge)].APIVersion == kind.Group+"/v2"
+	})
+	if len(seen.Unknown) != 0 {
+		t.Errorf("unknown: %v", seen.Unknown)
+	}
+}
+
 func TestWithoutRightsAKindIsUnwatchedUntilTheyAreGranted(t *testing.T) {
 	t.Parallel()
 	space := cluster(t).Namespace(t)

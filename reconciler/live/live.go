@@ -181,7 +181,7 @@ func (w *Watches) Follow(name, namespace string, kinds []schema.GroupVersionKind
 			k = newKind(w, gk)
 			w.kinds[gk] = k
 		}
-		k.follow(name, gvk.Version)
+		k.followers[name] = struct{}{}
 		if !ok {
 			k.start()
 		}

@@ -16,9 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
@@ -68,11 +71,11 @@ func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
 		spaces: map[string]string{}, kinds: map[string][]schema.GroupVersionKind{},
 	}
 	o.client = must(dynamic.NewForConfig(cluster(t).RESTConfig()))
-	o.mapper = mapperFor(cluster(t).RESTConfig())
+	o.mapper = must(apiutil.NewDynamicRESTMapper(cluster(t).RESTConfig(), must(rest.HTTPClientFor(cluster(t).RESTConfig()))))
 	rights.Wrap(o.cable.wrap)
 	cfg.Dynamic = must(dynamic.NewForConfig(rights))
 	cfg.Metadata = must(metadata.NewForConfig(metadata.ConfigFor(rights)))
-	cfg.Mapper = mapperFor(rights)
+	cfg.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(must(discovery.NewDiscoveryClientForConfig(rights))))
 	cfg.Wake = o.wake
 	o.Watches = New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -87,10 +90,6 @@ func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
 		}
 	})
 	return o
-}
-
-func mapperFor(config *rest.Config) meta.RESTMapper {
-	return must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
 }
 
 func must[T any](value T, err error) T {
