@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"berth.dev/berth/reconciler/render"
 )
@@ -266,5 +267,54 @@ func TestAKustomizationCannotBeEncrypted(t *testing.T) {
 	want := "infra/k8s/kustomization.yaml: a kustomization cannot be encrypted; encrypt the files that it names"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// asking is a decrypter whose keys are far away.
+type asking struct {
+	decrypter
+	meanwhile func()
+}
+
+func (a asking) Open(file string, content []byte) ([]byte, []string, error) {
+	a.meanwhile()
+	return a.decrypter.Open(file, content)
+}
+
+// Builds run one at a time, and a remote key may be silent for long.
+func TestNoBuildWaitsForTheKeysOfAnother(t *testing.T) {
+	for _, kustomization := range []string{
+		"resources: [x.yaml]", "resources: [../base]", "bases: [../base/]", "components: [../part]", "secretGenerator: [{name: a, files: [b=x.yaml]}]",
+		"secretGenerator: [{name: a, env: x.yaml}]", "configMapGenerator: [{name: a, envs: [./x.yaml]}]", "patches: [{path: x.yaml}]", "patchesStrategicMerge: [x.yaml]",
+		"patchesJson6902: [{path: x.yaml, target: {kind: Secret}}]", "replacements: [{path: x.yaml}]", "crds: [x.yaml]", "configurations: [x.yaml]", "openapi: {path: x.yaml}",
+	} {
+		t.Run(kustomization, func(t *testing.T) {
+			asked, o := 0, options()
+			o.Decrypter = asking{decrypter{"infra/k8s/x.yaml": secretHeader}, func() {
+				asked++
+				built := make(chan error, 1)
+				go func() {
+					_, err := render.Render(files(overlay()), options())
+					built <- err
+				}()
+				select {
+				case err := <-built:
+					if err != nil {
+						t.Error(err)
+					}
+				case <-time.After(time.Minute):
+					t.Error("another build waits")
+				}
+			}}
+			_, err := render.Render(files(map[string]string{
+				"infra/k8s/kustomization.yaml":  kustomization + "\n",
+				"infra/base/kustomization.yaml": "resources: [../k8s/x.yaml]\n",
+				"infra/part/kustomization.yaml": "kind: Component\nresources: [../k8s/x.yaml]\n",
+				"infra/k8s/x.yaml":              encrypted,
+			}), o)
+			if asked != 1 {
+				t.Errorf("it was decrypted %d times: %v", asked, err)
+			}
+		})
 	}
 }

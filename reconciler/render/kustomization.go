@@ -13,41 +13,46 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 )
 
-// checked returns the content of a kustomization file for Kustomize, after making sure that nothing
-// in it reaches out of the tree: Kustomize would fetch it, with the agent's network and rights.
-func (f *buildFiles) checked(name string, content []byte) ([]byte, error) {
+// checked returns the content of a kustomization file for Kustomize, and the names in it, after making sure that nothing
+// reaches out of the tree: Kustomize would fetch it, with the agent's network and rights.
+func (f *buildFiles) checked(name string, content []byte) (shown []byte, names []string, err error) {
 	nodes, err := parse(name, content)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(nodes) != 1 {
-		return nil, &Error{Origin: manifest.Origin{File: name},
+		return nil, nil, &Error{Origin: manifest.Origin{File: name},
 			Problem: fmt.Sprintf("a kustomization is one YAML document, and here are %d", len(nodes)), Hint: "keep one"}
 	}
-	shown := content
+	shown = content
 	if name == f.top {
 		if shown, err = f.withOrigins(name, nodes[0], content); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	// The check is of what Kustomize gets, read as it reads it: names of fields in any case, say.
 	k, err := kustomizationOf(name, shown)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	check := kustomizationCheck{files: f, name: name, text: string(content)}
 	check.plugins(k)
 	k.FixKustomization() // bases become resources, for one
-	for _, file := range slices.Concat(k.Resources, k.Components, loaded(k)) {
+	names = slices.Concat(k.Resources, k.Components, loaded(k))
+	for _, file := range names {
 		check.local(file)
+	}
+	//lint:ignore SA1019 Kustomize still reads what it deprecates.
+	for _, patch := range k.PatchesStrategicMerge { // the name of a file, or the patch itself
+		names = append(names, string(patch))
 	}
 	if len(check.found) > 0 {
 		for _, e := range check.found[1:] {
 			f.problems.add(e)
 		}
-		return nil, check.found[0]
+		return nil, nil, check.found[0]
 	}
-	return shown, nil
+	return shown, names, nil
 }
 
 func kustomizationOf(name string, content []byte) (k types.Kustomization, err error) {

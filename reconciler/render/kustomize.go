@@ -2,6 +2,7 @@ package render
 
 import (
 	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -17,18 +18,18 @@ import (
 
 // kustomizing lets one build run at a time: Kustomize keeps the schema that a build uses in a global
 // variable (https://github.com/kubernetes-sigs/kustomize/issues/3659), and one branch's schema
-// must not be another's.
+// must not be another's. All others wait meanwhile, so what may take long is done before.
 var kustomizing sync.Mutex
 
 func isKustomization(base string) bool {
 	return slices.Contains(konfig.RecognizedKustomizationFileNames(), base)
 }
 
-// kustomization returns the kustomization file of the path, or "".
-func (r *renderer) kustomization() string {
+// kustomizationIn returns the kustomization file of a folder, or "".
+func kustomizationIn(tree fs.FS, folder string) string {
 	for _, base := range konfig.RecognizedKustomizationFileNames() {
-		name := path.Join(r.Path, base)
-		if exists(r.tree, name) {
+		name := path.Join(folder, base)
+		if exists(tree, name) {
 			return name
 		}
 	}
@@ -44,7 +45,12 @@ func (r *renderer) kustomize(kustomization string) []document {
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
 	}
-	resources, err := build(files, options, r.Path)
+	files.gather()
+	var resources []*resource.Resource
+	var err error
+	if len(files.problems.list) == 0 {
+		resources, err = build(files, options, r.Path)
+	}
 	if len(files.problems.list) > 0 {
 		r.problems.list = append(r.problems.list, files.problems.list...)
 		return nil

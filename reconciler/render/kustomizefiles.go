@@ -22,7 +22,7 @@ type buildFiles struct {
 	// top is the kustomization file of the path.
 	top      string
 	problems problems
-	// cache holds what was read, and read the names in that order.
+	// cache holds what was loaded; read are the names of what Kustomize asked for, in that order.
 	cache map[string]*builtFile
 	read  []string
 	// decrypted is true once any file was.
@@ -34,9 +34,13 @@ type buildFiles struct {
 type builtFile struct {
 	content   []byte
 	encrypted bool
+	// names are those of files and folders in a kustomization, relative to its own folder.
+	names []string
 	// shown is what Kustomize gets, and err the answer if it gets nothing.
 	shown []byte
 	err   error
+	// read is true once Kustomize has asked for it.
+	read bool
 }
 
 // absolute and relative translate between the names of the tree and Kustomize's paths.
@@ -59,22 +63,53 @@ func isFolder(tree fs.FS, name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// ReadFile reads, decrypts and checks a file, once.
-func (f *buildFiles) ReadFile(file string) ([]byte, error) {
-	name := relative(file)
-	f.renderer.inputs.record(name)
-	if !exists(f.renderer.tree, name) || isFolder(f.renderer.tree, name) {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+func isFile(tree fs.FS, name string) bool {
+	info, err := fs.Stat(tree, name)
+	return err == nil && !info.IsDir()
+}
+
+// gather loads all that the kustomization and those that it names need, so that a build itself waits for nobody's keys.
+func (f *buildFiles) gather() {
+	tree := f.renderer.tree
+	for waiting := []string{f.top}; len(waiting) > 0 && !f.renderer.exhausted(); waiting = waiting[1:] {
+		name := waiting[0]
+		if isFolder(tree, name) {
+			f.renderer.inputs.record(name)
+			name = kustomizationIn(tree, name)
+		}
+		if _, known := f.cache[name]; known || !isFile(tree, name) {
+			continue
+		}
+		for _, named := range f.file(name).names {
+			waiting = append(waiting, path.Join(path.Dir(name), named))
+		}
 	}
+}
+
+// file loads a file once.
+func (f *buildFiles) file(name string) *builtFile {
 	built, ok := f.cache[name]
 	if !ok {
 		built = f.load(name)
 		f.cache[name] = built
-		f.read = append(f.read, name)
 		f.decrypted = f.decrypted || built.encrypted
 		if built.err != nil {
 			f.problems.add(built.err)
 		}
+	}
+	return built
+}
+
+// ReadFile gives a file as Kustomize is to see it.
+func (f *buildFiles) ReadFile(file string) ([]byte, error) {
+	name := relative(file)
+	f.renderer.inputs.record(name)
+	if !isFile(f.renderer.tree, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	built := f.file(name)
+	if !built.read {
+		built.read, f.read = true, append(f.read, name)
 	}
 	return built.shown, built.err
 }
@@ -91,7 +126,7 @@ func (f *buildFiles) load(name string) *builtFile {
 		built.err = &Error{Origin: manifest.Origin{File: name}, Problem: "a kustomization cannot be encrypted",
 			Hint: "encrypt the files that it names"}
 	default:
-		built.shown, built.err = f.checked(name, content)
+		built.shown, built.names, built.err = f.checked(name, content)
 	}
 	return built
 }

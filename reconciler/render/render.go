@@ -123,7 +123,7 @@ func (r *renderer) set() manifest.Set {
 	if !r.pathExists() {
 		return manifest.Set{}
 	}
-	kustomization := r.kustomization()
+	kustomization := kustomizationIn(r.tree, r.Path)
 	var documents []document
 	if kustomization != "" {
 		documents = r.kustomize(kustomization)
