@@ -44,8 +44,12 @@ type maker struct {
 	dependencies *dependencies
 }
 
-// begin notes a new attempt when the input is another one, or when somebody asked for a retry.
+// begin notes a new attempt when the input is another one, when somebody asked for a retry, or when there is
+// nothing left of the earlier ones.
 func (m *maker) begin() {
+	if ns := m.in.Namespace.Object; ns.Unstructured != nil && m.isLost(ns.Key()) {
+		m.record.forget(ns.Key())
+	}
 	sync, started := &m.record.Sync, m.in.Now.UTC().Truncate(time.Millisecond)
 	if sync.Digest != m.in.Digest {
 		begun := Sync{Digest: m.in.Digest, Commit: m.in.Commit, Started: started, Running: sync.Running || sync.Settled}
@@ -58,6 +62,12 @@ func (m *maker) begin() {
 	if m.in.Retry {
 		sync.Started, sync.Since = started, time.Time{}
 	}
+}
+
+// isLost says whether a namespace that we made is gone.
+func (m *maker) isLost(ns manifest.Key) bool {
+	_, unknown := m.in.Observed.Unknown[ns.GroupKind()]
+	return !unknown && m.in.Observed.Namespace == nil && m.record.Applied[ns].Digest != ""
 }
 
 // now is the time of the pass as records keep it.

@@ -224,10 +224,10 @@ func TestNamespace(t *testing.T) {
 			w.remove("Namespace/posts")
 			w.finish("Namespace/posts")
 		}, `
-			correct Namespace/posts: was deleted by somebody else
-			correct ConfigMap/posts/env: was deleted by somebody else
-			correct Deployment/posts/api: was deleted by somebody else
-			Settled`},
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/env: is not in the cluster yet
+			create Deployment/posts/api: is not in the cluster yet
+			Going: Namespace/posts, ConfigMap/env, Deployment/api: is not in the cluster yet`},
 		{"its labels are Git's business: they change", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()

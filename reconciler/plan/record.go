@@ -116,6 +116,18 @@ func (r Record) Protects(stored Record) bool {
 	return !maps.Equal(r.Jobs, stored.Jobs) || !slices.Equal(r.Kinds, stored.Kinds)
 }
 
+// forget forgets a namespace that is gone, with all that was in it: what Jobs did there is gone too. That they
+// have run at all is not forgotten.
+func (r *Record) forget(ns manifest.Key) {
+	maps.DeleteFunc(r.Applied, func(k manifest.Key, _ Applied) bool { return k == ns || k.Namespace == ns.Name })
+	for key, run := range r.Jobs {
+		if key.Namespace == ns.Name {
+			r.Jobs[key] = JobRecord{Ever: run.Ever}
+		}
+	}
+	r.Sync = Sync{}
+}
+
 // Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
 func (r *Record) Wrote(s Step, now *Live) {
 	if s.Object != nil && s.Action != Correct && s.Action != Delete {

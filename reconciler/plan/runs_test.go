@@ -337,6 +337,48 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			replace Job/posts/migrate: changed since it ran
 			Going: Job/migrate: changed since it ran`},
+		{"a namespace that somebody deleted took with it what the Job did there: all begins anew", func(w *world) {
+			w.git(job("migrate", wave(-1)), deployment("api"))
+			w.settle()
+			w.remove("Namespace/posts")
+			w.finish("Namespace/posts")
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create Job/posts/migrate: is to run
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1: is to run]
+			Going: Namespace/posts: is not in the cluster yet; Job/migrate: is to run; and 1 more`},
+		{"so it runs once more, and no oftener", func(w *world) {
+			w.git(job("migrate"))
+			w.settle()
+			w.remove("Namespace/posts")
+			w.settle()
+			if n := w.created[w.in.Desired.Objects[0].Digest]; n != 2 {
+				w.t.Fatalf("it ran %d times, want twice", n)
+			}
+			w.remove("Job/migrate")
+			w.finish("Job/migrate")
+		}, `
+			keep Namespace/posts
+			keep Job/posts/migrate: has run
+			Settled`},
+		{"once: not even then", func(w *world) {
+			w.git(job("seed", once))
+			w.settle()
+			w.remove("Namespace/posts")
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep Job/posts/seed: has run once, and is to run no more
+			Settled`},
+		{"a namespace that was never ours takes no run with it", func(w *world) {
+			taken(w)
+			w.git(job("migrate"))
+			w.settle()
+			w.unseen(namespace("").GroupVersionKind().GroupKind(), plan.Unwatched, "namespaces is forbidden")
+		}, `
+			create Namespace/posts: is not known to be in the cluster [blocked: what there is of kind Namespace cannot be seen: namespaces is forbidden]
+			keep Job/posts/migrate: has run
+			Degraded: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden`},
 		{"a rollback is no return: what ran before is not run again", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
