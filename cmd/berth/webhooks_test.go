@@ -182,12 +182,26 @@ func (p *port) testRefusals(t *testing.T) {
 // replica starts an agent, and returns the address at which it takes webhooks.
 func (p *port) replica(kubeconfig string) string {
 	p.t.Helper()
+	address, log := p.start(kubeconfig)
+	p.t.Cleanup(func() {
+		if strings.Contains(log.String(), webhookToken) {
+			p.t.Errorf("the log of the agent at %s holds the token", address)
+		}
+	})
+	p.deliver(p.t, address, "nobody", http.StatusUnauthorized)
+	return address
+}
+
+// start starts an agent with more in its environment, and waits until it is ready. Its log may be read while it runs.
+func (p *port) start(kubeconfig string, environment ...string) (address string, log *logbook) {
+	p.t.Helper()
 	address, health := p.freeAddress(), p.freeAddress()
-	var log bytes.Buffer
+	log = &logbook{}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
 	agent := exec.CommandContext(ctx, "berth", "agent", "--kubeconfig", kubeconfig, "--store-dir", p.t.TempDir(), "--leader-elect",
-		"--metrics-address", "0", "--health-address", health, "--webhook-address", address)
-	agent.Stderr = &log
+		"--metrics-address", "0", "--health-address", health, "--webhook-address", address, "--log-level", "debug")
+	agent.Env = append(agent.Environ(), environment...)
+	agent.Stderr = log
 	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := agent.Start(); err != nil {
 		p.t.Fatal(err)
@@ -196,10 +210,7 @@ func (p *port) replica(kubeconfig string) string {
 		cancel()
 		_ = agent.Wait() // it was killed
 		if p.t.Failed() {
-			p.t.Logf("the agent at %s:\n%s", address, &log)
-		}
-		if strings.Contains(log.String(), webhookToken) {
-			p.t.Errorf("the log of the agent at %s holds the token", address)
+			p.t.Logf("the agent at %s:\n%s", address, log)
 		}
 	})
 	// Kubernetes sends deliveries to whoever says that it is ready, and the first one must not fail.
@@ -215,8 +226,25 @@ func (p *port) replica(kubeconfig string) string {
 		answer.Body.Close()
 		return answer.StatusCode == http.StatusOK
 	})
-	p.deliver(p.t, address, "nobody", http.StatusUnauthorized)
-	return address
+	return address, log
+}
+
+// logbook is what a program writes while others read it.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // freeAddress returns one of this machine that nobody listens at.
