@@ -114,6 +114,7 @@ func TestCorruptStoreIsRenewed(t *testing.T) {
 		"pack cut off":    func(t *testing.T, dir string) { must(t, os.Truncate(packFile(t, dir, "pack"), 40)) },
 		"index cut off":   func(t *testing.T, dir string) { must(t, os.Truncate(packFile(t, dir, "idx"), 100)) },
 		"index scrambled": func(t *testing.T, dir string) { overwrite(t, packFile(t, dir, "idx"), strings.Repeat("x", 2000)) },
+		"object missing":  dropBlob,
 		"list cut off":    func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "shallow"), 50)) },
 	}
 	for name, damage := range damage {
@@ -131,6 +132,25 @@ func TestCorruptStoreIsRenewed(t *testing.T) {
 			wantFile(t, snapshot(t, again, other), "f", "g")
 		})
 	}
+}
+
+// dropBlob leaves one file out of the only pack.
+func dropBlob(t *testing.T, dir string) {
+	t.Helper()
+	var kept strings.Builder
+	dropped := false
+	for line := range strings.Lines(gitWith(t, dir, "", "--git-dir=.", "cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)")) {
+		id, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if kind == "blob" && !dropped {
+			dropped = true
+			continue
+		}
+		kept.WriteString(id + "\n")
+	}
+	pack, index := packFile(t, dir, "pack"), packFile(t, dir, "idx")
+	gitWith(t, dir, kept.String(), "--git-dir=.", "pack-objects", "--quiet", "objects/pack/pack")
+	must(t, os.Remove(pack))
+	must(t, os.Remove(index))
 }
 
 func TestRenewKeepsWhatIsNeeded(t *testing.T) {
