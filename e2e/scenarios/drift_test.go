@@ -93,3 +93,18 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 		posts.expectWrites(began)
 	})
 }
+
+// What a migration did in a namespace goes with it.
+func TestANamespaceThatIsDeletedByHandBeginsAnew(t *testing.T) {
+	t.Parallel()
+	posts, began := begins(t, "lost"), time.Now()
+	commit := posts.pushes("main", application())
+	production := posts.Environment("main")
+	production.Becomes("Healthy", commit)
+	before := production.Object("Deployment/api").GetUID()
+
+	other{t, "kubectl-delete", ""}.deletes("namespaces", "lost")
+	production.AwaitObject("Deployment/api", "is made anew", func(o world.Object) bool { return o.GetUID() != before })
+	production.Becomes("Healthy", commit)
+	posts.expectRuns(began, "migrate", 2)
+}

@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +30,9 @@ func (o other) client(resource string) dynamic.ResourceInterface {
 		o.t.Fatal(err)
 	}
 	gvr := map[string]schema.GroupVersionResource{
+		"autoscalers": {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
 		"configmaps":  {Version: "v1", Resource: "configmaps"},
+		"jobs":        {Group: "batch", Version: "v1", Resource: "jobs"},
 		"namespaces":  {Version: "v1", Resource: "namespaces"},
 		"deployments": {Group: "apps", Version: "v1", Resource: "deployments"},
 	}[resource]
@@ -53,6 +57,21 @@ func (o other) patches(resource, name, patch string) {
 	o.t.Helper()
 	if _, err := o.client(resource).Patch(o.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: o.name}); err != nil {
 		o.t.Error(err)
+	}
+}
+
+func (o other) scales(deployment string, replicas int) {
+	o.t.Helper()
+	patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)
+	if _, err := o.client("deployments").Patch(o.t.Context(), deployment, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: o.name}, "scale"); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o other) deletes(resource, name string) {
+	o.t.Helper()
+	if err := o.client(resource).Delete(o.t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		o.t.Fatal(err)
 	}
 }
 
@@ -135,6 +154,49 @@ func TestAnAutoscalersReplicasAreItsOwn(t *testing.T) {
 	commit := posts.removes("main", "k8s/hpa.yaml")
 	production.AwaitObject("Deployment/api", "has Git's number again", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
 	production.Becomes("Healthy", commit)
+}
+
+// Who follows Kubernetes' advice takes the number out of Git when the autoscaler comes.
+func TestReplicasThatLeaveGitForAnAutoscalerStay(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "handover")
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+
+	numberless := strings.Replace(deployment("api", ""), "  replicas: ${REPLICAS}\n", "", 1)
+	posts.pushes("main", with(code("changed"), "k8s/api.yaml", numberless+service("api"),
+		"k8s/hpa.yaml", strings.Replace(autoscaler, "minReplicas: 5", "minReplicas: 1", 1)))
+	image := production.Object("Deployment/api").Image()
+	api := production.AwaitObject("Deployment/api", "rolls out", func(o world.Object) bool { return o.Image() != image })
+	if got := api.Field("spec.replicas"); got != "2" {
+		t.Errorf("it has %s replicas", got)
+	}
+	production.AwaitObject("Deployment/api", "has rolled out", func(o world.Object) bool {
+		return o.Field("status.updatedReplicas") == "2" && o.Field("status.readyReplicas") == "2" && o.Field("status.replicas") == "2"
+	})
+	other{t, "kube-controller-manager", production.Namespace()}.scales("api", 4)
+	production.AwaitObject("Deployment/api", "is scaled", func(o world.Object) bool { return o.Field("status.readyReplicas") == "4" })
+	posts.pushes("main", code("changed again"))
+	production.AwaitObject("Deployment/api", "rolls out, and stays scaled", func(o world.Object) bool {
+		return o.Field("spec.replicas") == "4" && o.Field("status.updatedReplicas") == "4"
+	})
+}
+
+// No autoscaler that Berth does not know of is fought, nor is the number that it leaves behind.
+func TestAnAutoscalerThatWasNeverInGit(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "foreign")
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+	hpa := other{t, "kubectl-create", production.Namespace()}
+	hpa.creates("autoscalers", autoscaler)
+	production.AwaitObject("Deployment/api", "is scaled", func(o world.Object) bool { return o.Field("status.readyReplicas") == "5" })
+	production.Becomes("Healthy", posts.pushes("main", code("changed")))
+	hpa.deletes("autoscalers", "api")
+	production.Becomes("Healthy", posts.pushes("main", code("changed again")))
+	if got := production.Object("Deployment/api").Field("spec.replicas"); got != "5" {
+		t.Errorf("it has %s replicas", got)
+	}
 }
 
 func TestAFightBacksOff(t *testing.T) {

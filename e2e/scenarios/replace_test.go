@@ -1,8 +1,11 @@
 package scenarios
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/e2e/world"
 )
@@ -25,6 +28,39 @@ func TestWhatCannotBeChangedIsMadeAnewWhereGitAllowsIt(t *testing.T) {
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/worker.yaml": allowed}))
 	if now := production.Object("Deployment/worker").GetUID(); now == old {
 		t.Error("it was not made anew")
+	}
+}
+
+// stateful is a StatefulSet, of which hardly anything can be changed.
+func stateful(annotation, service string) string {
+	return fmt.Sprintf(`apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, annotations: {%s}}
+spec:
+  replicas: 2
+  serviceName: %s
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: registry.example.com/db}]}
+`, annotation, service)
+}
+
+func TestAStatefulSetIsMadeAnewWhileItsPodsRunOn(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "orphans")
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("", "db")}))
+	db, pods := production.Object("StatefulSet/db").GetUID(), [2]types.UID{production.Object("Pod/db-0").GetUID(), production.Object("Pod/db-1").GetUID()}
+
+	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("", "databases")}), "k8s/db.yaml", "berth.dev/replace")
+	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("berth.dev/replace: orphan", "databases")}))
+	anew := production.Object("StatefulSet/db")
+	if anew.GetUID() == db || anew.Field("spec.serviceName") != "databases" {
+		t.Errorf("it was not made anew: %s, %s", anew.GetUID(), anew.Field("spec.serviceName"))
+	}
+	if now := [2]types.UID{production.Object("Pod/db-0").GetUID(), production.Object("Pod/db-1").GetUID()}; now != pods {
+		t.Errorf("the pods are %s, and were %s", now, pods)
 	}
 }
 
