@@ -65,7 +65,7 @@ var credentials = map[string]string{
 	"POST https://sts.eu-central-1.amazonaws.com/": `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult>` +
 		`<Credentials><AccessKeyId>AKID</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>session</SessionToken><Expiration>2099-01-02T03:04:05Z</Expiration></Credentials>` +
 		`</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`,
-	"GET http://169.254.170.23/v1/credentials": `{"AccessKeyId": "AKID", "SecretAccessKey": "secret", "Token": "session", "Expiration": "2099-01-02T03:04:05Z"}`,
+	"GET http://169.254.170.23/v1/credentials":                                              `{"AccessKeyId": "AKID", "SecretAccessKey": "secret", "Token": "session", "Expiration": "2099-01-02T03:04:05Z"}`,
 	"GET http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/token": `{"access_token": "google", "expires_in": 3599, "token_type": "Bearer"}`,
 	"POST https://login.microsoftonline.com/tenant/oauth2/v2.0/token":                       `{"access_token": "azure", "expires_in": 3599, "token_type": "Bearer"}`,
 	"GET https://login.microsoftonline.com/tenant/v2.0/.well-known/openid-configuration": `{"issuer": "https://login.microsoftonline.com/tenant/v2.0",` +
