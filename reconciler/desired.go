@@ -113,7 +113,7 @@ func (e Environment) withCopies(s manifest.Set) manifest.Set {
 	}
 	var copies []manifest.Object
 	for _, c := range e.Copies {
-		if o := (manifest.Object{Unstructured: c.Object, Origin: manifest.Origin{File: c.Origin}}); !brought[o.Key()] {
+		if o := (manifest.Object{Unstructured: c.Object, Origin: manifest.Origin{File: c.Origin}, Yields: true}); !brought[o.Key()] {
 			copies = append(copies, o)
 		}
 	}

@@ -147,7 +147,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Message:     p.Message,
 		CommitTime:  d.commitTime,
 		Results:     did.results,
-		Warnings:    d.set.Warnings,
+		Warnings:    slices.Concat(d.set.Warnings, p.Warnings),
 		Sync:        p.Record.Sync,
 		Jobs:        jobs(p.Record),
 		Mask:        d.mask,

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/plan"
 )
@@ -379,26 +377,6 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// A copy is the environment's like anything else, unless Git has one of the same name.
-func TestCopies(t *testing.T) {
-	w := newWorld(t)
-	w.env.Copies = []Copy{{Origin: "Secret pull in the namespace berth", Object: &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "pull", "namespace": w.env.Namespace}, "stringData": map[string]any{"v": "copied"},
-	}}}}
-	w.commits("a.yaml", configMap("a", "one"))
-	if o := w.becomes(plan.Settled); o.Total != 3 {
-		t.Errorf("%d objects", o.Total)
-	}
-	if w.look("Secret/pull") == nil {
-		t.Fatal("there is no copy")
-	}
-	w.commits("pull.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: pull}, stringData: {v: own}}\n")
-	w.becomes(plan.Settled)
-	if v, _, _ := unstructured.NestedString(w.look("Secret/pull").Object, "data", "v"); v != "b3du" {
-		t.Errorf("the copy won: %q", v)
-	}
-}
-
 func TestPauses(t *testing.T) {
 	for _, test := range []struct {
 		class apply.Class
@@ -413,6 +391,7 @@ func TestPauses(t *testing.T) {
 		{apply.Transient, 50, false, time.Minute},
 		{apply.Terminating, 0, false, time.Second},
 		{apply.Exists, 1, false, 2 * time.Second},
+		{apply.Taken, 1, false, fatalPause},
 		{apply.Quota, 0, true, 10 * time.Second},
 		{apply.Forbidden, 9, true, 5 * time.Minute},
 		{apply.NotServed, 1, true, 20 * time.Second},

@@ -80,7 +80,7 @@ func (m *memory) remember(c Config, results []apply.Result) {
 		m.tries[key]++
 		m.refusals[key] = plan.Refusal{
 			Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal,
-			Immutable: r.Err.Class == apply.Immutable, Until: c.Now().Add(pause),
+			Immutable: r.Err.Class == apply.Immutable, Taken: r.Err.Class == apply.Taken, Until: c.Now().Add(pause),
 		}
 	}
 }
@@ -95,5 +95,5 @@ func pauseAfter(class apply.Class, n int) (fatal bool, pause time.Duration) {
 	case apply.Quota, apply.Forbidden, apply.NotServed:
 		return true, min(10*firstPause<<min(n, 10), fatalPause)
 	}
-	return true, fatalPause
+	return class != apply.Taken, fatalPause
 }

@@ -80,7 +80,7 @@ type Entry struct {
 	Link string `json:"link,omitempty"`
 
 	// copySecrets are copied from the agent's namespace before anything is applied, and kept up to date. A
-	// Secret of the same name that the branch brings is left alone.
+	// Secret of the same name that the branch brings, or that somebody else made, is left alone.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

@@ -98,6 +98,9 @@ func (r Result) Revealed() bool {
 	return r.Err != nil && r.Err.Class == Exists && r.Live != nil
 }
 
+// Harmless says whether a step failed without anything being wrong.
+func (r Result) Harmless() bool { return r.Revealed() || r.Err != nil && r.Err.Class == Taken }
+
 // Run carries out steps, stage by stage and concurrently within a stage, and returns a result for
 // each, in the order of the steps, whatever went wrong. Once the step of a Namespace has failed, the
 // later ones that live in it are not tried; nor is any once ctx is done.

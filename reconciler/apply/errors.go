@@ -34,6 +34,8 @@ const (
 	Exists Class = "exists"
 	// Claimed: another tool sees to the object that stands in its place.
 	Claimed Class = "claimed"
+	// Taken: an object stands in its place that is to stay there, and nothing is wrong with that.
+	Taken Class = "taken"
 	// Terminating: the object, or its namespace, is being deleted.
 	Terminating Class = "terminating"
 	// Transient: may pass by itself.

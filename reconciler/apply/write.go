@@ -221,6 +221,8 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 		return "", &live, &finding{class: Terminating, text: live.Health.Message}
 	case live.Environment == r.target.Environment:
 		return "", &live, &finding{class: Conflict, text: "was made meanwhile"}
+	case plan.Yields(s.Object, live, r.target.Environment):
+		return "", nil, &finding{class: Taken, text: "is there already"}
 	case plan.Claimed(live, s.Object) != "":
 		// What stands there is not watched: it is asked for again when the step is tried again.
 		return "", nil, &finding{class: Claimed, text: plan.Claimed(live, s.Object)}

@@ -65,6 +65,8 @@ type Object struct {
 	Origin Origin
 	// Digest stands for the content, and for a Job for its spec alone; Seal sets it.
 	Digest string
+	// Yields says that it overwrites nothing that is there already: a copy, which nobody wrote into Git.
+	Yields bool
 }
 
 // Key returns the object's identity.

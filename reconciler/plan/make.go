@@ -37,6 +37,7 @@ type maker struct {
 	steps        []Step
 	places       []manifest.Place // of the step with the same index
 	deadline     time.Time
+	warnings     []string
 	retried      []manifest.Key // were refused, and are due to be tried again
 	intended     map[manifest.Key]JobRecord
 	brought      map[schema.GroupKind]bool     // by CustomResourceDefinitions of the set
@@ -161,6 +162,8 @@ func (m *maker) object(o *manifest.Object) {
 		m.fail(&s, m.dependencies.mistake(s.Key))
 	case isUnknown:
 		m.unknown(&s, unknown)
+	case s.Live != nil && Yields(o, *s.Live, m.in.Environment):
+		m.yield(&s)
 	case s.Live != nil && !s.Live.Deleting && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
 		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
 	case s.Live != nil && !s.Live.Deleting && Claimed(*s.Live, o) != "":
@@ -224,6 +227,8 @@ func (m *maker) refused(s *Step) {
 	case due && fatal:
 		m.retried = append(m.retried, s.Key)
 	case due:
+	case r.Taken:
+		m.yield(s)
 	case fatal:
 		m.fail(s, r.Message)
 	default:

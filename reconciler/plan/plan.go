@@ -104,6 +104,8 @@ type Plan struct {
 	State State
 	// Message names the worst object and why; empty when Settled.
 	Message string
+	// Warnings are for people; they stop nothing.
+	Warnings []string
 	// Applied says that all that Git says has been written.
 	Applied bool
 	// Record is what must be stored before any step is taken.
@@ -193,8 +195,8 @@ type Refusal struct {
 	Message string
 	// Fatal says that it will hardly pass without help; it is tried again all the same, but rarely.
 	Fatal bool
-	// Immutable says that the object cannot be changed in place.
-	Immutable bool
+	// Immutable says that the object cannot be changed in place; Taken that what is there stays in its place.
+	Immutable, Taken bool
 	// Until is when to try again.
 	Until time.Time
 }

@@ -204,8 +204,8 @@ func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
 	}
 	done := map[string]int{}
 	for _, r := range o.Results {
-		if r.Revealed() {
-			continue // whether it may stay there is for the next pass to say
+		if r.Harmless() {
+			continue // what is there may stay, or the next pass says whether
 		}
 		if r.Err != nil {
 			e.Log.Warn("the cluster refused", "environment", o.Environment, "commit", o.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)

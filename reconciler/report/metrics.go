@@ -32,7 +32,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
 	repository, entry := env.Spec.Repository, env.Spec.Entry
 	for _, r := range o.Results {
-		if r.Revealed() {
+		if r.Harmless() {
 			continue
 		}
 		if r.Err != nil {

@@ -1,0 +1,108 @@
+package reconciler
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// copied is what an environment copies into its namespace, changed.
+func copied(namespace string, change ...func(*unstructured.Unstructured)) *unstructured.Unstructured {
+	secret := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "pull", "namespace": namespace}, "data": map[string]any{"v": "Y29waWVk"},
+	}}
+	for _, f := range change {
+		f(secret)
+	}
+	return secret
+}
+
+// A copy is the environment's like anything else, unless Git has one of the same name.
+func TestCopies(t *testing.T) {
+	w := newWorld(t)
+	w.env.Copies = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}
+	w.commits("a.yaml", configMap("a", "one"))
+	if o := w.becomes(plan.Settled); o.Total != 3 {
+		t.Errorf("%d objects", o.Total)
+	}
+	w.secretSays("Y29waWVk")
+	w.edits("Secret/pull", `{"data":{"v":"aGFuZA=="}}`)
+	w.passes("the copy to be kept up to date", func(Outcome) bool { return w.secret() == "Y29waWVk" })
+
+	w.commits("pull.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: pull}, stringData: {v: own}}\n")
+	w.becomes(plan.Settled)
+	w.secretSays("b3du")
+	w.commits("pull.yaml", "")
+	w.becomes(plan.Settled)
+	w.secretSays("Y29waWVk")
+}
+
+// What stood in a namespace before there was a copy for it is a person's, a program's or another environment's.
+func TestACopyOverwritesNothing(t *testing.T) {
+	marked := func(field string, marks map[string]any) func(*unstructured.Unstructured) {
+		return func(o *unstructured.Unstructured) { o.Object["metadata"].(map[string]any)[field] = marks }
+	}
+	for _, test := range []struct {
+		name string
+		mark func(*unstructured.Unstructured)
+	}{
+		{"made by hand", func(*unstructured.Unstructured) {}},
+		{"Helm's", marked("annotations", map[string]any{"meta.helm.sh/release-name": "pull", "meta.helm.sh/release-namespace": "default"})},
+		{"another environment's", marked("labels", map[string]any{manifest.LabelEnvironment: "a1b2c3.other"})},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.env.Namespace, w.env.SharedNamespace = strings.TrimSuffix(w.env.Namespace, "-env"), true
+			w.commits("a.yaml", configMap("a", "one"))
+			w.becomes(plan.Settled)
+			there := copied(w.env.Namespace, test.mark, func(o *unstructured.Unstructured) { o.Object["data"] = map[string]any{"v": "aGFuZA=="} })
+			client, _ := w.client("Secret/pull")
+			if _, err := client.Create(t.Context(), there, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			w.env.Copies, w.env.Settings = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}, "with a copy"
+			o := w.becomes(plan.Settled)
+			if want := "Secret/pull is there already and stays as it is"; len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], want) {
+				t.Errorf("the warnings are %q, want %q", o.Warnings, want)
+			}
+			w.secretSays("aGFuZA==")
+			if sent := w.wire.during("", func() { w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
+				t.Errorf("it is tried again at once: %q", sent)
+			}
+			w.starts(w.env.Namespace)
+			w.becomes(plan.Settled)
+			w.secretSays("aGFuZA==")
+
+			if err := client.Delete(t.Context(), "pull", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			w.ahead += fatalPause
+			w.passes("the copy in its place", func(Outcome) bool { return w.secret() == "Y29waWVk" })
+		})
+	}
+}
+
+// secret returns what the copied Secret holds; empty if there is none.
+func (w *world) secret() string {
+	w.t.Helper()
+	obj := w.look("Secret/pull")
+	if obj == nil {
+		return ""
+	}
+	value, _, _ := unstructured.NestedString(obj.Object, "data", "v")
+	return value
+}
+
+func (w *world) secretSays(want string) {
+	w.t.Helper()
+	if got := w.secret(); got != want {
+		w.t.Errorf("the Secret holds %q, want %q", got, want)
+	}
+}
