@@ -168,7 +168,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
 		Keys: newKeyring(secretsOf(mgr.GetClient()), remote).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
-		Report: reporter.Environment, Recall: reporter.Recall, Wake: wakes.Add, Now: time.Now, Log: log,
+		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)

@@ -44,8 +44,12 @@ func (p *page) description(d inspect.Description) {
 func (p *page) head(env *v1alpha1.Environment) [][]string {
 	ready := readyOf(env.Status.Conditions)
 	status := cmp.Or(ready.Reason, "not looked at yet by the agent")
-	if !ready.LastTransitionTime.IsZero() {
-		status += " for " + output.Age(ready.LastTransitionTime.Time, p.now)
+	if since := ready.LastTransitionTime; !since.IsZero() {
+		verb := ", not ready for "
+		if ready.Status == metav1.ConditionTrue {
+			verb = " for "
+		}
+		status += verb + output.Age(since.Time, p.now)
 	}
 	rows := [][]string{
 		{"Environment:", env.Name},

@@ -99,7 +99,7 @@ func (w *world) wire() (*agent, error) {
 	})
 	environments := NewEnvironments(EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,
-		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Recall: reporter.Recall, Wake: wakes.Add, Now: w.now, Log: log,
+		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: w.now, Log: log,
 	})
 	if err := SetUp(mgr, repositories, environments, wakes); err != nil {
 		return nil, err

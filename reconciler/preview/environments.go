@@ -58,6 +58,8 @@ type EnvironmentsConfig struct {
 	Report func(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error)
 	// Recall brings the status of an Environment, which comes from a cache, up to what Report last wrote.
 	Recall func(env *v1alpha1.Environment)
+	// Gone drops what Report remembers of an Environment that does not exist any more.
+	Gone func(env *v1alpha1.Environment)
 	// Wake asks for a pass over an Environment.
 	Wake func(types.NamespacedName)
 	Now  func() time.Time

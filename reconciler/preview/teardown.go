@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -154,6 +155,10 @@ func (e *Environments) left(ctx context.Context, name types.NamespacedName) {
 	if ok {
 		e.Brake.forget(env.uid)
 		e.Reconciler.Forget(env.Environment)
+		e.Gone(&v1alpha1.Environment{
+			ObjectMeta: metav1.ObjectMeta{Name: name.Name, Namespace: name.Namespace, UID: env.uid},
+			Spec:       v1alpha1.EnvironmentSpec{Repository: env.Repository, Entry: env.Entry},
+		})
 		e.vacated(ctx, name, env)
 	}
 }

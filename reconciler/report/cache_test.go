@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -134,6 +135,29 @@ func TestALateCacheOfARepository(t *testing.T) {
 			t.Errorf("it is %s, want %s", got, step.reason)
 		}
 		l.told(step.events)
+	}
+}
+
+// Whatever there is to say, the API server takes it: a condition, and an event of at most 1024 bytes.
+func TestLongMessages(t *testing.T) {
+	l := newLate(t)
+	repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
+		URL:          "https://gitlab.example.com/acme/posts.git",
+		Environments: []v1alpha1.Entry{{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Path: "k8s", Namespace: "posts"}},
+	}}
+	repo.Namespace, repo.Name = l.namespace, "posts"
+	if err := l.api.Create(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("the branch \xff→ cannot have an environment; ", 2000)
+	status := v1alpha1.RepositoryStatus{Conditions: []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalid, Message: strings.ToValidUTF8(long, "?"),
+	}}}
+	if err := l.Repository(t.Context(), repo, status); err != nil {
+		t.Fatal(err)
+	}
+	if note := <-l.events.Events; len(note) > 1024+len("Warning Invalid ") || !utf8.ValidString(note) {
+		t.Errorf("the event has %d bytes", len(note))
 	}
 }
 

@@ -46,11 +46,11 @@ func ended(o reconciler.Outcome, now time.Time) (v1alpha1.SyncStatus, bool) {
 	entry := v1alpha1.SyncStatus{Commit: o.Commit, Time: *timeOf(now)}
 	switch {
 	case o.State == plan.Settled && o.RolledBack:
-		entry.Commit, entry.Outcome, entry.Reason = o.Sync.Commit, rolledBack, clip(o.Message)
+		entry.Commit, entry.Outcome, entry.Reason = o.Sync.Commit, rolledBack, clip(o.Message, maxMessage)
 	case o.State == plan.Settled:
 		entry.Outcome = healthy
 	case o.State == plan.Failed:
-		entry.Outcome, entry.Reason = failed, clip(o.Message)
+		entry.Outcome, entry.Reason = failed, clip(o.Message, maxMessage)
 	default:
 		return entry, false
 	}

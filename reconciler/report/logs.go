@@ -109,6 +109,16 @@ func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container,
 	}
 }
 
+// forget drops the logs of an Environment that is gone.
+func (l *Logs) forget(env types.UID) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.known, env)
+}
+
 func (l *Logs) tail(ctx context.Context, c container, options *corev1.PodLogOptions) string {
 	text, err := l.pods.Pods(c.namespace).GetLogs(c.Pod, options).DoRaw(ctx)
 	if err != nil {

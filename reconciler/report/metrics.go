@@ -51,7 +51,7 @@ func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
 	m.ready.WithLabelValues(repository, entry, env.Name).Set(ready)
 }
 
-// Forget drops the metrics of an Environment that is gone.
-func (m *Metrics) Forget(env *v1alpha1.Environment) {
+// forget drops the metrics of an Environment that is gone.
+func (m *Metrics) forget(env *v1alpha1.Environment) {
 	m.ready.DeleteLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name)
 }

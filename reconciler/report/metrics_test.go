@@ -2,6 +2,7 @@ package report
 
 import (
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,5 +35,19 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
+	}
+}
+
+func TestNothingIsKeptOfAnEnvironmentThatIsGone(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	r := New(Config{Metrics: NewMetrics(registry), Logs: NewLogs(nil, nil)})
+	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
+	env.Name, env.UID = "posts.review.login", "1"
+	r.Metrics.observe(env, reconciler.Outcome{State: plan.Settled})
+	r.dips[env.UID], r.Logs.known[env.UID] = time.Now(), map[container]string{}
+	r.Forget(env)
+	families, err := registry.Gather()
+	if err != nil || len(families) > 0 || len(r.dips) > 0 || len(r.Logs.known) > 0 {
+		t.Errorf("kept: %v, %v, %v, %v", families, r.dips, r.Logs.known, err)
 	}
 }

@@ -111,6 +111,13 @@ func (r *Reporter) Recall(env *v1alpha1.Environment) {
 	}
 }
 
+// Forget drops what is remembered of an Environment that is gone.
+func (r *Reporter) Forget(env *v1alpha1.Environment) {
+	r.Metrics.forget(env)
+	r.Logs.forget(env.UID)
+	r.rose(env.UID)
+}
+
 // left returns how long a write that only counts is to be put off: a rollout is told of at most once in a
 // pause, and of what is corrected within one nothing is told.
 func (r *Reporter) left(env *v1alpha1.Environment, o reconciler.Outcome) time.Duration {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,7 @@ const (
 	maxUnhealthy = 20
 	maxHistory   = 10
 	maxMessage   = 1024
+	maxCondition = 16 << 10 // of a Repository, which tells of many branches at once; 32 KiB is the API's limit
 	shortCommit  = 8
 )
 
@@ -88,7 +90,7 @@ func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l reconcile
 }
 
 func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []metav1.Condition {
-	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasons[o.State], Message: clip(o.Message)}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasons[o.State], Message: clip(o.Message, maxMessage)}
 	also := ""
 	switch {
 	case o.Deleting:
@@ -97,7 +99,7 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 		ready.Reason = stages[o.Life.Stage]
 	case o.Suspended:
 		ready.Reason = v1alpha1.ReasonSuspended
-		ready.Message = clip("left as it is while spec.suspend is true" + separated(o.Message))
+		ready.Message = clip("left as it is while spec.suspend is true"+separated(o.Message), maxMessage)
 	case o.State == plan.Settled && o.RolledBack:
 		ready.Reason, also = v1alpha1.ReasonRolledBack, v1alpha1.ConditionStalled
 	case o.State == plan.Settled:
@@ -141,22 +143,29 @@ func healthyMessage(o reconciler.Outcome) string {
 	for _, w := range o.Warnings {
 		message += "; " + w
 	}
-	return clip(message)
+	return clip(message, maxMessage)
 }
 
-func clip(message string) string {
-	if len(message) > maxMessage {
-		return message[:maxMessage-3] + "..."
+// clip cuts a text to a number of bytes, between two characters: the API server would replace half of one, and
+// what it stores would not be what was meant.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return message
+	const dots = "..."
+	most -= len(dots)
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + dots
 }
 
 // conditions returns the new conditions, with the times at which each last changed its status.
 func conditions(before, after []metav1.Condition, now time.Time) []metav1.Condition {
 	merged := make([]metav1.Condition, 0, len(after))
 	for _, c := range after {
-		c.LastTransitionTime = *timeOf(now)
-		if old := meta.FindStatusCondition(before, c.Type); old != nil && old.Status == c.Status && old.Reason == c.Reason {
+		c.Message, c.LastTransitionTime = clip(c.Message, maxCondition), *timeOf(now)
+		if old := meta.FindStatusCondition(before, c.Type); old != nil && old.Status == c.Status {
 			c.LastTransitionTime = old.LastTransitionTime
 		}
 		merged = append(merged, c)
@@ -170,7 +179,7 @@ func timeOf(t time.Time) *metav1.Time { return &metav1.Time{Time: t.UTC().Trunca
 func unhealthy(env *v1alpha1.Environment, o reconciler.Outcome) []v1alpha1.UnhealthyObject {
 	var list []v1alpha1.UnhealthyObject
 	for _, p := range o.Unhealthy[:min(maxUnhealthy, len(o.Unhealthy))] {
-		u := v1alpha1.UnhealthyObject{Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name, Health: string(p.Health.Status), Message: clip(p.Health.Message)}
+		u := v1alpha1.UnhealthyObject{Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name, Health: string(p.Health.Status), Message: clip(p.Health.Message, maxMessage)}
 		if u.Namespace == env.Spec.Namespace {
 			u.Namespace = ""
 		}
