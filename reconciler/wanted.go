@@ -19,14 +19,11 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 	}
 	why := m.rejected.of(e, r.Now())
 	if why == nil {
-		head, err := r.desire(ctx, e, e.Commit, m.head)
-		switch {
-		case err == nil && e.Rollback && record.Rejected.Digest == head.digest && m.held != head.digest:
-			return r.lastHealthy(ctx, e, m, head, record.Rejected)
-		case err == nil:
-			m.head = head
-			return head, nil
-		case !passes(err):
+		d, err := r.newest(ctx, e, m, record.Rejected)
+		if d.commit != "" {
+			return d, err
+		}
+		if !passes(err) {
 			m.rejected = e.rejects(err, r.again(err))
 		}
 		why = err
@@ -42,6 +39,20 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 		why = fmt.Errorf("%w; what runs is kept, which is commit %.8s", why, m.runs.commit)
 	}
 	return m.runs, why
+}
+
+// newest returns the commit that should run, or with why the last healthy one in its place. If neither can be had, the
+// error is all that it returns.
+func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejected plan.Rejected) (desired, error) {
+	head, err := r.desire(ctx, e, e.Commit, m.head)
+	if err != nil {
+		return desired{}, err
+	}
+	m.head = head
+	if e.Rollback && rejected.Digest == head.digest && m.held != head.digest {
+		return r.lastHealthy(ctx, e, m, rejected)
+	}
+	return head, nil
 }
 
 // again returns when to try what an error stopped once more by itself: a server may give tomorrow what it refused
@@ -60,15 +71,20 @@ func (r *Reconciler) before(ctx context.Context, e Environment, commit string) (
 	return d, err
 }
 
-// lastHealthy returns the last healthy commit in place of the head. Where there is none, or where it says
-// the same as the head, the head is held.
-func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, head desired, rejected plan.Rejected) (desired, error) {
-	healthy, err := r.before(ctx, e, e.Healthy)
-	if err != nil || healthy.digest == head.digest {
-		m.head = head
-		if !passes(err) {
-			m.held = head.digest
+// lastHealthy returns the last healthy commit in place of the head, which did not become healthy. Where there is none,
+// or where it says the same as the head, the head is held; but not where it cannot be had: what is known to be bad is
+// not brought back.
+func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, rejected plan.Rejected) (desired, error) {
+	head, healthy := m.head, desired{}
+	if e.Healthy != "" {
+		var err error
+		if healthy, err = r.before(ctx, e, e.Healthy); err != nil {
+			return desired{}, fmt.Errorf("commit %.8s did not become healthy, and the last healthy one, %.8s, cannot be had; push a fix, or to try the newer one again: berth retry; it failed because of %s; the older one: %w",
+				e.Commit, e.Healthy, rejected.Message, err)
 		}
+	}
+	if healthy.commit == "" || healthy.digest == head.digest {
+		m.held = head.digest
 		return head, nil
 	}
 	m.head, m.runs = desired{}, healthy

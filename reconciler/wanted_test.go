@@ -1,11 +1,13 @@
 package reconciler
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 
 	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/source"
 )
 
 // typo is a manifest that only the API server knows to be wrong.
@@ -188,6 +190,44 @@ func TestRollback(t *testing.T) {
 			t.Errorf("still rejected: %+v", record.Rejected)
 		}
 	})
+}
+
+// A restarted agent that cannot have the last healthy commit keeps what runs: the commit that did not become healthy
+// is not applied again.
+func TestRollbackWhereTheHealthyCommitCannotBeHad(t *testing.T) {
+	w, healthy := rolls(t)
+	bad := w.commits("a.yaml", configMap("a", "two"), "api.yaml", deployment("api", "api:broken"))
+	w.becomes(plan.Failed, "Deployment/api")
+	w.rolledBack(healthy)
+	server := error(&source.Error{Reason: source.Unreachable, Op: "fetch", Cause: "no answer"})
+	lost := func() {
+		w.restarts()
+		whole := w.Snapshots
+		w.Snapshots = func(ctx context.Context, repository, commit string) (*source.Snapshot, error) {
+			if commit == healthy && server != nil {
+				return nil, server
+			}
+			return whole(ctx, repository, commit)
+		}
+	}
+	lost()
+	if sent := w.wire.during("", func() {
+		if o := w.pass(); !o.Quiet || !passes(o.Err) {
+			t.Errorf("the server is down: got %+v", o)
+		}
+	}); containsWrite(sent) {
+		t.Errorf("it wrote %q", sent)
+	}
+	server = &source.Error{Reason: source.Refused, Op: "fetch", Cause: "not our ref"}
+	var o Outcome
+	if sent := w.wire.during("", func() { o = w.becomes(plan.Failed, bad[:8], healthy[:8], "not our ref", "berth retry") }); containsWrite(sent) {
+		t.Errorf("it wrote %q", sent)
+	}
+	if w.value("a", "v") != "one" || o.Deadline.IsZero() || w.env.Applied != healthy {
+		t.Errorf("a is %q; got %+v", w.value("a", "v"), o)
+	}
+	server, w.ahead = nil, w.ahead+2*fatalPause
+	w.rolledBack(healthy)
 }
 
 func containsWrite(sent []string) bool {
