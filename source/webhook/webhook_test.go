@@ -146,6 +146,9 @@ func TestCredentials(t *testing.T) {
 		{"the generic form with another token", p.with("X-Signature", "sha256="+p.digest("guess")), refused},
 		{"the key is not the signing token's text", p.fromGitHub("push", signing), refused},
 
+		{"a token beside an id and a time that nobody signed, as GitLab 19 sends them without a signing token",
+			p.fromGitLab("Push Hook", token).with("webhook-id", "f5e57a38-56cd-4b5c-9c3b-b5b1b8c0c1d7").with("webhook-timestamp", "1"), accepted},
+		{"a wrong token beside them", p.fromGitLab("Push Hook", "guess").with("webhook-id", "a-1").with("webhook-timestamp", "1"), refused},
 		{"a signature", p.signed("a-1", noon, signing), accepted},
 		{"a signature while the signing token is changed", p.signed("a-1", noon, previousSigning), accepted},
 		{"signatures of a sender that changes its key", p.signed("a-1", noon, wrongSigning, signing), accepted},
