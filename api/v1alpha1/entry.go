@@ -10,6 +10,7 @@ import (
 // +kubebuilder:validation:XValidation:rule=`self.scope != 'Cluster' || has(self.serviceAccountName)`,message="scope Cluster needs a serviceAccountName: the account whose rights over the cluster the branch may use",fieldPath=".scope"
 // +kubebuilder:validation:XValidation:rule=`self.scope != 'Cluster' || !self.branches.exists(b, b.matches(r'^!|[*?]'))`,message="scope Cluster needs branches by name: with a pattern, whoever can push a branch would have rights over the cluster",fieldPath=".scope"
 // +kubebuilder:validation:XValidation:rule=`self.__namespace__.contains('${BRANCH_SLUG}') || (size(self.branches) == 1 && !self.branches.exists(b, b.matches(r'[*?]')))`,message="namespace must contain ${BRANCH_SLUG} where more than one branch can match: each needs its own",fieldPath=".namespace"
+// +kubebuilder:validation:XValidation:rule=`!has(self.expireAfter) || (has(self.onRemoval) ? self.onRemoval == 'Delete' : self.branches.exists(b, b.matches(r'[*?]')))`,message="expireAfter deletes what runs, which onRemoval must allow: set onRemoval to Delete, or leave expireAfter out",fieldPath=".expireAfter"
 type Entry struct {
 	// name of the entry, such as production or review.
 	// +required
@@ -46,13 +47,15 @@ type Entry struct {
 	Namespace string `json:"namespace"`
 
 	// scope is Namespaced, which confines the environment to its namespace, or Cluster, which lets it have
-	// objects of other namespaces and of the cluster, as far as the rights of serviceAccountName go.
+	// objects of other namespaces and of the cluster. Its objects are applied with the agent's own rights, which
+	// components/cluster-scope extends; the rights of serviceAccountName do not bound them yet.
 	// +optional
 	// +kubebuilder:default=Namespaced
 	Scope Scope `json:"scope,omitempty"`
 
-	// serviceAccountName is the account in the environment's namespace with whose rights objects are applied.
-	// Without it the agent binds an account of its own to the ClusterRole berth-environment there.
+	// serviceAccountName is the account in the environment's namespace with whose rights objects are to be
+	// applied. It is not used yet: the agent applies everything with its own rights, and refuses by itself what
+	// would leave the namespace.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -98,7 +101,8 @@ type Entry struct {
 	OnRemoval RemovalPolicy `json:"onRemoval,omitempty"`
 
 	// expireAfter says for how long a branch may lie still until its namespace is deleted; a push brings it
-	// back. A number with ms, s, m or h, or several. Without it, environments do not expire.
+	// back. A number with ms, s, m or h, or several. Without it, environments do not expire. It needs onRemoval
+	// Delete, the default where a branch is a pattern.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`

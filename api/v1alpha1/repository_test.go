@@ -38,7 +38,7 @@ limit: 20
 )
 
 // production is what an entry needs to have another one's rights over the cluster.
-const production = `name: production, branches: [main], namespace: posts, `
+const production = `name: production, branches: [main], namespace: posts, expireAfter: null, `
 
 func TestRepositoryEntries(t *testing.T) {
 	cases := map[string]struct {
@@ -74,7 +74,7 @@ func TestRepositoryEntries(t *testing.T) {
 		"namespace with 64 characters":   {entry: `{namespace: "` + strings.Repeat("a", 24) + `${BRANCH_SLUG}"}`, refused: `namespace must fit 63 characters`},
 		"pattern without a slug":         {entry: `{namespace: posts}`, refused: `namespace must contain ${BRANCH_SLUG}`},
 		"two branches without a slug":    {entry: `{branches: [main, next], namespace: posts}`, refused: `namespace must contain ${BRANCH_SLUG}`},
-		"one branch without a slug":      {entry: `{branches: [main], namespace: posts}`},
+		"one branch without a slug":      {entry: `{branches: [main], namespace: posts, expireAfter: null}`},
 		"unknown scope":                  {entry: `{scope: World}`, refused: `spec.environments[0].scope`},
 		"cluster without an account":     {entry: `{` + production + `scope: Cluster}`, refused: `scope Cluster needs a serviceAccountName`},
 		"cluster with a pattern":         {entry: `{scope: Cluster, serviceAccountName: deployer}`, refused: `scope Cluster needs branches by name`},
@@ -99,10 +99,13 @@ func TestRepositoryEntries(t *testing.T) {
 		"unknown policy":                 {entry: `{health: {onFailure: Panic}}`, refused: `spec.environments[0].health.onFailure`},
 		"unknown removal":                {entry: `{onRemoval: Keep}`, refused: `spec.environments[0].onRemoval`},
 		"expiry that no integer holds":   {entry: `{expireAfter: 99999999h}`, refused: `spec.environments[0].expireAfter`},
+		"expiry of what stays":           {entry: `{expireAfter: 72h, onRemoval: Orphan}`, refused: `expireAfter deletes what runs`},
+		"expiry of a branch by name":     {entry: `{branches: [main], expireAfter: 72h}`, refused: `set onRemoval to Delete`},
+		"expiry of one that may go":      {entry: `{branches: [main], expireAfter: 72h, onRemoval: Delete}`},
 		"limit of none":                  {entry: `{limit: 0}`, refused: `spec.environments[0].limit`},
 		"names that just fit":            {entry: `{name: ` + strings.Repeat("a", 16) + `}`},
 		"names that do not fit":          {entry: `{name: ` + strings.Repeat("a", 17) + `}`, refused: `must fit 63 characters`},
-		"a literal branch leaves room":   {entry: `{branches: [main], name: ` + strings.Repeat("a", 45) + `}`},
+		"a literal branch leaves room":   {entry: `{branches: [main], expireAfter: null, name: ` + strings.Repeat("a", 45) + `}`},
 		"but not for everything":         {entry: `{branches: [main], name: ` + strings.Repeat("a", 46) + `}`, refused: `must fit 63 characters`},
 		"a long branch leaves as a glob": {entry: `{branches: [` + strings.Repeat("b", 34) + `], name: ` + strings.Repeat("a", 17) + `}`, refused: `must fit 63 characters`},
 	}

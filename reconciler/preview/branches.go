@@ -43,6 +43,9 @@ func want(repo *v1alpha1.Repository, heads map[string]string) demand {
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		patterns, err := CompilePatterns(entry.Branches)
+		if err == nil && entry.Namespace == repo.Namespace {
+			err = fmt.Errorf("namespace %s is Berth's own, with its keys and records; give the entry another", entry.Namespace)
+		}
 		d.entries[entry.Name] = err == nil
 		if err != nil {
 			d.notes = append(d.notes, fmt.Sprintf("entry %s: %v", entry.Name, err))

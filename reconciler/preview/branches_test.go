@@ -41,6 +41,12 @@ func TestWant(t *testing.T) {
 			notes:    []string{`entry bad: branch pattern "a b"`},
 		},
 		{
+			name:     "Berth's own namespace",
+			entries:  []v1alpha1.Entry{{Name: "greedy", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "berth"}},
+			branches: []string{"main"},
+			notes:    []string{"entry greedy: namespace berth is Berth's own"},
+		},
+		{
 			name:     "what an entry says of removal",
 			entries:  []v1alpha1.Entry{{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts", OnRemoval: v1alpha1.RemovalDelete}},
 			branches: []string{"main"},
