@@ -170,7 +170,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Keys: newKeyring(secretsOf(mgr.GetClient()), remote).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
-	if err := preview.SetUp(mgr, repositories, environments, wakes); err != nil {
+	if err := preview.SetUp(ctx, mgr, repositories, environments, wakes); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {

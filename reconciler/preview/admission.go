@@ -14,7 +14,7 @@ import (
 // admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
 // of all syncs, is reached.
 func (e *Environments) admit(ctx context.Context, env *v1alpha1.Environment, s *settings) (string, error) {
-	if s.limit > 0 {
+	if s.limit > 0 && !e.berths.has(env.UID) {
 		siblings, err := e.siblings(ctx, env, s)
 		if err != nil {
 			return "", err
@@ -29,6 +29,7 @@ func (e *Environments) admit(ctx context.Context, env *v1alpha1.Environment, s *
 	name := client.ObjectKeyFromObject(env)
 	switch {
 	case s.Commit == env.Status.HealthyCommit || e.endedWith(env) == s.Commit:
+		e.pause(name)
 		return "", nil // nothing new; drift is corrected at once
 	case s.literal:
 		e.turns.jump(name, env.Spec.Repository)

@@ -101,7 +101,7 @@ func (w *world) wire() (*agent, error) {
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,
 		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: w.now, Log: log,
 	})
-	if err := SetUp(mgr, repositories, environments, wakes); err != nil {
+	if err := SetUp(w.t.Context(), mgr, repositories, environments, wakes); err != nil {
 		return nil, err
 	}
 	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {

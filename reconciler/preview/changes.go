@@ -48,7 +48,8 @@ type evidence struct {
 func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 	// A cache lists in any order, and what is told must not change with it.
 	have = slices.SortedFunc(slices.Values(have), func(a, b v1alpha1.Environment) int { return strings.Compare(a.Name, b.Name) })
-	claims, notes := claim(have, d)
+	byName := named(have)
+	claims, notes := claim(byName, d)
 	c := changes{notes: append(d.notes, notes...)}
 	wants := make(map[string]wanted, len(claims))
 	for _, w := range claims {
@@ -68,7 +69,7 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 	}
 	for _, w := range claims {
 		if dooms[w.name] == "" {
-			c.write = append(c.write, c.settle(w, have))
+			c.write = append(c.write, c.settle(w, byName[w.name]))
 		}
 	}
 	return c
@@ -151,16 +152,14 @@ func (c *changes) gone(env *v1alpha1.Environment, e evidence) string {
 
 // settle keeps an Environment in its namespace: that of a literal entry does not move by itself, nor does
 // one that the brake keeps from being made anew.
-func (c *changes) settle(w wanted, have []v1alpha1.Environment) wanted {
-	for _, env := range have {
-		if env.Name != w.name || env.Spec.Namespace == w.spec.Namespace {
-			continue
-		}
-		if w.literal {
-			c.notes = append(c.notes, fmt.Sprintf("entry %s: %s", w.entry.Name, moved(&env, w.entry)))
-		}
-		w.spec.Namespace = env.Spec.Namespace
+func (c *changes) settle(w wanted, env *v1alpha1.Environment) wanted {
+	if env == nil || env.Spec.Namespace == w.spec.Namespace {
+		return w
 	}
+	if w.literal {
+		c.notes = append(c.notes, fmt.Sprintf("entry %s: %s", w.entry.Name, moved(env, w.entry)))
+	}
+	w.spec.Namespace = env.Spec.Namespace
 	return w
 }
 

@@ -9,16 +9,13 @@ import (
 // claim gives every wanted environment the Environment that it has, or will have, by name. One whose
 // entry is gone is taken over by the entry that now has its branch and namespace: a renamed entry tears
 // nothing down.
-func claim(have []v1alpha1.Environment, d demand) (claims []wanted, notes []string) {
-	named := make(map[string]*v1alpha1.Environment, len(have))
-	for i := range have {
-		named[have[i].Name] = &have[i]
-	}
+func claim(named map[string]*v1alpha1.Environment, d demand) (claims []wanted, notes []string) {
+	orphans := orphaned(named, d)
 	taken := map[string]string{}
 	for _, w := range d.list {
 		env := named[w.name]
 		if env == nil {
-			if env = orphaned(have, d, w); env != nil {
+			if env = orphans[berthOf(w.spec)]; env != nil {
 				w.name, w.spec.Entry = env.Name, env.Spec.Entry
 			}
 		}
@@ -37,16 +34,36 @@ func claim(have []v1alpha1.Environment, d demand) (claims []wanted, notes []stri
 	return claims, notes
 }
 
-// orphaned returns the Environment of an entry that is gone in the place of a wanted one.
-func orphaned(have []v1alpha1.Environment, d demand, w wanted) *v1alpha1.Environment {
+// named returns Environments by name.
+func named(have []v1alpha1.Environment) map[string]*v1alpha1.Environment {
+	all := make(map[string]*v1alpha1.Environment, len(have))
 	for i := range have {
-		env := &have[i]
-		_, stays := d.entries[env.Spec.Entry]
-		if !stays && env.DeletionTimestamp.IsZero() && env.Spec.Branch == w.spec.Branch && env.Spec.Namespace == w.spec.Namespace {
-			return env
+		all[have[i].Name] = &have[i]
+	}
+	return all
+}
+
+// berth is what an entry that takes over from another one has in common with it.
+type berth struct{ branch, namespace string }
+
+func berthOf(spec v1alpha1.EnvironmentSpec) berth {
+	return berth{branch: spec.Branch, namespace: spec.Namespace}
+}
+
+// orphaned returns the Environments of entries that are gone, by what can be taken over. Of two that could be, it
+// is that of the first name.
+func orphaned(named map[string]*v1alpha1.Environment, d demand) map[berth]*v1alpha1.Environment {
+	orphans := map[berth]*v1alpha1.Environment{}
+	for _, env := range named {
+		if _, stays := d.entries[env.Spec.Entry]; stays || !env.DeletionTimestamp.IsZero() {
+			continue
+		}
+		at := berthOf(env.Spec)
+		if other := orphans[at]; other == nil || env.Name < other.Name {
+			orphans[at] = env
 		}
 	}
-	return nil
+	return orphans
 }
 
 // entryOf returns the entry that an Environment follows: that of its name or, when that is gone, the one

@@ -2,6 +2,7 @@ package preview
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,13 +47,18 @@ var asked = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, 
 
 // SetUp registers both controllers with a manager, and connects wakes to them: the ids that it delivers
 // are passed over.
-func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wakes) error {
+func SetUp(ctx context.Context, mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wakes) error {
 	reader := mgr.GetClient()
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := mgr.GetFieldIndexer().IndexField(ctx, namespace, indexRepository, repos.repositoryIn); err != nil {
+		return err
+	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("repository").
 		For(&v1alpha1.Repository{}, builder.WithPredicates(asked)).
 		// An Environment that went, or that somebody changed, is made what it should be.
-		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(predicate.And[client.Object](asked, notNew))).
+		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(asked, notNew, repos.notCalledFor())).
 		// A namespace of ours may be all that is left of an Environment.
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(repos.ownersOf), builder.WithPredicates(appeared)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(reader))).
@@ -75,6 +81,20 @@ func SetUp(mgr ctrl.Manager, repos *Repositories, envs *Environments, wakes *Wak
 
 // notNew drops the creation of Environments, which only the agent makes.
 var notNew = predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
+
+// notCalledFor drops what makes an Environment what its repository calls for, as the agent's own writes do.
+func (r *Repositories) notCalledFor() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		env, ok := e.ObjectNew.(*v1alpha1.Environment)
+		if !ok || !env.DeletionTimestamp.IsZero() || !maps.Equal(e.ObjectOld.GetAnnotations(), env.Annotations) {
+			return true
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		w, called := r.called[env.Spec.Repository][env.Name]
+		return !called || !upToDate(env, w)
+	}}
+}
 
 // appeared lets through namespaces that are there and stay: what becomes of others is no news.
 var appeared = predicate.Funcs{

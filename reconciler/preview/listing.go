@@ -111,8 +111,9 @@ func (r *Repositories) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
 	}
 }
 
+// environments returns the Environments of a Repository, for reading alone.
 func (r *Repositories) environments(ctx context.Context, repo types.NamespacedName) ([]v1alpha1.Environment, error) {
 	var list v1alpha1.EnvironmentList
-	err := r.Client.List(ctx, &list, client.InNamespace(repo.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repo.Name})
+	err := r.Client.List(ctx, &list, client.InNamespace(repo.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repo.Name}, client.UnsafeDisableDeepCopy)
 	return list.Items, err
 }

@@ -46,6 +46,13 @@ type berths struct {
 	held map[types.UID]bool
 }
 
+// has says whether an Environment was given a berth, which it keeps.
+func (b *berths) has(uid types.UID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held[uid]
+}
+
 // take gives an Environment a berth among all of its entry, or says why it has none. holds tells what the
 // cluster shows.
 func (b *berths) take(env *v1alpha1.Environment, siblings []v1alpha1.Environment, limit int, holds func(*v1alpha1.Environment) bool) string {

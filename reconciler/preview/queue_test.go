@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
 )
 
 func TestPlace(t *testing.T) {
@@ -70,6 +71,18 @@ func TestBerthsAreNeverTakenTwice(t *testing.T) {
 	all[2].Spec.Commit = commit("b") // a push to the branch that had expired, the oldest of all
 	if why := take(2); !strings.Contains(why, "place 1 in the queue") {
 		t.Errorf("the revived one is told %q", why)
+	}
+}
+
+// Who has a berth keeps it: nobody else has to be looked at, at every pass.
+func TestWhoHasABerthLooksAtNobodyElse(t *testing.T) {
+	env := environment(repository(), "review", "f")
+	env.Status.HealthyCommit = commit("a")
+	e := NewEnvironments(EnvironmentsConfig{}) // it has no client to ask with
+	e.berths.held[env.UID] = true
+	s := &settings{Environment: reconciler.Environment{Commit: commit("a")}, limit: 1}
+	if why, err := e.admit(t.Context(), &env, s); why != "" || err != nil {
+		t.Errorf("it is told %q, %v", why, err)
 	}
 }
 

@@ -23,9 +23,10 @@ import (
 type Repositories struct {
 	RepositoriesConfig
 	inbox
-	mu    sync.Mutex
-	known map[string]*followed // by name
-	hooks map[string]*hooks    // by name
+	mu     sync.Mutex
+	known  map[string]*followed         // by name
+	hooks  map[string]*hooks            // by name
+	called map[string]map[string]wanted // what Environments are to be, by repository and name
 }
 
 // RepositoriesConfig is what Repositories is made of.
@@ -65,7 +66,7 @@ type followed struct {
 
 // NewRepositories returns the controller of Repositories.
 func NewRepositories(c RepositoriesConfig) *Repositories {
-	return &Repositories{RepositoriesConfig: c, inbox: newInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}}
+	return &Repositories{RepositoriesConfig: c, inbox: newInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}, called: map[string]map[string]wanted{}}
 }
 
 // Reconcile lists a Repository's branches when it is time to, and writes and deletes its Environments.
@@ -186,10 +187,8 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 
 // carryOut writes and deletes Environments; one that fails delays no other.
 func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment, c changes) (changed bool, err error) {
-	existing := make(map[string]*v1alpha1.Environment, len(have))
-	for i := range have {
-		existing[have[i].Name] = &have[i]
-	}
+	existing := named(have)
+	r.call(repo.Name, c.write)
 	var errs []error
 	for _, w := range c.write {
 		wrote, err := r.write(ctx, repo, existing[w.name], w)
@@ -205,6 +204,17 @@ func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, 
 		r.Wake(client.ObjectKeyFromObject(env))
 	}
 	return changed, errors.Join(errs...)
+}
+
+// call notes what the Environments of a repository are to be, before they are made so.
+func (r *Repositories) call(repository string, all []wanted) {
+	called := make(map[string]wanted, len(all))
+	for _, w := range all {
+		called[w.name] = w
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.called[repository] = called
 }
 
 // delete begins the end of an Environment that the brake has let through.
@@ -258,5 +268,6 @@ func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) e
 	defer r.mu.Unlock()
 	delete(r.known, name.Name)
 	delete(r.hooks, name.Name)
+	delete(r.called, name.Name)
 	return nil
 }

@@ -61,12 +61,29 @@ func lost(repository, installation string, namespaces []metav1.PartialObjectMeta
 	return list
 }
 
+// indexRepository is the index by which the namespaces of a repository are found among those of all: they are looked
+// at whenever the repository is.
+const indexRepository = "berth.dev/repository"
+
+// repositoryIn returns the repository of a namespace whose Environment has to be there.
+func (r *Repositories) repositoryIn(o client.Object) []string {
+	ns, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return nil
+	}
+	_, spec, ours := ownerOf(ns, r.Installation)
+	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
+		return nil
+	}
+	return []string{spec.Repository}
+}
+
 // restore writes the Environments of a repository that were lost while their namespaces were not.
 // Evidence and brake then decide about them as about any other.
 func (r *Repositories) restore(ctx context.Context, repo types.NamespacedName, have []v1alpha1.Environment) error {
 	var all metav1.PartialObjectMetadataList
 	all.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	if err := r.Client.List(ctx, &all); err != nil {
+	if err := r.Client.List(ctx, &all, client.MatchingFields{indexRepository: repo.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
 	var errs []error

@@ -83,3 +83,23 @@ func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) 
 		t.Errorf("without its Environment it wakes %v", woken)
 	}
 }
+
+// Else every repository would look through the namespaces of all, at every event.
+func TestNamespacesAreFoundByRepository(t *testing.T) {
+	r := NewRepositories(RepositoriesConfig{Installation: "mine"})
+	ns := func(repository, removal string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Name:   "x",
+			Labels: map[string]string{labelEnvironment: ID("mine", "posts", "review", "f")},
+			Annotations: map[string]string{
+				annotationBranch: "f", annotationEnvironment: repository + ".review.f", AnnotationOnRemoval: removal,
+			},
+		}}
+	}
+	if got := r.repositoryIn(ns("posts", "Delete")); len(got) != 1 || got[0] != "posts" {
+		t.Errorf("it belongs to %q, want posts", got)
+	}
+	if got := append(r.repositoryIn(ns("posts", "Orphan")), r.repositoryIn(ns("other", "Delete"))...); len(got) > 0 {
+		t.Errorf("what needs no Environment, or is not what it says, belongs to %q", got)
+	}
+}
