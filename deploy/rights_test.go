@@ -40,7 +40,6 @@ var environmentKinds = []struct {
 	resources []string
 }{
 	{"", []string{"configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "secrets", "serviceaccounts", "services"}},
-	{"", []string{"limitranges", "resourcequotas"}},
 	{"apps", []string{"daemonsets", "deployments", "replicasets", "statefulsets"}},
 	{"batch", []string{"cronjobs", "jobs"}},
 	{"autoscaling", []string{"horizontalpodautoscalers"}},
@@ -104,6 +103,8 @@ var agentMayNot = []right{
 	// What the optional component grants, and what nothing needs.
 	{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"create", "storage.k8s.io", "storageclasses", ""},
+	{"create", "", "resourcequotas", theirs},
+	{"patch", "", "limitranges", theirs},
 	{"deletecollection", "apps", "deployments", theirs},
 	{"update", "apps", "deployments", theirs},
 	{"get", "coordination.k8s.io", "leases", theirs},
