@@ -27,6 +27,8 @@ type desired struct {
 	everyCommit bool
 	// past says that it ran before and stands in for the newest, which cannot be had.
 	past bool
+	// incomplete says that it may lack some of what ran.
+	incomplete bool
 }
 
 // desire returns what Git says at a commit. It renders only if the input is another than that of what

@@ -47,7 +47,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	}
 	m.accept(wanted, why)
 	results, record, err := r.act(ctx, e, p, record)
-	m.remember(r.Config, results)
+	fights := m.remember(r.Config, results)
 	if len(results) > 0 {
 		p, _ = r.decide(e, m, wanted, record)
 	}
@@ -58,7 +58,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, p.Record)
 	}
-	return outcome(e, wanted, p, passed{results: results, rejected: why, look: m.rejected.until, lost: lost, err: err})
+	return outcome(e, wanted, p, passed{results: results, fights: fights, rejected: why, look: m.rejected.until, lost: lost, err: err})
 }
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.
@@ -129,6 +129,7 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed,
 		Timeout:     e.Timeout,
 		Suspended:   e.Suspended,
 		Past:        d.past,
+		Incomplete:  d.incomplete,
 		Retry:       m.again,
 		Confirmed:   e.Confirmed,
 	}

@@ -93,19 +93,47 @@ func TestTheFirstCommitDoesNotRender(t *testing.T) {
 	w.becomes(plan.Settled)
 }
 
-// A problem of the entry, such as a missing Secret to copy, keeps what runs as it is.
+// A problem of the entry, such as a missing Secret to copy, keeps what runs as it is, and in repair.
 func TestAProblemOfTheEntry(t *testing.T) {
 	w := newWorld(t)
-	w.commits("a.yaml", configMap("a", "one"))
+	w.env.Copies = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}
+	w.commits("a.yaml", configMap("a", "one"), "job.yaml", job("migrate", "api:1"))
 	w.becomes(plan.Settled)
-	w.env.Problem = errTest("the Secret pull is missing")
-	w.commits("a.yaml", configMap("a", "two"))
-	w.becomes(plan.Failed, "the Secret pull is missing")
-	if got := w.value("a", "v"); got != "one" {
-		t.Errorf("v is %q", got)
+	migration := w.look("Job/migrate").GetUID()
+	w.env.Copies, w.env.Problem, w.env.Settings = nil, errTest("the Secret pull is missing"), "{without}"
+	for _, agent := range []struct {
+		name string
+		do   func()
+	}{{"another agent", w.restarts}, {"the same agent", func() {}}, {"with a newer commit", func() { w.commits("a.yaml", configMap("a", "two")) }}} {
+		t.Run(agent.name, func(t *testing.T) {
+			agent.do()
+			w.becomes(plan.Failed, "the Secret pull is missing")
+			w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+			w.passes("the correction", func(Outcome) bool { return w.value("a", "v") == "one" })
+			if w.look("Secret/pull") == nil || w.look("Job/migrate").GetUID() != migration {
+				t.Error("something was deleted, or ran again")
+			}
+		})
 	}
-	w.env.Problem = nil
+	w.env.Copies, w.env.Problem, w.env.Settings = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}, nil, "{}"
 	w.becomes(plan.Settled)
+	if w.value("a", "v") != "two" {
+		t.Error("the newer commit was not applied")
+	}
+}
+
+// What the entry has come to say beside its problem is not applied: then nothing is corrected.
+func TestAProblemOfAnEntryThatChanged(t *testing.T) {
+	w := newWorld(t)
+	value := "one"
+	w.env.Variables = func(string) map[string]any { return map[string]any{"VALUE": value} }
+	w.commits("a.yaml", configMap("a", "'${VALUE}'"))
+	w.becomes(plan.Settled)
+	value, w.env.Problem, w.env.Settings = "two", errTest("no such field"), "{changed}"
+	w.restarts()
+	if sent := w.wire.during("", func() { w.becomes(plan.Failed, "no such field") }); containsWrite(sent) {
+		t.Errorf("it wrote %q", sent)
+	}
 }
 
 type errTest string

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -15,7 +17,7 @@ import (
 // had, what ran before. With anything but the first comes why.
 func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, record plan.Record) (desired, error) {
 	if e.Problem != nil {
-		return m.runs, e.Problem
+		return r.known(ctx, e, m, record), e.Problem
 	}
 	why := m.rejected.of(e, r.Now())
 	if why == nil {
@@ -69,6 +71,27 @@ func (r *Reconciler) before(ctx context.Context, e Environment, commit string) (
 	d, err := r.desire(ctx, e, commit, desired{})
 	d.past = true
 	return d, err
+}
+
+// known returns what runs, for a time in which the entry lacks something, such as a Secret to copy, so that nothing can
+// be made of it. A restarted agent reads it once more, and goes by it only if all of it is known to have been applied
+// just so: that what the entry says by now is another thing must not change anything.
+func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record plan.Record) desired {
+	if m.runs.commit == "" && e.Applied != "" {
+		before, err := r.before(ctx, e, e.Applied)
+		if err == nil && before.ran(record) {
+			before.digest, before.incomplete = record.Sync.Digest, true
+			m.runs = before
+		}
+	}
+	return m.runs
+}
+
+// ran says whether all objects but Jobs, which are not run again, were last applied as they are here.
+func (d desired) ran(record plan.Record) bool {
+	return !slices.ContainsFunc(d.set.Objects, func(o manifest.Object) bool {
+		return !manifest.IsJob(o.Key().GroupKind()) && record.Applied[o.Key()].Digest != o.Digest
+	})
 }
 
 // lastHealthy returns the last healthy commit in place of the head, which did not become healthy. Where there is none,

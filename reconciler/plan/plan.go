@@ -175,6 +175,8 @@ type Input struct {
 	// Past says that Desired is not the newest that Git says, but what ran before: its Jobs have run, and
 	// are not run again; those that ran since are left for the newest to find.
 	Past bool
+	// Incomplete says that Desired may lack what cannot be had now: what it does not say is left alone.
+	Incomplete bool
 	// Retry runs failed Jobs again; Confirmed lets a mass deletion pass.
 	Retry, Confirmed bool
 }

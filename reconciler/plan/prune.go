@@ -60,6 +60,8 @@ func (m *maker) leftover(s Step) {
 // staying says why an object that left Git is left alone; empty if it is not.
 func (m *maker) staying(l Live) string {
 	switch {
+	case m.in.Incomplete:
+		return "may be part of what cannot be had now"
 	case m.in.Past && l.Job != nil:
 		return "is a run of a newer commit, which finds it if it is tried again"
 	case l.kept():

@@ -25,6 +25,14 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api
 			delete ConfigMap/posts/old: is no longer in Git
 			Going: ConfigMap/old: is no longer in Git`},
+		{"not where Git could not be read as a whole", func(w *world) {
+			left(w, configMap("old"))
+			w.in.Incomplete = true
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep ConfigMap/posts/old: may be part of what cannot be had now
+			Settled`},
 		{"not before: a failed rollout keeps what the old version needs", func(w *world) {
 			w.git(deployment("api"), configMap("old"))
 			w.settle()
