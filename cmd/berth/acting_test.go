@@ -19,8 +19,8 @@ import (
 // happens because of the commands. Beside the commands of testscript, and `exits CODE COMMAND...`, there are:
 //
 //	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT, $SHORT and $URL
-//	follow [FILE]    has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a preview
-//	                 of every other branch; the entries have the fields of the file besides
+//	follow [ENTRY [SPEC]]  has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a
+//	                 preview of every other branch; the entries and the spec have the fields of the files besides
 //	secret NAME ENTRY FILE  makes a Secret in Berth's namespace
 //	role NAME        from here on the rights of an account that has a role of people in Berth's namespace
 func TestActing(t *testing.T) {
@@ -63,9 +63,11 @@ func (p *port) followScript(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(yaml.Unmarshal([]byte(ts.ReadFile(args[0])), &entry))
 		}
 	}
-	object := newObject("berth.dev/v1alpha1", "Repository", name, map[string]any{"spec": map[string]any{
-		"url": p.git.Repository(name).URL(), "poll": "@every 1h", "environments": []any{production, review},
-	}})
+	spec := map[string]any{"url": p.git.Repository(name).URL(), "poll": "@every 1h", "environments": []any{production, review}}
+	if len(args) > 1 {
+		ts.Check(yaml.Unmarshal([]byte(ts.ReadFile(args[1])), &spec))
+	}
+	object := newObject("berth.dev/v1alpha1", "Repository", name, map[string]any{"spec": spec})
 	_, err := p.client.Resource(repositories).Namespace(deploy.Namespace).Create(p.t.Context(), object, metav1.CreateOptions{})
 	ts.Check(err)
 }

@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/cmd/internal/reading"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/render"
@@ -159,12 +160,16 @@ func (c choice) render(s streams, o *renderOptions, format output.Format) error 
 	if options.Decrypter, err = openerOf(s, o.keys); err != nil {
 		return err
 	}
-	result, err := render.Render(tree, options)
+	read := reading.Of(tree)
+	result, err := render.Render(read, options)
 	for _, w := range result.Set.Warnings {
 		fmt.Fprintln(s.err, "warning:", w)
 	}
 	if err != nil {
 		return complain(s.err, err)
+	}
+	for _, name := range read.Unlisted() {
+		fmt.Fprintf(s.err, "warning: %s: %s\n", output.Plain(name), reading.NotListed)
 	}
 	if !o.showSecrets {
 		for i := range result.Set.Objects {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"berth": main, "kubectl-berth": main})
 }
 
-// The scripts are testdata/script. Beside the commands of testscript they have:
+// The scripts are testdata/script. $EXAMPLE is examples/posts. Beside the commands of testscript they have:
 //
 //	exits CODE   runs a command, and ends with that code
 //	cluster      a cluster with Berth's kinds, and a new namespace $NS for the agent, which -n is by default
@@ -52,7 +53,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 			env.Values["t"] = t
-			return nil
+			posts, err := filepath.Abs(example)
+			env.Setenv("EXAMPLE", posts)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cluster": useCluster,

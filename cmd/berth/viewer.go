@@ -47,10 +47,11 @@ func (n *connection) addTo(f *pflag.FlagSet) {
 // viewer reads the cluster with the rights of the person who asks.
 type viewer struct {
 	client.WithWatch
-	namespace string
-	discovery discovery.DiscoveryInterface
-	logs      inspect.Logs
-	core      typedcorev1.SecretsGetter
+	namespace  string
+	kubernetes kubernetes.Interface
+	discovery  discovery.DiscoveryInterface
+	logs       inspect.Logs
+	core       typedcorev1.SecretsGetter
 }
 
 // open connects, without a request yet.
@@ -84,7 +85,7 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &viewer{WithWatch: c, namespace: namespace, discovery: kubernetes.Discovery(), logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1()}, nil
+	return &viewer{WithWatch: c, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(), logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1()}, nil
 }
 
 // environments lists all there are.

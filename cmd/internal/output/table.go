@@ -22,8 +22,8 @@ type Table struct {
 	widths []int
 }
 
-// NewTable returns a table that writes to w.
-func NewTable(w io.Writer) *Table { return &Table{w: w} }
+// NewTable returns a table that writes to w. Its first columns have at least the widths, if there are any.
+func NewTable(w io.Writer, widths ...int) *Table { return &Table{w: w, widths: widths} }
 
 // Write prints rows, all in the same columns. An empty cell is shown as <none>, but at the end of a row as nothing.
 func (t *Table) Write(rows ...[]string) error {

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/checkup"
+	"berth.dev/berth/cmd/internal/output"
+)
+
+// checkOptions are the flags of `berth check`.
+type checkOptions struct {
+	connection
+	// files say what is looked at without a cluster.
+	files  renderOptions
+	output string
+}
+
+func newCheck(s streams) *cobra.Command {
+	o := &checkOptions{}
+	c := &cobra.Command{
+		Use:   "check [REPOSITORY]",
+		Short: "Find out whether the installation is sound, and which encrypted files can be decrypted",
+		Long: `Looks whether Berth is installed soundly: the kinds, the agent and its lease, its rights; and of
+every Repository, or the one that is named, the state, the Secrets that it names, webhooks,
+environments, and which encrypted files each entry can and cannot decrypt. Files are read from the
+commits that should run: from the Git server with the Repository's credentials, or else from the
+repository around the current folder. Everything is looked at with your rights; what they do not
+allow is "unknown", which is no problem.
+
+With --path or --repository it needs no cluster: it looks at the files of a checkout, with the
+changes that are not committed yet, for every entry of the Repository or for one. Without --keys it
+says for whom files are encrypted, and whether they are whole. In both forms it decrypts in memory,
+prints no value, and asks no remote key.
+
+Ends with 0 if there is no problem, with 1 if there is one. Warnings do not count.`,
+		Example: `  berth check
+  berth check posts -o json
+  berth check --repository berth/repository.yaml --entry review --keys review.agekey`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c, s, args) },
+	}
+	f := c.Flags()
+	o.connection.addTo(f)
+	f.StringVar(&o.files.repository, "repository", "", "file with the Repository, to check a checkout without a cluster; - for the standard input")
+	f.StringVar(&o.files.path, "path", "", "folder of the manifests, to check it without a cluster; with --repository in place of its entry's")
+	f.StringVar(&o.files.root, "root", "", "folder to take for the root of the repository, instead of the one with .git")
+	f.StringVar(&o.files.entry, "entry", "", "only this entry")
+	f.StringVar(&o.files.branch, "branch", "", "only entries that take this branch, and what is so in it")
+	addKeys(c, &o.files.keys, "; without it, each entry's key Secret in the cluster is read")
+	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return o.completed(c, repositoryOf), cobra.ShellCompDirectiveNoFileComp
+	}
+	return c
+}
+
+func (o *checkOptions) run(c *cobra.Command, s streams, args []string) error {
+	r := newCheckReport(s.out)
+	if o.output != "" {
+		var err error
+		if r.format, err = output.Parse(o.output, output.JSON, output.YAML); err != nil {
+			return usageError(c, "%w", err)
+		}
+	}
+	offline := o.files.path != "" || o.files.repository != ""
+	switch {
+	case offline && len(args) > 0:
+		return usageError(c, "%s is a Repository in the cluster, and --path and --repository are about files: choose one", args[0])
+	case !offline && o.files.root != "":
+		return usageError(c, "--root is about files: name them with --path or --repository")
+	case !offline && o.files.keys != "" && o.files.entry == "":
+		return usageError(c, "--keys are those of one entry: name it with --entry")
+	}
+	var err error
+	if offline {
+		err = o.checkFiles(c, s, r)
+	} else {
+		err = o.checkCluster(c.Context(), s, args, r)
+	}
+	if err != nil {
+		return err
+	}
+	return r.end()
+}
+
+// checkCluster looks at the installation and at what its Repositories say.
+func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []string, r *checkReport) error {
+	v, err := o.open()
+	if err != nil {
+		return err
+	}
+	server, err := v.discovery.ServerVersion()
+	if err != nil {
+		return explain(err, v.namespace)
+	}
+	checker := checkup.New(checkup.Config{Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace, Now: time.Now})
+	repositories, environments, err := v.toCheck(ctx, args)
+	if err != nil && !meta.IsNoMatchError(err) { // a kind that is missing is a finding
+		return err
+	}
+	if err := o.hasEntry(repositories); err != nil {
+		return err
+	}
+	cluster := checkup.Finding{Result: checkup.OK, About: "installation", Check: "cluster", Message: "Kubernetes " + server.GitVersion}
+	r.add(append([]checkup.Finding{cluster}, checker.Installation(ctx)...)...)
+	if err == nil && len(repositories) == 0 {
+		r.add(checkup.Finding{Result: checkup.OK, About: "installation", Check: "repositories", Message: "there is none in the namespace " + v.namespace + "; docs/getting-started.md makes the first"})
+	}
+	for i := range repositories {
+		repo := &repositories[i]
+		of := environments[repo.Name]
+		r.add(append(checker.Repository(ctx, repo, of), v.checkEntries(ctx, s, o, repo, of)...)...)
+	}
+	return nil
+}
+
+// hasEntry refuses the name of an entry that there is not.
+func (o *checkOptions) hasEntry(repositories []v1alpha1.Repository) error {
+	if o.files.entry == "" || len(repositories) == 0 {
+		return nil
+	}
+	for i := range repositories {
+		for _, entry := range repositories[i].Spec.Environments {
+			if entry.Name == o.files.entry {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("no Repository here has an entry %q", o.files.entry)
+}
+
+// toCheck reads the Repositories that are meant, and the Environments of each.
+func (v *viewer) toCheck(ctx context.Context, args []string) ([]v1alpha1.Repository, map[string][]v1alpha1.Environment, error) {
+	repositories := &v1alpha1.RepositoryList{}
+	if len(args) > 0 {
+		repo, err := v.repositoryNamed(ctx, args[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		repositories.Items = append(repositories.Items, *repo)
+	} else if err := v.List(ctx, repositories, v.among("")...); err != nil {
+		return nil, nil, explain(err, v.namespace)
+	}
+	list, err := v.environments(ctx)
+	of := map[string][]v1alpha1.Environment{}
+	for i := range list.Items {
+		env := list.Items[i]
+		of[env.Spec.Repository] = append(of[env.Spec.Repository], env)
+	}
+	return repositories.Items, of, err
+}
+
+// checkReport prints findings as they come, or all at once for scripts.
+type checkReport struct {
+	w        io.Writer
+	format   output.Format
+	marks    map[checkup.Result]string
+	table    *output.Table
+	all      []checkup.Finding
+	err      error
+	problems int
+}
+
+// newCheckReport prints signs on a terminal, and words elsewhere.
+func newCheckReport(w io.Writer) *checkReport {
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return &checkReport{w: w, table: output.NewTable(w), marks: map[checkup.Result]string{checkup.OK: "✔", checkup.Warning: "!", checkup.Problem: "✗", checkup.Unknown: "?"}}
+	}
+	return &checkReport{w: w, table: output.NewTable(w, len(checkup.Unknown))}
+}
+
+func (r *checkReport) add(found ...checkup.Finding) {
+	r.all = append(r.all, found...)
+	var rows [][]string
+	for _, f := range found {
+		rows = append(rows, []string{cmp.Or(r.marks[f.Result], string(f.Result)), f.About, f.Check, f.Message})
+		if f.Result == checkup.Problem {
+			r.problems++
+		}
+	}
+	if r.format == "" && r.err == nil {
+		r.err = r.table.Write(rows...)
+	}
+}
+
+// end says what it all came to.
+func (r *checkReport) end() error {
+	if r.format != "" {
+		r.err = r.format.Write(r.w, map[string]any{"sound": r.problems == 0, "checks": append([]checkup.Finding{}, r.all...)})
+	}
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.problems > 0:
+		return &codedError{code: exitDifferent, err: fmt.Errorf("%s", output.Count(r.problems, "problem"))}
+	}
+	return nil
+}

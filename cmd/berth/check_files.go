@@ -1,0 +1,281 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/checkout"
+	"berth.dev/berth/cmd/internal/checkup"
+	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/source"
+)
+
+// anyBranch stands for a branch of an entry with a pattern, where none is named.
+const anyBranch = "any-branch"
+
+// checkFiles looks at the files of a checkout.
+func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) error {
+	choices, err := o.choices(s)
+	if err != nil {
+		return err
+	}
+	if len(choices) > 1 && (o.files.keys != "" || o.files.path != "") {
+		return usageError(c, "--keys and --path are those of one entry: name it with --entry")
+	}
+	for _, chosen := range choices {
+		var decrypter render.Decrypter = locked{why: errors.New("no keys were named with --keys, so that it was not tried")}
+		if o.files.keys != "" {
+			if decrypter, err = openerOf(s, o.files.keys); err != nil {
+				return err
+			}
+		}
+		tree, folder, err := chosen.open(&o.files)
+		if err != nil {
+			return err
+		}
+		subject := chosen.subject(cmp.Or(o.files.branch, chosen.ownBranch()))
+		subject.Commit = o.files.commit
+		options := chosen.options(folder, subject)
+		options.Decrypter = decrypter
+		about := checkup.EntryName(chosen.repository, chosen.entry)
+		survey := checkup.Look(about, tree, options)
+		r.add(survey.Findings...)
+		r.add(survey.Problems...)
+		if len(survey.Findings)+len(survey.Problems) == 0 {
+			r.add(unencrypted(about))
+		}
+		if err := tree.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choices are the entries that are meant, or a stand-in without a Repository.
+func (o *checkOptions) choices(s streams) ([]choice, error) {
+	if o.files.repository == "" {
+		o.files.branch = cmp.Or(o.files.branch, anyBranch)
+		c, err := o.files.choose(s)
+		return []choice{c}, err
+	}
+	if o.files.entry != "" {
+		c, err := entryNamed(s, o.files.repository, o.files.entry)
+		return []choice{c}, err
+	}
+	all, err := readEntries(s, o.files.repository)
+	if o.files.branch != "" {
+		all = slices.DeleteFunc(all, func(c choice) bool { return !c.patterns.Match(o.files.branch) })
+	}
+	if err == nil && len(all) == 0 {
+		return nil, fmt.Errorf("%s: no entry takes the branch %q: it gets no environment", o.files.repository, o.files.branch)
+	}
+	return all, err
+}
+
+// ownBranch is the branch of an entry that names it.
+func (c choice) ownBranch() string {
+	if c.patterns.Literal() {
+		return string(c.entry.Branches[0])
+	}
+	return anyBranch
+}
+
+func unencrypted(about string) checkup.Finding {
+	return checkup.Finding{Result: checkup.OK, About: about, Check: "files", Message: "none is encrypted"}
+}
+
+// checkEntries looks at the files of every commit that should run. Those that several branches share are looked at
+// once.
+func (v *viewer) checkEntries(ctx context.Context, s streams, o *checkOptions, repo *v1alpha1.Repository, environments []v1alpha1.Environment) []checkup.Finding {
+	trees := &trees{viewer: v, repo: repo}
+	for i := range environments {
+		trees.needed = append(trees.needed, target(&environments[i]))
+	}
+	defer trees.close()
+	var found []checkup.Finding
+	for i := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[i]
+		if o.files.entry != "" && o.files.entry != entry.Name {
+			continue
+		}
+		of := slices.DeleteFunc(slices.Clone(environments), func(env v1alpha1.Environment) bool {
+			return env.Spec.Entry != entry.Name || !isOrAny(env.Spec.Branch, o.files.branch) || target(&env) == ""
+		})
+		decrypter := func(c choice) (render.Decrypter, error) { return v.decrypter(ctx, s, o.files.keys, c) }
+		found = append(found, trees.check(ctx, entry, of, decrypter)...)
+	}
+	return found
+}
+
+// check looks at the files of an entry.
+func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments []v1alpha1.Environment, keys func(choice) (render.Decrypter, error)) []checkup.Finding {
+	about := checkup.EntryName(t.repo, entry)
+	unknown := func(format string, args ...any) []checkup.Finding {
+		return []checkup.Finding{{Result: checkup.Unknown, About: about, Check: "files", Message: fmt.Sprintf(format, args...)}}
+	}
+	chosen, err := chosen(t.repo, entry)
+	if err != nil {
+		return unknown("%v", err)
+	}
+	if len(environments) == 0 {
+		return []checkup.Finding{{Result: checkup.OK, About: about, Check: "files", Message: "no branch has an environment of this entry, and so there are none to look at"}}
+	}
+	decrypter, err := keys(chosen)
+	if err != nil {
+		return unknown("%v", err)
+	}
+	var looked []lookedAt
+	var found []checkup.Finding
+	for i := range environments {
+		env := &environments[i]
+		tree, err := t.at(ctx, target(env))
+		if err != nil {
+			found = append(found, unknown("commit %s of %s cannot be read: %v", output.ShortCommit(target(env)), env.Spec.Branch, err)...)
+			continue
+		}
+		subject := chosen.subject(env.Spec.Branch)
+		subject.Namespace, subject.Commit = env.Spec.Namespace, target(env)
+		options := chosen.options(entry.Path, subject)
+		options.Decrypter, options.ClusterScoped = decrypter, scopes(t.RESTMapper())
+		looked = look(looked, about, tree, options, env.Spec.Branch)
+	}
+	for _, l := range looked {
+		found = append(found, l.found()...)
+	}
+	if len(found) == 0 {
+		return []checkup.Finding{unencrypted(about)}
+	}
+	return merged(found)
+}
+
+// lookedAt is a survey, and the branches of which it is.
+type lookedAt struct {
+	checkup.Survey
+	branches []string
+}
+
+// look adds a branch to the surveys, and renders it unless one before had the same files.
+func look(looked []lookedAt, about string, tree render.Tree, o render.Options, branch string) []lookedAt {
+	for i := range looked {
+		if (render.Inputs{Hashes: looked[i].Inputs.Hashes}).Same(tree, nil) {
+			looked[i].branches = append(looked[i].branches, branch)
+			return looked
+		}
+	}
+	return append(looked, lookedAt{checkup.Look(about, tree, o), []string{branch}})
+}
+
+// found returns the findings; what keeps the branch from being rendered is its environment's to tell.
+func (l lookedAt) found() []checkup.Finding {
+	for i := range l.Findings {
+		if file := l.Findings[i].File; file != nil {
+			file.Branches = l.branches
+		}
+	}
+	return l.Findings
+}
+
+// merged makes one finding of those that differ by their branches only.
+func merged(all []checkup.Finding) []checkup.Finding {
+	type id struct {
+		result         checkup.Result
+		check, message string
+	}
+	first := map[id]int{}
+	var found []checkup.Finding
+	for _, f := range all {
+		key := id{f.Result, f.Check, f.Message}
+		if i, again := first[key]; again {
+			if f.File != nil {
+				found[i].File.Branches = append(found[i].File.Branches, f.File.Branches...)
+			}
+			continue
+		}
+		first[key] = len(found)
+		found = append(found, f)
+	}
+	return found
+}
+
+// trees are the files of a Repository's commits: from its server as the agent reads them, or, where that cannot be
+// done with a person's rights or from where the person is, from the clone around the current folder.
+type trees struct {
+	*viewer
+	repo   *v1alpha1.Repository
+	needed []string
+
+	store   *source.Repository
+	fetched error
+	open    map[string]render.Tree
+	done    []func() error
+}
+
+// at returns the files of a commit.
+func (t *trees) at(ctx context.Context, commit string) (render.Tree, error) {
+	if t.open == nil {
+		t.open = map[string]render.Tree{}
+		t.fetched = t.fetch(ctx)
+	}
+	if tree := t.open[commit]; tree != nil {
+		return tree, nil
+	}
+	why := t.fetched
+	if t.store != nil && (why == nil || source.ReasonOf(why) == source.Refused) { // which may be about another commit
+		snapshot, err := t.store.Snapshot(ctx, commit)
+		if err == nil {
+			t.open[commit] = snapshot
+			return snapshot, nil
+		}
+		why = err
+	}
+	tree, _, done, err := checkout.OpenCommit(".", commit)
+	if err != nil {
+		return nil, fmt.Errorf("%w; or go to a clone that has it, for %w", why, err)
+	}
+	t.done = append(t.done, done)
+	t.open[commit] = tree
+	return tree, nil
+}
+
+// fetch brings all commits at once.
+func (t *trees) fetch(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "berth-check-")
+	if err != nil {
+		return err
+	}
+	t.done = append(t.done, func() error { return os.RemoveAll(dir) })
+	stores := preview.NewStores(preview.StoresConfig{Dir: dir, Credentials: t.credentials, Proxy: http.ProxyFromEnvironment})
+	if t.store, _, err = stores.For(ctx, t.repo); err != nil {
+		return err
+	}
+	t.done = append(t.done, t.store.Close)
+	slices.Sort(t.needed)
+	return t.store.Fetch(ctx, slices.DeleteFunc(slices.Compact(t.needed), func(commit string) bool { return commit == "" })...)
+}
+
+// credentials are those of the Repository, if they may be read.
+func (t *trees) credentials(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
+	credentials, err := gitCredentials(t)(ctx, repo)
+	if apierrors.IsForbidden(err) {
+		err = fmt.Errorf("you are not allowed to look at Secret/%s with the credentials", repo.Spec.SecretRef.Name)
+	}
+	return credentials, err
+}
+
+// close removes what all this took.
+func (t *trees) close() {
+	for _, done := range slices.Backward(t.done) {
+		_ = done() // what stays in the temporary folder is not worth an error
+	}
+}

@@ -1,0 +1,166 @@
+package checkup
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"berth.dev/berth/cmd/internal/reading"
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/secrets"
+)
+
+// File is an encrypted file that an entry's manifests are made of.
+type File struct {
+	Path   string `json:"path"`
+	Format string `json:"format"`
+	// Recipients are those that it is encrypted for.
+	Recipients []string `json:"recipients"`
+	// Branches are those in which the file is so, where that was looked at.
+	Branches []string `json:"branches,omitempty"`
+}
+
+// Survey is what a folder came to for an entry.
+type Survey struct {
+	// Findings are about encrypted files, and about manifests that nothing lists.
+	Findings []Finding
+	// Problems are those that keep it from being rendered, beside files that are not decrypted.
+	Problems []Finding
+	// Inputs is what all this depends on.
+	Inputs render.Inputs
+}
+
+// Look renders a folder as the agent does, and judges every encrypted file that this takes. The files' plain text is
+// let go of at once.
+func Look(about string, tree render.Tree, o render.Options) Survey {
+	opened := &opening{Decrypter: o.Decrypter, files: map[string]verdict{}}
+	read := reading.Of(tree)
+	o.Decrypter = opened
+	result, err := render.Render(read, o)
+	s := Survey{Inputs: result.Inputs}
+	for _, problem := range listed(err) {
+		var at *render.Error
+		if errors.As(problem, &at) && opened.files[at.Origin.File].why != nil {
+			continue
+		}
+		s.Problems = append(s.Problems, Finding{Result: Problem, About: about, Check: "manifests", Message: problem.Error()})
+	}
+	if opened.failed() {
+		// Kustomize ends at the first file that it does not get; so it gets them all, shut as they are.
+		o.Decrypter = lenient{opened}
+		_, _ = render.Render(read, o)
+	}
+	for _, name := range opened.order {
+		s.Findings = append(s.Findings, opened.files[name].finding(about, name))
+	}
+	if err == nil {
+		for _, name := range read.Unlisted() {
+			s.Findings = append(s.Findings, Finding{Result: Warning, About: about, Check: name, Message: reading.NotListed})
+		}
+	}
+	return s
+}
+
+// listed takes apart what was joined.
+func listed(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// verdict is what came of opening a file.
+type verdict struct {
+	recipients []string
+	why        error
+	// broken is why the file cannot be opened with any key.
+	broken error
+}
+
+// opening notes what comes of opening files.
+type opening struct {
+	render.Decrypter
+	files map[string]verdict
+	order []string
+}
+
+// Open opens a file, and notes how that went.
+func (o *opening) Open(file string, content []byte) ([]byte, []string, error) {
+	plain, values, err := o.Decrypter.Open(file, content)
+	if _, again := o.files[file]; !again {
+		envelope, broken := secrets.Inspect(file, content)
+		if broken == nil && !envelope.Authenticated {
+			broken = &secrets.Error{File: file, Reason: secrets.Unauthenticated}
+		}
+		o.files[file] = verdict{recipients: envelope.Recipients, why: err, broken: broken}
+		o.order = append(o.order, file)
+	}
+	return plain, values, err
+}
+
+func (o *opening) failed() bool {
+	return slices.ContainsFunc(o.order, func(name string) bool { return o.files[name].why != nil })
+}
+
+// lenient gives files as they are if they cannot be opened, for who only wants to know which there are.
+type lenient struct{ *opening }
+
+// Open opens a file, or leaves it shut.
+func (l lenient) Open(file string, content []byte) ([]byte, []string, error) {
+	plain, values, err := l.opening.Open(file, content)
+	if err != nil {
+		return content, nil, nil
+	}
+	return plain, values, nil
+}
+
+func (v verdict) finding(about, name string) Finding {
+	f := Finding{About: about, Check: name, File: &File{Path: name, Format: formatOf(name), Recipients: v.recipients}}
+	encrypted := f.File.Format + ", encrypted for " + strings.Join(shortened(v.recipients), ", ")
+	var e *secrets.Error
+	switch {
+	case v.why == nil:
+		f.Result, f.Message = OK, encrypted
+	case errors.As(v.why, &e) && e.Reason == secrets.NotAllowed:
+		f.Result, f.Message = Unknown, encrypted+"; remote keys are not asked from here, the agent asks those that it is allowed to"
+	case e != nil:
+		f.Result, f.Message = Problem, v.why.Error()
+	case v.broken != nil:
+		f.Result, f.Message = Problem, v.broken.Error()
+	default:
+		f.Result, f.Message = Unknown, encrypted+"; "+v.why.Error()
+	}
+	return f
+}
+
+// formatOf is the format that SOPS takes a file of that name to have.
+func formatOf(name string) string {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".yaml", ".yml":
+		return "yaml"
+	case ".json":
+		return "json"
+	case ".env":
+		return "dotenv"
+	case ".ini":
+		return "ini"
+	}
+	return "binary"
+}
+
+// maxRecipient is how long a recipient may be in a line: those of post-quantum keys take two thousand letters.
+const maxRecipient = 200
+
+func shortened(recipients []string) []string {
+	short := slices.Clone(recipients)
+	for i, r := range short {
+		if len(r) > maxRecipient {
+			short[i] = strings.ToValidUTF8(r[:24], "") + "…" + strings.ToValidUTF8(r[len(r)-12:], "")
+		}
+	}
+	return short
+}

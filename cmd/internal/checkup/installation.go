@@ -1,0 +1,179 @@
+package checkup
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/health"
+)
+
+const (
+	agentLabel         = "app.kubernetes.io/name=berth"
+	leaseName          = "berth-agent"
+	installationSecret = "berth-installation"
+	// leasePatience is how long a lease may go without being renewed: more than it lasts, since clocks differ.
+	leasePatience = time.Minute
+	installHint   = "install Berth: kubectl apply --server-side -k deploy"
+)
+
+// Installation looks at what deploy/ installs, and whether an agent is at work.
+func (c *Checker) Installation(ctx context.Context) []Finding {
+	f := &findings{about: "installation"}
+	objects, err := deploy.Objects()
+	if err != nil {
+		f.add(Problem, "manifests", "the manifests in this program cannot be read: %v", err)
+		return f.all
+	}
+	for _, object := range objects {
+		if object.GetKind() == "CustomResourceDefinition" {
+			c.kind(ctx, f, object)
+		}
+	}
+	account := c.agent(ctx, f)
+	c.installationID(ctx, f)
+	c.rights(ctx, f, objects, account)
+	return f.all
+}
+
+// kind looks whether one of Berth's kinds is there, and as this program knows it.
+func (c *Checker) kind(ctx context.Context, f *findings, wanted *unstructured.Unstructured) {
+	name := wanted.GetName()
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(wanted.GroupVersionKind())
+	err := c.Client.Get(ctx, client.ObjectKeyFromObject(wanted), found)
+	switch {
+	case apierrors.IsNotFound(err):
+		f.add(Problem, name, "the kind is not installed; %s", installHint)
+	case apierrors.IsForbidden(err) && c.serves(wanted):
+		f.add(Unknown, name, "the kind is served; you are not allowed to look whether it is that of this version")
+	case apierrors.IsForbidden(err):
+		f.add(Problem, name, "the kind is not served; %s", installHint)
+	case err != nil:
+		f.unseen(name, "the definition of the kind", err)
+	case health.Of(found).Status != health.Healthy:
+		f.add(Problem, name, "the kind is not served: %s", health.Of(found).Message)
+	case !sameSchemas(found, wanted):
+		f.add(Warning, name, "the kind is installed, but not that of this version of berth; install the one, or use the other")
+	default:
+		f.add(OK, name, "the kind is installed, and that of this version")
+	}
+}
+
+// serves says whether the API server knows a kind, which it tells everybody.
+func (c *Checker) serves(definition *unstructured.Unstructured) bool {
+	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
+	list, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+	return err == nil && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind })
+}
+
+// sameSchemas compares what two definitions say of the objects.
+func sameSchemas(a, b *unstructured.Unstructured) bool {
+	versions := func(definition *unstructured.Unstructured) string {
+		all := map[string]any{}
+		list, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
+		for _, item := range list {
+			version, _ := item.(map[string]any)
+			all[fmt.Sprint(version["name"])] = []any{version["schema"], version["additionalPrinterColumns"]}
+		}
+		text, err := json.Marshal(all)
+		return cmp.Or(string(text), fmt.Sprint(err))
+	}
+	return versions(a) == versions(b)
+}
+
+// agent looks whether an agent runs and leads, and returns its account.
+func (c *Checker) agent(ctx context.Context, f *findings) (account string) {
+	holder, leads := c.lease(ctx)
+	list, err := c.Kubernetes.AppsV1().Deployments(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: agentLabel})
+	switch {
+	case err != nil:
+		f.unseen("agent", "the Deployments in the namespace "+c.Namespace, err)
+	case len(list.Items) == 0 && leads.Result == OK:
+		f.add(OK, "agent", "%s, which is no pod of a Deployment in the namespace %s", holder, c.Namespace)
+	case len(list.Items) == 0 && leads.Result == Unknown:
+		f.add(Unknown, "agent", "it is no Deployment in the namespace %s, and you are not allowed to look whether it runs elsewhere", c.Namespace)
+	case len(list.Items) == 0:
+		f.add(Problem, "agent", "there is no Deployment with the label %s in the namespace %s; %s, or name the agent's namespace with -n", agentLabel, c.Namespace, installHint)
+	default:
+		account = list.Items[0].Spec.Template.Spec.ServiceAccountName
+		for i := range list.Items {
+			c.deployment(f, &list.Items[i])
+		}
+	}
+	leads.About = f.about
+	f.all = append(f.all, leads)
+	return cmp.Or(account, deploy.ServiceAccount)
+}
+
+func (c *Checker) deployment(f *findings, d *appsv1.Deployment) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(d)
+	if err != nil {
+		f.unseen("agent", "Deployment/"+d.Name, err)
+		return
+	}
+	object := &unstructured.Unstructured{Object: content}
+	object.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	var images []string
+	for _, container := range d.Spec.Template.Spec.Containers {
+		images = append(images, container.Image)
+	}
+	switch h := health.Of(object); {
+	case d.Status.AvailableReplicas == 0:
+		f.add(Problem, "agent", "Deployment/%s has no pod that is ready: %s; kubectl describe pods -n %s -l %s", d.Name, cmp.Or(h.Message, "it is scaled to 0"), c.Namespace, agentLabel)
+	case h.Status != health.Healthy:
+		f.add(Warning, "agent", "Deployment/%s runs and is being changed: %s", d.Name, h.Message)
+	default:
+		f.add(OK, "agent", "Deployment/%s runs %s", d.Name, strings.Join(images, ", "))
+	}
+}
+
+// lease looks who leads.
+func (c *Checker) lease(ctx context.Context) (holder string, f Finding) {
+	lease, err := c.Kubernetes.CoordinationV1().Leases(c.Namespace).Get(ctx, leaseName, metav1.GetOptions{})
+	f.Check, f.Result = "lease", Problem
+	switch {
+	case apierrors.IsForbidden(err):
+		f.Result, f.Message = Unknown, "you are not allowed to look at Lease/"+leaseName
+	case apierrors.IsNotFound(err):
+		f.Message = "no agent has ever led here: there is no Lease/" + leaseName + "; read its log: kubectl logs -n " + c.Namespace + " -l " + agentLabel
+	case err != nil:
+		f.Result, f.Message = Unknown, fmt.Sprintf("Lease/%s cannot be read: %v", leaseName, err)
+	case lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" || lease.Spec.RenewTime == nil:
+		f.Message = "no agent leads: the last one let go of Lease/" + leaseName
+	case c.Now().Sub(lease.Spec.RenewTime.Time) > leasePatience:
+		f.Message = fmt.Sprintf("no agent leads: %s renewed Lease/%s at %s for the last time", *lease.Spec.HolderIdentity, leaseName, lease.Spec.RenewTime.UTC().Format(time.RFC3339))
+	default:
+		holder = *lease.Spec.HolderIdentity
+		f.Result, f.Message = OK, holder+" leads"
+	}
+	return holder, f
+}
+
+// installationID looks for what all objects are told by.
+func (c *Checker) installationID(ctx context.Context, f *findings) {
+	secret, err := c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, installationSecret, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		f.add(Warning, "id", "there is no Secret/%s, which an agent makes when it starts", installationSecret)
+	case err != nil:
+		f.unseen("id", "Secret/"+installationSecret, err)
+	case len(secret.Data["id"]) == 0 || len(secret.Data["digest-key"]) == 0:
+		f.add(Problem, "id", "Secret/%s has no id or no digest-key; put them back, for with another id all that runs would count as a stranger's", installationSecret)
+	default:
+		f.add(OK, "id", "the installation is %s", secret.Data["id"])
+	}
+}

@@ -1,0 +1,164 @@
+package checkup
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/secrets"
+)
+
+// hookPatience is how far the times of a change and of the webhook that told of it may lie apart.
+const hookPatience = time.Minute
+
+// Repository looks at one: what the agent says of it and of its environments, and the Secrets that it names.
+func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, environments []v1alpha1.Environment) []Finding {
+	f := &findings{about: "repository " + repo.Name}
+	c.condition(f, repo)
+	if ref := repo.Spec.SecretRef; ref != nil {
+		c.secret(ctx, f, "credentials", ref.Name, gitSecret)
+	}
+	c.webhook(ctx, f, repo)
+	environmentsOf(f, environments)
+	for i := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[i]
+		of := &findings{about: EntryName(repo, entry)}
+		if entry.Decryption != nil {
+			c.secret(ctx, of, "keys", entry.Decryption.SecretRef.Name, keySecret)
+		}
+		for _, ref := range entry.CopySecrets {
+			c.secret(ctx, of, "copySecrets", ref.Name, func(*corev1.Secret) (Result, string) { return OK, "is there to be copied" })
+		}
+		f.all = append(f.all, of.all...)
+	}
+	return f.all
+}
+
+// EntryName is what findings about an entry are about.
+func EntryName(repo *v1alpha1.Repository, entry *v1alpha1.Entry) string {
+	return "entry " + repo.Name + "/" + entry.Name
+}
+
+func (c *Checker) condition(f *findings, repo *v1alpha1.Repository) {
+	ready := meta.FindStatusCondition(repo.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case ready == nil:
+		f.add(Problem, "state", "no agent has looked at it yet; does one run in the namespace %s?", c.Namespace)
+	case ready.Reason == v1alpha1.ReasonSuspended:
+		f.add(Warning, "state", "Suspended: %s", ready.Message)
+	case ready.Status != metav1.ConditionTrue:
+		f.add(Problem, "state", "%s: %s", ready.Reason, ready.Message)
+	case repo.Status.ObservedGeneration < repo.Generation:
+		f.add(Warning, "state", "the agent has not seen the newest change of the Repository yet")
+	default:
+		f.add(OK, "state", "%s", strings.TrimSuffix(ready.Reason+": "+ready.Message, ": "))
+	}
+}
+
+// secret looks at a Secret that a Repository names.
+func (c *Checker) secret(ctx context.Context, f *findings, check, name string, judge func(*corev1.Secret) (Result, string)) {
+	secret, err := c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		f.add(Problem, check, "Secret/%s does not exist in the namespace %s", name, c.Namespace)
+	case err != nil:
+		f.unseen(check, "Secret/"+name, err)
+	default:
+		result, message := judge(secret)
+		f.add(result, check, "Secret/%s %s", name, message)
+	}
+}
+
+// The entries that Berth reads of Secrets, beside those of keys.
+var (
+	gitEntries  = []string{"username", "password", "bearerToken", "identity", "known_hosts", "ca.crt"}
+	hookEntries = []string{"token", "signingToken", "token.previous", "signingToken.previous"}
+)
+
+func gitSecret(secret *corev1.Secret) (Result, string) { return known(secret, gitEntries, gitEntries) }
+
+func hookSecret(secret *corev1.Secret) (Result, string) {
+	return known(secret, hookEntries, hookEntries[:2])
+}
+
+// known says whether a Secret has one of the entries that are needed, and which nobody reads.
+func known(secret *corev1.Secret, names, needed []string) (Result, string) {
+	var has, unread []string
+	enough := false
+	for _, name := range slices.Sorted(maps.Keys(secret.Data)) {
+		switch {
+		case !slices.Contains(names, name):
+			unread = append(unread, name)
+		case len(secret.Data[name]) > 0:
+			has = append(has, name)
+			enough = enough || slices.Contains(needed, name)
+		}
+	}
+	switch {
+	case !enough:
+		return Problem, "has none of the entries " + strings.Join(needed, ", ")
+	case len(unread) > 0:
+		return Warning, "has entries that nobody reads: " + strings.Join(unread, ", ") + "; those that are read are " + strings.Join(names, ", ")
+	}
+	return OK, "has " + strings.Join(has, ", ")
+}
+
+// keySecret names the recipients, never a key.
+func keySecret(secret *corev1.Secret) (Result, string) {
+	keys, err := secrets.ParseKeys(secret.Data)
+	if err != nil {
+		return Problem, "does not hold keys: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	if unused := keys.Unused(); len(unused) > 0 {
+		return Warning, fmt.Sprintf("holds the %v; and entries that are no keys by their names: %s", keys, strings.Join(unused, ", "))
+	}
+	return OK, fmt.Sprintf("holds the %v", keys)
+}
+
+func (c *Checker) webhook(ctx context.Context, f *findings, repo *v1alpha1.Repository) {
+	if repo.Spec.Webhook == nil {
+		f.add(OK, "webhook", "there is none: pushes are seen at the next poll, %s", repo.Spec.Poll)
+		return
+	}
+	c.secret(ctx, f, "webhook", repo.Spec.Webhook.SecretRef.Name, hookSecret)
+	heard, changed := repo.Status.LastHookTime, repo.Status.LastChangeTime
+	switch {
+	case heard == nil:
+		f.add(Warning, "webhook", "none has told of a push yet; send a test from the Git server, and see docs/webhooks.md")
+	case changed != nil && changed.Sub(heard.Time) > hookPatience:
+		f.add(Warning, "webhook", "the last change, at %s, came without one; look at its deliveries on the Git server", changed.UTC().Format(time.RFC3339))
+	default:
+		f.add(OK, "webhook", "the last one came at %s", heard.UTC().Format(time.RFC3339))
+	}
+}
+
+// environmentsOf counts them, and names those that fail.
+func environmentsOf(f *findings, environments []v1alpha1.Environment) {
+	counts := map[string]int{}
+	var failing []Finding
+	for i := range environments {
+		env := &environments[i]
+		ready := cmp.Or(meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady), &metav1.Condition{Reason: "not looked at yet"})
+		counts[ready.Reason]++
+		switch ready.Reason {
+		case v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded, v1alpha1.ReasonRolledBack:
+			failing = append(failing, Finding{Result: Warning, About: f.about, Check: env.Name, Message: ready.Reason + ": " + ready.Message})
+		}
+	}
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+	}
+	f.add(OK, "environments", "%s", cmp.Or(strings.Join(parts, ", "), "there is none"))
+	f.all = append(f.all, failing...)
+}

@@ -1,0 +1,91 @@
+// Package reading notes what is read of a tree, and so tells what was passed over.
+package reading
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"berth.dev/berth/reconciler/render"
+)
+
+// Tree is another tree, and which of its files were read. It is for one reader at a time.
+type Tree struct {
+	render.Tree
+	read map[string]bool
+}
+
+// Of returns a tree of which nothing was read yet.
+func Of(tree render.Tree) *Tree { return &Tree{Tree: tree, read: map[string]bool{}} }
+
+// ReadFile returns the content of a file, and notes that it was read.
+func (t *Tree) ReadFile(name string) ([]byte, error) {
+	t.read[name] = true
+	return fs.ReadFile(t.Tree, name)
+}
+
+// Stat describes a file or folder, following links.
+func (t *Tree) Stat(name string) (fs.FileInfo, error) { return fs.Stat(t.Tree, name) }
+
+// ReadDir lists a folder.
+func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(t.Tree, name) }
+
+// Resolve follows links, if the tree knows any.
+func (t *Tree) Resolve(name string) (string, error) {
+	if tree, ok := t.Tree.(interface {
+		Resolve(name string) (string, error)
+	}); ok {
+		return tree.Resolve(name)
+	}
+	return name, nil
+}
+
+// kustomizations are the names that Kustomize looks for.
+var kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
+
+// NotListed says what is wrong with a manifest that Unlisted names.
+const NotListed = "no kustomization lists it, so that it is not applied; add it to resources, or move it elsewhere"
+
+// Unlisted returns the manifests that stand beside a kustomization which was read, and that were not read themselves:
+// nothing lists them, so that they are not applied, which Kustomize passes over in silence.
+func (t *Tree) Unlisted() []string {
+	var unlisted []string
+	for name := range t.read {
+		if !slices.Contains(kustomizations, path.Base(name)) {
+			continue
+		}
+		entries, err := fs.ReadDir(t.Tree, path.Dir(name))
+		if err != nil {
+			continue // whoever renders says so
+		}
+		for _, entry := range entries {
+			beside := path.Join(path.Dir(name), entry.Name())
+			if entry.Type().IsRegular() && !t.read[beside] && t.isManifest(beside) {
+				unlisted = append(unlisted, beside)
+			}
+		}
+	}
+	slices.Sort(unlisted)
+	return unlisted
+}
+
+// isManifest says whether a file begins with an object that could be applied.
+func (t *Tree) isManifest(name string) bool {
+	if !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)) || strings.HasPrefix(path.Base(name), ".") {
+		return false
+	}
+	content, err := fs.ReadFile(t.Tree, name)
+	if err != nil {
+		return false
+	}
+	var object struct{ APIVersion, Kind string }
+	for document := range strings.SplitSeq("\n"+string(content), "\n---") {
+		if err := yaml.Unmarshal([]byte(document), &object); err == nil && object.Kind != "" {
+			return object.APIVersion != "" && !strings.HasPrefix(object.APIVersion, "kustomize.config.k8s.io/")
+		}
+	}
+	return false
+}
