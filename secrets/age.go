@@ -25,6 +25,9 @@ func (k *Keys) addAge(content []byte) error {
 	if bytes.Contains(content, []byte("AGE-PLUGIN-")) {
 		return errors.New("it is the identity of an age plugin, and plugins are never run; use a key made by age-keygen")
 	}
+	if bytes.HasPrefix(content, []byte(armor.Header)) || bytes.HasPrefix(content, []byte("age-encryption.org/")) {
+		return errors.New("it is an age key under a passphrase, which nobody is there to type; put in what age -d makes of it")
+	}
 	identities, err := age.ParseIdentities(bytes.NewReader(normalLines(content)))
 	if err != nil {
 		return errors.New("it holds no age identity, or a broken one; make one with age-keygen") // the library's error quotes it

@@ -48,6 +48,7 @@ func TestParseKeysSaysWhatIsWrong(t *testing.T) {
 		{"a broken key", map[string]string{"a.agekey": private[:40]}, `reading key entry "a.agekey": it holds no age identity, or a broken one; make one with age-keygen`},
 		{"a public key", map[string]string{"a.agekey": newAge(t).Recipient().String()}, `reading key entry "a.agekey": it holds no age identity, or a broken one; make one with age-keygen`},
 		{"a plugin", map[string]string{"a.agekey": "AGE-PLUGIN-YUBIKEY-1QQQ"}, `reading key entry "a.agekey": it is the identity of an age plugin, and plugins are never run; use a key made by age-keygen`},
+		{"a key under a passphrase", map[string]string{"a.agekey": "-----BEGIN AGE ENCRYPTED FILE-----\nx\n"}, `reading key entry "a.agekey": it is an age key under a passphrase, which nobody is there to type; put in what age -d makes of it`},
 		{"a broken SSH key", map[string]string{"a.agekey": "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n"}, `reading key entry "a.agekey": it is a broken SSH key`},
 		{"no PGP key", map[string]string{"a.asc": "x"}, `reading key entry "a.asc": it holds no armored PGP key; export one with: gpg --export-secret-keys --armor`},
 		{"a public PGP key", map[string]string{"a.asc": newPGP(t, publicPart, "")}, `reading key entry "a.asc": it holds a public PGP key; export the private one with: gpg --export-secret-keys --armor`},
