@@ -13,17 +13,14 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -243,9 +240,7 @@ type clients struct {
 	dynamic    dynamic.Interface
 	writing    dynamic.Interface // for users' objects
 	metadata   metadata.Interface
-	// mapper knows where kinds are served. Unlike the manager's, it can be told to look anew, which it takes to
-	// notice that a CRD serves another version now.
-	mapper meta.ResettableRESTMapper
+	mapper     *mapper
 }
 
 func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
@@ -265,6 +260,6 @@ func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
 	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient()); err != nil {
 		return c, err
 	}
-	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.kubernetes.Discovery()))
+	c.mapper = newMapper(c.kubernetes.Discovery())
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -30,13 +31,14 @@ func (o other) client(resource string) dynamic.ResourceInterface {
 		o.t.Fatal(err)
 	}
 	gvr := map[string]schema.GroupVersionResource{
+		"apis":        {Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
 		"autoscalers": {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
 		"configmaps":  {Version: "v1", Resource: "configmaps"},
 		"jobs":        {Group: "batch", Version: "v1", Resource: "jobs"},
 		"namespaces":  {Version: "v1", Resource: "namespaces"},
 		"deployments": {Group: "apps", Version: "v1", Resource: "deployments"},
 	}[resource]
-	if resource == "namespaces" {
+	if o.namespace == "" {
 		return client.Resource(gvr)
 	}
 	return client.Resource(gvr).Namespace(o.namespace)
@@ -48,7 +50,7 @@ func (o other) creates(resource, manifest string) {
 	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
 		o.t.Fatal(err)
 	}
-	if _, err := o.client(resource).Create(o.t.Context(), obj, metav1.CreateOptions{FieldManager: o.name}); err != nil {
+	if _, err := o.client(resource).Create(context.WithoutCancel(o.t.Context()), obj, metav1.CreateOptions{FieldManager: o.name}); err != nil {
 		o.t.Fatal(err)
 	}
 }
@@ -70,7 +72,7 @@ func (o other) scales(deployment string, replicas int) {
 
 func (o other) deletes(resource, name string) {
 	o.t.Helper()
-	if err := o.client(resource).Delete(o.t.Context(), name, metav1.DeleteOptions{}); err != nil {
+	if err := o.client(resource).Delete(context.WithoutCancel(o.t.Context()), name, metav1.DeleteOptions{}); err != nil {
 		o.t.Fatal(err)
 	}
 }
@@ -99,7 +101,7 @@ func TestWhatKubectlMadeIsAdopted(t *testing.T) {
 	t.Parallel()
 	posts := prepares(t, "adopted")
 	kubectl := other{t, "kubectl-create", "adopted"}
-	kubectl.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: adopted}}")
+	other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: adopted}}")
 	kubectl.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: common}, data: {HOST: by.hand, EXTRA: by.hand}}")
 	other{t, "helm", "adopted"}.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: helms, annotations: {meta.helm.sh/release-name: posts, meta.helm.sh/release-namespace: adopted}}, data: {A: helm}}")
 	posts.followed()

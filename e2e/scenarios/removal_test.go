@@ -48,7 +48,7 @@ func TestWhatLeavesGitGoesInReverseOrder(t *testing.T) {
 func TestAnEnvironmentGoesInReverseOrder(t *testing.T) {
 	t.Parallel()
 	posts := prepares(t, "ends")
-	other{t, "kubectl-create", "ends-shared"}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: ends-shared}}")
+	other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: ends-shared}}")
 	posts.followed(func(r *v1alpha1.Repository) {
 		review := &r.Spec.Environments[1]
 		review.Branches, review.Namespace, review.OnRemoval = []v1alpha1.BranchPattern{"side"}, "ends-shared", v1alpha1.RemovalDelete

@@ -250,8 +250,8 @@ func (m *maker) intentions() {
 	}
 }
 
-// tidy notes all kinds that have to be watched, those of Git and those of what is still there, and
-// forgets what neither Git nor the cluster has any more.
+// tidy notes all kinds that have to be watched, those that are written and those of what is still there, and
+// forgets what neither Git nor the cluster has any more. Of a kind that has never been seen nothing was written.
 func (m *maker) tidy() {
 	there := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {
@@ -259,9 +259,13 @@ func (m *maker) tidy() {
 	}
 	maps.DeleteFunc(m.record.Jobs, func(k manifest.Key, _ JobRecord) bool { return !there[k] && !m.in.Past })
 	maps.DeleteFunc(m.record.Applied, func(k manifest.Key, _ Applied) bool { return !there[k] })
-	kinds := m.in.Desired.Kinds()
-	for _, gvk := range m.record.Kinds {
+	isUnknown := func(gvk schema.GroupVersionKind) bool {
 		_, unknown := m.in.Observed.Unknown[gvk.GroupKind()]
+		return unknown
+	}
+	kinds := slices.DeleteFunc(m.in.Desired.Kinds(), isUnknown)
+	for _, gvk := range m.record.Kinds {
+		unknown := isUnknown(gvk)
 		stillThere := slices.ContainsFunc(m.steps, func(s Step) bool { return s.Key.GroupKind() == gvk.GroupKind() })
 		listed := slices.ContainsFunc(kinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == gvk.GroupKind() })
 		if !listed && (unknown || stillThere) {

@@ -134,6 +134,17 @@ func TestRecordKeepsKindsThatCannotBeSeen(t *testing.T) {
 	}
 }
 
+func TestRecordNamesNoKindThatWasNeverSeen(t *testing.T) {
+	w := newWorld(t)
+	w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+	w.git(configMap("env"), deployment("api"))
+	w.pass()
+	w.git(deployment("api"))
+	if p := w.settle(); p.State != plan.Settled {
+		t.Errorf("what was never written is missed:\n%s", p)
+	}
+}
+
 func TestRecordNamesWhatWasSuperseded(t *testing.T) {
 	w := newWorld(t)
 	w.git(deployment("api"))

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/restmapper"
+)
+
+// mapper knows where kinds are served. Unlike the manager's, it can be told to look anew, which it takes to
+// notice that a CRD serves another version now. Of a group that cannot be discovered, such as an aggregated API
+// whose server is away, it does not say that its kinds do not exist.
+type mapper struct {
+	*restmapper.DeferredDiscoveryRESTMapper
+	discovery discovery.DiscoveryInterface
+}
+
+func newMapper(client discovery.DiscoveryInterface) *mapper {
+	cached := memory.NewMemCacheClient(client)
+	return &mapper{restmapper.NewDeferredDiscoveryRESTMapper(cached), cached}
+}
+
+// RESTMapping returns where a kind is served.
+func (m *mapper) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	mapping, err := m.DeferredDiscoveryRESTMapper.RESTMapping(gk, versions...)
+	if !meta.IsNoMatchError(err) {
+		return mapping, err
+	}
+	_, _, partial := m.discovery.ServerGroupsAndResources()
+	failed, _ := discovery.GroupDiscoveryFailedErrorGroups(partial)
+	for gv, cause := range failed {
+		if gv.Group == gk.Group {
+			return nil, fmt.Errorf("whether the kind %s is served cannot be told, for the server of its API does not answer: %w", gk, cause)
+		}
+	}
+	return mapping, err
+}
