@@ -31,8 +31,8 @@ type fight struct {
 	truce time.Duration
 }
 
-// note remembers what was corrected.
-func (f fights) note(results []apply.Result, now time.Time) {
+// note remembers what was corrected, and returns how many fights have begun with it.
+func (f fights) note(results []apply.Result, now time.Time) (begun int) {
 	for _, r := range results {
 		if r.Done != apply.Corrected {
 			continue
@@ -47,9 +47,11 @@ func (f fights) note(results []apply.Result, now time.Time) {
 			one.truce = min(2*one.truce, longTruce)
 		case len(one.corrected) >= fightCount:
 			one.truce = firstTruce
+			begun++
 		}
 		f[r.Step.Key] = one
 	}
+	return begun
 }
 
 // during forgets what is too long ago to matter.

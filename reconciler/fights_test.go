@@ -30,9 +30,12 @@ func TestFights(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			f := fights{}
+			f, begun := fights{}, 0
 			for _, at := range test.at {
-				f.note(corrected, noon.Add(at))
+				begun += f.note(corrected, noon.Add(at))
+			}
+			if want := min(1, len(test.at)/fightCount); test.name != "five, but slowly" && begun != want {
+				t.Errorf("%d fights have begun, want %d", begun, want)
 			}
 			got := f.going(noon.Add(test.now))
 			if got[key] != test.want {

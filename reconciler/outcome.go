@@ -44,6 +44,8 @@ type Outcome struct {
 	Jobs []Job
 	// Results are what was done.
 	Results []apply.Result
+	// Fights is how many objects turned out to be changed by somebody else again and again.
+	Fights int
 	// RecordLost says that the record of what had been applied was gone or could not be read, so that
 	// everything was applied once more, and that Jobs whose runs nobody else knows of may run again.
 	RecordLost bool
@@ -112,6 +114,7 @@ type Job struct {
 // passed is what a pass did besides planning.
 type passed struct {
 	results  []apply.Result
+	fights   int
 	rejected error
 	// lost says that there was no record of what had been applied.
 	lost bool
@@ -147,6 +150,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Message:     p.Message,
 		CommitTime:  d.commitTime,
 		Results:     did.results,
+		Fights:      did.fights,
 		Warnings:    slices.Concat(d.set.Warnings, p.Warnings),
 		Sync:        p.Record.Sync,
 		Jobs:        jobs(p.Record),

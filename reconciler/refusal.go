@@ -64,10 +64,10 @@ func (m *memory) tidy(p plan.Plan) {
 }
 
 // remember keeps what the API server refused, so that it is tried again at the right time, and forgets
-// what passed.
-func (m *memory) remember(c Config, results []apply.Result) {
+// what passed. It returns how many fights have begun.
+func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 	m.again = false
-	m.fights.note(results, c.Now())
+	fights = m.fights.note(results, c.Now())
 	for _, r := range results {
 		key := r.Step.Key
 		if r.Err == nil || r.Revealed() {
@@ -83,6 +83,7 @@ func (m *memory) remember(c Config, results []apply.Result) {
 			Immutable: r.Err.Class == apply.Immutable, Taken: r.Err.Class == apply.Taken, Until: c.Now().Add(pause),
 		}
 	}
+	return fights
 }
 
 // pauseAfter says how long to wait after the n-th refusal in a row, and whether it needs help.

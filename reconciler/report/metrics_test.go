@@ -14,7 +14,7 @@ import (
 
 func TestWhatCountsAsARefusal(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	NewMetrics(registry).observe(&v1alpha1.Environment{}, reconciler.Outcome{Results: []apply.Result{
+	NewMetrics(registry).observe(&v1alpha1.Environment{}, reconciler.Outcome{Fights: 1, Results: []apply.Result{
 		{Done: apply.Created},
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
@@ -31,7 +31,7 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 			got[family.GetName()] += metric.GetCounter().GetValue()
 		}
 	}
-	for name, want := range map[string]float64{"berth_writes_total": 2, "berth_refusals_total": 2, "berth_corrections_total": 1} {
+	for name, want := range map[string]float64{"berth_writes_total": 2, "berth_refusals_total": 2, "berth_corrections_total": 1, "berth_fights_total": 1} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
