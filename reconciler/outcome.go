@@ -245,7 +245,7 @@ func jobs(r plan.Record) []Job {
 }
 
 func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Outcome {
-	return Outcome{
+	o := Outcome{
 		Environment: e.Name,
 		Commit:      e.Commit,
 		State:       p.State,
@@ -257,4 +257,10 @@ func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Out
 		Gone:        p.State == plan.Settled && err == nil,
 		Err:         err,
 	}
+	for _, s := range p.Steps {
+		if !s.Acts() {
+			o.Unhealthy = append(o.Unhealthy, Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Blocked != ""})
+		}
+	}
+	return o
 }

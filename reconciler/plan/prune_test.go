@@ -328,6 +328,15 @@ func TestTeardown(t *testing.T) {
 		}, `
 			delete Namespace/posts: the environment is taken down [blocked: is being deleted; held by example.com/backup]
 			Waiting: Namespace/posts: is being deleted; held by example.com/backup`},
+		{"what keeps its namespace from going is named, too", func(w *world) {
+			w.git(deployment("api"), configMap("env"))
+			w.settle()
+			w.hold("Namespace/posts", "kubernetes")
+			w.hold("Deployment/api", "example.com/backup")
+		}, `
+			delete Namespace/posts: the environment is taken down [blocked: is being deleted; held by kubernetes]
+			keep Deployment/posts/api: goes with its namespace [blocked: is being deleted; held by example.com/backup]
+			Waiting: Namespace/posts: is being deleted; held by kubernetes; Deployment/api: is being deleted; held by example.com/backup`},
 		{"what is stuck keeps what it may need", func(w *world) {
 			taken(w)
 			w.git(deployment("api"), configMap("env"))

@@ -11,10 +11,12 @@ func Teardown(in Input) Plan {
 	m := &maker{in: in, record: in.Record.Clone()}
 	ns := in.Observed.Namespace
 	owned := ns != nil && ns.Environment == in.Environment
-	objects := make([]Live, 0, len(in.Observed.Objects))
+	var objects, inside []Live
 	for _, live := range in.Observed.Objects {
-		inside := owned && live.Key.Namespace == ns.Key.Name
-		if live.ours(in.Environment) && !inside && !live.kept() {
+		switch {
+		case owned && live.Key.Namespace == ns.Key.Name:
+			inside = append(inside, live)
+		case live.ours(in.Environment) && !live.kept():
 			objects = append(objects, live)
 		}
 	}
@@ -25,6 +27,7 @@ func Teardown(in Input) Plan {
 	for _, live := range order.objects {
 		m.takeDown(live, order)
 	}
+	m.holding(inside)
 	m.unseenKinds()
 	p := Plan{Steps: m.steps, State: Settled, Record: m.record, Deadline: m.deadline}
 	if len(m.steps) > 0 {
@@ -42,6 +45,18 @@ func (m *maker) takeDown(live Live, order *removal) {
 	}
 	m.refused(&s)
 	m.steps = append(m.steps, s)
+}
+
+// holding adds a step for every object that keeps its namespace from going, of those that are known.
+func (m *maker) holding(inside []Live) {
+	slices.SortFunc(inside, func(a, b Live) int { return a.Key.Compare(b.Key) })
+	for _, live := range inside {
+		if live.Deleting && len(live.Finalizers) > 0 {
+			s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "goes with its namespace", Health: live.Health}
+			s.block(forOthers, live.Health.Message)
+			m.steps = append(m.steps, s)
+		}
+	}
 }
 
 // left says how far the teardown is: what it is stuck at, or how much is still to go.

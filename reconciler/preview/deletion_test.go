@@ -370,7 +370,7 @@ func TestRemaining(t *testing.T) {
 		{Type: corev1.NamespaceDeletionContentFailure, Status: corev1.ConditionFalse, Message: "All content successfully deleted"},
 		{Type: corev1.NamespaceFinalizersRemaining, Status: corev1.ConditionTrue, Message: "example.com/stuck in 1 resource instances"},
 	}
-	if got := remaining(ns); got != "example.com/stuck in 1 resource instances" {
+	if got := remaining(ns); got != "example.com/stuck in 1 resource instances; Some resources are remaining" {
 		t.Errorf("it says %q", got)
 	}
 }

@@ -5,6 +5,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/gittest"
 )
@@ -66,6 +71,13 @@ func TestOneStuckTeardownDelaysNoOther(t *testing.T) {
 	w.follow()
 	w.healthy("main", "f0", "f1")
 	w.block("f0")
+	own := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.space("f0").Name, Name: "app"}}
+	holds := func(patch string) {
+		if err := w.client.Patch(t.Context(), own, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(`{"metadata":{"finalizers":["example.com/own"]}}`)
 	w.code.Delete("f0")
 	w.code.Delete("f1")
 	w.poll()
@@ -73,8 +85,11 @@ func TestOneStuckTeardownDelaysNoOther(t *testing.T) {
 	w.poll()
 	w.gone("f1")
 	w.eventually("the teardown says what holds it", func() bool {
-		return w.readyMessageHas("f0", "example.com/stuck")
+		// In the cluster's words what is anybody's, and by name what is ours.
+		return w.readyMessageHas("f0", "example.com/stuck in 1 resource instances") && w.readyMessageHas("f0", "configmaps") &&
+			w.readyMessageHas("f0", "ConfigMap/app: is being deleted; held by")
 	})
+	holds(`{"metadata":{"finalizers":null}}`)
 	w.unblock("f0")
 	w.gone("f0")
 }

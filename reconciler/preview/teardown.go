@@ -3,6 +3,7 @@ package preview
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -96,24 +97,31 @@ func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, 
 	again := soon
 	if why := remaining(ns); why != "" {
 		o.Message, again = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why), seldom
+		for _, p := range o.Unhealthy {
+			if p.Key.Namespace != "" {
+				o.Message += fmt.Sprintf("; %s: %s", p.Key.Short(), p.Health.Message)
+			}
+		}
 	}
 	o.Deadline = earliest(o.Deadline, e.Now().Add(again))
 	return o
 }
 
-// remaining says in the cluster's words what keeps a namespace from going, the most telling first.
+// remaining says in the cluster's words what keeps a namespace from going, the most telling first: whose
+// finalizers, and of which kinds.
 func remaining(ns *corev1.Namespace) string {
+	var reasons []string
 	for _, kind := range []corev1.NamespaceConditionType{
 		corev1.NamespaceFinalizersRemaining, corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionGVParsingFailure,
 		corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining,
 	} {
 		for _, c := range ns.Status.Conditions {
 			if c.Type == kind && c.Status == corev1.ConditionTrue {
-				return c.Message
+				reasons = append(reasons, c.Message)
 			}
 		}
 	}
-	return ""
+	return strings.Join(reasons, "; ")
 }
 
 func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) error {

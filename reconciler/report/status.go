@@ -46,6 +46,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	s.ObservedGeneration = env.Generation
 	s.Conditions = conditions(s.Conditions, environmentConditions(env, o), now)
 	if o.Deleting {
+		s.Unhealthy = unhealthy(env, o)
 		return s
 	}
 	alive(&s, env, o.Life)
