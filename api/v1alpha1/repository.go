@@ -62,6 +62,7 @@ type RepositorySpec struct {
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^(CRON_)?TZ=')`,message="poll must not hold a time zone: put it into timeZone"
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(CRON_)?TZ=|^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$|^@every ([1-9][0-9]{0,4}[smh]){1,3}$|^[0-9A-Za-z*?,/-]+( +[0-9A-Za-z*?,/-]+){4}$')`,message="poll must be a cron expression with five fields, such as */5 * * * *, or @hourly, @daily, @weekly, @monthly, @yearly, or @every with a duration in whole s, m or h, such as @every 90s"
+	// +kubebuilder:validation:XValidation:rule=`self.startsWith('@') || self.split(' ').filter(f, f != '').size() != 5 || [0, 1, 2, 3, 4].all(i, self.split(' ').filter(f, f != '')[i].findAll('[0-9]+').all(n, size(n) < 3 && int(n) <= [59, 23, 31, 12, 6][i]))`,message="poll has a number that is too large for its field: minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6"
 	Poll string `json:"poll,omitempty"`
 
 	// timeZone in which poll is read, by its IANA name, such as Europe/Amsterdam. UTC without it.
