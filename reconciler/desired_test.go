@@ -1,11 +1,14 @@
 package reconciler
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/source"
 )
 
@@ -35,6 +38,64 @@ func TestLimitsOfTheRepository(t *testing.T) {
 			d, err := r.desire(t.Context(), Environment{Path: "k8s", Namespace: "posts", Variables: noVariables}, commit, desired{})
 			if test.want == "" && (err != nil || d.set.Len() != 1) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %d objects and %v, want %q", d.set.Len(), err, test.want)
+			}
+		})
+	}
+}
+
+// What a server did not give, or not within the limits, is asked for again when those change, and after a while; what
+// files say is not read again before the commit changes.
+func TestWhatIsReadAgain(t *testing.T) {
+	git := gittest.NewServer(t).Repository("posts")
+	commit := git.Change("main", "a large file", gittest.Write("large.yaml", configMap("large", "one")+"# "+strings.Repeat("x", 10<<20)+"\n"))
+	wrong := git.Change("main", "a mistake", gittest.Remove("large.yaml"), gittest.Write("a.yaml", "kind: [\n"))
+	type step struct {
+		reason string
+		change func(e *Environment, limits *source.Limits, now *time.Time)
+		want   string // of the error
+		asked  bool
+	}
+	later := func(_ *Environment, _ *source.Limits, now *time.Time) { *now = now.Add(2 * fatalPause) }
+	for _, test := range []struct {
+		name, commit string
+		limits       source.Limits
+		steps        []step
+	}{
+		{"more than a fetch may transfer", commit, source.Limits{FileBytes: 11 << 20, FetchBytes: 1 << 10}, []step{
+			{"at first", nil, "limits.fetchBytes", true},
+			{"at once", nil, "limits.fetchBytes", false},
+			{"in a while", later, "limits.fetchBytes", true},
+			{"with other limits", func(e *Environment, l *source.Limits, _ *time.Time) { e.Source, l.FetchBytes = "raised", 1<<30 }, "", true},
+		}},
+		{"more than a file may have", commit, source.Limits{}, []step{
+			{"at first", nil, "limits.fileBytes", true},
+			{"at once", nil, "limits.fileBytes", false},
+			{"with other limits", func(e *Environment, l *source.Limits, _ *time.Time) { e.Source, l.FileBytes = "raised", 11<<20 }, "", true},
+		}},
+		{"a mistake", wrong, source.Limits{}, []step{
+			{"at first", nil, "a.yaml:1", true},
+			{"in a while", later, "a.yaml:1", false},
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			asked, limits, now, m := false, test.limits, time.Now(), &memory{}
+			r := New(Config{Now: func() time.Time { return now }, Jitter: func() float64 { return 0 }})
+			r.Snapshots = func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
+				asked = true
+				store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL(), Limits: limits}))
+				t.Cleanup(func() { store.Close() })
+				return store.Snapshot(ctx, commit)
+			}
+			e := Environment{Commit: test.commit, Path: ".", Namespace: "posts", Variables: noVariables}
+			for _, s := range test.steps {
+				if s.change != nil {
+					s.change(&e, &limits, &now)
+				}
+				asked = false
+				_, err := r.wanted(t.Context(), e, m, plan.Record{})
+				if asked != s.asked || s.want == "" && err != nil || s.want != "" && (err == nil || !strings.Contains(err.Error(), s.want)) {
+					t.Errorf("%s: asked: %t, got %v; want %q", s.reason, asked, err, s.want)
+				}
 			}
 		})
 	}

@@ -136,7 +136,7 @@ func (e remoteError) meaning() (Reason, string) {
 	case has("denied", "not allowed", "permission", "unauthorized", "authenticat"):
 		return Unauthorized, "check the credentials in the repository's Secret"
 	}
-	return Refused, ""
+	return Unreachable, "" // a hiccup, until it is known to be more
 }
 
 // networkTrouble describes what net, crypto/tls and crypto/x509 return. The text of a *url.Error is left out for the

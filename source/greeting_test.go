@@ -108,7 +108,7 @@ func TestForeignMessages(t *testing.T) {
 		"fatal: '/srv/x' does not appear to be a git repository":                                       NotFound,
 		"access denied or repository not exported: /x":                                                 Unauthorized,
 		"Permission to acme/posts.git denied to deploy-key":                                            Unauthorized,
-		"pack-objects died of signal 9":                                                                Refused,
+		"pack-objects died of signal 9":                                                                Unreachable,
 	} {
 		if got, _ := remoteError(text).meaning(); got != want {
 			t.Errorf("%q means %s, want %s", text, got, want)
