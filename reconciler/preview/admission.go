@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
 )
 
 // admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
@@ -78,6 +79,18 @@ func (e *Environments) endedWith(env *v1alpha1.Environment) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.ended[env.UID]
+}
+
+// endTurn takes an Environment's turn back when it has no use for it: nothing more comes of its commit by itself, or
+// nothing can be done about it now. Only a commit that was tried counts as finished.
+func (e *Environments) endTurn(env *v1alpha1.Environment, commit string, o reconciler.Outcome) {
+	switch {
+	case o.Syncing():
+	case o.Err != nil:
+		e.pause(client.ObjectKeyFromObject(env))
+	case !o.Quiet: // else it waits for a watch, which takes a moment
+		e.finished(env, commit)
+	}
 }
 
 // finished notes that nothing more comes of a commit by itself, and lets in who waits.

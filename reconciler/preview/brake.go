@@ -3,6 +3,7 @@ package preview
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,13 +24,21 @@ func tooMany(going, total int) bool {
 }
 
 // leaving counts the Environments that are being deleted and that something is torn down for.
-func leaving(have []v1alpha1.Environment) (n int) {
+func leaving(have []v1alpha1.Environment, now time.Time) (n int) {
 	for i := range have {
-		if isLeaving(&have[i]) {
+		if isLeaving(&have[i]) && !stuck(&have[i], now) {
 			n++
 		}
 	}
 	return n
+}
+
+// stuckAfter is for how long an Environment that is being taken down counts for the brake, which is to see those that
+// go one after the other. Whatever keeps it from going after that, nobody else is to wait for it.
+const stuckAfter = 10 * time.Minute
+
+func stuck(env *v1alpha1.Environment, now time.Time) bool {
+	return isLeaving(env) && begun(env) && now.Sub(env.DeletionTimestamp.Time) > stuckAfter
 }
 
 func isLeaving(env *v1alpha1.Environment) bool {
@@ -58,9 +67,9 @@ func held(going, total int, repository string) string {
 }
 
 // standing counts the Environments of which something is left to lose.
-func standing(have []v1alpha1.Environment) (n int) {
+func standing(have []v1alpha1.Environment, now time.Time) (n int) {
 	for i := range have {
-		if !isReason(&have[i], v1alpha1.ReasonExpired) {
+		if !isReason(&have[i], v1alpha1.ReasonExpired) && !stuck(&have[i], now) {
 			n++
 		}
 	}

@@ -87,7 +87,7 @@ func (c *changes) brake(have []v1alpha1.Environment, e evidence) bool {
 		c.release = append(c.release, e.over...)
 		return false
 	}
-	going, total := leaving(have), standing(have)
+	going, total := leaving(have, e.now), standing(have, e.now)
 	for _, d := range c.delete {
 		if !isReason(d.environment, v1alpha1.ReasonExpired) {
 			going++

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/source"
 )
@@ -62,6 +64,17 @@ func idle(n int) func(*scene) {
 	return func(s *scene) {
 		for i := range n {
 			s.over = append(s.over, &s.have[1+i])
+		}
+	}
+}
+
+// takenDown lets the teardown of the first reviews have been going on for a while.
+func takenDown(n int, since time.Duration) func(*scene) {
+	return func(s *scene) {
+		for i := range n {
+			env := &s.have[1+i]
+			env.DeletionTimestamp = &metav1.Time{Time: noon.Add(-since)}
+			reason(v1alpha1.ReasonDeleting)(env)
 		}
 	}
 }
@@ -173,6 +186,21 @@ func TestWhatGoes(t *testing.T) {
 		{
 			name:  "nothing more is told while few expire",
 			scene: listed(9, idle(3)),
+		},
+		{
+			name:  "one more, though the teardowns of three are stuck",
+			scene: listed(8, without(2, time.Hour, "f3"), takenDown(3, stuckAfter+time.Second)),
+			gone:  []string{"f3"},
+		},
+		{
+			name:  "nothing, while three have only begun to go",
+			scene: listed(8, without(2, time.Hour, "f3"), takenDown(3, stuckAfter)),
+			notes: []string{"4 of 9 environments"},
+		},
+		{
+			name:  "nothing, when all go that are not stuck",
+			scene: listed(19, without(2, time.Hour, "f15", "f16", "f17", "f18"), takenDown(15, time.Hour)),
+			notes: []string{"4 of 5 environments"},
 		},
 		{
 			name:  "many are kept from expiring at once, and none from being deleted",

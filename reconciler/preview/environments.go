@@ -126,9 +126,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	outcome.Link, outcome.Life, outcome.ShowLogs = settings.link, settings.life, !settings.literal
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.next)
 	e.log(outcome, e.Now().Sub(started))
-	if !outcome.Quiet && !outcome.Syncing() {
-		e.finished(env, settings.Commit)
-	}
+	e.endTurn(env, settings.Commit, outcome)
 	return e.conclude(ctx, env, outcome)
 }
 

@@ -88,12 +88,13 @@ func (e *Environments) expires(ctx context.Context, env *v1alpha1.Environment, s
 		return s.expiry.due, nil
 	}
 	have, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
-	if err != nil || !tooMany(leaving(have)+len(over(have, s.repository, e.Now())), standing(have)) {
+	now := e.Now()
+	if err != nil || !tooMany(leaving(have, now)+len(over(have, s.repository, now)), standing(have, now)) {
 		return true, err
 	}
 	s.life.ExpiresSoon = fmt.Sprintf("nobody has touched the branch, but too many environments would expire at once; if that is meant: berth confirm --repository %s, or for this one: berth confirm %s; a push keeps it",
 		env.Spec.Repository, env.Name)
-	s.expiry.next = e.Now().Add(lookAgain)
+	s.expiry.next = now.Add(lookAgain)
 	return false, nil
 }
 

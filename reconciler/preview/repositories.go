@@ -254,7 +254,8 @@ func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) e
 	if err != nil || going {
 		return err
 	}
-	all := seen && !tooMany(len(have), len(have))
+	total := standing(have, r.Now())
+	all := seen && !tooMany(total, total)
 	var errs []error
 	for i := range have {
 		if env := &have[i]; env.DeletionTimestamp.IsZero() && (all || confirmedBy(env)) {

@@ -21,8 +21,9 @@ import (
 // deletes them one after the other, and the brake has to see them together.
 const breath = 3 * time.Second
 
-// teardown takes an Environment one step towards being gone, and lets go of it when it is.
+// teardown takes an Environment one step towards being gone, and lets go of it when it is. Nobody waits for that.
 func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) (ctrl.Result, error) {
+	e.pause(client.ObjectKeyFromObject(env))
 	if !controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) {
 		return ctrl.Result{}, nil // it is held by somebody else's
 	}
@@ -61,7 +62,7 @@ func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (tim
 	if err != nil {
 		return 0, "", err
 	}
-	if going, total := leaving(have), standing(have); tooMany(going, total) {
+	if going, total := leaving(have, e.Now()), standing(have, e.Now()); tooMany(going, total) {
 		return 0, held(going, total, env.Spec.Repository), nil
 	}
 	e.Brake.release(env)
@@ -133,6 +134,7 @@ func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) err
 
 // expire takes down what an Environment runs. The Environment stays, until its branch moves or is gone.
 func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
+	e.pause(client.ObjectKeyFromObject(env))
 	outcome := reconciler.Outcome{Environment: env.Name, Gone: true}
 	if !isReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
 		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
