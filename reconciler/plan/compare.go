@@ -29,9 +29,9 @@ func (m *maker) compare(s *Step) {
 	case live.Digest == digest && live.Ownership != "" && live.Ownership == applied.Ownership:
 		m.undisturbed(s)
 	case applied.Digest == digest && ignoresDrift(s.Object):
-		s.Reason = "was changed by " + live.rival() + ", which Git allows"
+		s.Reason = m.disturbance(s) + ", which Git allows"
 	case applied.Digest == digest:
-		s.Action, s.Reason = Correct, "was changed by "+live.rival()
+		s.Action, s.Reason = Correct, m.disturbance(s)
 	case live.Digest == digest:
 		s.Action, s.Reason = Correct, "has no record of what was applied"
 	case live.Ownership == "":
@@ -69,8 +69,14 @@ func (m *maker) undisturbed(s *Step) {
 	m.record.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: live.Ownership, LeftTo: leftTo}
 }
 
-// rival names who changed the object.
-func (l *Live) rival() string { return cmp.Or(l.Rival, "somebody else") }
+// disturbance says what was done to the object, and by whom as far as that can be told: whoever only takes something
+// away leaves no name, and whoever scales leaves no time.
+func (m *maker) disturbance(s *Step) string {
+	if s.Live.Rival == "" && m.rescaled(s) {
+		return "was scaled by " + s.Live.Scaler
+	}
+	return "was changed by " + cmp.Or(s.Live.Rival, "somebody else")
+}
 
 // ignoresDrift says whether Git leaves to others what they change.
 func ignoresDrift(o *manifest.Object) bool {

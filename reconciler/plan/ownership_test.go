@@ -55,6 +55,14 @@ func TestAdditions(t *testing.T) {
 			keep Namespace/posts
 			correct ConfigMap/posts/env: was changed by kubectl-edit
 			Settled`},
+		{"so is who scaled it", func(w *world) {
+			w.git(deployment("api", replicas(2)))
+			w.settle()
+			w.scale("Deployment/api", "kubectl")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was scaled by kubectl
+			Settled`},
 	})
 }
 
