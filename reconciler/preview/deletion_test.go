@@ -303,7 +303,7 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 	w.branches("one", "f0")
 	w.follow()
 	w.healthy("main", "f0")
-	before := w.uids()
+	before, began := w.uids(), time.Now()
 	second := newWorldOn(t, cluster(t))
 	second.code = w.code
 	second.follow(func(r *v1alpha1.Repository) {
@@ -320,14 +320,14 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 	second.eventually("the second is gone", func() bool { return len(second.environments()) == 0 })
 	w.poll()
 	w.healthy("main", "f0")
-	if after := w.uids(); !maps.Equal(before, after) {
-		t.Errorf("before there was %v, now %v", before, after)
+	if after, sent := w.uids(), w.deletions(began); !maps.Equal(before, after) || len(sent) > 0 {
+		t.Errorf("before there was %v, now %v; sent was %q", before, after, sent)
 	}
 }
 
 func TestNothingIsDeletedWithTheKinds(t *testing.T) {
 	t.Parallel()
-	w := newWorldOn(t, clustertest.Start(t, clustertest.Config{}))
+	w, began := newWorldOn(t, clustertest.Start(t, clustertest.Config{Audit: true})), time.Now()
 	w.branches("one", "f0", "f1")
 	w.follow()
 	w.healthy("main", "f0", "f1")
@@ -357,6 +357,41 @@ func TestNothingIsDeletedWithTheKinds(t *testing.T) {
 		if ns := w.space(branch); ns == nil || string(ns.UID) != uid {
 			t.Errorf("the namespace of %s was deleted", branch)
 		}
+	}
+	if sent := w.deletions(began); len(sent) > 0 {
+		t.Errorf("sent was %q", sent)
+	}
+}
+
+// What an administrator writes may be wrong for days.
+func TestNothingIsDeletedWhileTheRepositoryIsInvalid(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	before, began := w.uids(), time.Now()
+	for name, spoil := range map[string]func(*v1alpha1.RepositorySpec){
+		"a day that no month has": func(s *v1alpha1.RepositorySpec) { s.Poll = "* * 0 * *" },
+		"a zone that is nowhere":  func(s *v1alpha1.RepositorySpec) { s.TimeZone = "Nowhere/Land" },
+		"an address of nothing":   func(s *v1alpha1.RepositorySpec) { s.URL = w.git.Repository("acme/empty").URL() },
+		"no credentials":          func(s *v1alpha1.RepositorySpec) { s.SecretRef = &v1alpha1.SecretReference{Name: "missing"} },
+	} {
+		good := w.repository().Spec
+		w.changeRepository(func(r *v1alpha1.Repository) { spoil(&r.Spec) })
+		w.code.Delete("f0")
+		for range 3 {
+			w.poll()
+			w.pass(longGone)
+		}
+		if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionFalse {
+			t.Errorf("with %s, the Repository is %s", name, ready.Reason)
+		}
+		if after, sent := w.uids(), w.deletions(began); !maps.Equal(before, after) || len(sent) > 0 {
+			t.Errorf("with %s: before there was %v, now %v; sent was %q", name, before, after, sent)
+		}
+		w.branches("two", "f0")
+		w.changeRepository(func(r *v1alpha1.Repository) { r.Spec = good })
+		w.healthy("main", "f0")
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-var cluster = clustertest.Shared(clustertest.Config{})
+var cluster = clustertest.Shared(clustertest.Config{Audit: true})
 
 // patience is far beyond what anything here takes on a loaded machine.
 const patience = time.Minute
@@ -377,6 +377,23 @@ func (w *world) uids() map[string]types.UID {
 		}
 	}
 	return all
+}
+
+// deletions are what was asked of the API server, since a time and by whatever this process is, to delete
+// namespaces of environments or what is in them.
+func (w *world) deletions(since time.Time) (list []string) {
+	w.t.Helper()
+	requests, err := w.cluster.Requests(since)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range requests {
+		environments := w.namespace + "-"
+		if strings.HasPrefix(r.Verb, "delete") && r.User == "admin" && (strings.HasPrefix(r.Namespace, environments) || strings.HasPrefix(r.Name, environments)) {
+			list = append(list, r.Verb+" "+r.Resource+" "+r.Namespace+"/"+r.Name)
+		}
+	}
+	return list
 }
 
 // block keeps the namespace of a branch from being deleted.
