@@ -39,6 +39,7 @@ var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(m
 type agent struct {
 	stop  func()
 	wakes *Wakes
+	hook  func(types.NamespacedName)
 }
 
 // start starts the agent, wired as the program wires it.
@@ -83,9 +84,9 @@ func (w *world) wire() (*agent, error) {
 		Applier:   apply.New(apply.Config{Dynamic: dynamics, Mapper: mgr.GetRESTMapper()}),
 		Records:   apply.NewRecords(kubernetes.CoreV1(), w.namespace),
 		Watches:   watches,
-		ClusterScoped: func(gk schema.GroupKind) (bool, bool) {
+		ClusterScoped: func(gk schema.GroupKind) (bool, error) {
 			mapping, err := mgr.GetRESTMapper().RESTMapping(gk)
-			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, err == nil
+			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, nil
 		},
 		DigestKey: []byte("key"),
 		Now:       w.now,
@@ -95,7 +96,7 @@ func (w *world) wire() (*agent, error) {
 	brake := NewBrake()
 	repositories := NewRepositories(RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: w.namespace, Installation: w.installation,
-		Report: reporter.Repository, Wake: wakes.Add, Now: w.now, Log: log,
+		Report: reporter.Repository, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: w.now, Log: log,
 	})
 	environments := NewEnvironments(EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,
@@ -116,7 +117,7 @@ func (w *world) wire() (*agent, error) {
 			w.t.Errorf("the agent ended with: %v", err)
 		}
 	})
-	return &agent{stop: stop, wakes: wakes}, nil
+	return &agent{stop: stop, wakes: wakes, hook: repositories.Hook}, nil
 }
 
 func (w *world) manager() (ctrl.Manager, error) {

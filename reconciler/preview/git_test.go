@@ -2,6 +2,7 @@ package preview
 
 import (
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -161,6 +165,40 @@ func TestTheServerIsDownForAnHour(t *testing.T) {
 	w.gone("f1")
 }
 
+// A commit that is none of an environment's business moves two fields, in one write each.
+func TestACommitBesideThePathIsOneWriteOfTheStatus(t *testing.T) {
+	w := newWorld(t)
+	w.follow()
+	w.healthy("main")
+	watcher, err := client.NewWithWatch(w.cluster.RESTConfig(), client.Options{Scheme: newScheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := watcher.Watch(t.Context(), &v1alpha1.EnvironmentList{}, client.InNamespace(w.namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+	commit := w.code.Commit("main", map[string]string{"README.md": "Read this.\n"}, "explain")
+	w.poll()
+	w.healthy("main")
+	w.poll()
+	w.changeEnvironment("main", func(env *v1alpha1.Environment) { annotate(env, "example.com/last", "yes") })
+	var seen []string
+	for event := range watch.ResultChan() {
+		env, ok := event.Object.(*v1alpha1.Environment)
+		if !ok || env.Annotations["example.com/last"] != "" {
+			break
+		}
+		if env.Spec.Commit == commit {
+			seen = append(seen, fmt.Sprint(env.Status.AppliedCommit == commit, env.Status.HealthyCommit == commit))
+		}
+	}
+	if diff := cmp.Diff([]string{"false false", "true true"}, seen); diff != "" {
+		t.Errorf("the Environment was written so (-want +got):\n%s", diff)
+	}
+}
+
 // What lies on disk may be damaged while nobody looks.
 func TestACorruptStoreIsFetchedAnew(t *testing.T) {
 	w := newWorld(t)
@@ -251,6 +289,65 @@ func TestWhatWasTooLargeIsReadWhenTheLimitIsRaised(t *testing.T) {
 	}
 	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Limits.FileBytes = resource.MustParse("1Mi") })
 	w.healthy("f0")
+}
+
+func TestWebhooksThatStopAreWarnedOfOnce(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow(func(r *v1alpha1.Repository) {
+		r.Spec.Webhook = &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: "posts-webhook"}}
+	})
+	w.healthy("f0")
+	pushes := 0
+	push := func(tell func()) {
+		pushes++
+		text := fmt.Sprint("push-", pushes)
+		w.branches(text, "f0")
+		tell()
+		w.healthy("f0")
+		w.pass(2 * hookGrace)
+		w.poll()
+		w.poll() // by now the first one has said what it had to say
+	}
+	silently := w.poll
+	told := func() {
+		before := w.repository().Status.LastHookTime
+		w.agent.hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"})
+		w.eventually("the status shows the webhook", func() bool { return !w.repository().Status.LastHookTime.Equal(before) })
+	}
+	push(silently)
+	w.warnedOfHooks(0) // none ever arrived
+	push(told)
+	w.warnedOfHooks(0)
+	push(silently)
+	push(silently)
+	w.warnedOfHooks(1)
+	push(told)
+	push(silently)
+	w.warnedOfHooks(2)
+}
+
+// warnedOfHooks waits until so many warnings of missing webhooks are there, and checks that there are no more.
+func (w *world) warnedOfHooks(want int) {
+	w.t.Helper()
+	got := 0
+	w.eventually(fmt.Sprintf("%d warnings of missing webhooks are there", want), func() bool {
+		var list unstructured.UnstructuredList
+		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "events.k8s.io", Version: "v1", Kind: "EventList"})
+		if err := w.client.List(w.t.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+			w.t.Fatal(err)
+		}
+		got = 0
+		for _, event := range list.Items {
+			if event.Object["reason"] == "HookMissed" {
+				got++
+			}
+		}
+		return got >= want
+	})
+	if got != want {
+		w.t.Errorf("%d warnings, want %d", got, want)
+	}
 }
 
 // readyIs checks what the Repository says of itself.
