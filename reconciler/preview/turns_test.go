@@ -9,7 +9,6 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
-	"berth.dev/berth/reconciler/plan"
 )
 
 func TestEndOfATurn(t *testing.T) {
@@ -19,13 +18,13 @@ func TestEndOfATurn(t *testing.T) {
 		outcome      reconciler.Outcome
 		given, ended bool
 	}{
-		{"it syncs", reconciler.Outcome{State: plan.Going}, false, false},
-		{"it syncs what ran before", reconciler.Outcome{State: plan.Going, Err: unavailable}, false, false},
-		{"it is healthy", reconciler.Outcome{State: plan.Settled}, true, true},
-		{"it has failed", reconciler.Outcome{State: plan.Failed}, true, true},
+		{"it syncs", reconciler.Outcome{State: "Going"}, false, false},
+		{"it syncs what ran before", reconciler.Outcome{State: "Going", Err: unavailable}, false, false},
+		{"it is healthy", reconciler.Outcome{State: "Settled"}, true, true},
+		{"it has failed", reconciler.Outcome{State: "Failed"}, true, true},
 		{"it waits for a watch", reconciler.Outcome{Quiet: true}, false, false},
-		{"it waits for Git", reconciler.Outcome{State: plan.Failed, Quiet: true, Err: unavailable}, true, false},
-		{"it waits for Git, and runs what ran before", reconciler.Outcome{State: plan.Settled, Err: unavailable}, true, false},
+		{"it waits for Git", reconciler.Outcome{State: "Failed", Quiet: true, Err: unavailable}, true, false},
+		{"it waits for Git, and runs what ran before", reconciler.Outcome{State: "Settled", Err: unavailable}, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var woken []types.NamespacedName
@@ -60,7 +59,7 @@ func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
 		t.Fatal("not one of the three syncs")
 	}
 	admit(&b, "0")
-	e.endTurn(&a, commit("1"), reconciler.Outcome{State: plan.Settled})
+	e.endTurn(&a, commit("1"), reconciler.Outcome{State: "Settled"})
 	if why := admit(&c, "1"); why != "" {
 		t.Errorf("the last one is told %q", why)
 	}
