@@ -69,11 +69,18 @@ func held(going, total int, repository string) string {
 // standing counts the Environments of which something is left to lose.
 func standing(have []v1alpha1.Environment, now time.Time) (n int) {
 	for i := range have {
-		if !isReason(&have[i], v1alpha1.ReasonExpired) && !stuck(&have[i], now) {
+		if stands(&have[i]) && !stuck(&have[i], now) {
 			n++
 		}
 	}
 	return n
+}
+
+// stands says whether there is anything to lose of an Environment: not if it has expired, or is queued for its
+// first sync.
+func stands(env *v1alpha1.Environment) bool {
+	queued := isReason(env, v1alpha1.ReasonQueued) && env.Status.AppliedCommit == ""
+	return !queued && !isReason(env, v1alpha1.ReasonExpired)
 }
 
 // Brake knows which Environments may be taken down. It is shared by both controllers.

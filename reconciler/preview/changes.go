@@ -89,7 +89,7 @@ func (c *changes) brake(have []v1alpha1.Environment, e evidence) bool {
 	}
 	going, total := leaving(have, e.now), standing(have, e.now)
 	for _, d := range c.delete {
-		if !isReason(d.environment, v1alpha1.ReasonExpired) {
+		if stands(d.environment) {
 			going++
 		}
 	}

@@ -59,6 +59,15 @@ func expired(from, to int) func(*scene) {
 	}
 }
 
+// queued lets some of the reviews wait for their first sync.
+func queued(from, to int) func(*scene) {
+	return func(s *scene) {
+		for i := from; i < to; i++ {
+			reason(v1alpha1.ReasonQueued)(&s.have[1+i])
+		}
+	}
+}
+
 // idle lets the time of the first reviews be over.
 func idle(n int) func(*scene) {
 	return func(s *scene) {
@@ -177,6 +186,11 @@ func TestWhatGoes(t *testing.T) {
 			name:  "not what stands, for what has expired does not count",
 			scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3"), expired(4, 19)),
 			notes: []string{"4 of 5 environments would be at once"},
+		},
+		{
+			name:  "any number of what waits for its first sync",
+			scene: listed(19, without(2, time.Hour, "f10", "f11", "f12", "f13", "f14"), queued(4, 19)),
+			gone:  []string{"f10", "f11", "f12", "f13", "f14"},
 		},
 		{
 			name:  "any number of what has expired",

@@ -67,7 +67,7 @@ func toldAt(env *v1alpha1.Environment, now time.Time) time.Time {
 func over(have []v1alpha1.Environment, repo *v1alpha1.Repository, now time.Time) (list []*v1alpha1.Environment) {
 	for i := range have {
 		env := &have[i]
-		if !env.DeletionTimestamp.IsZero() || isReason(env, v1alpha1.ReasonExpired) {
+		if !env.DeletionTimestamp.IsZero() || !stands(env) {
 			continue
 		}
 		if entry := entryOf(repo, env); entry != nil && entry.ExpireAfter != nil && expire(env, entry.ExpireAfter.Duration, now).due {
@@ -83,7 +83,7 @@ const lookAgain = 10 * time.Minute
 // expires says whether the time of an Environment is over. It stays as it is while too many would go at
 // once: a clock that jumps makes all look as if nobody had touched them.
 func (e *Environments) expires(ctx context.Context, env *v1alpha1.Environment, s *settings) (bool, error) {
-	begun := isReason(env, v1alpha1.ReasonExpiring) || isReason(env, v1alpha1.ReasonExpired)
+	begun := isReason(env, v1alpha1.ReasonExpiring) || !stands(env)
 	if !s.expiry.due || begun || e.Brake.released(env) || confirmedBy(env) {
 		return s.expiry.due, nil
 	}
