@@ -217,6 +217,6 @@ spec:
 	})
 	w.refused(Forbidden, "infra/app.yaml:12: ConfigMap/NS/settings: ValidatingAdmissionPolicy 'NS' with binding 'NS' denied request: none of these; "+
 		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, configMap, nil))
-	w.refused(Forbidden, "infra/app.yaml:12: Secret/NS/login: its content is refused; the answer may quote it and is not shown; "+
+	w.refused(Forbidden, "infra/app.yaml:12: Secret/NS/login: ValidatingAdmissionPolicy 'NS' with binding 'NS' denied request; "+
 		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, secret, nil))
 }

@@ -155,6 +155,9 @@ func isWebhookDown(err error) bool { return strings.Contains(err.Error(), "faile
 // fieldPath begins an error of a typed patch; longer forms name list items by their values.
 var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
 
+// policyDenies finds who refuses, beside what may quote what is refused.
+var policyDenies = regexp.MustCompile(`ValidatingAdmissionPolicy '[-.\w]+' with binding '[-.\w]+' denied request`)
+
 // withheld returns of an answer about a Secret what surely holds none of its values.
 func withheld(text string) string {
 	webhook, _, denied := strings.Cut(text, " denied the request")
@@ -169,6 +172,8 @@ func withheld(text string) string {
 		return gist(text)
 	case denied && strings.HasPrefix(webhook, "admission webhook "):
 		return webhook + " denied the request"
+	case policyDenies.MatchString(text):
+		return policyDenies.FindString(text)
 	}
 	return "its content is refused; the answer may quote it and is not shown"
 }

@@ -141,6 +141,9 @@ func withoutValues(err error) error {
 		clean.Details = &metav1.StatusDetails{Name: status.Details.Name, RetryAfterSeconds: status.Details.RetryAfterSeconds}
 		for _, c := range status.Details.Causes {
 			text := "is refused"
+			if policy := policyDenies.FindString(c.Message); policy != "" {
+				text = policy
+			}
 			if saysImmutable(c.Message) {
 				text = "field is immutable"
 			}
