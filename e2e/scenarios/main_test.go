@@ -23,9 +23,13 @@ import (
 // shared is the world of all scenarios.
 var shared *world.World
 
-// binary is the path of berth, scratch the folder for everything that the agent writes, its temporary files
-// among it, and metrics the address of its metrics.
-var binary, scratch, metrics string
+// binary is the path of berth, and scratch the folder for everything that the agent writes, its temporary
+// files among it.
+var binary, scratch string
+
+// metrics, profiles and hooks are the addresses at which the agent serves them. At vault is nobody until a
+// scenario listens there; its keys below sops may decrypt.
+var metrics, profiles, hooks, vault string
 
 // atOnce is how many scenarios run beside each other. They wait more than they work.
 const atOnce = "8"
@@ -73,12 +77,18 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	if err := errors.Join(err, <-built); err != nil {
 		return nil, err
 	}
-	if metrics, err = freeAddress(); err == nil {
+	for _, address := range []*string{&metrics, &profiles, &hooks, &vault} {
+		if err == nil {
+			*address, err = freeAddress()
+		}
+	}
+	if err == nil {
 		err = os.MkdirAll(scratch, 0o700)
 	}
 	var w *world.World
 	if err == nil {
-		flags := []string{"--metrics-address", metrics, "--log-level", "debug"}
+		flags := []string{"--metrics-address", metrics, "--pprof-address", profiles, "--webhook-address", hooks,
+			"--allow-vault", "http://" + vault + "/v1/sops", "--log-level", "debug"}
 		w, err = world.New(ctx, world.Config{Cluster: cluster, Dir: scratch, Binary: binary, Flags: flags})
 	}
 	if err == nil {

@@ -1,201 +1,240 @@
 package scenarios
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
-	"encoding/json"
-	"io"
-	"io/fs"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/e2e/world"
+	"berth.dev/berth/internal/clustertest"
 )
-
-// What the example's Secret of previews says, and the key to it.
-var planted = []string{"review-password-of-no-use-anywhere", "review-key-of-no-use-anywhere", "AGE-SECRET-KEY-1L8Z5A47D47Z4LR2SARWYC87Q79"}
 
 const example = "../../examples/posts"
 
+// prints is a container that crashes, and says all that it knows, as its application's log might.
+const prints = `labels: {kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/log: "cannot log in with {{.PASSWORD}}\n{{json .PASSWORD}} {{printf \"%q\" .PASSWORD}} {{urlquery .PASSWORD}}\nAuthorization: Basic {{base64 (print \"ada:\" .PASSWORD)}}\n{{.CERTIFICATE}}{{base64 .CERTIFICATE}}\n{{json .CERTIFICATE}}\nthat is all"}`
+
+// A busy time of two repositories: corrections, failures, refusals by all who may refuse, and people who
+// look. Then everything is looked through.
 func TestSecretsAreNowhereButInTheirObjects(t *testing.T) {
 	t.Parallel()
-	key, secret := exampleFile(t, "berth/demo-keys/review.agekey"), exampleFile(t, "infra/review/secret.yaml")
-	shared.SetSecret(reporter{t}, "sealed-keys", map[string]string{"age.agekey": key})
-	posts := begins(t, "sealed", func(r *v1alpha1.Repository) {
-		for i := range r.Spec.Environments {
-			r.Spec.Environments[i].Decryption = &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: "sealed-keys"}}
-		}
-	})
-	commit := posts.pushes("main", with(application(), "k8s/secret.yaml", secret))
+	began := time.Now()
+	refuseSecrets(t)
+	posts := sealed(t, "sealed")
+	secret, more := file(t, example+"/infra/review/secret.yaml"), file(t, "testdata/planted.yaml")
+	files := with(application(), "k8s/secret.yaml", secret, "k8s/planted.yaml", more)
+	commit := posts.pushes("main", files)
 	production := posts.Environment("main")
 	production.Becomes("Healthy", commit)
 
-	// A busy time: a correction, refusals, failures, and people who look.
 	production.Patch("Secret/posts", `{"data":{"DB_PASSWORD":"b3RoZXI="}}`)
 	production.AwaitObject("Secret/posts", "is put back", func(o world.Object) bool {
 		return decoded(o.Field("data.DB_PASSWORD")) == planted[0]
 	})
-	broken := posts.pushes("main", map[string]string{"k8s/api.yaml": deployment("api", crashes) + service("api")})
-	production.Becomes("Failed", broken)
+	crashing := knowing(deployment("api", prints)) + service("api")
+	failed := production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/api.yaml": crashing}), "Deployment/api")
+	for _, u := range failed.Status.Unhealthy {
+		if u.Log != "" {
+			t.Errorf("whoever may read the status of production reads its logs: %s", u.Log)
+		}
+	}
+	login := posts.Environment("login")
+	login.Becomes("Failed", posts.branches("login", code("that crashes")), "Deployment/api")
+	awaitLog(t, login, "cannot log in with •••\n", "that is all")
+
+	posts.Environment("refused").Becomes("Failed", posts.branches("refused", code("that is refused")), "Secret/sealed-refused/planted", "denied request")
 	tampered := posts.pushes("main", map[string]string{"k8s/secret.yaml": strings.Replace(secret, "APP_KEY: ENC", "OTHER_KEY: ENC", 1)})
 	production.Becomes("Failed", tampered, "k8s/secret.yaml", "it is not what was encrypted")
-	stolen := posts.pushes("main", map[string]string{"k8s/secret.yaml": exampleFile(t, "infra/production/secret.yaml")})
+	stolen := posts.pushes("main", map[string]string{"k8s/secret.yaml": file(t, example+"/infra/production/secret.yaml")})
 	production.Becomes("Failed", stolen, "k8s/secret.yaml", "no key at hand decrypts it", "sops updatekeys")
 	if got := decoded(production.Object("Secret/posts").Field("data.DB_PASSWORD")); got != planted[0] {
 		t.Errorf("after refusals the Secret has %q", got)
 	}
-	described, err := exec.CommandContext(t.Context(), binary, "describe", "sealed.production.main", "--kubeconfig", shared.Cluster.Kubeconfig()).CombinedOutput()
-	if len(described) == 0 {
-		t.Errorf("berth describe says nothing: %v", err)
+	credentialsAreRefused(t, more)
+	people(t, files, login)
+
+	if n := looksThroughFiles(t, scratch); n < 2 {
+		t.Errorf("the agent wrote %d files", n)
 	}
-	discloses(t, "berth describe", string(described))
-
-	looksThroughFiles(t)
-	looksThroughMetrics(t)
-	looksThroughCluster(t, map[string]bool{"sealed/posts": true, "berth/sealed-keys": true})
-}
-
-func exampleFile(t *testing.T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(example, name))
-	if err != nil {
-		t.Fatal(err)
+	looksThroughRequests(t, began)
+	looksThroughPage(t, metrics+"/metrics", "berth_")
+	for page, with := range map[string]string{"": "goroutine", "goroutine?debug=2": "goroutine", "heap?debug=1": "heap profile", "cmdline": "agent"} {
+		looksThroughPage(t, profiles+"/debug/pprof/"+page, with)
 	}
-	return string(content)
-}
-
-func decoded(text string) string {
-	content, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return ""
-	}
-	return string(content)
-}
-
-// discloses fails the test if a text holds a planted secret, as it is or in base64.
-func discloses(t *testing.T, what, text string) {
-	t.Helper()
-	for _, secret := range planted {
-		for from := range 3 {
-			// Within a longer text, base64 has one of three forms; their ends depend on what stands around.
-			inner := secret[from : from+(len(secret)-from)/3*3]
-			if strings.Contains(text, secret) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(inner))) {
-				t.Errorf("%s holds %q", what, secret)
-				break
-			}
-		}
-	}
-}
-
-// looksThroughFiles looks at all that the agent wrote: stores, log, temporary files.
-func looksThroughFiles(t *testing.T) {
-	t.Helper()
-	files := 0
-	err := filepath.WalkDir(scratch, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return nil // gone meanwhile
-		}
-		if content, err := os.ReadFile(name); err == nil {
-			discloses(t, name, string(content))
-			files++
-		}
-		return nil
+	looksThroughCluster(t, map[string]bool{
+		"sealed/posts": true, "sealed/planted": true, login.Namespace() + "/posts": true, login.Namespace() + "/planted": true,
+		"berth/sealed-keys": true, "berth/vaulted-keys": true, "berth/vaulted-git": true, "berth/vaulted-hook": true,
 	})
-	if err != nil || files < 2 {
-		t.Errorf("looked at %d files: %v", files, err)
-	}
 }
 
-func looksThroughMetrics(t *testing.T) {
+// sealed starts a team whose entries decrypt with the example's key, and with what Vault allows.
+func sealed(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
-	response, err := http.Get("http://" + metrics + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil || !bytes.Contains(text, []byte("berth_")) {
-		t.Fatalf("the metrics are %.100q, %v", text, err)
-	}
-	discloses(t, "/metrics", string(text))
+	key := file(t, example+"/berth/demo-keys/review.agekey")
+	shared.SetSecret(reporter{t}, name+"-keys", map[string]string{"age.agekey": key, "sops.vault-token": plantedVault})
+	return begins(t, name, append(settings, func(r *v1alpha1.Repository) {
+		for i := range r.Spec.Environments {
+			r.Spec.Environments[i].Decryption = &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: name + "-keys"}}
+		}
+	})...)
 }
 
-// looksThroughCluster looks at every object of every kind, records unpacked, but at those Secrets that may
-// hold what is planted, "namespace/name".
-func looksThroughCluster(t *testing.T, may map[string]bool) {
+// refuseSecrets has the API server refuse the Secrets of the branch "refused", and quote them.
+func refuseSecrets(t *testing.T) {
 	t.Helper()
-	config := shared.Cluster.RESTConfig()
-	finder, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lists, err := finder.ServerPreferredResources()
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := 0
-	for _, list := range lists {
-		version, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
+	var objects []*unstructured.Unstructured
+	for _, text := range strings.Split(file(t, "testdata/refusal.yaml"), "---\n") {
+		object := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &object.Object); err != nil {
 			t.Fatal(err)
 		}
-		for _, resource := range list.APIResources {
-			if !strings.Contains(resource.Verbs.String(), "list") {
-				continue
-			}
-			found, err := client.Resource(version.WithResource(resource.Name)).List(t.Context(), metav1.ListOptions{})
-			if err != nil {
-				t.Logf("cannot list %s: %v", resource.Name, err)
-				continue
-			}
-			for i := range found.Items {
-				objects++
-				looksAt(t, &found.Items[i], may)
-			}
-		}
+		objects = append(objects, object)
 	}
-	if objects < 100 {
-		t.Errorf("looked at %d objects only", objects)
+	if err := clustertest.Apply(t.Context(), shared.Cluster.RESTConfig(), objects...); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func looksAt(t *testing.T, o *unstructured.Unstructured, may map[string]bool) {
-	t.Helper()
-	name := o.GetNamespace() + "/" + o.GetName()
-	if o.GetKind() == "Secret" && may[name] {
-		unstructured.RemoveNestedField(o.Object, "data")
-	}
-	text, err := json.Marshal(o.Object)
+	client, err := kubernetes.NewForConfig(shared.Cluster.RESTConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	discloses(t, o.GetKind()+" "+name, string(text))
-	if o.GetKind() != "Secret" {
-		return
-	}
-	data, _, _ := unstructured.NestedStringMap(o.Object, "data")
-	for key, value := range data {
-		content := decoded(value)
-		if reader, err := gzip.NewReader(strings.NewReader(content)); err == nil {
-			unpacked, _ := io.ReadAll(reader)
-			content = string(unpacked)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "refused"}, StringData: map[string]string{"PASSWORD": "hello"}}
+	world.Await(t, "the policy is known", func() (string, bool) {
+		_, err := client.CoreV1().Secrets("default").Create(t.Context(), secret, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), "refused: aGVsbG8=")
+	})
+}
+
+// knowing lets the container of a workload have all that the planted Secret says.
+func knowing(workload string) string {
+	return strings.Replace(workload, "        image:", "        envFrom: [{secretRef: {name: planted}}]\n        image:", 1)
+}
+
+// awaitLog waits until the status of a failed environment has a log with all of the texts.
+func awaitLog(t *testing.T, e *world.Environment, texts ...string) {
+	t.Helper()
+	world.Await(t, "the status has the log", func() (string, bool) {
+		environment, _ := e.Get()
+		for _, u := range environment.Status.Unhealthy {
+			found := u.Log != ""
+			for _, text := range texts {
+				found = found && strings.Contains(u.Log, text)
+			}
+			if found {
+				return u.Log, true
+			}
 		}
-		discloses(t, "Secret "+name+" "+key, content)
+		return fmt.Sprintf("%+v", environment.Status.Unhealthy), false
+	})
+}
+
+// credentialsAreRefused is the day of a team for whom everybody refuses credentials, and quotes them.
+func credentialsAreRefused(t *testing.T, encrypted string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", vault)
+	if err != nil {
+		t.Fatal(err)
 	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, fmt.Sprintf(`{"errors":["bad token %s"]}`, r.Header.Get("X-Vault-Token")), http.StatusForbidden)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+
+	git := map[string]string{"username": "ada", "password": plantedGit}
+	shared.SetSecret(reporter{t}, "vaulted-git", git)
+	shared.SetSecret(reporter{t}, "vaulted-hook", map[string]string{"token": plantedHook})
+	closed := sealed(t, "vaulted", func(r *v1alpha1.Repository) {
+		r.Spec.SecretRef = &v1alpha1.SecretReference{Name: "vaulted-git"}
+		r.Spec.Webhook = &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: "vaulted-hook"}}
+	})
+	closed.server.RequireBasic("ada", "another")
+	closed.Becomes("Unauthorized")
+	for token, want := range map[string]int{plantedHook: http.StatusOK, plantedHook + "!": http.StatusUnauthorized} {
+		if got := delivers(t, "vaulted", token); got/100 != want/100 {
+			t.Errorf("a webhook is answered %d, want %d", got, want)
+		}
+	}
+	closed.server.RequireBasic("ada", plantedGit)
+	head, _, _ := strings.Cut(encrypted, "    age:\n")
+	_, tail, _ := strings.Cut(encrypted, "    encrypted_regex:")
+	inVault := head + "    hc_vault:\n        - {vault_address: 'http://" + vault + "', engine_path: sops, key_name: posts, enc: 'vault:v1:x'}\n    encrypted_regex:" + tail
+	commit := closed.pushes("main", with(application(), "k8s/secret.yaml", inVault))
+	closed.Environment("main").Becomes("Waiting", commit, "k8s/secret.yaml", vault+" says 403")
+}
+
+// delivers sends a webhook with a token, and returns the status of the answer.
+func delivers(t *testing.T, repository, token string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+hooks+"/hooks/"+repository, strings.NewReader(`{"object_kind":"push"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Gitlab-Token", token)
+	request.Header.Set("X-Gitlab-Event", "Push Hook")
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode
+}
+
+// people look, with all rights and all keys.
+func people(t *testing.T, files map[string]string, e *world.Environment) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manifests, keys := filepath.Join(dir, "k8s"), example+"/berth/demo-keys/review.agekey"
+	environment, _ := e.Get()
+	for _, test := range []struct {
+		arguments []string
+		says      string
+	}{
+		{[]string{"describe", environment.Name}, "cannot log in with ***"},
+		{[]string{"describe", environment.Name, "-o", "json"}, "cannot log in with ***"},
+		{[]string{"describe", "sealed.production.main"}, "cannot log in with ***"},
+		{[]string{"get", "-o", "json"}, "sealed.production.main"},
+		{[]string{"render", "--root", dir, "--path", manifests, "--branch", "main", "--keys", keys, "--variable", "HOST=h", "--variable", "REPLICAS=1"}, "PASSWORD: '***'"},
+		{[]string{"diff", environment.Name, "--path", manifests, "--keys", keys}, "Deployment/api"},
+		{[]string{"diff", "sealed.production.main", "--path", manifests, "--keys", keys, "-o", "json"}, "Deployment"},
+	} {
+		command := exec.CommandContext(t.Context(), binary, test.arguments...)
+		command.Env = append(os.Environ(), "KUBECONFIG="+shared.Cluster.Kubeconfig())
+		said, _ := command.CombinedOutput() // it ends with what it found
+		if !strings.Contains(string(said), test.says) {
+			t.Errorf("%q says nothing of %q: %s", command.Args, test.says, said)
+		}
+		discloses(t, strings.Join(test.arguments, " "), string(said))
+	}
+}
+
+func file(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }

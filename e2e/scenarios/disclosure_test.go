@@ -1,0 +1,192 @@
+package scenarios
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+)
+
+// planted are the values that nobody may see: those of encrypted files, line by line, the key to them, and
+// the credentials of Git, webhooks and Vault. They are too odd to stand anywhere by chance.
+var planted = []string{
+	"review-password-of-no-use-anywhere", "review-key-of-no-use-anywhere",
+	`planted "password" & <odd> signs+/=`, "-----BEGIN PLANTED KEY-----",
+	"cGxhbnRlZC1saW5lLW9uZS1vZi10aGUta2V5", "cGxhbnRlZC1saW5lLXR3by1vZi10aGUta2V5",
+	"AGE-SECRET-KEY-1L8Z5A47D47Z4LR2SARWYC87Q79",
+	plantedGit, plantedHook, plantedVault,
+}
+
+const (
+	plantedGit   = "planted-password-of-git/+?"
+	plantedHook  = "planted-token-of-webhooks"
+	plantedVault = "hvs.planted-token-of-vault"
+)
+
+// forms are how a value may stand in a text.
+func forms(value string) []string {
+	quoted, _ := json.Marshal(value)
+	all := []string{
+		value, url.QueryEscape(value), url.PathEscape(value),
+		strings.Trim(string(quoted), `"`), strings.ReplaceAll(value, `"`, `\"`), strings.Trim(fmt.Sprintf("%+q", value), `"`),
+	}
+	for from := range 3 {
+		// Within a longer text, base64 has one of three forms; their ends depend on what stands around.
+		inner := []byte(value[from : from+(len(value)-from)/3*3])
+		all = append(all, base64.StdEncoding.EncodeToString(inner), base64.URLEncoding.EncodeToString(inner))
+	}
+	return all
+}
+
+// discloses fails the test if a text holds what is planted.
+func discloses(t *testing.T, what, text string) {
+	t.Helper()
+	text += strings.ReplaceAll(text, `\`, "") // what was quoted more than once
+	for _, value := range planted {
+		for _, form := range forms(value) {
+			if at := strings.Index(text, form); at >= 0 {
+				t.Errorf("%s holds %q: …%s…", what, value, text[max(0, at-200):min(len(text), at+200)])
+				break
+			}
+		}
+	}
+}
+
+func decoded(text string) string {
+	content, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return ""
+	}
+	return string(content)
+}
+
+// looksThroughFiles looks at all files of a folder, and returns how many there are.
+func looksThroughFiles(t *testing.T, dir string) (files int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil // gone meanwhile
+		}
+		if content, err := os.ReadFile(name); err == nil {
+			discloses(t, name, string(content))
+			files++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return files
+}
+
+// looksThroughRequests looks at the addresses of all requests to the API server since a time. What it
+// answers is its own.
+func looksThroughRequests(t *testing.T, since time.Time) {
+	t.Helper()
+	requests, err := shared.Cluster.Requests(since)
+	if err != nil || len(requests) == 0 {
+		t.Errorf("%d requests: %v", len(requests), err)
+	}
+	for _, r := range requests {
+		discloses(t, "a request", r.URI)
+	}
+}
+
+// looksThroughPage looks at what the agent serves, in which there is a text.
+func looksThroughPage(t *testing.T, page, with string) {
+	t.Helper()
+	response, err := http.Get("http://" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || !bytes.Contains(text, []byte(with)) {
+		t.Fatalf("%s is %.100q, %v", page, text, err)
+	}
+	discloses(t, page, string(text))
+}
+
+// looksThroughCluster looks at every object of every kind, records unpacked, but at those Secrets that may
+// hold what is planted, "namespace/name".
+func looksThroughCluster(t *testing.T, may map[string]bool) {
+	t.Helper()
+	config := shared.Cluster.RESTConfig()
+	finder, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := finder.ServerPreferredResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := 0
+	for _, list := range lists {
+		version, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, resource := range list.APIResources {
+			if !strings.Contains(resource.Verbs.String(), "list") {
+				continue
+			}
+			found, err := client.Resource(version.WithResource(resource.Name)).List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Logf("cannot list %s: %v", resource.Name, err)
+				continue
+			}
+			for i := range found.Items {
+				objects++
+				looksAt(t, &found.Items[i], may)
+			}
+		}
+	}
+	if objects < 100 {
+		t.Errorf("looked at %d objects only", objects)
+	}
+}
+
+func looksAt(t *testing.T, o *unstructured.Unstructured, may map[string]bool) {
+	t.Helper()
+	name := o.GetNamespace() + "/" + o.GetName()
+	if o.GetKind() == "Secret" && may[name] {
+		unstructured.RemoveNestedField(o.Object, "data")
+	}
+	text, err := json.Marshal(o.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	discloses(t, o.GetKind()+" "+name, string(text))
+	if o.GetKind() != "Secret" {
+		return
+	}
+	data, _, _ := unstructured.NestedStringMap(o.Object, "data")
+	for key, value := range data {
+		content := decoded(value)
+		if reader, err := gzip.NewReader(strings.NewReader(content)); err == nil {
+			unpacked, _ := io.ReadAll(reader)
+			content = string(unpacked)
+		}
+		discloses(t, "Secret "+name+" "+key, content)
+	}
+}
