@@ -47,7 +47,7 @@ func TestReadGreeting(t *testing.T) {
 		{"nothing", "", 0, 0, Unreachable},
 		{"not packets", "<html>", 0, 0, NotGit},
 		{"an impossible length", "0003", 0, 0, NotGit},
-		{"an error", "000eERR broken", 0, 0, Refused},
+		{"an error", "000eERR broken", 0, 0, Unreachable},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestPackStream(t *testing.T) {
 		{"version 0", v0, packets("shallow abc", "0000", "NAK", band(2, "counting"), band(1, "PACK"), "0000"), "PACK\n", ""},
 		{"acknowledged", v0, packets("shallow abc", "unshallow def", "0000", "ACK abc common", "ACK abc ready", "NAK", "ACK abc", band(1, "PACK"), "0000"), "PACK\n", ""},
 		{"cut off", v2, packets("packfile", band(1, "PACK")), "PACK\n", Unreachable},
-		{"failing", v2, packets("packfile", band(1, "PA"), band(3, "out of memory")), "PA\n", Refused},
+		{"failing", v2, packets("packfile", band(1, "PA"), band(3, "out of memory")), "PA\n", Unreachable},
 		{"refused", v2, packets("ERR upload-pack: not our ref abc"), "", Refused},
 		{"garbage", v0, packets("0000", "hello"), "", NotGit},
 	}
