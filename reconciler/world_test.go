@@ -77,9 +77,10 @@ func (w *world) starts(namespace string) {
 	config := cluster(w.t).RESTConfig()
 	config.Wrap(w.wire.wrap)
 	mapper := must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
-	w.woken = make(chan struct{}, 1)
+	woken := make(chan struct{}, 1) // its own: the watches of the agent before may still have a wake to deliver
+	w.woken = woken
 	dynamics := must(dynamic.NewForConfig(config))
-	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: w.wake})
+	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: func(string) { wake(woken) }})
 	w.Reconciler = New(Config{
 		Snapshots:     storeOf(w.store),
 		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, Now: w.now}),
@@ -114,9 +115,9 @@ func must[T any](value T, err error) T {
 
 func (w *world) now() time.Time { return time.Now().Add(w.ahead) }
 
-func (w *world) wake(string) {
+func wake(woken chan<- struct{}) {
 	select {
-	case w.woken <- struct{}{}:
+	case woken <- struct{}{}:
 	default:
 	}
 }
