@@ -118,7 +118,7 @@ func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, observed
 		}
 		switch object, err := p.live(ctx, o.GroupVersionKind(), o.Key()); {
 		case meta.IsNoMatchError(err):
-			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.NotServed, Message: "the cluster does not know the kind"}
+			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
 		case apierrors.IsForbidden(err):
 			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.Unwatched, Message: "it may not be read with your rights"}
 		case err != nil:

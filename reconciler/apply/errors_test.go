@@ -45,7 +45,7 @@ func TestRefusalsOfContent(t *testing.T) {
 		{"unknown kind", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: x, namespace: NS}}", NotServed,
 			"Widget/NS/x: the cluster has no kind Widget in example.com/v1; correct apiVersion and kind, or install what defines them"},
 		{"unknown version", with(deployment, "apps/v1", "apps/v1beta2"), NotServed,
-			"Deployment/NS/api: the cluster has no kind Deployment in apps/v1beta2; correct apiVersion and kind, or install what defines them"},
+			"Deployment/NS/api: the cluster has no kind Deployment in apps/v1beta2, but in apps/v1; correct apiVersion and kind, or install what defines them"},
 		{"no namespace", "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}", Invalid,
 			"ConfigMap/x: has no namespace, but its kind lives in one; correct it in Git"},
 		{"a namespace too many", "{apiVersion: v1, kind: Namespace, metadata: {name: x, namespace: NS}}", Invalid,

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -63,7 +64,18 @@ func (m *mapper) find(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 		m.reset(round)
 		mapping, err = m.get(gvk)
 	}
+	if elsewhere := m.elsewhere(gvk, err); elsewhere != "" {
+		return nil, &finding{class: NotServed, text: fmt.Sprintf("the cluster has no kind %s in %s, but in %s", gvk.Kind, gvk.GroupVersion(), elsewhere), cause: err}
+	}
 	return mapping, err
+}
+
+// elsewhere says in which version a kind would have been found.
+func (m *mapper) elsewhere(gvk schema.GroupVersionKind, err error) string {
+	if !meta.IsNoMatchError(err) {
+		return ""
+	}
+	return manifest.ServedIn(m.rest, gvk.Kind)
 }
 
 func (m *mapper) get(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {

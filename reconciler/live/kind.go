@@ -33,8 +33,10 @@ type kind struct {
 	// state says why nothing is known; empty: everything is.
 	state   plan.KindState
 	message string
-	poke    chan struct{}
-	stop    context.CancelFunc
+	// elsewhere is where a kind of this name is served, if not here.
+	elsewhere string
+	poke      chan struct{}
+	stop      context.CancelFunc
 	// whole says that the objects are kept whole.
 	whole bool
 	// gvk is what is watched, misled that nothing is served there any more; only the feed's goroutine uses them.
@@ -144,11 +146,12 @@ func listWatch[L runtime.Object](c client[L], selector string) *cache.ListWatch 
 // lost notes that the kind cannot be watched. What may pass by itself does not make unknown what is
 // known: until the next list there is then merely nothing new.
 func (k *kind) lost(err error) {
-	state, message := plan.Unwatched, unwatched(k.gk, err)
+	state, message, elsewhere := plan.Unwatched, unwatched(k.gk, err), ""
 	k.misled = apierrors.IsNotFound(err)
 	gone := k.misled || meta.IsNoMatchError(err)
 	if gone {
 		state, message = plan.NotServed, fmt.Sprintf("the API server does not know the kind %s; create its CustomResourceDefinition, or correct apiVersion and kind", k.gk)
+		elsewhere = manifest.ServedIn(k.w.cfg.Mapper, k.gk.Kind)
 	}
 	lasting := gone || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
 	var news bool
@@ -160,6 +163,7 @@ func (k *kind) lost(err error) {
 		if gone {
 			k.forget()
 		}
+		k.elsewhere = elsewhere
 		k.become(state, message, wake)
 	})
 	if news && !gone { // a kind whose CRD comes with the same environment is nothing to warn of

@@ -34,6 +34,16 @@ spec:
 `, plural, kind.Group, name), kind
 }
 
+func TestAKindInAWrongGroupIsFoundElsewhere(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	kind := schema.GroupVersionKind{Version: "v1", Kind: "Deployment"}
+	o.await(o.environment(kind), "the kind to be missed", func(seen plan.Observed) bool {
+		u := seen.Unknown[kind.GroupKind()]
+		return u.State == plan.NotServed && u.Elsewhere == "apps/v1"
+	})
+}
+
 func TestAKindAppearsAndDisappears(t *testing.T) {
 	t.Parallel()
 	o := observe(t)

@@ -80,7 +80,7 @@ func (w *Watches) unknown(kinds set[schema.GroupKind]) map[schema.GroupKind]plan
 		case !ok:
 			unknown[gk] = plan.Unknown{State: plan.Syncing, Message: "its watch has not begun yet"}
 		case k.state != "":
-			unknown[gk] = plan.Unknown{State: k.state, Message: k.message}
+			unknown[gk] = plan.Unknown{State: k.state, Message: k.message, Elsewhere: k.elsewhere}
 		}
 	}
 	note(namespaceKind)

@@ -190,7 +190,11 @@ func (m *maker) unknown(s *Step, u Unknown) {
 		s.block(forItself, "its CustomResourceDefinition is not established yet")
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	default:
-		m.fail(s, fmt.Sprintf("the cluster does not know the kind %s of %s; is its CRD installed, and the version right?", s.Key.Kind, s.Object.GetAPIVersion()))
+		next := "is its CRD installed, and the version right?"
+		if u.Elsewhere != "" {
+			next = "it has that kind in " + u.Elsewhere + ": correct apiVersion"
+		}
+		m.fail(s, fmt.Sprintf("the cluster does not know the kind %s of %s; %s", s.Key.Kind, s.Object.GetAPIVersion(), next))
 	}
 }
 

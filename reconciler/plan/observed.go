@@ -79,6 +79,8 @@ const (
 type Unknown struct {
 	State   KindState
 	Message string
+	// Elsewhere is where the API server has a kind of that name, if not in the group that is asked for.
+	Elsewhere string
 }
 
 // Observed is what is known of an environment's objects in the cluster.
