@@ -1,0 +1,52 @@
+package preview
+
+import (
+	"slices"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/gittest"
+)
+
+// A repository with many branches, none of which gets ready, holds all turns; the next that is free goes to another.
+func TestASmallRepositoryDoesNotWaitForAHugeOne(t *testing.T) {
+	w := newWorld(t)
+	w.agent.stop()
+	w.syncAtOnce = 2
+	w.start()
+	names := numbered(8)
+	for _, name := range names {
+		w.code.CommitFrom("main", name, map[string]string{"infra/k8s/slow.yaml": pendingPod}, "never ready")
+	}
+	w.follow()
+	being := func(reason string) (branches []string) {
+		for _, env := range w.environments() {
+			if env.Spec.Repository == "posts" && isReason(&env, reason) {
+				branches = append(branches, env.Spec.Branch)
+			}
+		}
+		return branches
+	}
+	w.eventually("all turns are taken", func() bool {
+		return len(being(v1alpha1.ReasonSyncing)) == 2 && len(being(v1alpha1.ReasonQueued)) == len(names)-2
+	})
+
+	small := w.git.Repository("acme/small")
+	small.Commit("login", content("small"), "begin")
+	w.create(&v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Name: "small", Namespace: w.namespace},
+		Spec: v1alpha1.RepositorySpec{URL: small.URL(), Poll: "@every 24h", Environments: []v1alpha1.Entry{
+			{Name: "review", Branches: []v1alpha1.BranchPattern{"**"}, Path: "infra/k8s", Namespace: w.namespace + "-small-${BRANCH_SLUG}"},
+		}},
+	})
+	w.becomes("login", v1alpha1.ReasonQueued)
+	waited := being(v1alpha1.ReasonQueued)
+	w.code.Change(being(v1alpha1.ReasonSyncing)[0], "give up", gittest.Remove("infra/k8s/slow.yaml"))
+	w.poll()
+	w.becomes("login", v1alpha1.ReasonHealthy)
+	if still := being(v1alpha1.ReasonQueued); len(still) < len(waited)-1 || slices.Contains(still, "login") {
+		t.Errorf("%q waited before, and %q after one turn was given", waited, still)
+	}
+}
