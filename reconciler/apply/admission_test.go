@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +52,38 @@ func TestForbidden(t *testing.T) {
 		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, configMap, nil))
 	w.refused(Forbidden, `infra/app.yaml:12: Secret/NS/login: User "ada" cannot patch resource "secrets" in API group "" in the namespace "NS"; `+
 		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, secret, nil))
+}
+
+// Who may write Roles may still not grant what is not theirs.
+func TestGrantingTooMuch(t *testing.T) {
+	w := newWorld(t)
+	w.created(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: roles, namespace: NS}
+rules: [{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [create, patch]}]
+`)
+	w.created(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: roles, namespace: NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: roles}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: eve}]
+`)
+	const much = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: much, namespace: NS}
+rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
+`
+	weak := newWorld(t, as("eve")).applier
+	var result Result
+	w.until(func() bool {
+		result = weak.Run(t.Context(), w.target, []plan.Step{w.step(plan.Create, much, nil)})[0]
+		return result.Err == nil || !strings.Contains(result.Err.Message, "cannot patch")
+	})
+	w.refused(Forbidden, `infra/app.yaml:12: Role/NS/much: grants what the account that applies it may not do itself: `+
+		`{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}; ask an administrator of the cluster for the right, or for an exception`, result)
 }
 
 // Right after we have made a namespace, a grant or a kind, an API server may not know it yet.

@@ -42,6 +42,8 @@ func TestRefusalsOfContent(t *testing.T) {
 			"Deployment/NS/api: is too large for the cluster's store; correct it in Git"},
 		{"too large for the server", with(deployment, "image:", "args: ["+strings.Repeat("a", 3<<20)+"], image:"), Invalid,
 			"Deployment/NS/api: Request entity too large: limit is 3145728; correct it in Git"},
+		{"too large for its kind", with(configMap, "mode: fast", "large: "+strings.Repeat("a", 1<<20+1)), Invalid,
+			"ConfigMap/NS/settings: Too long: may not be more than 1048576 bytes; correct it in Git"},
 		{"unknown kind", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: x, namespace: NS}}", NotServed,
 			"Widget/NS/x: the cluster has no kind Widget in example.com/v1; correct apiVersion and kind, or install what defines them"},
 		{"unknown version", with(deployment, "apps/v1", "apps/v1beta2"), NotServed,

@@ -56,8 +56,11 @@ var rights = regexp.MustCompile(`User "[^"]*" cannot \w+ resource "`)
 // isRights says whether a 403 comes from RBAC, and not from an admission plugin, webhook or policy.
 func isRights(err error) bool {
 	return apierrors.IsForbidden(err) && (rights.MatchString(err.Error()) ||
-		strings.Contains(err.Error(), "is attempting to grant RBAC permissions not currently held"))
+		strings.Contains(err.Error(), granting))
 }
+
+// granting stands between who is refused a Role, with all groups, and the rules that are too much.
+const granting = " is attempting to grant RBAC permissions not currently held:"
 
 // typedPatch begins the 500 with which the API server answers an apply of what does not fit the kind's
 // schema: unknown fields, wrong types, duplicate keys of a list.
@@ -105,6 +108,9 @@ func gist(text string) string {
 	}
 	if isTooLarge(text) {
 		return "is too large for the cluster's store"
+	}
+	if _, rules, ok := strings.Cut(text, granting); ok {
+		return "grants what the account that applies it may not do itself: " + oneLine(rules)
 	}
 	for _, begin := range []string{`" is forbidden: `, `" is invalid: `, " cannot be handled as a "} {
 		if _, after, ok := strings.Cut(text, begin); ok {

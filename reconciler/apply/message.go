@@ -87,7 +87,7 @@ func causes(list []metav1.StatusCause) string {
 		if first, _, more := strings.Cut(text, "\n"); more {
 			text = first // a diff follows
 		}
-		if c.Field != "" && c.Field != "<nil>" {
+		if c.Field != "" && c.Field != "<nil>" && c.Field != "[]" {
 			text = c.Field + ": " + text
 		}
 		texts = append(texts, shorten(text))
