@@ -31,7 +31,6 @@ func (o other) client(resource string) dynamic.ResourceInterface {
 		o.t.Fatal(err)
 	}
 	gvr := map[string]schema.GroupVersionResource{
-		"apis":        {Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
 		"autoscalers": {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
 		"configmaps":  {Version: "v1", Resource: "configmaps"},
 		"jobs":        {Group: "batch", Version: "v1", Resource: "jobs"},

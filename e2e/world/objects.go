@@ -16,18 +16,19 @@ import (
 
 // kinds are those that scenarios speak of.
 var kinds = map[string]schema.GroupVersionResource{
-	"ConfigMap":   {Version: "v1", Resource: "configmaps"},
-	"CronJob":     {Group: "batch", Version: "v1", Resource: "cronjobs"},
-	"Deployment":  {Group: "apps", Version: "v1", Resource: "deployments"},
-	"Environment": {Group: "berth.dev", Version: "v1alpha1", Resource: "environments"},
-	"Ingress":     {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
-	"Job":         {Group: "batch", Version: "v1", Resource: "jobs"},
-	"Namespace":   {Version: "v1", Resource: "namespaces"},
-	"Pod":         {Version: "v1", Resource: "pods"},
-	"Repository":  {Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"},
-	"Secret":      {Version: "v1", Resource: "secrets"},
-	"Service":     {Version: "v1", Resource: "services"},
-	"StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"ConfigMap":             {Version: "v1", Resource: "configmaps"},
+	"CronJob":               {Group: "batch", Version: "v1", Resource: "cronjobs"},
+	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Environment":           {Group: "berth.dev", Version: "v1alpha1", Resource: "environments"},
+	"Ingress":               {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	"Job":                   {Group: "batch", Version: "v1", Resource: "jobs"},
+	"Namespace":             {Version: "v1", Resource: "namespaces"},
+	"PersistentVolumeClaim": {Version: "v1", Resource: "persistentvolumeclaims"},
+	"Pod":                   {Version: "v1", Resource: "pods"},
+	"Repository":            {Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"},
+	"Secret":                {Version: "v1", Resource: "secrets"},
+	"Service":               {Version: "v1", Resource: "services"},
+	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},
 }
 
 // deployed are the kinds that Contents looks for.
