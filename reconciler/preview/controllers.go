@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -181,24 +182,25 @@ func environmentsOf(c client.Reader) handler.MapFunc {
 	}
 }
 
-// inbox takes what is to be passed over from outside a controller, as soon as that runs.
+// inbox takes what is to be passed over from outside a controller. What comes before the controller runs is dropped:
+// it begins with everything there is.
 type inbox struct {
-	queue chan workqueue.TypedRateLimitingInterface[reconcile.Request]
+	queue *atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
 }
 
 func newInbox() inbox {
-	return inbox{queue: make(chan workqueue.TypedRateLimitingInterface[reconcile.Request], 1)}
+	return inbox{queue: &atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]{}}
 }
 
 func (i inbox) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	i.queue <- queue
+	i.queue.Store(&queue)
 	return nil
 }
 
 func (i inbox) add(name types.NamespacedName) {
-	queue := <-i.queue
-	i.queue <- queue
-	queue.Add(reconcile.Request{NamespacedName: name})
+	if queue := i.queue.Load(); queue != nil {
+		(*queue).Add(reconcile.Request{NamespacedName: name})
+	}
 }
 
 // Wakes carries word of changes in the cluster to the controller of Environments.

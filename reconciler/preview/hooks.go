@@ -147,7 +147,7 @@ func (h *hooks) next() time.Time {
 }
 
 // Hook has the branches of a Repository listed at once, or a second after the last webhook's listing. It
-// does not wait for it, but for the controller to run.
+// does not wait for it.
 func (r *Repositories) Hook(name types.NamespacedName) {
 	r.hooksOf(name.Name).hear(r.Now())
 	r.add(name)

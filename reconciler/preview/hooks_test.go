@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/source"
@@ -207,5 +208,14 @@ func TestChangeOf(t *testing.T) {
 		if got := changeOf(repo, before, test.after); got != test.want {
 			t.Errorf("%v after %v: %q, want %q", test.after, before, got, test.want)
 		}
+	}
+}
+
+// A Git server must not wait for an agent that has just begun to lead.
+func TestAWebhookBeforeTheControllerRunsIsNotWaitedFor(t *testing.T) {
+	r := NewRepositories(RepositoriesConfig{Now: func() time.Time { return at(0) }})
+	r.Hook(types.NamespacedName{Name: "posts"})
+	if !r.hooked("posts", "", false) {
+		t.Error("the first listing does not count as the webhook's")
 	}
 }
