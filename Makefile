@@ -72,7 +72,7 @@ race: cluster-binary ## Run the tests of what is concurrent with the race detect
 	go test -race ./source/... ./reconciler/...
 
 # Each is a package, a colon and its target. CI feeds those that strangers reach, by a push or over the network.
-exposed := reconciler/preview:FuzzPatterns reconciler/preview:FuzzSlug secrets:FuzzDecrypt secrets:FuzzEncrypted \
+exposed := reconciler/naming:FuzzPatterns reconciler/naming:FuzzSlug secrets:FuzzDecrypt secrets:FuzzEncrypted \
 	source/webhook:FuzzDelivery
 FUZZED := $(exposed) health:FuzzOf reconciler/render:FuzzRender reconciler/render:FuzzScalars reconciler/manifest:FuzzHide source:FuzzParseTree source:FuzzProtocol
 FUZZTIME := 30s

@@ -15,7 +15,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/output"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -23,23 +23,23 @@ import (
 type choice struct {
 	repository *v1alpha1.Repository
 	entry      *v1alpha1.Entry
-	patterns   preview.Patterns
+	patterns   naming.Patterns
 }
 
 // subject is what the built-in variables speak of for a branch.
-func (c choice) subject(branch string) preview.Subject {
-	return preview.Subject{
+func (c choice) subject(branch string) naming.Subject {
+	return naming.Subject{
 		Repository: c.repository.Name,
 		Entry:      c.entry.Name,
 		Branch:     branch,
-		Namespace:  preview.NamespaceName(c.entry.Namespace, branch),
+		Namespace:  naming.Namespace(c.entry.Namespace, branch),
 		Literal:    c.patterns.Literal(),
 	}
 }
 
 // options are what a folder is rendered with for a subject, but for what decrypts.
-func (c choice) options(folder string, subject preview.Subject) render.Options {
-	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: preview.Values(subject, c.entry.Variables)}
+func (c choice) options(folder string, subject naming.Subject) render.Options {
+	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: naming.Values(subject, c.entry.Variables)}
 	if c.entry.Scope == v1alpha1.ScopeCluster {
 		o.Scope = render.Cluster
 	}
@@ -172,7 +172,7 @@ func repository(document []byte) (*v1alpha1.Repository, error) {
 func chosen(repo *v1alpha1.Repository, entry *v1alpha1.Entry) (choice, error) {
 	entry.Path = cmp.Or(entry.Path, ".")
 	entry.Scope = cmp.Or(entry.Scope, v1alpha1.ScopeNamespaced)
-	patterns, err := preview.CompilePatterns(entry.Branches)
+	patterns, err := naming.CompilePatterns(entry.Branches)
 	if err != nil {
 		return choice{}, fmt.Errorf("entry %s: %w", entry.Name, err)
 	}

@@ -24,6 +24,7 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/preview"
 )
@@ -81,7 +82,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 // observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
 func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed, string, error) {
 	observed := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: map[schema.GroupKind]plan.Unknown{}}
-	id := preview.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
+	id := naming.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
 	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
 	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
 	for _, note := range notes {

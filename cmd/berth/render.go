@@ -19,7 +19,7 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/cmd/internal/reading"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -108,7 +108,7 @@ func runRender(c *cobra.Command, s streams, o *renderOptions) error {
 // variablesOf reads NAME=VALUE.
 func variablesOf(flags []string) (map[string]intstr.IntOrString, error) {
 	variables := map[string]intstr.IntOrString{}
-	builtIn := preview.Variables(preview.Subject{})
+	builtIn := naming.Variables(naming.Subject{})
 	for _, flag := range flags {
 		name, value, ok := strings.Cut(flag, "=")
 		if _, reserved := builtIn[name]; reserved {
@@ -129,7 +129,7 @@ func variablesOf(flags []string) (map[string]intstr.IntOrString, error) {
 func (o *renderOptions) choose(s streams) (choice, error) {
 	c := choice{
 		repository: &v1alpha1.Repository{},
-		entry:      &v1alpha1.Entry{Name: "entry", Namespace: preview.Slug(o.branch)},
+		entry:      &v1alpha1.Entry{Name: "entry", Namespace: naming.Slug(o.branch)},
 	}
 	c.repository.Name = "repository"
 	if o.repository != "" {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/naming"
 )
 
 func newSlug(s streams) *cobra.Command {
@@ -33,7 +33,7 @@ names of the environment, for an entry with a pattern; with --repository everyth
 			if err != nil {
 				return usageError(c, "%w", err)
 			}
-			names, err := namesOf(s, file, preview.Subject{Branch: branch, Entry: entry, Commit: commit})
+			names, err := namesOf(s, file, naming.Subject{Branch: branch, Entry: entry, Commit: commit})
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ names of the environment, for an entry with a pattern; with --repository everyth
 }
 
 // namesOf returns the variables that are known by what was given.
-func namesOf(s streams, file string, subject preview.Subject) (map[string]string, error) {
+func namesOf(s streams, file string, subject naming.Subject) (map[string]string, error) {
 	if file != "" {
 		choice, err := chooseEntry(s, file, subject.Entry, subject.Branch)
 		if err != nil {
@@ -60,7 +60,7 @@ func namesOf(s streams, file string, subject preview.Subject) (map[string]string
 		subject = choice.subject(subject.Branch)
 		subject.Commit = commit
 	}
-	names := preview.Variables(subject)
+	names := naming.Variables(subject)
 	if subject.Commit == "" {
 		drop(names, "COMMIT", "COMMIT_SHORT", "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA")
 	}

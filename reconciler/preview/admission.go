@@ -10,6 +10,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
@@ -72,7 +73,7 @@ func (e *Environments) hasNamespace(ctx context.Context, env *v1alpha1.Environme
 	if err := e.Client.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil {
 		return false // the cache answers, and has nothing else to say
 	}
-	return ns.Labels[labelEnvironment] == ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+	return ns.Labels[labelEnvironment] == naming.ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
 }
 
 func (e *Environments) endedWith(env *v1alpha1.Environment) string {

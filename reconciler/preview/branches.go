@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/source"
 )
 
@@ -42,7 +43,7 @@ func want(repo *v1alpha1.Repository, heads map[string]string) demand {
 	})
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
-		patterns, err := CompilePatterns(entry.Branches)
+		patterns, err := naming.CompilePatterns(entry.Branches)
 		if err == nil && entry.Namespace == repo.Namespace {
 			err = fmt.Errorf("namespace %s is Berth's own, with its keys and records; give the entry another", entry.Namespace)
 		}
@@ -71,14 +72,14 @@ func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, literal bool, h
 		removal = v1alpha1.RemovalOrphan
 	}
 	return wanted{
-		name:    EnvironmentName(repo.Name, entry.Name, head.Branch),
+		name:    naming.Environment(repo.Name, entry.Name, head.Branch),
 		entry:   entry,
 		literal: literal,
 		spec: v1alpha1.EnvironmentSpec{
 			Repository:         repo.Name,
 			Entry:              entry.Name,
 			Branch:             head.Branch,
-			Namespace:          NamespaceName(entry.Namespace, head.Branch),
+			Namespace:          naming.Namespace(entry.Namespace, head.Branch),
 			ServiceAccountName: entry.ServiceAccountName,
 			OnRemoval:          cmp.Or(entry.OnRemoval, removal),
 			Commit:             head.Commit,

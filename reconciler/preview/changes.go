@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/source"
 )
 
@@ -165,7 +166,7 @@ func (c *changes) settle(w wanted, env *v1alpha1.Environment) wanted {
 
 // moved says what a person has to do about an entry whose namespace was changed; empty: nothing.
 func moved(env *v1alpha1.Environment, entry *v1alpha1.Entry) string {
-	to := NamespaceName(entry.Namespace, env.Spec.Branch)
+	to := naming.Namespace(entry.Namespace, env.Spec.Branch)
 	if to == env.Spec.Namespace {
 		return ""
 	}

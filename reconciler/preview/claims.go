@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // claim gives every wanted environment the Environment that it has, or will have, by name. One whose
@@ -76,8 +77,8 @@ func entryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 	}
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
-		patterns, err := CompilePatterns(entry.Branches)
-		if err == nil && patterns.Match(env.Spec.Branch) && NamespaceName(entry.Namespace, env.Spec.Branch) == env.Spec.Namespace {
+		patterns, err := naming.CompilePatterns(entry.Branches)
+		if err == nil && patterns.Match(env.Spec.Branch) && naming.Namespace(entry.Namespace, env.Spec.Branch) == env.Spec.Namespace {
 			return entry
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // TestBranchesAtRandom makes, changes and deletes branches faster than the agent follows, restarts it in
@@ -77,7 +78,7 @@ func (w *world) spaces() []string {
 func (w *world) expected(branches []string) []string {
 	names := []string{w.namespace + "-prod"}
 	for _, branch := range branches {
-		names = append(names, w.namespace+"-"+Slug(branch))
+		names = append(names, w.namespace+"-"+naming.Slug(branch))
 	}
 	slices.Sort(names)
 	return names

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // AnnotationOnRemoval on a namespace that Berth made is what the entry says of removal, so that an
@@ -39,7 +40,7 @@ func ownerOf(ns *metav1.PartialObjectMetadata, installation string) (name string
 		OnRemoval:  v1alpha1.RemovalPolicy(ns.Annotations[AnnotationOnRemoval]),
 	}
 	id := ns.Labels[labelEnvironment]
-	return name, spec, id != "" && id == ID(installation, spec.Repository, spec.Entry, spec.Branch)
+	return name, spec, id != "" && id == naming.ID(installation, spec.Repository, spec.Entry, spec.Branch)
 }
 
 // lost returns the Environments of a repository that have a namespace but do not exist, as they can be

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 )
 
 func TestLost(t *testing.T) {
@@ -14,7 +15,7 @@ func TestLost(t *testing.T) {
 	ns := func(change ...func(*metav1.PartialObjectMetadata)) metav1.PartialObjectMetadata {
 		n := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 			Name:   env.Spec.Namespace,
-			Labels: map[string]string{labelEnvironment: ID("mine", "posts", "review", "feature/login")},
+			Labels: map[string]string{labelEnvironment: naming.ID("mine", "posts", "review", "feature/login")},
 			Annotations: map[string]string{
 				annotationBranch: "feature/login", annotationEnvironment: env.Name, AnnotationOnRemoval: "Delete",
 			},
@@ -34,7 +35,7 @@ func TestLost(t *testing.T) {
 		{name: "its Environment is there", ns: ns(), have: []v1alpha1.Environment{env}},
 		{name: "it is being deleted", ns: ns(func(n *metav1.PartialObjectMetadata) { n.DeletionTimestamp = &metav1.Time{Time: noon} })},
 		{name: "another installation's", ns: ns(func(n *metav1.PartialObjectMetadata) {
-			n.Labels[labelEnvironment] = ID("theirs", "posts", "review", "feature/login")
+			n.Labels[labelEnvironment] = naming.ID("theirs", "posts", "review", "feature/login")
 		})},
 		{name: "nobody's", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Labels = nil })},
 		{name: "it says another branch than its label", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations[annotationBranch] = "main" })},
@@ -43,7 +44,7 @@ func TestLost(t *testing.T) {
 		})},
 		{name: "another repository's", ns: ns(func(n *metav1.PartialObjectMetadata) {
 			n.Annotations[annotationEnvironment] = "other.review.feature-login"
-			n.Labels[labelEnvironment] = ID("mine", "other", "review", "feature/login")
+			n.Labels[labelEnvironment] = naming.ID("mine", "other", "review", "feature/login")
 		})},
 		{name: "left behind on purpose", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations[AnnotationOnRemoval] = "Orphan" })},
 		{name: "without annotations", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations = nil })},
@@ -90,7 +91,7 @@ func TestNamespacesAreFoundByRepository(t *testing.T) {
 	ns := func(repository, removal string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 			Name:   "x",
-			Labels: map[string]string{labelEnvironment: ID("mine", "posts", "review", "f")},
+			Labels: map[string]string{labelEnvironment: naming.ID("mine", "posts", "review", "f")},
 			Annotations: map[string]string{
 				annotationBranch: "f", annotationEnvironment: repository + ".review.f", AnnotationOnRemoval: removal,
 			},

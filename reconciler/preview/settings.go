@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // settings are what an Environment, its Repository and its entry say together.
@@ -27,7 +28,7 @@ type settings struct {
 func identityOf(env *v1alpha1.Environment, installation string) reconciler.Environment {
 	return reconciler.Environment{
 		Name:       env.Name,
-		ID:         ID(installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch),
+		ID:         naming.ID(installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch),
 		Repository: env.Spec.Repository,
 		Entry:      env.Spec.Entry,
 		Branch:     env.Spec.Branch,
@@ -41,7 +42,7 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 }
 
 func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1alpha1.Entry, installation string) (*settings, error) {
-	patterns, err := CompilePatterns(entry.Branches)
+	patterns, err := naming.CompilePatterns(entry.Branches)
 	if err != nil {
 		return nil, nil // the Repository's condition says so, and what runs is left alone
 	}
@@ -70,17 +71,17 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		s.Scope = reconciler.Cluster
 	}
 	s.NamespaceMarks = NamespaceMarks(env, patterns)
-	subject := Subject{Repository: repo.Name, Entry: entry.Name, Branch: env.Spec.Branch, Namespace: env.Spec.Namespace, Literal: patterns.Literal()}
+	subject := naming.Subject{Repository: repo.Name, Entry: entry.Name, Branch: env.Spec.Branch, Namespace: env.Spec.Namespace, Literal: patterns.Literal()}
 	s.Variables = func(commit string) map[string]any {
 		subject.Commit = commit
-		return Values(subject, entry.Variables)
+		return naming.Values(subject, entry.Variables)
 	}
-	s.link = expand(entry.Link, s.Variables(s.Commit))
+	s.link = naming.Expand(entry.Link, s.Variables(s.Commit))
 	return s, nil
 }
 
 // NamespaceMarks are what the namespace of an environment bears beside what says whose it is.
-func NamespaceMarks(env *v1alpha1.Environment, patterns Patterns) reconciler.Marks {
+func NamespaceMarks(env *v1alpha1.Environment, patterns naming.Patterns) reconciler.Marks {
 	marks := reconciler.Marks{Annotations: map[string]string{AnnotationOnRemoval: string(env.Spec.OnRemoval)}}
 	if !patterns.Literal() {
 		marks.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}

@@ -23,6 +23,7 @@ import (
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/naming"
 )
 
 var cluster = clustertest.Shared(clustertest.Config{Audit: true})
@@ -266,7 +267,7 @@ func (w *world) environment(branch string) *v1alpha1.Environment {
 // space returns the namespace of a branch, or nil.
 func (w *world) space(branch string) *corev1.Namespace {
 	w.t.Helper()
-	name := w.namespace + "-" + Slug(branch)
+	name := w.namespace + "-" + naming.Slug(branch)
 	if branch == "main" {
 		name = w.namespace + "-prod"
 	}

@@ -31,7 +31,7 @@ import (
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/naming"
 )
 
 var cluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
@@ -339,7 +339,7 @@ func (w *world) wants(d inspect.Description, want ...string) {
 
 // meta is that of an object of the environment.
 func (w *world) meta(name string) metav1.ObjectMeta {
-	id := preview.ID("inst", w.env.Spec.Repository, w.env.Spec.Entry, w.env.Spec.Branch)
+	id := naming.ID("inst", w.env.Spec.Repository, w.env.Spec.Entry, w.env.Spec.Branch)
 	return metav1.ObjectMeta{Name: name, Namespace: w.namespace, Labels: map[string]string{manifest.LabelEnvironment: id}}
 }
 

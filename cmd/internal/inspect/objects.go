@@ -17,7 +17,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // parallel is how many listings go on at once.
@@ -168,7 +168,7 @@ func bare(m *metav1.PartialObjectMetadata, gvk schema.GroupVersionKind) *unstruc
 // belongs says whether an object is the environment's. The first half of the label is the installation's id, which
 // people need not be able to read; what a controller made is not the environment's own.
 func belongs(object *unstructured.Unstructured, env *v1alpha1.Environment) bool {
-	id := preview.ID("", env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+	id := naming.ID("", env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
 	return strings.HasSuffix(object.GetLabels()[manifest.LabelEnvironment], id) && metav1.GetControllerOf(object) == nil
 }
 

@@ -1,4 +1,4 @@
-package preview
+package naming
 
 import (
 	"crypto/sha256"
@@ -15,16 +15,16 @@ const (
 	environmentBaseLength = 17
 )
 
-// RefSlug is CI_COMMIT_REF_SLUG, as in Gitlab::Utils.slugify.
+// refSlug is CI_COMMIT_REF_SLUG, as in Gitlab::Utils.slugify.
 // https://gitlab.com/gitlab-org/gitlab/-/blob/master/gems/gitlab-utils/lib/gitlab/utils.rb
-func RefSlug(ref string) string {
+func refSlug(ref string) string {
 	slug := replaced(ref)
 	return strings.Trim(slug[:min(len(slug), refSlugLength)], "-")
 }
 
-// EnvironmentSlug is CI_ENVIRONMENT_SLUG for CI_ENVIRONMENT_NAME, as in Gitlab::Slug::Environment.
+// environmentSlug is CI_ENVIRONMENT_SLUG for CI_ENVIRONMENT_NAME, as in Gitlab::Slug::Environment.
 // https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/slug/environment.rb
-func EnvironmentSlug(name string) string {
+func environmentSlug(name string) string {
 	slug := replaced(name)
 	if slug == "" || slug[0] < 'a' {
 		slug = "env-" + slug

@@ -1,4 +1,4 @@
-package preview
+package naming
 
 import (
 	"crypto/sha256"
@@ -14,8 +14,6 @@ const (
 	suffixLength = 6
 	// idLength is 130 bits of the hash, and leaves an installation's id 36 of a label value's 63 characters.
 	idLength = 26
-	// shortLength is what GitLab shows of a commit id.
-	shortLength = 8
 
 	slugVariable = "${BRANCH_SLUG}"
 )
@@ -72,14 +70,14 @@ func hash(text string) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))
 }
 
-// NamespaceName is the namespace that an entry's template names for a branch. It is a DNS label if the template
+// Namespace is the namespace that an entry's template names for a branch. It is a DNS label if the template
 // is one that the API server accepts.
-func NamespaceName(template, branch string) string {
+func Namespace(template, branch string) string {
 	return strings.ReplaceAll(template, slugVariable, Slug(branch))
 }
 
-// EnvironmentName is the name of the Environment of a branch: <repository>.<entry>.<slug>.
-func EnvironmentName(repository, entry, branch string) string {
+// Environment is the name of the Environment of a branch: <repository>.<entry>.<slug>.
+func Environment(repository, entry, branch string) string {
 	return repository + "." + entry + "." + Slug(branch)
 }
 
@@ -88,40 +86,4 @@ func EnvironmentName(repository, entry, branch string) string {
 func ID(installation, repository, entry, branch string) string {
 	// No part can hold a NUL, so no two environments have the same text.
 	return installation + "." + hash(repository + "\x00" + entry + "\x00" + branch)[:idLength]
-}
-
-// Subject is what the built-in variables speak of.
-type Subject struct {
-	Repository string
-	Entry      string
-	Branch     string // without refs/heads/
-	Namespace  string
-	Commit     string // that is to run
-	// Literal says that the entry names its branches. If not, GitLab's name of the environment has the branch in it.
-	Literal bool
-}
-
-// Variables are the built-in variables and their values, all but TREE:<dir>, which needs the tree.
-func Variables(s Subject) map[string]string {
-	environment := s.Entry
-	if !s.Literal {
-		environment += "/" + RefSlug(s.Branch)
-	}
-	short := s.Commit[:min(len(s.Commit), shortLength)]
-	return map[string]string{
-		"BRANCH":              s.Branch,
-		"BRANCH_SLUG":         Slug(s.Branch),
-		"COMMIT":              s.Commit,
-		"COMMIT_SHORT":        short,
-		"NAMESPACE":           s.Namespace,
-		"ENVIRONMENT":         EnvironmentName(s.Repository, s.Entry, s.Branch),
-		"ENTRY":               s.Entry,
-		"REPOSITORY":          s.Repository,
-		"CI_COMMIT_BRANCH":    s.Branch,
-		"CI_COMMIT_REF_SLUG":  RefSlug(s.Branch),
-		"CI_COMMIT_SHA":       s.Commit,
-		"CI_COMMIT_SHORT_SHA": short,
-		"CI_ENVIRONMENT_NAME": environment,
-		"CI_ENVIRONMENT_SLUG": EnvironmentSlug(environment),
-	}
 }

@@ -1,12 +1,9 @@
-package preview
+package naming
 
 import (
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"pgregory.net/rapid"
 )
@@ -77,9 +74,9 @@ func TestDerivedNamesAreValid(t *testing.T) {
 		branch, repository, entry := branches().Draw(t, "branch"), name.Draw(t, "repository"), name.Draw(t, "entry")
 		installation := rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,34}[a-z0-9])?`).Draw(t, "installation")
 		valid(t, "slug", Slug(branch), validation.IsDNS1123Label)
-		valid(t, "namespace", NamespaceName("a12345678901-${BRANCH_SLUG}-234567890", branch), validation.IsDNS1123Label)
-		valid(t, "environment", EnvironmentName(repository, entry, branch), validation.IsDNS1123Subdomain)
-		valid(t, "environment", EnvironmentName(repository, entry, branch), validation.IsValidLabelValue)
+		valid(t, "namespace", Namespace("a12345678901-${BRANCH_SLUG}-234567890", branch), validation.IsDNS1123Label)
+		valid(t, "environment", Environment(repository, entry, branch), validation.IsDNS1123Subdomain)
+		valid(t, "environment", Environment(repository, entry, branch), validation.IsValidLabelValue)
 		valid(t, "id", ID(installation, repository, entry, branch), validation.IsValidLabelValue)
 		if len(Slug(branch)) > max(len([]rune(branch))+7, 8) {
 			t.Errorf("the slug %q is longer than the validation of a Repository expects for %q", Slug(branch), branch)
@@ -113,50 +110,6 @@ func TestIDTellsEnvironmentsApart(t *testing.T) {
 	}
 }
 
-func TestVariables(t *testing.T) {
-	subject := Subject{
-		Repository: "posts", Entry: "review", Branch: "feature/login", Namespace: "posts-feature-login-hxtcaw",
-		Commit: "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b",
-	}
-	want := map[string]string{
-		"BRANCH":              "feature/login",
-		"BRANCH_SLUG":         "feature-login-hxtcaw",
-		"COMMIT":              "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b",
-		"COMMIT_SHORT":        "1a2b3c4d",
-		"NAMESPACE":           "posts-feature-login-hxtcaw",
-		"ENVIRONMENT":         "posts.review.feature-login-hxtcaw",
-		"ENTRY":               "review",
-		"REPOSITORY":          "posts",
-		"CI_COMMIT_BRANCH":    "feature/login",
-		"CI_COMMIT_REF_SLUG":  "feature-login",
-		"CI_COMMIT_SHA":       "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b",
-		"CI_COMMIT_SHORT_SHA": "1a2b3c4d",
-		"CI_ENVIRONMENT_NAME": "review/feature-login",
-		"CI_ENVIRONMENT_SLUG": "review-feature-lo-qiv329",
-	}
-	if diff := cmp.Diff(want, Variables(subject)); diff != "" {
-		t.Errorf("of a pattern's branch (-want +got):\n%s", diff)
-	}
-	subject.Entry, subject.Literal = "production", true
-	if got := Variables(subject); got["CI_ENVIRONMENT_NAME"] != "production" || got["CI_ENVIRONMENT_SLUG"] != "production" {
-		t.Errorf("of a named branch, GitLab's environment is %q with the slug %q, want production for both",
-			got["CI_ENVIRONMENT_NAME"], got["CI_ENVIRONMENT_SLUG"])
-	}
-}
-
-// A variable of an entry must not have a built-in's name; the list in the CRD is written by hand.
-func TestEveryBuiltInVariableIsReserved(t *testing.T) {
-	crd, err := os.ReadFile("../../deploy/crds/berth.dev_repositories.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range Variables(Subject{}) {
-		if !regexp.MustCompile(`''` + name + `''`).Match(crd) {
-			t.Errorf("the CRD does not reserve the name %s", name)
-		}
-	}
-}
-
 func FuzzSlug(f *testing.F) {
 	for _, branch := range []string{"main", "feature/login", "fix-foobar", "", "日本", "a--b", strings.Repeat("a", 41), "\xff"} {
 		f.Add(branch)
@@ -169,8 +122,8 @@ func FuzzSlug(f *testing.F) {
 		if slug != branch && (!suffix.MatchString(slug) || Slug(slug) == slug) {
 			t.Errorf("Slug(%q) = %q, which the branch of that name has too", branch, slug)
 		}
-		if faults := validation.IsDNS1123Label(EnvironmentSlug(branch)); len(faults) > 0 {
-			t.Errorf("EnvironmentSlug(%q) = %q: %v", branch, EnvironmentSlug(branch), faults)
+		if faults := validation.IsDNS1123Label(environmentSlug(branch)); len(faults) > 0 {
+			t.Errorf("environmentSlug(%q) = %q: %v", branch, environmentSlug(branch), faults)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package preview
+package naming
 
 import (
 	"bytes"
@@ -27,8 +27,8 @@ func TestRefSlug(t *testing.T) {
 		"renovate/golang.org-x-crypto-0": "renovate-golang-org-x-crypto-0",
 	}
 	for ref, want := range cases {
-		if got := RefSlug(ref); got != want {
-			t.Errorf("RefSlug(%q) = %q, want %q", ref, got, want)
+		if got := refSlug(ref); got != want {
+			t.Errorf("refSlug(%q) = %q, want %q", ref, got, want)
 		}
 	}
 }
@@ -54,8 +54,8 @@ func TestEnvironmentSlug(t *testing.T) {
 		"":                          "env-qhkd3p",
 	}
 	for name, want := range cases {
-		if got := EnvironmentSlug(name); got != want {
-			t.Errorf("EnvironmentSlug(%q) = %q, want %q", name, got, want)
+		if got := environmentSlug(name); got != want {
+			t.Errorf("environmentSlug(%q) = %q, want %q", name, got, want)
 		}
 	}
 }

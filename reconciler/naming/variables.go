@@ -1,0 +1,89 @@
+package naming
+
+import (
+	"fmt"
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// shortLength is what GitLab shows of a commit id.
+const shortLength = 8
+
+// Subject is what the built-in variables speak of.
+type Subject struct {
+	Repository string
+	Entry      string
+	Branch     string // without refs/heads/
+	Namespace  string
+	Commit     string // that is to run
+	// Literal says that the entry names its branches. If not, GitLab's name of the environment has the branch in it.
+	Literal bool
+}
+
+// Variables are the built-in variables and their values, all but TREE:<dir>, which needs the tree.
+func Variables(s Subject) map[string]string {
+	environment := s.Entry
+	if !s.Literal {
+		environment += "/" + refSlug(s.Branch)
+	}
+	short := s.Commit[:min(len(s.Commit), shortLength)]
+	return map[string]string{
+		"BRANCH":              s.Branch,
+		"BRANCH_SLUG":         Slug(s.Branch),
+		"COMMIT":              s.Commit,
+		"COMMIT_SHORT":        short,
+		"NAMESPACE":           s.Namespace,
+		"ENVIRONMENT":         Environment(s.Repository, s.Entry, s.Branch),
+		"ENTRY":               s.Entry,
+		"REPOSITORY":          s.Repository,
+		"CI_COMMIT_BRANCH":    s.Branch,
+		"CI_COMMIT_REF_SLUG":  refSlug(s.Branch),
+		"CI_COMMIT_SHA":       s.Commit,
+		"CI_COMMIT_SHORT_SHA": short,
+		"CI_ENVIRONMENT_NAME": environment,
+		"CI_ENVIRONMENT_SLUG": environmentSlug(environment),
+	}
+}
+
+// variable is a reference to a variable, or one that is escaped by a second dollar sign.
+var variable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// Values are the built-in variables and those of an entry, in whose texts the built-in ones are
+// replaced. The texts true and false are booleans, as kubectl would read them without quotes.
+func Values(s Subject, entry map[string]intstr.IntOrString) map[string]any {
+	all := make(map[string]any, len(entry)+16)
+	for name, value := range Variables(s) {
+		all[name] = value
+	}
+	own := make(map[string]any, len(entry))
+	for name, value := range entry {
+		switch {
+		case value.Type == intstr.Int:
+			own[name] = int64(value.IntVal)
+		case value.StrVal == "true", value.StrVal == "false":
+			own[name] = value.StrVal == "true"
+		default:
+			own[name] = Expand(value.StrVal, all)
+		}
+	}
+	for name, value := range own {
+		all[name] = value
+	}
+	return all
+}
+
+// Expand replaces the variables that are known in a text, and leaves all others alone.
+func Expand(text string, values map[string]any) string {
+	return variable.ReplaceAllStringFunc(text, func(reference string) string {
+		name := variable.FindStringSubmatch(reference)[1]
+		value, known := values[name]
+		switch {
+		case !known:
+			return reference
+		case reference[1] == '$':
+			return reference[1:]
+		}
+		return fmt.Sprint(value)
+	})
+}
