@@ -2,8 +2,11 @@ package source
 
 import (
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -53,23 +56,86 @@ func TestURLs(t *testing.T) {
 	}
 }
 
+// secure serves an origin over TLS as well.
+func secure(t *testing.T, o *origin) *httptest.Server {
+	t.Helper()
+	plain, err := url.Parse(o.server.URL())
+	must(t, err)
+	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(plain))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the client that does not trust it
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
 func TestCertificateAuthorities(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})
-	plain, err := url.Parse(o.server.URL())
-	must(t, err)
-	secure := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(plain))
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the client that does not trust it
-	secure.StartTLS()
-	defer secure.Close()
+	secure := secure(t, o)
 	useTLS := func(c *Config) { c.URL = secure.URL + "/acme/posts.git" }
 
-	_, err = o.open(useTLS).List(soon(t))
+	_, err := o.open(useTLS).List(soon(t))
 	wantReason(t, err, Unreachable, "ca.crt")
 	_, err = o.open(useTLS, func(c *Config) { c.Credentials.CA = certificate(secure) }).List(soon(t))
 	must(t, err)
 	_, err = Open(Config{Dir: t.TempDir(), URL: o.URL(), Credentials: Credentials{CA: []byte("none")}})
 	wantReason(t, err, Invalid, "ca.crt holds no certificate")
+}
+
+// What goes over TLS goes through a tunnel, of which the proxy sees the host alone.
+func TestProxyOfTLS(t *testing.T) {
+	o := newOrigin(t)
+	commit := o.commit(map[string]string{"f": "1"})
+	o.server.RequireBasic("git", "planted")
+	secure := secure(t, o)
+	var seen []*http.Request
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r)
+		if r.Header.Get("Proxy-Authorization") == "" {
+			http.Error(w, "who are you?", http.StatusProxyAuthRequired)
+			return
+		}
+		tunnel(w, secure.Listener.Addr().String())
+	}))
+	defer proxy.Close()
+	through := func(user *url.Userinfo) func(*Config) {
+		return func(c *Config) {
+			c.URL = "https://example.com/acme/posts.git" // for which the certificate of httptest is
+			c.Credentials = Credentials{Password: "planted", CA: certificate(secure)}
+			c.Proxy = func(*http.Request) (*url.URL, error) {
+				return &url.URL{Scheme: "http", User: user, Host: proxy.Listener.Addr().String()}, nil
+			}
+		}
+	}
+	wantFile(t, snapshot(t, o.open(through(url.UserPassword("berth", "planted"))), commit), "f", "1")
+	_, err := o.open(through(nil)).List(soon(t))
+	wantReason(t, err, Unreachable, "the proxy answers Proxy Authentication Required; check the user and password")
+	for _, r := range seen {
+		if r.Method != http.MethodConnect || r.Host != "example.com:443" || r.Header.Get("Authorization") != "" {
+			t.Errorf("the proxy saw %s %s with %v", r.Method, r.Host, r.Header)
+		}
+	}
+}
+
+// tunnel answers a CONNECT with a connection to an address.
+func tunnel(w http.ResponseWriter, address string) {
+	there, err := net.Dial("tcp", address)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	here, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		there.Close()
+		return
+	}
+	fmt.Fprint(here, "HTTP/1.1 200 OK\r\n\r\n")
+	go func() {
+		defer there.Close()
+		_, _ = io.Copy(there, here)
+	}()
+	defer here.Close()
+	_, _ = io.Copy(here, there)
 }
 
 func TestAStoreThatCannotBeWritten(t *testing.T) {

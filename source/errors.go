@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -139,6 +140,9 @@ func (e remoteError) meaning() (Reason, string) {
 	return Unreachable, "" // a hiccup, until it is known to be more
 }
 
+// proxyHint is for who runs the agent: a Repository knows nothing of proxies.
+const proxyHint = "check the user and password in the agent's HTTP_PROXY or HTTPS_PROXY"
+
 // networkTrouble describes what net, crypto/tls and crypto/x509 return. The text of a *url.Error is left out for the
 // URL it quotes.
 func networkTrouble(err error) (Reason, string, string) {
@@ -153,6 +157,8 @@ func networkTrouble(err error) (Reason, string, string) {
 		return Unreachable, dns.Error(), "check the host's name"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Unreachable, "the server took too long", ""
+	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // as net/http says of CONNECT
+		return Unreachable, "the proxy answers " + err.Error(), proxyHint
 	case strings.Contains(err.Error(), "x509: "):
 		return Unreachable, err.Error(), "add the authority's certificate as ca.crt to the repository's Secret"
 	}

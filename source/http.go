@@ -191,6 +191,8 @@ func (t *httpTransport) checkAnswer(response *http.Response, contentType string)
 	case code == http.StatusNotFound || code == http.StatusGone:
 		return &fault{reason: NotFound, cause: status,
 			hint: "check the URL and the credentials: servers also answer this for what one may not see"}
+	case code == http.StatusProxyAuthRequired:
+		return &fault{reason: Unreachable, cause: strings.Replace(status, "server", "proxy", 1), hint: proxyHint}
 	case code == http.StatusTooManyRequests || code >= 500:
 		return faultf(Unreachable, "%s", status)
 	case code >= 300 && code < 400:

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -121,6 +122,15 @@ func TestCutOffIsNeverAShorterList(t *testing.T) {
 	})
 }
 
+func TestAListingWithoutEnd(t *testing.T) {
+	_, err := io.Copy(io.Discard, boundedListing(zeros{}))
+	wantReason(t, classify("list", Credentials{}, err), TooLarge, "the list of references is larger than 256 MiB", "protocol version 2")
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
 // TestProxiesThatCloseCleanly is about a gateway that ends a broken answer as if it were whole.
 func TestProxiesThatCloseCleanly(t *testing.T) {
 	o := newOrigin(t)
@@ -147,6 +157,7 @@ func TestListErrors(t *testing.T) {
 	}{
 		{"401", gittest.Status(401), Unauthorized, "secretRef"},
 		{"403", gittest.Status(403), Unauthorized, "does not accept the credentials"},
+		{"407", gittest.Status(407), Unreachable, "the proxy answers 407 Proxy Authentication Required; check the user and password in the agent's HTTP_PROXY"},
 		{"404", gittest.Status(404), NotFound, "check the URL"},
 		{"429", gittest.Status(429), Unreachable, "429"},
 		{"500", gittest.Status(500), Unreachable, "500 Internal Server Error"},

@@ -65,7 +65,7 @@ func (r *remote) list(ctx context.Context) (Listing, error) {
 		if err != nil {
 			return err
 		}
-		listing, err = readListing(bounded(answer, maxListing, "the list of references"))
+		listing, err = readListing(boundedListing(answer))
 		return err
 	})
 	return listing, err
@@ -82,7 +82,7 @@ func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(i
 		if err != nil {
 			return err
 		}
-		counted := bounded(answer, limits.FetchBytes, "the fetch")
+		counted := boundedFetch(answer, limits.FetchBytes)
 		pack, err := newPackStream(g, counted)
 		if err == nil {
 			err = take(pack)
@@ -119,7 +119,7 @@ func (r *remote) talk(ctx context.Context, say func(exchange, *greeting) error) 
 		if err != nil {
 			return err
 		}
-		if g, err = readGreeting(bounded(answer, maxListing, "the list of references")); err != nil {
+		if g, err = readGreeting(boundedListing(answer)); err != nil {
 			return err
 		}
 		r.remember(g)
@@ -148,10 +148,17 @@ type boundedReader struct {
 	left  int64
 	limit int64
 	what  string
+	hint  string
 }
 
-func bounded(r io.Reader, limit int64, what string) *boundedReader {
-	return &boundedReader{r: r, left: limit, limit: limit, what: what}
+// boundedListing bounds an answer that lists references, and boundedFetch one that brings a pack.
+func boundedListing(r io.Reader) *boundedReader {
+	return &boundedReader{r: r, left: maxListing, limit: maxListing, what: "the list of references",
+		hint: "let the server speak protocol version 2, and delete references that nobody needs"}
+}
+
+func boundedFetch(r io.Reader, limit int64) *boundedReader {
+	return &boundedReader{r: r, left: limit, limit: limit, what: "the fetch", hint: "raise limits.fetchBytes if that is meant"}
 }
 
 // begun says whether anything has been read.
@@ -159,8 +166,7 @@ func (b *boundedReader) begun() bool { return b.left < b.limit }
 
 func (b *boundedReader) Read(buf []byte) (int, error) {
 	if b.left < 0 {
-		return 0, &fault{reason: TooLarge, cause: fmt.Sprintf("%s is larger than %s", b.what, byteSize(b.limit)),
-			hint: "raise limits.fetchBytes if that is meant"}
+		return 0, &fault{reason: TooLarge, cause: fmt.Sprintf("%s is larger than %s", b.what, byteSize(b.limit)), hint: b.hint}
 	}
 	if int64(len(buf)) > b.left+1 {
 		buf = buf[:b.left+1]

@@ -62,8 +62,9 @@ func (r *Repository) startOver() error {
 func (r *Repository) Renew(ctx context.Context, keep []string) error {
 	return r.alone(ctx, func() error {
 		fresh, err := r.copyStore(ctx, keep)
+		var before *store
 		if err == nil {
-			err = r.replaceStore(fresh)
+			before, err = r.replaceStore(fresh)
 		}
 		if err != nil {
 			if isCorrupt(err) {
@@ -71,7 +72,8 @@ func (r *Repository) Renew(ctx context.Context, keep []string) error {
 			}
 			return r.storeTrouble(errors.Join(err, os.RemoveAll(filepath.Join(r.dir, newName))))
 		}
-		return nil
+		// Nobody can read the old one any more, and nobody waits until its files are gone.
+		return r.storeTrouble(errors.Join(before.close(), os.RemoveAll(filepath.Join(r.dir, oldName))))
 	})
 }
 
@@ -108,20 +110,19 @@ func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, erro
 	return fresh, fresh.hold(keep)
 }
 
-// replaceStore puts a complete new store in the place of the old one.
-func (r *Repository) replaceStore(fresh *store) error {
+// replaceStore puts a complete new store in the place of the old one, which it returns.
+func (r *Repository) replaceStore(fresh *store) (before *store, err error) {
 	r.swap.Lock()
 	defer r.swap.Unlock()
 	current, old := filepath.Join(r.dir, storeName), filepath.Join(r.dir, oldName)
 	if err := os.Rename(current, old); err != nil {
-		return err
+		return nil, err
 	}
 	if err := fresh.move(current); err != nil {
-		return errors.Join(err, os.Rename(old, current))
+		return nil, errors.Join(err, os.Rename(old, current))
 	}
-	before := r.store
-	r.store = fresh
-	return errors.Join(before.close(), os.RemoveAll(old))
+	before, r.store = r.store, fresh
+	return before, nil
 }
 
 // Packs says how many packs the store consists of: every fetch adds one, and reading slows down with hundreds of them.

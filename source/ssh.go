@@ -20,6 +20,7 @@ type sshTransport struct {
 	address string
 	path    string
 	config  ssh.ClientConfig
+	refused fault // what it means if the server does not let us in
 }
 
 func newSSHTransport(config Config, u *url.URL) (*sshTransport, error) {
@@ -82,8 +83,10 @@ func (t *sshTransport) trust(hosts []byte, dir string) error {
 
 // identify chooses how to log in.
 func (t *sshTransport) identify(c Credentials) error {
+	t.refused = fault{reason: Unauthorized, cause: "the server does not accept the SSH key", hint: "add its public half to the server, with the right to read"}
 	if len(c.Identity) == 0 {
 		if c.Password != "" {
+			t.refused.cause, t.refused.hint = "the server does not accept the user name and password", "check them in the repository's Secret"
 			t.config.Auth = []ssh.AuthMethod{ssh.Password(c.Password)}
 			return nil
 		}
@@ -130,8 +133,9 @@ func (t *sshTransport) start(connection net.Conn) (*streamExchange, error) {
 	c, channels, requests, err := ssh.NewClientConn(connection, t.address, &t.config)
 	if err != nil {
 		if strings.Contains(err.Error(), "unable to authenticate") {
-			return nil, &fault{reason: Unauthorized, cause: "the server does not accept the SSH key",
-				hint: "add its public half to the server, with the right to read", err: err}
+			refused := t.refused
+			refused.err = err
+			return nil, &refused
 		}
 		return nil, err
 	}

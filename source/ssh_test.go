@@ -14,6 +14,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// sshPassword lets the user "reader" in.
+const sshPassword = "pl4nted of the reader"
+
 // sshServer lets one key run git-upload-pack, as a Git host does.
 type sshServer struct {
 	t       testing.TB
@@ -32,6 +35,12 @@ func newSSHServer(t testing.TB, client ssh.PublicKey, choice protocolChoice) *ss
 	s := &sshServer{t: t, hostKey: host.PublicKey(), env: bool(choice)}
 	s.config.PublicKeyCallback = func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) != string(client.Marshal()) {
+			return nil, ssh.ErrNoAuth
+		}
+		return nil, nil
+	}
+	s.config.PasswordCallback = func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		if c.User() != "reader" || string(password) != sshPassword {
 			return nil, ssh.ErrNoAuth
 		}
 		return nil, nil
@@ -103,13 +112,25 @@ func (s *sshServer) knownHosts() []byte {
 
 func newKey(t testing.TB) (ssh.Signer, []byte) {
 	t.Helper()
+	signer, identity, _ := newKeys(t, "")
+	return signer, identity
+}
+
+// newKeys returns a new key, the same in PEM, and that once more with a passphrase.
+func newKeys(t testing.TB, passphrase string) (signer ssh.Signer, identity, locked []byte) {
+	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
-	signer, err := ssh.NewSignerFromKey(private)
+	signer, err = ssh.NewSignerFromKey(private)
 	must(t, err)
 	block, err := ssh.MarshalPrivateKey(private, "")
 	must(t, err)
-	return signer, pem.EncodeToMemory(block)
+	if passphrase == "" {
+		return signer, pem.EncodeToMemory(block), nil
+	}
+	sealed, err := ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
+	must(t, err)
+	return signer, pem.EncodeToMemory(block), pem.EncodeToMemory(sealed)
 }
 
 func TestSSH(t *testing.T) {
@@ -133,10 +154,34 @@ func TestSSH(t *testing.T) {
 	}
 }
 
+func TestSSHCredentials(t *testing.T) {
+	o := newOrigin(t)
+	commit := o.commit(map[string]string{"f": "1"})
+	signer, identity, locked := newKeys(t, "pl4nted")
+	server := newSSHServer(t, signer.PublicKey(), true)
+	for _, test := range []struct {
+		name, user  string
+		credentials Credentials
+	}{
+		{"a key with a passphrase", "git@", Credentials{Identity: locked, Password: "pl4nted"}},
+		{"a passphrase that the key does not have", "git@", Credentials{Identity: identity, Password: "pl4nted"}},
+		{"the user of the Secret", "", Credentials{Username: "reader", Password: sshPassword}},
+		{"the user of the URL", "reader@", Credentials{Username: "another", Password: sshPassword}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := o.open(func(c *Config) {
+				c.URL, c.Credentials = "ssh://"+test.user+server.address+o.Dir(), test.credentials
+				c.Credentials.KnownHosts = server.knownHosts()
+			})
+			wantHead(t, r, "main", commit)
+		})
+	}
+}
+
 func TestSSHErrors(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})
-	signer, identity := newKey(t)
+	signer, identity, locked := newKeys(t, "secret")
 	_, stranger := newKey(t)
 	server := newSSHServer(t, signer.PublicKey(), true)
 	other, _ := newKey(t)
@@ -153,6 +198,9 @@ func TestSSHErrors(t *testing.T) {
 		{"another key", dir, Credentials{Identity: stranger, KnownHosts: server.knownHosts()}, Unauthorized, "does not accept the SSH key"},
 		{"no key", dir, Credentials{KnownHosts: server.knownHosts()}, Unauthorized, "there is no SSH key"},
 		{"not a key", dir, Credentials{Identity: []byte("planted"), KnownHosts: server.knownHosts()}, Invalid, "private key in PEM"},
+		{"another passphrase", dir, Credentials{Identity: locked, Password: "planted", KnownHosts: server.knownHosts()}, Invalid, "password its passphrase"},
+		{"no passphrase", dir, Credentials{Identity: locked, KnownHosts: server.knownHosts()}, Invalid, "password its passphrase"},
+		{"another password", dir, Credentials{Username: "reader", Password: "planted", KnownHosts: server.knownHosts()}, Unauthorized, "does not accept the user name and password"},
 		{"no host keys", dir, Credentials{Identity: identity}, Invalid, "ssh-keyscan"},
 		{"broken host keys", dir, Credentials{Identity: identity, KnownHosts: []byte("a b c\n")}, Invalid, "known_hosts cannot be read"},
 		{"unknown host", dir, Credentials{Identity: identity, KnownHosts: elsewhere}, Unauthorized, "does not have the server's host key: SHA256:"},
