@@ -84,6 +84,9 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now, body := h.Now(), http.MaxBytesReader(w, r.Body, h.BodyLimit)
 	claim := claimOf(r.Header)
 	if err := claim.prove(body, keysOf(secrets, h.nobody), now); err != nil {
+		if _, unread := errors.AsType[*readError](err); !unread && secrets == (Secrets{}) {
+			err = errNoSecrets
+		}
 		h.refuse(w, refusal{repository: repository, known: known, reason: err, at: now})
 		return
 	}
@@ -102,6 +105,9 @@ func (h *receiver) accept(repository string, c claim, now time.Time) {
 	h.Log.Debug("received a webhook delivery", "repository", repository, "event", c.event)
 	h.Notify(repository, Hook{Event: c.event, Received: now})
 }
+
+// errNoSecrets is the reason for refusing whatever is delivered for a repository.
+var errNoSecrets = errors.New("the Secret that spec.webhook names does not exist, or has neither token nor signingToken")
 
 // refusal is a delivery that was not authentic, and why.
 type refusal struct {

@@ -297,6 +297,29 @@ func TestAnUnprovenDeliveryTakesNoIDAway(t *testing.T) {
 	}
 }
 
+// The reasons are those of docs/troubleshooting.md.
+func TestRefusalsSayWhy(t *testing.T) {
+	p := push("{}")
+	for _, test := range []struct {
+		send   delivery
+		reason string
+	}{
+		{p, "it bears neither a signature nor a token"},
+		{p.fromGitLab("Push Hook", "guess"), "its X-Gitlab-Token is neither the token nor token.previous of the Secret"},
+		{p.fromGitHub("push", "guess"), "its X-Hub-Signature-256 was not made with the token or token.previous of the Secret"},
+		{p.signed("a-1", noon, wrongSigning), "its webhook-signature was not made with the signingToken or signingToken.previous of the Secret; these are whsec_ and base64"},
+		{p.signed("a-1", noon.Add(-time.Hour), signing), "its webhook-timestamp is 1h0m0s from this clock: let both keep time by NTP"},
+		{p.signed("a.1", noon, signing), "its webhook-id or webhook-timestamp is not one"},
+		{p.fromGitLab("Push Hook", token).to("/hooks/nothing"), "the Secret that spec.webhook names does not exist, or has neither token nor signingToken"},
+	} {
+		d := newDesk(t, 0)
+		d.receive(test.send)
+		if log := d.log.String(); !strings.Contains(log, "reason=\""+test.reason+"\"") {
+			t.Errorf("the reason is not %q:\n%s", test.reason, log)
+		}
+	}
+}
+
 func TestRefusalsAreLoggedSeldomAndWithoutSecrets(t *testing.T) {
 	d := newDesk(t, 0)
 	for range 100 {
