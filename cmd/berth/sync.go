@@ -99,7 +99,7 @@ func (e *errand) list(ctx context.Context, f *follower, name string) error {
 			return true
 		}
 		latest = all[0].(*v1alpha1.Repository)
-		return latest.Status.HandledRequest == id || latest.Spec.Suspend
+		return heeded(latest, id) || latest.Spec.Suspend
 	})
 	switch {
 	case errors.Is(err, errTooLong):
@@ -110,6 +110,13 @@ func (e *errand) list(ctx context.Context, f *follower, name string) error {
 		return fmt.Errorf("the Repository %s is gone", name)
 	}
 	return listed(f, latest)
+}
+
+// heeded says whether the branches were listed since a request. Another one, of a webhook that a replica passes on for
+// instance, may have taken its place before anybody saw it.
+func heeded(repo *v1alpha1.Repository, id string) bool {
+	handled := repo.Status.HandledRequest
+	return handled != "" && (handled == id || handled == repo.Annotations[v1alpha1.AnnotationRequested])
 }
 
 // listed says how a listing went. What is wrong with one entry need not concern the environment in question.
