@@ -34,7 +34,8 @@ type desired struct {
 // desire returns what Git says at a commit. It renders only if the input is another than that of what
 // was rendered last.
 func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, last desired) (desired, error) {
-	if last.commit == commit && last.settings == e.Settings {
+	holds := last.commit != "" && last.settings == e.Settings && last.inputs.SameScopes(r.ClusterScoped)
+	if holds && last.commit == commit {
 		return last, nil
 	}
 	tree, err := r.Snapshots(ctx, e.Repository, commit)
@@ -42,7 +43,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		return desired{}, e.unreadable(commit, err)
 	}
 	variables := e.Variables(commit)
-	if last.commit != "" && last.settings == e.Settings && !last.everyCommit && last.inputs.Same(tree, variables) {
+	if holds && !last.everyCommit && last.inputs.Same(tree, variables) {
 		last.commit, last.commitTime = commit, tree.Time()
 		return last, nil
 	}

@@ -2,10 +2,13 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/reconciler/plan"
@@ -98,5 +101,30 @@ func TestWhatIsReadAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What was rendered before its kind was defined is rendered again once it is, at the same commit.
+func TestAKindIsDefinedLater(t *testing.T) {
+	git := gittest.NewServer(t).Repository("posts")
+	commit := git.Change("main", "a thing", gittest.Write("a.yaml", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n"))
+	store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL()}))
+	defer store.Close()
+	var outside bool
+	var away error
+	r := New(Config{Snapshots: storeOf(store), ClusterScoped: func(schema.GroupKind) (bool, error) { return outside, away }})
+	e := Environment{Path: ".", Namespace: "posts", Scope: Cluster, Variables: noVariables}
+	before := must(r.desire(t.Context(), e, commit, desired{}))
+	outside = true
+	after := must(r.desire(t.Context(), e, commit, before))
+	if from, to := before.set.Objects[0].GetNamespace(), after.set.Objects[0].GetNamespace(); from != "posts" || to != "" || before.digest == after.digest {
+		t.Errorf("the namespace was %q, and is %q; the digests are %s and %s", from, to, before.digest, after.digest)
+	}
+	away = errors.New("its API does not answer")
+	if again, err := r.desire(t.Context(), e, commit, after); err != nil || again.digest != after.digest {
+		t.Errorf("what was rendered does not hold: %v", err)
+	}
+	if _, err := r.desire(t.Context(), e, commit, desired{}); !passes(err) || !temporary(err) {
+		t.Errorf("nothing can be said: got %v", err)
 	}
 }

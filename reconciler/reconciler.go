@@ -101,8 +101,9 @@ type Config struct {
 	Applier   *apply.Applier
 	Records   *apply.Records
 	Watches   *live.Watches
-	// ClusterScoped tells the scope of kinds that are not Kubernetes' own.
-	ClusterScoped func(schema.GroupKind) (scoped, known bool)
+	// ClusterScoped says whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
+	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.
+	ClusterScoped func(schema.GroupKind) (bool, error)
 	// DigestKey keys the digests of Secrets.
 	DigestKey []byte
 	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.

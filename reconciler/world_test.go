@@ -86,7 +86,7 @@ func (w *world) starts(namespace string) {
 		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, Now: w.now}),
 		Records:       apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
 		Watches:       watches,
-		ClusterScoped: func(schema.GroupKind) (bool, bool) { return false, false },
+		ClusterScoped: func(schema.GroupKind) (bool, error) { return false, nil },
 		DigestKey:     []byte("key"),
 		Now:           w.now,
 		Jitter:        func() float64 { return 0 },

@@ -19,14 +19,18 @@ func loadConfig(kubeconfig, context string) (*rest.Config, error) {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 }
 
-// scopes tells from the API server which kinds live outside namespaces.
-func scopes(mapper meta.RESTMapper) func(schema.GroupKind) (scoped, known bool) {
-	return func(gk schema.GroupKind) (bool, bool) {
+// scopes says from what the API server serves which kinds live outside namespaces. Of a kind that it does not serve,
+// nobody can say so, and of one that it does not tell of now, neither.
+func scopes(mapper meta.RESTMapper) func(schema.GroupKind) (bool, error) {
+	return func(gk schema.GroupKind) (bool, error) {
 		mapping, err := mapper.RESTMapping(gk)
-		if err != nil {
-			return false, false
+		switch {
+		case meta.IsNoMatchError(err):
+			return false, nil
+		case err != nil:
+			return false, err
 		}
-		return mapping.Scope.Name() == meta.RESTScopeNameRoot, true
+		return mapping.Scope.Name() == meta.RESTScopeNameRoot, nil
 	}
 }
 

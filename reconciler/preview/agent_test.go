@@ -84,9 +84,9 @@ func (w *world) wire() (*agent, error) {
 		Applier:   apply.New(apply.Config{Dynamic: dynamics, Mapper: mgr.GetRESTMapper()}),
 		Records:   apply.NewRecords(kubernetes.CoreV1(), w.namespace),
 		Watches:   watches,
-		ClusterScoped: func(gk schema.GroupKind) (bool, bool) {
+		ClusterScoped: func(gk schema.GroupKind) (bool, error) {
 			mapping, err := mgr.GetRESTMapper().RESTMapping(gk)
-			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, err == nil
+			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, nil
 		},
 		DigestKey: []byte("key"),
 		Now:       w.now,

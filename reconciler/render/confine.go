@@ -48,8 +48,13 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 	gk := o.GroupVersionKind().GroupKind()
 	namespace := o.GetNamespace()
 	problem := &Error{Origin: o.Origin, Object: o.Key().Short()}
+	outside, err := r.clusterScoped(gk, defined)
 	switch {
-	case r.clusterScoped(gk, defined) && r.Scope == Cluster:
+	case err != nil:
+		problem.Problem, problem.Cause = "the cluster does not tell whether its kind lives outside namespaces", &passing{err}
+		problem.Hint = "nothing is applied or deleted until it does"
+		return false, problem
+	case outside && r.Scope == Cluster:
 		if namespace != "" {
 			unstructured.RemoveNestedField(o.Object, "metadata", "namespace")
 			r.warnings = append(r.warnings, fmt.Sprintf("%s: %s lives outside namespaces; its metadata.namespace is left out", o.Origin, o.Key().Short()))
@@ -57,7 +62,7 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 	case gk == namespaceKind && o.GetName() == r.Namespace:
 		r.warnings = append(r.warnings, fmt.Sprintf("%s: %s is left out; Berth makes the environment's namespace itself", o.Origin, o.Key().Short()))
 		return false, nil
-	case r.clusterScoped(gk, defined):
+	case outside:
 		problem.Problem = fmt.Sprintf("it lives outside namespaces, and this environment is confined to the namespace %q", r.Namespace)
 		problem.Hint = "remove it, or give the entry scope: Cluster"
 		return false, problem
@@ -71,18 +76,22 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 	return true, nil
 }
 
-func (r *renderer) clusterScoped(gk schema.GroupKind, defined map[schema.GroupKind]bool) bool {
+// clusterScoped says whether a kind lives outside namespaces, and notes what only the cluster knows.
+func (r *renderer) clusterScoped(gk schema.GroupKind, defined map[schema.GroupKind]bool) (bool, error) {
 	if scoped, known := manifest.ClusterScoped(gk); known {
-		return scoped
+		return scoped, nil
 	}
 	if scoped, known := defined[gk]; known {
-		return scoped
+		return scoped, nil
 	}
 	if r.ClusterScoped == nil {
-		return false
+		return false, nil
 	}
-	scoped, _ := r.ClusterScoped(gk)
-	return scoped
+	scoped, err := r.ClusterScoped(gk)
+	if err == nil {
+		r.inputs.outside[Kind(gk)] = scoped
+	}
+	return scoped, err
 }
 
 // definedScopes returns the kinds that the objects' own CustomResourceDefinitions define, and

@@ -52,6 +52,15 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// passing is an error that is not of what stands in Git.
+type passing struct{ error }
+
+// Temporary says that the same files may do at another time.
+func (p *passing) Temporary() bool { return true }
+
+// Unwrap returns the error itself.
+func (p *passing) Unwrap() error { return p.error }
+
 // problems collects what is wrong, so that a person sees all of it at once.
 type problems struct{ list []*Error }
 

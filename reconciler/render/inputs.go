@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"berth.dev/berth/reconciler/manifest"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Inputs is what a render depended on: whoever finds them the same need not render again. The entry
@@ -18,7 +19,15 @@ type Inputs struct {
 	Hashes map[string]string `json:"hashes"`
 	// Variables holds the values of the variables that were used, "TREE:<folder>" among them.
 	Variables map[string]any `json:"variables"`
+	// Outside says of kinds that Options.ClusterScoped was asked about whether they live outside namespaces.
+	Outside map[Kind]bool `json:"outside,omitempty"`
 }
+
+// Kind is a kind and its group, to be written as one word.
+type Kind schema.GroupKind
+
+// MarshalText writes Kind.group.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(schema.GroupKind(k).String()), nil }
 
 // Same says whether a render of another tree, with these values of the variables, would depend on
 // the same.
@@ -37,6 +46,17 @@ func (i Inputs) Same(tree Tree, values map[string]any) bool {
 		}
 		other, ok := values[name]
 		if !ok || !sameValue(value, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// SameScopes says whether the kinds that were asked about still live where they did: a kind that nobody knew may have
+// been defined since. Where that cannot be told, what was told before holds.
+func (i Inputs) SameScopes(clusterScoped func(schema.GroupKind) (bool, error)) bool {
+	for kind, before := range i.Outside {
+		if now, err := clusterScoped(schema.GroupKind(kind)); err == nil && now != before {
 			return false
 		}
 	}
@@ -81,13 +101,14 @@ type resolver interface {
 
 // recorder notes what is read.
 type recorder struct {
-	tree   Tree
-	path   string
-	hashes map[string]string
+	tree    Tree
+	path    string
+	hashes  map[string]string
+	outside map[Kind]bool
 }
 
 func newRecorder(tree Tree, folder string) *recorder {
-	r := &recorder{tree: tree, path: folder, hashes: map[string]string{folder: hashOf(tree, folder)}}
+	r := &recorder{tree: tree, path: folder, hashes: map[string]string{folder: hashOf(tree, folder)}, outside: map[Kind]bool{}}
 	r.record(folder)
 	return r
 }
@@ -119,5 +140,5 @@ func (r *recorder) note(name string) {
 }
 
 func (r *recorder) result(used map[string]any) Inputs {
-	return Inputs{Hashes: r.hashes, Variables: used}
+	return Inputs{Hashes: r.hashes, Variables: used, Outside: r.outside}
 }

@@ -54,10 +54,10 @@ type Options struct {
 	// Variables holds the built-in ones, all strings, and the entry's, of any scalar type.
 	// ${TREE:<folder>} is computed from the tree and not listed here.
 	Variables map[string]any
-	// ClusterScoped tells the scope of kinds that are neither Kubernetes' own nor defined by a
-	// CustomResourceDefinition in the same folder. A kind that nobody knows counts as namespaced; so
-	// do all such kinds if it is nil.
-	ClusterScoped func(schema.GroupKind) (scoped, known bool)
+	// ClusterScoped says whether a kind lives outside namespaces that is neither Kubernetes' own nor defined
+	// by a CustomResourceDefinition in the same folder. One that nobody knows does not; nor does any such
+	// kind if it is nil. Its error, that it cannot be told now, is a problem of every object of the kind.
+	ClusterScoped func(schema.GroupKind) (bool, error)
 	// Decrypter reads encrypted files; without one they are errors.
 	Decrypter Decrypter
 	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or

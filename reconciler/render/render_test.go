@@ -3,6 +3,7 @@ package render_test
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -282,7 +283,12 @@ func TestObjectsComeInTheOrderOfASync(t *testing.T) {
 func TestScope(t *testing.T) {
 	const crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n" +
 		"spec: {group: example.com, scope: Cluster, names: {kind: Thing}}\n---\n"
-	known := func(gk schema.GroupKind) (bool, bool) { return gk.Kind == "Fleet", true }
+	known := func(gk schema.GroupKind) (bool, error) {
+		if gk.Kind == "Away" {
+			return false, errors.New("its API does not answer")
+		}
+		return gk.Kind == "Fleet", nil
+	}
 	for _, c := range []struct {
 		reason, text string
 		scope        render.Scope
@@ -299,6 +305,8 @@ func TestScope(t *testing.T) {
 		{"cluster: another namespace", header + "  namespace: other\n", render.Cluster, "other/api"},
 		{"cluster: a custom resource and what defines it", crd + "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", render.Cluster, "/things.example.com /a"},
 		{"cluster: a kind that the caller knows", "apiVersion: example.com/v1\nkind: Fleet\nmetadata: {name: a}\n", render.Cluster, "/a"},
+		{"cluster: a kind of which nothing can be said now", "apiVersion: example.com/v1\nkind: Away\nmetadata: {name: a}\n", render.Cluster,
+			"infra/k8s/x.yaml:1: Away/a: the cluster does not tell whether its kind lives outside namespaces: its API does not answer; nothing is applied or deleted until it does"},
 		{"cluster: a namespace where none belongs", "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: b}\n", render.Cluster,
 			"/a infra/k8s/x.yaml:1: ClusterRole/a lives outside namespaces; its metadata.namespace is left out"},
 	} {

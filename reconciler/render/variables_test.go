@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"berth.dev/berth/reconciler/render"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // nginx is a configuration full of what looks like variables and is not Berth's.
@@ -209,5 +211,35 @@ func TestInputsHoldWhatLinksLeadTo(t *testing.T) {
 		if got := inputs.Same(linked{files(changed)}, nil); got != same {
 			t.Errorf("after a change of %s Same is %v, want %v", name, got, same)
 		}
+	}
+}
+
+// A kind may be defined after it was rendered first.
+func TestInputsHoldScopes(t *testing.T) {
+	const things = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	var outside bool
+	var away error
+	scopes := func(gk schema.GroupKind) (bool, error) {
+		if gk != (schema.GroupKind{Group: "example.com", Kind: "Thing"}) {
+			t.Errorf("asked about %s", gk)
+		}
+		return outside, away
+	}
+	o := options()
+	o.Scope, o.ClusterScoped = render.Cluster, scopes
+	before := rendered(t, one(things), o).Inputs
+	if !before.SameScopes(scopes) {
+		t.Error("nothing has changed")
+	}
+	outside, away = true, errors.New("its API does not answer")
+	if !before.SameScopes(scopes) {
+		t.Error("nothing is known to have changed")
+	}
+	if away = nil; before.SameScopes(scopes) {
+		t.Error("the kind lives elsewhere now")
+	}
+	after := rendered(t, one(things), o).Inputs
+	if after.Digest() == before.Digest() || !after.SameScopes(scopes) {
+		t.Errorf("got %+v after %+v", after, before)
 	}
 }
