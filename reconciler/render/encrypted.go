@@ -69,7 +69,7 @@ func (r *renderer) onlySecrets(name string, content, plain []byte) error {
 		for _, object := range flatten([]*yaml.Node{n}) {
 			kind, version := field(object, "kind"), field(object, "apiVersion")
 			// Other files have a kind too, but no name: a kubeconfig, say.
-			if kind == nil || version == nil || field(object, "metadata", "name") == nil || r.mayHold(version.Value, kind.Value) {
+			if kind == nil || version == nil || field(object, "metadata", "name") == nil || r.kindMayHold(version.Value, kind.Value) {
 				continue
 			}
 			return &Error{Origin: manifest.Origin{File: name, Line: line}, Object: objectName(nil, object),
@@ -80,8 +80,14 @@ func (r *renderer) onlySecrets(name string, content, plain []byte) error {
 	return nil
 }
 
-// mayHold says whether objects of a kind may hold what was decrypted.
-func (r *renderer) mayHold(apiVersion, kind string) bool {
+// mayHold says whether an object may hold what was decrypted.
+func (r *renderer) mayHold(content map[string]any) bool {
+	version, _ := content["apiVersion"].(string)
+	kind, _ := content["kind"].(string)
+	return r.kindMayHold(version, kind)
+}
+
+func (r *renderer) kindMayHold(apiVersion, kind string) bool {
 	if apiVersion == "v1" && kind == "Secret" {
 		return true
 	}
@@ -112,10 +118,7 @@ func (c checker) readable() *Error {
 		return c.fail([]string{"sops"}, "it is still encrypted: it has a sops envelope",
 			"check that the file is a whole SOPS document, with its mac")
 	}
-	path := textAt(c.content, nil, func(text string) bool { return strings.Contains(text, encryptedValue) })
-	if path == nil {
-		path = decodedAt(c.content, func(text string) bool { return strings.Contains(text, encryptedValue) })
-	}
+	path := placeOf(c.content, func(text string) bool { return strings.Contains(text, encryptedValue) })
 	if path != nil {
 		return c.fail(path, "it is still encrypted: "+strings.Join(path, ".")+" is a SOPS value",
 			"check that the file is a whole SOPS document, with its sops key")
@@ -123,28 +126,36 @@ func (c checker) readable() *Error {
 	return nil
 }
 
-// textAt returns the path of the first text of which something is true, or nil. Items of lists are not
-// in it.
-func textAt(value any, path []string, is func(string) bool) []string {
+// placeOf returns the path of the first text of an object of which something is true, or nil. Items of lists are
+// not in it.
+func placeOf(content map[string]any, is func(string) bool) []string {
+	path, found := textAt(content, is)
+	if !found {
+		return decodedAt(content, is)
+	}
+	slices.Reverse(path)
+	return path
+}
+
+// textAt returns the path to a text from its end: only one that is found is worth writing down.
+func textAt(value any, is func(string) bool) (reversed []string, found bool) {
 	switch value := value.(type) {
 	case string:
-		if is(value) {
-			return path
-		}
+		return nil, is(value)
 	case []any:
 		for _, item := range value {
-			if found := textAt(item, path, is); found != nil {
-				return found
+			if reversed, found = textAt(item, is); found {
+				return reversed, true
 			}
 		}
 	case map[string]any:
 		for _, key := range sortedKeys(value) {
-			if found := textAt(value[key], append(path[:len(path):len(path)], key), is); found != nil {
-				return found
+			if reversed, found = textAt(value[key], is); found {
+				return append(reversed, key), true
 			}
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // decodedAt is textAt for what Secrets and ConfigMaps hold in base64.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"berth.dev/berth/reconciler/render"
@@ -314,6 +315,31 @@ func TestNoBuildWaitsForTheKeysOfAnother(t *testing.T) {
 			}), o)
 			if asked != 1 {
 				t.Errorf("it was decrypted %d times: %v", asked, err)
+			}
+		})
+	}
+}
+
+func TestOneOfManyDecryptedValuesIsFound(t *testing.T) {
+	var secret, plain strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&secret, "V%d=«value number %04d»\n", i, i)
+		fmt.Fprintf(&plain, "P%d=value number %04d\n", i, i)
+	}
+	for _, test := range []struct{ reason, more, at string }{
+		{"what stands in plain too", "", ""},
+		{"a long one", "Z=«a value of its own»\n", "data.Z"},
+		{"a short one", "Z=«q7q»\n", "data.Z"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			tree, o := generated("configMapGenerator: [{name: plain, envs: [many.env]}]")
+			tree.MapFS["infra/k8s/many.env"] = &fstest.MapFile{Data: []byte("V=ENC[AES256_GCM,data:eA==]\n")}
+			tree.MapFS["infra/k8s/plain.yaml"] = &fstest.MapFile{Data: []byte(header + "data: {plain: '" + plain.String() + "'}\n")}
+			tree.MapFS["infra/k8s/kustomization.yaml"].Data = append(tree.MapFS["infra/k8s/kustomization.yaml"].Data, "resources: [plain.yaml]\n"...)
+			o.Decrypter.(decrypter)["infra/k8s/many.env"] = secret.String() + test.more
+			_, err := render.Render(tree, o)
+			if test.at == "" && err != nil || test.at != "" && !strings.Contains(fmt.Sprint(err), "ConfigMap/plain: "+test.at+" holds what was decrypted") {
+				t.Errorf("got %v, want one about %q", err, test.at)
 			}
 		})
 	}

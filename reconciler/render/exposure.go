@@ -3,8 +3,6 @@ package render
 import (
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // exposure knows what was decrypted, and what stands in plain all the same, so that it is no secret.
@@ -39,54 +37,52 @@ func (e *exposure) inPlain(text string) { e.plain = append(e.plain, text) }
 // settle leaves only those secrets that stand nowhere in plain.
 func (e *exposure) settle() {
 	slices.Sort(e.secrets)
-	e.secrets = slices.DeleteFunc(slices.Compact(e.secrets), func(secret string) bool {
-		return secret == "" || slices.ContainsFunc(e.plain, func(text string) bool { return strings.Contains(text, secret) })
-	})
+	e.secrets = slices.DeleteFunc(slices.Compact(e.secrets), func(secret string) bool { return secret == "" })
+	for h := range haystacks(e.plain, len(e.secrets)) {
+		e.secrets = slices.DeleteFunc(e.secrets, h.has)
+	}
 	e.plain = nil
 }
 
-// in says whether a text holds a secret.
-func (e *exposure) in(text string) bool {
-	return slices.ContainsFunc(e.secrets, func(secret string) bool {
-		if len(secret) >= longText {
-			return strings.Contains(text, secret)
+// maxLeaks bounds how many secrets are looked for in every object by itself, once they are known to stand in some.
+const maxLeaks = 100
+
+// leaks returns secrets that stand in texts, enough of them to have something to name.
+func (e *exposure) leaks(texts []string) []string {
+	var found []string
+	for h := range haystacks(texts, len(e.secrets)) {
+		for _, secret := range e.secrets {
+			if h.exposes(secret) {
+				found = append(found, secret)
+			}
+			if len(found) == maxLeaks {
+				return found
+			}
 		}
-		return hasWord(text, secret)
-	})
+	}
+	return found
 }
 
-// hasWord says whether a text has a short one in it that does not go on before or after.
-func hasWord(text, word string) bool {
-	for from := 0; ; {
-		at := strings.Index(text[from:], word)
-		if at < 0 {
+// concealed takes out the objects that hold what was decrypted and may not.
+func (r *renderer) concealed(objects []checker) []checker {
+	var texts []string
+	for _, c := range objects {
+		if len(r.exposure.secrets) > 0 && !r.mayHold(c.content) {
+			placeOf(c.content, func(text string) bool { texts = append(texts, text); return false })
+		}
+	}
+	leaks := r.exposure.leaks(texts)
+	if len(leaks) == 0 {
+		return objects
+	}
+	return slices.DeleteFunc(objects, func(c checker) bool {
+		path := placeOf(c.content, func(text string) bool { return slices.ContainsFunc(leaks, haystack{text: text}.exposes) })
+		if path == nil || r.mayHold(c.content) {
 			return false
 		}
-		before, _ := utf8.DecodeLastRuneInString(text[:from+at])
-		after, _ := utf8.DecodeRuneInString(text[from+at+len(word):])
-		if !goesOn(before) && !goesOn(after) {
-			return true
-		}
-		from += at + 1
-	}
-}
-
-func goesOn(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
-
-// concealed says whether the object may hold what it holds of decrypted values.
-func (r *renderer) concealed(c checker) *Error {
-	kind, _ := c.content["kind"].(string)
-	version, _ := c.content["apiVersion"].(string)
-	if len(r.exposure.secrets) == 0 || r.mayHold(version, kind) {
-		return nil
-	}
-	path := textAt(c.content, nil, r.exposure.in)
-	if path == nil {
-		path = decodedAt(c.content, r.exposure.in)
-	}
-	if path == nil {
-		return nil
-	}
-	return c.fail(path, strings.Join(path, ".")+" holds what was decrypted, and in the cluster anybody who may read a "+kind+" could read it",
-		"generate a Secret instead, or have "+kind+" added to the entry's decryption.kinds")
+		kind, _ := c.content["kind"].(string)
+		r.problems.add(c.fail(path, strings.Join(path, ".")+" holds what was decrypted, and in the cluster anybody who may read a "+kind+" could read it",
+			"generate a Secret instead, or have "+kind+" added to the entry's decryption.kinds"))
+		return true
+	})
 }

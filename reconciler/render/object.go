@@ -18,28 +18,33 @@ func (r *renderer) objects(documents []document) []manifest.Object {
 		r.exposure.inPlain(fmt.Sprint(value))
 	}
 	r.exposure.settle()
-	objects := make([]manifest.Object, 0, len(documents))
+	var checked []checker
 	for _, document := range documents {
-		objects = r.unfold(objects, document)
+		checked = r.unfold(checked, document)
+	}
+	checked = r.concealed(checked)
+	objects := make([]manifest.Object, len(checked))
+	for i, c := range checked {
+		objects[i] = c.object()
 	}
 	return objects
 }
 
 // unfold appends the objects of one document: itself, or if it is a list its items.
-func (r *renderer) unfold(objects []manifest.Object, d document) []manifest.Object {
+func (r *renderer) unfold(checked []checker, d document) []checker {
 	if items, ok := listItems(d.node); ok {
 		for _, item := range items {
 			at := document{node: item, origin: d.at(item), ownLines: d.ownLines, booleans: d.booleans}
-			objects = r.unfold(objects, at)
+			checked = r.unfold(checked, at)
 		}
-		return objects
+		return checked
 	}
-	object, err := r.object(d)
+	c, err := r.check(d)
 	if err != nil {
 		r.problems.add(err)
-		return objects
+		return checked
 	}
-	return append(objects, object)
+	return append(checked, c)
 }
 
 // listItems returns the items of a v1 List, or of the list of any kind that kubectl get prints. It
@@ -81,28 +86,28 @@ func child(n *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// object converts one document that is no list.
-func (r *renderer) object(d document) (manifest.Object, error) {
-	c := &converter{document: d, variables: r.variables, verbatim: r.plaintexts, aliases: r.aliases}
-	value, err := c.value(d.node)
+// check converts one document that is no list, and looks at what it says by itself.
+func (r *renderer) check(d document) (checker, error) {
+	convert := &converter{document: d, variables: r.variables, verbatim: r.plaintexts, aliases: r.aliases}
+	value, err := convert.value(d.node)
 	if err != nil {
-		return manifest.Object{}, named(err, objectName(nil, d.node))
+		return checker{}, named(err, objectName(nil, d.node))
 	}
 	content, ok := value.(map[string]any)
 	if !ok {
-		return manifest.Object{}, &Error{Origin: d.origin, Problem: "this is not a mapping, as a manifest is",
+		return checker{}, &Error{Origin: d.origin, Problem: "this is not a mapping, as a manifest is",
 			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
 	}
-	check := checker{document: d, content: content, name: objectName(content, d.node)}
+	c := checker{document: d, content: content, name: objectName(content, d.node)}
 	for _, step := range []func(checker) *Error{
-		checker.identified, checker.texts, checker.unreserved, checker.readable, r.concealed, checker.ordered, checker.understood,
+		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
 	} {
-		if problem := step(check); problem != nil {
-			return manifest.Object{}, problem
+		if problem := step(c); problem != nil {
+			return checker{}, problem
 		}
 	}
 	normalise(content)
-	return manifest.Object{Unstructured: &unstructured.Unstructured{Object: content}, Origin: d.origin}, nil
+	return c, nil
 }
 
 // named adds the object's name to an error.
@@ -138,6 +143,10 @@ type checker struct {
 	document document
 	content  map[string]any
 	name     string
+}
+
+func (c checker) object() manifest.Object {
+	return manifest.Object{Unstructured: &unstructured.Unstructured{Object: c.content}, Origin: c.document.origin}
 }
 
 // fail returns a problem at the field, or if it has no line of its own at the object.
@@ -248,8 +257,7 @@ func (c checker) unreserved() *Error {
 
 // ordered says whether the object's wave is one.
 func (c checker) ordered() *Error {
-	object := manifest.Object{Unstructured: &unstructured.Unstructured{Object: c.content}, Origin: c.document.origin}
-	if _, err := manifest.PlaceOf(object); err != nil {
+	if _, err := manifest.PlaceOf(c.object()); err != nil {
 		path := []string{"metadata", "annotations", manifest.AnnotationWave}
 		return c.fail(path, fmt.Sprintf("the annotation %s is not an integer", manifest.AnnotationWave), `write "-1", "0" or "1", say`)
 	}
