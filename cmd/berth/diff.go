@@ -209,7 +209,9 @@ func (s prospectiveStep) text() string {
 		b.WriteString("  ! " + output.Plain(s.Refused) + "\n")
 	}
 	for _, change := range s.Fields {
-		b.WriteString("  " + output.Plain(change.String()) + "\n")
+		for _, line := range change.Lines() {
+			b.WriteString(output.Line("  "+line) + "\n")
+		}
 	}
 	return b.String()
 }

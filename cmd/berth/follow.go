@@ -65,7 +65,7 @@ func newView(w io.Writer) view {
 	}
 	return &screen{w: w, size: func() (int, int) {
 		width, height, err := term.GetSize(int(file.Fd()))
-		if err != nil {
+		if err != nil || width == 0 || height == 0 { // a pipeline's terminal may have no size
 			return 80, 24
 		}
 		return width, height

@@ -2,10 +2,10 @@
 package fields
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -94,16 +94,31 @@ func (c *comparison) compare(path string, before, after any) {
 		}
 		return
 	}
-	oldItems, oldKeyed := keyed(before)
-	newItems, newKeyed := keyed(after)
+	oldItems, newItems, ok := items(before, after)
 	switch {
-	case (oldKeyed || before == nil) && (newKeyed || after == nil) && (oldKeyed || newKeyed):
+	case ok:
 		for key := range merged(oldItems, newItems) {
 			c.compare(path+"["+key+"]", oldItems[key], newItems[key])
 		}
 	case !reflect.DeepEqual(before, after):
 		c.changes = append(c.changes, Change{Path: path, Old: before, New: after})
 	}
+}
+
+// items pairs the items of two lists, of which one may be missing: by their names, or else by their places if there are
+// as many of them.
+func items(before, after any) (oldItems, newItems map[string]any, ok bool) {
+	if oldItems, newItems, ok = pair(before, after, keyed); ok {
+		return oldItems, newItems, true
+	}
+	oldItems, newItems, ok = pair(before, after, placed)
+	return oldItems, newItems, ok && (before == nil || after == nil || len(oldItems) == len(newItems))
+}
+
+func pair(before, after any, told func(any) (map[string]any, bool)) (oldItems, newItems map[string]any, ok bool) {
+	oldItems, oldTold := told(before)
+	newItems, newTold := told(after)
+	return oldItems, newItems, (oldTold || before == nil) && (newTold || after == nil) && (oldTold || newTold)
 }
 
 func merged(a, b map[string]any) map[string]any {
@@ -134,25 +149,18 @@ func keyed(value any) (map[string]any, bool) {
 	return items, true
 }
 
-// String is a change in one line.
-func (c Change) String() string {
-	switch {
-	case c.Old == nil:
-		return fmt.Sprintf("+ %s: %s", c.Path, text(c.New))
-	case c.New == nil:
-		return fmt.Sprintf("- %s: %s", c.Path, text(c.Old))
+// placed returns the items of a list by their places, if all are mappings: of others, the whole list says more.
+func placed(value any) (map[string]any, bool) {
+	list, ok := value.([]any)
+	if !ok || len(list) == 0 {
+		return nil, false
 	}
-	return fmt.Sprintf("~ %s: %s -> %s", c.Path, text(c.Old), text(c.New))
-}
-
-// text is a value as it is told from its neighbours: a text that is a number, or has spaces or lines, in quotes.
-func text(value any) string {
-	s, ok := value.(string)
-	if !ok {
-		return fmt.Sprint(value)
+	items := make(map[string]any, len(list))
+	for i, item := range list {
+		if _, ok := item.(map[string]any); !ok {
+			return nil, false
+		}
+		items[strconv.Itoa(i)] = item
 	}
-	if s == "" || strings.ContainsAny(s, " \t\n\r\"") || !strings.ContainsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
-		return fmt.Sprintf("%q", s)
-	}
-	return s
+	return items, true
 }

@@ -35,8 +35,10 @@ func TestCompare(t *testing.T) {
 		{"more and less", "a: 1\nb: {c: 2}", "b: {d: 3}", "- a: 1; - b.c: 2; + b.d: 3", "+ b.d: 3"},
 		{"an item by its name", api, "kind: Deployment\nspec: {containers: [{name: new, image: 'n:1'}, {name: api, image: 'a:2'}, {name: log, image: 'l:1'}]}",
 			"~ spec.containers[api].image: a:1 -> a:2; + spec.containers[new].image: n:1; + spec.containers[new].name: new", ""},
-		{"lists without names", "a: [x, z]", "a: [x]", "~ a: [x z] -> [x]", ""},
-		{"names that stand there twice", "a: [{name: x, b: 1}, {name: x, b: 2}]", "a: []", "~ a: [map[b:1 name:x] map[b:2 name:x]] -> []", ""},
+		{"lists without names", "a: [x, z]", "a: [x]", `~ a: ["x","z"] -> ["x"]`, ""},
+		{"names that stand there twice", "a: [{name: x, b: 1}, {name: x, b: 2}]", "a: []", `~ a: [{"b":1,"name":"x"},{"b":2,"name":"x"}] -> []`, ""},
+		{"items without names, by their places", "a: [{p: 80, q: x}, {p: 81}]", "a: [{p: 80}, {p: 82}]", "- a[0].q: x; ~ a[1].p: 81 -> 82", "~ a[1].p: 81 -> 82"},
+		{"items without names, and not as many", "a: [{p: 80}]", "a: [{p: 80}, {p: 82}]", `~ a: [{"p":80}] -> [{"p":80},{"p":82}]`, ""},
 		{"bookkeeping", "metadata: {resourceVersion: '1', labels: {berth.dev/environment: a, b: c}}\nstatus: {x: y}",
 			"metadata: {resourceVersion: '2', labels: {b: d}, annotations: {berth.dev/digest: x, berth.dev/wave: '1'}}",
 			`+ metadata.annotations.berth.dev/wave: "1"; ~ metadata.labels.b: c -> d`, ""},
@@ -75,7 +77,7 @@ func TestHide(t *testing.T) {
 func joined(changes []fields.Change) string {
 	var lines []string
 	for _, c := range changes {
-		lines = append(lines, c.String())
+		lines = append(lines, c.Lines()...)
 	}
 	return strings.Join(lines, "; ")
 }

@@ -64,18 +64,28 @@ func cells(row []string) []string {
 	return shown
 }
 
-// Plain makes one line of a text that others wrote, without the characters by which it could play tricks with a
-// terminal: escape sequences, and those that turn the direction of writing.
+// Plain makes one line of a text that others wrote, without what could play tricks with a terminal.
 func Plain(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(visible(text)))
+}
+
+// Line is a line of a text that others wrote, as it is indented, without what could play tricks with a terminal.
+func Line(text string) string {
+	return strings.TrimRight(strings.NewReplacer("\n", " ", "\r", "?").Replace(visible(text)), " ")
+}
+
+// visible takes out the characters that act on a terminal: escape sequences, and those that turn the direction of
+// writing.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n', r == '\t', r == '\r':
-			return ' '
+			return r
 		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == utf8.RuneError:
 			return '?'
 		}
 		return r
-	}, text))
+	}, text)
 }
 
 // Age is how long ago something was, as kubectl writes it; empty for never.
