@@ -16,6 +16,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/source"
@@ -110,7 +111,7 @@ func (v *viewer) checkEntries(ctx context.Context, s streams, o *checkOptions, r
 			continue
 		}
 		of := slices.DeleteFunc(slices.Clone(environments), func(env v1alpha1.Environment) bool {
-			return env.Spec.Entry != entry.Name || !isOrAny(env.Spec.Branch, o.files.branch) || target(&env) == ""
+			return naming.EntryOf(repo, &env) != entry || !isOrAny(env.Spec.Branch, o.files.branch) || target(&env) == ""
 		})
 		decrypter := func(c choice) (render.Decrypter, error) { return v.decrypter(ctx, s, o.files.keys, c) }
 		found = append(found, trees.check(ctx, entry, of, decrypter)...)
@@ -144,8 +145,8 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 			found = append(found, unknown("commit %s of %s cannot be read: %v", output.ShortCommit(target(env)), env.Spec.Branch, err)...)
 			continue
 		}
-		subject := chosen.subject(env.Spec.Branch)
-		subject.Namespace, subject.Commit = env.Spec.Namespace, target(env)
+		subject := naming.SubjectOf(env, chosen.patterns)
+		subject.Commit = target(env)
 		options := chosen.options(entry.Path, subject)
 		options.Decrypter, options.ClusterScoped = decrypter, scopes(t.RESTMapper())
 		looked = look(looked, about, tree, options, env.Spec.Branch)

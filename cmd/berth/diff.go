@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -113,10 +114,8 @@ func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice
 	if err != nil {
 		return choice{}, err
 	}
-	for i := range repo.Spec.Environments {
-		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
-			return chosen(repo, entry)
-		}
+	if entry := naming.EntryOf(repo, env); entry != nil {
+		return chosen(repo, entry)
 	}
 	return choice{}, fmt.Errorf("the Repository %s has no entry %s any more: nothing is synced", env.Spec.Repository, env.Spec.Entry)
 }
@@ -128,8 +127,8 @@ func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c 
 	if err != nil {
 		return manifest.Set{}, "", err
 	}
-	subject := c.subject(env.Spec.Branch)
-	subject.Namespace, subject.Commit = env.Spec.Namespace, commit
+	subject := naming.SubjectOf(env, c.patterns)
+	subject.Commit = commit
 	options := c.options(folder, subject)
 	options.ClusterScoped, options.Decrypter = scopes(v.RESTMapper()), decrypter
 	result, err := render.Render(tree, options)

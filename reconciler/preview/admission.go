@@ -45,7 +45,7 @@ func (e *Environments) siblings(ctx context.Context, env *v1alpha1.Environment, 
 	all, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
 	siblings := all[:0]
 	for i := range all {
-		if entry := entryOf(s.repository, &all[i]); entry != nil && entry.Name == s.entry {
+		if entry := naming.EntryOf(s.repository, &all[i]); entry != nil && entry.Name == s.entry {
 			siblings = append(siblings, all[i])
 		}
 	}

@@ -31,6 +31,11 @@ type demand struct {
 	notes []string
 }
 
+// unclear says whether there is an entry that cannot be followed.
+func (d demand) unclear() bool {
+	return slices.Contains(slices.Collect(maps.Values(d.entries)), false)
+}
+
 // want pairs the entries of a repository with the branches that they match.
 func want(repo *v1alpha1.Repository, heads map[string]string) demand {
 	d := demand{entries: map[string]bool{}}

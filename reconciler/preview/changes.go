@@ -122,10 +122,10 @@ func (c *changes) doom(env *v1alpha1.Environment, w wanted, isWanted bool, d dem
 		return "its entry's namespace was changed; it is made anew"
 	case isWanted:
 		return ""
+	case hasEntry && !followed, !hasEntry && d.unclear():
+		return "" // nobody knows what its entry, or the one that has taken over from it, was meant to say
 	case !hasEntry:
 		return "its entry was removed"
-	case !followed:
-		return "" // nobody knows what the entry was meant to say
 	case exists:
 		return "its entry no longer matches the branch"
 	}

@@ -151,6 +151,13 @@ func TestWhatGoes(t *testing.T) {
 			scene: listed(9, entries(func(r *v1alpha1.Repository) { review(r).Name = "preview" })),
 		},
 		{
+			name: "nothing of an entry that was renamed, and whose patterns became invalid",
+			scene: listed(3, entries(func(r *v1alpha1.Repository) {
+				review(r).Name, review(r).Branches = "preview", []v1alpha1.BranchPattern{"a b"}
+			})),
+			notes: []string{"entry preview: branch pattern"},
+		},
+		{
 			name:  "all of a pattern's entry whose namespace was changed",
 			scene: listed(2, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
 			gone:  []string{"f0", "f1"},

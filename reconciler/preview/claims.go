@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/reconciler/naming"
 )
 
 // claim gives every wanted environment the Environment that it has, or will have, by name. One whose
@@ -65,22 +64,4 @@ func orphaned(named map[string]*v1alpha1.Environment, d demand) map[berth]*v1alp
 		}
 	}
 	return orphans
-}
-
-// entryOf returns the entry that an Environment follows: that of its name or, when that is gone, the one
-// that has taken over its branch and namespace.
-func entryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Entry {
-	for i := range repo.Spec.Environments {
-		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
-			return entry
-		}
-	}
-	for i := range repo.Spec.Environments {
-		entry := &repo.Spec.Environments[i]
-		patterns, err := naming.CompilePatterns(entry.Branches)
-		if err == nil && patterns.Match(env.Spec.Branch) && naming.Namespace(entry.Namespace, env.Spec.Branch) == env.Spec.Namespace {
-			return entry
-		}
-	}
-	return nil
 }

@@ -180,11 +180,11 @@ func TestChangesOfEntries(t *testing.T) {
 	before := w.uids()
 
 	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments[1].Name = "preview" })
-	w.branches("two", "f0")
+	w.branches(`"two of ${ENVIRONMENT}, ${ENTRY}, ${CI_ENVIRONMENT_NAME}"`, "f0")
 	w.poll()
 	w.healthy("main", "f0", "g0")
-	if after := w.uids(); !maps.Equal(before, after) || w.says("f0") != "two" {
-		t.Errorf("renaming an entry made of %v %v", before, after)
+	if after := w.uids(); !maps.Equal(before, after) || w.says("f0") != "two of posts.review.f0, review, review/f0" {
+		t.Errorf("renaming an entry made of %v %v, and f0 says %q", before, after, w.says("f0"))
 	}
 
 	w.changeRepository(func(r *v1alpha1.Repository) {

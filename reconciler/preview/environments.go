@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // Environments passes over Environments, and takes down those that are to go. It is the controller of
@@ -142,7 +143,7 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	if err != nil {
 		return nil, "", err
 	}
-	entry := entryOf(repo, env)
+	entry := naming.EntryOf(repo, env)
 	switch {
 	case entry == nil || !e.Stores.Has(repo.Name):
 		return nil, "", nil // the Repository deletes it, or wakes it once it can be read

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // expiry is how far an Environment is from being taken down because nobody needs it.
@@ -70,7 +71,7 @@ func over(have []v1alpha1.Environment, repo *v1alpha1.Repository, now time.Time)
 		if !env.DeletionTimestamp.IsZero() || !stands(env) {
 			continue
 		}
-		if entry := entryOf(repo, env); entry != nil && entry.ExpireAfter != nil && expire(env, entry.ExpireAfter.Duration, now).due {
+		if entry := naming.EntryOf(repo, env); entry != nil && entry.ExpireAfter != nil && expire(env, entry.ExpireAfter.Duration, now).due {
 			list = append(list, env)
 		}
 	}

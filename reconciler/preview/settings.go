@@ -46,7 +46,9 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if err != nil {
 		return nil, nil // the Repository's condition says so, and what runs is left alone
 	}
-	input, err := json.Marshal(entry)
+	renamed := *entry
+	renamed.Name = env.Spec.Entry // that an entry was renamed changes nothing of what it says
+	input, err := json.Marshal(renamed)
 	if err != nil {
 		return nil, fmt.Errorf("reading entry %s: %w", entry.Name, err)
 	}
@@ -71,7 +73,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		s.Scope = reconciler.Cluster
 	}
 	s.NamespaceMarks = NamespaceMarks(env, patterns)
-	subject := naming.Subject{Repository: repo.Name, Entry: entry.Name, Branch: env.Spec.Branch, Namespace: env.Spec.Namespace, Literal: patterns.Literal()}
+	subject := naming.SubjectOf(env, patterns)
 	s.Variables = func(commit string) map[string]any {
 		subject.Commit = commit
 		return naming.Values(subject, entry.Variables)

@@ -18,6 +18,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // Description is an environment, what it has in the cluster, and what is wrong with it.
@@ -138,10 +139,8 @@ func (i *Inspector) entry(ctx context.Context, env *v1alpha1.Environment, d *Des
 		d.note("the Repository "+env.Spec.Repository, err)
 		return standIn
 	}
-	for _, entry := range repo.Spec.Environments {
-		if entry.Name == env.Spec.Entry {
-			return entry
-		}
+	if entry := naming.EntryOf(repo, env); entry != nil {
+		return *entry
 	}
 	d.Notes = append(d.Notes, fmt.Sprintf("the Repository %s has no entry %s any more", env.Spec.Repository, env.Spec.Entry))
 	return standIn

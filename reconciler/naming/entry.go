@@ -1,0 +1,33 @@
+package naming
+
+import "berth.dev/berth/api/v1alpha1"
+
+// EntryOf returns the entry of its Repository that an Environment follows: that of its name or, when that is gone,
+// the one that has taken over its branch and namespace; nil if there is neither.
+func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Entry {
+	for i := range repo.Spec.Environments {
+		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
+			return entry
+		}
+	}
+	for i := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[i]
+		patterns, err := CompilePatterns(entry.Branches)
+		if err == nil && patterns.Match(env.Spec.Branch) && Namespace(entry.Namespace, env.Spec.Branch) == env.Spec.Namespace {
+			return entry
+		}
+	}
+	return nil
+}
+
+// SubjectOf is what the built-in variables speak of in an Environment that there is, but for the commit. An entry that
+// was renamed says nothing new: what runs keeps the names that it has.
+func SubjectOf(env *v1alpha1.Environment, patterns Patterns) Subject {
+	return Subject{
+		Repository: env.Spec.Repository,
+		Entry:      env.Spec.Entry,
+		Branch:     env.Spec.Branch,
+		Namespace:  env.Spec.Namespace,
+		Literal:    patterns.Literal(),
+	}
+}
