@@ -55,8 +55,8 @@ test: cluster-binary ## Run all tests.
 	cd e2e && go test ./...
 
 .PHONY: crash
-crash: cluster-binary ## Kill and freeze the agent at a hundred moments of a busy time (about 15 minutes).
-	cd e2e && go test ./crash -v -timeout 60m -moments 100 -freezes 6
+crash: cluster-binary ## Kill, and freeze, the agent at a hundred moments of a busy time (about 25 minutes; options in CRASH).
+	cd e2e && go test ./crash -v -timeout 60m -moments 100 -freezes 100 $(CRASH)
 
 .PHONY: branches
 branches: cluster-binary ## Let 60 branches come and go at random for two minutes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -48,6 +49,7 @@ type agentOptions struct {
 	storeDir       string
 	allowFileURLs  bool
 	leaderElect    bool
+	lease          time.Duration
 	metricsAddress string
 	healthAddress  string
 	webhookAddress string
@@ -72,7 +74,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(s, o.logLevel, o.logFormat)
-			if err != nil {
+			if err := errors.Join(err, checkLease(o.lease)); err != nil {
 				return &codedError{code: exitUsage, err: err}
 			}
 			return runAgent(c.Context(), o, log)
@@ -85,6 +87,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "let Repositories name folders of this machine by file:// (for tests)")
 	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "how many environments may be on their way to a new commit at once; the others are Queued, production never; 0 is any number")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
+	f.DurationVar(&o.lease, "lease-duration", defaultLease, "with --leader-elect: how long a leader that is not heard of is waited for, in whole seconds")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 serves none")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
@@ -205,7 +208,7 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	options := ctrl.Options{
 		Scheme: scheme,
 		Logger: quiet,
 		Cache: cache.Options{
@@ -217,14 +220,11 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 				&corev1.Namespace{}: {Label: ofEnvironments, Transform: cache.TransformStripManagedFields()},
 			},
 		},
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "berth-agent",
-		LeaderElectionNamespace:       o.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:        o.healthAddress,
-		PprofBindAddress:              o.pprofAddress,
-	})
+		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress: o.healthAddress,
+		PprofBindAddress:       o.pprofAddress,
+	}
+	mgr, err := newElected(config, options, o, log)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
 	}

@@ -2,11 +2,13 @@ package crash
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -38,26 +40,25 @@ func (w *work) between(shortest, longest time.Duration) time.Duration {
 }
 
 func TestKilledAtAnyMoment(t *testing.T) {
-	killed(t, func(*work) {})
+	killed(t, func(*work) {}).ends()
 }
 
 // Without its record the agent knows less, and looks at what there is.
 func TestKilledAndTheRecordsGone(t *testing.T) {
-	killed(t, func(team *work) {
-		if team.dice.IntN(3) > 0 {
-			return
-		}
-		records := team.client.Resource(secrets).Namespace(deploy.Namespace)
-		if err := records.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "berth.dev/record"}); err != nil {
-			t.Fatal(err)
+	team := killed(t, func(team *work) {
+		if team.dice.IntN(3) == 0 {
+			team.loseRecords()
 		}
 	})
+	team.runs.forgets(brief)
+	team.ends()
+	team.tellsWhatIsLost()
 }
 
 // killed kills the agent at random moments, and does something before it starts again.
-func killed(t *testing.T, meanwhile func(*work)) {
+func killed(t *testing.T, meanwhile func(*work)) *work {
 	w := begin(t)
-	t.Logf("seed %d", *seed)
+	t.Logf("seed %d: go test ./crash -run '^%s$' -moments %d -seed %d", *seed, t.Name(), *moments, *seed)
 	start(t, w.Agent)
 	team := busy(t, w, rand.New(rand.NewPCG(*seed, 1)))
 	explain(t, team, w.Agent)
@@ -69,64 +70,55 @@ func killed(t *testing.T, meanwhile func(*work)) {
 		meanwhile(team)
 		start(t, w.Agent)
 	}
-	team.ends()
+	t.Logf("killed %d times", *moments)
+	return team
 }
 
-// One agent is frozen until the other leads, and goes on with what it was about to do.
-func TestFrozenWhileAnotherLeads(t *testing.T) {
-	w := begin(t, "--leader-elect")
-	t.Logf("seed %d", *seed)
-	start(t, w.Agent)
-	team := busy(t, w, rand.New(rand.NewPCG(*seed, 2)))
-	explain(t, team, w.Agent)
-	leads, waits := w.Agent, w.Agent.Twin()
-	team.until("one leads", func() bool { return team.leader() != "" })
-	start(t, waits)
-	t.Cleanup(func() { _ = waits.Kill(); _ = leads.Kill() })
-	for range *freezes {
-		team.during(team.between(500*time.Millisecond, 3*time.Second))
-		frozen := team.leader()
-		if err := leads.Freeze(); err != nil {
-			t.Fatal(err)
-		}
-		team.until("the other leads", func() bool { return team.leader() != frozen })
-		team.during(team.between(500*time.Millisecond, 3*time.Second))
-		if err := leads.Thaw(); err != nil {
-			t.Fatal(err)
-		}
-		team.until("the frozen one finds that it leads no more, and ends", func() bool { return !leads.Running() })
-		if err := leads.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		start(t, leads)
-		leads, waits = waits, leads
-	}
-	team.ends()
-}
-
-// until lets the team work until something has come about.
-func (w *work) until(what string, done func() bool) {
+func (w *work) loseRecords() {
 	w.t.Helper()
-	for over := time.Now().Add(time.Minute); !done(); {
-		if time.Now().After(over) {
-			w.t.Fatalf("worked on in vain until %s", what)
-		}
-		w.during(100 * time.Millisecond)
-	}
-}
-
-// leader returns who holds the lease; empty while nobody does.
-func (w *work) leader() string {
-	w.t.Helper()
-	lease, err := w.client.Resource(leases).Namespace(deploy.Namespace).Get(w.t.Context(), "berth-agent", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return ""
-	}
-	if err != nil {
+	records := w.client.Resource(secrets).Namespace(deploy.Namespace)
+	if err := records.DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "berth.dev/record"}); err != nil {
 		w.t.Fatal(err)
 	}
-	holder, _, _ := unstructured.NestedString(lease.Object, "spec", "holderIdentity")
-	return holder
+}
+
+// tellsWhatIsLost loses the records of a world that has come to rest: nothing changes but what the agent warns of,
+// that a Job runs again of which only the record knew that it had run.
+func (w *work) tellsWhatIsLost() {
+	w.t.Helper()
+	if err := w.agent.Kill(); err != nil {
+		w.t.Fatal(err)
+	}
+	warnings := w.client.Resource(events).Namespace(deploy.Namespace)
+	if err := warnings.DeleteCollection(w.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.loseRecords()
+	before := w.runs.of(brief)
+	start(w.t, w.agent)
+	want := map[string]bool{}
+	for branch := range w.heads {
+		environment, _ := w.Environment(branch).Get()
+		want[environment.Name] = true
+	}
+	world.AwaitFor(w.t, 2*time.Minute, "every environment says what is lost", func() (string, bool) {
+		got := map[string]bool{}
+		list, err := warnings.List(w.t.Context(), metav1.ListOptions{FieldSelector: "reason=RecordLost"})
+		if err != nil {
+			return err.Error(), false
+		}
+		for _, event := range list.Items {
+			note, _, _ := unstructured.NestedString(event.Object, "note")
+			about, _, _ := unstructured.NestedString(event.Object, "regarding", "name")
+			got[about] = strings.Contains(note, "a Job that had run and is not in the cluster any more runs again")
+		}
+		return fmt.Sprint(got), maps.Equal(got, want)
+	})
+	world.AwaitFor(w.t, 2*time.Minute, "the Jobs that only the records knew of run once more", func() (string, bool) {
+		again := w.runs.of(brief) - before
+		return fmt.Sprint(again), again == len(w.heads)
+	})
+	w.ends()
 }
 
 func start(t *testing.T, agent *world.Agent) {
@@ -136,13 +128,15 @@ func start(t *testing.T, agent *world.Agent) {
 	}
 }
 
-func explain(t *testing.T, team *work, agent *world.Agent) {
+func explain(t *testing.T, team *work, agents ...*world.Agent) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			team.Explain()
 		}
-		if err := agent.Kill(); err != nil {
-			t.Error(err)
+		for _, agent := range agents {
+			if err := agent.Kill(); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

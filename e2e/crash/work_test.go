@@ -1,18 +1,15 @@
 package crash
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -28,6 +25,7 @@ type work struct {
 	t      *testing.T
 	dice   *rand.Rand
 	git    *gittest.Repository
+	agent  *world.Agent
 	client dynamic.Interface
 	// files are those of the branches there are, heads their commits.
 	files map[string]map[string]string
@@ -44,7 +42,7 @@ func busy(t *testing.T, w *world.World, dice *rand.Rand) *work {
 		t.Fatal(err)
 	}
 	team := &work{
-		t: t, dice: dice, client: client, git: gittest.NewServer(t).Repository("posts"),
+		t: t, dice: dice, client: client, agent: w.Agent, git: gittest.NewServer(t).Repository("posts"),
 		files: map[string]map[string]string{}, heads: map[string]string{}, runs: watchRuns(t, client),
 	}
 	team.branch("main")
@@ -60,10 +58,14 @@ func busy(t *testing.T, w *world.World, dice *rand.Rand) *work {
 	return team
 }
 
+// brief is the name of a Job that is gone as soon as it has run: that it has, only the record knows.
+const brief = "brief"
+
 // branch begins a branch whose name was never used before.
 func (w *work) branch(name string) {
 	w.files[name] = map[string]string{
 		"k8s/job.yaml":   manifest("batch/v1", "Job", "migrate", "berth.dev/wave: \"-1\"", podSpec("Never")),
+		"k8s/brief.yaml": manifest("batch/v1", "Job", brief, "", "ttlSecondsAfterFinished: 0\n  "+podSpec("Never")),
 		"k8s/api.yaml":   manifest("apps/v1", "Deployment", "api", "", "selector: {matchLabels: {app: api}}\n  "+podSpec("Always")),
 		"k8s/extra.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n",
 	}
@@ -150,6 +152,7 @@ func (w *work) meddle(branch string) {
 var (
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	events      = schema.GroupVersionResource{Group: "events.k8s.io", Version: "v1", Resource: "events"}
 	leases      = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 	jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
@@ -173,9 +176,10 @@ func (w *work) ends() {
 			expected = append(expected, "ConfigMap/more")
 		}
 		slices.Sort(expected)
-		if got := slices.Sorted(maps.Keys(environment.Contents())); !slices.Equal(got, expected) {
-			w.t.Errorf("%s has %q, want %q", branch, got, expected)
-		}
+		world.AwaitFor(w.t, time.Minute, fmt.Sprintf("%s has %q", branch, expected), func() (string, bool) {
+			got := slices.Sorted(maps.Keys(environment.Contents()))
+			return fmt.Sprint(got), slices.Equal(got, expected)
+		})
 	}
 	world.AwaitFor(w.t, 2*time.Minute, "there are no other namespaces", func() (string, bool) {
 		got := map[string]bool{}
@@ -192,62 +196,4 @@ func (w *work) ends() {
 		w.t.Errorf("Jobs that ran twice:\n%s", strings.Join(twice, "\n"))
 	}
 	w.t.Logf("%d Jobs ran, %d things were written", w.runs.total(), w.count)
-}
-
-// runs counts the Jobs that there ever were.
-type runs struct {
-	mu   sync.Mutex
-	uids map[string]map[types.UID]bool // by namespace and digest
-}
-
-func watchRuns(t *testing.T, client dynamic.Interface) *runs {
-	t.Helper()
-	r := &runs{uids: map[string]map[types.UID]bool{}}
-	ctx, cancel := context.WithCancel(context.Background())
-	watch, err := client.Resource(jobs).Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for event := range watch.ResultChan() {
-			if job, ok := event.Object.(*unstructured.Unstructured); ok {
-				r.note(job)
-			}
-		}
-		if ctx.Err() == nil {
-			t.Error("the watch of Jobs ended")
-		}
-	}()
-	t.Cleanup(func() { cancel(); <-ended })
-	return r
-}
-
-func (r *runs) note(job *unstructured.Unstructured) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key := job.GetNamespace() + " " + job.GetAnnotations()["berth.dev/digest"]
-	if r.uids[key] == nil {
-		r.uids[key] = map[types.UID]bool{}
-	}
-	r.uids[key][job.GetUID()] = true
-}
-
-func (r *runs) total() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.uids)
-}
-
-func (r *runs) twice() (keys []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for key, uids := range r.uids {
-		if len(uids) > 1 {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -94,8 +94,8 @@ func (a *Agent) awaitLog(offset int64, text string) error {
 }
 
 // Twin returns another agent of the same installation, with stores and a log of its own. It does not run yet.
-func (a *Agent) Twin() *Agent {
-	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-twin", log: a.log + ".twin", flags: a.flags}
+func (a *Agent) Twin(name string) *Agent {
+	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: a.flags}
 }
 
 // Running says whether the agent runs, frozen or not.

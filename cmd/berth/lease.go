@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+const (
+	// leaseName is that of the Lease by which one of several replicas leads.
+	leaseName = "berth-agent"
+	// defaultLease is how long a leader that is not heard of is waited for, leastLease what that may be at least.
+	defaultLease = 15 * time.Second
+	leastLease   = 3 * time.Second
+)
+
+// errLapsed says that a write was not sent, for by now another replica may lead.
+var errLapsed = errors.New("this agent has not renewed its lease in time, and writes nothing until it has: another may lead")
+
+// lease is the lock by which one of several replicas leads. The election alone does not keep two from writing at once:
+// an agent that was frozen, or cut off from the API server, goes on with what it was about to do, and its election
+// finds only after seconds that another leads. Its writes are refused here from the moment on at which another might.
+type lease struct {
+	resourcelock.Interface
+	duration time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	led     bool          // this agent has led
+	renewed time.Time     // when the last renewal that succeeded was sent; zero once the lease was given back
+	taken   chan struct{} // closed when another leads, after this agent has
+}
+
+// newElected returns a manager that works only while this replica leads, if replicas are to elect one.
+func newElected(config *rest.Config, options ctrl.Options, o *agentOptions, log *slog.Logger) (ctrl.Manager, error) {
+	if !o.leaderElect {
+		return ctrl.NewManager(config, options)
+	}
+	l, err := newLease(config, o, log)
+	if err != nil {
+		return nil, err
+	}
+	deadline, retry := l.deadline(), l.retry()
+	options.LeaderElection, options.LeaderElectionResourceLockInterface, options.LeaderElectionReleaseOnCancel = true, l, true
+	options.LeaseDuration, options.RenewDeadline, options.RetryPeriod = &l.duration, &deadline, &retry
+	config = rest.CopyConfig(config)
+	config.Wrap(l.fence)
+	mgr, err := ctrl.NewManager(config, options)
+	if err != nil {
+		return nil, err
+	}
+	return mgr, mgr.Add(l)
+}
+
+// checkLease says what is wrong with the duration of a lease, which the Lease holds in seconds.
+func checkLease(d time.Duration) error {
+	if d < leastLease || d%time.Second != 0 {
+		return fmt.Errorf("--lease-duration %s is less than %s, or not in whole seconds", d, leastLease)
+	}
+	return nil
+}
+
+// newLease returns the lock in the agent's namespace. config must not be fenced by it.
+func newLease(config *rest.Config, o *agentOptions, log *slog.Logger) (*lease, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("cannot name this agent in its lease: %w", err)
+	}
+	l := &lease{duration: o.lease, now: time.Now, log: log, taken: make(chan struct{})}
+	who := resourcelock.ResourceLockConfig{Identity: host + "_" + randomText(16)}
+	l.Interface, err = resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, who, config, l.deadline())
+	return l, err
+}
+
+// deadline is how long after a renewal this agent still leads. Others wait a lease longer than they have seen it: the
+// difference is for what is under way.
+func (l *lease) deadline() time.Duration { return l.duration * 2 / 3 }
+
+// retry is the time between two renewals.
+func (l *lease) retry() time.Duration { return l.duration * 2 / 15 }
+
+// Get returns what the Lease says. If that is another's name, after this agent's, it is too late: what this agent
+// remembers of the cluster is out of date, and it never leads again.
+func (l *lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := l.Interface.Get(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && !l.renewed.IsZero() && record.HolderIdentity != l.Identity() {
+		l.renewed = time.Time{}
+		close(l.taken)
+	}
+	return record, raw, err
+}
+
+// Create makes the Lease, as the first leader.
+func (l *lease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.write(ctx, record, l.Interface.Create)
+}
+
+// Update takes, renews or gives back the Lease.
+func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	return l.write(ctx, record, l.Interface.Update)
+}
+
+func (l *lease) write(ctx context.Context, record resourcelock.LeaderElectionRecord, write func(context.Context, resourcelock.LeaderElectionRecord) error) error {
+	if l.over() {
+		return errLapsed
+	}
+	sent := l.now()
+	if err := write(ctx, record); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if record.HolderIdentity != l.Identity() {
+		l.renewed = time.Time{}
+		return nil
+	}
+	if !l.led {
+		l.log.Info("this agent leads", "lease", leaseName, "identity", l.Identity())
+	}
+	l.led, l.renewed = true, sent
+	return nil
+}
+
+// over says whether this agent has led, and leads no more.
+func (l *lease) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.led && l.renewed.IsZero()
+}
+
+// mayWrite says whether nobody else can lead yet. An agent that never led may write what all replicas do, such as to
+// pass on a webhook.
+func (l *lease) mayWrite() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.led || !l.renewed.IsZero() && passed(l.renewed, l.now()) < l.deadline()
+}
+
+// passed is the time between two moments, by the clock that says more: one stands while a machine is suspended, the
+// other can be set back.
+func passed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+}
+
+// Start ends the agent when another leads.
+func (l *lease) Start(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.taken:
+		return fmt.Errorf("another agent leads, for this one was frozen or cut off for longer than its lease of %s; it ends, and begins anew when it is started again", l.duration)
+	}
+}
+
+// fence returns a transport that sends no write that this agent may not make any more. It belongs next to the wire,
+// behind all that may take time.
+func (l *lease) fence(next http.RoundTripper) http.RoundTripper { return fenced{next, l} }
+
+type fenced struct {
+	next  http.RoundTripper
+	lease *lease
+}
+
+func (f fenced) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet || f.lease.mayWrite() {
+		return f.next.RoundTrip(r)
+	}
+	if r.Body != nil {
+		_ = r.Body.Close() // as a transport does, whatever comes of the request
+	}
+	return nil, errLapsed
+}

@@ -1,0 +1,121 @@
+package crash
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/e2e/world"
+)
+
+// The one that leads is frozen until another does, and then goes on with what it was about to do. Of three agents one
+// or two are frozen at any time, and one is always left.
+func TestFrozenWhileAnotherLeads(t *testing.T) {
+	w := begin(t, "--leader-elect", "--lease-duration", "3s")
+	t.Logf("seed %d: go test ./crash -run '^%s$' -freezes %d -seed %d", *seed, t.Name(), *freezes, *seed)
+	c := &crew{agents: []*world.Agent{w.Agent, w.Agent.Twin("second"), w.Agent.Twin("third")}}
+	for _, agent := range c.agents {
+		start(t, agent)
+	}
+	c.work = busy(t, w, rand.New(rand.NewPCG(*seed, 2)))
+	explain(t, c.work, c.agents...)
+	for range *freezes {
+		c.during(c.between(50*time.Millisecond, 1500*time.Millisecond))
+		c.freeze()
+		c.during(c.between(50*time.Millisecond, time.Second))
+		c.thaw(c.dice.IntN(2))
+	}
+	c.thaw(0)
+	t.Logf("frozen %d times; %d times one gave up by itself, for the machine was too slow for its lease", *freezes, c.gaveUp)
+	c.ends()
+}
+
+// crew are agents of one installation, one of which leads.
+type crew struct {
+	*work
+	agents []*world.Agent
+	frozen []*world.Agent // the longest first
+	gaveUp int
+}
+
+// freeze freezes the one that leads, and lets the team work until another does.
+func (c *crew) freeze() {
+	c.t.Helper()
+	var leads *world.Agent
+	c.until("one leads", func() bool { leads = c.leads(); return leads != nil })
+	if err := leads.Freeze(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.frozen = append(c.frozen, leads)
+	c.until("another leads", func() bool { return c.leads() != nil })
+}
+
+// thaw lets all go on that are frozen but the last ones. Each finds that it leads no more, and ends, and is started again.
+func (c *crew) thaw(but int) {
+	c.t.Helper()
+	for len(c.frozen) > but {
+		agent := c.frozen[0]
+		if err := agent.Thaw(); err != nil {
+			c.t.Fatal(err)
+		}
+		c.until("the frozen one finds that it leads no more, and ends", func() bool { return !agent.Running() })
+		c.frozen = c.frozen[1:]
+		c.restart(agent)
+	}
+}
+
+func (c *crew) restart(agent *world.Agent) {
+	c.t.Helper()
+	if err := agent.Stop(); err != nil {
+		c.t.Fatal(err)
+	}
+	start(c.t, agent)
+}
+
+// leads returns the agent that leads; nil while none does that is not frozen.
+func (c *crew) leads() *world.Agent {
+	c.t.Helper()
+	holder := c.holder()
+	for _, agent := range c.agents {
+		switch {
+		case slices.Contains(c.frozen, agent):
+		case !agent.Running():
+			c.gaveUp++
+			c.restart(agent)
+		case holder != "" && agent.Log("identity="+holder) != "":
+			return agent
+		}
+	}
+	return nil
+}
+
+// holder returns who holds the lease; empty while nobody does.
+func (c *crew) holder() string {
+	c.t.Helper()
+	lease, err := c.client.Resource(leases).Namespace(deploy.Namespace).Get(c.t.Context(), "berth-agent", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ""
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	holder, _, _ := unstructured.NestedString(lease.Object, "spec", "holderIdentity")
+	return holder
+}
+
+// until lets the team work until something has come about.
+func (w *work) until(what string, done func() bool) {
+	w.t.Helper()
+	for over := time.Now().Add(time.Minute); !done(); {
+		if time.Now().After(over) {
+			w.t.Fatalf("worked on in vain until %s", what)
+		}
+		w.during(100 * time.Millisecond)
+	}
+}
