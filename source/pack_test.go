@@ -99,11 +99,11 @@ func TestHostilePacks(t *testing.T) {
 func TestLimitsOfObjects(t *testing.T) {
 	s, err := openStore(t.TempDir())
 	must(t, err)
-	size := 65 << 20
+	size := 101 << 20
 	zeros := makePack(object{kind: plumbing.BlobObject, size: size, data: make([]byte, size)})
 	err = s.add(bytes.NewReader(zeros), Limits{}.withDefaults())
-	wantReason(t, classify("add", Credentials{}, err), TooLarge, "more than 64 MiB", "limits.fileBytes")
-	must(t, s.add(bytes.NewReader(zeros), Limits{FileBytes: 100 << 20}.withDefaults()))
+	wantReason(t, classify("add", Credentials{}, err), TooLarge, "more than 100 MiB", "limits.fileBytes")
+	must(t, s.add(bytes.NewReader(zeros), Limits{FileBytes: 110 << 20}.withDefaults()))
 }
 
 func TestIncompleteCommitDoesNotCount(t *testing.T) {

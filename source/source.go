@@ -50,8 +50,8 @@ func (l Limits) withDefaults() Limits {
 }
 
 // objectBytes bounds a single object of a pack, because unpacking one takes its size in memory. It leaves room for
-// files that lie in the repository without being read.
-func (l Limits) objectBytes() int64 { return max(l.FileBytes, 64<<20) }
+// files that lie in the repository without being read: as large as GitHub takes them.
+func (l Limits) objectBytes() int64 { return max(l.FileBytes, 100<<20) }
 
 // listTimeout bounds a listing: it is small, and the next poll comes soon.
 func (l Limits) listTimeout() time.Duration { return min(l.FetchTimeout, 30*time.Second) }
