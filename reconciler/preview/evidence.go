@@ -21,14 +21,14 @@ func notice(absent map[string]absence, have []v1alpha1.Environment, listing sour
 	if !hasDefault(listing) {
 		return
 	}
-	maps.DeleteFunc(absent, func(branch string, _ absence) bool { _, back := listing.Heads[branch]; return back })
-	seen := map[string]bool{}
+	missing := map[string]bool{}
 	for _, env := range have {
-		branch := env.Spec.Branch
-		if _, exists := listing.Heads[branch]; exists || seen[branch] {
-			continue
+		if _, exists := listing.Heads[env.Spec.Branch]; !exists {
+			missing[env.Spec.Branch] = true
 		}
-		seen[branch] = true
+	}
+	maps.DeleteFunc(absent, func(branch string, _ absence) bool { return !missing[branch] })
+	for branch := range missing {
 		a := absent[branch]
 		if a.listings == 0 {
 			a.since = now

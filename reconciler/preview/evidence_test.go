@@ -33,6 +33,9 @@ func TestAbsenceIsCountedInTrustedListingsAlone(t *testing.T) {
 			t.Errorf("after step %d: absent in %d listings since %s, want %d since %s", i, a.listings, a.since.Sub(noon), step.listings, step.since)
 		}
 	}
+	if notice(absent, have[:1], source.Listing{Default: "main", Heads: lacking}, noon); len(absent) > 0 {
+		t.Errorf("%v is remembered of branches that nobody has", absent)
+	}
 }
 
 func TestDoubtful(t *testing.T) {
