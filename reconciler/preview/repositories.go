@@ -52,7 +52,7 @@ type RepositoriesConfig struct {
 type followed struct {
 	listing source.Listing
 	listed  bool   // listing is a complete one
-	store   string // what the store was opened with; empty while it cannot be
+	store   string // what the store was opened with, or why it cannot be
 	absent  map[string]absence
 	next    time.Time
 	spec    int64 // the generation that was listed for

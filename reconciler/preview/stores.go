@@ -34,7 +34,14 @@ const askedCommits = 3
 type Stores struct {
 	StoresConfig
 	mu   sync.Mutex
-	open map[string]*store
+	open map[string]*slot
+}
+
+// slot is the place of a Repository's store. Only who needs that one waits while it is opened or removed, which the
+// disk may take its time for.
+type slot struct {
+	mu sync.Mutex
+	*store
 }
 
 // Credentials reads what a Repository's Secret holds for its Git server; it is called before every
@@ -64,14 +71,15 @@ type StoresConfig struct {
 
 // NewStores returns Stores without any store.
 func NewStores(c StoresConfig) *Stores {
-	return &Stores{StoresConfig: c, open: map[string]*store{}}
+	return &Stores{StoresConfig: c, open: map[string]*slot{}}
 }
 
-// config returns what a Repository's store is opened with, and what stands for all of it.
+// config returns what a Repository's store is opened with, and what stands for all of it: for an error too, so that
+// another one is told at once.
 func (s *Stores) config(ctx context.Context, repo *v1alpha1.Repository) (source.Config, string, error) {
 	credentials, err := s.Credentials(ctx, repo)
 	if err != nil {
-		return source.Config{}, "", err
+		return source.Config{}, err.Error(), err
 	}
 	limits := source.Limits{
 		FetchBytes:   repo.Spec.Limits.FetchBytes.Value(),
@@ -100,15 +108,16 @@ func (s *Stores) config(ctx context.Context, repo *v1alpha1.Repository) (source.
 func (s *Stores) For(ctx context.Context, repo *v1alpha1.Repository) (*source.Repository, string, error) {
 	config, key, err := s.config(ctx, repo)
 	if err != nil {
-		return nil, "", err
+		return nil, key, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if st, ok := s.open[repo.Name]; ok {
+	slot := s.slot(repo.Name)
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	if st := slot.store; st != nil {
 		if st.key == key {
 			return st.Repository, key, nil
 		}
-		delete(s.open, repo.Name)
+		slot.store = nil
 		if err := st.Close(); err != nil {
 			return nil, "", fmt.Errorf("closing the store of %s: %w", repo.Name, err)
 		}
@@ -117,16 +126,23 @@ func (s *Stores) For(ctx context.Context, repo *v1alpha1.Repository) (*source.Re
 	if err != nil {
 		return nil, "", err
 	}
-	s.open[repo.Name] = &store{Repository: opened, config: config, key: key, asking: make(chan struct{}, 1)}
+	slot.store = &store{Repository: opened, config: config, key: key, asking: make(chan struct{}, 1)}
 	return opened, key, nil
 }
 
-// key stands for what a Repository's store would be opened with now; empty while that cannot be known.
-func (s *Stores) key(ctx context.Context, repo *v1alpha1.Repository) string {
-	_, key, err := s.config(ctx, repo)
-	if err != nil {
-		return ""
+// slot returns a Repository's, which is made if there is none.
+func (s *Stores) slot(repository string) *slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[repository] == nil {
+		s.open[repository] = &slot{}
 	}
+	return s.open[repository]
+}
+
+// key stands for what a Repository's store would be opened with now.
+func (s *Stores) key(ctx context.Context, repo *v1alpha1.Repository) string {
+	_, key, _ := s.config(ctx, repo)
 	return key
 }
 
@@ -165,8 +181,14 @@ func (s *Stores) opened(repository string) string {
 
 func (s *Stores) get(repository string) *store {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open[repository]
+	slot := s.open[repository]
+	s.mu.Unlock()
+	if slot == nil {
+		return nil
+	}
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	return slot.store
 }
 
 // continues says whether a server has one of the commits that its repository is known to have had. They
@@ -233,12 +255,16 @@ func sizeOf(dir string) (bytes int64) {
 
 // Drop closes and removes the store of a Repository that is gone.
 func (s *Stores) Drop(repository string) error {
+	slot := s.slot(repository)
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	st, ok := s.open[repository]
-	if !ok {
+	delete(s.open, repository)
+	s.mu.Unlock()
+	if slot.store == nil {
 		return nil
 	}
-	delete(s.open, repository)
-	return errors.Join(st.Close(), os.RemoveAll(filepath.Join(s.Dir, repository)))
+	closed := slot.Close()
+	slot.store = nil
+	return errors.Join(closed, os.RemoveAll(filepath.Join(s.Dir, repository)))
 }

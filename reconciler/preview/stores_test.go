@@ -2,6 +2,8 @@ package preview
 
 import (
 	"context"
+	"errors"
+	"reflect"
 	"testing"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -43,5 +45,36 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	}
 	if err := stores.Drop("posts"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whatever a Secret holds is a reason to open a store anew when it changes, and so is why it cannot be read.
+func TestEveryKindOfCredentialsCounts(t *testing.T) {
+	var credentials source.Credentials
+	var trouble error
+	stores := NewStores(StoresConfig{Credentials: func(context.Context, *v1alpha1.Repository) (source.Credentials, error) {
+		return credentials, trouble
+	}})
+	keys := map[string]string{}
+	note := func(what string) {
+		key := stores.key(t.Context(), repository())
+		if other, known := keys[key]; known || key == "" {
+			t.Errorf("%s is taken for %s: %q", what, other, key)
+		}
+		keys[key] = what
+	}
+	note("nothing")
+	fields := reflect.ValueOf(&credentials).Elem()
+	for i := range fields.NumField() {
+		switch field := fields.Field(i); field.Kind() {
+		case reflect.String:
+			field.SetString("x")
+		default:
+			field.SetBytes([]byte("x"))
+		}
+		note(fields.Type().Field(i).Name)
+	}
+	for _, trouble = range []error{errors.New("there is no such Secret"), errors.New("it has no entries")} {
+		note(trouble.Error())
 	}
 }
