@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
 )
 
@@ -34,7 +35,7 @@ func TestGitServers(t *testing.T) {
 		newObject("v1", "Secret", "ssh", map[string]any{"stringData": map[string]any{"identity": planted, "known_hosts": "git.example ssh-ed25519 AAAA"}}),
 	)
 	proxy := newProxy(t, p.git)
-	_, log := p.start(kubeconfig, "HTTP_PROXY="+proxy.URL, "NO_PROXY=direct.invalid")
+	_, log := p.start(kubeconfig, "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL, "NO_PROXY=direct.invalid")
 
 	t.Run("behind a proxy", func(t *testing.T) {
 		p.git.RequireBasic("berth", planted)
@@ -43,7 +44,9 @@ func TestGitServers(t *testing.T) {
 		p.says(t, "proxied", "Watching")
 		p.lists("direct", "http://direct.invalid/direct.git", "basic")
 		p.says(t, "direct", "Unreachable", "direct.invalid")
-		if got := proxy.hosts(); !slices.Equal(got, []string{"git.example"}) {
+		p.lists("tls", "https://secure.example/proxied.git", "basic")
+		p.says(t, "tls", "Unreachable", "Bad Gateway")
+		if got := proxy.hosts(); !slices.Equal(got, []string{"git.example", "secure.example:443"}) {
 			t.Errorf("the proxy was asked for %q", got)
 		}
 	})
@@ -55,6 +58,19 @@ func TestGitServers(t *testing.T) {
 		p.says(t, "changing", "Watching")
 		p.sets("basic", "password", planted)
 		p.says(t, "changing", "Unauthorized", "401")
+	})
+	t.Run("a Secret that is missing, and one that is of no use", func(t *testing.T) {
+		p.lists("early", "http://git.example/proxied.git", "late")
+		p.says(t, "early", "Unauthorized", "there is no such Secret in the namespace")
+		secret := newObject("v1", "Secret", "late", map[string]any{"stringData": map[string]any{"pass": planted}})
+		if err := clustertest.Apply(t.Context(), p.cluster.RESTConfig(), secret); err != nil {
+			t.Fatal(err)
+		}
+		p.says(t, "early", "Unauthorized", "none of the entries")
+		p.sets("late", "password", "another")
+		p.says(t, "early", "Unauthorized", "401")
+		p.sets("late", "username", "berth")
+		p.says(t, "early", "Watching")
 	})
 	t.Run("refused", func(t *testing.T) {
 		p.lists("refused", "http://git.example/proxied.git", "bearer")
@@ -129,6 +145,10 @@ func newProxy(t *testing.T, git *gittest.Server) *proxy {
 		p.mu.Lock()
 		p.asked = append(p.asked, r.URL.Host)
 		p.mu.Unlock()
+		if r.Method == http.MethodConnect {
+			http.Error(w, "there are no tunnels here", http.StatusBadGateway)
+			return
+		}
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(p.Close)
@@ -157,7 +177,9 @@ func (p *port) lists(name, address, secret string) {
 // says waits until a Repository is ready, or not, for a reason and with a message.
 func (p *port) says(t *testing.T, name, reason string, texts ...string) {
 	t.Helper()
-	p.await(name+" is "+reason, func(context.Context) bool {
+	last := ""
+	defer func() { t.Logf("%s is %s: %s", name, reason, last) }()
+	p.await(fmt.Sprintf("%s is %s and says %q", name, reason, texts), func(context.Context) bool {
 		conditions, _, _ := unstructured.NestedSlice(p.repository(name).Object, "status", "conditions")
 		for _, c := range conditions {
 			condition, _ := c.(map[string]any)
@@ -165,12 +187,8 @@ func (p *port) says(t *testing.T, name, reason string, texts ...string) {
 			if condition["type"] != "Ready" || condition["reason"] != reason {
 				continue
 			}
-			for _, text := range texts {
-				if !strings.Contains(message, text) {
-					t.Fatalf("%s says %q, want %q", name, message, text)
-				}
-			}
-			return true
+			last = message
+			return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(message, text) })
 		}
 		return false
 	})
