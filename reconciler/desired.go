@@ -60,7 +60,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		return desired{}, lasting(err)
 	}
 	result.Set = e.withCopies(result.Set)
-	if err := result.Set.Seal(r.DigestKey); err != nil {
+	if err := result.Set.Seal(r.DigestKey, e.DecryptedKinds); err != nil {
 		return desired{}, err
 	}
 	d := desired{commit: commit, commitTime: tree.Time(), settings: e.Settings, inputs: result.Inputs, set: result.Set, decrypted: e.DecryptedKinds}

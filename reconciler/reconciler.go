@@ -104,7 +104,7 @@ type Config struct {
 	// ClusterScoped says whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
 	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.
 	ClusterScoped func(schema.GroupKind) (bool, error)
-	// DigestKey keys the digests of Secrets.
+	// DigestKey keys the digests of Secrets, and of what else may hold decrypted values.
 	DigestKey []byte
 	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.
 	Now    func() time.Time

@@ -90,7 +90,7 @@ func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record
 // ran says whether all objects but Jobs, which are not run again, were last applied as they are here.
 func (d desired) ran(record plan.Record) bool {
 	return !slices.ContainsFunc(d.set.Objects, func(o manifest.Object) bool {
-		return !manifest.IsJob(o.Key().GroupKind()) && record.Applied[o.Key()].Digest != o.Digest
+		return !manifest.IsJob(o.Key().GroupKind()) && o.As(record.Applied[o.Key()].Digest) == nil
 	})
 }
 

@@ -139,7 +139,7 @@ func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c 
 		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
 	}
 	// The agent's key is nobody else's: Secrets differ by their digest, and dry runs tell whether that means something.
-	return result.Set, commit, errors.Join(result.Set.Seal(nil), done())
+	return result.Set, commit, errors.Join(result.Set.Seal(nil, options.Decrypted), done())
 }
 
 // tree opens the files that are to be rendered.

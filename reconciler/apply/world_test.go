@@ -102,7 +102,7 @@ func (w *world) object(text string) *manifest.Object {
 		w.t.Fatal(err)
 	}
 	set := manifest.Set{Objects: []manifest.Object{{Unstructured: obj, Origin: manifest.Origin{File: "infra/app.yaml", Line: 12}}}}
-	if err := set.Seal([]byte("key")); err != nil {
+	if err := set.Seal([]byte("key"), nil); err != nil {
 		w.t.Fatal(err)
 	}
 	return &set.Objects[0]

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"io"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,54 +24,63 @@ func IsJob(gk schema.GroupKind) bool { return gk == jobKind }
 const digestVersion = "1"
 
 // Seal sets the digest of every object of the set, as rendered and before Berth's marks are added.
-// The digests of Secrets are keyed: an unkeyed one would let who reads annotations guess values. The pods
-// of workloads that ask for it get the digests of what they name, so that they change with it.
-func (s Set) Seal(key []byte) error {
+// The digests of Secrets are keyed, as are those of the kinds that may hold what was decrypted: an unkeyed
+// one would let who reads annotations guess values. The pods of workloads that ask for it get the digests of
+// what they name, so that they change with it.
+func (s Set) Seal(key []byte, decrypted Kinds) error {
 	for i := range s.Objects {
-		if err := s.Objects[i].seal(key); err != nil {
+		if err := s.Objects[i].seal(key, decrypted); err != nil {
 			return err
 		}
 	}
+	named := s.nameable()
 	for i := range s.Objects {
-		o := &s.Objects[i]
-		digest := s.restartsFor(*o)
-		if digest == "" {
-			continue
-		}
-		if err := unstructured.SetNestedField(o.Object, digest, "spec", "template", "metadata", "annotations", AnnotationRestartedFor); err != nil {
-			return fmt.Errorf("%s: %s cannot be restarted on change: %w", o.Origin, o.Key(), err)
-		}
-		if err := o.seal(key); err != nil {
+		if err := s.Objects[i].sealRestart(key, decrypted, named); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *Object) seal(key []byte) error {
+func (o *Object) seal(key []byte, decrypted Kinds) error {
 	content := any(o.Object)
 	if IsJob(o.GroupVersionKind().GroupKind()) {
 		content = o.Object["spec"]
 	}
-	sum := sha256.New()
-	if o.GetKind() == "Secret" {
-		sum = hmac.New(sha256.New, key)
-	}
-	digest, err := digestOf(sum, content)
-	if err != nil {
+	plain, keyed := sha256.New(), hmac.New(sha256.New, key)
+	if err := json.NewEncoder(io.MultiWriter(plain, keyed)).Encode(content); err != nil { // with sorted keys
 		return fmt.Errorf("%s: %s cannot be digested: %w", o.Origin, o.Key(), err)
 	}
-	o.Digest = digest
+	o.Digest, o.otherwise = digestOf(plain), digestOf(keyed)
+	switch {
+	case o.GetKind() == "Secret":
+		o.Digest, o.otherwise = o.otherwise, ""
+	case decrypted.Has(o.GroupVersionKind().GroupKind()):
+		o.Digest, o.otherwise = o.otherwise, o.Digest
+	}
 	return nil
 }
 
-// digestOf sums the canonical JSON (sorted keys) of content.
-func digestOf(sum hash.Hash, content any) (string, error) {
-	if err := json.NewEncoder(sum).Encode(content); err != nil {
-		return "", err
+// As returns the object with a digest that it once had, or nil if it never had it. Which kinds have keyed digests
+// is for an entry to say. When it says another thing nothing has changed for all that: no Job runs again and no pod
+// is restarted, and so what was applied keeps the digest that it bears until it changes.
+func (o *Object) As(digest string) *Object {
+	switch {
+	case digest == "":
+		return nil
+	case digest == o.Digest:
+		return o
+	case digest == o.otherwise:
+		sealed := *o
+		sealed.Digest, sealed.otherwise = o.otherwise, o.Digest
+		return &sealed
+	case o.unrestarted != nil:
+		return o.unrestarted.As(digest)
 	}
-	return digestVersion + ":" + Short(sum.Sum(nil)), nil
+	return nil
 }
+
+func digestOf(sum hash.Hash) string { return digestVersion + ":" + Short(sum.Sum(nil)) }
 
 // Digest sums a text for use in names, labels and annotations.
 func Digest(text string) string {
@@ -93,7 +103,7 @@ func Namespace(name string, labels, annotations map[string]string) Object {
 	u.SetAnnotations(annotations)
 	o := Object{Unstructured: u, Origin: Origin{File: "the environment"}}
 	set := Set{Objects: []Object{o}}
-	if err := set.Seal(nil); err != nil {
+	if err := set.Seal(nil, nil); err != nil {
 		panic("manifest: " + err.Error()) // strings always have a digest
 	}
 	return set.Objects[0]

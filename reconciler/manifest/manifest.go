@@ -65,12 +65,25 @@ type Object struct {
 	Origin Origin
 	// Digest stands for the content, and for a Job for its spec alone; Seal sets it.
 	Digest string
+	// otherwise is the digest that it has where another thing is said of its kind, see Seal.
+	otherwise string
+	// unrestarted is the object as it is where another thing is said of the kinds that it is restarted for; or nil.
+	unrestarted *Object
 	// Yields says that it overwrites nothing that is there already: a copy, which nobody wrote into Git.
 	Yields bool
 }
 
 // Key returns the object's identity.
 func (o Object) Key() Key { return KeyOf(o.Unstructured) }
+
+// Kinds names kinds: as Kind those that are Kubernetes' own, and any as Kind.group.
+type Kinds []string
+
+// Has says whether a kind is among them.
+func (k Kinds) Has(gk schema.GroupKind) bool {
+	own := !strings.Contains(gk.Group, ".") || strings.HasSuffix(gk.Group, ".k8s.io")
+	return slices.Contains(k, gk.Kind+"."+gk.Group) || own && slices.Contains(k, gk.Kind)
+}
 
 // Set is what one environment should consist of, in the order in which it is applied.
 type Set struct {

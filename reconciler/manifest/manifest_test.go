@@ -69,7 +69,7 @@ func TestDigestsNeverChange(t *testing.T) {
 func sealed(t *testing.T, text, key string) string {
 	t.Helper()
 	set := manifest.Set{Objects: []manifest.Object{object(t, text)}}
-	if err := set.Seal([]byte(key)); err != nil {
+	if err := set.Seal([]byte(key), nil); err != nil {
 		t.Fatal(err)
 	}
 	return set.Objects[0].Digest
@@ -102,10 +102,50 @@ func TestWhatADigestDependsOn(t *testing.T) {
 	}
 }
 
+func TestWhatMayHoldDecryptedValuesHasAKeyedDigest(t *testing.T) {
+	thing := strings.Replace(deployment, "apps/v1", "example.com/v1", 1)
+	seal := func(text, key string, kinds manifest.Kinds) manifest.Object {
+		set := manifest.Set{Objects: []manifest.Object{object(t, text)}}
+		if err := set.Seal([]byte(key), kinds); err != nil {
+			t.Fatal(err)
+		}
+		return set.Objects[0]
+	}
+	for _, c := range []struct {
+		name, text string
+		kinds      manifest.Kinds
+		keyed      bool
+	}{
+		{"no kind", deployment, nil, false},
+		{"another kind", deployment, manifest.Kinds{"ConfigMap"}, false},
+		{"the kind", deployment, manifest.Kinds{"ConfigMap", "Deployment"}, true},
+		{"the kind and its group", deployment, manifest.Kinds{"Deployment.apps"}, true},
+		{"a kind of others by its name alone", thing, manifest.Kinds{"Deployment"}, false},
+		{"a kind of others", thing, manifest.Kinds{"Deployment.example.com"}, true},
+		{"Jobs", job, manifest.Kinds{"Job"}, true},
+		{"Secrets", secret, nil, true},
+	} {
+		o := seal(c.text, "key", c.kinds)
+		if keyed := o.Digest != seal(c.text, "other key", c.kinds).Digest; keyed != c.keyed {
+			t.Errorf("%s: the digest is keyed: %t", c.name, keyed)
+		}
+		if o.As(o.Digest).Digest != o.Digest || o.As("") != nil || o.As("1:another") != nil {
+			t.Errorf("%s: it is not what it is, or something else", c.name)
+		}
+		all := manifest.Kinds{"Deployment", "Deployment.example.com", "Job"}
+		for _, kinds := range []manifest.Kinds{nil, all} {
+			before := seal(c.text, "key", kinds).Digest
+			if as := o.As(before); as == nil || as.Digest != before || as.As(o.Digest).Digest != o.Digest {
+				t.Errorf("%s: it is not taken for what it was when %v were keyed", c.name, kinds)
+			}
+		}
+	}
+}
+
 func TestSealNamesWhatHasNoDigest(t *testing.T) {
 	o := kinded("v1", "ConfigMap", "")
 	o.Object["data"] = math.NaN()
-	err := manifest.Set{Objects: []manifest.Object{o}}.Seal(nil)
+	err := manifest.Set{Objects: []manifest.Object{o}}.Seal(nil, nil)
 	if want := "x.yaml:7: ConfigMap/x cannot be digested: json: unsupported value: NaN"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

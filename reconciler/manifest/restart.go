@@ -1,32 +1,68 @@
 package manifest
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// restartsFor returns the digests of the ConfigMaps and Secrets of the set that the pods of a workload
-// name, as one; empty if it names none of them or does not ask to be restarted for them.
-func (s Set) restartsFor(o Object) string {
-	if o.GetAnnotations()[AnnotationRestartOnChange] != "true" {
-		return ""
+// nameable returns the ConfigMaps and Secrets of the set; nil if no workload asks to be restarted for them.
+func (s Set) nameable() map[Key]*Object {
+	if !slices.ContainsFunc(s.Objects, restarts) {
+		return nil
 	}
-	pod, _, _ := unstructured.NestedMap(o.Object, "spec", "template", "spec")
+	found := map[Key]*Object{}
+	for i := range s.Objects {
+		if o := &s.Objects[i]; o.GetAPIVersion() == "v1" && (o.GetKind() == "ConfigMap" || o.GetKind() == "Secret") {
+			found[o.Key()] = o
+		}
+	}
+	return found
+}
+
+func restarts(o Object) bool { return o.GetAnnotations()[AnnotationRestartOnChange] == "true" }
+
+// sealRestart puts the digests of what the pods of a workload name onto them, if it asks for that, and seals it again.
+func (o *Object) sealRestart(key []byte, decrypted Kinds, nameable map[Key]*Object) error {
+	if len(nameable) == 0 || !restarts(*o) {
+		return nil
+	}
+	pod, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "template", "spec")
 	names := map[string]bool{}
 	named(pod, names)
-	var digests []string
-	for _, other := range s.Objects {
-		if other.GetAPIVersion() == "v1" && other.GetNamespace() == o.GetNamespace() && names[other.GetKind()+"/"+other.GetName()] {
-			digests = append(digests, other.GetKind()+"/"+other.GetName()+" "+other.Digest)
+	var digests, otherwise []string
+	for name := range names {
+		kind, name, _ := strings.Cut(name, "/")
+		if other := nameable[Key{Kind: kind, Namespace: o.GetNamespace(), Name: name}]; other != nil {
+			digests = append(digests, kind+"/"+name+" "+other.Digest)
+			otherwise = append(otherwise, kind+"/"+name+" "+cmp.Or(other.otherwise, other.Digest))
 		}
 	}
 	if len(digests) == 0 {
-		return ""
+		return nil
 	}
+	unrestarted := &Object{Unstructured: o.DeepCopy(), Origin: o.Origin, Yields: o.Yields}
+	if err := unrestarted.restartFor(otherwise); err != nil {
+		return err
+	}
+	if err := o.restartFor(digests); err != nil {
+		return err
+	}
+	o.unrestarted = unrestarted
+	return errors.Join(unrestarted.seal(key, decrypted), o.seal(key, decrypted))
+}
+
+func (o *Object) restartFor(digests []string) error {
 	slices.Sort(digests)
-	return Digest(strings.Join(digests, "\n"))
+	err := unstructured.SetNestedField(o.Object, Digest(strings.Join(digests, "\n")), "spec", "template", "metadata", "annotations", AnnotationRestartedFor)
+	if err != nil {
+		return fmt.Errorf("%s: %s cannot be restarted on change: %w", o.Origin, o.Key(), err)
+	}
+	return nil
 }
 
 // references are the fields of a pod by which it names ConfigMaps and Secrets, and the field of these that

@@ -37,11 +37,11 @@ func restart(t *testing.T, workload string, others ...*unstructured.Unstructured
 		set.Objects = append(set.Objects, Object{Unstructured: other})
 	}
 	before := set.Objects[0].Digest
-	if err := set.Seal([]byte("key")); err != nil {
+	if err := set.Seal([]byte("key"), nil); err != nil {
 		t.Fatal(err)
 	}
 	first := set.Objects[0].Digest
-	if err := set.Seal([]byte("key")); err != nil || set.Objects[0].Digest != first || first == before {
+	if err := set.Seal([]byte("key"), nil); err != nil || set.Objects[0].Digest != first || first == before {
 		t.Errorf("sealed twice, the digest is %q and then %q (%v)", first, set.Objects[0].Digest, err)
 	}
 	value, _, _ := unstructured.NestedString(o.Object, "spec", "template", "metadata", "annotations", AnnotationRestartedFor)

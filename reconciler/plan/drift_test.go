@@ -209,3 +209,70 @@ func TestDrift(t *testing.T) {
 			Settled`},
 	})
 }
+
+// TestKeyedDigests is about entries that come to say, or no longer say, that a kind holds what was decrypted.
+func TestKeyedDigests(t *testing.T) {
+	restarting := func() manifest.Object {
+		named := []any{map[string]any{"name": "main", "envFrom": []any{map[string]any{"configMapRef": map[string]any{"name": "env"}}}}}
+		return deployment("api", annotated(manifest.AnnotationRestartOnChange, "true"), field(named, "spec", "template", "spec", "containers"))
+	}
+	git := func(w *world, edits ...edit) {
+		w.git(configMap("env", edits...), configMap("free", annotated(manifest.AnnotationDrift, "ignore")), job("migrate"), job("seed", everyCommit), restarting())
+	}
+	const settled = `
+			keep Namespace/posts
+			keep ConfigMap/posts/env
+			keep ConfigMap/posts/free
+			keep Job/posts/migrate: has run
+			keep Job/posts/seed: has run
+			keep Deployment/posts/api
+			Settled`
+	kinds := []string{"ConfigMap", "Job", "Deployment"}
+	check(t, []spec{
+		{"nothing is written, run or restarted because they are keyed from now on", func(w *world) {
+			git(w)
+			w.settle()
+			w.decrypting(kinds...)
+			w.settle()
+		}, settled},
+		{"nor because they no longer are", func(w *world) {
+			git(w)
+			w.decrypting(kinds...)
+			w.settle()
+			w.decrypting()
+		}, settled},
+		{"nor because some of them are", func(w *world) {
+			git(w)
+			w.settle()
+			w.decrypting("ConfigMap")
+		}, settled},
+		{"nor after the record was lost, but that everything is applied once", func(w *world) {
+			git(w)
+			w.settle()
+			w.in.Record = plan.Record{}
+			w.decrypting(kinds...)
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			correct ConfigMap/posts/env: has no record of what was applied
+			correct ConfigMap/posts/free: has no record of what was applied
+			keep Job/posts/migrate: has run
+			keep Job/posts/seed: has run
+			correct Deployment/posts/api: has no record of what was applied
+			Going: Namespace/posts, ConfigMap/env, ConfigMap/free: has no record of what was applied; and 1 more`},
+		{"what changes is changed, and what is restarted for it", func(w *world) {
+			git(w)
+			w.settle()
+			commit := w.in.Commit
+			git(w, version(2))
+			w.in.Commit = commit
+			w.decrypting(kinds...)
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git
+			keep ConfigMap/posts/free
+			keep Job/posts/migrate: has run
+			keep Job/posts/seed: has run
+			change Deployment/posts/api: differs from Git
+			Going: ConfigMap/env, Deployment/api: differs from Git`},
+	})
+}

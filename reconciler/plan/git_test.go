@@ -119,7 +119,7 @@ func terminate(u *unstructured.Unstructured) {
 // sealed returns the set of some manifests as the renderer does: with digests, and in order.
 func sealed(objects ...manifest.Object) manifest.Set {
 	set := manifest.Set{Objects: slices.Clone(objects)}
-	if err := set.Seal([]byte("key")); err != nil {
+	if err := set.Seal([]byte("key"), nil); err != nil {
 		panic(err)
 	}
 	slices.SortStableFunc(set.Objects, func(a, b manifest.Object) int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -155,6 +156,7 @@ func (m *maker) object(o *manifest.Object) {
 		s.Live, s.Health = &live, live.Health
 		m.wakeAt(live.Recheck)
 	}
+	s.Object = m.asApplied(o, s.Live)
 	switch unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; {
 	case err != nil:
 		m.fail(&s, err.Error())
@@ -176,6 +178,23 @@ func (m *maker) object(o *manifest.Object) {
 	m.refused(&s)
 	m.fought(&s)
 	m.add(s, place)
+}
+
+// asApplied returns the object with the digest that it bears, if nothing has changed since but which kinds have keyed
+// ones.
+func (m *maker) asApplied(o *manifest.Object, live *Live) *manifest.Object {
+	ran, _, _ := strings.Cut(m.record.Jobs[o.Key()].Digest, "@") // see identified
+	digests := []string{m.record.Applied[o.Key()].Digest, ran}
+	if live != nil {
+		borne, _, _ := strings.Cut(live.Digest, "@")
+		digests = append(digests, borne)
+	}
+	for _, digest := range digests {
+		if applied := o.As(digest); applied != nil {
+			return applied
+		}
+	}
+	return o
 }
 
 // unknown decides about an object that cannot be seen.

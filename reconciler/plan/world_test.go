@@ -83,6 +83,14 @@ func (w *world) git(objects ...manifest.Object) {
 	w.in.Digest = manifest.Digest(input)
 }
 
+// decrypting has the entry say which kinds hold what was decrypted.
+func (w *world) decrypting(kinds ...string) {
+	if err := w.in.Desired.Seal([]byte("key"), kinds); err != nil {
+		w.t.Fatalf("sealing: %v", err)
+	}
+	w.in.Digest += fmt.Sprint(kinds)
+}
+
 // after lets time pass.
 func (w *world) after(d time.Duration) { w.in.Now = w.in.Now.Add(d) }
 

@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // encryptedValue begins every value that SOPS encrypted, the MAC of a file among them.
@@ -95,8 +96,7 @@ func (r *renderer) kindMayHold(apiVersion, kind string) bool {
 	if !grouped {
 		group = ""
 	}
-	own := !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")
-	return slices.Contains(r.Decrypted, kind+"."+group) || own && slices.Contains(r.Decrypted, kind)
+	return r.Decrypted.Has(schema.GroupKind{Group: group, Kind: kind})
 }
 
 // texts joins the scalars of a node, one a line.

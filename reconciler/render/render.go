@@ -62,7 +62,7 @@ type Options struct {
 	Decrypter Decrypter
 	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or
 	// Kind.group for one that is not Kubernetes' own.
-	Decrypted []string
+	Decrypted manifest.Kinds
 }
 
 // Result is what a folder renders to, and what that depended on.
