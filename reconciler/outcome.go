@@ -51,6 +51,8 @@ type Outcome struct {
 	RecordLost bool
 	// Warnings are for people; they stop nothing.
 	Warnings []string
+	// Confirmation is the one that the pass has used up; empty: none.
+	Confirmation string
 	// Sync is the newest attempt.
 	Sync plan.Sync
 	// Life says where the environment stands between the first push to its branch and its end.
@@ -144,22 +146,23 @@ func passes(err error) bool {
 
 func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 	o := Outcome{
-		Environment: e.Name,
-		Commit:      e.Commit,
-		State:       p.State,
-		Message:     p.Message,
-		CommitTime:  d.commitTime,
-		Results:     did.results,
-		Fights:      did.fights,
-		Warnings:    slices.Concat(d.set.Warnings, p.Warnings),
-		Sync:        p.Record.Sync,
-		Jobs:        jobs(p.Record),
-		Mask:        d.mask,
-		RecordLost:  did.lost,
-		Suspended:   e.Suspended,
-		Again:       len(p.Ready()) > 0 && did.err == nil,
-		Deadline:    p.Deadline,
-		Err:         did.err,
+		Environment:  e.Name,
+		Commit:       e.Commit,
+		State:        p.State,
+		Message:      p.Message,
+		CommitTime:   d.commitTime,
+		Results:      did.results,
+		Fights:       did.fights,
+		Warnings:     slices.Concat(d.set.Warnings, p.Warnings),
+		Sync:         p.Record.Sync,
+		Jobs:         jobs(p.Record),
+		Mask:         d.mask,
+		RecordLost:   did.lost,
+		Confirmation: e.Confirmation,
+		Suspended:    e.Suspended,
+		Again:        len(p.Ready()) > 0 && did.err == nil,
+		Deadline:     p.Deadline,
+		Err:          did.err,
 	}
 	o.count(p)
 	if p.Applied {

@@ -36,8 +36,8 @@ type Environment struct {
 	Source string
 	// Rollback applies Healthy again when Commit does not become healthy.
 	Rollback bool
-	// Path is the folder of the manifests.
-	Path string
+	// URL is the address of the repository, Path the folder of the manifests.
+	URL, Path string
 	// Namespace is the environment's own; SharedNamespace allows one that is nobody's.
 	Namespace       string
 	NamespaceMarks  Marks
@@ -64,8 +64,8 @@ type Environment struct {
 	Suspended bool
 	// Retry is the id of a request for another attempt that has not been handled yet; it counts once.
 	Retry string
-	// Confirmed lets a mass deletion pass.
-	Confirmed bool
+	// Confirmation is the id of one by which a person lets go what the brake holds; it counts once.
+	Confirmation string
 }
 
 // Copy is an object of the agent's namespace as the environment gets it, and where it comes from.

@@ -77,7 +77,7 @@ const (
 	AnnotationRequested = "berth.dev/requested"
 	// AnnotationRetry asks for another attempt at what failed, failed Jobs included.
 	AnnotationRetry = "berth.dev/retry"
-	// AnnotationConfirmed lets a deletion pass that the brake holds.
+	// AnnotationConfirmed lets a deletion pass that the brake holds when it is first seen, and no later one.
 	AnnotationConfirmed = "berth.dev/confirmed"
 	// AnnotationKeep with the value "true" exempts an Environment from expiry.
 	AnnotationKeep = "berth.dev/keep"

@@ -173,7 +173,8 @@ type EnvironmentStatus struct {
 	// +optional
 	HandledRetry string `json:"handledRetry,omitempty"`
 
-	// handledConfirmation is the last value of the annotation berth.dev/confirmed that was acted upon.
+	// handledConfirmation is the last value of the annotation berth.dev/confirmed that was seen. It has let go
+	// what was held then, and lets go nothing else.
 	// +optional
 	HandledConfirmation string `json:"handledConfirmation,omitempty"`
 }

@@ -19,6 +19,10 @@ environment, the environment itself, or, with --repository alone, environments o
 What is held back, and why, is in the message that berth get -o wide and berth get repo show. Where
 the Repository has been deleted, it is all its environments that are let go.
 
+It counts once, for what that message says when it is given: what a later commit deletes has to be
+confirmed again. Without this command, annotate the Environment or Repository with a value that it
+has not had yet: kubectl annotate --overwrite env ENV berth.dev/confirmed="$(date)".
+
 Ends with 0 once that is noted, with 3 if what is asked is refused. It does not wait for the deletions.`,
 		Example: `  berth confirm posts.production.main
   berth confirm --repository posts`,

@@ -97,16 +97,27 @@ func (r *Repository) Becomes(reason string, texts ...string) {
 	})
 }
 
-// Remove deletes the Repository object and confirms that all of its environments are to go with it. They
-// take their time.
+// Remove deletes the Repository object and confirms that all of its environments are to go with it, where the
+// agent asks. They take their time.
 func (r *Repository) Remove() {
 	r.t.Helper()
-	for _, environment := range r.Environments() {
-		r.world.confirm(r.t, environment.Name)
-	}
 	err := r.world.client.Resource(kinds["Repository"]).Namespace(deploy.Namespace).Delete(r.t.Context(), r.Name, metav1.DeleteOptions{})
 	if err != nil {
 		r.t.Fatalf("cannot remove the Repository %s: %v", r.Name, err)
+	}
+	// A confirmation counts for what the agent asks about when it is given.
+	Await(r.t, fmt.Sprintf("the agent deletes the environments of %s, or asks", r.Name), func() (string, bool) {
+		for _, e := range r.Environments() {
+			ready := meta.FindStatusCondition(e.Status.Conditions, v1alpha1.ConditionReady)
+			asks := ready != nil && ready.Reason == v1alpha1.ReasonWaiting && strings.Contains(ready.Message, "berth confirm")
+			if e.DeletionTimestamp.IsZero() && !asks {
+				return e.Name, false
+			}
+		}
+		return "", true
+	})
+	for _, e := range r.Environments() {
+		r.world.confirm(r.t, e.Name)
 	}
 }
 

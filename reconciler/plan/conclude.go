@@ -24,6 +24,9 @@ func (m *maker) conclude() Plan {
 		p.State, p.Message = Failed, summary(t.failed)
 	case len(t.open) == 0:
 		p.State, sync.Settled = Settled, true
+		if !m.in.Incomplete {
+			m.record.Origin = m.in.Origin
+		}
 	case sync.Settled && late:
 		p.State, p.Message = Degraded, fmt.Sprintf("not ready for %s: %s", m.patience(t), summary(t.open))
 	case sync.Settled && len(t.ill) > 0:

@@ -34,6 +34,9 @@ func (w *world) strip(short string) {
 	w.change(short, func(l *plan.Live) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
 }
 
+// confirms lets go what is held.
+func (w *world) confirms() { w.in.Confirmation = "confirmation " + w.next() }
+
 // becomes says how an object is.
 func (w *world) becomes(short string, status health.Status, message string) {
 	w.change(short, func(l *plan.Live) { l.Health = health.Health{Status: status, Message: message} })

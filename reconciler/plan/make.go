@@ -19,6 +19,7 @@ import (
 func Make(in Input) Plan {
 	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired), scales: scales(in.Desired), dependencies: dependenciesOf(in.Desired)}
 	m.begin()
+	m.confirm()
 	m.namespace()
 	for i := range in.Desired.Objects {
 		m.object(&in.Desired.Objects[i])

@@ -177,8 +177,12 @@ type Input struct {
 	Past bool
 	// Incomplete says that Desired may lack what cannot be had now: what it does not say is left alone.
 	Incomplete bool
-	// Retry runs failed Jobs again; Confirmed lets a mass deletion pass.
-	Retry, Confirmed bool
+	// Retry runs failed Jobs again.
+	Retry bool
+	// Confirmation is the newest by which a person lets go what the brake holds; empty: there is none.
+	Confirmation string
+	// Origin says where the manifests are read.
+	Origin string
 }
 
 // Namespace is the environment's own namespace.

@@ -290,7 +290,7 @@ func (h *history) tearDown() {
 // calm ends all trouble, and lets agent and controllers finish.
 func (h *history) calm() {
 	clear(h.refuses)
-	h.in.Suspended, h.in.Confirmed = false, true
+	h.in.Suspended = false
 	for key, live := range h.objects {
 		if live.Job == nil && live.Health.Status == health.Failed {
 			h.becomes(key.Short(), health.Progressing, "mended")
@@ -301,6 +301,7 @@ func (h *history) calm() {
 		h.settle()
 		h.countRuns()
 		h.retry()
+		h.confirms()
 	}
 	h.in.Retry = false
 }

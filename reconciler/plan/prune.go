@@ -10,10 +10,6 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// The brake of an environment: more than brakeCount objects and more than half of all that it has are
-// deleted at once only after somebody confirmed it.
-const brakeCount = 5
-
 // keepsData are the kinds whose deletion destroys what Git cannot bring back.
 var keepsData = map[string]bool{"PersistentVolumeClaim": true, "PersistentVolume": true, "CustomResourceDefinition": true, "Namespace": true}
 
@@ -123,13 +119,8 @@ func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 			return forStep, fmt.Sprintf("waits for %s: %s", s.Key.Short(), s.why())
 		}
 	}
-	n := deletable(gone)
-	switch {
-	case m.in.Confirmed:
-	case m.in.Desired.Len() == 0:
-		return forOthers, "Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back"
-	case n > brakeCount && n*2 > total:
-		return forOthers, fmt.Sprintf("%d of %d objects would be deleted at once; to let them go: berth confirm; or put them back into Git", n, total)
+	if held := m.brake(deletable(gone), total); held != "" {
+		return forOthers, held
 	}
 	return forItself, ""
 }

@@ -203,59 +203,6 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api
 			delete ConfigMap/posts/old: is no longer in Git [failed: admission webhook says no; ask who runs it]
 			Failed: ConfigMap/old: admission webhook says no; ask who runs it`},
-		{"more than half of the environment at once is not believed", func(w *world) {
-			left(w, many(6)...)
-		}, `
-			keep Namespace/posts
-			keep Deployment/posts/api
-			delete ConfigMap/posts/part-1: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
-			delete ConfigMap/posts/part-2: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
-			delete ConfigMap/posts/part-3: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
-			delete ConfigMap/posts/part-4: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
-			delete ConfigMap/posts/part-5: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
-			delete ConfigMap/posts/part-6: is no longer in Git [blocked: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git]
-			Waiting: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: 6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git; and 3 more`},
-		{"until somebody confirms it", func(w *world) {
-			left(w, many(6)...)
-			w.in.Confirmed = true
-		}, `
-			keep Namespace/posts
-			keep Deployment/posts/api
-			delete ConfigMap/posts/part-1: is no longer in Git
-			delete ConfigMap/posts/part-2: is no longer in Git
-			delete ConfigMap/posts/part-3: is no longer in Git
-			delete ConfigMap/posts/part-4: is no longer in Git
-			delete ConfigMap/posts/part-5: is no longer in Git
-			delete ConfigMap/posts/part-6: is no longer in Git
-			Going: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: is no longer in Git; and 3 more`},
-		{"five may go, whatever they are a part of", func(w *world) {
-			left(w, many(5)...)
-		}, `
-			keep Namespace/posts
-			keep Deployment/posts/api
-			delete ConfigMap/posts/part-1: is no longer in Git
-			delete ConfigMap/posts/part-2: is no longer in Git
-			delete ConfigMap/posts/part-3: is no longer in Git
-			delete ConfigMap/posts/part-4: is no longer in Git
-			delete ConfigMap/posts/part-5: is no longer in Git
-			Going: ConfigMap/part-1, ConfigMap/part-2, ConfigMap/part-3: is no longer in Git; and 2 more`},
-		{"an empty Git deletes nothing, however little there is", func(w *world) {
-			w.git(configMap("env"))
-			w.settle()
-			w.git()
-		}, `
-			keep Namespace/posts
-			delete ConfigMap/posts/env: is no longer in Git [blocked: Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back]
-			Waiting: ConfigMap/env: Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back`},
-		{"unless somebody confirms it, too", func(w *world) {
-			w.git(configMap("env"))
-			w.settle()
-			w.git()
-			w.in.Confirmed = true
-		}, `
-			keep Namespace/posts
-			delete ConfigMap/posts/env: is no longer in Git
-			Going: ConfigMap/env: is no longer in Git`},
 		{"suspend keeps it", func(w *world) {
 			left(w, configMap("old"))
 			w.in.Suspended = true

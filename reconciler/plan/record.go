@@ -22,6 +22,10 @@ type Record struct {
 	Applied map[manifest.Key]Applied `json:"applied,omitempty"`
 	// Jobs has the newest run of every Job.
 	Jobs map[manifest.Key]JobRecord `json:"jobs,omitempty"`
+	// Brake is what a person has to confirm, or has confirmed.
+	Brake Brake `json:"brake,omitzero"`
+	// Origin is where the manifests were read when all was last as they say.
+	Origin string `json:"origin,omitempty"`
 	// Kinds are all that were ever applied, so that a restarted agent knows what to watch.
 	Kinds []schema.GroupVersionKind `json:"kinds,omitempty"`
 }
@@ -107,7 +111,7 @@ func (r Record) Clone() Record {
 
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects says whether the record holds something that must be stored before the steps are taken:

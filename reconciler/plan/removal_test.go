@@ -16,7 +16,6 @@ func TestRemoval(t *testing.T) {
 		w.git(append(gone, deployment("api"))...)
 		w.settle()
 		w.git(deployment("api"))
-		w.in.Confirmed = true
 	}
 	check(t, []spec{
 		{"what serves the cluster goes first, workloads next, and what they need when they are gone", func(w *world) {
@@ -167,7 +166,8 @@ func TestRemovalEnds(t *testing.T) {
 			})
 		}
 		w.git(deployment("api"))
-		w.in.Confirmed = true
+		w.settle()
+		w.confirms()
 		w.settle()
 		if p := w.plan(); len(p.Steps) != 2 || p.State != plan.Settled {
 			rt.Fatalf("something is left:\n%s", p)

@@ -56,7 +56,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if entry.Limit != nil {
 		s.limit = int(*entry.Limit)
 	}
-	s.Path = entry.Path
+	s.URL, s.Path = repo.Spec.URL, entry.Path
 	s.SharedNamespace = patterns.Literal()
 	s.Settings = string(input)
 	s.Timeout = entry.Health.Timeout.Duration
@@ -68,7 +68,9 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
 		s.Retry = env.Annotations[v1alpha1.AnnotationRetry]
 	}
-	s.Confirmed = pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation)
+	if pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation) {
+		s.Confirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
+	}
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster
 	}

@@ -12,6 +12,29 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
+// A confirmation is used up by the pass that has judged it, whatever came of it, and by no other.
+func TestAConfirmationIsUsedUp(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		outcome reconciler.Outcome
+		want    string
+	}{
+		{"it was judged, and what it let go goes", reconciler.Outcome{State: plan.Going, Confirmation: "2"}, "2"},
+		{"nothing was held", reconciler.Outcome{State: plan.Settled, Confirmation: "2"}, "2"},
+		{"it came after the pass had begun", reconciler.Outcome{State: plan.Settled}, "1"},
+		{"nothing could be judged", reconciler.Outcome{State: plan.Failed, Rejected: true}, "1"},
+		{"its environment has expired, and all is gone", reconciler.Outcome{Life: reconciler.Life{Stage: reconciler.Expired}}, "2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			env := &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationConfirmed: "2"}}}
+			env.Status.HandledConfirmation = "1"
+			if s := environmentStatus(env, test.outcome, time.Now()); s.HandledConfirmation != test.want {
+				t.Errorf("handled is %q, want %q", s.HandledConfirmation, test.want)
+			}
+		})
+	}
+}
+
 func TestTheStagesOfALife(t *testing.T) {
 	now := time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
 	for _, test := range []struct {

@@ -55,9 +55,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	}
 	s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
 	s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
-	if o.State == plan.Settled {
-		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
-	}
+	s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
 	s.Link = o.Link
 	s.ShortCommit = o.Commit[:min(shortCommit, len(o.Commit))]
 	if !o.CommitTime.IsZero() {

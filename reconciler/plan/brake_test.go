@@ -1,0 +1,153 @@
+package plan_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// TestBrake is about deletions that nobody believes before a person confirms them.
+func TestBrake(t *testing.T) {
+	parts := func(from, to int) (parts []manifest.Object) {
+		for i := from; i <= to; i++ {
+			parts = append(parts, configMap(fmt.Sprintf("part-%d", i)))
+		}
+		return parts
+	}
+	// left settles manifests in a cluster and then takes them from Git, but for the api.
+	left := func(w *world, gone ...manifest.Object) {
+		w.git(append(gone, deployment("api"))...)
+		w.settle()
+		w.git(deployment("api"))
+	}
+	secrets := schema.GroupKind{Kind: "Secret"}
+	const (
+		held    = "6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git"
+		nothing = "Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back"
+		moved   = "the manifests are read from deploy of posts.git now, and were from k8s of posts.git: 1 of 2 objects would be deleted; to let them go: berth confirm; or set url and path back"
+	)
+	for _, c := range []struct {
+		name  string
+		story func(*world)
+		// why is what holds the deletions; empty: nothing does.
+		why string
+	}{
+		{"five may go, whatever they are a part of", func(w *world) { left(w, parts(1, 5)...) }, ""},
+		{"more than half of the environment at once is not believed", func(w *world) { left(w, parts(1, 6)...) }, held},
+		{"until somebody confirms it", func(w *world) {
+			left(w, parts(1, 6)...)
+			w.pass()
+			w.confirms()
+		}, ""},
+		{"which counts once: not for what was not held yet", func(w *world) {
+			w.git(append(parts(1, 6), deployment("api"))...)
+			w.settle()
+			w.confirms()
+			w.pass()
+			w.git(deployment("api"))
+		}, held},
+		{"not for what a commit deletes that nobody has seen", func(w *world) {
+			left(w, parts(1, 6)...)
+			w.confirms()
+		}, held},
+		{"not for what a later commit deletes", func(w *world) {
+			left(w, parts(1, 7)...)
+			w.git(deployment("api"), configMap("part-7"), configMap("new"))
+			w.pass()
+			w.confirms()
+			w.git(deployment("api"))
+		}, "8 of 9 objects would be deleted at once"},
+		{"and not for it where it has been used up, though the agent died before it told so", func(w *world) {
+			left(w, parts(1, 6)...)
+			w.pass()
+			w.confirms()
+			w.settle()
+			left(w, parts(1, 6)...)
+			w.pass()
+		}, held},
+		{"nor for more than was told", func(w *world) {
+			left(w, append(parts(1, 6), object("v1", "Secret", "old"))...)
+			w.unseen(secrets, plan.Unwatched, "secrets is forbidden")
+			w.pass()
+			w.confirms()
+			delete(w.unknown, secrets)
+		}, "7 of 8 objects would be deleted at once"},
+		{"what was confirmed goes step by step, though the agent dies meanwhile", func(w *world) {
+			left(w, append(parts(1, 6), deployment("old"))...)
+			w.pass()
+			w.confirms()
+			w.crash(1)
+			w.finish("Deployment/old")
+		}, ""},
+		{"an empty Git deletes nothing, however little there is", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.git()
+		}, nothing},
+		{"unless somebody confirms it, too", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.git()
+			w.pass()
+			w.confirms()
+		}, ""},
+		{"what another folder does not say is not believed to be gone", func(w *world) {
+			w.in.Origin = "k8s of posts.git"
+			left(w, configMap("old"))
+			w.in.Origin = "deploy of posts.git"
+		}, moved},
+		{"nor after the rollout of what it does say", func(w *world) {
+			w.in.Origin = "k8s of posts.git"
+			left(w, configMap("old"))
+			w.in.Origin = "deploy of posts.git"
+			w.settle()
+		}, moved},
+		{"until somebody confirms it, either", func(w *world) {
+			w.in.Origin = "k8s of posts.git"
+			left(w, configMap("old"))
+			w.in.Origin = "deploy of posts.git"
+			w.pass()
+			w.confirms()
+		}, ""},
+		{"which is where the manifests are from then on", func(w *world) {
+			w.in.Origin = "k8s of posts.git"
+			left(w, configMap("old"))
+			w.in.Origin = "deploy of posts.git"
+			w.pass()
+			w.confirms()
+			w.settle()
+			left(w, configMap("old"))
+		}, ""},
+		{"a folder that says the same is no other one", func(w *world) {
+			w.in.Origin = "k8s of posts.git"
+			w.git(deployment("api"), configMap("old"))
+			w.settle()
+			w.in.Origin = "deploy of posts.git"
+			w.settle()
+			left(w, configMap("old"))
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			c.story(w)
+			p, deletions := w.plan(), 0
+			for _, s := range p.Steps {
+				if s.Action != plan.Delete {
+					continue
+				}
+				deletions++
+				if c.why == "" && s.Blocked != "" || !strings.Contains(s.Blocked, c.why) {
+					t.Errorf("%s is held by %q, want %q", s.Key.Short(), s.Blocked, c.why)
+				}
+			}
+			if deletions == 0 || (p.State == plan.Waiting) != (c.why != "") {
+				t.Errorf("with %d deletions, the plan is\n%s", deletions, p)
+			}
+		})
+	}
+}
