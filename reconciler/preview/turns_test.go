@@ -81,9 +81,13 @@ func TestATeardownThatIsStuckHoldsNoTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.healthy("f1")
-	if w.space("f0") == nil {
-		t.Error("the teardown was to be stuck")
+	stuck := w.space("f0")
+	if stuck == nil {
+		t.Fatal("the teardown was to be stuck")
 	}
 	w.unblock("f0")
-	w.gone("f0")
+	w.eventually("f0 begins anew, for its branch is there", func() bool {
+		ns := w.space("f0")
+		return ns != nil && ns.UID != stuck.UID
+	})
 }
