@@ -86,32 +86,64 @@ func stands(env *v1alpha1.Environment) bool {
 // Brake knows which Environments may be taken down. It is shared by both controllers.
 type Brake struct {
 	mu sync.Mutex
-	// free has what was last done on an Environment when it was let through: one that expires is held
-	// again once somebody has touched it.
-	free map[types.UID]string
+	of map[string]departure // by the Environment's name
+}
+
+// departure is what is remembered of an Environment that may be taken down.
+type departure struct {
+	uid types.UID
+	// noticed is when this process first saw that somebody had deleted it.
+	noticed time.Time
+	// free says that it was let through, and done what was last done on it then: one that expires is held again once
+	// somebody has touched it.
+	free bool
+	done string
 }
 
 // NewBrake returns a Brake that has let nothing through yet.
-func NewBrake() *Brake { return &Brake{free: map[types.UID]string{}} }
+func NewBrake() *Brake { return &Brake{of: map[string]departure{}} }
+
+// deletedFor returns for how long an Environment has been seen to be deleted. The API server's clock, which says when it
+// was, may be another than the agent's.
+func (b *Brake) deletedFor(env *v1alpha1.Environment, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.get(env)
+	if d.noticed.IsZero() {
+		d.noticed = now
+		b.of[env.Name] = d
+	}
+	return now.Sub(d.noticed)
+}
 
 // release lets an Environment through.
 func (b *Brake) release(env *v1alpha1.Environment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.free[env.UID] = activity(env)
+	d := b.get(env)
+	d.free, d.done = true, activity(env)
+	b.of[env.Name] = d
 }
 
 // released says whether an Environment was let through, and nobody has given it another life since.
 func (b *Brake) released(env *v1alpha1.Environment) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	last, ok := b.free[env.UID]
-	return ok && (!env.DeletionTimestamp.IsZero() || last == activity(env))
+	d := b.get(env)
+	return d.free && (!env.DeletionTimestamp.IsZero() || d.done == activity(env))
+}
+
+// get returns what is remembered of an Environment, and not of an earlier one of its name.
+func (b *Brake) get(env *v1alpha1.Environment) departure {
+	if d := b.of[env.Name]; d.uid == env.UID {
+		return d
+	}
+	return departure{uid: env.UID}
 }
 
 // forget drops an Environment that is gone.
-func (b *Brake) forget(uid types.UID) {
+func (b *Brake) forget(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.free, uid)
+	delete(b.of, name)
 }

@@ -52,10 +52,10 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 
 // held says whether the teardown has to wait: for a moment, or for a person.
 func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
-	if e.Brake.released(env) || confirmedBy(env) {
+	if e.Brake.released(env) || confirmedBy(env) || isReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
 		return 0, "", nil
 	}
-	if left := env.DeletionTimestamp.Add(breath).Sub(e.Now()); left > 0 {
+	if left := breath - e.Brake.deletedFor(env, e.Now()); left > 0 {
 		return left, "", nil
 	}
 	have, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
@@ -162,8 +162,8 @@ func (e *Environments) left(ctx context.Context, name types.NamespacedName) {
 	delete(e.names, env.ID)
 	delete(e.ended, env.uid)
 	e.mu.Unlock()
+	e.Brake.forget(name.Name)
 	if ok {
-		e.Brake.forget(env.uid)
 		e.Reconciler.Forget(env.Environment)
 		e.Gone(&v1alpha1.Environment{
 			ObjectMeta: metav1.ObjectMeta{Name: name.Name, Namespace: name.Namespace, UID: env.uid},
