@@ -179,7 +179,17 @@ type RepositoryStatus struct {
 	HandledRequest string `json:"handledRequest,omitempty"`
 
 	// handledConfirmation is the last value of the annotation berth.dev/confirmed that was acted upon: it lets
-	// one mass deletion pass, and no other after it.
+	// those go that were held, and no others after them.
 	// +optional
 	HandledConfirmation string `json:"handledConfirmation,omitempty"`
+
+	// held are the Environments that are to go and wait for a confirmation, because they are too many at once.
+	// +optional
+	// +listType=set
+	Held []string `json:"held,omitempty"`
+
+	// confirmed are those of them that somebody let go, until they are gone.
+	// +optional
+	// +listType=set
+	Confirmed []string `json:"confirmed,omitempty"`
 }

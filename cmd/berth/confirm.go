@@ -17,7 +17,8 @@ func newConfirm(s streams) *cobra.Command {
 		Long: `Lets pass what the agent holds back because it would delete much at once: objects of an
 environment, the environment itself, or, with --repository alone, environments of a Repository.
 What is held back, and why, is in the message that berth get -o wide and berth get repo show. Where
-the Repository has been deleted, it is all its environments that are let go.
+the Repository has been deleted, it is all its environments that are let go. What comes to be held
+back later needs another confirmation.
 
 It counts once, for what that message says when it is given: what a later commit deletes has to be
 confirmed again. Without this command, annotate the Environment or Repository with a value that it

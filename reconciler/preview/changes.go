@@ -18,6 +18,10 @@ type changes struct {
 	// release are Environments that are being deleted already, or whose time is over, and that may now be
 	// taken down.
 	release []*v1alpha1.Environment
+	// judged says that a listing was compared, held are the Environments that wait for a person, and confirmed those that
+	// somebody let go and that are not gone yet.
+	judged          bool
+	held, confirmed []string
 	// notes are for people: what is wrong, and what they can do about it. doubts are what waits for them to
 	// say that it is meant.
 	notes, doubts []string
@@ -40,7 +44,8 @@ type evidence struct {
 	over      []*v1alpha1.Environment // those whose time is over
 	now       time.Time
 	goneAfter time.Duration
-	confirmed bool
+	// confirmed are the Environments that somebody let go, by name.
+	confirmed map[string]bool
 }
 
 // compare decides which Environments are written and which go. A branch counts as gone only when two
@@ -51,64 +56,30 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 	have = slices.SortedFunc(slices.Values(have), func(a, b v1alpha1.Environment) int { return strings.Compare(a.Name, b.Name) })
 	byName := named(have)
 	claims, notes := claim(byName, d)
-	c := changes{notes: append(d.notes, notes...)}
+	c := changes{judged: true, notes: append(d.notes, notes...)}
 	wants := make(map[string]wanted, len(claims))
 	for _, w := range claims {
 		wants[w.name] = w
 	}
-	dooms := map[string]string{}
 	for i := range have {
 		env := &have[i]
 		w, isWanted := wants[env.Name]
 		if why := c.doom(env, w, isWanted, d, e); why != "" {
-			dooms[env.Name] = why
 			c.delete = append(c.delete, doomed{environment: env, why: why})
 		}
+		c.let(env, isWanted && w.spec.Namespace == env.Spec.Namespace, e)
 	}
-	if c.brake(have, e) {
-		clear(dooms)
+	c.brake(have, e)
+	goes := map[string]bool{}
+	for _, d := range c.delete {
+		goes[d.environment.Name] = true
 	}
 	for _, w := range claims {
-		if dooms[w.name] == "" {
+		if !goes[w.name] {
 			c.write = append(c.write, c.settle(w, byName[w.name]))
 		}
 	}
 	return c
-}
-
-// brake keeps everything from going at once, and says whether it keeps anything from being deleted. That
-// many would expire at once keeps no other from being deleted, but not the other way round.
-func (c *changes) brake(have []v1alpha1.Environment, e evidence) bool {
-	if e.confirmed {
-		for i := range have {
-			if isLeaving(&have[i]) {
-				c.release = append(c.release, &have[i])
-			}
-		}
-		c.release = append(c.release, e.over...)
-		return false
-	}
-	going, total := leaving(have, e.now), standing(have, e.now)
-	for _, d := range c.delete {
-		if stands(d.environment) {
-			going++
-		}
-	}
-	doubt := func(going int, env *v1alpha1.Environment, why string) {
-		c.doubts = append(c.doubts, fmt.Sprintf("%s (%s among them: %s)", held(going, total, env.Spec.Repository), env.Name, why))
-	}
-	if tooMany(going, total) {
-		if len(c.delete) > 0 {
-			doubt(going, c.delete[0].environment, c.delete[0].why)
-		}
-		c.delete = nil
-		return true
-	}
-	begun := func(env *v1alpha1.Environment) bool { return isReason(env, v1alpha1.ReasonExpiring) }
-	if waiting := slices.DeleteFunc(slices.Clone(e.over), begun); len(waiting) > 0 && tooMany(going+len(e.over), total) {
-		doubt(going+len(e.over), waiting[0], "nobody has touched its branch for a while")
-	}
-	return false
 }
 
 // doom says why an Environment has to go; empty: it stays.

@@ -77,6 +77,16 @@ func idle(n int) func(*scene) {
 	}
 }
 
+// confirming lets somebody have let some of the reviews go.
+func confirming(branches ...string) func(*scene) {
+	return func(s *scene) {
+		s.confirmed = map[string]bool{}
+		for _, branch := range branches {
+			s.confirmed["posts.review."+branch] = true
+		}
+	}
+}
+
 // takenDown lets the teardown of the first reviews have been going on for a while.
 func takenDown(n int, since time.Duration) func(*scene) {
 	return func(s *scene) {
@@ -182,12 +192,24 @@ func TestWhatGoes(t *testing.T) {
 		},
 		{
 			name:  "any number that somebody confirmed",
-			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), func(s *scene) { s.confirmed = true }),
+			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), confirming("f0", "f1", "f2", "f3")),
 			gone:  []string{"f0", "f1", "f2", "f3"},
 		},
 		{
+			name:  "those that somebody confirmed, and not one more",
+			scene: listed(9, without(2, time.Hour, "f0", "f1", "f2", "f3", "f4"), confirming("f0", "f1", "f2", "f3")),
+			gone:  []string{"f0", "f1", "f2", "f3"},
+			notes: []string{"5 of 10 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f4 among them"},
+		},
+		{
+			name:  "what has expired, and it is not what the others are told by",
+			scene: listed(9, without(2, time.Hour, "f0", "f1", "f2", "f3", "f4"), expired(0, 1)),
+			gone:  []string{"f0"},
+			notes: []string{"4 of 9 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f1 among them"},
+		},
+		{
 			name:  "not what is doubtful, even if somebody confirmed what is not",
-			scene: listed(4, without(1, time.Hour, "f0", "f1"), func(s *scene) { s.confirmed = true }),
+			scene: listed(4, without(1, time.Hour, "f0", "f1"), confirming("f0", "f1")),
 		},
 		{
 			name:  "not what stands, for what has expired does not count",
@@ -351,9 +373,10 @@ func TestAConfirmationReleasesWhatWasDeletedByHand(t *testing.T) {
 	if c := compare(s.have, want(s.repo, s.listing.Heads), s.evidence); len(c.release) > 0 {
 		t.Errorf("%d are released without a confirmation", len(c.release))
 	}
-	s.confirmed = true
-	if c := compare(s.have, want(s.repo, s.listing.Heads), s.evidence); len(c.release) != 4 {
-		t.Errorf("%d are released, want 4", len(c.release))
+	confirming("f0", "f1", "f2")(&s)
+	c := compare(s.have, want(s.repo, s.listing.Heads), s.evidence)
+	if len(c.release) != 3 || !slices.Equal(c.held, []string{"posts.review.f3"}) {
+		t.Errorf("%d are released, want 3, and %q are held", len(c.release), c.held)
 	}
 }
 

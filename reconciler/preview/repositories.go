@@ -57,11 +57,13 @@ type followed struct {
 	next    time.Time
 	spec    int64 // the generation that was listed for
 	cause   cause // of the last listing
-	// handled are the ids of the requests that were carried out.
-	request, confirmation string
-	trouble               error // with the Git server, or with the spec
-	changed               time.Time
-	told                  time.Time // when a webhook last told of a change
+	// request and confirmation are the ids of those that were carried out, bound is that of the newest confirmation of
+	// which it is known whom it lets go, and confirmed are these.
+	request, confirmation, bound string
+	confirmed                    map[string]bool
+	trouble                      error // with the Git server, or with the spec
+	changed                      time.Time
+	told                         time.Time // when a webhook last told of a change
 }
 
 // NewRepositories returns the controller of Repositories.
@@ -164,23 +166,23 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 	if !f.listed {
 		return changes{}, nil
 	}
-	yes := confirmed(repo) && f.confirmation != repo.Annotations[v1alpha1.AnnotationConfirmed]
+	over := over(have, repo, r.Now())
+	if err := r.confirm(ctx, repo, f, over); err != nil {
+		return changes{}, err
+	}
 	c := compare(have, want(repo, f.listing.Heads), evidence{
 		listing:   f.listing,
 		current:   f.trouble == nil,
 		absent:    f.absent,
-		over:      over(have, repo, r.Now()),
+		over:      over,
 		now:       r.Now(),
 		goneAfter: repo.Spec.GoneAfter.Duration,
-		confirmed: yes,
+		confirmed: f.confirmed,
 	})
+	f.confirmed = nameSet(c.confirmed...)
 	changed, err := r.carryOut(ctx, repo, have, c)
 	if changed {
 		f.changed = r.Now()
-	}
-	if yes && f.trouble == nil && err == nil {
-		// It was for what there was to confirm, and is used up even if that was nothing.
-		f.confirmation = repo.Annotations[v1alpha1.AnnotationConfirmed]
 	}
 	return c, err
 }

@@ -19,6 +19,9 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.Reposi
 	status.ObservedGeneration = repo.Generation
 	status.HandledRequest = cmp.Or(f.request, status.HandledRequest)
 	status.HandledConfirmation = cmp.Or(f.confirmation, status.HandledConfirmation)
+	if c.judged {
+		status.Held, status.Confirmed = c.held, c.confirmed
+	}
 	if !f.changed.IsZero() {
 		status.LastChangeTime = &metav1.Time{Time: f.changed.Truncate(1e9)}
 	}
