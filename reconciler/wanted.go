@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -200,7 +201,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) add(s plan.Step, message string) {
-	s.Failure = message
+	s.Failure = cmp.Or(s.Failure, message)
 	e.Problems = append(e.Problems, Problem{Key: s.Key, Health: s.Trouble()})
 	e.messages = append(e.messages, message)
 }

@@ -180,15 +180,19 @@ func summary(steps []Step) string {
 // Describe says in one line which object it is and what it waits for, with the place in Git when the
 // author has to mend it.
 func (s Step) Describe() string {
-	if s.Failure == "" || s.Object == nil || s.Object.Origin.File == "" {
-		return s.Key.Short() + ": " + s.why()
-	}
-	switch origin := s.Object.Origin; {
-	case strings.HasPrefix(s.Failure, origin.String()+": "):
+	switch {
+	case s.place() != "":
+		return fmt.Sprintf("%s (%s): %s", s.Key.Short(), s.Object.Origin, s.Failure)
+	case s.Failure != "" && s.Object != nil && strings.HasPrefix(s.Failure, s.Object.Origin.String()+": "):
 		return s.Failure // which names the object, too
-	case strings.Contains(s.Failure, origin.File):
-		return s.Key.Short() + ": " + s.Failure
-	default:
-		return fmt.Sprintf("%s (%s): %s", s.Key.Short(), origin, s.Failure)
 	}
+	return s.Key.Short() + ": " + s.why()
+}
+
+// place is where in Git what failed stands, for the beginning of a text that does not say so itself.
+func (s Step) place() string {
+	if s.Failure == "" || s.Object == nil || s.Object.Origin.File == "" || strings.Contains(s.Failure, s.Object.Origin.File) {
+		return ""
+	}
+	return s.Object.Origin.String() + ": "
 }

@@ -174,7 +174,7 @@ func (m *maker) depend() {
 		s := &m.steps[i]
 		for _, key := range m.dependencies.of[s.Key] {
 			if needed := steps[key]; waitsAtGates(*s) && !needed.Healthy() {
-				s.block(forStep, fmt.Sprintf("waits for %s, on which it depends: %s", needed.Key.Short(), needed.why()))
+				s.block(forStep, fmt.Sprintf("waits for %s, on which it depends", needed.Key.Short()))
 				steps[s.Key] = *s
 			}
 		}

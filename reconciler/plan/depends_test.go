@@ -16,7 +16,7 @@ func TestDependsOn(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db, on which it depends: 0 of 1 ready]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db, on which it depends]
 			keep Deployment/posts/db (Progressing: 0 of 1 ready)
 			keep Deployment/posts/web (Progressing: 0 of 1 ready)
 			Going: Deployment/db, Deployment/web: 0 of 1 ready; and 1 more`},
@@ -39,7 +39,7 @@ func TestDependsOn(t *testing.T) {
 			keep Namespace/extra
 			keep ConfigMap/posts/env
 			keep Job/posts/migrate: has not finished (Progressing: 0 of 1 completed)
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate, on which it depends: 0 of 1 completed]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate, on which it depends]
 			keep Deployment/posts/db
 			Going: Job/migrate: 0 of 1 completed; and 1 more`},
 		{"a chain says who waits for whom", func(w *world) {
@@ -47,16 +47,16 @@ func TestDependsOn(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db, on which it depends: 0 of 1 ready]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Deployment/db, on which it depends]
 			keep Deployment/posts/db (Progressing: 0 of 1 ready)
-			create Deployment/posts/web: is not in the cluster yet [blocked: waits for Deployment/api, on which it depends: waits for Deployment/db, on which it depends: 0 of 1 ready]
+			create Deployment/posts/web: is not in the cluster yet [blocked: waits for Deployment/api, on which it depends]
 			Going: Deployment/db: 0 of 1 ready; and 2 more`},
 		{"even what others need may wait", func(w *world) {
 			w.git(configMap("env", needs("Job/setup")), job("setup"))
 			w.pass()
 		}, `
 			keep Namespace/posts
-			create ConfigMap/posts/env: is not in the cluster yet [blocked: waits for Job/setup, on which it depends: 0 of 1 completed]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: waits for Job/setup, on which it depends]
 			keep Job/posts/setup: has not finished (Progressing: 0 of 1 completed)
 			Going: Job/setup: 0 of 1 completed; and 1 more`},
 		{"a correction waits for nothing", func(w *world) {
@@ -101,9 +101,9 @@ func TestDependsOn(t *testing.T) {
 			w.git(deployment("api", needs("ConfigMap/env")), configMap("env", needs("Deployment/late")), deployment("late", wave(2)))
 		}, `
 			create Namespace/posts: is not in the cluster yet
-			create ConfigMap/posts/env: is not in the cluster yet [blocked: waits for Deployment/late, on which it depends: is not in the cluster yet]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: waits for Deployment/late, on which it depends]
 			keep Deployment/posts/api [failed: depends on Deployment/late (late.yaml:1), which comes in the later wave 2; give it an earlier wave, or this one a later]
-			create Deployment/posts/late: is not in the cluster yet [blocked: waits for Deployment/api in wave 0: depends on Deployment/late (late.yaml:1), which comes in the later wave 2; give it an earlier wave, or this one a later]
+			create Deployment/posts/late: is not in the cluster yet [blocked: waits for Deployment/api in wave 0]
 			Failed: Deployment/api (api.yaml:1): depends on Deployment/late (late.yaml:1), which comes in the later wave 2; give it an earlier wave, or this one a later`},
 	})
 }

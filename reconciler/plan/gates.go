@@ -28,7 +28,7 @@ func (m *maker) gates() {
 		}
 		// What others need goes first without waiting, and nothing comes after what goes last.
 		if unsettled == "" && m.places[i].Phase == manifest.Main && !s.Healthy() {
-			unsettled = fmt.Sprintf("waits for %s in wave %d: %s", s.Key.Short(), m.places[i].Wave, s.why())
+			unsettled = fmt.Sprintf("waits for %s in wave %d", s.Key.Short(), m.places[i].Wave)
 		}
 	}
 	for _, ns := range m.steps {

@@ -81,7 +81,7 @@ func TestRefusals(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			change Deployment/posts/db: differs from Git
-			change Deployment/posts/api: differs from Git [blocked: waits for Deployment/db in wave 0: differs from Git]
+			change Deployment/posts/api: differs from Git [blocked: waits for Deployment/db in wave 0]
 			Going: Deployment/db: differs from Git; and 1 more`},
 		{"another content is tried at once", func(w *world) {
 			running(w)
@@ -200,7 +200,7 @@ func TestHealth(t *testing.T) {
 			keep Namespace/posts
 			keep Deployment/posts/api
 			keep Deployment/posts/db (Progressing: 0 of 1 ready)
-			create Deployment/posts/a: is not in the cluster yet [blocked: waits for Deployment/db in wave 1: 0 of 1 ready]
+			create Deployment/posts/a: is not in the cluster yet [blocked: waits for Deployment/db in wave 1]
 			Failed: not ready after 5m0s: Deployment/db: 0 of 1 ready; and 1 more`},
 		{"an object may take longer than the others", func(w *world) {
 			w.git(deployment("api"), deployment("slow", annotated(manifest.AnnotationTimeout, "15m")))

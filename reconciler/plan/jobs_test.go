@@ -15,7 +15,7 @@ func TestJobs(t *testing.T) {
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			create Job/posts/migrate: is to run
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1: is to run]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1]
 			Going: Namespace/posts: is not in the cluster yet; Job/migrate: is to run; and 1 more`},
 		{"same digest, running: it is waited for", func(w *world) {
 			w.git(job("migrate", wave(-1)), deployment("api"))
@@ -23,7 +23,7 @@ func TestJobs(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Job/posts/migrate: has not finished (Progressing: 0 of 1 completed)
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1: 0 of 1 completed]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1]
 			Going: Job/migrate: 0 of 1 completed; and 1 more`},
 		{"same digest, complete: satisfied", func(w *world) {
 			w.git(job("migrate", wave(-1)), deployment("api"))
@@ -68,7 +68,7 @@ func TestJobs(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Job/posts/migrate [failed: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry]
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1]
 			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry`},
 		{"same digest, failed and gone: the reason is kept", func(w *world) {
 			w.git(job("migrate"))
@@ -187,7 +187,7 @@ func TestJobs(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Job/posts/migrate: has not finished (Suspended: suspended)
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave 0: suspended]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave 0]
 			Going: Job/migrate: suspended; and 1 more`},
 		{"not ours, finished, same program: satisfied, and taken over", func(w *world) {
 			taken(w, job("migrate"))

@@ -4,6 +4,7 @@ package plan
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	"berth.dev/berth/health"
@@ -219,7 +220,7 @@ type Fight struct {
 func (s Step) Trouble() health.Health {
 	switch {
 	case s.Failure != "":
-		return health.Health{Status: health.Failed, Message: s.Failure}
+		return health.Health{Status: health.Failed, Message: s.place() + strings.Replace(s.Failure, s.Key.String()+": ", "", 1)}
 	case s.Action == Keep && s.Health.Status != health.Healthy:
 		return s.Health
 	}

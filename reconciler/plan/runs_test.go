@@ -345,7 +345,7 @@ func TestRuns(t *testing.T) {
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			create Job/posts/migrate: is to run
-			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1: is to run]
+			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1]
 			Going: Namespace/posts: is not in the cluster yet; Job/migrate: is to run; and 1 more`},
 		{"so it runs once more, and no oftener", func(w *world) {
 			w.git(job("migrate"))
