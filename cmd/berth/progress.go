@@ -73,6 +73,8 @@ func headline(env *v1alpha1.Environment, v verdict) frame {
 	switch o := env.Status.Objects; {
 	case v.why != "":
 		return frame{head: env.Name + ": " + strings.TrimPrefix(is+"; "+v.why, "; ")}
+	case v.stage == bad: // why is the command's last word
+		return frame{head: head}
 	case ready.Reason == v1alpha1.ReasonHealthy:
 		return frame{head: strings.TrimSpace(head + " " + env.Status.Link)}
 	case ready.Reason == v1alpha1.ReasonSyncing && o != nil && len(env.Status.Unhealthy) > 0:

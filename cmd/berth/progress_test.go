@@ -83,7 +83,7 @@ Job/migrate      Healthy
 Deployment/api   Progressing   0 of 1 ready
 `},
 		{"the worst where there is no room", counted("Failed", "Deployment/api Progressing 0 of 1 ready", "Service/api Progressing x", "Ingress/api Failed refused"), `
-ESC[4AESC[Jposts.production.main: b2b2b2b2 Failed: the message
+ESC[4AESC[Jposts.production.main: b2b2b2b2 Failed
 OBJECT           HEALTH        MESSAGE
 Ingress/api      Failed        refused
 Deployment/api   Progressing   0 of 1 ready
