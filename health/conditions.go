@@ -14,6 +14,8 @@ type condition struct {
 	Reason             string `json:"reason"`
 	Message            string `json:"message"`
 	ObservedGeneration int64  `json:"observedGeneration"`
+	// LastUpdateTime is what Deployments have; in other kinds it may be anything.
+	LastUpdateTime any `json:"lastUpdateTime"`
 }
 
 // because is the condition's reason and message in one line.

@@ -1,6 +1,11 @@
 package health
 
 import (
+	"bytes"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -46,10 +51,23 @@ func deployment(obj *unstructured.Unstructured) (Health, error) {
 	if c := v.Status.Conditions.get("ReplicaFailure"); c.Status == "True" {
 		h = refused(c, deploymentMakesRoom(want, v.Spec, v.Status))
 	}
-	if c := v.Status.Conditions.get("Progressing"); c.Reason == "ProgressDeadlineExceeded" {
+	if c := v.Status.Conditions.get("Progressing"); c.Reason == "ProgressDeadlineExceeded" && !isOfBefore(c, obj) {
 		h = Health{Failed, h.Message + ": " + oneLine(c.Message)}
 	}
 	return h, nil
+}
+
+// isOfBefore says whether a condition is older than the newest write of the spec, as far as can be seen. A deployment
+// that goes back to an earlier template has the ReplicaSet for it already, and its controller, although it has seen the
+// new generation, lets the end of the rollout before stand until the first pod has moved: a revert would fail of what it
+// mends. The times are in whole seconds; no rollout is given up within one.
+func isOfBefore(c condition, obj *unstructured.Unstructured) bool {
+	text, _ := c.LastUpdateTime.(string)
+	updated, err := time.Parse(time.RFC3339, text)
+	return err == nil && slices.ContainsFunc(obj.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
+		writesSpec := e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.Raw, []byte(`"f:spec":`))
+		return writesSpec && e.Time != nil && !updated.After(e.Time.Time)
+	})
 }
 
 // deploymentCount says how far the rollout is, and nothing when it is complete.
