@@ -20,9 +20,14 @@ const (
 	superseded = "Superseded"
 )
 
+// skew is how far the agent's clock may be behind that of the API server.
+const skew = time.Minute
+
 // history puts the syncs that have ended before the others. One that failed and then came right, without
-// another commit, has ended well.
-func history(past []v1alpha1.SyncStatus, o reconciler.Outcome, now time.Time) []v1alpha1.SyncStatus {
+// another commit, has ended well. Of one that is older than the Environment, which was made anew meanwhile, nobody
+// knows how long it took.
+func history(env *v1alpha1.Environment, o reconciler.Outcome, now time.Time) []v1alpha1.SyncStatus {
+	past := env.Status.History
 	if o.Suspended {
 		return past
 	}
@@ -33,7 +38,8 @@ func history(past []v1alpha1.SyncStatus, o reconciler.Outcome, now time.Time) []
 		if len(past) > 0 && past[0].Commit == entry.Commit {
 			past = past[1:]
 		}
-		if !o.Rejected && !older(o, past) {
+		rebuilt := o.Sync.Started.Before(env.CreationTimestamp.Add(-skew))
+		if !o.Rejected && !rebuilt && !older(o, past) {
 			entry.Took = between(o.Sync.Started, now)
 		}
 		past = append([]v1alpha1.SyncStatus{entry}, past...)

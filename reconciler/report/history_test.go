@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/plan"
@@ -110,6 +112,16 @@ func TestHistory(t *testing.T) {
 			s.reports(plan.Settled)
 			s.reports(plan.Settled)
 		}, "a RolledBack 1s, b Failed 1s, a Healthy 1s"},
+		{"nobody knows how long that took which was before the Environment, such as one made anew", func(s *story) {
+			s.begins("a").after(time.Second)
+			s.reports(plan.Settled)
+			s.after(2 * time.Hour)
+			s.env = v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.Time{Time: s.now}}}
+			s.after(time.Second)
+			s.reports(plan.Settled)
+			s.begins("b").after(time.Second)
+			s.reports(plan.Settled)
+		}, "b Healthy 1s, a Healthy 0s"},
 		{"a suspended environment has none", func(s *story) {
 			s.begins("a")
 			s.suspended = true
@@ -120,7 +132,7 @@ func TestHistory(t *testing.T) {
 			s := &story{now: time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)}
 			test.tell(s)
 			var lines []string
-			for _, e := range s.past {
+			for _, e := range s.env.Status.History {
 				line := strings.TrimSuffix(e.Commit+" "+e.Outcome+" "+e.Took.Duration.String()+": "+e.Reason, ": ")
 				lines = append(lines, line)
 			}
@@ -137,8 +149,8 @@ func TestHistoryIsShort(t *testing.T) {
 		s.begins(commit).after(time.Second)
 		s.reports(plan.Going)
 	}
-	if n := len(s.past); n != maxHistory || s.past[0].Commit != "y" {
-		t.Errorf("it has %d syncs, the newest %+v", n, s.past[0])
+	if n := len(s.env.Status.History); n != maxHistory || s.env.Status.History[0].Commit != "y" {
+		t.Errorf("it has %d syncs, the newest %+v", n, s.env.Status.History[0])
 	}
 }
 
@@ -148,7 +160,7 @@ type story struct {
 	attempt               plan.Sync
 	commit                string
 	rolledBack, suspended bool
-	past                  []v1alpha1.SyncStatus
+	env                   v1alpha1.Environment
 }
 
 func (s *story) after(d time.Duration) { s.now = s.now.Add(d) }
@@ -166,10 +178,10 @@ func (s *story) begins(commit string) *story {
 func (s *story) reports(state plan.State) {
 	s.attempt.Settled = s.attempt.Settled || state == plan.Settled
 	o := reconciler.Outcome{State: state, Commit: s.commit, Sync: s.attempt, RolledBack: s.rolledBack, Suspended: s.suspended}
-	s.past = history(s.past, o, s.now)
+	s.env.Status.History = history(&s.env, o, s.now)
 }
 
 func (s *story) rejects(why string) {
 	o := reconciler.Outcome{State: plan.Failed, Rejected: true, Message: why, Commit: s.commit, Sync: s.attempt}
-	s.past = history(s.past, o, s.now)
+	s.env.Status.History = history(&s.env, o, s.now)
 }

@@ -68,7 +68,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 		s.Unhealthy = unhealthy(env, o)
 		s.Jobs = jobs(o)
 	}
-	s.History = history(s.History, o, now)
+	s.History = history(env, o, now)
 	return s
 }
 
