@@ -269,9 +269,7 @@ func (h *history) refuseOne() {
 // tearDown carries out teardowns until one finds nothing left.
 func (h *history) tearDown() {
 	for range 20 {
-		in := h.in
-		in.Desired, in.Observed = manifest.Set{}, h.observed()
-		p := plan.Teardown(in)
+		p := h.teardown()
 		for _, s := range p.Ready() {
 			h.carryOut(s)
 		}

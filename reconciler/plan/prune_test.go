@@ -3,6 +3,8 @@ package plan_test
 import (
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -232,6 +234,21 @@ func TestTeardown(t *testing.T) {
 			delete Namespace/posts: the environment is taken down
 			delete ClusterRole/api: the environment is taken down [blocked: waits until Namespace/posts is gone]
 			Going: 2 to delete: Namespace/posts: the environment is taken down; and 1 more`},
+		{"what runs outside goes before it, and what those within may need until they end goes after it", func(w *world) {
+			elsewhere := func(u *unstructured.Unstructured) { u.SetNamespace("shared") }
+			w.write(namespace("shared"), theirs)
+			w.git(deployment("api"), deployment("agent", elsewhere), configMap("settings", elsewhere), object("rbac.authorization.k8s.io/v1", "ClusterRole", "api"))
+			w.settle()
+			p := w.teardown()
+			for _, s := range p.Ready() {
+				w.carryOut(s)
+			}
+			w.finish("Deployment/agent")
+		}, `
+			delete Namespace/posts: the environment is taken down
+			delete ConfigMap/shared/settings: the environment is taken down [blocked: waits until Namespace/posts is gone]
+			delete ClusterRole/api: the environment is taken down [blocked: waits until Namespace/posts is gone]
+			Going: 3 to delete: Namespace/posts: the environment is taken down; and 2 more`},
 		{"what works on the cluster from within goes before it", func(w *world) {
 			w.git(deployment("api"), webhook("api"), widgets(annotated(manifest.AnnotationPrune, "allow")), widget("one", cluster))
 			w.settle()
@@ -324,9 +341,7 @@ func TestTeardown(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			w := newWorld(t)
 			s.story(w)
-			in := w.in
-			in.Desired, in.Observed = manifest.Set{}, w.observed()
-			if got, want := plan.Teardown(in).String(), lines(s.want); got != want {
+			if got, want := w.teardown().String(), lines(s.want); got != want {
 				t.Errorf("the plan is\n%s\n\nand should be\n%s", got, want)
 			}
 		})

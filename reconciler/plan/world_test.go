@@ -134,6 +134,13 @@ func (w *world) plan() plan.Plan {
 	return p
 }
 
+// teardown is the plan of the end.
+func (w *world) teardown() plan.Plan {
+	in := w.in
+	in.Desired, in.Observed = manifest.Set{}, w.observed()
+	return plan.Teardown(in)
+}
+
 func copyOf(in plan.Input) plan.Input {
 	in.Desired.Objects = slices.Clone(in.Desired.Objects)
 	for i, o := range in.Desired.Objects {
