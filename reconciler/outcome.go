@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"berth.dev/berth/health"
@@ -128,7 +129,7 @@ type passed struct {
 // failed is the outcome of a pass over an environment of which nothing is known but the error. One that
 // may pass by itself is not reported: what was known of the environment still holds.
 func failed(e Environment, err error) Outcome {
-	o := Outcome{Environment: e.Name, Commit: e.Commit, State: plan.Failed, Message: err.Error(), Rejected: true}
+	o := Outcome{Environment: e.Name, Commit: e.Commit, State: plan.Failed, Message: told(err), Rejected: true}
 	if passes(err) {
 		o.Quiet, o.Err = !temporary(err), err
 	}
@@ -183,14 +184,14 @@ func (o *Outcome) reject(did passed) {
 	case why == nil:
 	case temporary(why):
 		o.Err = errors.Join(o.Err, why)
-		o.State, o.Message, o.CommitTime = plan.Waiting, why.Error()+separated(o.Message), time.Time{}
+		o.State, o.Message, o.CommitTime = plan.Waiting, told(why)+separated(o.Message), time.Time{}
 	case passes(why):
 		o.Err = errors.Join(o.Err, why)
 	case rolledBack:
 		o.RolledBack, o.CommitTime = true, time.Time{}
 		o.Message = why.Error() + separated(o.Message)
 	default:
-		o.Rejected, o.State, o.Message = true, plan.Failed, why.Error()
+		o.Rejected, o.State, o.Message = true, plan.Failed, told(why)
 		o.AppliedCommit, o.HealthyCommit, o.CommitTime = "", "", time.Time{}
 		if refused, ok := errors.AsType[*RefusedError](why); ok {
 			o.Unhealthy = append(slices.Clone(refused.Problems), o.Unhealthy...)
@@ -200,6 +201,9 @@ func (o *Outcome) reject(did passed) {
 		}
 	}
 }
+
+// told is an error in one line: of problems that are found together each has its own, of which kubectl shows the first.
+func told(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func separated(message string) string {
 	if message == "" {

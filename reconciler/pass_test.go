@@ -431,3 +431,12 @@ func TestPauses(t *testing.T) {
 		}
 	}
 }
+
+// kubectl shows the first line of a message, and no other.
+func TestAllProblemsOfACommitAreOneLine(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", "kind: [", "b.yaml", "kind: [")
+	if o := w.becomes(plan.Failed, "a.yaml:1", "; b.yaml:1"); strings.Contains(o.Message, "\n") {
+		t.Errorf("got %q", o.Message)
+	}
+}

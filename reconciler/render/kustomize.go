@@ -88,7 +88,7 @@ func build(files *buildFiles, options *krusty.Options, folder string) (resources
 	return built.Resources(), nil
 }
 
-// explain says why a build failed: the first file that is not YAML, else in Kustomize's words, which
+// explain says why a build failed: the first file that is not YAML, or what stands there twice, else in Kustomize's words, which
 // quote contents of files and are therefore withheld once something was decrypted.
 func (f *buildFiles) explain(cause error) error {
 	for _, name := range f.read {
@@ -98,6 +98,9 @@ func (f *buildFiles) explain(cause error) error {
 		if _, err := f.documents(name); err != nil {
 			return err
 		}
+	}
+	if err := f.twice(cause); err != nil {
+		return err
 	}
 	e := &Error{Origin: manifest.Origin{File: f.top}, Problem: "Kustomize cannot build it"}
 	if f.decrypted {
