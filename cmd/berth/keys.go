@@ -134,6 +134,7 @@ func (k *keyring) keys(ctx context.Context, name *types.NamespacedName, allow []
 	}
 	secret, err := k.read(ctx, *name)
 	if apierrors.IsNotFound(err) {
+		k.drop(*name)
 		return nil, "", errors.New("does not exist; create it with the keys, as in: kubectl create secret generic " + name.Name +
 			" -n " + name.Namespace + " --from-file=age.agekey")
 	}
@@ -162,6 +163,13 @@ func (k *keyring) hold(secret *corev1.Secret, allow []string) (heldKeys, error) 
 	held := heldKeys{version: version, digest: keys.Digest(), decrypter: opener{k.decrypter(keys, allow)}}
 	k.kept[id] = held
 	return held, nil
+}
+
+// drop forgets the keys of a Secret that is gone.
+func (k *keyring) drop(name types.NamespacedName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.kept, func(id string, _ heldKeys) bool { return strings.HasPrefix(id+" ", name.Namespace+" "+name.Name+" ") })
 }
 
 // decrypter returns one for what an entry has. The agent's identity is for those remote keys alone that the

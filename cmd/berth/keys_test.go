@@ -65,6 +65,20 @@ func TestKeysFollowTheirSecret(t *testing.T) {
 	}
 }
 
+func TestKeysOfASecretThatIsGoneAreForgotten(t *testing.T) {
+	secret := keySecret("1", "age.agekey", read(t, example+"berth/demo-keys/review.agekey"))
+	k, name := ring(secret), &types.NamespacedName{Namespace: "berth", Name: "keys"}
+	if _, _, err := k.keys(t.Context(), name, nil); err != nil || len(k.kept) != 1 {
+		t.Fatalf("%d are kept: %v", len(k.kept), err)
+	}
+	k.read = func(context.Context, types.NamespacedName) (*corev1.Secret, error) {
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, "keys")
+	}
+	if _, _, err := k.keys(t.Context(), name, nil); err == nil || len(k.kept) != 0 {
+		t.Errorf("%d are kept, and the error is %v", len(k.kept), err)
+	}
+}
+
 func TestKeysThatCannotBeHad(t *testing.T) {
 	for _, test := range []struct {
 		reason, name string

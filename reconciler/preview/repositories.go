@@ -81,7 +81,7 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	f := r.followed(repo.Name)
-	schedule, err := Schedule(repo.Spec.Poll, repo.Spec.TimeZone)
+	schedule, err := scheduleOf(repo.Spec.Poll, repo.Spec.TimeZone)
 	switch {
 	case repo.Spec.Suspend:
 		// What runs is still corrected, and may need a commit for it.
@@ -108,8 +108,8 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	return ctrl.Result{RequeueAfter: max(next.Sub(r.Now()), time.Millisecond)}, nil
 }
 
-// Schedule reads a cron expression, or a descriptor such as @every 1m, in a time zone.
-func Schedule(poll, zone string) (cron.Schedule, error) {
+// scheduleOf reads a cron expression, or a descriptor such as @every 1m, in a time zone.
+func scheduleOf(poll, zone string) (cron.Schedule, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil {
 		return nil, fmt.Errorf("timeZone %q is not known: %w", zone, err)
