@@ -62,7 +62,7 @@ func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s pl
 }
 
 // delete deletes exactly what the plan saw, and returns what is left of it: an object that finalizers
-// hold, or nil.
+// hold and that is watched, or nil.
 func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, how metav1.DeletionPropagation) (*plan.Live, error) {
 	if s.Live == nil {
 		return nil, nil
@@ -85,10 +85,19 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 		// The deletion has begun; whether it is over, the watch will tell.
 		live := *s.Live
 		live.Deleting, live.Health = true, health.Health{Status: health.Terminating, Message: "is being deleted"}
-		return &live, nil
+		return followed(live), nil
 	}
 	live := plan.Reduce(obj)
-	return &live, nil
+	return followed(live), nil
+}
+
+// followed returns an object whose end the watches will tell of; nil for one without Berth's label, which none
+// of them sees: it is asked for again by trying to create its successor.
+func followed(live plan.Live) *plan.Live {
+	if live.Environment == "" {
+		return nil
+	}
+	return &live
 }
 
 // runsPods says whether pods run for an object of the kind, and would outlive it for a while.

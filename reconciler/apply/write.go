@@ -218,7 +218,7 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 	live := plan.Reduce(obj)
 	switch {
 	case live.Deleting:
-		return "", &live, &finding{class: Terminating, text: live.Health.Message}
+		return "", followed(live), &finding{class: Terminating, text: live.Health.Message}
 	case live.Environment == r.target.Environment:
 		return "", &live, &finding{class: Conflict, text: "was made meanwhile"}
 	case plan.Yields(s.Object, live, r.target.Environment):
@@ -226,11 +226,19 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 	case plan.Claimed(live, s.Object) != "":
 		// What stands there is not watched: it is asked for again when the step is tried again.
 		return "", nil, &finding{class: Claimed, text: plan.Claimed(live, s.Object)}
+	case live.Environment == "" && live.Job != nil && !live.Job.Finished && !terminates(s.Object):
+		// Nor is this watched.
+		return "", nil, &finding{class: Transient, text: "is there already, was not made by Berth, and has not finished"}
 	case live.Environment == "":
 		return "", &live, &finding{class: Exists, text: "is there already and was not made by Berth"}
 	default:
 		return "", &live, &finding{class: Exists, text: "is there already and belongs to " + owner(obj)}
 	}
+}
+
+// terminates says whether a Job may end a run that stands in its place.
+func terminates(o *manifest.Object) bool {
+	return o.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate"
 }
 
 // owner names another environment as readably as its object allows.
