@@ -55,7 +55,8 @@ test: cluster-binary ## Run all tests.
 	cd e2e && go test ./...
 
 .PHONY: crash
-crash: cluster-binary ## Kill, and freeze, the agent at a hundred moments of a busy time (about 25 minutes; options in CRASH).
+crash: cluster-binary ## Let the agent die at every write, and kill and freeze it at a hundred moments of a busy time (about 20 minutes; options in CRASH).
+	go test ./reconciler -run Death -v -thorough
 	cd e2e && go test ./crash -v -timeout 60m -moments 100 -freezes 100 $(CRASH)
 
 .PHONY: branches

@@ -37,7 +37,8 @@ type lease struct {
 
 	mu      sync.Mutex
 	led     bool          // this agent has led
-	renewed time.Time     // when the last renewal that succeeded was sent; zero once the lease was given back
+	renewed time.Time     // when the last renewal that succeeded was sent; zero once the lease is given back or lost
+	refused bool          // a write was not sent since
 	taken   chan struct{} // closed when another leads, after this agent has
 }
 
@@ -129,7 +130,7 @@ func (l *lease) write(ctx context.Context, record resourcelock.LeaderElectionRec
 	if !l.led {
 		l.log.Info("this agent leads", "lease", leaseName, "identity", l.Identity())
 	}
-	l.led, l.renewed = true, sent
+	l.led, l.renewed, l.refused = true, sent, false
 	return nil
 }
 
@@ -146,6 +147,16 @@ func (l *lease) mayWrite() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.led || !l.renewed.IsZero() && passed(l.renewed, l.now()) < l.deadline()
+}
+
+// tell logs the first write that is not sent.
+func (l *lease) tell(r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.refused {
+		l.refused = true
+		l.log.Warn("nothing is written any more, for another agent may lead by now", "first", r.Method+" "+r.URL.Path)
+	}
 }
 
 // passed is the time between two moments, by the clock that says more: one stands while a machine is suspended, the
@@ -177,6 +188,7 @@ func (f fenced) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet || f.lease.mayWrite() {
 		return f.next.RoundTrip(r)
 	}
+	f.lease.tell(r)
 	if r.Body != nil {
 		_ = r.Body.Close() // as a transport does, whatever comes of the request
 	}

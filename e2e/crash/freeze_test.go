@@ -3,6 +3,7 @@ package crash
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +33,8 @@ func TestFrozenWhileAnotherLeads(t *testing.T) {
 		c.thaw(c.dice.IntN(2))
 	}
 	c.thaw(0)
-	t.Logf("frozen %d times; %d times one gave up by itself, for the machine was too slow for its lease", *freezes, c.gaveUp)
+	t.Logf("frozen %d times, of which %d in the middle of something; %d times one gave up by itself, for the machine was too slow for its lease",
+		*freezes, c.interrupted(), c.gaveUp)
 	c.ends()
 }
 
@@ -68,6 +70,14 @@ func (c *crew) thaw(but int) {
 		c.frozen = c.frozen[1:]
 		c.restart(agent)
 	}
+}
+
+// interrupted counts the agents that were about to write when they thawed.
+func (c *crew) interrupted() (count int) {
+	for _, agent := range c.agents {
+		count += strings.Count(agent.Log("nothing is written any more"), "\n")
+	}
+	return count
 }
 
 func (c *crew) restart(agent *world.Agent) {
