@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -64,22 +65,41 @@ func (p *passing) Unwrap() error { return p.error }
 // problems collects what is wrong, so that a person sees all of it at once.
 type problems struct{ list []*Error }
 
+const (
+	// maxProblems bounds how many are told: a million documents that are none are one mistake.
+	maxProblems = 100
+	// maxTold bounds the length of what is told of one: names come from files, and may be as long as those.
+	maxTold = 1000
+)
+
 func (p *problems) add(err error) {
 	var e *Error
 	if !errors.As(err, &e) {
 		e = &Error{Cause: err}
 	}
+	e.Object, e.Problem = shortened(e.Object), shortened(e.Problem)
 	p.list = append(p.list, e)
 }
 
-// join returns all problems by file and line, or nil.
+func shortened(text string) string {
+	if len(text) <= maxTold {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxTold], "") + "…"
+}
+
+// join returns the problems by file and line, or nil.
 func (p *problems) join() error {
 	slices.SortStableFunc(p.list, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line))
 	})
-	errs := make([]error, len(p.list))
+	var errs []error
 	for i, e := range p.list {
-		errs[i] = e
+		if i == maxProblems {
+			errs = append(errs, &Error{Origin: e.Origin, Problem: fmt.Sprintf("%d problems more, here and below", len(p.list)-i), Hint: "mend those above first"})
+			break
+		}
+		errs = append(errs, e)
 	}
 	return errors.Join(errs...)
 }

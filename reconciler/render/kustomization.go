@@ -13,46 +13,49 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 )
 
-// checked returns the content of a kustomization file for Kustomize, and the names in it, after making sure that nothing
-// reaches out of the tree: Kustomize would fetch it, with the agent's network and rights.
-func (f *buildFiles) checked(name string, content []byte) (shown []byte, names []string, err error) {
-	nodes, err := parse(name, content)
+// checked reads a kustomization file, and makes sure that nothing in it reaches out of the tree: Kustomize would fetch
+// it, with the agent's network and rights.
+func (f *buildFiles) checked(name string, built *builtFile) error {
+	nodes, err := parse(name, built.content)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	if len(nodes) != 1 {
-		return nil, nil, &Error{Origin: manifest.Origin{File: name},
+		return &Error{Origin: manifest.Origin{File: name},
 			Problem: fmt.Sprintf("a kustomization is one YAML document, and here are %d", len(nodes)), Hint: "keep one"}
 	}
-	shown = content
 	if name == f.top {
-		if shown, err = f.withOrigins(name, nodes[0], content); err != nil {
-			return nil, nil, err
+		if built.shown, err = f.withOrigins(name, nodes[0], built.content); err != nil {
+			return err
 		}
 	}
 	// The check is of what Kustomize gets, read as it reads it: names of fields in any case, say.
-	k, err := kustomizationOf(name, shown)
+	k, err := kustomizationOf(name, built.shown)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	check := kustomizationCheck{files: f, name: name, text: string(content)}
+	check := kustomizationCheck{files: f, name: name, text: strings.ToLower(string(built.content))}
 	check.plugins(k)
 	k.FixKustomization() // bases become resources, for one
-	names = slices.Concat(k.Resources, k.Components, loaded(k))
-	for _, file := range names {
-		check.local(file)
+	built.resources = slices.Concat(k.Resources, k.Components)
+	built.generated, built.changes = len(k.ConfigMapGenerator)+len(k.SecretGenerator), changes(k)
+	built.names = slices.Concat(built.resources, loaded(k))
+	for _, file := range built.names {
+		if check.local(file); len(check.found) > maxProblems {
+			break
+		}
 	}
 	//lint:ignore SA1019 Kustomize still reads what it deprecates.
 	for _, patch := range k.PatchesStrategicMerge { // the name of a file, or the patch itself
-		names = append(names, string(patch))
+		built.names = append(built.names, string(patch))
 	}
-	if len(check.found) > 0 {
-		for _, e := range check.found[1:] {
-			f.problems.add(e)
-		}
-		return nil, nil, check.found[0]
+	if len(check.found) == 0 {
+		return nil
 	}
-	return shown, names, nil
+	for _, e := range check.found[1:] {
+		f.problems.add(e)
+	}
+	return check.found[0]
 }
 
 func kustomizationOf(name string, content []byte) (k types.Kustomization, err error) {
@@ -95,6 +98,7 @@ func (f *buildFiles) withOrigins(name string, n *yaml.Node, content []byte) ([]b
 type kustomizationCheck struct {
 	files *buildFiles
 	name  string
+	// text is that of the file in lower case.
 	text  string
 	found []*Error
 }
@@ -102,7 +106,7 @@ type kustomizationCheck struct {
 // fail notes a problem at the first line that holds the text.
 func (c *kustomizationCheck) fail(at, problem, hint string) {
 	origin := manifest.Origin{File: c.name}
-	if before, _, ok := strings.Cut(strings.ToLower(c.text), strings.ToLower(at)); ok {
+	if before, _, ok := strings.Cut(c.text, strings.ToLower(at)); ok {
 		origin.Line = strings.Count(before, "\n") + 1
 	}
 	c.found = append(c.found, &Error{Origin: origin, Problem: problem, Hint: hint})

@@ -10,6 +10,7 @@ import (
 
 	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -47,7 +48,10 @@ func (r *renderer) kustomize(kustomization string) []document {
 	}
 	files.gather()
 	var resources []*resource.Resource
-	var err error
+	err := files.affordable()
+	if err != nil {
+		files.problems.add(err)
+	}
 	if len(files.problems.list) == 0 {
 		resources, err = build(files, options, r.Path)
 	}
@@ -60,7 +64,7 @@ func (r *renderer) kustomize(kustomization string) []document {
 		return nil
 	}
 	documents := make([]document, 0, len(resources))
-	lines := lineIndex{files: files, parsed: map[string][]*yaml.Node{}}
+	lines := lineIndex{files: files, lines: map[string]map[string]map[string]int{}}
 	for _, resource := range resources {
 		origin, err := lines.origin(resource)
 		if err != nil {
@@ -72,10 +76,15 @@ func (r *renderer) kustomize(kustomization string) []document {
 	return documents
 }
 
+// maxCopied bounds what the copy operations of one JSON patch may add to an object, in bytes: thirty that copy a field
+// into itself stand for gigabytes. No object that a cluster takes is larger.
+const maxCopied = 3 << 20
+
 // build runs Kustomize, which panics on some hostile input.
 func build(files *buildFiles, options *krusty.Options, folder string) (resources []*resource.Resource, err error) {
 	kustomizing.Lock()
 	defer kustomizing.Unlock()
+	jsonpatch.AccumulatedCopySizeLimit = maxCopied
 	defer func() {
 		if recover() != nil {
 			err = errors.New("a panic in its code")
@@ -114,8 +123,8 @@ func (f *buildFiles) explain(cause error) error {
 
 // lineIndex finds built objects again in the files that they came from.
 type lineIndex struct {
-	files  *buildFiles
-	parsed map[string][]*yaml.Node
+	files *buildFiles
+	lines map[string]map[string]map[string]int // by file, kind and name
 }
 
 // origin finds the file and line of a built object, and takes out the annotation that names the file
@@ -143,17 +152,16 @@ func (i *lineIndex) origin(built *resource.Resource) (manifest.Origin, error) {
 // line finds an object in the file that it came from: by its name, or if Kustomize changed that by
 // one that is part of it. It returns 0 in doubt.
 func (i *lineIndex) line(file, kind, name string) int {
+	named := i.named(file)[kind]
+	if line, ok := named[name]; ok {
+		return line
+	}
 	part, parts := 0, 0
-	for _, n := range i.nodes(file) {
-		k, m := field(n, "kind"), field(n, "metadata", "name")
-		if k == nil || m == nil || k.Value != kind || m.Value == "" {
-			continue
-		}
-		if m.Value == name {
-			return n.Line
-		}
-		if strings.Contains(name, m.Value) {
-			part, parts = n.Line, parts+1
+	if len(named) <= maxParts {
+		for other, line := range named {
+			if strings.Contains(name, other) {
+				part, parts = line, parts+1
+			}
 		}
 	}
 	if parts != 1 {
@@ -162,17 +170,39 @@ func (i *lineIndex) line(file, kind, name string) int {
 	return part
 }
 
-// nodes returns the objects of a file, none if it is one whose lines decrypting moved.
-func (i *lineIndex) nodes(file string) []*yaml.Node {
-	nodes, ok := i.parsed[file]
-	if !ok {
-		parsed, err := i.files.documents(file)
-		if built := i.files.cache[file]; err == nil && (!built.encrypted || len(parsed) == 1) {
-			nodes = flatten(parsed)
-		}
-		i.parsed[file] = nodes
+// maxParts bounds among how many names of a file one is looked for that is part of another.
+const maxParts = 1000
+
+// named returns the lines of a file's objects by kind and name.
+func (i *lineIndex) named(file string) map[string]map[string]int {
+	lines, ok := i.lines[file]
+	if ok {
+		return lines
 	}
-	return nodes
+	lines = map[string]map[string]int{}
+	i.lines[file] = lines
+	for _, n := range i.files.nodes(file) {
+		kind, name := field(n, "kind"), field(n, "metadata", "name")
+		if kind == nil || name == nil || name.Value == "" {
+			continue
+		}
+		if lines[kind.Value] == nil {
+			lines[kind.Value] = map[string]int{}
+		}
+		if _, twice := lines[kind.Value][name.Value]; !twice {
+			lines[kind.Value][name.Value] = n.Line
+		}
+	}
+	return lines
+}
+
+// nodes returns the objects of a file, none if it is one whose lines decrypting moved.
+func (f *buildFiles) nodes(file string) []*yaml.Node {
+	parsed, err := f.documents(file)
+	if built := f.cache[file]; err != nil || built.encrypted && len(parsed) != 1 {
+		return nil
+	}
+	return flatten(parsed)
 }
 
 func flatten(nodes []*yaml.Node) []*yaml.Node {

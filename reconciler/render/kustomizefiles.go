@@ -34,8 +34,10 @@ type buildFiles struct {
 type builtFile struct {
 	content   []byte
 	encrypted bool
-	// names are those of files and folders in a kustomization, relative to its own folder.
-	names []string
+	// names are those of files and folders in a kustomization, relative to its own folder; resources are those
+	// with objects. Further objects are generated, and changes are those of many.
+	names, resources   []string
+	generated, changes int
 	// shown is what Kustomize gets, and err the answer if it gets nothing.
 	shown []byte
 	err   error
@@ -126,7 +128,7 @@ func (f *buildFiles) load(name string) *builtFile {
 		built.err = &Error{Origin: manifest.Origin{File: name}, Problem: "a kustomization cannot be encrypted",
 			Hint: "encrypt the files that it names"}
 	default:
-		built.shown, built.names, built.err = f.checked(name, content)
+		built.err = f.checked(name, built)
 	}
 	return built
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"berth.dev/berth/reconciler/manifest"
-	"go.yaml.in/yaml/v3"
 )
 
 // twice says which object Kustomize was given more than once, and where, if it is that what it complains of: it names
@@ -20,12 +19,11 @@ func (f *buildFiles) twice(cause error) error {
 	var object string
 	var places []string
 	var first manifest.Origin
-	lines := lineIndex{files: f, parsed: map[string][]*yaml.Node{}}
 	for _, name := range f.read {
 		if !isManifest(name) {
 			continue
 		}
-		for _, n := range lines.nodes(name) {
+		for _, n := range f.nodes(name) {
 			kind, called := field(n, "kind"), field(n, "metadata", "name")
 			// As Kustomize writes it: Kind.version.group/name.[namespace]
 			if kind == nil || called == nil || !strings.HasPrefix(id, kind.Value+".") || !strings.Contains(id, "/"+called.Value+".") {

@@ -1,0 +1,92 @@
+package render_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/reconciler/render"
+)
+
+// each writes a text n times, with the numbers from 0 in place of %.
+func each(n int, text string) string {
+	var all strings.Builder
+	for i := range n {
+		all.WriteString(strings.ReplaceAll(text, "%", fmt.Sprint(i)))
+	}
+	return all.String()
+}
+
+// diamond is a folder of kustomizations, two on each level, both of which name the two below.
+func diamond(levels int) map[string]string {
+	const folder = "infra/k8s/%d%s/"
+	texts := map[string]string{"infra/k8s/kustomization.yaml": "resources: [0a, 0b]\n"}
+	for level := range levels {
+		for _, side := range []string{"a", "b"} {
+			texts[fmt.Sprintf(folder+"kustomization.yaml", level, side)] = fmt.Sprintf("namePrefix: %s-\nresources: [../%da, ../%[2]db]\n", side, level+1)
+		}
+	}
+	for _, side := range []string{"a", "b"} {
+		texts[fmt.Sprintf(folder+"kustomization.yaml", levels, side)] = "namePrefix: " + side + "-\nresources: [x.yaml]\n"
+		texts[fmt.Sprintf(folder+"x.yaml", levels, side)] = header
+	}
+	return texts
+}
+
+// What few lines can make endless ends in an error that names a limit.
+func TestHostileFoldersAreRefused(t *testing.T) {
+	const steps = "infra/k8s/kustomization.yaml: Kustomize would take more than 10000000 steps to build it, while all other environments wait"
+	deployments := func(n int) string {
+		return each(n, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d%}\nspec: {template: {spec: {containers: [{name: a, image: x}]}}}\n---\n")
+	}
+	for _, c := range []struct {
+		reason string
+		files  map[string]string
+		want   string // the error begins so; "": it renders
+	}{
+		{"a diamond", diamond(3), ""},
+		{"a diamond of 30 levels", diamond(30), steps},
+		{"kustomizations in a circle", map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [../b]\n", "infra/b/kustomization.yaml": "resources: [../k8s]\n",
+		}, "infra/k8s/kustomization.yaml: Kustomize cannot build it: "},
+		{"some images for some objects", map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\nimages:\n" + each(10, "- {name: a%, newTag: b}\n"), "infra/k8s/x.yaml": deployments(10),
+		}, ""},
+		{"many images for many objects", map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\nimages:\n" + each(300, "- {name: a%, newTag: b}\n"), "infra/k8s/x.yaml": deployments(100),
+		}, steps},
+		{"many patches for many objects", map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches:\n" + each(300, "- {path: p.yaml, target: {kind: Deployment}}\n"), "infra/k8s/x.yaml": deployments(100), "infra/k8s/p.yaml": "[]",
+		}, steps},
+		{"too many objects for Kustomize", map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": each(4000, header+"---\n"),
+		}, steps},
+		{"a patch that copies a field into itself", map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: |-\n" + each(40, "    - {op: copy, from: /data, path: /data/x%}\n"),
+			"infra/k8s/x.yaml":             header + "data: {a: b}\n",
+		}, "infra/k8s/kustomization.yaml: Kustomize cannot build it: Unable to complete the copy, the accumulated size increase"},
+		{"a long name", map[string]string{"infra/k8s/x.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x" + strings.Repeat("é", 100_000) + "}\ndata: {a: 1}\n"},
+			"infra/k8s/x.yaml:4: ConfigMap/x" + strings.Repeat("é", 494) + "…: data.a is not a text; "},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			_, err := render.Render(files(c.files), options())
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
+				t.Errorf("got  %.300v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestNotAllOfManyProblemsAreTold(t *testing.T) {
+	for reason, texts := range map[string]map[string]string{
+		"documents": {"infra/k8s/x.yaml": strings.Repeat("a: b\n---\n", 5000)},
+		"doubles":   {"infra/k8s/x.yaml": strings.Repeat(header+"---\n", 5001)},
+		"missing":   {"infra/k8s/kustomization.yaml": "resources:\n" + each(5000, "- %.yaml\n")},
+	} {
+		_, err := render.Render(files(texts), options())
+		lines := strings.Split(fmt.Sprint(err), "\n")
+		if len(lines) != 101 || !strings.Contains(lines[100], " more, here and below; mend those above first") {
+			t.Errorf("%s: got %d lines, the last is %q", reason, len(lines), lines[len(lines)-1])
+		}
+	}
+}
