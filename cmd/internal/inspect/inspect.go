@@ -114,6 +114,7 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	}
 	judged := i.judge(ctx, found, rules{judges: judges, pullGrace: entry.Health.ImagePullGrace.Duration}, &d)
 	d.Objects = sorted(append(judged, missing(env, judged)...))
+	i.warnings(ctx, env, &d)
 	i.events(ctx, env, &d)
 	return d
 }

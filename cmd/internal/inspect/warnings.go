@@ -1,0 +1,47 @@
+package inspect
+
+import (
+	"context"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/health"
+)
+
+// warnings adds to objects that are not healthy what was last warned of them: a Job whose pods are refused, say, has it
+// nowhere else.
+func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *Description) {
+	unhealthy := map[corev1.ObjectReference]*Object{}
+	for n := range d.Objects {
+		if o := &d.Objects[n]; o.Health != health.Healthy && o.Namespace == env.Spec.Namespace {
+			unhealthy[corev1.ObjectReference{Kind: o.Kind, Name: o.Name}] = o
+		}
+	}
+	if len(unhealthy) == 0 {
+		return
+	}
+	list := &corev1.EventList{}
+	if err := i.Client.List(ctx, list, client.InNamespace(env.Spec.Namespace), client.MatchingFields{"type": corev1.EventTypeWarning}); err != nil {
+		d.note("the events of the namespace "+env.Spec.Namespace, err)
+		return
+	}
+	newest := map[*Object]*corev1.Event{}
+	for n := range list.Items {
+		e := &list.Items[n]
+		o := unhealthy[corev1.ObjectReference{Kind: e.InvolvedObject.Kind, Name: e.InvolvedObject.Name}]
+		if o == nil || lastSeen(e).Time.Before(o.CreatedAt.Time) { // one of the same name that was there before
+			continue
+		}
+		if last := newest[o]; last == nil || lastSeen(last).Time.Before(lastSeen(e).Time) {
+			newest[o] = e
+		}
+	}
+	for o, e := range newest {
+		if !strings.Contains(o.Message, e.Message) {
+			o.Message = strings.TrimPrefix(o.Message+"; last warning: "+e.Reason+": "+e.Message, "; ")
+		}
+	}
+}
