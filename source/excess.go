@@ -1,6 +1,8 @@
 package source
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -16,9 +18,14 @@ type excess struct {
 const excessPause = 10 * time.Minute
 
 func (r *Repository) remember(id string, err error) {
-	if ReasonOf(err) == TooLarge {
-		r.tooLarge[id] = excess{err: err, until: r.now().Add(excessPause)}
+	if ReasonOf(err) != TooLarge {
+		return
 	}
+	pause := excessPause
+	if errors.Is(err, context.DeadlineExceeded) { // a server may have been slow for once
+		pause = min(pause, 2*r.limits.FetchTimeout)
+	}
+	r.tooLarge[id] = excess{err: err, until: r.now().Add(pause)}
 }
 
 // withoutTooLarge leaves out the commits that are known to exceed a limit, and returns what is known.

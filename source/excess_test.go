@@ -45,65 +45,55 @@ func TestACommitThatIsTooLargeIsNotFetchedAtEveryPoll(t *testing.T) {
 }
 
 func TestAFetchThatTakesTooLong(t *testing.T) {
+	greets := packets("version 2", "ls-refs", "fetch", "0000")
 	for name, test := range map[string]struct {
-		sent   string
-		reason Reason
-		text   string
+		greeting, sent string
+		reason         Reason
+		text           string
 	}{
-		"and still goes on":        {packets("packfile", "\x01PACK"), TooLarge, "took longer than 5m0s; raise limits.fetchTimeout"},
-		"without having begun":     {"", Unreachable, "the server took too long"},
-		"and is still being asked": {packets("shallow-info"), TooLarge, "limits.fetchTimeout"},
+		"and still goes on":        {greets, packets("packfile", "\x01PACK"), TooLarge, "took longer than 1ms; raise limits.fetchTimeout"},
+		"without having begun":     {greets, "", TooLarge, "limits.fetchTimeout"},
+		"and is still being asked": {greets, packets("shallow-info"), TooLarge, "limits.fetchTimeout"},
+		"of a server that is away": {"", "", Unreachable, "the server took too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := &expiring{Context: t.Context(), done: make(chan struct{})}
-			r := &remote{transport: &stalling{answer: strings.NewReader(test.sent), expire: func() { close(ctx.done) }}}
-			err := r.fetch(ctx, wanted{}, Limits{}.withDefaults(), func(pack io.Reader) error {
-				_, err := io.Copy(io.Discard, pack)
-				return err
-			})
-			wantReason(t, classify("fetch", Credentials{}, err), test.reason, test.text)
+			r := &remote{transport: &stalling{greeting: test.greeting, answer: test.sent}}
+			fetch := func(ctx context.Context) error {
+				return classify("fetch", Credentials{}, r.fetch(ctx, wanted{}, Limits{FetchTimeout: time.Millisecond}.withDefaults(), func(pack io.Reader) error {
+					_, err := io.Copy(io.Discard, pack)
+					return err
+				}))
+			}
+			wantReason(t, fetch(t.Context()), test.reason, test.text)
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			wantReason(t, fetch(ended), Unreachable, "interrupted") // which says nothing of the commit
 		})
 	}
 }
 
-// expiring is a context whose deadline passes when a test says so.
-type expiring struct {
-	context.Context
-	done chan struct{}
-}
-
-func (c *expiring) Done() <-chan struct{} { return c.done }
-
-func (c *expiring) Err() error {
-	select {
-	case <-c.done:
-		return context.DeadlineExceeded
-	default:
-		return nil
-	}
-}
-
-// stalling is a server that sends a part of its answer and then lets the time run out.
+// stalling is a server that sends a part of its greeting or answer, and then nothing until the time has run out.
 type stalling struct {
-	answer io.Reader
-	expire func()
+	greeting, answer string
+	ctx              context.Context
 }
 
-func (s *stalling) connect(context.Context) (exchange, error) { return s, nil }
-func (s *stalling) stateless() bool                           { return false }
-func (s *stalling) close()                                    {}
-func (s *stalling) Close() error                              { return nil }
-func (s *stalling) request([]byte) (io.Reader, error)         { return s, nil }
+func (s *stalling) connect(ctx context.Context) (exchange, error) {
+	return &stalling{s.greeting, s.answer, ctx}, nil
+}
+func (s *stalling) stateless() bool { return false }
+func (s *stalling) close()          {}
+func (s *stalling) Close() error    { return nil }
 
 func (s *stalling) greet() (io.Reader, error) {
-	return strings.NewReader(packets("version 2", "ls-refs", "fetch", "0000")), nil
+	return io.MultiReader(strings.NewReader(s.greeting), s), nil
 }
 
-func (s *stalling) Read(buf []byte) (int, error) {
-	n, err := s.answer.Read(buf)
-	if err != nil {
-		s.expire()
-		return n, context.DeadlineExceeded
-	}
-	return n, nil
+func (s *stalling) request([]byte) (io.Reader, error) {
+	return io.MultiReader(strings.NewReader(s.answer), s), nil
+}
+
+func (s *stalling) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
 }

@@ -73,7 +73,11 @@ func (r *remote) list(ctx context.Context) (Listing, error) {
 
 // fetch asks for commits and hands their pack to take.
 func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(io.Reader) error) error {
-	return r.talk(ctx, func(x exchange, g *greeting) error {
+	within, cancel := context.WithTimeout(ctx, limits.FetchTimeout)
+	defer cancel()
+	asked := false
+	err := r.talk(within, func(x exchange, g *greeting) error {
+		asked = true
 		body, err := g.request(w)
 		if err != nil {
 			return err
@@ -82,18 +86,20 @@ func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(i
 		if err != nil {
 			return err
 		}
-		counted := boundedFetch(answer, limits.FetchBytes)
-		pack, err := newPackStream(g, counted)
-		if err == nil {
-			err = take(pack)
+		pack, err := newPackStream(g, boundedFetch(answer, limits.FetchBytes))
+		if err != nil {
+			return err
 		}
-		if err != nil && counted.begun() && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			// Another fetch of the same would end like this one; a server that sends nothing is another matter.
-			return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch took longer than %s", limits.FetchTimeout),
-				hint: "raise limits.fetchTimeout if the repository is that large", err: err}
-		}
-		return err
+		return take(pack)
 	})
+	var known *fault
+	if asked && ctx.Err() == nil && !errors.As(err, &known) && errors.Is(err, context.DeadlineExceeded) {
+		// Another fetch of the same would end like this one. That nothing came says little: a server begins to send when
+		// it has packed the most of it, and a proxy may keep that back. One that does not even greet is another matter.
+		return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch took longer than %s", limits.FetchTimeout),
+			hint: "raise limits.fetchTimeout if the repository is that large", err: err}
+	}
+	return err
 }
 
 // talk runs one exchange. Whatever goes wrong, the next one starts over with a greeting.
@@ -160,9 +166,6 @@ func boundedListing(r io.Reader) *boundedReader {
 func boundedFetch(r io.Reader, limit int64) *boundedReader {
 	return &boundedReader{r: r, left: limit, limit: limit, what: "the fetch", hint: "raise limits.fetchBytes if that is meant"}
 }
-
-// begun says whether anything has been read.
-func (b *boundedReader) begun() bool { return b.left < b.limit }
 
 func (b *boundedReader) Read(buf []byte) (int, error) {
 	if b.left < 0 {

@@ -179,8 +179,6 @@ func (r *Repository) bring(ctx context.Context, commits []string) error {
 }
 
 func (r *Repository) bringBeyond(ctx context.Context, w wanted) error {
-	ctx, cancel := context.WithTimeout(ctx, r.limits.FetchTimeout)
-	defer cancel()
 	err := r.remote.fetch(ctx, w, r.limits, func(pack io.Reader) error { return r.store.add(pack, r.limits) })
 	if err != nil {
 		return err

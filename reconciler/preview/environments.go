@@ -154,7 +154,7 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	if err != nil || s == nil {
 		return nil, "", err
 	}
-	s.Source = e.Stores.opened(repo.Name)
+	s.Source = e.Stores.opened(repo.Name, s.Commit)
 	s.live(env, entry, e.Now())
 	s.copy(ctx, e.Secrets, env, entry)
 	s.decrypt(ctx, e.Keys, env, entry)

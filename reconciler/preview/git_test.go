@@ -275,6 +275,30 @@ func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Of a server's replicas one may lack for a moment what another has listed.
+func TestACommitThatCanBeHadAtTheNextPollIsFollowedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	w.git.Misbehave(gittest.Only(gittest.Fetch, func(e *gittest.Exchange) {
+		const answer = "ERR upload-pack: not our ref"
+		e.Writer.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+		fmt.Fprintf(e.Writer, "%04x%s", len(answer)+4, answer)
+	}))
+	w.branches("two", "f0")
+	w.poll()
+	if message := w.becomes("f0", v1alpha1.ReasonFailed); !strings.Contains(message, "not our ref") {
+		t.Errorf("it says %q", message)
+	}
+	w.git.Behave()
+	w.poll()
+	w.healthy("f0")
+	if w.says("f0") != "two" {
+		t.Errorf("it runs %q", w.says("f0"))
+	}
+}
+
 // A limit that is raised, like a key that is mended, is a reason to look again.
 func TestWhatWasTooLargeIsReadWhenTheLimitIsRaised(t *testing.T) {
 	w := newWorld(t)

@@ -53,9 +53,14 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	for _, w := range wanted.list {
 		commits = append(commits, w.spec.Commit)
 	}
-	if err := store.Fetch(ctx, commits...); source.ReasonOf(err) == source.Unreachable {
+	err = store.Fetch(ctx, commits...)
+	if source.ReasonOf(err) == source.Unreachable {
 		return err // any other is that of single commits, and told by their environments
 	}
+	if f.lacking && err == nil {
+		defer r.wakeAll(ctx, repo)
+	}
+	f.lacking = err != nil
 	if !maps.Equal(listing.Heads, f.listing.Heads) {
 		r.renew(ctx, repo, slices.Concat(commits, needed(have)))
 	}

@@ -52,6 +52,7 @@ type RepositoriesConfig struct {
 type followed struct {
 	listing source.Listing
 	listed  bool   // listing is a complete one
+	lacking bool   // a commit of it could not be had
 	store   string // what the store was opened with, or why it cannot be
 	absent  map[string]absence
 	next    time.Time

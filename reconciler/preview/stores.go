@@ -171,12 +171,17 @@ func (s *Stores) Snapshot(ctx context.Context, repository, commit string) (*sour
 // Has says whether a Repository has been opened, so that its commits can be read.
 func (s *Stores) Has(repository string) bool { return s.get(repository) != nil }
 
-// opened returns what stands for that with which a Repository's store was opened.
-func (s *Stores) opened(repository string) string {
-	if st := s.get(repository); st != nil {
-		return st.key
+// opened returns what stands for that with which a Repository's store was opened, and for whether it has a commit: one
+// that its server refused may have come at the next poll.
+func (s *Stores) opened(repository, commit string) string {
+	st := s.get(repository)
+	switch {
+	case st == nil:
+		return ""
+	case st.Holds(commit):
+		return st.key + " " + commit
 	}
-	return ""
+	return st.key
 }
 
 func (s *Stores) get(repository string) *store {
