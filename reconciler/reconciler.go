@@ -31,8 +31,8 @@ type Environment struct {
 	Commit, Applied, Healthy string
 	// Pinned says that a person has named Commit.
 	Pinned bool
-	// Source stands for what commits are read with: address, limits and credentials. What could not be read is tried
-	// again when it changes.
+	// Source stands for what commits are read with: address, limits and credentials, and whether Commit is here. What
+	// could not be read is tried again when it changes.
 	Source string
 	// Rollback applies Healthy again when Commit does not become healthy.
 	Rollback bool
