@@ -13,7 +13,7 @@ var separator = regexp.MustCompile(`\n---.*\n`)
 // check refuses a file whose aliases Kustomize could not write out: it has no bounds, and an
 // alias within its own anchor overflows its stack, which no recover stops.
 func (a *aliases) check(name string, content []byte) error {
-	if a.bounded(string(content)) {
+	if a.bounded(string(content), 0) {
 		return nil
 	}
 	e := tooManyAliased()
@@ -22,9 +22,9 @@ func (a *aliases) check(name string, content []byte) error {
 }
 
 // bounded says whether the aliases of a text stand for few values. Where it is no YAML, Kustomize
-// does not come as far as aliases.
-func (a *aliases) bounded(text string) bool {
-	if !strings.Contains(text, "*") || !strings.Contains(text, "&") {
+// does not come as far as aliases. Within is how many texts this one stands in.
+func (a *aliases) bounded(text string, within int) bool {
+	if within > maxWithin || !strings.Contains(text, "*") || !strings.Contains(text, "&") {
 		return true
 	}
 	for _, part := range separator.Split(strings.ReplaceAll(text, "\r\n", "\n"), -1) {
@@ -34,7 +34,7 @@ func (a *aliases) bounded(text string) bool {
 			if decoder.Decode(&doc) != nil {
 				break
 			}
-			if !a.boundedBelow(&doc, 0, original) {
+			if !a.boundedBelow(&doc, place{within: within}) {
 				return false
 			}
 		}
@@ -42,28 +42,33 @@ func (a *aliases) bounded(text string) bool {
 	return true
 }
 
-// reached says how a node was reached.
-type reached int
+// maxWithin is how deep in texts Kustomize reads YAML: a patch stands in a kustomization. Without a bound, as many texts
+// in each other as a file has lines would each be parsed with all that is in it.
+const maxWithin = 2
 
-const (
-	original reached = iota // where it stands in the file
-	byAlias
-)
+// place is where a node stands.
+type place struct {
+	// within is in how many texts, depth how deep in the last of them.
+	within, depth int
+	byAlias       bool
+}
 
 // boundedBelow says whether what is below a node is neither too deep nor, as far as it comes from
 // aliases, too much. Texts that may be YAML themselves, such as patches, count alike.
-func (a *aliases) boundedBelow(n *yaml.Node, depth int, how reached) bool {
-	if depth > maxDepth || how == byAlias && a.exceeded() {
+func (a *aliases) boundedBelow(n *yaml.Node, at place) bool {
+	if at.depth > maxDepth || at.byAlias && a.exceeded() {
 		return false
 	}
+	at.depth++
 	if n.Kind == yaml.AliasNode {
-		return a.boundedBelow(n.Alias, depth+1, byAlias)
+		at.byAlias = true
+		return a.boundedBelow(n.Alias, at)
 	}
-	if n.Kind == yaml.ScalarNode && n.Style != 0 && how == original {
-		return a.bounded(n.Value)
+	if n.Kind == yaml.ScalarNode && n.Style != 0 && !at.byAlias {
+		return a.bounded(n.Value, at.within+1)
 	}
 	for _, child := range n.Content {
-		if !a.boundedBelow(child, depth+1, how) {
+		if !a.boundedBelow(child, at) {
 			return false
 		}
 	}

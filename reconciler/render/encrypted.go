@@ -101,14 +101,18 @@ func (r *renderer) kindMayHold(apiVersion, kind string) bool {
 
 // texts joins the scalars of a node, one a line.
 func texts(n *yaml.Node) string {
-	if n.Kind == yaml.ScalarNode {
-		return n.Value + "\n"
-	}
 	var all strings.Builder
-	for _, child := range n.Content {
-		all.WriteString(texts(child))
-	}
+	writeTexts(&all, n)
 	return all.String()
+}
+
+func writeTexts(out *strings.Builder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		out.WriteString(n.Value + "\n")
+	}
+	for _, child := range n.Content {
+		writeTexts(out, child)
+	}
 }
 
 // readable says whether nothing encrypted is left in the object, where it would be applied as if it

@@ -33,6 +33,15 @@ func diamond(levels int) map[string]string {
 	return texts
 }
 
+// inTexts writes texts that each hold the next, each deeper than the one that holds it.
+func inTexts(n int) string {
+	var all strings.Builder
+	for i := range n {
+		all.WriteString(strings.Repeat(" ", i+1) + "a: |-\n")
+	}
+	return all.String() + strings.Repeat(" ", n+1) + "[&a b, *a]\n"
+}
+
 // What few lines can make endless ends in an error that names a limit.
 func TestHostileFoldersAreRefused(t *testing.T) {
 	const steps = "infra/k8s/kustomization.yaml: Kustomize would take more than 10000000 steps to build it, while all other environments wait"
@@ -67,9 +76,28 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 		}, "infra/k8s/kustomization.yaml: Kustomize cannot build it: Unable to complete the copy, the accumulated size increase"},
 		{"a long name", map[string]string{"infra/k8s/x.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x" + strings.Repeat("é", 100_000) + "}\ndata: {a: 1}\n"},
 			"infra/k8s/x.yaml:4: ConfigMap/x" + strings.Repeat("é", 494) + "…: data.a is not a text; "},
+		{"many items", map[string]string{"infra/k8s/x.yaml": header + "x: [" + strings.Repeat("a,", 1_000_001) + "]\n"},
+			"infra/k8s/x.yaml: with this file, it is more than 1000000 lines, and items in brackets, that one environment reads; "},
+		{"many items for Kustomize", map[string]string{"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": header + "x: [" + strings.Repeat("a,", 1_000_001) + "]\n"},
+			"infra/k8s/x.yaml: with this file, it is more than 1000000 lines, and items in brackets, that one environment reads; "},
+		{"many objects", map[string]string{"infra/k8s/x.yaml": each(20_001, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%}\n---\n")},
+			"infra/k8s/x.yaml:80001: with this object, there are more than 20000; split them over several entries"},
+		{"many names of folders", map[string]string{"infra/k8s/x.yaml": header + "x:\n" + each(1100, "- ${TREE:infra/%/..}\n")},
+			"infra/k8s/x.yaml:1006: ConfigMap/api: with ${TREE:infra/1000/..}, there are more than 1000 folders whose hash is asked for; name a folder above them"},
+		{"a missing folder named twice", map[string]string{"infra/k8s/x.yaml": header + "x: ${TREE:app}\n---\n" + header + "x: ${TREE:app}\n"},
+			"infra/k8s/x.yaml:5: ConfigMap/api: ${TREE:app}: there is no folder \"app\" in this commit; name a folder from the root of the repository\ninfra/k8s/x.yaml:11: ConfigMap/api: "},
+		{"a folder named often", map[string]string{"infra/k8s/x.yaml": header + "x:\n" + strings.Repeat("- ${TREE:infra}\n", 100_000)}, ""},
+		{"much that a variable stands for", map[string]string{"infra/k8s/x.yaml": header + "x:\n" + strings.Repeat("- ${LONG}-\n", 100)},
+			"infra/k8s/x.yaml:70: ConfigMap/api: with ${LONG}, it is more than 64 MiB that variables stand for; let fewer texts name it, or give it a shorter value"},
+		{"texts in texts", map[string]string{"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": header + "data:\n" + inTexts(2000)}, ""},
+		{"a deep document that is not encrypted", map[string]string{"infra/k8s/x.yaml": "x: " + strings.Repeat("[", 5000) + strings.Repeat("y", 1<<20) + strings.Repeat("]", 5000) + "\n---\n" + encrypted},
+			"infra/k8s/x.yaml:1: values are nested more than 500 deep; no manifest needs that"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			_, err := render.Render(files(c.files), options())
+			o := options()
+			o.Variables["LONG"] = strings.Repeat("x", 1<<20)
+			o.Decrypter = decrypter{"infra/k8s/x.yaml": strings.ReplaceAll(c.files["infra/k8s/x.yaml"], encrypted, secretHeader)}
+			_, err := render.Render(files(c.files), o)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
 				t.Errorf("got  %.300v\nwant %s", err, c.want)
 			}

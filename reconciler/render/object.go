@@ -20,7 +20,11 @@ func (r *renderer) objects(documents []document) []manifest.Object {
 	r.exposure.settle()
 	var checked []checker
 	for _, document := range documents {
-		checked = r.unfold(checked, document)
+		if checked = r.unfold(checked, document); len(checked) > maxObjects {
+			r.problems.add(&Error{Origin: checked[maxObjects].document.origin, Problem: fmt.Sprintf("with this object, there are more than %d", maxObjects),
+				Hint: "split them over several entries"})
+			return nil
+		}
 	}
 	checked = r.concealed(checked)
 	objects := make([]manifest.Object, len(checked))

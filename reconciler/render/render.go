@@ -2,6 +2,7 @@
 package render
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,6 +44,12 @@ const (
 // maxBytes bounds how much a render reads in all: everything that follows costs in proportion to it. How large a file
 // may be, and how many there may be in a folder, is for the tree to say.
 const maxBytes = 64 << 20
+
+// maxItems bounds how many values manifests may hold, since each takes some hundred bytes of memory, and two in a file.
+const maxItems = 1_000_000
+
+// maxObjects bounds how many objects there may be. Four times as many as Berth is tested with.
+const maxObjects = 20_000
 
 // Options say what is rendered and for whom.
 type Options struct {
@@ -98,6 +105,7 @@ type renderer struct {
 	exposure   *exposure
 	aliases    *aliases
 	bytes      int64 // read so far
+	items      int   // in the manifests read so far
 	warnings   []string
 }
 
@@ -110,7 +118,7 @@ func newRenderer(tree Tree, o Options) *renderer {
 		Options:    o,
 		tree:       tree,
 		inputs:     newRecorder(tree, o.Path),
-		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}},
+		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}},
 		problems:   &problems{},
 		plaintexts: map[string]bool{},
 		exposure:   &exposure{},
@@ -184,8 +192,24 @@ func (r *renderer) readBounded(name string) ([]byte, error) {
 	if err != nil {
 		return nil, unreadable(name, err)
 	}
+	if isManifest(name) {
+		r.items += items(content)
+	}
+	if r.exhausted() {
+		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("with this file, it is more than %d lines, and items in brackets, that one environment reads", maxItems),
+			Hint: "move what is no manifest out of the entry's path, or split it over several entries"}
+	}
 	return content, nil
 }
 
+// items estimates how many values a text holds, before a parser makes them: each but the first of a line comes after
+// one of these.
+func items(content []byte) (count int) {
+	for _, before := range []string{"\n", ",", "[", "{", "- ", "? "} {
+		count += bytes.Count(content, []byte(before))
+	}
+	return count
+}
+
 // exhausted says whether nothing more is read.
-func (r *renderer) exhausted() bool { return r.bytes > maxBytes }
+func (r *renderer) exhausted() bool { return r.bytes > maxBytes || r.items > maxItems }

@@ -265,8 +265,10 @@ func (c *converter) fail(n *yaml.Node, err error) error {
 	if !ok {
 		e = &Error{Cause: err}
 	}
-	if e.Origin.File == "" {
-		e.Origin = c.document.at(n)
+	if e.Origin.File != "" {
+		return e
 	}
-	return e
+	here := *e // which may be said of another place too
+	here.Origin = c.document.at(n)
+	return &here
 }

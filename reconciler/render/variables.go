@@ -23,7 +23,14 @@ type variables struct {
 	values map[string]any
 	tree   Tree
 	used   map[string]any
+	// folders are those whose hashes were looked up, with what was wrong; bytes is how much text came of variables
+	// so far.
+	folders map[string]error
+	bytes   int
 }
+
+// maxFolders bounds how many names of folders are looked up: one has many names, as dir, ./dir and dir/../dir.
+const maxFolders = 1000
 
 // text replaces every known variable; what is not known stays as it is, and so does everything else:
 // it is somebody else's syntax (nginx, a shell). $${NAME} of a known name is the literal ${NAME}.
@@ -99,23 +106,43 @@ func (v *variables) known(name string) bool {
 }
 
 // use returns the value of a known variable and notes that it was used.
-func (v *variables) use(name string) (any, error) {
-	folder, isTree := strings.CutPrefix(name, treePrefix)
-	if !isTree {
-		v.used[name] = v.values[name]
-		return v.values[name], nil
+func (v *variables) use(name string) (value any, err error) {
+	if folder, isTree := strings.CutPrefix(name, treePrefix); isTree {
+		value, err = v.hash(name, folder)
+	} else {
+		value = v.values[name]
+		v.used[name] = value
 	}
-	v.used[name] = "" // what hashOf says of a folder that is not there
+	if text, ok := value.(string); ok {
+		v.bytes += len(text)
+	}
+	if err == nil && v.bytes > maxBytes {
+		err = &Error{Problem: fmt.Sprintf("with ${%s}, it is more than %d MiB that variables stand for", name, maxBytes>>20), Hint: "let fewer texts name it, or give it a shorter value"}
+	}
+	return value, err
+}
+
+// hash returns the hash of a folder, which is looked up once.
+func (v *variables) hash(name, folder string) (any, error) {
+	if err, again := v.folders[name]; again {
+		return v.used[name], err
+	}
+	if len(v.folders) == maxFolders {
+		return nil, &Error{Problem: fmt.Sprintf("with ${%s}, there are more than %d folders whose hash is asked for", name, maxFolders), Hint: "name a folder above them"}
+	}
 	hash, err := v.tree.Hash(cleanFolder(folder))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
-		return nil, &Error{Problem: fmt.Sprintf("${%s}: there is no folder %q in this commit", name, folder),
+		err = &Error{Problem: fmt.Sprintf("${%s}: there is no folder %q in this commit", name, folder),
 			Hint: "name a folder from the root of the repository"}
 	case err != nil:
-		return nil, &Error{Problem: fmt.Sprintf("${%s}: reading the folder's hash", name), Cause: err}
+		err = &Error{Problem: fmt.Sprintf("${%s}: reading the folder's hash", name), Cause: err}
 	}
-	v.used[name] = hash
-	return hash, nil
+	if err != nil {
+		hash = "" // what hashOf says of a folder that is not there
+	}
+	v.used[name], v.folders[name] = hash, err
+	return hash, err
 }
 
 func cleanFolder(folder string) string { return path.Clean(folder) }
