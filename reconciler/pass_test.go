@@ -417,6 +417,8 @@ func TestPauses(t *testing.T) {
 		{apply.Transient, 0, false, time.Second},
 		{apply.Transient, 3, false, 8 * time.Second},
 		{apply.Transient, 50, false, time.Minute},
+		{apply.Unanswered, 0, false, 5 * time.Second},
+		{apply.Unanswered, 50, false, time.Minute},
 		{apply.Terminating, 0, false, time.Second},
 		{apply.Exists, 1, false, 2 * time.Second},
 		{apply.Taken, 1, false, fatalPause},

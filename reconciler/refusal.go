@@ -15,6 +15,7 @@ import (
 // author's mistake rarely (a policy or another object may have changed meanwhile).
 const (
 	firstPause  = time.Second
+	slowPause   = 5 * time.Second // after what held a pass for as long as a time-out
 	longPause   = time.Minute
 	fatalPause  = 5 * time.Minute
 	atOncePause = 50 * time.Millisecond
@@ -80,7 +81,8 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 		m.tries[key]++
 		m.refusals[key] = plan.Refusal{
 			Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal,
-			Immutable: r.Err.Class == apply.Immutable, Taken: r.Err.Class == apply.Taken, Until: c.Now().Add(pause),
+			Immutable: r.Err.Class == apply.Immutable, Taken: r.Err.Class == apply.Taken, Unanswered: r.Err.Class == apply.Unanswered,
+			Until: c.Now().Add(pause),
 		}
 	}
 	return fights
@@ -93,6 +95,8 @@ func pauseAfter(class apply.Class, n int) (fatal bool, pause time.Duration) {
 		return false, min(atOncePause<<min(n, 10), longPause)
 	case apply.Transient, apply.Terminating, apply.Exists:
 		return false, min(firstPause<<min(n, 10), longPause)
+	case apply.Unanswered:
+		return false, min(slowPause<<min(n, 10), longPause)
 	case apply.Quota, apply.Forbidden, apply.NotServed:
 		return true, min(10*firstPause<<min(n, 10), fatalPause)
 	}

@@ -102,8 +102,9 @@ func (r Result) Revealed() bool {
 func (r Result) Harmless() bool { return r.Revealed() || r.Err != nil && r.Err.Class == Taken }
 
 // Run carries out steps, stage by stage and concurrently within a stage, and returns a result for
-// each, in the order of the steps, whatever went wrong. Once the step of a Namespace has failed, the
-// later ones that live in it are not tried; nor is any once ctx is done.
+// each, in the order of the steps, whatever went wrong. Steps that were not answered in time before go after
+// all others. Once the step of a Namespace has failed, the later ones that live in it are not tried; nor is any
+// once ctx is done, or too many were not answered in time.
 func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := &run{Applier: a, target: target, lost: map[string]bool{}}
 	results := make([]Result, len(steps))
@@ -111,11 +112,11 @@ func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []R
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return steps[i].Stage - steps[j].Stage })
+	slices.SortStableFunc(order, func(i, j int) int { return turn(steps[i]) - turn(steps[j]) })
 	for len(order) > 0 {
 		stage := order
 		for n, i := range order {
-			if steps[i].Stage != steps[order[0]].Stage {
+			if turn(steps[i]) != turn(steps[order[0]]) {
 				stage = order[:n]
 				break
 			}
@@ -126,6 +127,21 @@ func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []R
 	return results
 }
 
+// turn is when a step is taken, among others. A namespace keeps its place, for others need it.
+func turn(s plan.Step) int {
+	if s.Late && !isNamespace(s.Key) {
+		return lastTurn + s.Stage
+	}
+	return s.Stage
+}
+
+// lastTurn is after all stages of a plan.
+const lastTurn = 1000
+
+// mostUnanswered is how many steps of a run may go without an answer before it ends: each may have taken as long as
+// the time-out, and the next pass, of this environment or another, has better to do.
+const mostUnanswered = 3
+
 // run is one call of Run.
 type run struct {
 	*Applier
@@ -133,8 +149,9 @@ type run struct {
 	// dryRun is metav1.DryRunAll for a run that writes nothing.
 	dryRun []string
 
-	mu   sync.Mutex
-	lost map[string]bool // namespaces whose step failed
+	mu         sync.Mutex
+	lost       map[string]bool // namespaces whose step failed
+	unanswered int
 }
 
 // each calls do for every index, in order and with bounded concurrency, and waits for all.
@@ -175,6 +192,9 @@ func (r *run) untried(ctx context.Context, s plan.Step) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.unanswered >= mostUnanswered {
+		return &finding{class: Transient, text: "was not tried: others were not answered in time"}
+	}
 	if r.lost[s.Key.Namespace] {
 		return &finding{class: Skipped, text: "was not tried: its namespace could not be written"}
 	}
@@ -188,9 +208,12 @@ func (r *run) note(result Result) {
 		r.recent.note(s, result.Done)
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if result.Err.Class == Unanswered {
+		r.unanswered++
+	}
 	if isNamespace(s.Key) && s.Action != plan.Delete {
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.lost[s.Key.Name] = true
 	}
 }

@@ -40,6 +40,8 @@ const (
 	Terminating Class = "terminating"
 	// Transient: may pass by itself.
 	Transient Class = "transient"
+	// Unanswered: there was no answer in time, from the API server or a webhook; may pass by itself.
+	Unanswered Class = "unanswered"
 	// NotServed: the API server has no such kind.
 	NotServed Class = "not served"
 	// Skipped: not tried, for want of time or of the namespace.
@@ -56,6 +58,7 @@ var next = map[Class]string{
 	Exists:      "remove one of the two, or rename the one in Git",
 	Terminating: "it is made anew once that is gone",
 	Transient:   "it is tried again",
+	Unanswered:  "it is tried again",
 	NotServed:   "correct apiVersion and kind, or install what defines them",
 }
 
@@ -90,7 +93,7 @@ func (f *finding) Unwrap() error { return f.cause }
 // explain makes an Error of what went wrong with a step.
 func (r *run) explain(s plan.Step, err error) *Error {
 	e := &Error{Class: classOf(err), Err: err}
-	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && e.Class == Transient {
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && (e.Class == Transient || e.Class == Unanswered) {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	if r.notYet(s, e.Class, err) {
@@ -130,7 +133,9 @@ func classOf(err error) Class {
 		return own.class
 	case meta.IsNoMatchError(err):
 		return NotServed
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), !errors.As(err, &answer):
+	case isUnanswered(err):
+		return Unanswered
+	case errors.Is(err, context.Canceled), !errors.As(err, &answer):
 		return Transient
 	}
 	switch answer.Status().Code {

@@ -146,7 +146,7 @@ func TestUnreachableServer(t *testing.T) {
 
 func TestSlowServer(t *testing.T) {
 	w := newWorld(t, transport(func(r *http.Request) { <-r.Context().Done() }), func(_ *rest.Config, c *Config) { c.Timeout = time.Millisecond })
-	w.refused(Transient, "infra/app.yaml:12: ConfigMap/NS/settings: the API server did not answer in time; it is tried again",
+	w.refused(Unanswered, "infra/app.yaml:12: ConfigMap/NS/settings: the API server did not answer in time; it is tried again",
 		w.do(plan.Create, configMap, nil))
 }
 
@@ -171,7 +171,7 @@ func TestClassesOfRareAnswers(t *testing.T) {
 	}{
 		{"too many requests", apierrors.NewTooManyRequests("later", 7), Transient},
 		{"server timeout", apierrors.NewServerTimeout(things, "patch", 7), Transient},
-		{"gateway timeout", apierrors.NewTimeoutError("slow", 0), Transient},
+		{"gateway timeout", apierrors.NewTimeoutError("slow", 0), Unanswered},
 		{"unavailable", apierrors.NewServiceUnavailable("apiserver is shutting down"), Transient},
 		{"internal error", apierrors.NewInternalError(errors.New("etcd leader changed")), Transient},
 		{"unauthorized", apierrors.NewUnauthorized("token expired"), Forbidden},

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
@@ -62,13 +63,13 @@ func isRights(err error) bool {
 // granting stands between who is refused a Role, with all groups, and the rules that are too much.
 const granting = " is attempting to grant RBAC permissions not currently held:"
 
-// typedPatch begins the 500 with which the API server answers an apply of what does not fit the kind's
+// typedPatch begins, after a word that is cut off, the 500 with which the API server answers an apply of what does not fit the kind's
 // schema: unknown fields, wrong types, duplicate keys of a list.
-const typedPatch = "failed to create typed patch object "
+const typedPatch = "to create typed patch object "
 
-// conversion begins the 500 for what fits the schema and cannot be read for all that: a quantity that
+// conversion begins, likewise, the 500 for what fits the schema and cannot be read for all that: a quantity that
 // is none, Base64 that is none.
-const conversion = "failed to convert new object "
+const conversion = "to convert new object "
 
 // isAuthors says whether a 500 is the fault of who wrote the object, and not of the server.
 func isAuthors(err error) bool {
@@ -101,7 +102,7 @@ func gist(text string) string {
 		_, after, _ = strings.Cut(after, "): ")
 		return oneLine(inOrder(goValue.ReplaceAllString(strings.TrimPrefix(after, "errors:"), "$1")))
 	}
-	if strings.HasPrefix(text, conversion) {
+	if strings.Contains(text, conversion) {
 		_, text, _ = strings.Cut(text, "unable to convert unstructured object to ")
 		_, text, _ = strings.Cut(text, ": ")
 		return oneLine(strings.TrimPrefix(text, "error decoding from json: "))
@@ -157,6 +158,12 @@ func unreachable(err error) string {
 // isWebhookDown says whether an admission webhook did not answer; it is then named, and not what it was
 // asked about.
 func isWebhookDown(err error) bool { return strings.Contains(err.Error(), "failed calling webhook ") }
+
+// isUnanswered says whether nobody answered in time: the API server us, or something else the API server.
+func isUnanswered(err error) bool {
+	late := apierrors.IsTimeout(err) || isWebhookDown(err) && strings.Contains(err.Error(), context.DeadlineExceeded.Error())
+	return late || errors.Is(err, context.DeadlineExceeded)
+}
 
 // fieldPath begins an error of a typed patch; longer forms name list items by their values.
 var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)

@@ -1,12 +1,15 @@
 package apply
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -175,7 +178,7 @@ func TestWebhookThatDoesNotAnswer(t *testing.T) {
 		}
 		return r.Err != nil
 	})
-	r := w.classed(Transient, w.do(plan.Create, configMap, nil))
+	r := w.classed(Unanswered, w.do(plan.Create, configMap, nil))
 	if !strings.Contains(r.Err.Message, `failed calling webhook "guard.example.com"`) {
 		t.Errorf("it says %s", r.Err.Message)
 	}
@@ -210,4 +213,53 @@ spec:
 	results := w.run(w.step(plan.Create, aggregated, nil), w.step(plan.Create, configMap, nil))
 	w.classed(Transient, results[0])
 	w.must(Created, results[1])
+}
+
+// mute lets nobody answer about objects of stage 0, and notes what is asked for.
+func mute(asked *[]string) func(*rest.Config, *Config) {
+	return func(c *rest.Config, config *Config) {
+		config.Concurrency = 1
+		c.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				name := path.Base(r.URL.Path)
+				*asked = append(*asked, name)
+				if strings.HasPrefix(name, "s0") {
+					return nil, context.DeadlineExceeded
+				}
+				return next.RoundTrip(r)
+			})
+		})
+	}
+}
+
+// What is not answered in time ends a run after a few tries, and keeps nothing else waiting in the next one.
+func TestTimeOutsEndARun(t *testing.T) {
+	var asked []string
+	w := newWorld(t, mute(&asked))
+	steps := w.many(0, 0, 0, 0, 1)
+	results := w.run(steps...)
+	for i, class := range []Class{Unanswered, Unanswered, Unanswered, Transient, Transient} {
+		w.classed(class, results[i])
+	}
+	w.refused(Transient, "infra/app.yaml:12: ConfigMap/NS/s1-04: was not tried: others were not answered in time; it is tried again", results[4])
+	for i := range 3 {
+		steps[i].Late = true
+	}
+	asked = nil
+	results = w.run(steps...)
+	w.must(Created, results[4])
+	if want := []string{"s0-03", "s1-04", "s0-00", "s0-01"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
+	}
+	w.classed(Transient, results[2])
+
+	asked = nil
+	for _, r := range w.applier.Validate(t.Context(), w.target, w.many(0, 0, 0, 0, 0, 1)) {
+		if r.Err != nil {
+			t.Errorf("nothing is wrong with %s: %v", r.Step.Key, r.Err)
+		}
+	}
+	if len(asked) != mostUnanswered {
+		t.Errorf("a dry run asked for %v", asked)
+	}
 }

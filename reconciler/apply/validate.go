@@ -19,7 +19,8 @@ var refusing = []Class{Invalid, Immutable, Forbidden, Quota, NotServed, Claimed}
 // Validate asks the API server what it has against the steps that write, without writing: concurrently,
 // whatever stage they are of and whatever they wait for. There is a result for each step, in their order;
 // it has an error only if the step itself would be refused. What may pass by itself, such as a webhook that
-// is away, and what other steps change, such as a namespace, a right or a kind, is none.
+// is away, and what other steps change, such as a namespace, a right or a kind, is none; nor is what is not asked any
+// more once too many steps were not answered in time.
 func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := &run{Applier: a, target: target, dryRun: []string{metav1.DryRunAll}}
 	changed := changing(steps)
@@ -30,10 +31,14 @@ func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step
 	}
 	r.each(all, func(i int) {
 		results[i] = Result{Step: steps[i], Done: Unchanged, Live: steps[i].Live}
-		if changed[steps[i].Key.GroupKind()] {
+		if changed[steps[i].Key.GroupKind()] || r.untried(ctx, steps[i]) != nil {
 			return
 		}
-		if err := r.try(ctx, steps[i]); err != nil && slices.Contains(refusing, err.Class) && !changed[err.Class] {
+		err := r.try(ctx, steps[i])
+		if err != nil && err.Class == Unanswered {
+			r.note(Result{Step: steps[i], Err: err})
+		}
+		if err != nil && slices.Contains(refusing, err.Class) && !changed[err.Class] {
 			results[i].Done, results[i].Err = "", err
 		}
 	})

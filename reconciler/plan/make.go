@@ -251,6 +251,7 @@ func (m *maker) refused(s *Step) {
 	case due && fatal:
 		m.retried = append(m.retried, s.Key)
 	case due:
+		s.Late = r.Unanswered
 	case r.Taken:
 		m.yield(s)
 	case fatal:

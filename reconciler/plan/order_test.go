@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -268,4 +269,21 @@ func TestNamespace(t *testing.T) {
 			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden]
 			Going: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden; and 1 more`},
 	})
+}
+
+// What was not answered in time is tried again, once nothing else has to wait for it.
+func TestWhatWasNotAnsweredIsLate(t *testing.T) {
+	w := newWorld(t)
+	w.git(configMap("env"), deployment("api"))
+	first := w.plan().Steps[1]
+	w.in.Refusals[first.Key] = plan.Refusal{Digest: first.Content(), Message: "no answer", Unanswered: true, Until: noon.Add(time.Second)}
+	if s := w.plan().Steps[1]; s.Late || s.Acts() {
+		t.Errorf("it is not yet time, and the step is %s", s)
+	}
+	w.after(time.Second)
+	for _, s := range w.plan().Ready() {
+		if s.Late != (s.Key == first.Key) {
+			t.Errorf("late: %t for %s", s.Late, s)
+		}
+	}
 }

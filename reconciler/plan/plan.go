@@ -42,6 +42,8 @@ type Step struct {
 	Health health.Health
 	// Stage orders the steps of one pass: all of a stage are carried out before the next begins.
 	Stage int
+	// Late says that an earlier try was not answered in time: it goes after the others, whatever its stage.
+	Late bool
 	// Leave are the paths in Object that others see to and that are not applied; LeftTo is the autoscaler
 	// that does, if Git knows it.
 	Leave  []string
@@ -202,8 +204,9 @@ type Refusal struct {
 	Message string
 	// Fatal says that it will hardly pass without help; it is tried again all the same, but rarely.
 	Fatal bool
-	// Immutable says that the object cannot be changed in place; Taken that what is there stays in its place.
-	Immutable, Taken bool
+	// Immutable says that the object cannot be changed in place; Taken that what is there stays in its place;
+	// Unanswered that there was no answer in time.
+	Immutable, Taken, Unanswered bool
 	// Until is when to try again.
 	Until time.Time
 }
