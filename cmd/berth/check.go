@@ -57,7 +57,7 @@ Ends with 0 if there is no problem, with 1 if there is one. Warnings do not coun
 	f.StringVar(&o.files.entry, "entry", "", "only this entry")
 	f.StringVar(&o.files.branch, "branch", "", "only entries that take this branch, and what is so in it")
 	addKeys(c, &o.files.keys, "; without it, each entry's key Secret in the cluster is read")
-	f.StringVarP(&o.output, "output", "o", "", "json or yaml")
+	addOutput(c, &o.output, "json or yaml", output.JSON, output.YAML)
 	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp

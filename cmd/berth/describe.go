@@ -57,7 +57,7 @@ Ends with 0 if the environment is healthy, with 1 if it is not.`,
 		},
 	}
 	o.addTo(c)
-	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml")
+	addOutput(c, &o.output, "json or yaml", output.JSON, output.YAML)
 	return c
 }
 

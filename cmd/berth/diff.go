@@ -59,7 +59,7 @@ refused, or cannot be found out.`,
 	c.Flags().StringVar(&o.commit, "commit", "", "commit of the repository around the current folder")
 	addKeys(c, &o.keys, "; without it, the entry's key Secret is read")
 	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
-	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml")
+	addOutput(c, &o.output, "json or yaml", output.JSON, output.YAML)
 	return c
 }
 

@@ -27,7 +27,7 @@ type followOptions struct {
 
 func (o *followOptions) addTo(c *cobra.Command) {
 	c.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait")
-	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml: print the Environment at the end, and the progress to the standard error")
+	addOutput(c, &o.output, "json or yaml: print the Environment at the end, and the progress to the standard error", output.JSON, output.YAML)
 }
 
 // follower shows what becomes of an environment.
@@ -125,6 +125,8 @@ func (f *follower) conclude(env *v1alpha1.Environment, v verdict) error {
 		return nil
 	case env == nil:
 		return errors.New(v.why)
+	case v.why != "": // whatever its health is
+		return unhealthy("%s: %s; berth describe %s shows more", env.Name, v.why, env.Name)
 	}
 	return unhealthy("%s is not healthy: %s; berth describe %s shows more", env.Name, reasonOf(env, v), env.Name)
 }

@@ -31,6 +31,16 @@ type getOptions struct {
 	noHeaders  bool
 }
 
+// addOutput adds -o, of which the value so far is the default.
+func addOutput(c *cobra.Command, target *string, usage string, formats ...output.Format) {
+	c.Flags().StringVarP(target, "output", "o", *target, usage)
+	names := make([]cobra.Completion, 0, len(formats))
+	for _, f := range formats {
+		names = append(names, string(f))
+	}
+	must(c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)))
+}
+
 func newGet(s streams) *cobra.Command {
 	o := &getOptions{}
 	c := &cobra.Command{
@@ -57,7 +67,7 @@ something is not healthy; to ask for that, use berth describe.`,
 	}
 	o.addTo(c.Flags())
 	c.Flags().StringVar(&o.repository, "repository", "", "only what belongs to this Repository")
-	c.Flags().StringVarP(&o.output, "output", "o", "", "wide, json, yaml or name")
+	addOutput(c, &o.output, "wide, json, yaml or name", formatWide, output.JSON, output.YAML, formatName)
 	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on, and print what changes")
 	c.Flags().BoolVar(&o.noHeaders, "no-headers", false, "print no headers")
 	must(c.RegisterFlagCompletionFunc("repository", o.complete(repositoryOf)))

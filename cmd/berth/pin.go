@@ -52,8 +52,29 @@ asked is refused.`,
 		return e.run(c, s, args, pinTo(commit))
 	}
 	e.addTo(c)
+	c.ValidArgsFunction = e.completePin
 	c.Flags().BoolVar(&unpin, "unpin", false, "follow the branch again")
 	return c
+}
+
+// completePin offers environments, and then the commits of the one that is named.
+func (e *errand) completePin(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return e.completeArgs(c, args, typed)
+	}
+	v, err := e.open()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	env, err := e.environment(c.Context(), v, args)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var offers []cobra.Completion
+	for _, sync := range env.Status.History {
+		offers = append(offers, cobra.CompletionWithDesc(output.ShortCommit(sync.Commit), sync.Outcome))
+	}
+	return offers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
 // commitID is an id, or as much of one as people take for one.

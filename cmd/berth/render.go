@@ -68,7 +68,8 @@ Ends with 3 if there are errors, one a line, by file and line. Warnings do not c
 	f.StringVar(&o.namespace, "namespace", "", "namespace of the environment, instead of the entry's")
 	f.StringArrayVar(&o.variables, "variable", nil, "NAME=VALUE: a variable beside those of the entry, or instead of one; may be repeated")
 	addKeys(c, &o.keys, "")
-	f.StringVarP(&o.format, "output", "o", string(output.YAML), "yaml or json")
+	o.format = string(output.YAML)
+	addOutput(c, &o.format, "yaml or json", output.YAML, output.JSON)
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
 	return c
 }

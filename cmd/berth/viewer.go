@@ -116,7 +116,7 @@ func explain(err error, namespace string) error {
 	unreachable, isUnreachable := errors.AsType[*url.Error](err)
 	switch {
 	case meta.IsNoMatchError(err), runtime.IsNotRegisteredError(err):
-		return errors.New("the cluster does not know Berth's kinds: install Berth (kubectl apply --server-side -k deploy), or choose another cluster with --context")
+		return fmt.Errorf("the cluster does not know Berth's kinds: install Berth (kubectl apply --server-side -k deploy), or choose another cluster with --context: %w", err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the cluster does not accept the credentials of the kubeconfig; log in again, or choose another --context: %w", err)
 	case apierrors.IsForbidden(err):
