@@ -18,6 +18,8 @@ const (
 	maxRemote     = 10
 	// defaultSuffix marks what is not encrypted in a file that has no rule.
 	defaultSuffix = "_unencrypted"
+	// maxRule bounds how long a regular expression may be, which every key, or every comment, is held against.
+	maxRule = 1000
 )
 
 // metadata is SOPS' own part of a file.
@@ -137,6 +139,9 @@ func newRule(f fields) (rule, error) {
 		if strings.HasSuffix(key, "_suffix") {
 			found.suffix = text
 			continue
+		}
+		if len(text) > maxRule {
+			return rule{}, malformed("its sops.%s is longer than %d bytes", key, maxRule)
 		}
 		pattern, err := regexp.Compile(text)
 		if err != nil {

@@ -93,6 +93,8 @@ func TestTamperedFilesAreRefused(t *testing.T) {
 		{"nobody", "secret.yaml", pattern(`(?s)    age:.*?recipient: \S+\n`, ""), secrets.Malformed, "it names nobody"},
 		{"two rules", "secret.yaml", replace("    encrypted_regex", "    encrypted_suffix: x\n    encrypted_regex"), secrets.Malformed, "several rules"},
 		{"a broken rule", "secret.yaml", replace("^(data|stringData)$", "("), secrets.Malformed, "its sops.encrypted_regex is not a regular expression"},
+		{"a long rule", "secret.yaml", replace("^(data|stringData)$", strings.Repeat("(a{1000})", 112)), secrets.Malformed, "its sops.encrypted_regex is longer than 1000 bytes"},
+		{"a long key", "secret.yaml", replace("stringData:", "? "+strings.Repeat("k", 1025)+"\n: x\nstringData:"), secrets.Malformed, `a key in it is longer than 1024 bytes: "kkk`},
 		{"a broken data key", "secret.yaml", pattern(`(-----BEGIN AGE ENCRYPTED FILE-----\n *)....`, "${1}AAAA"), secrets.Tampered, "its data key for age1"},
 		{"too few groups", "groups.json", replace(`"shamir_threshold": 2`, `"shamir_threshold": 1`), "", ""},
 		{"too many groups", "groups.json", replace(`"shamir_threshold": 2`, `"shamir_threshold": 3`), secrets.NoKey, "no key at hand decrypts it"},

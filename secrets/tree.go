@@ -53,18 +53,20 @@ type rule struct {
 	plain bool
 }
 
-func (r rule) encrypts(path []string, comments [][]string) bool {
-	return r.matches(path, comments) != r.plain
-}
-
-func (r rule) matches(path []string, comments [][]string) bool {
+// names says whether the rule is about what stands below a key.
+func (r rule) names(key string) bool {
 	switch {
 	case r.comment != nil:
-		return slices.ContainsFunc(slices.Concat(comments...), r.comment.MatchString)
+		return false
 	case r.regex != nil:
-		return slices.ContainsFunc(path, r.regex.MatchString)
+		return r.regex.MatchString(key)
 	}
-	return slices.ContainsFunc(path, func(key string) bool { return strings.HasSuffix(key, r.suffix) })
+	return strings.HasSuffix(key, r.suffix)
+}
+
+// namesAfter says whether the rule is about the value after a comment.
+func (r rule) namesAfter(comment string) bool {
+	return r.comment != nil && r.comment.MatchString(comment)
 }
 
 // macOnlyEncrypted begins what is hashed if only encrypted values are, so that such a MAC is never one
@@ -94,7 +96,7 @@ func openTree(documents []branch, meta *metadata, key []byte) ([]string, error) 
 		o.mac.Write(macOnlyEncrypted)
 	}
 	for _, document := range documents {
-		if err := o.branch(document, nil, nil); err != nil {
+		if err := o.branch(document, place{}); err != nil {
 			return nil, err
 		}
 	}
@@ -115,40 +117,53 @@ func (o *opener) verify() error {
 	return nil
 }
 
+// place is where a value stands.
+type place struct {
+	path  []string
+	depth int
+	// named says that the rule names a key that leads here, or a comment before one.
+	named bool
+}
+
+// maxKey bounds how long a key may be, since all that lead to a value are authenticated with it. Those of YAML are at
+// most as long, unless they are written with a question mark.
+const maxKey = 1024
+
 // branch walks in the order in which SOPS does: the MAC depends on it.
-func (o *opener) branch(b branch, path []string, comments [][]string) error {
-	comments = append(slices.Clip(comments), nil)
-	last := len(comments) - 1
+func (o *opener) branch(b branch, at place) error {
+	commented := false
 	for _, it := range b {
 		if it.comment {
-			comments[last] = append(comments[last], it.key)
+			commented = commented || o.meta.rule.namesAfter(it.key)
 			continue
 		}
-		below := append(slices.Clip(path), it.key)
-		keep, err := o.value(it.value, below, comments)
+		if len(it.key) > maxKey {
+			return malformed("a key in it is longer than %d bytes: %q", maxKey, shortened(it.key))
+		}
+		below := place{path: append(slices.Clip(at.path), it.key), depth: at.depth + 1, named: at.named || commented || o.meta.rule.names(it.key)}
+		keep, err := o.value(it.value, below)
 		if err != nil {
 			return err
 		}
-		if comments[last] = nil; !keep {
-			return tampered(at(below) + " is a comment where a value belongs")
+		if commented = false; !keep {
+			return tampered(named(below.path) + " is a comment where a value belongs")
 		}
 	}
 	return nil
 }
 
-func (o *opener) sequence(l sequence, path []string, comments [][]string) error {
-	comments = append(slices.Clip(comments), nil)
-	last := len(comments) - 1
+func (o *opener) sequence(l sequence, at place) error {
+	commented := false
 	for i, it := range l {
 		if c, ok := it.(comment); ok {
-			comments[last] = append(comments[last], string(c))
+			commented = commented || o.meta.rule.namesAfter(string(c))
 			continue
 		}
-		keep, err := o.value(it, path, comments)
+		keep, err := o.value(it, place{path: at.path, depth: at.depth + 1, named: at.named || commented})
 		if err != nil {
 			return err
 		}
-		if comments[last] = nil; !keep {
+		if commented = false; !keep {
 			l[i] = dropped{}
 		}
 	}
@@ -156,37 +171,37 @@ func (o *opener) sequence(l sequence, path []string, comments [][]string) error 
 }
 
 // value also says whether to keep the value.
-func (o *opener) value(value any, path []string, comments [][]string) (keep bool, err error) {
-	if len(comments) > maxDepth {
+func (o *opener) value(value any, at place) (keep bool, err error) {
+	if at.depth > maxDepth {
 		return false, malformed("its values nest deeper than %d levels", maxDepth)
 	}
 	switch value := value.(type) {
 	case branch:
-		return true, o.branch(value, path, comments)
+		return true, o.branch(value, at)
 	case sequence:
-		return true, o.sequence(value, path, comments)
+		return true, o.sequence(value, at)
 	case *leaf:
-		return o.leaf(value, path, comments)
+		return o.leaf(value, at)
 	}
 	return true, nil
 }
 
-func (o *opener) leaf(l *leaf, path []string, comments [][]string) (keep bool, err error) {
-	encrypted := o.meta.rule.encrypts(path, comments)
+func (o *opener) leaf(l *leaf, at place) (keep bool, err error) {
+	encrypted := at.named != o.meta.rule.plain
 	if encrypted {
 		text, ok := l.value.(string)
 		if !ok {
-			return false, tampered(at(path) + " is plain where an encrypted value belongs")
+			return false, tampered(named(at.path) + " is plain where an encrypted value belongs")
 		}
-		plain, kind, err := o.cipher.open(text, strings.Join(path, ":")+":")
+		plain, kind, err := o.cipher.open(text, strings.Join(at.path, ":")+":")
 		if err != nil {
-			return false, tampered(at(path) + " does not decrypt: it was changed, or moved here from elsewhere")
+			return false, tampered(named(at.path) + " does not decrypt: it was changed, or moved here from elsewhere")
 		}
 		if kind == "comment" {
 			return false, nil
 		}
 		if l.value, err = typed(plain, kind); err != nil {
-			return false, tampered(at(path) + " does not have the type that it is said to have")
+			return false, tampered(named(at.path) + " does not have the type that it is said to have")
 		}
 		if l.opened = true; plain != "" {
 			o.values = append(o.values, plain)
@@ -222,5 +237,5 @@ func hashed(value any) ([]byte, error) {
 	return nil, malformed("it holds a value of a type that SOPS does not know")
 }
 
-// at names a value by the keys that lead to it, which are not secret: SOPS leaves keys as they are.
-func at(path []string) string { return fmt.Sprintf("%q", shortened(strings.Join(path, "."))) }
+// named names a value by the keys that lead to it, which are not secret: SOPS leaves keys as they are.
+func named(path []string) string { return fmt.Sprintf("%q", shortened(strings.Join(path, "."))) }

@@ -30,6 +30,7 @@ func Hide(text string, values []string, mark string) string {
 		}
 	}
 	slices.SortFunc(parts, longestFirst) // the whole before what it consists of
+	standard := fromURL.Replace(text)
 	for _, part := range slices.Compact(parts) {
 		if len(part) > len(text) {
 			continue // in no form it gets shorter
@@ -37,7 +38,7 @@ func Hide(text string, values []string, mark string) string {
 		for _, form := range written(part) {
 			text = strings.ReplaceAll(text, form, mark)
 		}
-		for _, form := range encoded(part) {
+		for _, form := range encoded(part, standard) {
 			text = form.ReplaceAllLiteralString(text, mark)
 		}
 	}
@@ -60,12 +61,20 @@ func written(value string) []string {
 	return slices.Compact(forms)
 }
 
+// fromURL makes of the encoding of URLs that of everything else.
+var fromURL = strings.NewReplacer("-", "+", "_", "/")
+
 // encoded matches the base64 of a value, alone or within that of a longer text: it has one of three forms,
-// and what stands around the value shares the characters at both ends.
-func encoded(value string) []*regexp.Regexp {
+// and what stands around the value shares the characters at both ends. Of forms that are not in the text there are
+// none: Secrets have many lines, and a regular expression takes longer to make than all else here.
+func encoded(value, text string) []*regexp.Regexp {
 	var forms []*regexp.Regexp
 	for from := range 3 {
 		whole := from + (len(value)-from)/3*3
+		std := base64.StdEncoding.EncodeToString([]byte(value[from:whole]))
+		if std == "" || !strings.Contains(text, std) {
+			continue
+		}
 		before, after := "", ""
 		if from > 0 {
 			before = `[\w+/-]{0,4}`
@@ -73,11 +82,7 @@ func encoded(value string) []*regexp.Regexp {
 		if whole < len(value) {
 			after = `[\w+/-]{0,4}=*`
 		}
-		std := base64.StdEncoding.EncodeToString([]byte(value[from:whole]))
-		if std == "" {
-			continue
-		}
-		safe := strings.NewReplacer("+", "[+-]", "/", "[/_]").Replace(std) // for the encoding of URLs
+		safe := strings.NewReplacer("+", "[+-]", "/", "[/_]").Replace(std)
 		forms = append(forms, regexp.MustCompile(before+safe+after))
 	}
 	return forms

@@ -83,3 +83,21 @@ func TestValues(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkHide: four times as many lines of a Secret take four times as long.
+func BenchmarkHide(b *testing.B) {
+	text := strings.Repeat("2026-01-02 cannot log in as ada: the server refused it with code 28P01\n", 20)
+	for _, n := range []int{2_000, 8_000} {
+		var value strings.Builder
+		for i := range n {
+			fmt.Fprintf(&value, "line number %d\n", i)
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if Hide(text, []string{value.String()}, "•••") != text {
+					b.Fatal("something was hidden")
+				}
+			}
+		})
+	}
+}
