@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"bytes"
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
@@ -111,16 +110,26 @@ func looksThroughRequests(t *testing.T, since time.Time) {
 // looksThroughPage looks at what the agent serves, in which there is a text.
 func looksThroughPage(t *testing.T, page, with string) {
 	t.Helper()
+	text := reads(t, page)
+	if !strings.Contains(text, with) {
+		t.Fatalf("%s is %.100q", page, text)
+	}
+	discloses(t, page, text)
+}
+
+// reads returns a page that the agent serves.
+func reads(t *testing.T, page string) string {
+	t.Helper()
 	response, err := http.Get("http://" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil || !bytes.Contains(text, []byte(with)) {
-		t.Fatalf("%s is %.100q, %v", page, text, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	discloses(t, page, string(text))
+	return string(text)
 }
 
 // looksThroughCluster looks at every object of every kind, records unpacked, but at those Secrets that may

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 		object string
 		again  func(world.Object) bool
 		writes string
+		told   string
 	}{
 		{
 			name:   "a Deployment is scaled",
@@ -29,6 +31,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			object: "Deployment/api",
 			again:  func(o world.Object) bool { return o.Field("spec.replicas") == "2" },
 			writes: "patch deployments/api",
+			told:   "Deployment/drift/api was changed by kubectl-edit; it is again as Git says",
 		},
 		{
 			name: "a value is edited",
@@ -38,6 +41,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			object: "ConfigMap/common",
 			again:  func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" },
 			writes: "patch configmaps/common",
+			told:   "ConfigMap/drift/common was changed by kubectl-edit; it is again as Git says",
 		},
 		{
 			name:   "an object is deleted",
@@ -45,6 +49,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			object: "Service/api",
 			again:  func(o world.Object) bool { return o.GetDeletionTimestamp() == nil },
 			writes: "patch services/api",
+			told:   "Service/drift/api was deleted by somebody else; it is again as Git says",
 		},
 		{
 			name: "the label is removed",
@@ -54,6 +59,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			object: "ConfigMap/common",
 			again:  func(o world.Object) bool { return o.GetLabels()["berth.dev/environment"] == label },
 			writes: "patch configmaps/common",
+			told:   "ConfigMap/drift/common",
 		},
 		{
 			name:   "a Deployment is deleted",
@@ -63,6 +69,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 				return o.GetDeletionTimestamp() == nil && o.Field("status.readyReplicas") == "2"
 			},
 			writes: "patch deployments/worker",
+			told:   "Deployment/drift/worker was deleted by somebody else; it is again as Git says",
 		},
 	}
 	for _, test := range tests {
@@ -73,11 +80,16 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			test.do(production)
 			production.AwaitObject(test.object, "is put back", test.again)
 			production.Becomes("Healthy", commit)
+			production.AwaitEvent("Corrected", test.told)
 			posts.expectWrites(began, test.writes)
 			if changed := before.Changed(production.Contents()); len(changed) != 1 || changed[0] != test.object {
 				t.Errorf("it changed %q, want %s", changed, test.object)
 			}
 		})
+	}
+	counted := fmt.Sprintf(`berth_corrections_total{entry="production",repository="drift"} %d`, len(tests))
+	if page := reads(t, metrics+"/metrics"); !strings.Contains(page, counted) {
+		t.Errorf("the metrics have no %s", counted)
 	}
 	t.Run("the finished migration is deleted, and does not run again", func(t *testing.T) {
 		posts := posts.in(t)
@@ -107,4 +119,67 @@ func TestANamespaceThatIsDeletedByHandBeginsAnew(t *testing.T) {
 	production.AwaitObject("Deployment/api", "is made anew", func(o world.Object) bool { return o.GetUID() != before })
 	production.Becomes("Healthy", commit)
 	posts.expectRuns(began, "migrate", 2)
+}
+
+// Whatever becomes of a commit, drift is put back, and only spec.suspend pauses that.
+func TestOnlySuspendPausesCorrections(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "paused-by", rollsBack)
+	production := posts.Environment("main")
+	drifts := func(what string) {
+		t.Helper()
+		production.Patch("Deployment/worker", `{"spec":{"replicas":5}}`)
+		production.AwaitObject("Deployment/worker", "is put back "+what, func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
+	}
+	first := posts.pushes("main", application())
+	production.Becomes("Healthy", first)
+	second := posts.pushes("main", code("second"))
+	production.Becomes("Healthy", second)
+
+	posts.says("main", "pin", first)
+	drifts("while an older commit is pinned")
+	posts.says("main", "pin", "--unpin")
+	bad := posts.pushes("main", map[string]string{"k8s/api.yaml": broken(deployment("api", "")) + service("api")})
+	production.Becomes("RolledBack", bad)
+	drifts("after a rollback")
+	unreadable := posts.pushes("main", map[string]string{"k8s/api.yaml": "kind: ["})
+	production.Becomes("Failed", unreadable, "k8s/api.yaml")
+	drifts("while the commit cannot be read")
+
+	posts.says("main", "suspend")
+	production.Patch("ConfigMap/common", `{"data":{"HOST":"by.hand"}}`)
+	production.Delete("Service/api")
+	production.Becomes("Suspended", unreadable, "left as it is while spec.suspend is true")
+	healed := posts.pushes("main", map[string]string{"k8s/api.yaml": application()["k8s/api.yaml"]})
+	production.Becomes("Suspended", healed)
+	if got := production.Object("ConfigMap/common").Field("data.HOST"); got != "by.hand" {
+		t.Errorf("HOST is %q while the environment is suspended", got)
+	}
+	if _, there := production.Find("Service/api"); there {
+		t.Error("what was deleted by hand is back while the environment is suspended")
+	}
+	posts.says("main", "resume")
+	production.Becomes("Healthy", healed)
+	if got := production.Object("ConfigMap/common").Field("data.HOST"); got != "posts.example.com" {
+		t.Errorf("HOST is %q afterwards", got)
+	}
+}
+
+// What cannot be watched is said, and is trouble of its own objects alone.
+func TestAKindThatCannotBeWatched(t *testing.T) {
+	t.Parallel()
+	const group = "unwatched.example.com"
+	installs(t, definition(group))
+	posts := begins(t, "unwatched")
+	production := posts.Environment("main")
+	commit := posts.pushes("main", with(application(), "k8s/db.yaml", databases(group, "main", "1")))
+	production.AwaitUnhealthy("Database/main", "what there is of kind Database cannot be seen: cannot watch Database."+group, "grant the agent list and watch")
+	production.AwaitObject("Deployment/worker", "is there all the same", func(o world.Object) bool { return o.Field("status.readyReplicas") == "2" })
+	production.Patch("Deployment/api", `{"spec":{"replicas":5}}`)
+	production.AwaitObject("Deployment/api", "is put back all the same", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
+	side := posts.branches("side", map[string]string{"k8s/db.yaml": configMap("in-its-place", "A: b")})
+	posts.Environment("side").Becomes("Healthy", side)
+
+	installs(t, rights(group))
+	production.Becomes("Healthy", commit)
 }

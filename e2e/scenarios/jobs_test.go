@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func (team *team) expectRuns(since time.Time, name string, want int) {
 func (team *team) says(branch string, command ...string) {
 	team.t.Helper()
 	env, _ := team.Environment(branch).Get()
-	arguments := append(command, env.Name, "--kubeconfig", shared.Cluster.Kubeconfig())
+	arguments := slices.Insert(slices.Clone(command), 1, env.Name, "--kubeconfig", shared.Cluster.Kubeconfig())
 	if output, err := exec.CommandContext(team.t.Context(), binary, arguments...).CombinedOutput(); err != nil {
 		team.t.Fatalf("berth %s: %v: %s", strings.Join(command, " "), err, output)
 	}
@@ -140,6 +141,51 @@ func TestAJobRunsWhenTheSettingsThatItNamesChange(t *testing.T) {
 	}
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/api.yaml": settings("")["k8s/api.yaml"] + "        workingDir: /\n"}))
 	posts.expectRuns(began, "migrate", 2)
+}
+
+// A Job that kubectl made has done the work if it is the same, and is replaced if not.
+func TestAJobThatSomebodyElseHasRun(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, image, behaviour string
+		runs                   int
+	}{
+		{"ran", "registry.example.com/app:1", "", 0},
+		{"ran-older", "registry.example.com/app:0", "", 1},
+		{"still-runs", "registry.example.com/app:1", takesLong, 0},
+		{"older-runs", "registry.example.com/app:0", takesLong, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			posts, began := prepares(t, test.name), time.Now()
+			posts.Repository = posts.With(t)
+			kubectl := other{t, "kubectl-create", test.name}
+			other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: "+test.name+"}}")
+			kubectl.creates("jobs", strings.ReplaceAll(job("migrate", test.behaviour), image, test.image))
+			if test.behaviour == "" {
+				kubectl.awaitComplete("migrate")
+			}
+			posts.followed()
+			production := posts.Environment("main")
+			production.Becomes("Healthy", posts.pushes("main", with(application(), "k8s/migrate.yaml", strings.ReplaceAll(job("migrate", test.behaviour), image, "registry.example.com/app:1"))))
+			posts.expectRuns(began, "migrate", test.runs)
+		})
+	}
+}
+
+// A Job that would be refused takes nobody's place.
+func TestAJobThatIsRefusedReplacesNothing(t *testing.T) {
+	t.Parallel()
+	posts, began := begins(t, "successor"), time.Now()
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+	ran := production.Object("Job/migrate").GetUID()
+	refused := posts.pushes("main", map[string]string{"k8s/migrate.yaml": jobWith("", "activeDeadlineSeconds: -1")})
+	production.Becomes("Failed", refused, "k8s/migrate.yaml:2", "Job/successor/migrate", "spec.activeDeadlineSeconds: Invalid value: -1")
+	if now := production.Object("Job/migrate"); now.GetUID() != ran || now.GetDeletionTimestamp() != nil {
+		t.Error("the one that ran is gone, or on its way")
+	}
+	posts.expectRuns(began, "migrate", 1)
 }
 
 const cron = `

@@ -31,11 +31,14 @@ func (o other) client(resource string) dynamic.ResourceInterface {
 		o.t.Fatal(err)
 	}
 	gvr := map[string]schema.GroupVersionResource{
-		"autoscalers": {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
-		"configmaps":  {Version: "v1", Resource: "configmaps"},
-		"jobs":        {Group: "batch", Version: "v1", Resource: "jobs"},
-		"namespaces":  {Version: "v1", Resource: "namespaces"},
-		"deployments": {Group: "apps", Version: "v1", Resource: "deployments"},
+		"autoscalers":    {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
+		"autoscalers.v1": {Group: "autoscaling", Version: "v1", Resource: "horizontalpodautoscalers"},
+		"configmaps":     {Version: "v1", Resource: "configmaps"},
+		"definitions":    {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+		"jobs":           {Group: "batch", Version: "v1", Resource: "jobs"},
+		"levels":         {Group: "flowcontrol.apiserver.k8s.io", Version: "v1", Resource: "prioritylevelconfigurations"},
+		"namespaces":     {Version: "v1", Resource: "namespaces"},
+		"deployments":    {Group: "apps", Version: "v1", Resource: "deployments"},
 	}[resource]
 	if o.namespace == "" {
 		return client.Resource(gvr)
@@ -45,13 +48,25 @@ func (o other) client(resource string) dynamic.ResourceInterface {
 
 func (o other) creates(resource, manifest string) {
 	o.t.Helper()
+	if err := o.create(resource, manifest, metav1.CreateOptions{FieldManager: o.name}); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// tries creates an object without effect, and returns what the API server has against it.
+func (o other) tries(resource, manifest string) error {
+	o.t.Helper()
+	return o.create(resource, manifest, metav1.CreateOptions{FieldManager: o.name, DryRun: []string{metav1.DryRunAll}})
+}
+
+func (o other) create(resource, manifest string, options metav1.CreateOptions) error {
+	o.t.Helper()
 	obj := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(manifest), &obj.Object); err != nil {
 		o.t.Fatal(err)
 	}
-	if _, err := o.client(resource).Create(context.WithoutCancel(o.t.Context()), obj, metav1.CreateOptions{FieldManager: o.name}); err != nil {
-		o.t.Fatal(err)
-	}
+	_, err := o.client(resource).Create(context.WithoutCancel(o.t.Context()), obj, options)
+	return err
 }
 
 func (o other) patches(resource, name, patch string) {
@@ -67,6 +82,35 @@ func (o other) scales(deployment string, replicas int) {
 	if _, err := o.client("deployments").Patch(o.t.Context(), deployment, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: o.name}, "scale"); err != nil {
 		o.t.Fatal(err)
 	}
+}
+
+// awaitComplete waits until a Job has done its work.
+func (o other) awaitComplete(name string) {
+	o.t.Helper()
+	world.Await(o.t, "the Job "+name+" is complete", func() (string, bool) {
+		object, err := o.client("jobs").Get(o.t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error(), false
+		}
+		completed := world.Object{Unstructured: object}.Field("status.completionTime")
+		return "", completed != ""
+	})
+}
+
+// says writes the status of a Database as soon as that is there, as its operator does.
+func (o other) says(group, name, status string) {
+	o.t.Helper()
+	client, err := dynamic.NewForConfig(shared.Cluster.RESTConfig())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	// Replaced, not merged: an operator writes its status anew.
+	patch := `[{"op":"add","path":"/status","value":` + status + `}]`
+	databases := client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: "databases"}).Namespace(o.namespace)
+	world.Await(o.t, "the operator has the Database "+name, func() (string, bool) {
+		_, err := databases.Patch(o.t.Context(), name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{FieldManager: o.name}, "status")
+		return fmt.Sprint(err), err == nil
+	})
 }
 
 func (o other) deletes(resource, name string) {
@@ -93,6 +137,40 @@ func TestWhatPeopleAddIsRemoved(t *testing.T) {
 	if len(object.Field("spec.template.metadata.annotations")) == 0 {
 		t.Error("the restart was undone")
 	}
+	production.Becomes("Healthy", commit)
+}
+
+// What an operator adds beside Git is its own.
+func TestWhatOperatorsAddStays(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "injected")
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+	operator := other{t, "ca-injector", production.Namespace()}
+	operator.patches("configmaps", "common", `{"data":{"CA":"injected"},"metadata":{"annotations":{"injected":"yes"}}}`)
+	operator.patches("deployments", "api", `{"spec":{"template":{"spec":{"priorityClassName":"system-cluster-critical"}}}}`)
+
+	production.Becomes("Healthy", posts.pushes("main", with(code("changed"), "k8s/common.yaml", configMap("common", "HOST: elsewhere"))))
+	if got := production.Object("ConfigMap/common").Field("data"); got != "map[CA:injected HOST:elsewhere]" {
+		t.Errorf("the ConfigMap has %s", got)
+	}
+	if got := production.Object("Deployment/api").Field("spec.template.spec.priorityClassName"); got != "system-cluster-critical" {
+		t.Errorf("the Deployment has the priority %q", got)
+	}
+}
+
+// In which version of its API somebody changes an object makes no difference.
+func TestWhatPeopleChangeInAnotherVersionIsPutBack(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "versions")
+	production := posts.Environment("main")
+	commit := posts.pushes("main", with(application(), "k8s/hpa.yaml", strings.Replace(autoscaler, "minReplicas: 5", "minReplicas: 2", 1)))
+	production.Becomes("Healthy", commit)
+	kubectl := other{t, "kubectl-edit", production.Namespace()}
+	kubectl.patches("autoscalers.v1", "api", `{"spec":{"maxReplicas":9,"targetCPUUtilizationPercentage":33}}`)
+	production.AwaitObject("HorizontalPodAutoscaler/api", "is again as Git says", func(o world.Object) bool {
+		return o.Field("spec.maxReplicas") == "7" && strings.Contains(o.Field("spec.metrics"), "averageUtilization:50")
+	})
 	production.Becomes("Healthy", commit)
 }
 

@@ -2,8 +2,10 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,6 +30,22 @@ func TestWhatCannotBeChangedIsMadeAnewWhereGitAllowsIt(t *testing.T) {
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/worker.yaml": allowed}))
 	if now := production.Object("Deployment/worker").GetUID(); now == old {
 		t.Error("it was not made anew")
+	}
+}
+
+// What bears data is never deleted to change it.
+func TestAClaimIsNeverMadeAnew(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "data")
+	production := posts.Environment("main")
+	posts.pushes("main", with(application(), "k8s/data.yaml", fmt.Sprintf(claim, "data", "berth.dev/replace: when-immutable")))
+	was := production.AwaitObject("PersistentVolumeClaim/data", "is there", func(world.Object) bool { return true }).GetUID()
+	production.AwaitObject("Deployment/worker", "is there", func(world.Object) bool { return true })
+	changed := strings.Replace(fmt.Sprintf(claim, "data", "berth.dev/replace: when-immutable"), "ReadWriteOnce", "ReadWriteMany", 1)
+	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/data.yaml": changed}),
+		"k8s/data.yaml:1", "spec: Forbidden", "take the change back in Git; Berth does not delete what holds data to change it")
+	if now := production.Object("PersistentVolumeClaim/data"); now.GetUID() != was || now.GetDeletionTimestamp() != nil {
+		t.Error("it was deleted")
 	}
 }
 
@@ -98,6 +116,47 @@ func TestADependencyGoesFirst(t *testing.T) {
 	circular := strings.Replace(deployment("worker", ""), "  name: worker\n", "  name: worker\n  annotations: {config.kubernetes.io/depends-on: Deployment/api}\n", 1)
 	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/worker.yaml": circular}),
 		"depends on itself", "k8s/api.yaml:2", "k8s/worker.yaml:2")
+	unknown := strings.Replace(dependent, "Deployment/worker", "Deployment/wroker", 1)
+	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/api.yaml": unknown, "k8s/worker.yaml": deployment("worker", "")}),
+		"k8s/api.yaml:2", "depends on Deployment/wroker, which is not in Git; correct config.kubernetes.io/depends-on, or add it")
+	later := strings.Replace(deployment("worker", ""), "  name: worker\n", "  name: worker\n  annotations: {berth.dev/wave: \"1\"}\n", 1)
+	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/api.yaml": dependent, "k8s/worker.yaml": later}),
+		"depends on Deployment/worker (k8s/worker.yaml:2), which comes in the later wave 1")
+}
+
+// What others need goes first, and nothing waits for it; all else stands in its wave, and says for what it waits.
+func TestTheOrderOfAFirstSync(t *testing.T) {
+	t.Parallel()
+	posts, began := begins(t, "order"), time.Now()
+	annotated := func(manifest, annotation string) string {
+		return strings.Replace(manifest, "metadata:\n", "metadata:\n  annotations: {"+annotation+"}\n", 1)
+	}
+	production := posts.Environment("main")
+	commit := posts.pushes("main", map[string]string{
+		"app/main.go":      "package main\n",
+		"k8s/a-later.yaml": annotated(deployment("later", ""), `berth.dev/wave: "1"`),
+		"k8s/b-front.yaml": annotated(deployment("front", ""), "config.kubernetes.io/depends-on: Deployment/worker"),
+		"k8s/c-work.yaml":  deployment("worker", "labels: {kwok.berth.dev/behaviour: pending}"),
+		"k8s/d-api.yaml":   deployment("api", "") + service("api") + "---\n" + configMap("common", "A: b"),
+		"k8s/e-data.yaml":  fmt.Sprintf(claim, "data", ""),
+		"k8s/f-early.yaml": annotated(configMap("early", "A: b"), `berth.dev/wave: "-1"`),
+	})
+	production.AwaitUnhealthy("Deployment/front", "waits for Deployment/worker, on which it depends")
+	production.AwaitUnhealthy("Deployment/later", "waits for Deployment/front in wave 0")
+	production.AwaitObject("Deployment/api", "did not wait", func(o world.Object) bool { return o.Field("status.readyReplicas") == "2" })
+	production.Becomes("Syncing", commit, "Deployment/worker", "0 of 2 ready")
+	var order []string
+	for _, write := range posts.writesInOrder(began) {
+		order = append(order, strings.TrimPrefix(write, "patch "))
+	}
+	for _, step := range [][2]string{
+		{"configmaps/common", "configmaps/early"}, {"services/api", "configmaps/early"}, {"persistentvolumeclaims/data", "configmaps/early"},
+		{"configmaps/early", "deployments/api"}, {"configmaps/early", "deployments/worker"},
+	} {
+		if first, second := slices.Index(order, step[0]), slices.Index(order, step[1]); first < 0 || second < first {
+			t.Errorf("%s has to come before %s: %q", step[0], step[1], order)
+		}
+	}
 }
 
 // generated is an application whose settings have a name that changes with them.

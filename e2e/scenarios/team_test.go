@@ -127,6 +127,16 @@ func (team *team) writesSince(began time.Time) []string {
 	return traffic.Writes(team.Name)
 }
 
+// writesInOrder returns what the agent has written into the team's namespaces, the first first.
+func (team *team) writesInOrder(began time.Time) []string {
+	team.t.Helper()
+	traffic, err := shared.Since(began, team.server)
+	if err != nil {
+		team.t.Fatal(err)
+	}
+	return traffic.WritesInOrder(team.Name)
+}
+
 // expectWrites fails the test if the agent has written anything else into the team's namespaces.
 func (team *team) expectWrites(began time.Time, want ...string) {
 	team.t.Helper()

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/deploy"
 )
 
 // An Environment is that of one branch. A branch that two entries match has two, and cannot be spoken of
@@ -107,6 +109,38 @@ func (e *Environment) AwaitEnd() {
 	if err != nil || there {
 		e.t.Fatalf("the environment of %s is gone, and its namespace %s is not: %s %v", e.Branch, namespace, phase, err)
 	}
+}
+
+// AwaitEvent waits until there is an event about the environment with a reason, and all of the texts in its note.
+func (e *Environment) AwaitEvent(reason string, texts ...string) {
+	e.t.Helper()
+	about, _ := e.Get()
+	options := metav1.ListOptions{FieldSelector: "reason=" + reason + ",regarding.name=" + about.Name}
+	Await(e.t, fmt.Sprintf("an event %s of %s says %q", reason, e.Branch, texts), func() (string, bool) {
+		list, err := e.world.client.Resource(kinds["Event"]).Namespace(deploy.Namespace).List(e.t.Context(), options)
+		if err != nil {
+			return err.Error(), false
+		}
+		var notes []string
+		for _, event := range list.Items {
+			notes = append(notes, Object{&event}.Field("note"))
+		}
+		said := func(note string) bool { return containsAll(note, texts) }
+		return strings.Join(notes, "\n"), slices.ContainsFunc(notes, said)
+	})
+}
+
+// AwaitUnhealthy waits until an object of the environment, "Deployment/api", is listed as not healthy, with all
+// of the texts.
+func (e *Environment) AwaitUnhealthy(name string, texts ...string) {
+	e.t.Helper()
+	Await(e.t, fmt.Sprintf("%s of %s is not healthy, and says %q", name, e.Branch, texts), func() (string, bool) {
+		environment, _ := e.Get()
+		listed := func(o v1alpha1.UnhealthyObject) bool {
+			return o.Kind+"/"+o.Name == name && containsAll(o.Message, texts)
+		}
+		return fmt.Sprintf("%+v", environment.Status.Unhealthy), slices.ContainsFunc(environment.Status.Unhealthy, listed)
+	})
 }
 
 // Line shows an Environment in one line, as a person would see it.

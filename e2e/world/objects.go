@@ -16,19 +16,21 @@ import (
 
 // kinds are those that scenarios speak of.
 var kinds = map[string]schema.GroupVersionResource{
-	"ConfigMap":             {Version: "v1", Resource: "configmaps"},
-	"CronJob":               {Group: "batch", Version: "v1", Resource: "cronjobs"},
-	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
-	"Environment":           {Group: "berth.dev", Version: "v1alpha1", Resource: "environments"},
-	"Ingress":               {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
-	"Job":                   {Group: "batch", Version: "v1", Resource: "jobs"},
-	"Namespace":             {Version: "v1", Resource: "namespaces"},
-	"PersistentVolumeClaim": {Version: "v1", Resource: "persistentvolumeclaims"},
-	"Pod":                   {Version: "v1", Resource: "pods"},
-	"Repository":            {Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"},
-	"Secret":                {Version: "v1", Resource: "secrets"},
-	"Service":               {Version: "v1", Resource: "services"},
-	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"ConfigMap":               {Version: "v1", Resource: "configmaps"},
+	"CronJob":                 {Group: "batch", Version: "v1", Resource: "cronjobs"},
+	"Deployment":              {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Environment":             {Group: "berth.dev", Version: "v1alpha1", Resource: "environments"},
+	"Event":                   {Group: "events.k8s.io", Version: "v1", Resource: "events"},
+	"HorizontalPodAutoscaler": {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
+	"Ingress":                 {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	"Job":                     {Group: "batch", Version: "v1", Resource: "jobs"},
+	"Namespace":               {Version: "v1", Resource: "namespaces"},
+	"PersistentVolumeClaim":   {Version: "v1", Resource: "persistentvolumeclaims"},
+	"Pod":                     {Version: "v1", Resource: "pods"},
+	"Repository":              {Group: "berth.dev", Version: "v1alpha1", Resource: "repositories"},
+	"Secret":                  {Version: "v1", Resource: "secrets"},
+	"Service":                 {Version: "v1", Resource: "services"},
+	"StatefulSet":             {Group: "apps", Version: "v1", Resource: "statefulsets"},
 }
 
 // deployed are the kinds that Contents looks for.
@@ -106,12 +108,12 @@ func (e *Environment) AwaitGone(name string) {
 	})
 }
 
-// Patch changes an object by hand, by a merge patch.
-func (e *Environment) Patch(name, patch string) {
+// Patch changes an object, or a subresource of it such as "status", by hand, by a merge patch.
+func (e *Environment) Patch(name, patch string, subresources ...string) {
 	e.t.Helper()
 	resource, short := e.resource(name)
 	_, err := e.world.client.Resource(resource).Namespace(e.Namespace()).
-		Patch(e.t.Context(), short, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+		Patch(e.t.Context(), short, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"}, subresources...)
 	if err != nil {
 		e.t.Fatalf("cannot change %s of %s by hand: %v", name, e.Branch, err)
 	}

@@ -54,8 +54,15 @@ func (w *World) Watch(ctx context.Context, during time.Duration, server *gittest
 }
 
 // Writes returns what was changed in namespaces whose name begins with a text, one line each, such as
-// "patch deployments/api".
+// "patch deployments/api", sorted.
 func (t Traffic) Writes(namespaces string) []string {
+	lines := t.WritesInOrder(namespaces)
+	slices.Sort(lines)
+	return lines
+}
+
+// WritesInOrder is Writes in the order in which the API server received them.
+func (t Traffic) WritesInOrder(namespaces string) []string {
 	return t.lines(func(r clustertest.Request) bool {
 		changed := r.Status < http.StatusMultipleChoices && !strings.Contains(r.URI, "dryRun=")
 		return changed && strings.HasPrefix(r.Namespace, namespaces)
@@ -64,17 +71,20 @@ func (t Traffic) Writes(namespaces string) []string {
 
 // Attempts returns all requests that change something, or would if they were not refused or tried dry.
 func (t Traffic) Attempts() []string {
-	return t.lines(func(clustertest.Request) bool { return true })
+	lines := t.lines(func(clustertest.Request) bool { return true })
+	slices.Sort(lines)
+	return lines
 }
 
 func (t Traffic) lines(wanted func(clustertest.Request) bool) []string {
+	requests := slices.Clone(t.API)
+	slices.SortStableFunc(requests, func(a, b clustertest.Request) int { return a.Received.Compare(b.Received) })
 	var lines []string
-	for _, r := range t.API {
+	for _, r := range requests {
 		if slices.Contains(writing, r.Verb) && wanted(r) {
 			lines = append(lines, line(r))
 		}
 	}
-	slices.Sort(lines)
 	return lines
 }
 

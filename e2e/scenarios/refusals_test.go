@@ -1,0 +1,245 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/e2e/world"
+)
+
+// another team's push comes through, whatever happens to this one's.
+func (team *team) othersGoOn(branch, text string) {
+	team.t.Helper()
+	team.Environment(branch).Becomes("Healthy", team.pushes(branch, code(text)))
+}
+
+// guarded starts a team with a preview beside its production, both healthy.
+func guarded(t *testing.T, name string) (posts *team, production *world.Environment) {
+	t.Helper()
+	posts = begins(t, name)
+	production = posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+	posts.Environment("side").Becomes("Healthy", posts.branches("side", code("side")))
+	return posts, production
+}
+
+// more is one ConfigMap more.
+func more(name string) map[string]string {
+	return map[string]string{"k8s/" + name + ".yaml": configMap(name, "A: b")}
+}
+
+func TestAQuotaIsFull(t *testing.T) {
+	t.Parallel()
+	posts, production := guarded(t, "quota")
+	lift := installs(t, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: few, namespace: quota}, spec: {hard: {count/configmaps: \"2\"}}}")
+	awaitQuota(t, "quota")
+	commit := posts.pushes("main", more("third"))
+	production.Becomes("Failed", commit, "k8s/third.yaml:1", "ConfigMap/quota/third", "exceeded quota: few, requested: count/configmaps=1, used: count/configmaps=2, limited: count/configmaps=2", "have the quota raised")
+	posts.othersGoOn("side", "meanwhile")
+	lift()
+	production.Becomes("Healthy", commit)
+}
+
+// awaitQuota waits until the API server counts what a namespace has.
+func awaitQuota(t *testing.T, namespace string) {
+	t.Helper()
+	world.Await(t, "the quota counts", func() (string, bool) {
+		err := other{t, "administrator", namespace}.tries("configmaps", configMap("probe", "A: b"))
+		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), "exceeded quota")
+	})
+}
+
+// What a webhook refuses is told in its words; what it cannot be asked about is tried again; and while it takes
+// its time with one environment, nobody else waits.
+func TestAWebhookStandsInBetween(t *testing.T) {
+	t.Parallel()
+	t.Run("it refuses", func(t *testing.T) {
+		t.Parallel()
+		posts, production := guarded(t, "denied")
+		guards(t, "denied", func(a asked) string {
+			if a.about("owner") {
+				return ""
+			}
+			return "every ConfigMap needs an owner"
+		})
+		awaitGuard(t, "denied")
+		production.Becomes("Failed", posts.pushes("main", more("orphan")), "k8s/orphan.yaml:1", "ConfigMap/denied/orphan",
+			`admission webhook "guard.example.com" denied the request: every ConfigMap needs an owner`)
+		posts.othersGoOn("side", "meanwhile")
+		production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/orphan.yaml": saying("orphan", "owner: us")}))
+	})
+	t.Run("it is down", func(t *testing.T) {
+		t.Parallel()
+		posts, production := guarded(t, "down")
+		server := httptest.NewTLSServer(nil)
+		certificate := server.Certificate().Raw
+		server.Close()
+		removes := guardedAt(t, "down", server.URL, certificate)
+		awaitGuard(t, "down")
+		commit := posts.pushes("main", more("unasked"))
+		production.AwaitUnhealthy("ConfigMap/unasked", `failed calling webhook "guard.example.com"`, "it is tried again")
+		posts.othersGoOn("side", "meanwhile")
+		removes()
+		production.Becomes("Healthy", commit)
+	})
+	t.Run("it takes its time", func(t *testing.T) {
+		t.Parallel()
+		posts, production := guarded(t, "thinks")
+		arrived, answer := make(chan struct{}), make(chan struct{})
+		arrives, answers := sync.OnceFunc(func() { close(arrived) }), sync.OnceFunc(func() { close(answer) })
+		var answered atomic.Bool
+		guards(t, "thinks", func(a asked) string {
+			if a.about("pondered") {
+				arrives()
+				<-answer
+				answered.Store(true)
+			}
+			if a.about("probe") {
+				return "this is only to see whether the webhook is known"
+			}
+			return ""
+		})
+		t.Cleanup(answers) // before the server is closed, which waits for it
+		awaitGuard(t, "thinks")
+		commit := posts.pushes("main", more("pondered"))
+		<-arrived
+		posts.othersGoOn("side", "while the webhook thinks")
+		if answered.Load() {
+			t.Error("the webhook did not think long enough to prove anything")
+		}
+		answers()
+		production.Becomes("Healthy", commit)
+	})
+}
+
+// awaitGuard waits until the API server asks the webhook about ConfigMaps of a namespace.
+func awaitGuard(t *testing.T, namespace string) {
+	t.Helper()
+	world.Await(t, "the webhook is known", func() (string, bool) {
+		err := other{t, "administrator", namespace}.tries("configmaps", configMap("probe", "A: b"))
+		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), "guard.example.com")
+	})
+}
+
+// throttled has the API server answer all writes to a namespace with 429, as it does under load.
+func throttled(namespace string) string {
+	return strings.ReplaceAll(`apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: PriorityLevelConfiguration
+metadata: {name: NS}
+spec: {type: Limited, limited: {nominalConcurrencyShares: 0, lendablePercent: 0, borrowingLimitPercent: 0, limitResponse: {type: Reject}}}
+---
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: FlowSchema
+metadata: {name: NS}
+spec:
+  priorityLevelConfiguration: {name: NS}
+  matchingPrecedence: 2
+  rules:
+  - subjects: [{kind: Group, group: {name: "system:authenticated"}}]
+    resourceRules: [{verbs: [create, patch, update], apiGroups: [""], resources: [configmaps], namespaces: [NS]}]
+`, "NS", namespace)
+}
+
+func TestTheAPIServerIsBusy(t *testing.T) {
+	t.Parallel()
+	posts, production := guarded(t, "busy")
+	begun, finish := make(chan struct{}), make(chan struct{})
+	guards(t, "busy", func(a asked) string {
+		if a.about("holder") {
+			close(begun)
+			<-finish
+		}
+		if a.about("probe") {
+			return "this is only to see whether the webhook is known"
+		}
+		return ""
+	})
+	finishes := sync.OnceFunc(func() { close(finish) })
+	t.Cleanup(finishes)
+	awaitGuard(t, "busy")
+	relax := installs(t, throttled("busy"))
+	level, err := other{t, "administrator", ""}.client("levels").Get(t.Context(), "busy", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	world.Await(t, "the API server knows whom to throttle", func() (string, bool) {
+		answer, err := asAgent(t.Context(), "busy", "probe")
+		return fmt.Sprint(err), err == nil && answer.Header.Get("X-Kubernetes-PF-PriorityLevel-UID") == string(level.GetUID())
+	})
+	held := make(chan error, 1)
+	go func() {
+		_, err := asAgent(t.Context(), "busy", "holder")
+		held <- err
+	}()
+	<-begun
+	commit := posts.pushes("main", more("late"))
+	production.AwaitUnhealthy("ConfigMap/late", "; it is tried again")
+	posts.othersGoOn("side", "meanwhile")
+	relax()
+	finishes()
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	production.Becomes("Healthy", commit)
+}
+
+// asAgent tries to create a ConfigMap with the agent's rights: administrators are never throttled, and client-go
+// would hide that somebody is.
+func asAgent(ctx context.Context, namespace, name string) (*http.Response, error) {
+	config, err := shared.Cluster.ConfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
+	if err != nil {
+		return nil, err
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	address := config.Host + "/api/v1/namespaces/" + namespace + "/configmaps?dryRun=All"
+	answer, err := client.Post(address, "application/yaml", strings.NewReader(configMap(name, "A: b")))
+	if err != nil {
+		return nil, err
+	}
+	return answer, answer.Body.Close()
+}
+
+func TestANamespaceThatTakesLongToGo(t *testing.T) {
+	t.Parallel()
+	posts, production := guarded(t, "lingers")
+	kubectl := other{t, "kubectl-create", "lingers"}
+	kubectl.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: ["+held+"]}}")
+	other{t, "kubectl-delete", ""}.deletes("namespaces", "lingers")
+	commit := posts.pushes("main", code("while the namespace goes"))
+	production.Becomes("Waiting", commit, "Namespace/lingers: is being deleted")
+	posts.othersGoOn("side", "meanwhile")
+	kubectl.patches("configmaps", "held", `{"metadata":{"finalizers":null}}`)
+	production.Becomes("Healthy", commit)
+}
+
+// A Role from Git grants no more than the agent may itself, and the rest of a first sync goes on.
+func TestAFirstSyncGoesOnWithTheRest(t *testing.T) {
+	t.Parallel()
+	posts := prepares(t, "first")
+	// Where Berth has just made a namespace, it takes a lack of rights for a matter of time.
+	other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: first}}")
+	posts.followed()
+	production := posts.Environment("main")
+	typo := strings.Replace(deployment("api", ""), "replicas:", "replicsa:", 1)
+	const greedy = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: greedy}\nrules: [{apiGroups: [\"\"], resources: [nodes], verbs: [get]}]\n"
+	bad := posts.pushes("main", with(application(), "k8s/api.yaml", typo+service("api"), "k8s/role.yaml", greedy))
+	production.AwaitUnhealthy("Deployment/api", "k8s/api.yaml:2", ".spec.replicsa: field not declared in schema; correct it in Git")
+	production.AwaitUnhealthy("Role/greedy", "k8s/role.yaml:1", "grants what the account that applies it may not do itself")
+	production.AwaitObject("Deployment/worker", "is there", func(o world.Object) bool { return o.Field("status.readyReplicas") == "2" })
+	production.Becomes("Failed", bad, "Role/first/greedy")
+	posts.removes("main", "k8s/role.yaml")
+	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/api.yaml": application()["k8s/api.yaml"]}))
+}
