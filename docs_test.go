@@ -1,11 +1,13 @@
 package berth_test
 
 import (
+	"cmp"
 	"io/fs"
 	"net/url"
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,6 +17,9 @@ var (
 	codeSpan   = regexp.MustCompile("`[^`\n]*`")
 	link       = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading    = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	row        = regexp.MustCompile(`(?m)^\| (.*) \|[^|]*\|$`)
+	differs    = regexp.MustCompile(`…|^cannot |\b[A-Z]+\b|\w*[0-9]+|[/"%:;,()\[\]]+`)
+	joined     = regexp.MustCompile(`"\s*\+\s*"`)
 	notInLinks = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
@@ -65,4 +70,63 @@ func anchors(text string) map[string]bool {
 		names[strings.ReplaceAll(notInLinks.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-")] = true
 	}
 	return names
+}
+
+// othersWords are texts that no file of ours holds: the API server, Git and Kustomize say so.
+var othersWords = []string{"unable to parse quantity's suffix", "the accumulated size increase of copy is", "leader election lost"}
+
+// Every text that the documentation tells people to look for is one that Berth says, or that a test has seen: of
+// each, the longest part between what differs stands in a source file.
+func TestTroubleshootingSpeaksOfWhatIsSaid(t *testing.T) {
+	said := sources(t)
+	page, err := os.ReadFile("docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, messages, _ := strings.Cut(string(page), "\n## Git and the Repository\n")
+	messages, _, _ = strings.Cut(messages, "\n## Coming from kubectl")
+	looked := 0
+	for _, match := range row.FindAllStringSubmatch(strings.ReplaceAll(messages, `\|`, " "), -1) {
+		for _, span := range codeSpan.FindAllString(match[1], -1) {
+			part := strings.TrimSpace(longest(strings.Trim(span, "`")))
+			if len(strings.Fields(part)) < 3 || strings.HasPrefix(part, "kubectl ") || slices.Contains(othersWords, part) {
+				continue // a name, a command, or nobody's fault here
+			}
+			if looked++; !strings.Contains(said, part) {
+				t.Errorf("nothing says %q, of %s", part, span)
+			}
+		}
+	}
+	if looked < 100 {
+		t.Errorf("looked for %d texts only", looked)
+	}
+}
+
+// longest returns the longest part of a message that does not differ from one time to the next.
+func longest(message string) string {
+	return slices.MaxFunc(differs.Split(message, -1), func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+}
+
+// sources returns all that stands in source files, texts that are put together from literals in one.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	tree := os.DirFS(".")
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil || name == "docs_test.go":
+			return err
+		case entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), "."):
+			return fs.SkipDir
+		case !slices.Contains([]string{".go", ".yaml", ".txtar"}, path.Ext(name)):
+			return nil
+		}
+		text, err := fs.ReadFile(tree, name)
+		all.WriteString(strings.Join(strings.Fields(joined.ReplaceAllString(string(text), "")), " "))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(all.String(), `\"`, `"`)
 }
