@@ -128,3 +128,41 @@ func TestAKindIsDefinedLater(t *testing.T) {
 		t.Errorf("nothing can be said: got %v", err)
 	}
 }
+
+// A commit is rendered only if it changes what an earlier one was made of: the files, and the variables that they use.
+func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
+	git := gittest.NewServer(t).Repository("posts")
+	store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL()}))
+	defer store.Close()
+	r := New(Config{Snapshots: storeOf(store)})
+	variables := func(commit string) map[string]any { return map[string]any{"COMMIT": commit, "PLACE": "here"} }
+	e := Environment{Path: "k8s", Namespace: "posts", Variables: variables}
+	var last desired
+	for _, test := range []struct {
+		reason  string
+		change  gittest.Change
+		anew    bool
+		because func()
+	}{
+		{"the first", gittest.Write("k8s/a.yaml", configMap("a", "one")), true, nil},
+		{"beside the path", gittest.Write("README.md", "Read this.\n"), false, nil},
+		{"the same file", gittest.Write("k8s/a.yaml", configMap("a", "one")), false, nil},
+		{"in the path", gittest.Write("k8s/a.yaml", configMap("a", `"${PLACE}"`)), true, nil},
+		{"beside it, with another entry", gittest.Write("README.md", "Read that.\n"), true, func() { e.Settings = "other" }},
+		{"with the commit in it", gittest.Write("k8s/a.yaml", configMap("a", `"${COMMIT}"`)), true, nil},
+		{"beside what names the commit", gittest.Write("README.md", "Read.\n"), true, nil},
+	} {
+		if test.because != nil {
+			test.because()
+		}
+		commit := git.Change("main", test.reason, test.change)
+		d, err := r.desire(t.Context(), e, commit, last)
+		if err != nil || d.commit != commit || d.set.Len() != 1 {
+			t.Fatalf("%s: got %d objects of %q, %v", test.reason, d.set.Len(), d.commit, err)
+		}
+		if anew := last.commit == "" || &d.set.Objects[0] != &last.set.Objects[0]; anew != test.anew {
+			t.Errorf("%s: rendered: %t, want %t", test.reason, anew, test.anew)
+		}
+		last = d
+	}
+}
