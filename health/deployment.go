@@ -65,7 +65,7 @@ func isOfBefore(c condition, obj *unstructured.Unstructured) bool {
 	text, _ := c.LastUpdateTime.(string)
 	updated, err := time.Parse(time.RFC3339, text)
 	return err == nil && slices.ContainsFunc(obj.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
-		writesSpec := e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.Raw, []byte(`"f:spec":`))
+		writesSpec := e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.GetRawBytes(), []byte(`"f:spec":`))
 		return writesSpec && e.Time != nil && !updated.After(e.Time.Time)
 	})
 }

@@ -2,7 +2,6 @@ package plan_test
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -128,13 +127,4 @@ func sealed(objects ...manifest.Object) manifest.Set {
 		return cmp.Or(pa.Compare(pb), a.Key().Compare(b.Key()))
 	})
 	return set
-}
-
-// many are n ConfigMaps.
-func many(n int) []manifest.Object {
-	var all []manifest.Object
-	for i := range n {
-		all = append(all, configMap(fmt.Sprintf("part-%d", i+1)))
-	}
-	return all
 }
