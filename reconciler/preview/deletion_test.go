@@ -123,6 +123,50 @@ func TestTheBrakeHoldsUntilSomebodyConfirms(t *testing.T) {
 	w.healthy("main", names[6], names[7])
 }
 
+func TestAConfirmationLetsGoWhatWasHeldAndNoMore(t *testing.T) {
+	w := newWorld(t)
+	names := numbered(12)
+	held, since, stay := names[:6], names[6:11], names[11]
+	w.branches("one", names...)
+	w.follow()
+	w.healthy(append(names, "main")...)
+	for _, name := range held {
+		w.code.Delete(name)
+	}
+	for range 2 {
+		w.poll()
+		w.pass(longGone)
+	}
+	w.poll()
+	if got := w.repository().Status.Held; len(got) != len(held) {
+		t.Fatalf("held are %q", got)
+	}
+	w.agent.stop() // and whoever comes after it does not know since when branches are gone
+	w.askToConfirm()
+	for _, name := range since {
+		w.code.Delete(name)
+	}
+	w.start()
+	w.poll()
+	w.pass(longGone)
+	w.poll()
+	for _, name := range held {
+		w.gone(name)
+	}
+	w.poll()
+	w.eventually("the others are held", func() bool {
+		status := w.repository().Status
+		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+		return strings.Contains(ready.Message, "5 of 7 environments") && len(status.Held) == len(since) && len(status.Confirmed) == 0
+	})
+	w.healthy("main", stay)
+	for _, name := range since {
+		if ns := w.space(name); ns == nil || !ns.DeletionTimestamp.IsZero() {
+			t.Errorf("%s was never confirmed and is gone", name)
+		}
+	}
+}
+
 func TestTheBrakeHoldsWhatIsDeletedByHand(t *testing.T) {
 	w := newWorld(t)
 	names := numbered(6)

@@ -221,9 +221,16 @@ func (w *world) poll() {
 // confirm lets one mass deletion pass.
 func (w *world) confirm() {
 	w.t.Helper()
+	id := w.askToConfirm()
+	w.eventually("the confirmation is handled", func() bool { return w.repository().Status.HandledConfirmation == id })
+}
+
+// askToConfirm does what a person does, and returns the id.
+func (w *world) askToConfirm() string {
+	w.t.Helper()
 	id := fmt.Sprint(time.Now().UnixNano())
 	w.changeRepository(func(r *v1alpha1.Repository) { annotate(r, v1alpha1.AnnotationConfirmed, id) })
-	w.eventually("the confirmation is handled", func() bool { return w.repository().Status.HandledConfirmation == id })
+	return id
 }
 
 func annotate(o client.Object, key, value string) {
