@@ -3,6 +3,7 @@ package live
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -29,10 +30,22 @@ type Query struct {
 
 // Observe returns what is known, from memory alone: the objects that bear the environment's label
 // except its own namespace and what lies in another environment's, what other environments have in its
-// places, and the kinds of which nothing is known. Namespaces are always among the latter until they have been listed. The health of workloads
-// that have not settled says what their newest pods say. What the values point to is shared: it must
-// not be changed.
+// places, and the kinds of which nothing is known. Namespaces are always among the latter until they have been
+// listed. The health of workloads that have not settled says what their newest pods say. What the values point to
+// is shared: it must not be changed.
 func (w *Watches) Observe(q Query) plan.Observed {
+	seen, whole := w.observe(q)
+	// An expression may take milliseconds, for which nobody else is to wait.
+	for key, obj := range whole {
+		l := seen.Objects[key]
+		l.Health = q.Expressions.Of(obj)
+		seen.Objects[key] = l
+	}
+	return seen
+}
+
+// observe returns what is known, and the objects that expressions are to judge.
+func (w *Watches) observe(q Query) (plan.Observed, map[manifest.Key]*unstructured.Unstructured) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kinds := set[schema.GroupKind]{}
@@ -40,10 +53,18 @@ func (w *Watches) Observe(q Query) plan.Observed {
 		kinds[gvk.GroupKind()] = struct{}{}
 	}
 	seen := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: w.unknown(kinds)}
+	whole := map[manifest.Key]*unstructured.Unstructured{}
+	see := func(o *object) {
+		l := w.judged(o, q)
+		if !l.Deleting && o.whole != nil && q.Expressions.Judge(l.Key.GroupKind()) {
+			whole[l.Key] = o.whole
+		}
+		seen.Objects[l.Key] = l
+	}
 	own := manifest.Key{Kind: namespaceKind.Kind, Name: q.Namespace}
 	for o := range w.members[q.Environment] {
 		if _, ok := kinds[o.live.Key.GroupKind()]; ok && o.live.Key != own && !w.foreign(o) {
-			seen.Objects[o.live.Key] = w.judged(o, q)
+			see(o)
 		}
 	}
 	for _, key := range q.Keys {
@@ -51,7 +72,7 @@ func (w *Watches) Observe(q Query) plan.Observed {
 		if o == nil {
 			continue
 		}
-		seen.Objects[key] = w.judged(o, q)
+		see(o)
 		if o.live.Environment != q.Environment {
 			add(w.claimants, key, q.Environment)
 		}
@@ -60,7 +81,7 @@ func (w *Watches) Observe(q Query) plan.Observed {
 		namespace := o.live
 		seen.Namespace = &namespace
 	}
-	return seen
+	return seen, whole
 }
 
 // foreign says whether an object lies in the namespace of another environment than whose label it bears.
@@ -98,15 +119,11 @@ func (w *Watches) find(key manifest.Key) *object {
 	return k.objects[types.NamespacedName{Namespace: key.Namespace, Name: key.Name}]
 }
 
-// judged returns an object with what its pods say.
+// judged returns an object with what its pods say, or that there is nothing yet for an expression to judge by.
 func (w *Watches) judged(o *object, q Query) plan.Live {
 	l := o.live
-	switch {
-	case l.Deleting || !q.Expressions.Judge(l.Key.GroupKind()):
-	case o.whole == nil:
+	if !l.Deleting && o.whole == nil && q.Expressions.Judge(l.Key.GroupKind()) {
 		l.Health = health.Health{Status: health.Progressing, Message: "has just been written"}
-	default:
-		l.Health = q.Expressions.Of(o.whole)
 	}
 	if unsettled(l) {
 		var worst health.Pod

@@ -92,6 +92,7 @@ func TestPodsAreWatchedOnlyWhileSomethingMoves(t *testing.T) {
 	kind := apps("Deployment")
 	still, env := o.synced(kind), o.synced(kind)
 	o.await(still, "a rollout elsewhere", healthy(manifest.KeyOf(o.write(manifest.FieldManager, still, workload(kind, "good")))))
+	o.until("the watch of its pods to end, if it took long enough for one", func() bool { return len(o.watched()) == 0 })
 	key := manifest.KeyOf(o.write(manifest.FieldManager, env, workload(kind, "does-not-exist")))
 	o.await(env, "the failure", blamesPod(key))
 	if watched := o.watched(); !slices.Equal(watched, []string{o.spaces[env]}) {

@@ -31,7 +31,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
+// count adds up what a pass did.
+func (m *Metrics) count(env *v1alpha1.Environment, o reconciler.Outcome) {
 	repository, entry := env.Spec.Repository, env.Spec.Entry
 	for _, r := range o.Results {
 		if r.Harmless() {
@@ -49,11 +50,15 @@ func (m *Metrics) observe(env *v1alpha1.Environment, o reconciler.Outcome) {
 	if o.Fights > 0 {
 		m.fights.WithLabelValues(repository, entry).Add(float64(o.Fights))
 	}
+}
+
+// judge says how an environment is, after a pass that could tell.
+func (m *Metrics) judge(env *v1alpha1.Environment, o reconciler.Outcome) {
 	ready := 0.0
 	if o.State == plan.Settled && !o.RolledBack && !o.Suspended && !o.Deleting {
 		ready = 1
 	}
-	m.ready.WithLabelValues(repository, entry, env.Name).Set(ready)
+	m.ready.WithLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name).Set(ready)
 }
 
 // forget drops the metrics of an Environment that is gone.

@@ -14,7 +14,7 @@ import (
 
 func TestWhatCountsAsARefusal(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	NewMetrics(registry).observe(&v1alpha1.Environment{}, reconciler.Outcome{Fights: 1, Results: []apply.Result{
+	NewMetrics(registry).count(&v1alpha1.Environment{}, reconciler.Outcome{Fights: 1, Results: []apply.Result{
 		{Done: apply.Created},
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
@@ -38,12 +38,29 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 	}
 }
 
+// What cannot be judged, as while the watches of a restarted agent fill, does not count as ill.
+func TestReadyIsWhatWasJudgedLast(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	r := New(Config{Metrics: NewMetrics(registry)})
+	env := &v1alpha1.Environment{}
+	r.Metrics.judge(env, reconciler.Outcome{State: plan.Settled})
+	for _, o := range []reconciler.Outcome{{Quiet: true}, {State: plan.Going, Again: true}} {
+		if _, err := r.Environment(t.Context(), env, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 || families[0].Metric[0].GetGauge().GetValue() != 1 {
+		t.Errorf("got %v, %v", families, err)
+	}
+}
+
 func TestNothingIsKeptOfAnEnvironmentThatIsGone(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	r := New(Config{Metrics: NewMetrics(registry), Logs: NewLogs(nil, nil)})
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
 	env.Name, env.UID = "posts.review.login", "1"
-	r.Metrics.observe(env, reconciler.Outcome{State: plan.Settled})
+	r.Metrics.judge(env, reconciler.Outcome{State: plan.Settled})
 	r.dips[env.UID], r.Logs.known[env.UID] = time.Now(), map[container]string{}
 	r.Forget(env)
 	families, err := registry.Gather()

@@ -55,12 +55,13 @@ func New(c Config) *Reporter {
 // What only counts how far a rollout is, it puts off to spare the API server: then it returns for how
 // long.
 func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error) {
-	r.Metrics.observe(env, o)
+	r.Metrics.count(env, o)
 	r.tellCorrections(env, o)
 	r.tellLoss(env, o)
 	if o.Again || o.Quiet {
 		return 0, nil // the next pass has more to say
 	}
+	r.Metrics.judge(env, o)
 	r.Recall(env)
 	status := environmentStatus(env, o, r.Now())
 	r.Logs.add(ctx, env, &status, o)
