@@ -46,7 +46,7 @@ var repositoryKind = kind{
 	items: func(list client.ObjectList) []client.Object {
 		return pointers(list.(*v1alpha1.RepositoryList).Items)
 	},
-	columns: []string{"NAME", "URL", "STATUS", "LAST CHANGE", "MESSAGE"},
+	columns: []string{"NAME", "URL", "READY", "LAST CHANGE", "MESSAGE"},
 	row: func(object client.Object, now time.Time) (row, wide []string) {
 		repo := object.(*v1alpha1.Repository)
 		ready := readyOf(repo.Status.Conditions)
