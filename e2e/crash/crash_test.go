@@ -57,6 +57,7 @@ func TestKilledAndTheRecordsGone(t *testing.T) {
 
 // killed kills the agent at random moments, and does something before it starts again.
 func killed(t *testing.T, meanwhile func(*work)) *work {
+	t.Parallel()
 	w := begin(t)
 	t.Logf("seed %d: go test ./crash -run '^%s$' -moments %d -seed %d", *seed, t.Name(), *moments, *seed)
 	start(t, w.Agent)

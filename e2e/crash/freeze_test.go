@@ -33,7 +33,7 @@ func TestFrozenWhileAnotherLeads(t *testing.T) {
 		c.thaw(c.dice.IntN(2))
 	}
 	c.thaw(0)
-	t.Logf("frozen %d times, of which %d in the middle of something; %d times one gave up by itself, for the machine was too slow for its lease",
+	t.Logf("frozen %d times; %d agents were about to write when they thawed; %d gave up by themselves, for the machine was too slow for their lease",
 		*freezes, c.interrupted(), c.gaveUp)
 	c.ends()
 }

@@ -18,8 +18,8 @@ import (
 
 // The short matrix is for every day; make crash asks for the long one.
 var (
-	moments = flag.Int("moments", 10, "at how many moments the agent is killed")
-	freezes = flag.Int("freezes", 1, "at how many moments the agent is frozen until another leads")
+	moments = flag.Int("moments", 8, "at how many moments the agent is killed")
+	freezes = flag.Int("freezes", 2, "at how many moments the agent is frozen until another leads")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what the moments and the work are drawn from")
 )
 
