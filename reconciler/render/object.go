@@ -103,6 +103,9 @@ func (r *renderer) check(d document) (checker, error) {
 			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
 	}
 	c := checker{document: d, content: content, name: objectName(content, d.node)}
+	for _, t := range convert.typos {
+		r.warnings = append(r.warnings, fmt.Sprintf("%s: %s: %s", t.origin, c.name, t))
+	}
 	for _, step := range []func(checker) *Error{
 		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
 	} {

@@ -118,7 +118,7 @@ func newRenderer(tree Tree, o Options) *renderer {
 		Options:    o,
 		tree:       tree,
 		inputs:     newRecorder(tree, o.Path),
-		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}},
+		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}, doubted: map[string]bool{}},
 		problems:   &problems{},
 		plaintexts: map[string]bool{},
 		exposure:   &exposure{},

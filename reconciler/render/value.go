@@ -49,6 +49,7 @@ type converter struct {
 	aliases  *aliases
 	// within counts the aliases that are being followed.
 	within int
+	typos  []typo
 }
 
 // value converts a node and all below it. Its errors are *Error with an Origin.
@@ -202,7 +203,11 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 		}
 	}
 	text, err := c.variables.text(n.Value)
-	if err != nil {
+	for _, t := range c.variables.typos {
+		t.origin = c.document.at(n)
+		c.typos = append(c.typos, t)
+	}
+	if c.variables.typos = nil; err != nil {
 		return nil, c.fail(n, err)
 	}
 	return text, nil

@@ -27,6 +27,10 @@ type variables struct {
 	// so far.
 	folders map[string]error
 	bytes   int
+	// doubted are the unknown names that were compared with the known ones, and typos those that nobody has been
+	// told of yet.
+	doubted map[string]bool
+	typos   []typo
 }
 
 // maxFolders bounds how many names of folders are looked up: one has many names, as dir, ./dir and dir/../dir.
@@ -45,6 +49,7 @@ func (v *variables) text(s string) (string, error) {
 		name := s[start+2 : max(start+2, start+length)]
 		switch {
 		case length < 0 || !v.known(name):
+			v.doubt(name)
 			// Only the opening is passed by: in ${a${NAME}} the inner one still counts.
 			out.WriteString(s[:start+2])
 			s = s[start+2:]
