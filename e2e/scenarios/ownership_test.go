@@ -181,14 +181,20 @@ func TestWhatKubectlMadeIsAdopted(t *testing.T) {
 	other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: adopted}}")
 	kubectl.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: common}, data: {HOST: by.hand, EXTRA: by.hand}}")
 	other{t, "helm", "adopted"}.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: helms, annotations: {meta.helm.sh/release-name: posts, meta.helm.sh/release-namespace: adopted}}, data: {A: helm}}")
+	kubectl.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: fluxes, labels: {kustomize.toolkit.fluxcd.io/name: posts, kustomize.toolkit.fluxcd.io/namespace: flux-system}}}")
+	kubectl.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: argos, annotations: {argocd.argoproj.io/tracking-id: 'posts:/ConfigMap:adopted/argos'}}}")
 	posts.followed()
 
-	refused := posts.pushes("main", with(application(), "k8s/helms.yaml", configMap("helms", "A: git")))
+	refused := posts.pushes("main", with(application(), "k8s/helms.yaml", configMap("helms", "A: git"),
+		"k8s/fluxes.yaml", configMap("fluxes", "A: git"), "k8s/argos.yaml", configMap("argos", "A: git")))
 	production := posts.Environment("main")
+	production.AwaitUnhealthy("ConfigMap/fluxes", "belongs to Flux (Kustomization flux-system/posts)", `berth.dev/adopt: "true"`)
+	production.AwaitUnhealthy("ConfigMap/argos", "belongs to Argo CD (posts:/ConfigMap:adopted/argos)", `berth.dev/adopt: "true"`)
 	production.Becomes("Failed", refused, "k8s/helms.yaml:1", "belongs to Helm (release adopted/posts)", `berth.dev/adopt: "true"`)
 	if got := production.Object("ConfigMap/helms").Field("data.A"); got != "helm" {
 		t.Errorf("Helm's object was changed to %q", got)
 	}
+	posts.removes("main", "k8s/fluxes.yaml", "k8s/argos.yaml")
 	adopting := "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: helms\n  annotations:\n    berth.dev/adopt: \"true\"\ndata:\n  A: git\n"
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/helms.yaml": adopting}))
 	if got := production.Object("ConfigMap/helms").Field("data.A"); got != "git" {

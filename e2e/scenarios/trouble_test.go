@@ -37,6 +37,32 @@ func TestTheAPIServerIsAwayForAWhile(t *testing.T) {
 	production.AwaitObject("ConfigMap/common", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 }
 
+// The server of one API is away: its kinds are unknown, and nobody else suffers. Not parallel: all see it.
+func TestTheServerOfOneAPIIsAway(t *testing.T) {
+	posts := begins(t, "aggregated")
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+	back := installs(t, `apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.absent.example.com}
+spec:
+  group: absent.example.com
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 100
+  insecureSkipTLSVerify: true
+  service: {name: nobody, namespace: default}
+`)
+	commit := posts.pushes("main", with(code("meanwhile"), "k8s/metric.yaml", "apiVersion: absent.example.com/v1\nkind: Metric\nmetadata: {name: mine}\n"))
+	production.Becomes("Failed", commit, "k8s/metric.yaml:1", "whether the kind Metric.absent.example.com is served cannot be told, for the server of its API does not answer")
+	side := posts.Environment("side")
+	side.Becomes("Healthy", posts.branches("side", map[string]string{"k8s/metric.yaml": configMap("in-its-place", "A: b")}))
+	side.Patch("Deployment/worker", `{"spec":{"replicas":5}}`)
+	side.AwaitObject("Deployment/worker", "is put back", func(o world.Object) bool { return o.Field("spec.replicas") == "1" })
+	production.Becomes("Healthy", posts.removes("main", "k8s/metric.yaml"))
+	back()
+}
+
 // apiServer returns the process id of the API server; 0 while there is none.
 func apiServer(t *testing.T) int {
 	t.Helper()
