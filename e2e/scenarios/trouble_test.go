@@ -53,8 +53,8 @@ spec:
   insecureSkipTLSVerify: true
   service: {name: nobody, namespace: default}
 `)
-	commit := posts.pushes("main", with(code("meanwhile"), "k8s/metric.yaml", "apiVersion: absent.example.com/v1\nkind: Metric\nmetadata: {name: mine}\n"))
-	production.Becomes("Failed", commit, "k8s/metric.yaml:1", "whether the kind Metric.absent.example.com is served cannot be told, for the server of its API does not answer")
+	posts.pushes("main", with(code("meanwhile"), "k8s/metric.yaml", "apiVersion: absent.example.com/v1\nkind: Metric\nmetadata: {name: mine}\n"))
+	production.AwaitUnhealthy("Metric/mine", "whether the kind Metric.absent.example.com is served cannot be told, for the server of its API does not answer")
 	side := posts.Environment("side")
 	side.Becomes("Healthy", posts.branches("side", map[string]string{"k8s/metric.yaml": configMap("in-its-place", "A: b")}))
 	side.Patch("Deployment/worker", `{"spec":{"replicas":5}}`)
