@@ -137,7 +137,7 @@ func (f *follower) tooLate(what string, env *v1alpha1.Environment, v verdict) er
 	case env == nil:
 		return unhealthy("waited %s for the %s, and there is none; berth get lists those there are, and berth get repo whether the Repository can be listed", f.timeout, what)
 	case v.stage == stale:
-		return unhealthy("waited %s, and the agent has not got to %s yet: its branch is listed at %s, and its status is that of %s, %s; does the agent run, and does berth get repo show its Repository Watching?",
+		return unhealthy("waited %s, and the agent has not got to %s yet: its branch is listed at %s, and its status is that of %s, %s; does the agent run, and is its Repository Watching? berth check tells",
 			f.timeout, env.Name, output.ShortCommit(env.Spec.Commit), env.Status.ShortCommit, readyOf(env.Status.Conditions).Reason)
 	}
 	return unhealthy("waited %s for %s: %s; berth describe %s shows more", f.timeout, env.Name, reasonOf(env, v), env.Name)

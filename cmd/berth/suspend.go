@@ -102,7 +102,7 @@ func (e *errand) suspendRepository(ctx context.Context, f *follower, value any) 
 		return seen
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
-		return unhealthy("waited %s for the agent to see it; does it run?", e.timeout)
+		return unhealthy("waited %s for the agent to see it; does it run? berth check tells", e.timeout)
 	}
 	return errors.Join(err, f.progress.err)
 }

@@ -103,7 +103,7 @@ func (e *errand) list(ctx context.Context, f *follower, name string) error {
 	})
 	switch {
 	case errors.Is(err, errTooLong):
-		return unhealthy("waited %s for the branches of the Repository %s to be listed; does the agent run?", e.timeout, name)
+		return unhealthy("waited %s for the branches of the Repository %s to be listed; does the agent run? berth check tells", e.timeout, name)
 	case err != nil:
 		return err
 	case latest == nil:
