@@ -33,8 +33,11 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		of := &findings{about: EntryName(repo, entry)}
-		if entry.Decryption != nil {
-			c.secret(ctx, of, "keys", entry.Decryption.SecretRef.Name, keySecret)
+		switch d := entry.Decryption; {
+		case d != nil && d.SecretRef != nil:
+			c.secret(ctx, of, "keys", d.SecretRef.Name, keySecret)
+		case d != nil && len(d.Allow) > 0:
+			of.add(OK, "keys", "none of its own: the agent's identity is to ask %s", strings.Join(d.Allow, ", "))
 		}
 		for _, ref := range entry.CopySecrets {
 			c.secret(ctx, of, "copySecrets", ref.Name, func(*corev1.Secret) (Result, string) { return OK, "is there to be copied" })

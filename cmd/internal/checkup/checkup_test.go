@@ -1,0 +1,246 @@
+package checkup_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/cmd/internal/checkup"
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/internal/clustertest"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// shared is a cluster in which each test has a namespace of its own. Berth's kinds come and go in another.
+var shared = clustertest.Shared(clustertest.Config{APIServerOnly: true})
+
+func checker(t *testing.T, config *rest.Config, namespace string) *checkup.Checker {
+	t.Helper()
+	reader, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checkup.New(checkup.Config{Client: reader, Kubernetes: clientOf(t, config), Namespace: namespace, Now: func() time.Time { return now }})
+}
+
+func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
+	t.Helper()
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// withoutRights is the configuration of an account that may do nothing.
+func withoutRights(t *testing.T, cluster *clustertest.Cluster, namespace string) *rest.Config {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "somebody"}}
+	if _, err := clientOf(t, cluster.RESTConfig()).CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	config, err := cluster.ConfigFor(t.Context(), namespace, "somebody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// say compares what was found by some checks with "result check: beginning of the message" lines.
+func say(t *testing.T, found []checkup.Finding, checks string, want ...string) {
+	t.Helper()
+	var got []string
+	for _, f := range found {
+		if slices.Contains(strings.Fields(checks), f.Check) {
+			got = append(got, fmt.Sprintf("%s %s: %s", f.Result, f.Check, f.Message))
+		}
+	}
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestKinds(t *testing.T) {
+	cluster := clustertest.Start(t, clustertest.Config{APIServerOnly: true})
+	somebody := withoutRights(t, cluster, "default")
+	admin := checker(t, cluster.RESTConfig(), "default")
+	const kinds = "environments.berth.dev repositories.berth.dev"
+	say(t, admin.Installation(t.Context()), kinds,
+		"problem environments.berth.dev: the kind is not installed; install Berth: ", "problem repositories.berth.dev: the kind is not installed; ")
+	say(t, checker(t, somebody, "default").Installation(t.Context()), kinds,
+		"problem environments.berth.dev: the kind is not served; install Berth: ", "problem repositories.berth.dev: the kind is not served; ")
+
+	var definitions []*unstructured.Unstructured
+	objects, err := deploy.Objects()
+	for _, object := range objects {
+		if object.GetKind() == "CustomResourceDefinition" {
+			definitions = append(definitions, object)
+		}
+	}
+	if err != nil || len(definitions) != 2 {
+		t.Fatal(len(definitions), err)
+	}
+	// That an object of each kind can be applied shows that they are established.
+	if err := clustertest.Apply(t.Context(), cluster.RESTConfig(), append(definitions, environment(), repository())...); err != nil {
+		t.Fatal(err)
+	}
+	// Which kinds there are is told to everybody a moment later than they are served.
+	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		list, err := admin.Kubernetes.Discovery().ServerResourcesForGroupVersion("berth.dev/v1alpha1")
+		return err == nil && len(list.APIResources) >= 4, nil // each has a status
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, admin.Installation(t.Context()), kinds,
+		"ok environments.berth.dev: the kind is installed, and that of this version", "ok repositories.berth.dev: the kind is installed, and that of this version")
+	say(t, checker(t, somebody, "default").Installation(t.Context()), kinds,
+		"unknown environments.berth.dev: the kind is served; you are not allowed to look whether it is that of this version", "unknown repositories.berth.dev: the kind is served; ")
+
+	versions, _, _ := unstructured.NestedSlice(definitions[0].Object, "spec", "versions")
+	delete(versions[0].(map[string]any), "additionalPrinterColumns")
+	if err := unstructured.SetNestedSlice(definitions[0].Object, versions, "spec", "versions"); err != nil {
+		t.Fatal(err)
+	}
+	if err := clustertest.Apply(t.Context(), cluster.RESTConfig(), definitions[0]); err != nil {
+		t.Fatal(err)
+	}
+	say(t, admin.Installation(t.Context()), definitions[0].GetName(),
+		"warning "+definitions[0].GetName()+": the kind is installed, but not that of this version of berth; install the one, or use the other")
+}
+
+func environment() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "berth.dev/v1alpha1", "kind": "Environment", "metadata": map[string]any{"name": "posts.review.one", "namespace": "default"},
+		"spec": map[string]any{"repository": "posts", "entry": "review", "branch": "one", "namespace": "posts-one"},
+	}}
+}
+
+func repository() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "berth.dev/v1alpha1", "kind": "Repository", "metadata": map[string]any{"name": "posts", "namespace": "default"},
+		"spec": map[string]any{"url": "https://gitlab.example.com/acme/posts.git",
+			"environments": []any{map[string]any{"name": "production", "branches": []any{"main"}, "namespace": "posts"}}},
+	}}
+}
+
+func deployment(status appsv1.DeploymentStatus) *appsv1.Deployment {
+	labels := map[string]string{"app.kubernetes.io/name": "berth"}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "berth", Labels: labels}, Status: status}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	d.Spec.Template.Labels = labels
+	d.Spec.Template.Spec = corev1.PodSpec{ServiceAccountName: "captain", Containers: []corev1.Container{{Name: "agent", Image: "berth:1"}}}
+	return d
+}
+
+func lease(holder string, renewed time.Time) *coordinationv1.Lease {
+	at := metav1.NewMicroTime(renewed)
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "berth-agent"}, Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, RenewTime: &at}}
+}
+
+func secret(name string, entries ...string) *corev1.Secret {
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string][]byte{}}
+	for _, entry := range entries {
+		key, value, _ := strings.Cut(entry, "=")
+		s.Data[key] = []byte(value)
+	}
+	return s
+}
+
+// put creates objects in a namespace, with the status that they have.
+func put(t *testing.T, namespace string, objects ...any) {
+	t.Helper()
+	c := clientOf(t, shared(t).RESTConfig())
+	for _, object := range objects {
+		var err error
+		switch object := object.(type) {
+		case *appsv1.Deployment:
+			made, failed := c.AppsV1().Deployments(namespace).Create(t.Context(), object, metav1.CreateOptions{})
+			if err = failed; err == nil {
+				made.Status = object.Status
+				_, err = c.AppsV1().Deployments(namespace).UpdateStatus(t.Context(), made, metav1.UpdateOptions{})
+			}
+		case *coordinationv1.Lease:
+			_, err = c.CoordinationV1().Leases(namespace).Create(t.Context(), object, metav1.CreateOptions{})
+		case *corev1.Secret:
+			_, err = c.CoreV1().Secrets(namespace).Create(t.Context(), object, metav1.CreateOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestInstallation(t *testing.T) {
+	runs := appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+	const (
+		noID    = "warning id: there is no Secret/berth-installation, which an agent makes when it starts"
+		noLease = "problem lease: no agent has ever led here: there is no Lease/berth-agent; read its log: kubectl logs -n "
+	)
+	for _, test := range []struct {
+		reason  string
+		objects []any
+		want    []string
+	}{
+		{"nothing", nil, []string{"problem agent: there is no Deployment with the label app.kubernetes.io/name=berth in the namespace ", noLease, noID}},
+		{"an agent that is well", []any{deployment(runs), lease("berth-1", now), secret("berth-installation", "id=abc", "digest-key=k")},
+			[]string{"ok agent: Deployment/berth runs berth:1", "ok lease: berth-1 leads", "ok id: the installation is abc"}},
+		{"an agent somewhere else", []any{lease("laptop", now.Add(-time.Minute))},
+			[]string{"ok agent: laptop, which is no pod of a Deployment in the namespace ", "ok lease: laptop leads", noID}},
+		{"a second pod that is made", []any{deployment(appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 2, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1})},
+			[]string{"warning agent: Deployment/berth runs and is being changed: ", noLease, noID}},
+		{"no pod", []any{deployment(appsv1.DeploymentStatus{ObservedGeneration: 1})},
+			[]string{"problem agent: Deployment/berth has no pod that is ready: ", noLease, noID}},
+		{"a lease that ended", []any{lease("berth-1", now.Add(-61*time.Second))},
+			[]string{"problem agent: ", "problem lease: no agent leads: berth-1 renewed Lease/berth-agent at 2026-01-02T03:03:04Z for the last time", noID}},
+		{"a lease that was let go of", []any{lease("", now)},
+			[]string{"problem agent: ", "problem lease: no agent leads: the last one let go of Lease/berth-agent", noID}},
+		{"half an id", []any{secret("berth-installation", "id=abc")},
+			[]string{"problem agent: ", noLease, "problem id: Secret/berth-installation has no id or no digest-key; put them back, "}},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			namespace := shared(t).Namespace(t)
+			put(t, namespace, test.objects...)
+			say(t, checker(t, shared(t).RESTConfig(), namespace).Installation(t.Context()), "agent lease id", test.want...)
+		})
+	}
+	t.Run("somebody without rights", func(t *testing.T) {
+		namespace := shared(t).Namespace(t)
+		somebody := withoutRights(t, shared(t), namespace)
+		say(t, checker(t, somebody, namespace).Installation(t.Context()), "agent lease id rights",
+			"unknown agent: you are not allowed to look at the Deployments in the namespace "+namespace, "unknown lease: you are not allowed to look at Lease/berth-agent",
+			"unknown id: you are not allowed to look at Secret/berth-installation", "unknown rights: you are not allowed to look at the rights of the agent's account (SubjectAccessReview)")
+	})
+}
+
+func TestRights(t *testing.T) {
+	namespace := shared(t).Namespace(t)
+	put(t, namespace, deployment(appsv1.DeploymentStatus{}))
+	c := checker(t, shared(t).RESTConfig(), namespace)
+	say(t, c.Installation(t.Context()), "rights", "problem rights: system:serviceaccount:"+namespace+":captain may not ")
+	bind := func(role string) {
+		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: namespace + "-" + role},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "captain", Namespace: namespace}}}
+		if _, err := clientOf(t, shared(t).RESTConfig()).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind("cluster-admin")
+	say(t, c.Installation(t.Context()), "rights", "ok rights: system:serviceaccount:"+namespace+":captain may do all that it needs")
+}
