@@ -320,6 +320,13 @@ func (c *wire) answers(answer func(*http.Request) (int, string)) {
 	c.answer = answer
 }
 
+// carries lets something carry the requests in place of the network.
+func (c *wire) carries(carry func(*http.Request, http.RoundTripper) (*http.Response, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.carry = carry
+}
+
 // during returns what was asked, watches aside, while something was done, as far as it holds a text.
 func (c *wire) during(text string, do func()) []string {
 	c.mu.Lock()
