@@ -179,7 +179,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 // reject adds why it is not the newest commit that was judged.
 func (o *Outcome) reject(did passed) {
 	why := did.rejected
-	_, rolledBack := errors.AsType[*RolledBackError](why)
+	_, rolledBack := errors.AsType[*rolledBackError](why)
 	switch {
 	case why == nil:
 	case temporary(why):
@@ -193,7 +193,7 @@ func (o *Outcome) reject(did passed) {
 	default:
 		o.Rejected, o.State, o.Message = true, plan.Failed, told(why)
 		o.AppliedCommit, o.HealthyCommit, o.CommitTime = "", "", time.Time{}
-		if refused, ok := errors.AsType[*RefusedError](why); ok {
+		if refused, ok := errors.AsType[*refusedError](why); ok {
 			o.Unhealthy = append(slices.Clone(refused.Problems), o.Unhealthy...)
 		}
 		if o.Deadline.IsZero() || !did.look.IsZero() && did.look.Before(o.Deadline) {

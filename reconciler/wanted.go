@@ -112,7 +112,7 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 		return head, nil
 	}
 	m.head, m.runs = desired{}, healthy
-	why := &RolledBackError{Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
+	why := &rolledBackError{Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
 	m.rejected = e.rejects(why, time.Time{})
 	return healthy, why
 }
@@ -124,7 +124,7 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 	if e.Suspended || !sync.Running || sync.Settled || m.validated == d.digest {
 		return nil
 	}
-	refused := &RefusedError{}
+	refused := &refusedError{}
 	for _, s := range p.Impossible() {
 		refused.add(s, s.Describe())
 	}
@@ -182,32 +182,32 @@ func (r rejection) of(e Environment, now time.Time) error {
 	return nil
 }
 
-// RolledBackError says that the last healthy commit was applied again in place of a newer one.
-type RolledBackError struct {
+// rolledBackError says that the last healthy commit was applied again in place of a newer one.
+type rolledBackError struct {
 	// Commit is the newer one, To the last healthy one; Message is why.
 	Commit, To, Message string
 }
 
 // Error names both commits, and what a person can do.
-func (e *RolledBackError) Error() string {
+func (e *rolledBackError) Error() string {
 	return fmt.Sprintf("commit %.8s did not become healthy, and the last healthy one, %.8s, was applied again; push a fix, or to try it again: berth retry; it failed because of %s",
 		e.Commit, e.To, e.Message)
 }
 
-// RefusedError says what the cluster has against the objects of a commit, of which nothing was applied.
-type RefusedError struct {
+// refusedError says what the cluster has against the objects of a commit, of which nothing was applied.
+type refusedError struct {
 	Problems []Problem
 	messages []string
 }
 
-func (e *RefusedError) add(s plan.Step, message string) {
+func (e *refusedError) add(s plan.Step, message string) {
 	s.Failure = cmp.Or(s.Failure, message)
 	e.Problems = append(e.Problems, Problem{Key: s.Key, Health: s.Trouble()})
 	e.messages = append(e.messages, message)
 }
 
 // Error names every problem.
-func (e *RefusedError) Error() string {
+func (e *refusedError) Error() string {
 	return "nothing of this commit was applied, for the cluster would refuse " + counted(len(e.Problems)) + ": " + strings.Join(e.messages, "; ")
 }
 

@@ -30,9 +30,9 @@ const (
 	maxRecord = 64 << 20
 )
 
-// ErrRecordConflict says that somebody else wrote a record meanwhile. It has been read again: the pass
+// errRecordConflict says that somebody else wrote a record meanwhile. It has been read again: the pass
 // is to be repeated.
-var ErrRecordConflict = errors.New("the record was changed by somebody else meanwhile; the pass is repeated")
+var errRecordConflict = errors.New("the record was changed by somebody else meanwhile; the pass is repeated")
 
 // UnreadableError says that a stored record cannot be read, and is treated as none: everything is
 // applied once more. The next Save overwrites it.
@@ -112,8 +112,8 @@ func (r *Records) list(ctx context.Context) error {
 	return nil
 }
 
-// Save stores a record unless that would change nothing. ErrRecordConflict says that it is no longer
-// what Load returned, and has not been overwritten.
+// Save stores a record unless that would change nothing. One that is no longer what Load returned is not
+// overwritten: that is an error, and Load returns what is there now.
 func (r *Records) Save(ctx context.Context, environment string, record plan.Record) error {
 	if _, err := r.Load(ctx, environment); err != nil && !isUnreadable(err) {
 		return err
@@ -134,7 +134,7 @@ func (r *Records) Save(ctx context.Context, environment string, record plan.Reco
 		if _, err := r.read(ctx, environment); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: %w", environment, ErrRecordConflict)
+		return fmt.Errorf("%s: %w", environment, errRecordConflict)
 	case err != nil:
 		return fmt.Errorf("%s: cannot store its record in Secret/%s/%s: %w", environment, r.namespace, secret.Name, err)
 	}

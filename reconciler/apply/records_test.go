@@ -174,7 +174,7 @@ func TestConflictingRecordIsNotOverwritten(t *testing.T) {
 			a.save(other, production, record(2))
 
 			err := r.Save(t.Context(), production, record(3))
-			if !errors.Is(err, ErrRecordConflict) {
+			if !errors.Is(err, errRecordConflict) {
 				t.Fatalf("got %v, want a conflict", err)
 			}
 			a.loads(r, production, record(2))

@@ -54,10 +54,10 @@ type feed[T any] struct {
 func (f feed[T]) run(ctx context.Context) {
 	// The Reflector logs in its own way; what matters of its errors reaches the sink.
 	ctx = klog.NewContext(ctx, logr.Discard())
-	pause, streaming := firstPause, true
+	pause, how := firstPause, streamed
 	for {
 		began := time.Now()
-		err := f.attempt(ctx, streaming)
+		err := f.attempt(ctx, how)
 		if ctx.Err() != nil {
 			return
 		}
@@ -65,7 +65,10 @@ func (f feed[T]) run(ctx context.Context) {
 			f.into.lost(err)
 		}
 		// A server that does not know streamed lists may leave one without its end for ever.
-		streaming = !errors.Is(err, errSlow)
+		how = streamed
+		if errors.Is(err, errSlow) {
+			how = paged
+		}
 		if time.Since(began) > steadyAfter {
 			pause = firstPause
 		}
@@ -80,8 +83,17 @@ func (f feed[T]) run(ctx context.Context) {
 	}
 }
 
+// listing is how a list is asked for.
+type listing int
+
+// The ways: as the beginning of a watch, or page by page.
+const (
+	streamed listing = iota
+	paged
+)
+
 // attempt lists and watches until that is no longer possible.
-func (f feed[T]) attempt(ctx context.Context, streaming bool) error {
+func (f feed[T]) attempt(ctx context.Context, how listing) error {
 	source, err := f.open()
 	if err != nil {
 		return err
@@ -95,7 +107,7 @@ func (f feed[T]) attempt(ctx context.Context, streaming bool) error {
 		}
 	})
 	defer slow.Stop()
-	reflector := cache.NewReflectorWithOptions(lister{source, streaming}, nil, s, cache.ReflectorOptions{Name: "berth"})
+	reflector := cache.NewReflectorWithOptions(lister{source, how}, nil, s, cache.ReflectorOptions{Name: "berth"})
 	err = reflector.ListAndWatchWithContext(ctx)
 	return cmp.Or(context.Cause(ctx), err)
 }
@@ -103,11 +115,11 @@ func (f feed[T]) attempt(ctx context.Context, streaming bool) error {
 // lister tells the Reflector whether it may ask for a streamed list.
 type lister struct {
 	*cache.ListWatch
-	streaming bool
+	how listing
 }
 
 // IsWatchListSemanticsUnSupported is the name by which client-go asks.
-func (l lister) IsWatchListSemanticsUnSupported() bool { return !l.streaming }
+func (l lister) IsWatchListSemanticsUnSupported() bool { return l.how != streamed }
 
 // session is one attempt of a feed: the store that a Reflector fills.
 type session[T any] struct {

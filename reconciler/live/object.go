@@ -107,20 +107,19 @@ func (k *kind) take(a arrival, wake wakes) {
 	if o.live.Key.GroupKind() == crdKind && !healthy && o.live.Health.Status == health.Healthy {
 		k.w.served(o.live.Key)
 	}
-	k.w.announce(o, a.ours, concerned, wake)
+	k.w.release(o, concerned)
+	if a.ours {
+		k.w.postpone(o, concerned)
+	} else {
+		wake.addAll(concerned)
+	}
 }
 
 // hold is a wake that waits.
 type hold struct{ concerned wakes }
 
-// announce wakes at once or, for what may be the echo of a write whose answer is still on its way, a
-// moment later.
-func (w *Watches) announce(o *object, ours bool, concerned, wake wakes) {
-	w.release(o, concerned)
-	if !ours {
-		wake.addAll(concerned)
-		return
-	}
+// postpone wakes a moment later, for what may be the echo of a write whose answer is still on its way.
+func (w *Watches) postpone(o *object, concerned wakes) {
 	h := &hold{concerned}
 	w.held[o] = h
 	w.later(echo, func(wake wakes) {
@@ -165,7 +164,7 @@ func (k *kind) store(now object) *object {
 	if o.live.Environment != "" {
 		add(k.w.members, o.live.Environment, o)
 	}
-	k.w.track(o, k.w.moves(o))
+	k.w.track(o)
 	return o
 }
 
@@ -178,7 +177,7 @@ func (k *kind) discard(name types.NamespacedName) {
 	delete(k.objects, name)
 	drop(k.w.members, o.live.Environment, o)
 	delete(k.w.held, o)
-	k.w.track(o, false)
+	k.w.untrack(o)
 }
 
 // Deleted brings in at once that an object is gone because we deleted it: not merely that its deletion

@@ -67,18 +67,28 @@ func (w *Watches) moves(o *object) bool {
 // retrack looks anew at the workloads of an environment that began or ceased to be followed.
 func (w *Watches) retrack(environment string) {
 	for o := range w.members[environment] {
-		w.track(o, w.moves(o))
+		w.track(o)
 	}
 }
 
 // track notes whether a workload is on its way.
-func (w *Watches) track(o *object, moving bool) {
-	namespace := o.live.Key.Namespace
-	if moving {
-		add(w.moving, namespace, o)
-	} else {
-		drop(w.moving, namespace, o)
+func (w *Watches) track(o *object) {
+	if !w.moves(o) {
+		w.untrack(o)
+		return
 	}
+	add(w.moving, o.live.Key.Namespace, o)
+	w.revisit(o.live.Key.Namespace)
+}
+
+// untrack notes that a workload is not on its way any more.
+func (w *Watches) untrack(o *object) {
+	drop(w.moving, o.live.Key.Namespace, o)
+	w.revisit(o.live.Key.Namespace)
+}
+
+// revisit has it decided in a while whether the pods of a namespace are watched, if that may change.
+func (w *Watches) revisit(namespace string) {
 	_, wanted := w.wanted[namespace]
 	_, due := w.due[namespace]
 	switch wants := len(w.moving[namespace]) > 0; {

@@ -19,12 +19,6 @@ func TestBrake(t *testing.T) {
 		}
 		return parts
 	}
-	// left settles manifests in a cluster and then takes them from Git, but for the api.
-	left := func(w *world, gone ...manifest.Object) {
-		w.git(append(gone, deployment("api"))...)
-		w.settle()
-		w.git(deployment("api"))
-	}
 	secrets := schema.GroupKind{Kind: "Secret"}
 	const (
 		held    = "6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git"

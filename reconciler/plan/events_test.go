@@ -34,6 +34,13 @@ func (w *world) strip(short string) {
 	w.change(short, func(l *plan.Live) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
 }
 
+// left settles manifests in a cluster and then takes them from Git, but for the api.
+func left(w *world, gone ...manifest.Object) {
+	w.git(append(gone, deployment("api"))...)
+	w.settle()
+	w.git(deployment("api"))
+}
+
 // confirms lets go what is held.
 func (w *world) confirms() { w.in.Confirmation = "confirmation " + w.next() }
 

@@ -13,12 +13,6 @@ import (
 // TestPrune is about what leaves Git.
 func TestPrune(t *testing.T) {
 	keep, allow := annotated(manifest.AnnotationPrune, "never"), annotated(manifest.AnnotationPrune, "allow")
-	// left settles manifests in a cluster and then takes them from Git, but for the api.
-	left := func(w *world, gone ...manifest.Object) {
-		w.git(append(gone, deployment("api"))...)
-		w.settle()
-		w.git(deployment("api"))
-	}
 	check(t, []spec{
 		{"what left Git is deleted, once everything has settled", func(w *world) {
 			left(w, configMap("old"))

@@ -11,12 +11,6 @@ import (
 
 // TestRemoval is about the order in which leaves what left Git.
 func TestRemoval(t *testing.T) {
-	// left settles manifests in a cluster, and then Git has nothing but the api any more.
-	left := func(w *world, gone ...manifest.Object) {
-		w.git(append(gone, deployment("api"))...)
-		w.settle()
-		w.git(deployment("api"))
-	}
 	check(t, []spec{
 		{"what serves the cluster goes first, workloads next, and what they need when they are gone", func(w *world) {
 			left(w, configMap("old"), deployment("old"), object("v1", "ServiceAccount", "old"), webhook("old"))

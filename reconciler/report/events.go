@@ -16,21 +16,24 @@ import (
 // maxNote is the length of an event that the API server takes.
 const maxNote = 1024
 
+// event is what an event says.
+type event struct{ kind, reason, action, note string }
+
 // say writes an event about an object; related (nil: none) keeps those about several others apart.
-func (r *Reporter) say(about, related runtime.Object, kind, reason, action, note string) {
-	r.Recorder.Eventf(about, related, kind, reason, action, "%s", clip(orNone(note), maxNote))
+func (r *Reporter) say(about, related runtime.Object, e event) {
+	r.Recorder.Eventf(about, related, e.kind, e.reason, e.action, "%s", clip(orNone(e.note), maxNote))
 }
 
 // tell writes an event when the reason of Ready changed, or another commit is spoken of.
 func (r *Reporter) tell(before, env *v1alpha1.Environment) {
 	was, is := ready(before.Status.Conditions), ready(env.Status.Conditions)
 	if is.Reason != was.Reason || before.Status.ShortCommit != env.Status.ShortCommit {
-		r.say(env, nil, eventType(is), is.Reason, "Sync", env.Status.ShortCommit+": "+orNone(is.Message))
+		r.say(env, nil, event{eventType(is), is.Reason, "Sync", env.Status.ShortCommit + ": " + orNone(is.Message)})
 	}
 	for _, warning := range []string{v1alpha1.ConditionExpiresSoon, v1alpha1.ConditionMoved} {
 		now := meta.FindStatusCondition(env.Status.Conditions, warning)
 		if now != nil && meta.FindStatusCondition(before.Status.Conditions, warning) == nil {
-			r.say(env, nil, corev1.EventTypeWarning, warning, "Live", now.Message)
+			r.say(env, nil, event{corev1.EventTypeWarning, warning, "Live", now.Message})
 		}
 	}
 }
@@ -50,8 +53,8 @@ func (r *Reporter) logEnd(before, env *v1alpha1.Environment) {
 // tellLoss warns that what only the record knew is gone.
 func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
 	if o.RecordLost {
-		r.say(env, nil, corev1.EventTypeWarning, "RecordLost", "Sync",
-			"the record of what was applied (a Secret of the type berth.dev/record in this namespace) is gone or unreadable; everything was applied once more, and a Job that had run and is not in the cluster any more runs again")
+		r.say(env, nil, event{corev1.EventTypeWarning, "RecordLost", "Sync",
+			"the record of what was applied (a Secret of the type berth.dev/record in this namespace) is gone or unreadable; everything was applied once more, and a Job that had run and is not in the cluster any more runs again"})
 	}
 }
 
@@ -65,7 +68,7 @@ func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outco
 			if result.Step.Object != nil {
 				related.APIVersion = result.Step.Object.GetAPIVersion()
 			}
-			r.say(env, related, corev1.EventTypeNormal, "Corrected", "Correct", fmt.Sprintf("%s %s; it is again as Git says", key, result.Step.Reason))
+			r.say(env, related, event{corev1.EventTypeNormal, "Corrected", "Correct", fmt.Sprintf("%s %s; it is again as Git says", key, result.Step.Reason)})
 		}
 	}
 }
@@ -77,14 +80,14 @@ func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 		kind = corev1.EventTypeWarning // for a person, and for nobody else
 	}
 	if is.Reason != was.Reason || is.Status == metav1.ConditionFalse && is.Message != was.Message {
-		r.say(repo, nil, kind, is.Reason, "List", is.Message)
+		r.say(repo, nil, event{kind, is.Reason, "List", is.Message})
 	}
 }
 
 // HookMissed warns that polling found a change which no webhook told of, though webhooks told of others.
 func (r *Reporter) HookMissed(repo *v1alpha1.Repository, change string) {
-	r.say(repo, nil, corev1.EventTypeWarning, "HookMissed", "Poll", fmt.Sprintf(
-		"polling found that %s, and no webhook told of it; look at what the Git server says of its last deliveries (GitLab stops those that fail, and sends none for a push of more than three branches and tags); until one arrives again, changes wait for spec.poll", change))
+	r.say(repo, nil, event{corev1.EventTypeWarning, "HookMissed", "Poll", fmt.Sprintf(
+		"polling found that %s, and no webhook told of it; look at what the Git server says of its last deliveries (GitLab stops those that fail, and sends none for a push of more than three branches and tags); until one arrives again, changes wait for spec.poll", change)})
 }
 
 func ready(conditions []metav1.Condition) metav1.Condition {
