@@ -211,6 +211,7 @@ func (k *kind) put(a arrival) {
 // remove takes in that an object is gone or does not bear the label any more.
 func (k *kind) remove(a arrival) {
 	k.w.change(func(wake wakes) {
+		k.w.graves.dig(a.live.UID, a.live.ResourceVersion, time.Now())
 		o := k.objects[nameOf(a.live.Key)]
 		// Our own write may have brought the label back, or made the object anew, since.
 		if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) >= 0 {

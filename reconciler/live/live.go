@@ -91,7 +91,7 @@ func New(cfg Config) *Watches {
 		members:      map[string]set[*object]{},
 		claimants:    map[manifest.Key]set[string]{},
 		held:         map[*object]*hold{},
-		graves:       graves{at: map[types.UID]time.Time{}},
+		graves:       graves{of: map[types.UID]grave{}},
 		rollouts:     newRollouts(),
 	}
 	w.kinds[namespaceKind] = newKind(w, namespaceKind)
@@ -229,7 +229,7 @@ func (w *Watches) Wrote(l plan.Live) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k, ok := w.kinds[l.Key.GroupKind()]
-	if !ok || w.graves.has(l.UID) {
+	if !ok || w.graves.cover(l) {
 		return
 	}
 	o, order := k.objects[nameOf(l.Key)], 1

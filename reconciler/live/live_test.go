@@ -150,6 +150,30 @@ func TestDeletedObjectsStayDeleted(t *testing.T) {
 	})
 }
 
+// A deletion in the foreground, of what nothing depends on, is over before the answer to it has come round.
+func TestAWatchThatIsFasterThanTheAnswer(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps, claims)
+	gone := o.write(manifest.FieldManager, env, sample(configMaps, "gone"))
+	o.await(env, "the object", has(gone))
+	o.delete(gone)
+	o.await(env, "the end of the object", func(seen plan.Observed) bool { return !has(gone)(seen) })
+	o.Wrote(plan.Reduce(gone))
+	if has(gone)(o.look(env)) {
+		t.Error("the answer to a write that came before the end brought it back")
+	}
+	// What loses its label ends for the watch, too, and may bear it again.
+	freed := o.write(manifest.FieldManager, env, sample(claims, "freed"))
+	o.await(env, "the claim", has(freed))
+	o.patch(freed, label(nil))
+	o.await(env, "the end of the claim", func(seen plan.Observed) bool { return !has(freed)(seen) })
+	o.Wrote(plan.Reduce(o.write(manifest.FieldManager, env, sample(claims, "freed"))))
+	if !has(freed)(o.look(env)) {
+		t.Error("the answer to a write that brought the label back is not believed")
+	}
+}
+
 func TestAnObjectThatIsListedAgainWasNotDeleted(t *testing.T) {
 	t.Parallel()
 	o := observe(t)

@@ -184,7 +184,7 @@ func (k *kind) discard(name types.NamespacedName) {
 // has begun, which is for Wrote. A watch that is late does not bring it back.
 func (w *Watches) Deleted(key manifest.Key, uid types.UID) {
 	w.change(func(wake wakes) {
-		w.graves.dig(uid, time.Now())
+		w.graves.dig(uid, "", time.Now())
 		if k, ok := w.kinds[key.GroupKind()]; ok {
 			if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
 				wake.addAll(wakes(w.claimants[key]))
@@ -231,33 +231,51 @@ func intern(l *plan.Live) {
 // lateEvents is how much later than our own knowledge of a deletion a watch may be.
 const lateEvents = 5 * time.Minute
 
-// graves are the objects that we deleted lately. No UID is ever used again, so they can do no harm to
-// what is made anew under the same name.
+// graves are the objects that went lately. No UID is ever used again, so they can do no harm to what is made anew
+// under the same name.
 type graves struct {
-	at    map[types.UID]time.Time
+	of    map[types.UID]grave
 	order []types.UID
 }
 
-// dig adds one, and clears away the oldest.
-func (g *graves) dig(uid types.UID, now time.Time) {
-	for len(g.order) > 0 && now.Sub(g.at[g.order[0]]) > lateEvents {
-		delete(g.at, g.order[0])
-		g.order = g.order[1:]
-	}
-	if !g.has(uid) {
-		g.order = append(g.order, uid)
-	}
-	g.at[uid] = now
+type grave struct {
+	dug time.Time
+	// version is the one with which a watch brought the end, if it did: to the watch, an object that loses its label
+	// ends too, and may come back. It is empty where our own deletion was the end.
+	version string
 }
 
+// dig adds one, and clears away the oldest.
+func (g *graves) dig(uid types.UID, version string, now time.Time) {
+	for len(g.order) > 0 && now.Sub(g.of[g.order[0]].dug) > lateEvents {
+		delete(g.of, g.order[0])
+		g.order = g.order[1:]
+	}
+	before, known := g.of[uid]
+	if !known {
+		g.order = append(g.order, uid)
+	}
+	if known && before.version == "" {
+		version = ""
+	}
+	g.of[uid] = grave{now, version}
+}
+
+// has says whether an object is gone for good.
 func (g *graves) has(uid types.UID) bool {
-	_, ok := g.at[uid]
-	return ok
+	grave, ok := g.of[uid]
+	return ok && grave.version == ""
+}
+
+// cover says whether the answer to a write is older than the end of the object, which a watch may bring first.
+func (g *graves) cover(l plan.Live) bool {
+	grave, ok := g.of[l.UID]
+	return ok && (grave.version == "" || compare(l.ResourceVersion, grave.version) < 0)
 }
 
 // open takes one away when a list that was asked for later still has the object: it was not gone.
 func (g *graves) open(uid types.UID, asked time.Time) {
-	if at, ok := g.at[uid]; ok && at.Before(asked) {
-		delete(g.at, uid)
+	if grave, ok := g.of[uid]; ok && grave.dug.Before(asked) {
+		delete(g.of, uid)
 	}
 }

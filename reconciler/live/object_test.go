@@ -70,10 +70,10 @@ func TestWhatCannotBeComparedIsNewerTheLaterItComes(t *testing.T) {
 }
 
 func TestGravesAreClearedAway(t *testing.T) {
-	g := graves{at: map[types.UID]time.Time{}}
+	g := graves{of: map[types.UID]grave{}}
 	now := time.Unix(1000, 0)
-	g.dig("old", now)
-	g.dig("reopened", now)
+	g.dig("old", "", now)
+	g.dig("reopened", "", now)
 	g.open("reopened", now.Add(-time.Second))
 	if !g.has("reopened") {
 		t.Error("a list from before the deletion opened a grave")
@@ -82,7 +82,7 @@ func TestGravesAreClearedAway(t *testing.T) {
 	if g.has("reopened") {
 		t.Error("a list from after the deletion left a grave closed")
 	}
-	g.dig("new", now.Add(2*lateEvents))
+	g.dig("new", "", now.Add(2*lateEvents))
 	if g.has("old") || !g.has("new") || len(g.order) != 1 {
 		t.Errorf("left are %v", g.order)
 	}
