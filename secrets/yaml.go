@@ -160,7 +160,7 @@ func (r *yamlReader) mapping(node *yaml.Node, b branch) (branch, error) {
 		if isScalar {
 			b = comments(b, value.HeadComment, value.LineComment)
 		}
-		read, err := r.value(value, isScalar)
+		read, err := r.value(value)
 		if err != nil {
 			return nil, err
 		}
@@ -173,19 +173,16 @@ func (r *yamlReader) mapping(node *yaml.Node, b branch) (branch, error) {
 	return b, nil
 }
 
-// value reads a node. Its comments are left out if the caller has seen to them.
-func (r *yamlReader) value(node *yaml.Node, commentsDone bool) (any, error) {
+// value reads a node, with its own comments unless it is a scalar.
+func (r *yamlReader) value(node *yaml.Node) (any, error) {
 	if r.depth++; r.depth > maxDepth {
 		return nil, malformed("its values nest deeper than %d levels", maxDepth)
 	}
 	defer func() { r.depth-- }()
 	switch node.Kind {
 	case yaml.SequenceNode:
-		return r.sequence(node, commentsDone)
+		return r.sequence(node)
 	case yaml.MappingNode:
-		if commentsDone {
-			return r.mapping(node, nil)
-		}
 		b, err := r.mapping(node, comments(nil, node.HeadComment, node.LineComment))
 		return comments(b, node.FootComment), err
 	case yaml.ScalarNode:
@@ -194,23 +191,20 @@ func (r *yamlReader) value(node *yaml.Node, commentsDone bool) (any, error) {
 	return nil, malformed("it has an alias on line %d, where SOPS writes the value itself", node.Line)
 }
 
-func (r *yamlReader) sequence(node *yaml.Node, commentsDone bool) (any, error) {
-	l := sequence{}
-	if !commentsDone {
-		l = listComments(l, node.HeadComment, node.LineComment)
-	}
+// sequence reads a list. The comments of an item stand beside it, and not in it.
+func (r *yamlReader) sequence(node *yaml.Node) (any, error) {
+	l := listComments(sequence{}, node.HeadComment, node.LineComment)
 	for _, it := range node.Content {
 		l = listComments(l, it.HeadComment, it.LineComment)
-		value, err := r.value(it, true)
+		bare := *it
+		bare.HeadComment, bare.LineComment, bare.FootComment = "", "", ""
+		value, err := r.value(&bare)
 		if err != nil {
 			return nil, err
 		}
 		l = listComments(append(l, value), it.FootComment)
 	}
-	if !commentsDone {
-		l = listComments(l, node.FootComment)
-	}
-	return l, nil
+	return listComments(l, node.FootComment), nil
 }
 
 func yamlScalar(node *yaml.Node) (any, error) {
