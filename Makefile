@@ -81,6 +81,7 @@ FUZZTIME := 30s
 .PHONY: fuzz
 fuzz: ## Feed what reads foreign input with hostile input (30 s each, two at a time; another time in FUZZTIME, other targets in FUZZED).
 	@printf '%s\n' $(FUZZED) | xargs -P 2 -I{} sh -ec 'target={}; echo "fuzzing $$target"; \
+		go test ./$${target%:*} -list "^$${target#*:}$$" | grep -qx "$${target#*:}" || { echo "there is no $$target"; exit 1; }; \
 		go test ./$${target%:*} -run "^$$" -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x -parallel 1'
 
 .PHONY: fuzz-exposed
