@@ -65,18 +65,41 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		p.complain(fmt.Sprintf("what ran before is not known: %v", err))
 	}
 	marks := preview.NamespaceMarks(p.env, p.patterns)
-	made := plan.Make(plan.Input{
+	in := plan.Input{
 		Environment: id,
 		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},
 		Desired:     set,
 		// Another input than any before: all that there is to say of it is said.
 		Digest:   "diff",
+		Origin:   p.entry.Path + " of " + p.repository.Spec.URL,
 		Commit:   commit,
 		Observed: observed,
 		Record:   record,
 		Now:      time.Now(),
-	})
-	return p.carriedOut(ctx, made.Steps)
+	}
+	planned := plan.Make(in).Steps
+	steps, err := p.carriedOut(ctx, planned)
+	if err == nil && p.forgive(set, planned, steps) {
+		steps, err = p.carriedOut(ctx, plan.Make(in).Steps)
+	}
+	return steps, err
+}
+
+// forgive takes objects that only seemed to differ for what they are, so that nothing is said to wait for them: the
+// digests of Secrets are keyed by a key that is the agent's alone.
+func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospectiveStep) (any bool) {
+	for _, s := range planned {
+		says := func(step prospectiveStep) bool { return step.Object == p.nameOf(s.Key) }
+		if s.Action != plan.Change || s.Live == nil || slices.ContainsFunc(steps, says) {
+			continue
+		}
+		for i := range set.Objects {
+			if o := &set.Objects[i]; o.Key() == s.Key && o.Digest != s.Live.Digest {
+				o.Digest, any = s.Live.Digest, true
+			}
+		}
+	}
+	return any
 }
 
 // observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
