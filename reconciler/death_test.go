@@ -1,7 +1,6 @@
 package reconciler
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -224,12 +223,10 @@ func TestDeathAtEveryWriteOfANamespace(t *testing.T) {
 }
 
 // Every commit brings a kind and an object of it, and drops the object of the commit before. Its kind is kept, as kinds
-// are, and goes when all is over.
+// are: while one goes, the cluster's garbage collector rests, and other tests wait for it.
 func TestDeathAtEveryWriteOfAKind(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	w.env.Scope = Cluster
-	definitions := w.admin.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	has := func(group string) bool {
 		t.Helper()
 		widgets := w.admin.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: "widgets"})
@@ -243,9 +240,6 @@ func TestDeathAtEveryWriteOfAKind(t *testing.T) {
 	m := &mortal{runs: map[string]int{}}
 	everyDeath(t, w, m, func(version string) {
 		group := "v" + version + "." + w.env.Namespace
-		t.Cleanup(func() {
-			_ = definitions.Delete(context.Background(), "widgets."+group, metav1.DeleteOptions{})
-		})
 		w.commits("definition.yaml", definition(group), "widget.yaml", "apiVersion: "+group+"/v1\nkind: Widget\nmetadata: {name: one}\n")
 		w.passes("the end", w.outliving(m, func(o Outcome) bool {
 			return o.State == plan.Settled && o.HealthyCommit == w.env.Commit && (last == "" || !has(last))
