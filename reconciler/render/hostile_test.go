@@ -44,7 +44,7 @@ func inTexts(n int) string {
 
 // What few lines can make endless ends in an error that names a limit.
 func TestHostileFoldersAreRefused(t *testing.T) {
-	const steps = "infra/k8s/kustomization.yaml: Kustomize would take more than 10000000 steps to build it, while all other environments wait"
+	const steps = "infra/k8s/kustomization.yaml: Kustomize would take more than 100000000 steps to build it, while all other environments wait"
 	deployments := func(n int) string {
 		return each(n, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d%}\nspec: {template: {spec: {containers: [{name: a, image: x}]}}}\n---\n")
 	}
@@ -68,7 +68,7 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches:\n" + each(300, "- {path: p.yaml, target: {kind: Deployment}}\n"), "infra/k8s/x.yaml": deployments(100), "infra/k8s/p.yaml": "[]",
 		}, steps},
 		{"too many objects for Kustomize", map[string]string{
-			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": each(4000, header+"---\n"),
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": each(11_000, header+"---\n"),
 		}, steps},
 		{"a patch that copies a field into itself", map[string]string{
 			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: |-\n" + each(40, "    - {op: copy, from: /data, path: /data/x%}\n"),

@@ -9,14 +9,19 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 )
 
-// maxSteps bounds what a build takes, in comparisons of two objects or the like, some microseconds each. Kustomize
-// compares every object with every other in each kustomization that they pass through, and every change of many
-// objects is remembered by each and read again at the next. Two kustomizations that both name the same two, a few
-// levels deep, stand for billions. A build that is under way cannot be stopped, and all others wait for it.
-const maxSteps = 10_000_000
+// maxSteps bounds what a build takes, in comparisons of two objects, about half a microsecond each. Kustomize compares
+// every object with every other in each kustomization that they pass through, and every change of many objects is
+// remembered by each and read again at the next. Two kustomizations that both name the same two, a few levels deep,
+// stand for billions. A build that is under way cannot be stopped, and all others wait for it. The limit leaves room
+// for 5,000 objects, a base, an overlay and ten images.
+const maxSteps = 100_000_000
 
-// stepsOfVisit are those of a kustomization without objects.
-const stepsOfVisit = 1000
+// stepsOfVisit are those of a kustomization without objects, stepsOfChange those of reading again what an object
+// remembers of one change.
+const (
+	stepsOfVisit  = 10_000
+	stepsOfChange = 32
+)
 
 // cost is what a file or folder means for a build.
 type cost struct{ objects, steps int }
@@ -59,7 +64,7 @@ func (f *buildFiles) cost(name string, known map[string]cost) cost {
 		c = cost{objects: min(c.objects+below.objects, maxSteps), steps: min(c.steps+below.steps, maxSteps+1)}
 	}
 	if isKustomization(path.Base(name)) {
-		c.steps = min(c.steps+c.objects*min(c.objects+4*built.changes*built.changes, maxSteps), maxSteps+1)
+		c.steps = min(c.steps+c.objects*min(c.objects+stepsOfChange*built.changes*built.changes, maxSteps), maxSteps+1)
 	}
 	known[name] = c
 	return c
@@ -78,5 +83,5 @@ func changes(k types.Kustomization) int {
 			count++
 		}
 	}
-	return min(count+vars, maxSteps/1000)
+	return min(count+vars, maxSteps/10_000)
 }
