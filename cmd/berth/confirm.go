@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -40,7 +42,7 @@ func (e *errand) confirm(c *cobra.Command, s streams, args []string) error {
 	if !e.isRepository(args) {
 		return e.run(c, s, args, func(ctx context.Context, f *follower, env *v1alpha1.Environment) (judgement, error) {
 			_, err := f.request(ctx, env, v1alpha1.AnnotationConfirmed)
-			f.sayUnless(err, env.Name+": confirmed")
+			f.sayUnless(err, confirmed(env.Name, env.Status.Conditions))
 			return nil, err
 		})
 	}
@@ -56,7 +58,7 @@ func (f *follower) confirmRepository(ctx context.Context, name string) error {
 	repo, err := f.repositoryNamed(ctx, name)
 	if err == nil {
 		_, err = f.request(ctx, repo, v1alpha1.AnnotationConfirmed)
-		f.sayUnless(err, repo.Name+": confirmed")
+		f.sayUnless(err, confirmed(repo.Name, repo.Status.Conditions))
 		return err
 	}
 	var left v1alpha1.EnvironmentList
@@ -70,6 +72,16 @@ func (f *follower) confirmRepository(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// confirmed says what a confirmation is for. Whatever is held back asks for one in a condition's message.
+func confirmed(name string, conditions []metav1.Condition) string {
+	for _, c := range conditions {
+		if strings.Contains(c.Message, "berth confirm") {
+			return name + ": confirmed"
+		}
+	}
+	return name + ": confirmed, but its status says of nothing that it is held back, and of what is held later it lets nothing go"
 }
 
 // sayUnless says that something was done, unless it was not.
