@@ -68,9 +68,10 @@ bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minu
 	@go build -C e2e -o ../.build/ ./bench
 	@.build/bench --json .build/bench.json $(BENCH)
 
+# The tests of deaths are one thing after the other, and take as long as all the others.
 .PHONY: race
 race: cluster-binary ## Run the tests of what is concurrent with the race detector.
-	go test -race ./source/... ./reconciler/...
+	go test -race -skip '^TestDeath' ./source/... ./reconciler/...
 
 # Each is a package, a colon and its target. CI feeds those that strangers reach, by a push or over the network.
 exposed := reconciler/naming:FuzzPatterns reconciler/naming:FuzzSlug secrets:FuzzDecrypt secrets:FuzzEncrypted \
