@@ -43,6 +43,7 @@ type Error struct {
 	Err    error  // what lies beneath, for errors.Is; its text is part of Cause where it is fit to print
 }
 
+// Error says what was attempted, why it failed, and what to do next.
 func (e *Error) Error() string {
 	text := "cannot " + e.Op + ": " + e.Cause
 	if e.Hint != "" {

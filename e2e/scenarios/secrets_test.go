@@ -13,13 +13,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/e2e/world"
-	"berth.dev/berth/internal/clustertest"
 )
 
 const example = "../../examples/posts"
@@ -95,17 +92,7 @@ func sealed(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *
 // refuseSecrets has the API server refuse the Secrets of the branch "refused", and quote them.
 func refuseSecrets(t *testing.T) {
 	t.Helper()
-	var objects []*unstructured.Unstructured
-	for _, text := range strings.Split(file(t, "testdata/refusal.yaml"), "---\n") {
-		object := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal([]byte(text), &object.Object); err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, object)
-	}
-	if err := clustertest.Apply(t.Context(), shared.Cluster.RESTConfig(), objects...); err != nil {
-		t.Fatal(err)
-	}
+	installs(t, file(t, "testdata/refusal.yaml"))
 	client, err := kubernetes.NewForConfig(shared.Cluster.RESTConfig())
 	if err != nil {
 		t.Fatal(err)
