@@ -19,8 +19,9 @@ func newSync(s streams) *cobra.Command {
 		Short: "Have a branch listed and brought to the cluster now, and show how that goes",
 		Long: `Asks the agent to list the branches of the Repository now instead of at the next poll or webhook,
 and to look at the environment, and shows how that goes until it has settled. ENV is the name of
-an Environment, or a branch if only one environment has it. With --repository alone, the branches
-of that Repository are listed, and nothing is waited for but that.
+an Environment, or a branch if only one environment has it; a branch that is new, too, if there is
+one Repository or --repository names its own. With --repository alone, the branches of that
+Repository are listed, and nothing is waited for but that.
 
 Having branches listed takes the role admin in the agent's namespace; with the role edit, the
 environment is looked at as the branches were listed last.
@@ -29,7 +30,8 @@ Ends with 0 if the environment is healthy, with 1 if it is not or not in time, w
 branches cannot be listed, or what is asked is refused.`,
 		Example: `  berth sync feature/login
   berth sync posts.production.main --timeout 20m
-  berth sync --repository posts            have the branches listed, for one that is new, say`,
+  berth sync feature/new --repository posts
+  berth sync --repository posts            have the branches listed`,
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error { return e.sync(c, s, args) },
 	}
@@ -53,6 +55,7 @@ func (e *errand) sync(c *cobra.Command, s streams, args []string) error {
 		return e.list(ctx, f, e.repository)
 	}
 	env, err := e.environment(ctx, f.viewer, args)
+	none, isNone := errors.AsType[*noneError](err)
 	switch {
 	case err == nil && env.Spec.Suspend:
 		return refuseSuspended(env)
@@ -61,10 +64,8 @@ func (e *errand) sync(c *cobra.Command, s streams, args []string) error {
 			f.progress.say(env.Spec.Repository + ": your rights do not reach to have its branches listed now; going on with those that were listed last")
 			err = nil
 		}
-	case e.repository != "": // its branch may be about to be listed for the first time
-		if err = e.list(ctx, f, e.repository); err == nil {
-			env, err = e.environment(ctx, f.viewer, args)
-		}
+	case isNone:
+		env, err = e.first(ctx, f, args, none)
 	}
 	if err != nil {
 		return err
@@ -73,6 +74,25 @@ func (e *errand) sync(c *cobra.Command, s streams, args []string) error {
 		id, err := f.request(ctx, env, v1alpha1.AnnotationRequested)
 		return handled(id, func(s v1alpha1.EnvironmentStatus) string { return s.HandledRequest }), err
 	})
+}
+
+// first finds the environment of a branch that was never listed before: in the Repository that is named, or the only
+// one that there is.
+func (e *errand) first(ctx context.Context, f *follower, args []string, none error) (*v1alpha1.Environment, error) {
+	name := e.repository
+	if name == "" {
+		all := &v1alpha1.RepositoryList{}
+		if err := f.List(ctx, all, f.among("")...); err != nil || len(all.Items) == 0 {
+			return nil, none
+		}
+		if name = all.Items[0].Name; len(all.Items) > 1 {
+			return nil, fmt.Errorf("%w; for a branch that is new, name its Repository: --repository NAME", none)
+		}
+	}
+	if err := e.list(ctx, f, name); err != nil {
+		return nil, err
+	}
+	return e.environment(ctx, f.viewer, args)
 }
 
 // errTooLong ends a listing that takes too long.

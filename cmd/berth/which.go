@@ -87,11 +87,19 @@ func (w *which) only(list *v1alpha1.EnvironmentList, branch, namespace string) (
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("there is no Environment %q, and none of a branch of that name, in the namespace %s; berth get lists those there are", branch, namespace)
+		return nil, &noneError{branch, namespace}
 	case 1:
 		return found[0], nil
 	}
 	return nil, fmt.Errorf("%d environments are of the branch %q: name one of %s", len(found), branch, strings.Join(names, ", "))
+}
+
+// noneError says that nothing is there of what is meant by a name or a branch.
+type noneError struct{ branch, namespace string }
+
+// Error says so, and where to look.
+func (e *noneError) Error() string {
+	return fmt.Sprintf("there is no Environment %q, and none of a branch of that name, in the namespace %s; berth get lists those there are", e.branch, e.namespace)
 }
 
 // isOrAny says whether something is what a flag asks for.
