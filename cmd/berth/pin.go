@@ -21,7 +21,8 @@ func newPin(s streams) *cobra.Command {
 		Short: "Keep an environment at one commit, whatever is pushed, and show how it gets there",
 		Long: `Keeps an environment at a commit: one that its branch reaches, by its full id, or one of its
 history, for which the beginning of the id is enough; berth describe shows the history. Jobs that
-ran for that commit do not run again. With --unpin it follows its branch again.
+ran in this environment with the content that they have at that commit do not run again. With
+--unpin it follows its branch again, and only what was pushed since may run a Job again.
 
 Ends with 0 if the environment is healthy, with 1 if it is not or not in time, with 3 if what is
 asked is refused.`,

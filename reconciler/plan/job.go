@@ -24,8 +24,8 @@ func (m *maker) job(s *Step) {
 		m.timeToLive(s, ran)
 		return
 	}
-	if m.in.Past && ran.Digest != s.Object.Digest {
-		s.Reason, s.Health = "is not run again for what ran before", health.Health{Status: health.Healthy}
+	if m.hasRunBefore(s, ran) {
+		m.stays(s)
 		return
 	}
 	if m.in.Retry && ran.State == JobFailed {
@@ -87,6 +87,9 @@ func (m *maker) lookAt(s *Step) JobRecord {
 		seen.Message = ran.Message // the Job itself tells only of its deletion now
 	}
 	m.record.Jobs[s.Key] = seen
+	if seen.State == JobSucceeded {
+		m.record.ran(s.Key, seen.Digest)
+	}
 	return seen
 }
 

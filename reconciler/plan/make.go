@@ -59,8 +59,12 @@ func (m *maker) begin() {
 		if !sync.Settled {
 			begun.Superseded = Superseded{Commit: sync.Commit, Started: sync.Started}
 		}
+		m.follow(*sync, &begun)
 		*sync = begun
 		return
+	}
+	if !m.in.Pinned && !m.in.Past {
+		sync.Pinned, m.record.Head = false, sync.Digest
 	}
 	if m.in.Retry {
 		sync.Started, sync.Since = started, time.Time{}
@@ -184,14 +188,16 @@ func (m *maker) object(o *manifest.Object) {
 // asApplied returns the object with the digest that it bears, if nothing has changed since but which kinds have keyed
 // ones.
 func (m *maker) asApplied(o *manifest.Object, live *Live) *manifest.Object {
-	ran, _, _ := strings.Cut(m.record.Jobs[o.Key()].Digest, "@") // see identified
-	digests := []string{m.record.Applied[o.Key()].Digest, ran}
+	digests := []string{m.record.Applied[o.Key()].Digest, m.record.Jobs[o.Key()].Digest}
 	if live != nil {
-		borne, _, _ := strings.Cut(live.Digest, "@")
-		digests = append(digests, borne)
+		digests = append(digests, live.Digest)
+	}
+	if manifest.IsJob(o.GroupVersionKind().GroupKind()) {
+		digests = append(digests, m.record.digestsOf(o.Key())...)
 	}
 	for _, digest := range digests {
-		if applied := o.As(digest); applied != nil {
+		content, _, _ := strings.Cut(digest, "@") // see identified
+		if applied := o.As(content); applied != nil {
 			return applied
 		}
 	}

@@ -175,6 +175,8 @@ type Input struct {
 	Timeout time.Duration
 	// Suspended keeps all steps from acting.
 	Suspended bool
+	// Pinned says that a person chose the commit: going back to it runs no Job again.
+	Pinned bool
 	// Past says that Desired is not the newest that Git says, but what ran before: its Jobs have run, and
 	// are not run again; those that ran since are left for the newest to find.
 	Past bool

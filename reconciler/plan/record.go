@@ -22,6 +22,10 @@ type Record struct {
 	Applied map[manifest.Key]Applied `json:"applied,omitempty"`
 	// Jobs has the newest run of every Job.
 	Jobs map[manifest.Key]JobRecord `json:"jobs,omitempty"`
+	// Ran are the runs that succeeded, the newest last: going back to an earlier commit repeats none of them.
+	Ran []Run `json:"ran,omitempty"`
+	// Head is the digest of the newest input that no person chose by a pin.
+	Head string `json:"head,omitempty"`
 	// Brake is what a person has to confirm, or has confirmed.
 	Brake Brake `json:"brake,omitzero"`
 	// Origin is where the manifests were read when all was last as they say.
@@ -52,6 +56,10 @@ type Sync struct {
 	Settled bool `json:"settled,omitempty"`
 	// Running says that some earlier input had settled: there is something to lose.
 	Running bool `json:"running,omitempty"`
+	// Pinned says that a person chose the commit. Returned says that the attempt goes back to a commit, or returns from
+	// one: Jobs that ran before do not run again.
+	Pinned   bool `json:"pinned,omitempty"`
+	Returned bool `json:"returned,omitempty"`
 	// Superseded is the attempt that had not settled when this one took its place.
 	Superseded Superseded `json:"superseded,omitzero"`
 }
@@ -99,6 +107,7 @@ type JobRecord struct {
 func (r Record) Clone() Record {
 	r.Applied = maps.Clone(r.Applied)
 	r.Jobs = maps.Clone(r.Jobs)
+	r.Ran = slices.Clone(r.Ran)
 	r.Kinds = slices.Clone(r.Kinds)
 	if r.Applied == nil {
 		r.Applied = map[manifest.Key]Applied{}
@@ -111,7 +120,7 @@ func (r Record) Clone() Record {
 
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects says whether the record holds something that must be stored before the steps are taken:
@@ -129,6 +138,7 @@ func (r *Record) forget(ns manifest.Key) {
 			r.Jobs[key] = JobRecord{Ever: run.Ever}
 		}
 	}
+	r.Ran = slices.DeleteFunc(r.Ran, func(ran Run) bool { return ran.Job.Namespace == ns.Name })
 	r.Sync = Sync{}
 }
 
