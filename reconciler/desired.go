@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
@@ -14,11 +13,11 @@ import (
 
 // desired is what Git says of an environment at a commit.
 type desired struct {
-	commit     string
-	commitTime time.Time
-	settings   string
-	inputs     render.Inputs
-	set        manifest.Set
+	commit   string
+	about    CommitInfo
+	settings string
+	inputs   render.Inputs
+	set      manifest.Set
 	// decrypted are the kinds beside Secret that may hold what was decrypted.
 	decrypted []string
 	// digest stands for the whole input: tree, variables, settings and keys.
@@ -31,8 +30,12 @@ type desired struct {
 	incomplete bool
 }
 
-// desire returns what Git says at a commit. It renders only if the input is another than that of what
-// was rendered last.
+func about(tree *source.Snapshot) CommitInfo {
+	return CommitInfo{Time: tree.Time(), Author: tree.Author(), Subject: tree.Subject()}
+}
+
+// desire returns what Git says at a commit. It renders only if the input differs from that of what was rendered
+// last. With an error it returns what is known about the commit, and nothing else.
 func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, last desired) (desired, error) {
 	holds := last.commit != "" && last.settings == e.Settings && last.inputs.SameScopes(r.ClusterScoped)
 	if holds && last.commit == commit {
@@ -44,7 +47,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	}
 	variables := e.Variables(commit)
 	if holds && !last.everyCommit && last.inputs.Same(tree, variables) {
-		last.commit, last.commitTime = commit, tree.Time()
+		last.commit, last.about = commit, about(tree)
 		return last, nil
 	}
 	result, err := render.Render(tree, render.Options{
@@ -57,13 +60,13 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		Decrypted:     e.DecryptedKinds,
 	})
 	if err != nil {
-		return desired{}, lasting(err)
+		return desired{about: about(tree)}, lasting(err)
 	}
 	result.Set = e.withCopies(result.Set)
 	if err := result.Set.Seal(r.DigestKey, e.DecryptedKinds); err != nil {
 		return desired{}, err
 	}
-	d := desired{commit: commit, commitTime: tree.Time(), settings: e.Settings, inputs: result.Inputs, set: result.Set, decrypted: e.DecryptedKinds}
+	d := desired{commit: commit, about: about(tree), settings: e.Settings, inputs: result.Inputs, set: result.Set, decrypted: e.DecryptedKinds}
 	d.everyCommit = everyCommit(result.Set)
 	input := []string{result.Inputs.Digest(), e.Settings}
 	if d.everyCommit {

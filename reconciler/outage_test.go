@@ -50,7 +50,7 @@ func TestARemoteKeyThatDoesNotAnswer(t *testing.T) {
 
 	key.down = true
 	w.commits("db.yaml", secret("two"), "a.yaml", configMap("a", "two"))
-	if o := w.becomes(plan.Waiting, errDown.Error()); o.Err == nil || o.HealthyCommit != good || o.Total != 3 || o.Healthy != 3 || !o.CommitTime.IsZero() {
+	if o := w.becomes(plan.Waiting, errDown.Error()); o.Err == nil || o.HealthyCommit != good || o.Total != 3 || o.Healthy != 3 || !o.About.Time.IsZero() {
 		t.Errorf("while another commit runs: %+v", o)
 	}
 	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)

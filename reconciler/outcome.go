@@ -32,7 +32,8 @@ type Outcome struct {
 	// AppliedCommit and HealthyCommit are set when the pass found that Commit, or what it says, has been
 	// fully written, and has passed the gate.
 	AppliedCommit, HealthyCommit string
-	CommitTime                   time.Time
+	// About describes Commit, as far as it could be read.
+	About CommitInfo
 	// Total and Healthy count the objects that Git says.
 	Total, Healthy int
 	// Unhealthy are those that are not, the worst first.
@@ -69,6 +70,12 @@ type Outcome struct {
 	Deadline time.Time
 	// Err is trouble with the agent's own means, such as storing the record; the pass is to be repeated.
 	Err error
+}
+
+// CommitInfo is what people recognize a commit by. Author and Subject are one printable line each.
+type CommitInfo struct {
+	Time            time.Time
+	Author, Subject string
 }
 
 // Life is where an environment stands between the first push to its branch and its end. A pass knows
@@ -123,7 +130,9 @@ type passed struct {
 	lost bool
 	// look is when to look again at what is rejected.
 	look time.Time
-	err  error
+	// about describes the commit that was rejected.
+	about CommitInfo
+	err   error
 }
 
 // failed is the outcome of a pass over an environment of which nothing is known but the error. One that
@@ -151,7 +160,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Commit:       e.Commit,
 		State:        p.State,
 		Message:      p.Message,
-		CommitTime:   d.commitTime,
+		About:        d.about,
 		Results:      did.results,
 		Fights:       did.fights,
 		Warnings:     slices.Concat(d.set.Warnings, p.Warnings),
@@ -184,15 +193,15 @@ func (o *Outcome) reject(did passed) {
 	case why == nil:
 	case temporary(why):
 		o.Err = errors.Join(o.Err, why)
-		o.State, o.Message, o.CommitTime = plan.Waiting, told(why)+separated(o.Message), time.Time{}
+		o.State, o.Message, o.About = plan.Waiting, told(why)+separated(o.Message), CommitInfo{}
 	case passes(why):
-		o.Err = errors.Join(o.Err, why)
+		o.Err, o.About = errors.Join(o.Err, why), CommitInfo{}
 	case rolledBack:
-		o.RolledBack, o.CommitTime = true, time.Time{}
+		o.RolledBack, o.About = true, did.about
 		o.Message = why.Error() + separated(o.Message)
 	default:
 		o.Rejected, o.State, o.Message = true, plan.Failed, told(why)
-		o.AppliedCommit, o.HealthyCommit, o.CommitTime = "", "", time.Time{}
+		o.AppliedCommit, o.HealthyCommit, o.About = "", "", did.about
 		if refused, ok := errors.AsType[*refusedError](why); ok {
 			o.Unhealthy = append(slices.Clone(refused.Problems), o.Unhealthy...)
 		}

@@ -30,6 +30,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	wanted, why := r.wanted(ctx, e, m, record)
 	if wanted.commit == "" {
 		o := failed(e, why)
+		o.About = m.rejected.about
 		o.Deadline = m.rejected.until
 		return o
 	}
@@ -58,7 +59,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, p.Record)
 	}
-	return outcome(e, wanted, p, passed{results: results, fights: fights, rejected: why, look: m.rejected.until, lost: lost, err: err})
+	return outcome(e, wanted, p, passed{results: results, fights: fights, rejected: why, about: m.rejected.about, look: m.rejected.until, lost: lost, err: err})
 }
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.

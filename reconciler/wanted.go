@@ -27,7 +27,7 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 			return d, err
 		}
 		if !passes(err) {
-			m.rejected = e.rejects(err, r.again(err))
+			m.rejected = e.rejects(err, d.about, r.again(err))
 		}
 		why = err
 	}
@@ -49,7 +49,7 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejected plan.Rejected) (desired, error) {
 	head, err := r.desire(ctx, e, e.Commit, m.head)
 	if err != nil {
-		return desired{}, err
+		return head, err
 	}
 	m.head = head
 	if e.Rollback && rejected.Digest == head.digest && m.held != head.digest {
@@ -113,7 +113,7 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 	}
 	m.head, m.runs = desired{}, healthy
 	why := &rolledBackError{Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
-	m.rejected = e.rejects(why, time.Time{})
+	m.rejected = e.rejects(why, head.about, time.Time{})
 	return healthy, why
 }
 
@@ -142,7 +142,7 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 	}
 	m.head, m.refused = desired{}, m.refused+1
 	until := r.Now().Add(pause + time.Duration(float64(pause)*r.Jitter()/2))
-	m.rejected = e.rejects(refused, until)
+	m.rejected = e.rejects(refused, d.about, until)
 	return refused
 }
 
@@ -164,13 +164,14 @@ func (r *Reconciler) reject(e Environment, m *memory, d desired, p *plan.Plan) {
 // the same.
 type rejection struct {
 	commit, settings, source string
+	about                    CommitInfo
 	err                      error
 	// until is when to look again all the same; zero: never.
 	until time.Time
 }
 
-func (e Environment) rejects(err error, until time.Time) rejection {
-	return rejection{commit: e.Commit, settings: e.Settings, source: e.Source, err: err, until: until}
+func (e Environment) rejects(err error, about CommitInfo, until time.Time) rejection {
+	return rejection{commit: e.Commit, settings: e.Settings, source: e.Source, about: about, err: err, until: until}
 }
 
 // of returns what is known to be wrong with the commit that should run.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -16,13 +18,16 @@ var emptyTree = plumbing.NewHash("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 // commitObject is what is used of a commit; its parents are not, they are not here.
 type commitObject struct {
-	tree plumbing.Hash
-	time time.Time // the committer's
+	tree    plumbing.Hash
+	time    time.Time // the committer's
+	author  string
+	subject string
 }
 
 func parseCommit(data []byte) (commitObject, error) {
 	var c commitObject
-	header, _, _ := strings.Cut(string(data), "\n\n")
+	header, message, _ := strings.Cut(string(data), "\n\n")
+	c.subject = subjectOf(message)
 	for line := range strings.SplitSeq(header, "\n") {
 		key, value, _ := strings.Cut(line, " ")
 		switch {
@@ -30,12 +35,43 @@ func parseCommit(data []byte) (commitObject, error) {
 			c.tree = plumbing.NewHash(value)
 		case key == "committer":
 			c.time = parseTime(value)
+		case key == "author":
+			name, _, _ := strings.Cut(value, "<")
+			c.author = oneLine(name)
 		}
 	}
 	if c.tree.IsZero() {
 		return c, fmt.Errorf("it names no tree")
 	}
 	return c, nil
+}
+
+// subjectOf returns the first paragraph of a commit message in one line, as git log --format=%s does.
+func subjectOf(message string) string {
+	paragraph, _, _ := strings.Cut(strings.TrimLeft(message, "\n"), "\n\n")
+	return oneLine(paragraph)
+}
+
+// maxText bounds, in characters, what is kept of a commit's author and subject.
+const maxText = 120
+
+// oneLine makes one short line of a text that anyone who can push may write: without control characters, and without
+// those that change the direction of writing or show nothing.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case r == utf8.RuneError, !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > maxText {
+		text = string(runes[:maxText-1]) + "…"
+	}
+	return text
 }
 
 // parseTime reads "Name <mail> 1700000000 +0100". A commit with a broken date is still a commit.

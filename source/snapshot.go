@@ -42,6 +42,13 @@ func (s *Snapshot) Commit() string { return s.commit }
 // Time is when the commit was made, as its committer says.
 func (s *Snapshot) Time() time.Time { return s.object.time }
 
+// Author is the name of the commit's author, and Subject the first paragraph of its message. Both are one line of at
+// most 120 printable characters, and may be empty.
+func (s *Snapshot) Author() string { return s.object.author }
+
+// Subject is described at Author.
+func (s *Snapshot) Subject() string { return s.object.subject }
+
 // Hash returns the Git object id of the file or folder at a path, as git rev-parse COMMIT:PATH does; "." is the root.
 // A symbolic link at the end of the path is not followed: the id is that of the link.
 func (s *Snapshot) Hash(name string) (string, error) {

@@ -28,6 +28,9 @@ func TestWhatKubectlPrintsOfAnEnvironment(t *testing.T) {
 		Link:        "https://login.example.com",
 		ShortCommit: "1a2b3c4d",
 		CommitTime:  hoursAgo(10),
+
+		CommitAuthor:  "Ada",
+		CommitSubject: "Add the login page",
 	}
 	if err := api.Status().Update(t.Context(), environment); err != nil {
 		t.Fatal(err)
@@ -37,9 +40,13 @@ func TestWhatKubectlPrintsOfAnEnvironment(t *testing.T) {
 		{"Branch", 0, "login"},
 		{"Commit", 0, "1a2b3c4d"},
 		{"Status", 0, "Syncing"},
-		{"Age", 0, "10h"},
+		{"Age", 0, "0s"},
 		{"Link", 0, "https://login.example.com"},
 		{"Namespace", 1, "posts-login"},
+		{"Pin", 1, nil},
+		{"Committed", 1, "10h"},
+		{"Author", 1, "Ada"},
+		{"Subject", 1, "Add the login page"},
 		{"Message", 1, "Deployment/api: 0 of 1 ready"},
 	}
 	if diff := cmp.Diff(want, columns(t, "environments", environment)); diff != "" {

@@ -11,9 +11,13 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Branch",type=string,JSONPath=`.spec.branch`
 // +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.shortCommit`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.status.commitTime`,description="The age of the commit"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Link",type=string,JSONPath=`.status.link`
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.namespace`,priority=1
+// +kubebuilder:printcolumn:name="Pin",type=string,JSONPath=`.spec.pin`,priority=1
+// +kubebuilder:printcolumn:name="Committed",type=date,JSONPath=`.status.commitTime`,priority=1,description="The age of the commit"
+// +kubebuilder:printcolumn:name="Author",type=string,JSONPath=`.status.commitAuthor`,priority=1
+// +kubebuilder:printcolumn:name="Subject",type=string,JSONPath=`.status.commitSubject`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:validation:XValidation:rule=`size(self.metadata.name) <= 63 && self.metadata.name.startsWith(self.spec.repository + '.' + self.spec.entry + '.')`,message="metadata.name must be <repository>.<entry>.<branch slug>, at most 63 characters"
 type Environment struct {
@@ -125,6 +129,14 @@ type EnvironmentStatus struct {
 	// commitTime is when that commit was made.
 	// +optional
 	CommitTime *metav1.Time `json:"commitTime,omitempty"`
+
+	// commitAuthor is the name of that commit's author, as the commit says.
+	// +optional
+	CommitAuthor string `json:"commitAuthor,omitempty"`
+
+	// commitSubject is the first paragraph of that commit's message, in one line.
+	// +optional
+	CommitSubject string `json:"commitSubject,omitempty"`
 
 	// appliedCommit is the last commit that was applied as a whole.
 	// +optional

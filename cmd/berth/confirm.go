@@ -81,7 +81,7 @@ func confirmed(name string, conditions []metav1.Condition) string {
 			return name + ": confirmed"
 		}
 	}
-	return name + ": confirmed, but its status says of nothing that it is held back, and of what is held later it lets nothing go"
+	return name + ": nothing is held back now; deletions held later need a new confirmation"
 }
 
 // sayUnless says that something was done, unless it was not.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,10 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	steps, err := p.steps(c.Context(), set, commit)
 	if err != nil {
 		return err
+	}
+	if len(steps) == 0 && o.path == "" {
+		p.complain(fmt.Sprintf("commit %s changes nothing; to compare files that are not committed yet: berth diff %s --path %s",
+			output.ShortCommit(commit), env.Name, cmp.Or(chosen.entry.Path, ".")))
 	}
 	return printSteps(s.out, steps, format)
 }

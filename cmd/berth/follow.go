@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,13 +91,15 @@ func (f *follower) until(ctx context.Context, what string, options []client.List
 	defer cancel()
 	var env *v1alpha1.Environment
 	var v verdict
+	there := ""
 	err := f.attend(waiting, &environmentKind, append(f.among(""), options...), func(all []client.Object) bool {
 		env, v = choose(all)
 		switch {
 		case env != nil:
 			f.progress.environment(env, v)
 		case !v.over():
-			f.progress.say("waiting for the " + what)
+			there = cmp.Or(there, known(environmentsOf(all))) // as it was at first, not a line for each that comes
+			f.progress.say("waiting for the " + what + "; " + there)
 		}
 		return v.over()
 	})

@@ -44,15 +44,18 @@ func addOutput(c *cobra.Command, target *string, usage string, formats ...output
 func newGet(s streams) *cobra.Command {
 	o := &getOptions{}
 	c := &cobra.Command{
-		Use:   "get [env|repo] [NAME...]",
-		Short: "List environments or repositories, and how they are",
+		Use:   "get [env|repo] [NAME|BRANCH...]",
+		Short: "List environments or repositories, and their status",
 		Long: `Lists Environments, or Repositories, with what people read first: the branch, the commit that
-runs or is being tried, the status in one word, the commit's age, and the link.
+runs or is being tried, the status, the age of the environment, and the link. The status of an
+environment that a person pinned to a commit ends with ",Pinned". With -o wide, the namespace, the
+commit's age, author and subject, and the message follow.
 
 With -w it goes on, and prints a line whenever something changes. It ends with 0 also if
 something is not healthy; to ask for that, use berth describe.`,
 		Example: `  berth get                              all environments
-  berth get -o wide --repository posts   with namespace and message, of one repository
+  berth get -o wide --repository posts   all columns, for one repository
+  berth get feature/login                the environments of a branch
   berth get -w                           and what changes from now on
   berth get repo
   berth get posts.production.main -o yaml`,
@@ -85,10 +88,12 @@ func (o *getOptions) completeArgs(c *cobra.Command, args []string, _ string) ([]
 // listing is one `berth get`: of what, and how it is printed.
 type listing struct {
 	*viewer
-	kind    *kind
-	names   []string
-	options []client.ListOption
-	printer printer
+	kind  *kind
+	names []string // of objects, or branches of Environments; empty for all
+	// repository is the one whose Environments are listed; empty for all.
+	repository string
+	options    []client.ListOption
+	printer    printer
 	// complain tells people, beside what is printed.
 	complain func(format string, args ...any)
 }
@@ -111,7 +116,7 @@ func (o *getOptions) listing(c *cobra.Command, s streams, args []string) (*listi
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{viewer: v, kind: kind, names: args, options: v.among(o.repository)}
+	l := &listing{viewer: v, kind: kind, names: args, repository: o.repository, options: v.among(o.repository)}
 	if kind == &repositoryKind && o.repository != "" {
 		l.names, l.options = append(l.names, o.repository), v.among("")
 	}
@@ -127,8 +132,13 @@ func (l *listing) run(ctx context.Context, watch bool) error {
 	}
 	objects := l.wanted(all)
 	for _, name := range l.names {
-		if !slices.ContainsFunc(objects, func(o client.Object) bool { return o.GetName() == name }) {
-			return notFound(l.kind, name, l.namespace, all)
+		if !slices.ContainsFunc(objects, func(o client.Object) bool { return isNamed(o, name) }) {
+			return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists those there are", l.kind.singular, name, l.namespace, l.kind.short)
+		}
+	}
+	if len(objects) == 0 && l.repository != "" {
+		if _, err := l.repositoryNamed(ctx, l.repository); err != nil && !apierrors.IsForbidden(err) {
+			return err
 		}
 	}
 	if watch {
@@ -164,17 +174,13 @@ func (l *listing) wanted(all []client.Object) []client.Object {
 }
 
 func (l *listing) wants(object client.Object) bool {
-	return len(l.names) == 0 || slices.Contains(l.names, object.GetName())
+	return len(l.names) == 0 || slices.ContainsFunc(l.names, func(name string) bool { return isNamed(object, name) })
 }
 
-// notFound says what there is instead.
-func notFound(k *kind, name, namespace string, there []client.Object) error {
-	for _, object := range there {
-		if env, ok := object.(*v1alpha1.Environment); ok && env.Spec.Branch == name {
-			return fmt.Errorf("there is no %s %q in the namespace %s; did you mean %s, which is that of the branch?", k.singular, name, namespace, env.Name)
-		}
-	}
-	return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists those there are", k.singular, name, namespace, k.short)
+// isNamed reports whether a person means an object: by its name, or an Environment by its branch.
+func isNamed(object client.Object, name string) bool {
+	env, ok := object.(*v1alpha1.Environment)
+	return object.GetName() == name || ok && env.Spec.Branch == strings.TrimPrefix(name, "refs/heads/")
 }
 
 // isPermanent says whether asking again cannot help.

@@ -31,12 +31,12 @@ var environmentKind = kind{
 		return pointers(list.(*v1alpha1.EnvironmentList).Items)
 	},
 	columns: []string{"NAME", "BRANCH", "COMMIT", "STATUS", "AGE", "LINK"},
-	wide:    []string{"NAMESPACE", "MESSAGE"},
+	wide:    []string{"NAMESPACE", "COMMITTED", "AUTHOR", "SUBJECT", "MESSAGE"},
 	row: func(object client.Object, now time.Time) (row, wide []string) {
 		env := object.(*v1alpha1.Environment)
 		ready := readyOf(env.Status.Conditions)
-		return []string{env.Name, env.Spec.Branch, env.Status.ShortCommit, ready.Reason, ageOf(env.Status.CommitTime, now), env.Status.Link},
-			[]string{env.Spec.Namespace, ready.Message}
+		return []string{env.Name, env.Spec.Branch, env.Status.ShortCommit, statusOf(env), output.Age(env.CreationTimestamp.Time, now), env.Status.Link},
+			[]string{env.Spec.Namespace, ageOf(env.Status.CommitTime, now), env.Status.CommitAuthor, env.Status.CommitSubject, ready.Message}
 	},
 }
 
@@ -81,6 +81,15 @@ func readyOf(conditions []metav1.Condition) metav1.Condition {
 		return *c
 	}
 	return metav1.Condition{}
+}
+
+// statusOf is the reason of Ready, and whether the environment is pinned, joined as kubectl joins a node's status.
+func statusOf(env *v1alpha1.Environment) string {
+	status := readyOf(env.Status.Conditions).Reason
+	if env.Spec.Pin != "" {
+		status = strings.TrimPrefix(status+",Pinned", ",")
+	}
+	return status
 }
 
 func ageOf(t *metav1.Time, now time.Time) string {

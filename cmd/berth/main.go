@@ -40,7 +40,11 @@ func run(ctx context.Context, args []string, s streams) int {
 	if coded, ok := errors.AsType[*codedError](err); ok {
 		code = coded.code
 	}
-	if text := err.Error(); text != "" {
+	text := err.Error()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		text = "interrupted" // and not what happened to be under way
+	}
+	if text != "" {
 		fmt.Fprintln(s.err, "berth:", text)
 	}
 	return code

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/output"
@@ -154,7 +155,7 @@ type screen struct {
 func (s *screen) show(f frame) error {
 	width, height := s.size()
 	text := []string{strings.TrimSuffix(f.head+", "+f.count, ", ")}
-	shown, more := worst(f.rows, max(1, height-4))
+	shown, more := worst(f.rows, max(1, height-3-rowsOf(text[0], width)))
 	if len(shown) > 0 {
 		var table strings.Builder
 		cells := [][]string{{"OBJECT", "HEALTH", "MESSAGE"}}
@@ -173,10 +174,16 @@ func (s *screen) show(f frame) error {
 	if s.drawn > 0 {
 		fmt.Fprintf(&drawing, "\x1b[%dA\x1b[J", s.drawn)
 	}
-	for _, line := range text {
-		drawing.WriteString(clipped(line, width) + "\n")
+	s.drawn = 0
+	for i, line := range text {
+		// The head, and everything in the last frame, stays on the screen: the terminal wraps it, so that a link or a
+		// command in it can be copied whole.
+		if i > 0 && !f.last {
+			line = clipped(line, width)
+		}
+		s.drawn += rowsOf(line, width)
+		drawing.WriteString(line + "\n")
 	}
-	s.drawn = len(text)
 	_, err := io.WriteString(s.w, drawing.String())
 	return err
 }
@@ -201,6 +208,11 @@ func severityOf(r progressRow) int {
 		return 2
 	}
 	return 1
+}
+
+// rowsOf is how many rows of the terminal a line takes.
+func rowsOf(line string, width int) int {
+	return max(1, (utf8.RuneCountInString(line)+max(1, width)-1)/max(1, width))
 }
 
 // clipped cuts a line that would take two of the terminal's.

@@ -71,19 +71,19 @@ func TestScreen(t *testing.T) {
 		want string
 	}{
 		{"it begins", counted("Syncing", "Job/migrate Progressing running", "Deployment/api Progressing 0 of 1 ready, and a long reason why"), `
-posts.production.main: b2b2b2b2 Syncing, 1 of 3 objects hea…
+posts.production.main: b2b2b2b2 Syncing, 1 of 3 objects healthy
 OBJECT           HEALTH        MESSAGE
 Job/migrate      Progressing   running
 Deployment/api   Progressing   0 of 1 ready, and a long rea…
 `},
 		{"it goes on in its place", counted("Syncing", "Deployment/api Progressing 0 of 1 ready"), `
-ESC[4AESC[Jposts.production.main: b2b2b2b2 Syncing, 2 of 3 objects hea…
+ESC[5AESC[Jposts.production.main: b2b2b2b2 Syncing, 2 of 3 objects healthy
 OBJECT           HEALTH        MESSAGE
 Job/migrate      Healthy
 Deployment/api   Progressing   0 of 1 ready
 `},
 		{"the worst where there is no room", counted("Failed", "Deployment/api Progressing 0 of 1 ready", "Service/api Progressing x", "Ingress/api Failed refused"), `
-ESC[4AESC[Jposts.production.main: b2b2b2b2 Failed
+ESC[5AESC[Jposts.production.main: b2b2b2b2 Failed
 OBJECT           HEALTH        MESSAGE
 Ingress/api      Failed        refused
 Deployment/api   Progressing   0 of 1 ready
@@ -95,6 +95,14 @@ ESC[6AESC[Jposts.production.main: b2b2b2b2 Healthy
 OBJECT           HEALTH    MESSAGE
 Job/migrate      Healthy
 Deployment/api   Healthy
+Service/api      Healthy
+and 1 more
+`},
+		{"what stays on the screen is whole", counted("Failed", "Deployment/api Failed image registry.example.com/posts:1 cannot be pulled"), `
+ESC[6AESC[Jposts.production.main: b2b2b2b2 Failed
+OBJECT           HEALTH    MESSAGE
+Deployment/api   Failed    image registry.example.com/posts:1 cannot be pulled
+Job/migrate      Healthy
 Service/api      Healthy
 and 1 more
 `},

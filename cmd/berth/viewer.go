@@ -61,7 +61,7 @@ func (n *connection) open() (*viewer, error) {
 	klog.SetLogger(logr.Discard())
 	config, err := loadConfig(n.kubeconfig, n.context)
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("there is no cluster to ask: name a kubeconfig with --kubeconfig or KUBECONFIG")
+		return nil, noCluster(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read how to reach the cluster: %w", err)
@@ -70,6 +70,14 @@ func (n *connection) open() (*viewer, error) {
 	config.QPS = -1
 	config.WarningHandler = rest.NoWarnings{}
 	return newViewer(config, n.namespace)
+}
+
+// noCluster says why no cluster is known, given the value of KUBECONFIG.
+func noCluster(kubeconfig string) error {
+	if kubeconfig == "" {
+		return errors.New("no cluster is configured; name a kubeconfig with --kubeconfig or KUBECONFIG")
+	}
+	return fmt.Errorf("no cluster is configured: KUBECONFIG is %q, which does not exist or names no cluster; name a kubeconfig with --kubeconfig or KUBECONFIG", kubeconfig)
 }
 
 func newViewer(config *rest.Config, namespace string) (*viewer, error) {

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // waitOptions are the flags of `berth wait`.
@@ -33,7 +37,7 @@ will ever know; with --allow-newer the newer one is waited for in its place. One
 before it was followed counts as healthy.
 
 Ends with 0 if it is healthy, with 1 if it failed, was superseded or was not healthy in time, with
-2 for mistakes in usage, with 3 if the cluster cannot be asked.`,
+2 for mistakes in usage, with 3 if the cluster cannot be asked or no entry matches the branch.`,
 		Example: `  berth wait --branch "$CI_COMMIT_BRANCH" --commit "$CI_COMMIT_SHA" --repository posts
   berth wait posts.production.main --timeout 20m`,
 		Args:              atMostOne,
@@ -71,6 +75,9 @@ func (o *waitOptions) run(c *cobra.Command, s streams, args []string) error {
 		a := &awaited{commit: commit, orNewer: o.allowNewer}
 		w.judge = a.judge
 	}
+	if err := w.possible(c.Context(), f.viewer); err != nil {
+		return err
+	}
 	return f.until(c.Context(), w.what(), nil, w.choose)
 }
 
@@ -80,6 +87,53 @@ type waiting struct {
 	// name is that of an Environment, or of a branch; or empty.
 	name  string
 	judge judgement
+}
+
+// possible returns an error if no environment can ever be meant: then there is no point in waiting. It returns none
+// where there is no Repository yet, or the viewer may not read them.
+func (w *waiting) possible(ctx context.Context, v *viewer) error {
+	branch := cmp.Or(w.branch, w.name)
+	repositories, environments := &v1alpha1.RepositoryList{}, &v1alpha1.EnvironmentList{}
+	if v.List(ctx, repositories, v.among("")...) != nil || v.List(ctx, environments, v.among("")...) != nil {
+		return nil // what is wrong, waiting for it says
+	}
+	if len(repositories.Items) == 0 || slices.ContainsFunc(environments.Items, func(env v1alpha1.Environment) bool { return w.means(&env) }) {
+		return nil
+	}
+	for i := range repositories.Items {
+		if repo := &repositories.Items[i]; isOrAny(repo.Name, w.repository) && w.matches(repo, branch) {
+			return nil
+		}
+	}
+	return fmt.Errorf("waiting for the %s is in vain: no entry of a Repository in the namespace %s matches it; %s", w.what(), v.namespace, known(environments.Items))
+}
+
+// matches reports whether an entry of a Repository gives a branch an environment. Patterns that cannot be read match
+// everything, since somebody is about to mend them.
+func (w *waiting) matches(repo *v1alpha1.Repository, branch string) bool {
+	return slices.ContainsFunc(repo.Spec.Environments, func(entry v1alpha1.Entry) bool {
+		patterns, err := naming.CompilePatterns(entry.Branches)
+		return isOrAny(entry.Name, w.entry) && (err != nil || branch == "" || patterns.Match(branch))
+	})
+}
+
+// known lists branches that have an environment, so that a typo shows.
+func known(environments []v1alpha1.Environment) string {
+	const most = 5
+	var branches []string
+	for _, env := range environments {
+		if !slices.Contains(branches, env.Spec.Branch) {
+			branches = append(branches, env.Spec.Branch)
+		}
+	}
+	slices.Sort(branches)
+	switch more := len(branches) - most; {
+	case len(branches) == 0:
+		return "no branch has an environment yet"
+	case more > 0:
+		return fmt.Sprintf("branches with an environment: %s and %d more", strings.Join(branches[:most], ", "), more)
+	}
+	return "branches with an environment: " + strings.Join(branches, ", ")
 }
 
 // choose picks the environment that is meant, as soon as it is there.
@@ -115,4 +169,13 @@ func (w *waiting) what() string {
 		}
 	}
 	return text.String()
+}
+
+// environmentsOf are objects that are known to be Environments.
+func environmentsOf(objects []client.Object) []v1alpha1.Environment {
+	list := make([]v1alpha1.Environment, 0, len(objects))
+	for _, object := range objects {
+		list = append(list, *object.(*v1alpha1.Environment))
+	}
+	return list
 }

@@ -34,7 +34,7 @@ func (w *watched) ends(want int) {
 func TestWaitSurvivesBrokenWatches(t *testing.T) {
 	w := newWatched(t)
 	w.berth("wait", "--branch", "first", "--commit", wanted, "--kubeconfig", w.kubeconfig, "-n", w.namespace)
-	w.expect("waiting for the Environment of the branch first")
+	w.expect("waiting for the Environment of the branch first; no branch has an environment yet")
 	w.create("posts.review.second", "second")
 	first := w.create("posts.review.first", "first")
 	w.expect("posts.review.first: waiting for the agent, which has not looked at it yet")
@@ -47,6 +47,26 @@ func TestWaitSurvivesBrokenWatches(t *testing.T) {
 	w.tell(first, wanted, v1alpha1.ReasonHealthy, "")
 	w.expect("posts.review.first: b2b2b2b2 Healthy")
 	w.ends(0)
+}
+
+// A typo in a pipeline fails at once, and not after the time-out.
+func TestWaitForABranchThatNoEntryMatches(t *testing.T) {
+	w := newWatched(t)
+	w.create("posts.review.second", "second")
+	repo := &v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Name: "posts", Namespace: w.namespace},
+		Spec: v1alpha1.RepositorySpec{URL: "https://example.com/posts.git", Environments: []v1alpha1.Entry{
+			{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts"},
+		}},
+	}
+	if err := w.client.Create(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	w.berth("wait", "--branch", "mian", "--kubeconfig", w.kubeconfig, "-n", w.namespace)
+	w.ends(exitFailed)
+	if want := "no entry of a Repository in the namespace " + w.namespace + " matches it; branches with an environment: second"; !strings.Contains(w.stderr.String(), want) {
+		t.Errorf("stderr is %q, want %q in it", w.stderr.String(), want)
+	}
 }
 
 // That it was superseded, only somebody knows who saw the commit.

@@ -26,23 +26,23 @@ func TestWatch(t *testing.T) {
 	first := w.create("posts.review.first", "first")
 	w.berth("get", "-w", "--kubeconfig", w.kubeconfig, "-n", w.namespace)
 	w.expect("NAME BRANCH COMMIT STATUS AGE LINK")
-	w.expect("posts.review.first first <none> <none> <none>")
+	w.expect("posts.review.first first <none> <none> <age>")
 
 	w.report(first, v1alpha1.ReasonSyncing)
-	w.expect("posts.review.first first <none> Syncing <none>")
+	w.expect("posts.review.first first <none> Syncing <age>")
 	w.report(first, v1alpha1.ReasonHealthy)
-	w.expect("posts.review.first first <none> Healthy <none>")
+	w.expect("posts.review.first first <none> Healthy <age>")
 
 	w.proxy.CloseClientConnections()
 	second := w.create("posts.review.second", "second")
-	w.expect("posts.review.second second <none> <none> <none>") // and the first one, which did not change, not again
+	w.expect("posts.review.second second <none> <none> <age>") // and the first one, which did not change, not again
 	w.report(first, v1alpha1.ReasonDegraded)
-	w.expect("posts.review.first first <none> Degraded <none>")
+	w.expect("posts.review.first first <none> Degraded <age>")
 
 	w.report(second, v1alpha1.ReasonHealthy)
-	w.expect("posts.review.second second <none> Healthy <none>")
+	w.expect("posts.review.second second <none> Healthy <age>")
 	w.delete(second)
-	w.expect("posts.review.second second <none> Deleted <none>")
+	w.expect("posts.review.second second <none> Deleted <age>")
 
 	w.stop()
 	if code := <-w.code; code != 0 {
@@ -71,6 +71,7 @@ type watched struct {
 	proxy      *httptest.Server
 	kubeconfig string
 	lines      chan string
+	stderr     strings.Builder // complete once code was received
 	stop       context.CancelFunc
 	code       chan int
 }
@@ -116,7 +117,7 @@ func (w *watched) berth(args ...string) {
 	w.t.Cleanup(stop)
 	out, in := io.Pipe()
 	go func() {
-		w.code <- run(ctx, args, streams{out: in, err: w.t.Output()})
+		w.code <- run(ctx, args, streams{out: in, err: io.MultiWriter(w.t.Output(), &w.stderr)})
 		in.Close()
 	}()
 	go func() {
@@ -129,12 +130,12 @@ func (w *watched) berth(args ...string) {
 	}()
 }
 
-// expect reads one line; how far its columns are apart does not matter.
+// expect reads one line; how far its columns are apart does not matter, and an age is "<age>".
 func (w *watched) expect(want string) {
 	w.t.Helper()
 	select {
 	case line := <-w.lines:
-		if got := strings.Join(strings.Fields(line), " "); got != want {
+		if got := seconds.ReplaceAllString(strings.Join(strings.Fields(line), " "), "<age>"); got != want {
 			w.t.Fatalf("got the line %q, want %q", got, want)
 		}
 	case <-time.After(30 * time.Second):

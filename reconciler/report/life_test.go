@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -81,5 +82,23 @@ func TestTheStagesOfALife(t *testing.T) {
 				t.Errorf("the last activity was %s at %s", s.Activity, s.LastActivityTime)
 			}
 		})
+	}
+}
+
+// COMMIT, its age, its author and its subject speak of one commit.
+func TestWhatIsSaidOfACommitIsSaidOfThatOne(t *testing.T) {
+	first := reconciler.CommitInfo{Time: time.Unix(1700000000, 0), Author: "Ada", Subject: "first"}
+	env := &v1alpha1.Environment{}
+	env.Status = environmentStatus(env, reconciler.Outcome{Commit: strings.Repeat("a", 40), About: first}, time.Now())
+	if s := env.Status; s.ShortCommit != "aaaaaaaa" || s.CommitAuthor != "Ada" || s.CommitSubject != "first" || !s.CommitTime.Time.Equal(first.Time) {
+		t.Errorf("what was read: %+v", s)
+	}
+	env.Status = environmentStatus(env, reconciler.Outcome{Commit: strings.Repeat("a", 40)}, time.Now())
+	if s := env.Status; s.CommitSubject != "first" || s.CommitTime == nil {
+		t.Errorf("the same commit, not read again: %+v", s)
+	}
+	env.Status = environmentStatus(env, reconciler.Outcome{Commit: strings.Repeat("b", 40)}, time.Now())
+	if s := env.Status; s.ShortCommit != "bbbbbbbb" || s.CommitAuthor != "" || s.CommitSubject != "" || s.CommitTime != nil {
+		t.Errorf("another one, that cannot be read: %+v", s)
 	}
 }

@@ -57,10 +57,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
 	s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
 	s.Link = o.Link
-	s.ShortCommit = o.Commit[:min(shortCommit, len(o.Commit))]
-	if !o.CommitTime.IsZero() {
-		s.CommitTime = timeOf(o.CommitTime)
-	}
+	commit(&s, o)
 	s.AppliedCommit = cmp.Or(o.AppliedCommit, s.AppliedCommit)
 	s.HealthyCommit = cmp.Or(o.HealthyCommit, s.HealthyCommit)
 	if o.Total > 0 || !o.Rejected {
@@ -70,6 +67,17 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	}
 	s.History = history(env, o, now)
 	return s
+}
+
+// commit writes down which commit the status is about. What is known of another commit is not kept.
+func commit(s *v1alpha1.EnvironmentStatus, o reconciler.Outcome) {
+	short := o.Commit[:min(shortCommit, len(o.Commit))]
+	if short != s.ShortCommit {
+		s.ShortCommit, s.CommitTime, s.CommitAuthor, s.CommitSubject = short, nil, "", ""
+	}
+	if !o.About.Time.IsZero() {
+		s.CommitTime, s.CommitAuthor, s.CommitSubject = timeOf(o.About.Time), o.About.Author, o.About.Subject
+	}
 }
 
 // alive writes down what there is to say of an environment's life. Of one that has expired nothing is left.
