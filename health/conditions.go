@@ -49,14 +49,19 @@ type conditioned struct {
 }
 
 // byConditions judges kinds that are not known here as kstatus does: by observedGeneration and the conditions
-// Reconciling, Stalled and Ready. An object with none of them is Healthy, since many kinds never have any.
+// Reconciling, Stalled and Ready. An object with none of them is Healthy, since many kinds never have any. So is one
+// whose status does not have the shape of these conventions; its message says so, and what to do about it.
 //
 // One correction: some controllers keep observedGeneration only in each condition, which kstatus does not read, so a
 // Ready condition from before the newest change would pass for the present.
 func byConditions(obj *unstructured.Unstructured) (Health, error) {
+	obj, err := conventional(obj)
+	if err != nil {
+		return unconventional(err), nil
+	}
 	v, err := read[none, conditioned](obj)
 	if err != nil {
-		return Health{}, err
+		return unconventional(err), nil
 	}
 	observed := v.Status.ObservedGeneration
 	if observed == 0 {
@@ -67,9 +72,16 @@ func byConditions(obj *unstructured.Unstructured) (Health, error) {
 	}
 	result, err := kstatus.Compute(obj)
 	if err != nil {
-		return Health{}, err
+		return unconventional(err), nil
 	}
 	return translate(result), nil
+}
+
+// unconventional is the judgement of a custom resource whose status follows no convention that is known here: it is
+// there, and only its author knows more.
+func unconventional(err error) Health {
+	return Health{Healthy, oneLine("counts as healthy because it exists: its status cannot be read: "+err.Error()) +
+		"; say how to judge it in the entry's health.expressions"}
 }
 
 func translate(result *kstatus.Result) Health {

@@ -104,7 +104,7 @@ func (e *Expressions) Of(obj *unstructured.Unstructured) Health {
 	if !e.Judge(kind) || obj.GetDeletionTimestamp() != nil {
 		return Of(obj)
 	}
-	if observed, set, _ := unstructured.NestedInt64(obj.Object, "status", "observedGeneration"); set && observed < obj.GetGeneration() {
+	if observed, set := observedGeneration(obj); set && observed < obj.GetGeneration() {
 		return unseen
 	}
 	seen := map[string]any{"apiVersion": obj.GetAPIVersion(), "kind": obj.GetKind()}
@@ -123,6 +123,16 @@ func (e *Expressions) Of(obj *unstructured.Unstructured) Health {
 		return Health{Status: Healthy}
 	}
 	return Health{Progressing, "the expression healthy is not true yet" + ready(obj)}
+}
+
+// observedGeneration returns the generation that the object's controller has seen, if it says so.
+func observedGeneration(obj *unstructured.Unstructured) (int64, bool) {
+	readable, err := conventional(obj)
+	if err != nil {
+		return 0, false
+	}
+	observed, set, err := unstructured.NestedInt64(readable.Object, "status", "observedGeneration")
+	return observed, set && err == nil
 }
 
 func holds(p cel.Program, seen map[string]any) bool {

@@ -37,7 +37,8 @@ const (
 // Health is a judgement of one object.
 type Health struct {
 	Status Status
-	// Message says why, in one line without timestamps, whenever Status is not Healthy; otherwise it is empty.
+	// Message says why, in one line without timestamps, whenever Status is not Healthy. Of a Healthy object it is empty,
+	// unless that is a guess: then it says what could not be judged.
 	Message string
 }
 

@@ -80,7 +80,7 @@ func TestOf(t *testing.T) {
 
 func checkMessage(t *testing.T, h Health) {
 	t.Helper()
-	if (h.Status == Healthy) != (h.Message == "") {
+	if guessed := strings.HasPrefix(h.Message, "counts as healthy because it exists: "); (h.Status == Healthy) != (h.Message == "" || guessed) {
 		t.Errorf("%s with message %q", h.Status, h.Message)
 	}
 	if strings.ContainsAny(h.Message, "\n\r") {

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"berth.dev/berth/cmd/internal/inspect"
@@ -50,7 +53,7 @@ Ends with 0 if all are Healthy, with 1 if one is not.`,
 			}
 			objects, err := decode(text)
 			if err != nil {
-				return fmt.Errorf("cannot read %s: %w", file, err)
+				return fmt.Errorf("cannot read %s: %w", inputName(file), err)
 			}
 			return judge(s.out, objects, judges)
 		},
@@ -89,34 +92,81 @@ func readFile(s streams, name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// decode reads objects, those of lists unfolded.
+// inputName is what people call a file, or what is piped in.
+func inputName(file string) string {
+	if file == "-" {
+		return "the standard input"
+	}
+	return file
+}
+
+// decode reads objects, those of lists unfolded. Numbers are what they are in an object of the cluster: whole ones
+// int64, of which health and CEL make a difference.
 func decode(text []byte) ([]*unstructured.Unstructured, error) {
+	if isTable(text) {
+		return nil, errTable
+	}
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for n := 1; ; n++ {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
+		var document runtime.RawExtension
+		err := decoder.Decode(&document)
 		switch {
 		case errors.Is(err, io.EOF):
 			return objects, nil
 		case err != nil:
 			return nil, fmt.Errorf("document %d: %w", n, err)
-		case len(object.Object) == 0:
-			continue
-		case object.GetKind() == "":
-			return nil, fmt.Errorf("document %d has no kind: it is no object of Kubernetes", n)
-		case !object.IsList():
-			objects = append(objects, object)
-			continue
 		}
-		list, err := object.ToList()
+		some, err := decodeDocument(document.Raw)
 		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
+			return nil, fmt.Errorf("document %d %w", n, err)
 		}
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
+		objects = append(objects, some...)
 	}
+}
+
+// errTable is what a table of kubectl ends in.
+var errTable = errors.New("this is a table, and a table has no status to judge; print whole objects: kubectl get -o yaml")
+
+// tableHead is the first line of a table as kubectl get prints it.
+var tableHead = regexp.MustCompile(`^(NAMESPACE +)?NAME +[A-Z]`)
+
+func isTable(text []byte) bool { return tableHead.Match(bytes.TrimLeft(text, "\n")) }
+
+// decodeDocument reads the object, or the list of objects, of one document; an empty one has none.
+func decodeDocument(text []byte) ([]*unstructured.Unstructured, error) {
+	if len(text) == 0 {
+		return nil, nil // nothing but comments
+	}
+	var content any
+	if err := json.Unmarshal(text, &content); err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", err)
+	}
+	fields, ok := content.(map[string]any)
+	switch {
+	case content == nil:
+		return nil, nil
+	case !ok:
+		return nil, errors.New("is no object of Kubernetes: it has no fields; print whole objects: kubectl get -o yaml")
+	}
+	object := &unstructured.Unstructured{Object: fields}
+	switch {
+	case len(fields) == 0:
+		return nil, nil
+	case object.GetKind() == "":
+		return nil, errors.New("has no kind: it is no object of Kubernetes")
+	case !object.IsList():
+		return []*unstructured.Unstructured{object}, nil
+	}
+	list, err := object.ToList()
+	if err != nil {
+		return nil, fmt.Errorf("is no list of objects: %w", err)
+	}
+	objects := make([]*unstructured.Unstructured, 0, len(list.Items))
+	for i := range list.Items {
+		objects = append(objects, &list.Items[i])
+	}
+	return objects, nil
 }
 
 // judge prints a line for each object.

@@ -458,3 +458,15 @@ func TestApplied(t *testing.T) {
 		})
 	}
 }
+
+// What counts as healthy only because it is there is said, and stops nothing.
+func TestAGuessedHealthIsAWarning(t *testing.T) {
+	w := newWorld(t)
+	w.git(deployment("api"))
+	w.settle()
+	w.change("Deployment/api", func(l *plan.Live) { l.Health.Message = "counts as healthy because it exists" })
+	p := w.plan()
+	if want := "Deployment/api counts as healthy because it exists"; p.State != plan.Settled || len(p.Warnings) != 1 || p.Warnings[0] != want {
+		t.Errorf("it is %s with the warnings %q, want %q", p.State, p.Warnings, want)
+	}
+}

@@ -182,6 +182,9 @@ func (m *maker) object(o *manifest.Object) {
 	}
 	m.refused(&s)
 	m.fought(&s)
+	if s.Healthy() && s.Health.Message != "" { // a guess, of which people should know
+		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Health.Message)
+	}
 	m.add(s, place)
 }
 
