@@ -2,6 +2,7 @@ package health
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,14 +37,14 @@ func deployment(obj *unstructured.Unstructured) (Health, error) {
 	if err != nil {
 		return Health{}, err
 	}
-	if v.Spec.Paused {
-		return Health{Suspended, "paused: changes are not rolled out until it is resumed"}, nil
-	}
 	if v.Status.ObservedGeneration == 0 || v.Status.ObservedGeneration < v.Metadata.Generation {
 		return unseen, nil
 	}
 	want := ptr.Deref(v.Spec.Replicas, 1)
 	count := deploymentCount(want, v.Status)
+	if v.Spec.Paused {
+		return paused(obj, v.Status, count), nil
+	}
 	if count == "" {
 		return healthy()
 	}
@@ -55,6 +56,29 @@ func deployment(obj *unstructured.Unstructured) (Health, error) {
 		h = Health{Failed, h.Message + ": " + oneLine(c.Message)}
 	}
 	return h, nil
+}
+
+// paused judges a deployment that is paused: it has settled unless pods of an older template run. Those are not
+// replaced before somebody resumes it.
+func paused(obj *unstructured.Unstructured, s deploymentStatus, count string) Health {
+	if s.Replicas <= s.UpdatedReplicas {
+		return Health{Suspended, "paused: changes are not rolled out until it is resumed"}
+	}
+	by, next := pausedBy(obj), "kubectl rollout resume deployment/"+obj.GetName()+" -n "+obj.GetNamespace()
+	if by == "berth" {
+		by, next = "Git", "remove spec.paused from Git"
+	}
+	return Health{Progressing, fmt.Sprintf("%s, and the rollout is paused by %s; to go on: %s", count, by, next)}
+}
+
+// pausedBy names the field manager that paused a deployment.
+func pausedBy(obj *unstructured.Unstructured) string {
+	for _, e := range obj.GetManagedFields() {
+		if e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.GetRawBytes(), []byte(`"f:paused":`)) {
+			return e.Manager
+		}
+	}
+	return "spec.paused"
 }
 
 // isOfBefore says whether a condition is older than the newest write of the spec, as far as can be seen. A deployment

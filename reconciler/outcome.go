@@ -111,6 +111,8 @@ type Problem struct {
 	Key     manifest.Key
 	Health  health.Health
 	Blocked bool // it waits for others
+	// Beside says that nothing else waits for it, and that it keeps the environment from being healthy as little.
+	Beside bool
 	// Log is whose log may say why; nil: nobody's.
 	Log *plan.Container
 }
@@ -231,7 +233,7 @@ func (o *Outcome) count(p plan.Plan) {
 			o.Healthy++
 			continue
 		}
-		problem := Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Failure == "" && s.Blocked != ""}
+		problem := Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Failure == "" && s.Blocked != "", Beside: s.Beside()}
 		if s.Live != nil && problem.Health.Status == health.Failed {
 			problem.Log = s.Live.Blamed
 		}

@@ -14,11 +14,13 @@ import (
 // How long to wait before what the API server refused is tried again: what passes by itself soon, an
 // author's mistake rarely (a policy or another object may have changed meanwhile).
 const (
-	firstPause  = time.Second
-	slowPause   = 5 * time.Second // after what held a pass for as long as a time-out
-	longPause   = time.Minute
-	fatalPause  = 5 * time.Minute
-	atOncePause = 50 * time.Millisecond
+	firstPause = time.Second
+	slowPause  = 5 * time.Second // after what held a pass for as long as a time-out
+	longPause  = time.Minute
+	fatalPause = 5 * time.Minute
+	// deletionPause is the longest for a deletion: with the jitter, it is tried again within a minute of the obstacle's end.
+	deletionPause = 40 * time.Second
+	atOncePause   = 50 * time.Millisecond
 )
 
 // asked says whether somebody asks for another attempt that has not been begun yet. Nothing that went wrong
@@ -77,6 +79,9 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 			continue
 		}
 		fatal, pause := pauseAfter(r.Err.Class, m.tries[key])
+		if r.Step.Action == plan.Delete {
+			pause = min(pause, deletionPause)
+		}
 		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
 		m.tries[key]++
 		m.refusals[key] = plan.Refusal{

@@ -117,3 +117,9 @@ func (o other) deletes(resource, name string) {
 		o.t.Fatal(err)
 	}
 }
+
+// triesToDelete deletes an object without effect, and returns what the API server has against it.
+func (o other) triesToDelete(resource, name string) error {
+	o.t.Helper()
+	return o.client(resource).Delete(o.t.Context(), name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+}

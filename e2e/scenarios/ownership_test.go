@@ -185,10 +185,16 @@ func TestAFightBacksOff(t *testing.T) {
 		production.AwaitObject("ConfigMap/common", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 	}
 	rival.patches("configmaps", "common", `{"data":{"HOST":"mine"}}`)
-	production.Becomes("Degraded", commit, "ConfigMap/common", "is changed again and again by other-operator", "berth.dev/drift: ignore")
+	production.AwaitEvent("Fight", "ConfigMap/common", "other-operator")
+	production.Becomes("Healthy", commit, "ConfigMap/common", "is changed again and again by other-operator", "berth.dev/drift: ignore")
 	if got := production.Object("ConfigMap/common").Field("data.HOST"); got != "mine" {
 		t.Errorf("HOST is %q", got)
 	}
 	production.Patch("Deployment/api", `{"spec":{"replicas":4}}`)
 	production.AwaitObject("Deployment/api", "is put back all the same", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
+
+	production.Becomes("Healthy", posts.pushes("main", with(code("changed"), "k8s/more.yaml", configMap("more", "A: b"))), "is changed again and again by other-operator")
+	gone := posts.removes("main", "k8s/more.yaml")
+	production.AwaitGone("ConfigMap/more")
+	production.Becomes("Healthy", gone, "is changed again and again by other-operator")
 }

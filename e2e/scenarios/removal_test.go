@@ -35,10 +35,9 @@ func TestWhatLeavesGitGoesInReverseOrder(t *testing.T) {
 	production.Patch("Deployment/front", `{"metadata":{"finalizers":["`+held+`"]}}`)
 
 	commit := posts.removes("main", "k8s/front.yaml", "k8s/worker.yaml", "k8s/settings.yaml")
-	production.Becomes("Waiting", commit, "Deployment/front", held)
+	production.Becomes("Healthy", commit, "cannot delete Deployment/front", held)
 	expectThere(t, production, "Deployment/worker", "ConfigMap/settings")
 	production.Patch("Deployment/front", `{"metadata":{"finalizers":null}}`)
-	production.Becomes("Healthy", commit)
 	for _, name := range []string{"Deployment/front", "Deployment/worker", "ConfigMap/settings"} {
 		production.AwaitGone(name)
 	}

@@ -38,6 +38,9 @@ func message(s plan.Step, e *Error) string {
 
 // hint returns what a person can do about it.
 func hint(s plan.Step, class Class) string {
+	if s.Action == plan.Delete && s.Object == nil && slices.Contains(refusing, class) {
+		return "remove what protects it; it is tried again within a minute"
+	}
 	if class == Immutable && plan.HoldsData(s.Key) {
 		return "take the change back in Git; Berth does not delete what holds data to change it"
 	}

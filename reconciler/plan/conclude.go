@@ -22,16 +22,19 @@ func (m *maker) conclude() Plan {
 		p.State, p.Message = Degraded, summary(t.failed)
 	case len(t.failed) > 0:
 		p.State, p.Message = Failed, summary(t.failed)
-	case len(t.open) == 0:
+	case t.done(late):
 		p.State, sync.Settled = Settled, true
+		for _, s := range t.open {
+			p.Warnings = append(p.Warnings, "cannot delete "+s.Key.Short()+", which is no longer in Git: "+s.why())
+		}
 		if !m.in.Incomplete {
 			m.record.Origin = m.in.Origin
 		}
-	case sync.Settled && late:
+	case sync.Settled && late && t.deletions < len(t.open):
 		p.State, p.Message = Degraded, fmt.Sprintf("not ready for %s: %s", m.patience(t), summary(t.open))
 	case sync.Settled && len(t.ill) > 0:
 		p.State, p.Message = Degraded, summary(t.ill)
-	case t.waiting():
+	case t.waiting(), late && t.deletions == len(t.open):
 		p.State, p.Message = Waiting, summary(t.others)
 	case sync.Settled:
 		// A correction is on its way, or a workload scales: it was healthy and is not known to be ill.
@@ -52,8 +55,15 @@ type tally struct {
 	ill       []Step // of these, those that tell of trouble in what was healthy before
 	others    []Step // of these, those that wait for what a rollout cannot bring about
 	own       int    // of these, how many the rollout itself moves
+	deletions int    // of these, how many delete what left Git
 	unwritten int    // desired, and not in the cluster as Git says
 	patient   bool   // a running Job may take longer than the time-out
+}
+
+// done says whether nothing is left to be done but, at most, deletions that take longer than a rollout may: they end
+// by themselves, and fail nothing.
+func (t tally) done(late bool) bool {
+	return len(t.open) == 0 || late && t.deletions == len(t.open) && len(t.others) == 0
 }
 
 // waiting says whether all that is open is up to somebody else.
@@ -62,17 +72,20 @@ func (t tally) waiting() bool { return len(t.others) > 0 && t.own == 0 }
 func (m *maker) tally() tally {
 	var t tally
 	for _, s := range m.steps {
-		if s.Object != nil && (m.impossible(s) || s.Action != Keep && s.Action != Delete) {
+		if s.Object != nil && !s.beside && (m.impossible(s) || s.Action != Keep && s.Action != Delete) {
 			t.unwritten++
 		}
 		switch {
-		case s.Healthy():
+		case s.passes():
 			continue
 		case s.Failure != "" || s.Action == Keep && s.Health.Status == health.Failed:
 			t.failed = append(t.failed, s)
 			continue
 		}
 		t.open = append(t.open, s)
+		if s.Action == Delete {
+			t.deletions++
+		}
 		t.patient = t.patient || m.mayRunLonger(s)
 		switch {
 		case s.Blocked == "" || s.waits == forItself:

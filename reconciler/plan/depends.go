@@ -173,7 +173,7 @@ func (m *maker) depend() {
 	for i := range m.steps {
 		s := &m.steps[i]
 		for _, key := range m.dependencies.of[s.Key] {
-			if needed := steps[key]; waitsAtGates(*s) && !needed.Healthy() {
+			if needed := steps[key]; waitsAtGates(*s) && !needed.passes() {
 				s.block(forStep, fmt.Sprintf("waits for %s, on which it depends", needed.Key.Short()))
 				steps[s.Key] = *s
 			}

@@ -167,3 +167,11 @@ func (w *world) settle() plan.Plan {
 	w.t.Fatalf("does not settle:\n%s", w.plan())
 	return plan.Plan{}
 }
+
+// fight has somebody else change an object again and again.
+func (w *world) fight(short string) {
+	live, _ := w.find(short)
+	w.in.Fights = map[manifest.Key]plan.Fight{live.Key: {
+		Rival: "other-operator", Until: w.in.Now.Add(time.Minute), Calm: w.in.Now.Add(3 * time.Minute),
+	}}
+}

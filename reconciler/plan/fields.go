@@ -17,6 +17,7 @@ import (
 // annotations, scaling and restarts are not among them: what those add may stay.
 var people = []string{
 	"kubectl", "kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "kubectl-set", "kubectl-replace", "kubectl-create",
+	"kubectl-rollout",
 	"before-first-apply",
 }
 

@@ -8,8 +8,8 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// fought holds the correction of an object back that somebody else changes again and again. That there
-// is a fight is said until it has been calm for a while, but it keeps no rollout from being done.
+// fought delays the correction of an object that somebody else changes again and again. The fight is shown until it
+// has been calm for a while. Nothing else waits for the object while it is there and healthy.
 func (m *maker) fought(s *Step) {
 	fight, ok := m.in.Fights[s.Key]
 	if !ok || s.Failure != "" || s.Blocked != "" || s.Action != Keep && s.Action != Correct {
@@ -23,7 +23,15 @@ func (m *maker) fought(s *Step) {
 		return
 	}
 	m.wakeAt(until)
-	s.block(forOthers, fmt.Sprintf("is changed again and again by %s, and corrected less often; let only one of the two write it, or set %s: ignore",
+	s.beside = s.Live != nil && !s.Live.Deleting && s.settled()
+	waits := forOthers
+	if !s.beside && !m.record.Sync.Settled {
+		waits = forItself // the time of a rollout does not stand still for a fight
+	}
+	s.block(waits, fmt.Sprintf("is changed again and again by %s, and corrected less often; let only one of the two write it, or set %s: ignore",
 		cmp.Or(fight.Rival, "somebody else"), manifest.AnnotationDrift))
 	s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
+	if s.beside {
+		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Blocked)
+	}
 }

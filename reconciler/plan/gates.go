@@ -27,7 +27,7 @@ func (m *maker) gates() {
 			s.block(forStep, closed)
 		}
 		// What others need goes first without waiting, and nothing comes after what goes last.
-		if unsettled == "" && m.places[i].Phase == manifest.Main && !s.Healthy() {
+		if unsettled == "" && m.places[i].Phase == manifest.Main && !s.passes() {
 			unsettled = fmt.Sprintf("waits for %s in wave %d", s.Key.Short(), m.places[i].Wave)
 		}
 	}

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -246,9 +247,7 @@ func TestFights(t *testing.T) {
 	fight := func(w *world) {
 		w.git(configMap("env"), configMap("other"))
 		w.settle()
-		w.in.Fights = map[manifest.Key]plan.Fight{configMap("env").Key(): {
-			Rival: "other-operator", Until: w.in.Now.Add(time.Minute), Calm: w.in.Now.Add(3 * time.Minute),
-		}}
+		w.fight("ConfigMap/env")
 	}
 	check(t, []spec{
 		{"backs off, names the rival, and corrects the others", func(w *world) {
@@ -259,7 +258,7 @@ func TestFights(t *testing.T) {
 			keep Namespace/posts
 			correct ConfigMap/posts/env: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
 			correct ConfigMap/posts/other: was changed by somebody else
-			Degraded: ConfigMap/env: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore`},
+			Settled`},
 		{"is tried again later", func(w *world) {
 			fight(w)
 			w.disturb("ConfigMap/env")
@@ -276,7 +275,7 @@ func TestFights(t *testing.T) {
 			keep Namespace/posts
 			keep ConfigMap/posts/env [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
 			keep ConfigMap/posts/other
-			Degraded: ConfigMap/env: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore`},
+			Settled`},
 		{"but with a longer one", func(w *world) {
 			fight(w)
 			w.after(3 * time.Minute)
@@ -294,5 +293,52 @@ func TestFights(t *testing.T) {
 			change ConfigMap/posts/env: differs from Git
 			keep ConfigMap/posts/other
 			Going: ConfigMap/env: differs from Git`},
+		{"holds up no other object, no later wave and no deletion", func(w *world) {
+			w.git(deployment("api"), deployment("web", wave(1)), configMap("old"))
+			w.settle()
+			w.fight("Deployment/api")
+			w.disturb("Deployment/api")
+			w.git(deployment("api"), deployment("web", wave(1), version(2)))
+			w.pass()
+			w.finish("Deployment/web")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			keep Deployment/posts/web
+			delete ConfigMap/posts/old: is no longer in Git
+			Going: ConfigMap/old: is no longer in Git`},
+		{"but its own rollout is waited for", func(w *world) {
+			w.git(deployment("api"), deployment("web", wave(1)))
+			w.settle()
+			w.git(deployment("api", version(2)), deployment("web", wave(1), version(2)))
+			w.pass()
+			w.fight("Deployment/api")
+			w.disturb("Deployment/api")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			change Deployment/posts/web: differs from Git [blocked: waits for Deployment/api in wave 0]
+			Going: Deployment/api: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore; and 1 more`},
+		{"over an object that is deleted again and again, something is missing", func(w *world) {
+			fight(w)
+			w.remove("ConfigMap/env")
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was deleted by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			keep ConfigMap/posts/other
+			Degraded: ConfigMap/env: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore`},
 	})
+}
+
+// What a fight keeps from being corrected is a warning for people.
+func TestFightsWarn(t *testing.T) {
+	w := newWorld(t)
+	w.git(configMap("env"))
+	w.settle()
+	w.fight("ConfigMap/env")
+	w.disturb("ConfigMap/env")
+	want := []string{"ConfigMap/env is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore"}
+	if got := w.plan().Warnings; !slices.Equal(got, want) {
+		t.Errorf("the warnings are %q, want %q", got, want)
+	}
 }

@@ -55,6 +55,9 @@ type Step struct {
 	TakeOver *Additions
 	// waits says for whom a blocked step does.
 	waits blocker
+	// beside says that what keeps the step from being done holds up nothing else: it is a warning, and no part of the
+	// rollout.
+	beside bool
 	// unseeable says that the API server does not serve the kind yet, which the plan itself brings.
 	unseeable bool
 }
@@ -85,8 +88,19 @@ func (s Step) Healthy() bool {
 	case s.Blocked != "" || s.Action != Keep:
 		return false
 	}
+	return s.settled()
+}
+
+// settled says whether the object itself has nothing left to do.
+func (s Step) settled() bool {
 	return s.Health.Status == health.Healthy || s.Health.Status == health.Suspended && !manifest.IsJob(s.Key.GroupKind())
 }
+
+// Beside says whether what keeps the step from being done holds up nothing else.
+func (s Step) Beside() bool { return s.beside }
+
+// passes says whether what comes after the step need not wait for it.
+func (s Step) passes() bool { return s.beside || s.Healthy() }
 
 // State is how far an environment is from what Git says.
 type State string

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,21 +31,47 @@ func (m *maker) prune() {
 		leaving = append(leaving, live)
 	}
 	m.unseen()
-	order := removalOf(leaving)
+	order, obstructed := removalOf(leaving), false
 	for _, live := range order.objects {
 		s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "is no longer in Git", Health: live.Health, Stage: order.stage(live.Key)}
 		switch {
 		case live.Deleting:
 			s.block(deleter(live), live.Health.Message)
+			m.obstructed(&s, s.waits == forOthers)
 		case live.Job != nil && live.runs():
 			s.block(forOthers, "waits for the running Job to finish")
 		case blocked != "":
 			s.block(waits, blocked)
 		default:
 			s.block(forStep, order.awaits(live.Key))
-			m.refused(&s)
+			m.obstructed(&s, m.undeletable(&s))
+			s.beside = s.beside || s.Blocked != "" && obstructed
 		}
+		obstructed = obstructed || s.beside
 		m.leftover(s)
+	}
+}
+
+// undeletable delays a deletion that the API server refused before, and says whether it has to wait.
+func (m *maker) undeletable(s *Step) bool {
+	r, ok := m.in.Refusals[s.Key]
+	if !ok || s.Blocked != "" || r.Digest != s.Content() {
+		return false
+	}
+	if s.Late = r.Unanswered; !m.in.Now.Before(r.Until) {
+		return false
+	}
+	m.wakeAt(r.Until)
+	s.block(forItself, strings.Replace(r.Message, s.Key.String()+": ", "", 1))
+	return true
+}
+
+// obstructed notes a deletion that somebody else prevents. What Git says is in the cluster all the same, so that the
+// sync is done: the obstacle is a warning, and never a reason for a rollback.
+func (m *maker) obstructed(s *Step, is bool) {
+	if is {
+		s.beside = true
+		m.warnings = append(m.warnings, "cannot delete "+s.Key.Short()+", which is no longer in Git: "+s.Blocked)
 	}
 }
 
@@ -115,7 +142,7 @@ func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 		return forOthers, suspended
 	}
 	for _, s := range m.steps {
-		if !s.Healthy() {
+		if !s.passes() {
 			return forStep, fmt.Sprintf("waits for %s: %s", s.Key.Short(), s.why())
 		}
 	}

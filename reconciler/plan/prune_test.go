@@ -1,7 +1,9 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -77,7 +79,18 @@ func TestPrune(t *testing.T) {
 			keep Namespace/posts
 			keep Deployment/posts/api
 			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted; held by example.com/backup]
-			Waiting: Deployment/old: is being deleted; held by example.com/backup`},
+			Settled`},
+		{"what takes longer to end than a rollout may fails nothing", func(w *world) {
+			left(w, deployment("old"))
+			w.pass()
+			w.hold("Deployment/old", "foregroundDeletion")
+			w.pass()
+			w.after(time.Hour)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted; held by foregroundDeletion]
+			Settled`},
 		{"and then there is nothing left to do", func(w *world) {
 			left(w, deployment("old"), configMap("old"))
 			w.settle()
@@ -190,15 +203,46 @@ func TestPrune(t *testing.T) {
 			keep Namespace/posts
 			keep Deployment/posts/api
 			Settled`},
-		{"a deletion that the API server refused is tried again later", func(w *world) {
+		{"a deletion that the API server refused does not fail what Git says", func(w *world) {
 			left(w, configMap("old"))
 			w.refuse(configMap("old"), "admission webhook says no; ask who runs it")
 			w.pass()
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			delete ConfigMap/posts/old: is no longer in Git [failed: admission webhook says no; ask who runs it]
-			Failed: ConfigMap/old: admission webhook says no; ask who runs it`},
+			delete ConfigMap/posts/old: is no longer in Git [blocked: admission webhook says no; ask who runs it]
+			Settled`},
+		{"it is tried again later", func(w *world) {
+			left(w, configMap("old"))
+			w.refuse(configMap("old"), "admission webhook says no; ask who runs it")
+			w.pass()
+			w.after(time.Minute)
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/old: is no longer in Git
+			Settled`},
+		{"and the next commit does not wait for it", func(w *world) {
+			left(w, configMap("old"))
+			w.refuse(configMap("old"), "admission webhook says no; ask who runs it")
+			w.pass()
+			w.git(deployment("api", version(2)))
+			w.pass()
+			w.finish("Deployment/api")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/old: is no longer in Git [blocked: admission webhook says no; ask who runs it]
+			Settled`},
+		{"nor does another deletion", func(w *world) {
+			left(w, configMap("a"), configMap("b"))
+			w.refuse(configMap("a"), "admission webhook says no; ask who runs it")
+			w.pass()
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			delete ConfigMap/posts/a: is no longer in Git [blocked: admission webhook says no; ask who runs it]
+			Settled`},
 		{"suspend keeps it", func(w *world) {
 			left(w, configMap("old"))
 			w.in.Suspended = true
@@ -216,6 +260,19 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api
 			Settled`},
 	})
+}
+
+// What keeps something from being deleted is a warning for people.
+func TestObstaclesWarn(t *testing.T) {
+	w := newWorld(t)
+	left(w, configMap("old"))
+	w.refuse(configMap("old"), "ConfigMap/posts/old: admission webhook says no; ask who runs it")
+	w.pass()
+	want := []string{"cannot delete ConfigMap/old, which is no longer in Git: admission webhook says no; ask who runs it"}
+	p := w.plan()
+	if !slices.Equal(p.Warnings, want) || p.State != plan.Settled {
+		t.Errorf("the warnings are %q, want %q, of\n%s", p.Warnings, want, p)
+	}
 }
 
 // TestTeardown is about the end of an environment.

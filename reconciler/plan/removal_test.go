@@ -118,9 +118,9 @@ func TestRemoval(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			delete Deployment/posts/web: is no longer in Git [failed: admission webhook says no; ask who runs it]
+			delete Deployment/posts/web: is no longer in Git [blocked: admission webhook says no; ask who runs it]
 			delete Deployment/posts/db: is no longer in Git [blocked: waits until Deployment/web is gone, in wave 1]
-			Failed: Deployment/web: admission webhook says no; ask who runs it`},
+			Settled`},
 		{"a running Job is finished before what it needs goes", func(w *world) {
 			w.git(deployment("api"), job("migrate"), configMap("env"))
 			w.pass()

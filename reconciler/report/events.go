@@ -73,6 +73,16 @@ func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outco
 	}
 }
 
+// tellFights warns of objects that others have begun to change as often as they are corrected.
+func (r *Reporter) tellFights(env *v1alpha1.Environment, o reconciler.Outcome) {
+	for _, p := range o.Unhealthy {
+		if o.Fights > 0 && p.Beside {
+			related := &corev1.ObjectReference{Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name}
+			r.say(env, related, event{corev1.EventTypeWarning, "Fight", "Correct", p.Key.Short() + " " + p.Health.Message})
+		}
+	}
+}
+
 func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 	was, is := ready(before.Status.Conditions), ready(repo.Status.Conditions)
 	kind := eventType(is)

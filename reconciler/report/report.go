@@ -57,6 +57,7 @@ func New(c Config) *Reporter {
 func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error) {
 	r.Metrics.count(env, o)
 	r.tellCorrections(env, o)
+	r.tellFights(env, o)
 	r.tellLoss(env, o)
 	if o.Again || o.Quiet {
 		return 0, nil // the next pass has more to say

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -143,9 +144,10 @@ func separated(message string) string {
 // healthyMessage tells the warnings, and what is on its way although everything had settled.
 func healthyMessage(o reconciler.Outcome) string {
 	message := "everything is as Git says"
-	if len(o.Unhealthy) > 0 {
-		worst := o.Unhealthy[0]
-		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", o.Total, o.Total-o.Healthy, worst.Key.Short(), worst.Health.Message)
+	moving := slices.DeleteFunc(slices.Clone(o.Unhealthy), func(p reconciler.Problem) bool { return p.Beside }) // warnings name those
+	if len(moving) > 0 {
+		worst := moving[0]
+		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", o.Total, len(moving), worst.Key.Short(), worst.Health.Message)
 	}
 	for _, w := range o.Warnings {
 		message += "; " + w
