@@ -197,9 +197,13 @@ type opener struct{ *secrets.Decrypter }
 
 func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
 
-func (o opener) Open(file string, content []byte) ([]byte, []string, error) {
+func (o opener) Open(file string, content []byte) (render.Opened, error) {
 	plain, err := o.Decrypter.Open(file, content)
-	return plain.Content, plain.Values, err
+	opened := render.Opened{Content: plain.Content, Veiled: plain.Veiled, Values: map[string]render.Value{}}
+	for placeholder, value := range plain.Values {
+		opened.Values[placeholder] = render.Value(value)
+	}
+	return opened, err
 }
 
 func decrypter(t *testing.T, entry v1alpha1.Entry) opener {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/render"
 )
 
 // remoteKey decrypts files that begin with a mark, as long as its service is up.
@@ -24,11 +25,11 @@ func (*remoteKey) Encrypted(_ string, content []byte) bool {
 	return strings.HasPrefix(string(content), sealed)
 }
 
-func (k *remoteKey) Open(_ string, content []byte) ([]byte, []string, error) {
+func (k *remoteKey) Open(_ string, content []byte) (render.Opened, error) {
 	if k.down {
-		return nil, nil, remoteKeyError{errDown}
+		return render.Opened{}, remoteKeyError{errDown}
 	}
-	return content[len(sealed):], nil, nil
+	return render.Opened{Content: content[len(sealed):], Veiled: content[len(sealed):]}, nil
 }
 
 // A key service that does not answer says nothing about a commit: what runs is kept and corrected, people are

@@ -77,6 +77,9 @@ type Copy struct {
 // Decrypter turns an encrypted file into plain text, in memory.
 type Decrypter = render.Decrypter
 
+// Opened is what it makes of a file.
+type Opened = render.Opened
+
 // Expression judges the objects of one kind by expressions in CEL.
 type Expression = health.Expression
 

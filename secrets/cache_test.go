@@ -61,13 +61,13 @@ func TestTheCacheKnowsKeysAndLists(t *testing.T) {
 
 func TestTheCacheIsBounded(t *testing.T) {
 	files := []string{"secret.yaml", "whole.yaml", "db.env", "app.ini", "config.json"}
-	cache := secrets.NewCache(80)
+	cache := secrets.NewCache(400)
 	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Cache: cache})
 	for _, file := range append(files, files...) {
 		if _, err := d.Decrypt(file, golden(t, file)); err != nil {
 			t.Fatal(err)
 		}
-		if got := cache.Stats().Bytes; got > 80 {
+		if got := cache.Stats().Bytes; got > 400 {
 			t.Errorf("%d bytes are kept", got)
 		}
 	}

@@ -53,9 +53,13 @@ func emitDotenv(b branch) ([]byte, error) {
 		if it.comment || !ok {
 			continue
 		}
-		out = fmt.Appendf(out, "%s=%s\n", it.key, strings.ReplaceAll(plainText(l.value), "\n", `\n`))
+		out = fmt.Appendf(out, "%s=%s\n", it.key, dotenvText(l.value).Text)
 	}
 	return out, nil
+}
+
+func dotenvText(value any) Value {
+	return Value{Text: strings.ReplaceAll(plainText(value), "\n", `\n`)}
 }
 
 // plainText writes a value where there are only texts, as SOPS does.

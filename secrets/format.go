@@ -12,13 +12,15 @@ type format struct {
 	// parse returns the document and SOPS' own part of it, which is nil if there is none.
 	parse func(content []byte) (rest, meta branch, err error)
 	emit  func(branch) ([]byte, error)
+	// value says how emit writes a value.
+	value func(any) Value
 }
 
 var (
-	jsonFormat   = format{parseJSON, emitJSON}
-	binaryFormat = format{parseJSON, emitBinary}
-	dotenvFormat = format{parseDotenv, emitDotenv}
-	iniFormat    = format{parseINI, emitINI}
+	jsonFormat   = format{parseJSON, emitJSON, scalar}
+	binaryFormat = format{parseJSON, emitBinary, scalarText}
+	dotenvFormat = format{parseDotenv, emitDotenv, dotenvText}
+	iniFormat    = format{parseINI, emitINI, scalarText}
 )
 
 var (

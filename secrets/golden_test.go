@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,8 +140,19 @@ func TestOpenTellsTheValuesThatWereEncrypted(t *testing.T) {
 		d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Cache: secrets.NewCache(0)})
 		for range 2 {
 			got, err := d.Open(file, golden(t, file))
-			if err != nil || !reflect.DeepEqual(got.Values, want) {
-				t.Errorf("%s: got %q, %v, want %q", file, got.Values, err, want)
+			var values []string
+			for placeholder, value := range got.Values {
+				values = append(values, value.Text)
+				if count := bytes.Count(got.Veiled, []byte(placeholder)); count != 1 {
+					t.Errorf("%s: %s stands %d times in\n%s", file, placeholder, count, got.Veiled)
+				}
+				if value.Text != "app" && bytes.Contains(got.Veiled, []byte(value.Text)) {
+					t.Errorf("%s: %q is not veiled in\n%s", file, value.Text, got.Veiled)
+				}
+			}
+			slices.Sort(values)
+			if slices.Sort(want); err != nil || !reflect.DeepEqual(values, want) {
+				t.Errorf("%s: got %q, %v, want %q", file, values, err, want)
 			}
 		}
 	}

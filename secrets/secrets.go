@@ -6,8 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -53,15 +53,25 @@ func New(c Config) *Decrypter {
 type Plain struct {
 	// Content is the file in its format.
 	Content []byte
-	// Values are the texts of the values that were encrypted, empty ones aside: those that must not get
-	// where people may read.
-	Values []string
+	// Veiled is the same, with a placeholder of letters and digits for every value that was encrypted, empty
+	// ones aside.
+	Veiled []byte
+	// Values are what the placeholders stand for: what must not get where people may read.
+	Values map[string]Value
+}
+
+// Value is a value that was encrypted.
+type Value struct {
+	// Text is the value as it stands in Content, without the quotes of YAML and JSON.
+	Text string
+	// Tag is the YAML tag of a value that is no text, such as !!int.
+	Tag string
 }
 
 func (p Plain) size() int {
-	size := len(p.Content)
-	for _, value := range p.Values {
-		size += len(value)
+	size := len(p.Content) + len(p.Veiled)
+	for placeholder, value := range p.Values {
+		size += len(placeholder) + len(value.Text) + len(value.Tag)
 	}
 	return size
 }
@@ -85,7 +95,7 @@ func (d *Decrypter) Open(file string, content []byte) (Plain, error) {
 	fmt.Fprintf(key, "%q %q ", d.scope, file)
 	key.Write(content)
 	plain, err := d.cache.get(cacheKey(key.Sum(nil)), func() (Plain, error) { return d.open(file, content) })
-	return Plain{bytes.Clone(plain.Content), slices.Clone(plain.Values)}, err
+	return Plain{bytes.Clone(plain.Content), bytes.Clone(plain.Veiled), maps.Clone(plain.Values)}, err
 }
 
 // open contains whatever goes wrong within, panics of the libraries included.
@@ -109,10 +119,15 @@ func (d *Decrypter) open(file string, content []byte) (plain Plain, err error) {
 	if meta == nil {
 		return plain, malformed("it has encrypted values and no part that says for whom")
 	}
-	if plain.Values, err = d.openDocuments([]branch{rest}, meta); err != nil {
+	if err = d.openDocuments([]branch{rest}, meta); err != nil {
 		return plain, err
 	}
-	plain.Content, err = f.emit(rest)
+	if plain.Content, err = f.emit(rest); err != nil {
+		return plain, err
+	}
+	plain.Values = map[string]Value{}
+	veil(rest, f.value, plain.Values)
+	plain.Veiled, err = f.emit(rest)
 	return plain, err
 }
 
@@ -130,21 +145,21 @@ func (d *Decrypter) explained(err error, file string) error {
 	return e
 }
 
-// openDocuments decrypts what was encrypted together, in place, and returns the values.
-func (d *Decrypter) openDocuments(trees []branch, meta branch) (values []string, err error) {
+// openDocuments decrypts what was encrypted together, in place.
+func (d *Decrypter) openDocuments(trees []branch, meta branch) error {
 	m, err := newMetadata(meta)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	key, err := d.service.dataKey(m)
 	if err == nil {
-		values, err = openTree(trees, m, key)
+		err = openTree(trees, m, key)
 	}
 	var e *Error
 	if errors.As(err, &e) {
 		e.Recipients = m.recipients()
 	}
-	return values, err
+	return err
 }
 
 func (d *Decrypter) openYAML(content []byte) (plain Plain, err error) {
@@ -161,13 +176,18 @@ func (d *Decrypter) openYAML(content []byte) (plain Plain, err error) {
 		for i, number := range group {
 			trees[i] = documents[number].tree
 		}
-		values, err := d.openDocuments(trees, documents[group[0]].meta)
-		if err != nil {
+		if err := d.openDocuments(trees, documents[group[0]].meta); err != nil {
 			return plain, inDocument(err, group[0], len(documents))
 		}
-		plain.Values = append(plain.Values, values...)
 	}
-	plain.Content, err = joined(documents)
+	if plain.Content, err = joined(documents); err != nil {
+		return plain, err
+	}
+	plain.Values = map[string]Value{}
+	for _, document := range documents {
+		document.veil(plain.Values)
+	}
+	plain.Veiled, err = joined(documents)
 	return plain, err
 }
 

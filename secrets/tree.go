@@ -42,6 +42,8 @@ type leaf struct {
 	source any
 	// opened says that value was encrypted.
 	opened bool
+	// placeholder stands for an opened value in Plain.Veiled; an empty text needs none.
+	placeholder string
 }
 
 // rule says which values of a file are encrypted: those below a key, or after a comment, that matches.
@@ -81,15 +83,13 @@ type opener struct {
 	cipher cipherKey
 	meta   *metadata
 	mac    hash.Hash
-	values []string
 }
 
-// openTree decrypts the documents that share the metadata, verifies their MAC, and returns the texts of
-// the values that were encrypted.
-func openTree(documents []branch, meta *metadata, key []byte) ([]string, error) {
+// openTree decrypts the documents that share the metadata, in place, and verifies their MAC.
+func openTree(documents []branch, meta *metadata, key []byte) error {
 	cipher, err := newCipherKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	o := &opener{cipher: cipher, meta: meta, mac: sha512.New()}
 	if meta.macOnlyEncrypted {
@@ -97,10 +97,10 @@ func openTree(documents []branch, meta *metadata, key []byte) ([]string, error) 
 	}
 	for _, document := range documents {
 		if err := o.branch(document, place{}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return o.values, o.verify()
+	return o.verify()
 }
 
 func (o *opener) verify() error {
@@ -204,7 +204,7 @@ func (o *opener) leaf(l *leaf, at place) (keep bool, err error) {
 			return false, tampered(named(at.path) + " does not have the type that it is said to have")
 		}
 		if l.opened = true; plain != "" {
-			o.values = append(o.values, plain)
+			l.placeholder = placeholderOf(text, at.path)
 		}
 	}
 	if encrypted || !o.meta.macOnlyEncrypted {

@@ -18,6 +18,14 @@ type yamlDocument struct {
 	node *yaml.Node
 	// tree and meta are nil in a document without SOPS' own part.
 	tree, meta branch
+	// opened are the nodes of the values that were encrypted, once the tree has been written into the node.
+	opened []openedNode
+	filled bool
+}
+
+type openedNode struct {
+	node *yaml.Node
+	leaf *leaf
 }
 
 func (d *yamlDocument) encrypted() bool { return d.meta != nil }

@@ -74,11 +74,14 @@ func (d *yamlDocument) plain() (string, error) {
 	if d.node.Content[0].Kind != yaml.MappingNode {
 		return "", nil
 	}
-	fill(root, d.tree)
+	if !d.filled {
+		d.filled = true
+		d.fill(root, d.tree)
+		uncomment(d.node)
+	}
 	if len(root.Content) == 0 {
 		return "", nil
 	}
-	uncomment(d.node)
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
@@ -92,7 +95,7 @@ func (d *yamlDocument) plain() (string, error) {
 }
 
 // fill makes a node say what the value says. Both have the same shape but for what was cut out.
-func fill(node *yaml.Node, value any) {
+func (d *yamlDocument) fill(node *yaml.Node, value any) {
 	switch value := value.(type) {
 	case branch:
 		values := slices.DeleteFunc(slices.Clone(value), func(it item) bool { return it.comment })
@@ -101,7 +104,7 @@ func fill(node *yaml.Node, value any) {
 			if len(values) == 0 || node.Content[i].Value != values[0].key {
 				continue // SOPS' own part
 			}
-			fill(node.Content[i+1], values[0].value)
+			d.fill(node.Content[i+1], values[0].value)
 			kept, values = append(kept, node.Content[i], node.Content[i+1]), values[1:]
 		}
 		node.Content = kept
@@ -113,7 +116,7 @@ func fill(node *yaml.Node, value any) {
 				continue
 			case dropped:
 			default:
-				fill(node.Content[at], it)
+				d.fill(node.Content[at], it)
 				kept = append(kept, node.Content[at])
 			}
 			at++
@@ -122,6 +125,7 @@ func fill(node *yaml.Node, value any) {
 	case *leaf:
 		if value.opened {
 			*node = *scalarNode(value.value)
+			d.opened = append(d.opened, openedNode{node, value})
 		}
 	}
 }

@@ -22,7 +22,7 @@ type locked struct {
 }
 
 // Open says why the file stays shut.
-func (l locked) Open(string, []byte) ([]byte, []string, error) { return nil, nil, l.why }
+func (l locked) Open(string, []byte) (render.Opened, error) { return render.Opened{}, l.why }
 
 // decrypter decrypts an entry's files with the keys of a file, or, if none is named, with those of the entry's key
 // Secret. That these cannot be had matters only where something is encrypted.

@@ -47,21 +47,25 @@ type opener struct{ *secrets.Decrypter }
 type keyless struct{ opener }
 
 // Open decrypts nothing.
-func (k keyless) Open(file string, content []byte) ([]byte, []string, error) {
-	plain, values, err := k.opener.Open(file, content)
+func (k keyless) Open(file string, content []byte) (render.Opened, error) {
+	opened, err := k.opener.Open(file, content)
 	if err != nil {
 		err = fmt.Errorf("%w; name a file with the keys: --keys FILE", err)
 	}
-	return plain, values, err
+	return opened, err
 }
 
 // Encrypted says whether a file is for Open.
 func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
 
 // Open decrypts a file.
-func (o opener) Open(file string, content []byte) (plain []byte, values []string, err error) {
-	p, err := o.Decrypter.Open(file, content)
-	return p.Content, p.Values, err
+func (o opener) Open(file string, content []byte) (render.Opened, error) {
+	plain, err := o.Decrypter.Open(file, content)
+	opened := render.Opened{Content: plain.Content, Veiled: plain.Veiled, Values: make(map[string]render.Value, len(plain.Values))}
+	for placeholder, value := range plain.Values {
+		opened.Values[placeholder] = render.Value(value)
+	}
+	return opened, err
 }
 
 // openerOf decrypts with the keys of a file; without one it decrypts nothing, and says for whom files are.

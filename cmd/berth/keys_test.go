@@ -49,7 +49,7 @@ func TestKeysFollowTheirSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := first.Open("secret.yaml", file); err == nil || !strings.Contains(err.Error(), "sops updatekeys") {
+	if _, err := first.Open("secret.yaml", file); err == nil || !strings.Contains(err.Error(), "sops updatekeys") {
 		t.Errorf("production's file with review's key: %v", err)
 	}
 	if again, _, _ := k.keys(t.Context(), name, nil); again != first {
@@ -60,7 +60,7 @@ func TestKeysFollowTheirSecret(t *testing.T) {
 	if err != nil || other == digest {
 		t.Fatalf("after a rotation the digest is %q, was %q: %v", other, digest, err)
 	}
-	if plain, _, err := second.Open("secret.yaml", file); err != nil || !strings.Contains(string(plain), "production-password") {
+	if plain, err := second.Open("secret.yaml", file); err != nil || !strings.Contains(string(plain.Content), "production-password") {
 		t.Errorf("production's file with production's key: %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestWithoutKeys(t *testing.T) {
 	if err != nil || digest != "" {
 		t.Fatal(digest, err)
 	}
-	_, _, err = d.Open("secret.yaml", read(t, example+"infra/review/secret.yaml"))
+	_, err = d.Open("secret.yaml", read(t, example+"infra/review/secret.yaml"))
 	if err == nil || !strings.Contains(err.Error(), "age14r0see") || strings.Contains(err.Error(), "keys at hand are") {
 		t.Errorf("got %v", err)
 	}

@@ -32,6 +32,8 @@ const (
 	// AnnotationReplace is "when-immutable" (delete and create anew what cannot be changed in place) or
 	// "orphan" (the same, and leave its pods running meanwhile).
 	AnnotationReplace = "berth.dev/replace"
+	// AnnotationVariables is "off": ${NAME} is not replaced in the object.
+	AnnotationVariables = "berth.dev/variables"
 	// AnnotationRestartOnChange is "true": the pods of a workload are made anew when a ConfigMap or Secret
 	// that it names changes. AnnotationRestartedFor, on its pod template, is what brings that about.
 	AnnotationRestartOnChange = "berth.dev/restart-on-change"

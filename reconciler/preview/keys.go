@@ -49,10 +49,10 @@ type keyless struct {
 }
 
 // Open adds the next step to the error.
-func (k keyless) Open(file string, content []byte) ([]byte, []string, error) {
-	plain, values, err := k.Decrypter.Open(file, content)
+func (k keyless) Open(file string, content []byte) (reconciler.Opened, error) {
+	opened, err := k.Decrypter.Open(file, content)
 	if err != nil {
 		err = fmt.Errorf("%w; %s", err, k.hint)
 	}
-	return plain, values, err
+	return opened, err
 }

@@ -156,7 +156,7 @@ var badYAML = []struct{ mistake, text, want string }{
 		`infra/k8s/x.yaml:5: ConfigMap/api: the annotation berth.dev/wave is not an integer; write "-1", "0" or "1", say`},
 	{"an annotation of Berth's that is none",
 		header + "  annotations:\n    berth.dev/prume: never\n",
-		"infra/k8s/x.yaml:6: ConfigMap/api: there is no annotation berth.dev/prume; correct it: there are berth.dev/adopt, berth.dev/drift, berth.dev/job, berth.dev/job-replace, berth.dev/prune, berth.dev/replace, berth.dev/restart-on-change, berth.dev/timeout, berth.dev/wave"},
+		"infra/k8s/x.yaml:6: ConfigMap/api: there is no annotation berth.dev/prume; correct it: there are berth.dev/adopt, berth.dev/drift, berth.dev/job, berth.dev/job-replace, berth.dev/prune, berth.dev/replace, berth.dev/restart-on-change, berth.dev/timeout, berth.dev/variables, berth.dev/wave"},
 	{"an annotation of Berth's with a value that it does not have",
 		header + "  annotations:\n    berth.dev/prune: Never\n",
 		`infra/k8s/x.yaml:6: ConfigMap/api: the annotation berth.dev/prune has a value that it does not know; write "never" or "allow"`},

@@ -24,7 +24,19 @@ type document struct {
 	ownLines bool
 	// booleans says which plain scalars are booleans.
 	booleans booleans
+	// types says which scalars that are variables have their types.
+	typedBy typedBy
 }
+
+// typedBy says which scalars that are nothing but a variable have the variable's type.
+type typedBy int
+
+const (
+	// byStyle are plain scalars.
+	byStyle typedBy = iota
+	// byTag are scalars that a tag says to be a number or a boolean: where quotes may have been lost.
+	byTag
+)
 
 func (d document) at(n *yaml.Node) manifest.Origin {
 	if d.ownLines && n.Line > 0 {
@@ -98,6 +110,9 @@ func (r *renderer) documents(name string) ([]document, error) {
 			line = 0
 		}
 		documents[i] = document{node: node, origin: manifest.Origin{File: name, Line: line}, ownLines: !encrypted}
+		if encrypted && r.veils.under(node) {
+			documents[i].typedBy = byTag // SOPS keeps no quotes
+		}
 	}
 	return documents, nil
 }

@@ -27,50 +27,56 @@ func (r *renderer) isEncrypted(name string, content []byte) bool {
 	return bytes.Contains(content, []byte(encryptedValue)) && envelope.Match(content)
 }
 
-// decrypt returns the plain text of an encrypted file, and keeps what may only go into Secrets.
+// decrypt returns the plain text of an encrypted file, with veils over what was encrypted.
 func (r *renderer) decrypt(name string, content []byte) ([]byte, error) {
 	origin := manifest.Origin{File: name}
 	if r.Decrypter == nil {
 		return nil, &Error{Origin: origin, Problem: "the file is encrypted and there is no key to decrypt it",
 			Hint: "give the entry a decryption.secretRef"}
 	}
-	plain, values, err := r.Decrypter.Open(name, content)
+	opened, err := r.Decrypter.Open(name, content)
 	if err != nil {
 		return nil, &Error{Origin: origin, Problem: "cannot be decrypted", Cause: err}
 	}
-	r.exposure.decrypted(plain, values)
-	for _, text := range append(values, string(plain)) {
-		if strings.Contains(text, "${") {
-			r.plaintexts[text] = true
-		}
+	shown := r.veils.file(opened)
+	if !isManifest(name) {
+		return shown, nil
 	}
-	return plain, r.onlySecrets(name, content, plain)
+	documents, err := parse(name, shown)
+	if err != nil {
+		return shown, nil // whoever reads it as manifests says so
+	}
+	if r.veils.identify(documents) {
+		shown = r.veils.shown(written(documents), opened.Content)
+	}
+	return shown, r.onlySecrets(name, content, documents)
+}
+
+// written writes documents as YAML.
+func written(documents []*yaml.Node) string {
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	for _, n := range documents {
+		_ = encoder.Encode(n) // what was parsed can be written, to a buffer
+	}
+	_ = encoder.Close()
+	return out.String()
 }
 
 // onlySecrets refuses a file with encrypted documents of a kind that anybody may read.
-func (r *renderer) onlySecrets(name string, content, plain []byte) error {
-	if !isManifest(name) {
-		return nil
-	}
-	after, err := parse(name, plain)
-	if err != nil {
-		return nil // whoever reads it as manifests says so
-	}
+func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.Node) error {
 	before, err := parse(name, content)
-	paired := err == nil && len(before) == len(after)
-	for i, n := range after {
+	paired := err == nil && len(before) == len(documents)
+	for i, n := range documents {
 		line := 0
 		if paired {
 			line = before[i].Line
-			if field(before[i], "sops") == nil {
-				r.exposure.inPlain(texts(n))
-				continue
-			}
 		}
 		for _, object := range flatten([]*yaml.Node{n}) {
 			kind, version := field(object, "kind"), field(object, "apiVersion")
 			// Other files have a kind too, but no name: a kubeconfig, say.
-			if kind == nil || version == nil || field(object, "metadata", "name") == nil || r.kindMayHold(version.Value, kind.Value) {
+			if kind == nil || version == nil || field(object, "metadata", "name") == nil || r.kindMayHold(version.Value, kind.Value) || !r.veils.under(object) {
 				continue
 			}
 			return &Error{Origin: manifest.Origin{File: name, Line: line}, Object: objectName(nil, object),
@@ -81,11 +87,24 @@ func (r *renderer) onlySecrets(name string, content, plain []byte) error {
 	return nil
 }
 
-// mayHold says whether an object may hold what was decrypted.
-func (r *renderer) mayHold(content map[string]any) bool {
-	version, _ := content["apiVersion"].(string)
-	kind, _ := content["kind"].(string)
-	return r.kindMayHold(version, kind)
+// mayHold says whether the object that a document is may hold what was decrypted.
+func (r *renderer) mayHold(n *yaml.Node) bool {
+	version, kind := field(n, "apiVersion"), field(n, "kind")
+	return version != nil && kind != nil && r.kindMayHold(version.Value, kind.Value)
+}
+
+// concealed refuses an object that may not hold what was decrypted, and does.
+func (r *renderer) concealed(c checker) *Error {
+	path := placeOf(c.content, r.veils.over)
+	if path == nil {
+		return nil
+	}
+	kind, _ := c.content["kind"].(string)
+	if c.mayHold {
+		return c.fail(path, strings.Join(path, ".")+" holds a part of what was decrypted, which is known only as a whole", "take all of the value, or encrypt the parts by themselves")
+	}
+	return c.fail(path, strings.Join(path, ".")+" holds what was decrypted, and in the cluster anybody who may read a "+kind+" could read it",
+		"generate a Secret instead, or have "+kind+" added to the entry's decryption.kinds")
 }
 
 func (r *renderer) kindMayHold(apiVersion, kind string) bool {
@@ -97,22 +116,6 @@ func (r *renderer) kindMayHold(apiVersion, kind string) bool {
 		group = ""
 	}
 	return r.Decrypted.Has(schema.GroupKind{Group: group, Kind: kind})
-}
-
-// texts joins the scalars of a node, one a line.
-func texts(n *yaml.Node) string {
-	var all strings.Builder
-	writeTexts(&all, n)
-	return all.String()
-}
-
-func writeTexts(out *strings.Builder, n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode {
-		out.WriteString(n.Value + "\n")
-	}
-	for _, child := range n.Content {
-		writeTexts(out, child)
-	}
 }
 
 // readable says whether nothing encrypted is left in the object, where it would be applied as if it

@@ -77,7 +77,7 @@ func (p *problems) add(err error) {
 	if !errors.As(err, &e) {
 		e = &Error{Cause: err}
 	}
-	e.Object, e.Problem = shortened(e.Object), shortened(e.Problem)
+	e.Object, e.Problem = shortened(unveiled(e.Object)), shortened(unveiled(e.Problem))
 	p.list = append(p.list, e)
 }
 

@@ -24,8 +24,11 @@ func (f *buildFiles) checked(name string, built *builtFile) error {
 		return &Error{Origin: manifest.Origin{File: name},
 			Problem: fmt.Sprintf("a kustomization is one YAML document, and here are %d", len(nodes)), Hint: "keep one"}
 	}
+	if f.renderer.typedPatches(nodes[0]) {
+		built.shown = []byte(written(nodes))
+	}
 	if name == f.top {
-		if built.shown, err = f.withOrigins(name, nodes[0], built.content); err != nil {
+		if built.shown, err = f.withOrigins(name, nodes[0], built.shown); err != nil {
 			return err
 		}
 	}

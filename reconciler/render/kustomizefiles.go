@@ -23,10 +23,8 @@ type buildFiles struct {
 	top      string
 	problems problems
 	// cache holds what was loaded; read are the names of what Kustomize asked for, in that order.
-	cache map[string]*builtFile
-	read  []string
-	// decrypted is true once any file was.
-	decrypted   bool
+	cache       map[string]*builtFile
+	read        []string
 	keepOrigins bool
 }
 
@@ -94,7 +92,6 @@ func (f *buildFiles) file(name string) *builtFile {
 	if !ok {
 		built = f.load(name)
 		f.cache[name] = built
-		f.decrypted = f.decrypted || built.encrypted
 		if built.err != nil {
 			f.problems.add(built.err)
 		}

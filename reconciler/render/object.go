@@ -14,10 +14,6 @@ import (
 
 // objects converts documents to objects, lists unfolded; each bad one is a problem and left out.
 func (r *renderer) objects(documents []document) []manifest.Object {
-	for _, value := range r.Variables {
-		r.exposure.inPlain(fmt.Sprint(value))
-	}
-	r.exposure.settle()
 	var checked []checker
 	for _, document := range documents {
 		if checked = r.unfold(checked, document); len(checked) > maxObjects {
@@ -26,7 +22,6 @@ func (r *renderer) objects(documents []document) []manifest.Object {
 			return nil
 		}
 	}
-	checked = r.concealed(checked)
 	objects := make([]manifest.Object, len(checked))
 	for i, c := range checked {
 		objects[i] = c.object()
@@ -38,7 +33,7 @@ func (r *renderer) objects(documents []document) []manifest.Object {
 func (r *renderer) unfold(checked []checker, d document) []checker {
 	if items, ok := listItems(d.node); ok {
 		for _, item := range items {
-			at := document{node: item, origin: d.at(item), ownLines: d.ownLines, booleans: d.booleans}
+			at := document{node: item, origin: d.at(item), ownLines: d.ownLines, booleans: d.booleans, typedBy: d.typedBy}
 			checked = r.unfold(checked, at)
 		}
 		return checked
@@ -92,7 +87,7 @@ func child(n *yaml.Node, name string) *yaml.Node {
 
 // check converts one document that is no list, and looks at what it says by itself.
 func (r *renderer) check(d document) (checker, error) {
-	convert := &converter{document: d, variables: r.variables, verbatim: r.plaintexts, aliases: r.aliases}
+	convert := &converter{document: d, variables: r.variables, veils: r.veils, lifts: r.mayHold(d.node), off: switchedOff(d.node), aliases: r.aliases}
 	value, err := convert.value(d.node)
 	if err != nil {
 		return checker{}, named(err, objectName(nil, d.node))
@@ -102,12 +97,12 @@ func (r *renderer) check(d document) (checker, error) {
 		return checker{}, &Error{Origin: d.origin, Problem: "this is not a mapping, as a manifest is",
 			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
 	}
-	c := checker{document: d, content: content, name: objectName(content, d.node)}
+	c := checker{document: d, content: content, name: objectName(content, d.node), mayHold: convert.lifts}
 	for _, t := range convert.typos {
 		r.warnings = append(r.warnings, fmt.Sprintf("%s: %s: %s", t.origin, c.name, t))
 	}
 	for _, step := range []func(checker) *Error{
-		checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
+		r.concealed, checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
 	} {
 		if problem := step(c); problem != nil {
 			return checker{}, problem
@@ -150,6 +145,8 @@ type checker struct {
 	document document
 	content  map[string]any
 	name     string
+	// mayHold says that it may hold what was decrypted.
+	mayHold bool
 }
 
 func (c checker) object() manifest.Object {
@@ -282,6 +279,7 @@ var settings = map[string][]string{
 	manifest.AnnotationAdopt:           {"true", "false"},
 	manifest.AnnotationReplace:         {"when-immutable", "orphan"},
 	manifest.AnnotationRestartOnChange: {"true", "false"},
+	manifest.AnnotationVariables:       {"off"},
 }
 
 // understood says whether every annotation of Berth's is one, and has a value that means something: what

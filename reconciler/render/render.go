@@ -26,9 +26,8 @@ type Tree interface {
 type Decrypter interface {
 	// Encrypted says whether a file is encrypted, or the rest of one that was.
 	Encrypted(file string, content []byte) bool
-	// Open returns an encrypted file's plain text, and the texts of the values in it that were encrypted.
-	// Its errors name no values.
-	Open(file string, content []byte) (plain []byte, values []string, err error)
+	// Open decrypts an encrypted file. Its errors name no values.
+	Open(file string, content []byte) (Opened, error)
 }
 
 // Scope says how far the objects of an environment may reach.
@@ -100,13 +99,11 @@ type renderer struct {
 	inputs    *recorder
 	variables *variables
 	problems  *problems
-	// plaintexts are the decrypted values that look as if they held variables; they are left alone.
-	plaintexts map[string]bool
-	exposure   *exposure
-	aliases    *aliases
-	bytes      int64 // read so far
-	items      int   // in the manifests read so far
-	warnings   []string
+	veils     *veils
+	aliases   *aliases
+	bytes     int64 // read so far
+	items     int   // in the manifests read so far
+	warnings  []string
 }
 
 func newRenderer(tree Tree, o Options) *renderer {
@@ -115,14 +112,13 @@ func newRenderer(tree Tree, o Options) *renderer {
 		o.Path = "."
 	}
 	return &renderer{
-		Options:    o,
-		tree:       tree,
-		inputs:     newRecorder(tree, o.Path),
-		variables:  &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}, doubted: map[string]bool{}},
-		problems:   &problems{},
-		plaintexts: map[string]bool{},
-		exposure:   &exposure{},
-		aliases:    &aliases{},
+		Options:   o,
+		tree:      tree,
+		inputs:    newRecorder(tree, o.Path),
+		variables: &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}, doubted: map[string]bool{}},
+		problems:  &problems{},
+		veils:     newVeils(),
+		aliases:   &aliases{},
 	}
 }
 
@@ -164,7 +160,7 @@ func (r *renderer) pathExists() bool {
 	return false
 }
 
-// readFile reads one file, and decrypts it if it is encrypted.
+// readFile reads one file. Of an encrypted one it returns the plain text, with veils over what was encrypted.
 func (r *renderer) readFile(name string) (content []byte, encrypted bool, err error) {
 	r.inputs.record(name)
 	content, err = r.readBounded(name)
@@ -172,7 +168,6 @@ func (r *renderer) readFile(name string) (content []byte, encrypted bool, err er
 		return nil, false, err
 	}
 	if !r.isEncrypted(name, content) {
-		r.exposure.inPlain(string(content))
 		return content, false, nil
 	}
 	content, err = r.decrypt(name, content)

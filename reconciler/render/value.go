@@ -43,10 +43,13 @@ func (a *aliases) exceeded() bool {
 type converter struct {
 	document  document
 	variables *variables
-	// verbatim are texts in which variables are left alone.
-	verbatim map[string]bool
-	depth    int
-	aliases  *aliases
+	veils     *veils
+	// lifts says that the object may hold what is under veils.
+	lifts bool
+	// off says that the object wants its variables left alone.
+	off     bool
+	depth   int
+	aliases *aliases
 	// within counts the aliases that are being followed.
 	within int
 	typos  []typo
@@ -172,6 +175,9 @@ func (c *converter) key(n *yaml.Node) (string, error) {
 	if r, _ := utf8.DecodeRuneInString(n.Value); r > unicode.MaxASCII && unicode.IsSpace(r) && n.Style == 0 {
 		return "", c.fail(n, notASpace())
 	}
+	if c.veils.over(n.Value) {
+		return "", c.fail(n, &Error{Problem: "a key holds what was decrypted", Hint: "encrypt values only"})
+	}
 	value, err := c.plainScalar(n)
 	if err != nil {
 		return "", err
@@ -187,13 +193,15 @@ func (c *converter) key(n *yaml.Node) (string, error) {
 	return "", c.fail(n, &Error{Problem: "a key is empty", Hint: "put it in quotes if that is meant"})
 }
 
-// scalar converts a scalar with its variables. A plain one that is nothing but a variable gets the
-// variable's type; one without a line was not in a file (a generator made it) and is a text.
+// scalar converts a scalar with its variables. One that is nothing but a variable may get the variable's type.
 func (c *converter) scalar(n *yaml.Node) (any, error) {
-	if !strings.Contains(n.Value, "${") || c.verbatim[n.Value] {
+	if c.veils.over(n.Value) {
+		return c.veiled(n)
+	}
+	if c.off || !strings.Contains(n.Value, "${") {
 		return c.plainScalar(n)
 	}
-	if n.Style == 0 && n.Line > 0 {
+	if c.document.typedBy.applies(n) {
 		value, ok, err := c.variables.typed(n.Value)
 		if err != nil {
 			return nil, c.fail(n, err)
@@ -202,13 +210,39 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 			return value, nil
 		}
 	}
+	return c.replaced(n)
+}
+
+// veiled converts a scalar that holds a veil. The veils of an object that may not hold what was decrypted stay, and are
+// found there. No variables are replaced in what was decrypted.
+func (c *converter) veiled(n *yaml.Node) (any, error) {
+	_, whole := c.veils.files[n.Value]
+	if strings.Contains(n.Value, "${") && !whole && !c.off {
+		text, err := c.replaced(n)
+		if err != nil {
+			return nil, err
+		}
+		n = Value{Text: text}.node()
+	}
+	if !c.lifts {
+		return n.Value, nil
+	}
+	lifted, ok := c.veils.lift(n)
+	if !ok {
+		return n.Value, nil
+	}
+	return c.plainScalar(lifted)
+}
+
+// replaced returns a text with its variables replaced.
+func (c *converter) replaced(n *yaml.Node) (string, error) {
 	text, err := c.variables.text(n.Value)
 	for _, t := range c.variables.typos {
 		t.origin = c.document.at(n)
 		c.typos = append(c.typos, t)
 	}
 	if c.variables.typos = nil; err != nil {
-		return nil, c.fail(n, err)
+		return "", c.fail(n, err)
 	}
 	return text, nil
 }
@@ -276,4 +310,12 @@ func (c *converter) fail(n *yaml.Node, err error) error {
 	here := *e // which may be said of another place too
 	here.Origin = c.document.at(n)
 	return &here
+}
+
+// applies says whether a scalar that is nothing but a variable has the variable's type.
+func (t typedBy) applies(n *yaml.Node) bool {
+	if t == byStyle {
+		return n.Style == 0
+	}
+	return n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool"
 }

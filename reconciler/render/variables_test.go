@@ -267,3 +267,25 @@ func TestInputsHoldScopes(t *testing.T) {
 		t.Errorf("got %+v after %+v", after, before)
 	}
 }
+
+func TestVariablesThatAreSwitchedOffStay(t *testing.T) {
+	const off = "metadata: {name: api, annotations: {berth.dev/variables: \"off\"}}\n"
+	const text = "data: {a: '${BRANCH} $${BRANCH}', b: \"${REPLICAS}\"}\n"
+	want := map[string]any{"a": "${BRANCH} $${BRANCH}", "b": "${REPLICAS}"}
+	for name, tree := range map[string]tree{
+		"an object": one("apiVersion: v1\nkind: ConfigMap\n" + off + text),
+		"an object that Kustomize builds": files(map[string]string{
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": "apiVersion: v1\nkind: ConfigMap\n" + off + text,
+		}),
+		"a generator": files(map[string]string{
+			"infra/k8s/kustomization.yaml": "configMapGenerator: [{name: api, literals: ['a=${BRANCH} $${BRANCH}', 'b=${REPLICAS}'], options: {disableNameSuffixHash: true, annotations: {berth.dev/variables: 'off'}}}]\n",
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			result := rendered(t, tree, options())
+			if got := result.Set.Objects[0].Object["data"]; !reflect.DeepEqual(got, want) || len(result.Inputs.Variables) > 0 {
+				t.Errorf("got %v, used %v", got, result.Inputs.Variables)
+			}
+		})
+	}
+}

@@ -89,8 +89,8 @@ type opening struct {
 }
 
 // Open opens a file, and notes how that went.
-func (o *opening) Open(file string, content []byte) ([]byte, []string, error) {
-	plain, values, err := o.Decrypter.Open(file, content)
+func (o *opening) Open(file string, content []byte) (render.Opened, error) {
+	opened, err := o.Decrypter.Open(file, content)
 	if _, again := o.files[file]; !again {
 		envelope, broken := secrets.Inspect(file, content)
 		if broken == nil && !envelope.Authenticated {
@@ -99,7 +99,7 @@ func (o *opening) Open(file string, content []byte) ([]byte, []string, error) {
 		o.files[file] = verdict{recipients: envelope.Recipients, why: err, broken: broken}
 		o.order = append(o.order, file)
 	}
-	return plain, values, err
+	return opened, err
 }
 
 func (o *opening) failed() bool {
@@ -110,12 +110,12 @@ func (o *opening) failed() bool {
 type lenient struct{ *opening }
 
 // Open opens a file, or leaves it shut.
-func (l lenient) Open(file string, content []byte) ([]byte, []string, error) {
-	plain, values, err := l.opening.Open(file, content)
+func (l lenient) Open(file string, content []byte) (render.Opened, error) {
+	opened, err := l.opening.Open(file, content)
 	if err != nil {
-		return content, nil, nil
+		return render.Opened{Content: content, Veiled: content}, nil
 	}
-	return plain, values, nil
+	return opened, nil
 }
 
 func (v verdict) finding(about, name string) Finding {
