@@ -41,7 +41,8 @@ cluster-down: ## Stop the cluster that "make cluster" started.
 
 .PHONY: demo
 demo: cluster-binary build ## Show the main job on a local cluster, and leave it running.
-	@go build -C e2e -o ../.build/ ./cmd/demo ./cmd/gitserver
+	@echo "Building the demo."
+	@(go build -C e2e -v -o ../.build/ ./cmd/demo ./cmd/gitserver 2>&1 || echo FAILED) | $(progress)
 	@.build/demo up
 
 .PHONY: demo-down

@@ -44,6 +44,16 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			told:   "ConfigMap/drift/common was changed by kubectl-edit; it is again as Git says",
 		},
 		{
+			name: "another edit of the same object is another event",
+			do: func(*world.Environment) {
+				other{t, "somebody", "drift"}.patches("configmaps", "common", `{"data":{"HOST":"by.another"}}`)
+			},
+			object: "ConfigMap/common",
+			again:  func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" },
+			writes: "patch configmaps/common",
+			told:   "ConfigMap/drift/common was changed by somebody; it is again as Git says",
+		},
+		{
 			name:   "an object is deleted",
 			do:     func(production *world.Environment) { production.Delete("Service/api") },
 			object: "Service/api",

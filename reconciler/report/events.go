@@ -62,9 +62,13 @@ func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
 func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outcome) {
 	for _, result := range o.Results {
 		if result.Err == nil && result.Step.Action == plan.Correct {
-			// Related, so that events of several objects are not taken for repetitions of one.
+			// Events with the same related object are counted as one, with the text of the first. The version that was
+			// found is part of the reference, so that every edit of every object has an event of its own.
 			key := result.Step.Key
 			related := &corev1.ObjectReference{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+			if result.Step.Live != nil {
+				related.ResourceVersion = result.Step.Live.ResourceVersion
+			}
 			if result.Step.Object != nil {
 				related.APIVersion = result.Step.Object.GetAPIVersion()
 			}

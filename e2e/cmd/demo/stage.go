@@ -48,7 +48,7 @@ func (s *stage) set(ctx context.Context, t *teller) error {
 		return err
 	}
 	t.line("Git", s.url)
-	s.world, err = world.New(ctx, world.Config{Cluster: cluster, Dir: s.dir, Binary: filepath.Join(s.bin, "berth"), Detached: true})
+	s.world, err = world.New(ctx, world.Config{Cluster: cluster, Dir: s.dir, Binary: filepath.Join(s.bin, "berth"), Detached: true, Flags: []string{"--leader-elect"}})
 	if err != nil {
 		return err
 	}
