@@ -116,6 +116,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	}
 	cluster := checkup.Finding{Result: checkup.OK, About: "installation", Check: "cluster", Message: "Kubernetes " + server.GitVersion}
 	r.add(append([]checkup.Finding{cluster}, checker.Installation(ctx)...)...)
+	r.add(checker.Strays(ctx)...)
 	if err == nil && len(repositories) == 0 {
 		r.add(checkup.Finding{Result: checkup.OK, About: "installation", Check: "repositories", Message: "there is none in the namespace " + v.namespace + "; docs/getting-started.md makes the first"})
 	}

@@ -14,11 +14,13 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
@@ -31,7 +33,11 @@ var shared = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 
 func checker(t *testing.T, config *rest.Config, namespace string) *checkup.Checker {
 	t.Helper()
-	reader, err := client.New(config, client.Options{})
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +117,11 @@ func TestKinds(t *testing.T) {
 		"ok environments.berth.dev: the kind is installed, and that of this version", "ok repositories.berth.dev: the kind is installed, and that of this version")
 	say(t, checker(t, somebody, "default").Installation(t.Context()), kinds,
 		"unknown environments.berth.dev: the kind is served; you are not allowed to look whether it is that of this version", "unknown repositories.berth.dev: the kind is served; ")
+
+	say(t, admin.Strays(t.Context()), "namespaces")
+	say(t, checker(t, cluster.RESTConfig(), "berth").Strays(t.Context()), "namespaces",
+		"warning namespaces: Repository/posts in the namespace default is followed by no agent, and its READY stays empty; move it to the namespace berth, or ")
+	say(t, checker(t, somebody, "berth").Strays(t.Context()), "namespaces")
 
 	versions, _, _ := unstructured.NestedSlice(definitions[0].Object, "spec", "versions")
 	delete(versions[0].(map[string]any), "additionalPrinterColumns")

@@ -47,6 +47,25 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 	return f.all
 }
 
+// Strays looks for Repositories in other namespaces: no agent that follows c.Namespace ever looks at them, so their
+// status stays empty. Those of another agent have conditions. Who may not list all namespaces gets no finding.
+func (c *Checker) Strays(ctx context.Context) []Finding {
+	f := &findings{about: "installation"}
+	all := &v1alpha1.RepositoryList{}
+	if err := c.Client.List(ctx, all); err != nil {
+		return nil
+	}
+	for i := range all.Items {
+		repo := &all.Items[i]
+		if repo.Namespace == c.Namespace || len(repo.Status.Conditions) > 0 {
+			continue
+		}
+		f.add(Warning, "namespaces", "Repository/%s in the namespace %s is followed by no agent, and its READY stays empty; move it to the namespace %s, or install an agent there",
+			repo.Name, repo.Namespace, c.Namespace)
+	}
+	return f.all
+}
+
 // EntryName is what findings about an entry are about.
 func EntryName(repo *v1alpha1.Repository, entry *v1alpha1.Entry) string {
 	return "entry " + repo.Name + "/" + entry.Name
