@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -60,6 +61,8 @@ type Environment struct {
 	// Expressions judge objects of kinds whose health there is no rule for.
 	Expressions []Expression
 	judges      *health.Expressions
+	// Urgent says that the environment's kustomizations are built before those of others.
+	Urgent bool
 	// Suspended keeps the cluster as it is.
 	Suspended bool
 	// Retry is the id of a request for another attempt that has not been handled yet; it counts once.
@@ -107,6 +110,8 @@ type Config struct {
 	// ClusterScoped says whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
 	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.
 	ClusterScoped func(schema.GroupKind) (bool, error)
+	// Kustomize builds kustomizations; without it they are errors.
+	Kustomize *kustomize.Builder
 	// DigestKey keys the digests of Secrets, and of what else may hold decrypted values.
 	DigestKey []byte
 	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.

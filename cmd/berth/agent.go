@@ -55,6 +55,7 @@ type agentOptions struct {
 	webhookAddress string
 	pprofAddress   string
 	syncAtOnce     int
+	kustomize      kustomizeOptions
 	logLevel       string
 	logFormat      string
 	remote         secrets.Remote
@@ -92,6 +93,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
+	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
@@ -148,6 +150,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
 		ClusterScoped: scopes(clients.mapper),
+		Kustomize:     o.kustomize.builder(),
 		DigestKey:     installation.digestKey,
 		Now:           time.Now,
 		Jitter:        rand.Float64,
