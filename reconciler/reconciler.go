@@ -112,7 +112,8 @@ type Config struct {
 	ClusterScoped func(schema.GroupKind) (bool, error)
 	// Kustomize builds kustomizations; without it they are errors.
 	Kustomize *kustomize.Builder
-	// DigestKey keys the digests of Secrets, and of what else may hold decrypted values.
+	// DigestKey is the installation's: it keys the digests of Secrets, and of what else may hold decrypted values,
+	// and the proofs that an object is an environment's.
 	DigestKey []byte
 	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.
 	Now    func() time.Time
@@ -171,12 +172,22 @@ func (r *Reconciler) Forget(e Environment) {
 }
 
 // target says whose the objects of an environment are.
-func (e Environment) target() apply.Target {
-	return apply.Target{Environment: e.ID, Annotations: map[string]string{
+func (r *Reconciler) target(e Environment) apply.Target {
+	return apply.Target{Environment: e.ID, Prover: r.prover(), Annotations: map[string]string{
 		manifest.AnnotationRepository:  e.Repository,
 		manifest.AnnotationBranch:      e.Branch,
 		manifest.AnnotationEnvironment: e.Name,
 	}}
+}
+
+func (r *Reconciler) prover() manifest.Prover { return manifest.NewProver(r.DigestKey) }
+
+// within is the namespace that the environment's objects are confined to; empty: none.
+func (e Environment) within() string {
+	if e.Scope == Cluster {
+		return ""
+	}
+	return e.Namespace
 }
 
 // namespace returns the environment's own namespace, as Berth makes it.

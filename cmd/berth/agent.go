@@ -166,7 +166,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	brake := preview.NewBrake()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: o.namespace, Installation: installation.id,
-		Report: reporter.Repository, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
+		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
