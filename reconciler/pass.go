@@ -118,8 +118,6 @@ func syncing(o plan.Observed) bool {
 func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
 	return plan.Input{
 		Environment:  e.ID,
-		Prover:       r.prover(),
-		Within:       e.within(),
 		Namespace:    e.namespace(),
 		Desired:      d.set,
 		Digest:       d.digest,
@@ -152,9 +150,9 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 			return nil, before, fmt.Errorf("storing the record: %w", err)
 		}
 	}
-	results := r.Applier.Run(ctx, r.target(e), ready)
+	results := r.Applier.Run(ctx, e.target(), ready)
 	for _, result := range results {
-		r.absorb(e, result)
+		r.absorb(result)
 		if result.Err == nil {
 			record.Wrote(result.Step, result.Live)
 		}
@@ -162,13 +160,13 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 	return results, record, nil
 }
 
-// absorb brings what a write for an environment returned into what is known of the cluster.
-func (r *Reconciler) absorb(e Environment, result apply.Result) {
+// absorb brings what a write returned into what is known of the cluster.
+func (r *Reconciler) absorb(result apply.Result) {
 	switch {
 	case result.Live != nil:
 		r.Watches.Wrote(*result.Live)
 	case result.Err == nil && result.Step.Live != nil:
-		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID, e.ID)
+		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID)
 	}
 }
 
@@ -179,21 +177,21 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
 	m := r.memory(e.Name)
-	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
+	if len(record.Kinds) == 0 && !r.ownsNamespace(e) {
 		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
 		record.Kinds = manifest.UsualKinds()
 	}
 	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
 	observe := func() plan.Plan {
 		observed := r.observe(e, manifest.Set{}, record)
-		return plan.Teardown(plan.Input{Environment: e.ID, Prover: r.prover(), Within: e.within(), Observed: observed, Record: record, Refusals: m.refusals, Now: r.Now()})
+		return plan.Teardown(plan.Input{Environment: e.ID, Observed: observed, Record: record, Refusals: m.refusals, Now: r.Now()})
 	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
 	}
-	results := r.Applier.Run(ctx, r.target(e), observe().Ready())
+	results := r.Applier.Run(ctx, e.target(), observe().Ready())
 	for _, result := range results {
-		r.absorb(e, result)
+		r.absorb(result)
 	}
 	m.remember(r.Config, results)
 	p := observe()
@@ -208,7 +206,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 }
 
 // ownsNamespace says whether the environment's namespace is known to be its own, and all in it goes with it.
-func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
+func (r *Reconciler) ownsNamespace(e Environment) bool {
 	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
-	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())
+	return namespace != nil && namespace.Environment == e.ID
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -79,11 +80,11 @@ func (w *world) starts(namespace string) {
 	mapper := must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
 	woken := make(chan struct{}, 1) // its own: the watches of the agent before may still have a wake to deliver
 	w.woken = woken
-	dynamics := must(dynamic.NewForConfig(config))
+	dynamics, schemas := must(dynamic.NewForConfig(config)), must(discovery.NewDiscoveryClientForConfig(config)).OpenAPIV3()
 	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: func(string) { wake(woken) }})
 	w.Reconciler = New(Config{
 		Snapshots:     storeOf(w.store),
-		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, Now: w.now}),
+		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
 		Records:       apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
 		Watches:       watches,
 		ClusterScoped: func(schema.GroupKind) (bool, error) { return false, nil },

@@ -55,7 +55,6 @@ type agentOptions struct {
 	webhookAddress string
 	pprofAddress   string
 	syncAtOnce     int
-	kustomize      kustomizeOptions
 	logLevel       string
 	logFormat      string
 	remote         secrets.Remote
@@ -93,7 +92,6 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
-	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
@@ -146,11 +144,10 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     stores.Snapshot,
-		Applier:       apply.New(apply.Config{Dynamic: clients.writing, Mapper: clients.mapper}),
+		Applier:       apply.New(apply.Config{Dynamic: clients.writing, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),
 		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
 		ClusterScoped: scopes(clients.mapper),
-		Kustomize:     o.kustomize.builder(),
 		DigestKey:     installation.digestKey,
 		Now:           time.Now,
 		Jitter:        rand.Float64,
@@ -166,7 +163,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	brake := preview.NewBrake()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: o.namespace, Installation: installation.id,
-		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
+		Report: reporter.Repository, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -104,7 +103,7 @@ func runRender(c *cobra.Command, s streams, o *renderOptions) error {
 	for name, value := range variables {
 		what.entry.Variables[name] = value
 	}
-	return what.render(c.Context(), s, o, format)
+	return what.render(s, o, format)
 }
 
 // variablesOf reads NAME=VALUE.
@@ -150,7 +149,7 @@ func (o *renderOptions) choose(s streams) (choice, error) {
 }
 
 // render prints the objects, or what is wrong with them.
-func (c choice) render(ctx context.Context, s streams, o *renderOptions, format output.Format) error {
+func (c choice) render(s streams, o *renderOptions, format output.Format) error {
 	tree, folder, err := c.open(o)
 	if err != nil {
 		return err
@@ -163,7 +162,7 @@ func (c choice) render(ctx context.Context, s streams, o *renderOptions, format 
 		return err
 	}
 	read := reading.Of(tree)
-	result, err := render.Render(ctx, read, options)
+	result, err := render.Render(read, options)
 	for _, w := range result.Set.Warnings {
 		fmt.Fprintln(s.err, "warning:", w)
 	}

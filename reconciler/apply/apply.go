@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/openapi"
 
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -24,6 +25,9 @@ type Config struct {
 	Dynamic dynamic.Interface
 	// Mapper is asked anew once for a kind that it does not know.
 	Mapper meta.RESTMapper
+	// OpenAPI returns the API server's schemas, which are read when it refuses what Git says of an object that is there.
+	// Without them what others have written into such an object may stand in the way.
+	OpenAPI openapi.Client
 	// Concurrency is how many requests one Run makes at a time; zero means 4.
 	Concurrency int
 	// Timeout bounds one step, with all its requests; zero means 30 seconds.
@@ -36,6 +40,7 @@ type Config struct {
 type Applier struct {
 	dynamic     dynamic.Interface
 	mapper      *mapper
+	openAPI     openapi.Client
 	concurrency int
 	timeout     time.Duration
 	recent      *recent
@@ -55,6 +60,7 @@ func New(c Config) *Applier {
 	return &Applier{
 		dynamic:     c.Dynamic,
 		mapper:      &mapper{rest: c.Mapper},
+		openAPI:     c.OpenAPI,
 		concurrency: c.Concurrency,
 		timeout:     c.Timeout,
 		recent:      &recent{now: c.Now, made: map[mark]time.Time{}},
@@ -67,8 +73,6 @@ type Target struct {
 	Environment string
 	// Annotations are its readable side.
 	Annotations map[string]string
-	// Prover proves that what is written is the environment's.
-	Prover manifest.Prover
 }
 
 // Done is what was done for a step.
@@ -108,7 +112,7 @@ func (r Result) Harmless() bool { return r.Revealed() || r.Err != nil && r.Err.C
 // all others. Once the step of a Namespace has failed, the later ones that live in it are not tried; nor is any
 // once ctx is done, or too many were not answered in time.
 func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []Result {
-	r := &run{Applier: a, target: target, lost: map[string]bool{}}
+	r := a.begin(target)
 	results := make([]Result, len(steps))
 	order := make([]int, len(steps))
 	for i := range order {
@@ -149,11 +153,16 @@ type run struct {
 	*Applier
 	target Target
 	// dryRun is metav1.DryRunAll for a run that writes nothing.
-	dryRun []string
+	dryRun  []string
+	schemas *schemas
 
 	mu         sync.Mutex
 	lost       map[string]bool // namespaces whose step failed
 	unanswered int
+}
+
+func (a *Applier) begin(target Target, dryRun ...string) *run {
+	return &run{Applier: a, target: target, dryRun: dryRun, schemas: &schemas{client: a.openAPI}, lost: map[string]bool{}}
 }
 
 // each calls do for every index, in order and with bounded concurrency, and waits for all.

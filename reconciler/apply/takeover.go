@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
@@ -30,14 +31,20 @@ func (r *run) takeOver(ctx context.Context, client dynamic.ResourceInterface, s 
 	if err != nil {
 		return err
 	}
+	_, err = r.setManagedFields(ctx, client, obj, fields)
+	return err
+}
+
+// setManagedFields writes who owns which fields of an object, and nothing else. It is a conflict if the object has
+// changed since it was read.
+func (r *run) setManagedFields(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured, fields []metav1.ManagedFieldsEntry) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal([]map[string]any{
 		{"op": "replace", "path": "/metadata/managedFields", "value": fields},
 		// The API server answers 409 if it has another by now.
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": obj.GetResourceVersion()},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = client.Patch(ctx, s.Key.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: manifest.FieldManager})
-	return err
+	return client.Patch(ctx, obj.GetName(), types.JSONPatchType, body, metav1.PatchOptions{FieldManager: manifest.FieldManager})
 }

@@ -22,7 +22,7 @@ var refusing = []Class{Invalid, Immutable, Forbidden, Quota, NotServed, Claimed}
 // is away, and what other steps change, such as a namespace, a right or a kind, is none; nor is what is not asked any
 // more once too many steps were not answered in time.
 func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step) []Result {
-	r := &run{Applier: a, target: target, dryRun: []string{metav1.DryRunAll}}
+	r := a.begin(target, metav1.DryRunAll)
 	changed := changing(steps)
 	results := make([]Result, len(steps))
 	all := make([]int, len(steps))
@@ -56,7 +56,7 @@ func (r *run) try(ctx context.Context, s plan.Step) *Error {
 		_, _, err = r.create(ctx, client, s)
 	default:
 		_, _, err = r.apply(ctx, client, s)
-		if err != nil && classOf(err) == Immutable && s.MayReplace {
+		if err != nil && classOf(err) == Immutable && s.MayReplace(r.target.Environment) {
 			_, err = r.prove(ctx, client, s)
 		}
 	}

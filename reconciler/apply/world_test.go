@@ -43,7 +43,7 @@ func newWorld(t *testing.T, configure ...func(*rest.Config, *Config)) *world {
 	t.Helper()
 	c := cluster(t)
 	w := &world{t: t, namespace: c.Namespace(t), config: c.RESTConfig(), now: time.Now()}
-	w.target = Target{Environment: environment, Prover: manifest.NewProver([]byte("key")), Annotations: map[string]string{
+	w.target = Target{Environment: environment, Annotations: map[string]string{
 		manifest.AnnotationRepository:  "posts",
 		manifest.AnnotationBranch:      "feature/login",
 		manifest.AnnotationEnvironment: "posts.review.feature-login",
@@ -51,7 +51,7 @@ func newWorld(t *testing.T, configure ...func(*rest.Config, *Config)) *world {
 	w.admin = dynamicFor(t, w.config)
 
 	ours := rest.CopyConfig(w.config)
-	config := Config{Mapper: newMapper(t, w.config), Now: func() time.Time { return w.now }}
+	config := Config{Mapper: newMapper(t, w.config), OpenAPI: discoveryFor(t, w.config).OpenAPIV3(), Now: func() time.Time { return w.now }}
 	for _, f := range configure {
 		f(ours, &config)
 	}
@@ -71,11 +71,16 @@ func dynamicFor(t *testing.T, config *rest.Config) dynamic.Interface {
 
 func newMapper(t *testing.T, config *rest.Config) *restmapper.DeferredDiscoveryRESTMapper {
 	t.Helper()
+	return restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryFor(t, config)))
+}
+
+func discoveryFor(t *testing.T, config *rest.Config) *discovery.DiscoveryClient {
+	t.Helper()
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client))
+	return client
 }
 
 // transport lets see is called before every request of the applier.

@@ -43,17 +43,10 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 	if err := r.hold(ctx, client, s, obj); err != nil {
 		return "", nil, err
 	}
-	body, err := json.Marshal(obj.Object)
-	if err != nil {
-		return "", nil, err
+	answer, err := r.patch(ctx, client, obj)
+	if s.Live != nil && isMendable(err) {
+		answer, err = r.mend(ctx, client, s, obj, err)
 	}
-	force := true
-	answer, err := client.Patch(ctx, s.Key.Name, types.ApplyPatchType, body, metav1.PatchOptions{
-		FieldManager:    manifest.FieldManager,
-		FieldValidation: metav1.FieldValidationStrict,
-		Force:           &force,
-		DryRun:          r.dryRun,
-	})
 	switch {
 	case s.Live == nil && apierrors.IsConflict(err):
 		return r.inTheWay(ctx, client, s)
@@ -63,6 +56,21 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 		return "", nil, err
 	}
 	return written(s, answer)
+}
+
+// patch applies an object.
+func (r *run) patch(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	body, err := json.Marshal(obj.Object)
+	if err != nil {
+		return nil, err
+	}
+	force := true
+	return client.Patch(ctx, obj.GetName(), types.ApplyPatchType, body, metav1.PatchOptions{
+		FieldManager:    manifest.FieldManager,
+		FieldValidation: metav1.FieldValidationStrict,
+		Force:           &force,
+		DryRun:          r.dryRun,
+	})
 }
 
 // hold has an object keep what is to stay as it is in the cluster, if that is what it is when it is applied.
@@ -157,7 +165,7 @@ func (r *run) marked(o *manifest.Object) (*unstructured.Unstructured, error) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[manifest.AnnotationDigest] = r.target.Prover.Mark(r.target.Environment, o.Key(), o.Digest)
+	annotations[manifest.AnnotationDigest] = o.Digest
 	for field, marks := range map[string]map[string]string{
 		"labels":      {manifest.LabelEnvironment: r.target.Environment},
 		"annotations": annotations,

@@ -80,14 +80,14 @@ func (m *maker) sort() {
 }
 
 // refuse stops the whole sync of an environment that has something to lose when the cluster cannot
-// take one of its objects; a first sync goes on with the others. What was refused before is tried
+// take one of the objects that the sync changes; a first sync goes on with the others. What was refused before is tried
 // alone: the others follow when it passes.
 func (m *maker) refuse() {
 	if !m.record.Sync.Running || m.record.Sync.Settled {
 		return
 	}
 	for _, s := range m.steps {
-		if m.impossible(s) {
+		if m.impossible(s) && !s.inherited {
 			m.block("the sync is refused because of "+s.Key.Short(), func(other Step) bool { return other.Action != Correct })
 			return
 		}

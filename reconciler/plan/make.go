@@ -27,7 +27,6 @@ func Make(in Input) Plan {
 	m.gates()
 	m.refuse()
 	m.prune()
-	m.copies()
 	m.intentions()
 	m.tidy()
 	return m.conclude()
@@ -129,11 +128,9 @@ func (m *maker) namespace() {
 	switch live := s.Live; {
 	case isUnknown:
 		m.unknown(&s, unknown)
-	case live == nil, live.Deleting, m.ours(*live), m.lostItsMarks(live):
+	case live == nil, live.Deleting, live.Environment == m.in.Environment, m.lostItsMarks(live):
 		m.compare(&s)
-	case live.Environment == m.in.Environment && !m.in.Namespace.Shared:
-		m.fail(&s, "bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace")
-	case live.Environment != "" && live.Environment != m.in.Environment:
+	case live.Environment != "":
 		m.fail(&s, "belongs to another environment; choose another namespace for one of the two")
 	case m.in.Namespace.Shared:
 		s.Reason = "was there before and is not Berth's"
@@ -144,9 +141,9 @@ func (m *maker) namespace() {
 	m.add(s, manifest.KindPlace(s.Key.GroupKind()))
 }
 
-// lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed or changed.
+// lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed.
 func (m *maker) lostItsMarks(l *Live) bool {
-	return !m.others(*l) && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
+	return l.Environment == "" && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
 }
 
 // fail says that the object cannot become what it should without help.
@@ -165,7 +162,6 @@ func (m *maker) object(o *manifest.Object) {
 		m.wakeAt(live.Recheck)
 	}
 	s.Object = m.asApplied(o, s.Live)
-	s.MayReplace = m.mayReplace(s)
 	switch unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; {
 	case err != nil:
 		m.fail(&s, err.Error())
@@ -175,7 +171,7 @@ func (m *maker) object(o *manifest.Object) {
 		m.unknown(&s, unknown)
 	case s.Live != nil && Yields(o, *s.Live, m.in.Environment):
 		m.yield(&s)
-	case s.Live != nil && !s.Live.Deleting && m.others(*s.Live):
+	case s.Live != nil && !s.Live.Deleting && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
 		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
 	case s.Live != nil && !s.Live.Deleting && Claimed(*s.Live, o) != "":
 		m.fail(&s, Claimed(*s.Live, o))
@@ -185,6 +181,7 @@ func (m *maker) object(o *manifest.Object) {
 		m.compare(&s)
 	}
 	m.refused(&s)
+	m.inherit(&s)
 	m.fought(&s)
 	if s.Healthy() && s.Health.Message != "" { // a guess, of which people should know
 		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Health.Message)
@@ -261,7 +258,7 @@ func (m *maker) refused(s *Step) {
 	due := !m.in.Now.Before(r.Until)
 	fatal := r.Fatal && (s.Action != Delete || s.Object == nil) // a finished Job may stay a little longer
 	switch {
-	case due && fatal:
+	case due && fatal && m.changes(*s):
 		m.retried = append(m.retried, s.Key)
 	case due:
 		s.Late = r.Unanswered

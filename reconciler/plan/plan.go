@@ -53,13 +53,13 @@ type Step struct {
 	Hold []string
 	// TakeOver says what people have added and is to be removed with the next apply; nil for nothing.
 	TakeOver *Additions
-	// MayReplace says that Git allows that the object, which is ours, is deleted and re-created if it cannot be changed.
-	MayReplace bool
 	// waits says for whom a blocked step does.
 	waits blocker
 	// beside says that what keeps the step from being done holds up nothing else: it is a warning, and no part of the
 	// rollout.
 	beside bool
+	// inherited says that what is wrong with the object was so before Git said what it says now.
+	inherited bool
 	// unseeable says that the API server does not serve the kind yet, which the plan itself brings.
 	unseeable bool
 }
@@ -158,12 +158,12 @@ func (p Plan) Changes() []Step {
 	return changes
 }
 
-// Impossible returns the steps that cannot be taken without help, as the plan alone knows. A Job whose run
-// failed is none: it was taken.
+// Impossible returns the steps that cannot be taken without help, as the plan alone knows, because of what Git has come
+// to say. A Job whose run failed is none: it was taken.
 func (p Plan) Impossible() []Step {
 	var impossible []Step
 	for _, s := range p.Steps {
-		if s.Failure != "" && p.Record.Jobs[s.Key].State != JobFailed {
+		if s.Failure != "" && !s.inherited && p.Record.Jobs[s.Key].State != JobFailed {
 			impossible = append(impossible, s)
 		}
 	}
@@ -172,12 +172,8 @@ func (p Plan) Impossible() []Step {
 
 // Input is what a plan is made from.
 type Input struct {
-	// Environment is the value of manifest.LabelEnvironment that says "ours", if Prover says so too.
+	// Environment is the value of manifest.LabelEnvironment that says "ours".
 	Environment string
-	Prover      manifest.Prover
-	// Within is the namespace that the environment is confined to: of what lies outside, only what the record has
-	// is ours. Empty: it is not confined.
-	Within string
 	// Namespace is the environment's own, as it should be.
 	Namespace Namespace
 	// Desired is sealed and in order.

@@ -58,11 +58,12 @@ func (f *buildFiles) uses() map[string]use {
 		if err != nil {
 			continue
 		}
-		generated, times := usesOf(k)
+		generated := usesOf(k)
 		for _, file := range built.names {
 			at := path.Join(path.Dir(name), file)
-			uses[at] |= generated[file]
-			if times[file]--; times[file] < 0 { // it is named elsewhere, too
+			if use, ok := generated[file]; ok {
+				uses[at] |= use
+			} else {
 				uses[at] |= asYAML
 			}
 		}
@@ -70,8 +71,8 @@ func (f *buildFiles) uses() map[string]use {
 	return uses
 }
 
-// usesOf says what generators use files for, and how often they name each.
-func usesOf(k types.Kustomization) (uses map[string]use, times map[string]int) {
+// usesOf says what generators use files for.
+func usesOf(k types.Kustomization) map[string]use {
 	var sources []types.KvPairSources
 	for _, generator := range k.ConfigMapGenerator {
 		sources = append(sources, generator.KvPairSources)
@@ -79,21 +80,19 @@ func usesOf(k types.Kustomization) (uses map[string]use, times map[string]int) {
 	for _, generator := range k.SecretGenerator {
 		sources = append(sources, generator.KvPairSources)
 	}
-	uses, times = map[string]use{}, map[string]int{}
+	uses := map[string]use{}
 	for _, source := range sources {
 		for _, file := range append(slices.Clip(source.EnvSources), source.EnvSource) {
 			uses[file] |= asVariables
-			times[file]++
 		}
 		for _, file := range source.FileSources {
 			if _, after, ok := strings.Cut(file, "="); ok {
 				file = after
 			}
 			uses[file] |= asContent
-			times[file]++
 		}
 	}
-	return uses, times
+	return uses
 }
 
 // sealed returns the content of a file that was encrypted as a whole.

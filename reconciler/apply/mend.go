@@ -1,0 +1,259 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// maxTrials bounds the dry runs by which one object is mended.
+const maxTrials = 40
+
+// mender finds out which fields of a live object, beside those that Git sets, make the API server refuse what Git
+// says: another member of a union, a list item with the same name, a default of what was there before. It asks the
+// API server, by dry runs of what an apply would make of the object without them.
+type mender struct {
+	client  dynamic.ResourceInterface
+	live    *unstructured.Unstructured
+	version string
+	merger  *merger
+	beside  plan.Beside
+	// growing has, for every field that the API server complained of, the sets of fields around it that are yet to be
+	// tried, and the one that is tried now.
+	growing map[string]*growth
+	trials  int
+	// tried is what was tried last, and its fields.
+	tried  *unstructured.Unstructured
+	fields *fieldpath.Set
+}
+
+type growth struct {
+	now  *fieldpath.Set
+	next []*fieldpath.Set
+}
+
+// mend applies what Git says of an object that the API server refused because of what else the object has in the
+// cluster: it removes that in the same write, once a dry run has proved that nothing else is wrong. An object that
+// cannot be mended is refused for the same reason as before.
+func (r *run) mend(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured, refusal error) (*unstructured.Unstructured, error) {
+	_, atFault := r.prove(ctx, client, s)
+	if sharesCause(atFault, refusal) {
+		return nil, refusal // whatever the object has beside
+	}
+	m, err := r.mender(ctx, client, s, obj)
+	if err != nil {
+		return nil, refusal
+	}
+	remove, answer, err := m.find(ctx, refusal)
+	if err != nil || len(r.dryRun) > 0 {
+		return answer, err
+	}
+	if obj, err = r.claim(ctx, client, m.live, remove, obj); err != nil {
+		return nil, err
+	}
+	return r.patch(ctx, client, obj)
+}
+
+func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) (*mender, error) {
+	live, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	types, err := r.schemas.of(obj.GroupVersionKind().GroupVersion())
+	if err != nil {
+		return nil, err
+	}
+	merger, err := newMerger(types, live, obj)
+	if err != nil {
+		return nil, err
+	}
+	there, err := merger.live.ToFieldSet()
+	if err != nil {
+		return nil, err
+	}
+	git, err := merger.git.ToFieldSet()
+	if err != nil {
+		return nil, err
+	}
+	m := &mender{client: client, live: live, version: obj.GetAPIVersion(), merger: merger, growing: map[string]*growth{}}
+	m.beside = plan.BesideGit(there, git, live.GetManagedFields(), m.version)
+	return m, m.merge(&fieldpath.Set{})
+}
+
+// find returns the fewest fields without which the API server takes what Git says, and its answer to the dry run that
+// proves it. It begins with what stands closest to the fields that the API server complains of.
+func (m *mender) find(ctx context.Context, refusal error) (*fieldpath.Set, *unstructured.Unstructured, error) {
+	for {
+		if !m.grow(refusal) {
+			return nil, nil, refusal
+		}
+		remove := m.now()
+		answer, err := m.try(ctx, remove)
+		switch {
+		case err == nil:
+			return m.spare(ctx, remove), answer, nil
+		case !isMendable(err) || m.trials >= maxTrials:
+			return nil, nil, refusal
+		}
+		refusal = err
+	}
+}
+
+// grow adds what is to be removed because of a refusal, and says whether that is more than before.
+func (m *mender) grow(refusal error) (more bool) {
+	for _, field := range complaints(refusal) {
+		path := plan.Locate(field, m.tried.Object, m.fields)
+		g := m.growing[path.String()]
+		if g == nil {
+			g = &growth{now: &fieldpath.Set{}, next: m.beside.Around(path)}
+			m.growing[path.String()] = g
+		}
+		if len(g.next) > 0 {
+			g.now, g.next, more = g.next[0], g.next[1:], true
+		}
+	}
+	return more
+}
+
+func (m *mender) now() *fieldpath.Set {
+	all := &fieldpath.Set{}
+	for _, g := range m.growing {
+		all = all.Union(g.now)
+	}
+	return all
+}
+
+// spare keeps of the fields to be removed every part that does not have to go.
+func (m *mender) spare(ctx context.Context, remove *fieldpath.Set) *fieldpath.Set {
+	parts := m.beside.Parts(remove)
+	for i := 0; i < len(parts) && len(parts) > 1 && m.trials < maxTrials; {
+		without := slices.Delete(slices.Clone(parts), i, i+1)
+		if _, err := m.try(ctx, union(without)); err == nil {
+			parts = without
+		} else {
+			i++
+		}
+	}
+	return union(parts)
+}
+
+func union(sets []*fieldpath.Set) *fieldpath.Set {
+	all := &fieldpath.Set{}
+	for _, set := range sets {
+		all = all.Union(set)
+	}
+	return all
+}
+
+// try asks the API server what it has against the object as an apply would make it without some fields.
+func (m *mender) try(ctx context.Context, remove *fieldpath.Set) (*unstructured.Unstructured, error) {
+	m.trials++
+	if err := m.merge(remove); err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(m.patch())
+	if err != nil {
+		return nil, err
+	}
+	return m.client.Patch(ctx, m.live.GetName(), types.JSONPatchType, body, metav1.PatchOptions{
+		FieldManager:    manifest.FieldManager,
+		FieldValidation: metav1.FieldValidationStrict,
+		DryRun:          []string{metav1.DryRunAll},
+	})
+}
+
+func (m *mender) merge(remove *fieldpath.Set) error {
+	entries, err := plan.Claim(m.live.GetManagedFields(), remove, m.version)
+	if err != nil {
+		return err
+	}
+	m.tried, m.fields, err = m.merger.merge(entries)
+	return err
+}
+
+// patch returns the JSON patch that makes of the live object what was merged.
+func (m *mender) patch() []map[string]any {
+	patch := []map[string]any{
+		{"op": "test", "path": "/metadata/resourceVersion", "value": m.live.GetResourceVersion()},
+		{"op": "add", "path": "/metadata/labels", "value": m.tried.GetLabels()},
+		{"op": "add", "path": "/metadata/annotations", "value": m.tried.GetAnnotations()},
+	}
+	for _, field := range slices.Sorted(maps.Keys(m.live.Object)) {
+		if _, stays := m.tried.Object[field]; !stays {
+			patch = append(patch, map[string]any{"op": "remove", "path": "/" + field})
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(m.tried.Object)) {
+		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "status"}, field) {
+			patch = append(patch, map[string]any{"op": "add", "path": "/" + field, "value": m.tried.Object[field]})
+		}
+	}
+	return patch
+}
+
+// claim makes fields of an object Berth's own, so that the next apply removes those that Git does not set, and returns
+// that to be applied to nothing else than this object. A crash between the two is seen as drift.
+func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, fields *fieldpath.Set, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	entries, err := plan.Claim(live.GetManagedFields(), fields, obj.GetAPIVersion())
+	if err != nil {
+		return nil, err
+	}
+	claimed, err := r.setManagedFields(ctx, client, live, entries)
+	if err != nil {
+		return nil, err
+	}
+	obj = obj.DeepCopy()
+	obj.SetResourceVersion(claimed.GetResourceVersion())
+	return obj, nil
+}
+
+// isMendable says whether a refusal is about fields of the object as an apply would make it. Of what a policy or webhook
+// refuses, nothing could be claimed: that is a write of the object as it is.
+func isMendable(err error) bool {
+	return apierrors.IsInvalid(err) && classOf(err) == Invalid && len(complaints(err)) > 0 && !isOtherUID(err)
+}
+
+// complaints returns the fields that the API server names in a refusal.
+func complaints(err error) []string {
+	var fields []string
+	for _, c := range causesOf(err) {
+		if c.Field != "" && !slices.Contains(fields, c.Field) {
+			fields = append(fields, c.Field)
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+func causesOf(err error) []metav1.StatusCause {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) || answer.Status().Details == nil {
+		return nil
+	}
+	return answer.Status().Details.Causes
+}
+
+var listIndex = regexp.MustCompile(`\[\d+\]`)
+
+// sharesCause says whether two refusals have a cause in common, wherever in its list the item stands.
+func sharesCause(a, b error) bool {
+	causes := causesOf(b)
+	return slices.ContainsFunc(causesOf(a), func(one metav1.StatusCause) bool {
+		return slices.ContainsFunc(causes, func(other metav1.StatusCause) bool {
+			return one.Message == other.Message && listIndex.ReplaceAllString(one.Field, "") == listIndex.ReplaceAllString(other.Field, "")
+		})
+	})
+}

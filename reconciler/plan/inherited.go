@@ -1,0 +1,37 @@
+package plan
+
+import (
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// changes says whether what Git says of an object differs from what was applied last: a sync may be refused for
+// problems of these objects alone. A problem of any other object is older than what Git says now.
+func (m *maker) changes(s Step) bool {
+	if s.Object == nil {
+		return false
+	}
+	if manifest.IsJob(s.Key.GroupKind()) {
+		run := m.in.Record.Jobs[s.Key]
+		return run.Digest != s.Object.Digest || run.State == JobIntended
+	}
+	return m.in.Record.Applied[s.Key].Digest != s.Object.Digest
+}
+
+// inherit lets an older problem of an object hold up nothing else. While the object is there and healthy, the problem
+// is a warning; one that is missing or unhealthy keeps the environment from being healthy, as it would without the
+// problem.
+func (m *maker) inherit(s *Step) {
+	if s.Failure == "" || !m.impossible(*s) || m.changes(*s) {
+		return
+	}
+	s.inherited = true
+	if s.Live == nil || s.Live.Deleting || s.Live.Health.Status != health.Healthy {
+		return
+	}
+	m.warnings = append(m.warnings, s.Describe())
+	why := s.Failure
+	s.Failure, s.beside = "", true
+	s.block(forOthers, why)
+	s.Health = health.Health{Status: health.Progressing, Message: why}
+}
