@@ -74,9 +74,9 @@ func TestCertificateAuthorities(t *testing.T) {
 	secure := secure(t, o)
 	useTLS := func(c *Config) { c.URL = secure.URL + "/acme/posts.git" }
 
-	_, err := o.open(useTLS).List(soon(t))
+	_, err := o.open(useTLS).List(soon(t), nil)
 	wantReason(t, err, Unreachable, "ca.crt")
-	_, err = o.open(useTLS, func(c *Config) { c.Credentials.CA = certificate(secure) }).List(soon(t))
+	_, err = o.open(useTLS, func(c *Config) { c.Credentials.CA = certificate(secure) }).List(soon(t), nil)
 	must(t, err)
 	_, err = Open(Config{Dir: t.TempDir(), URL: o.URL(), Credentials: Credentials{CA: []byte("none")}})
 	wantReason(t, err, Invalid, "ca.crt holds no certificate")
@@ -108,7 +108,7 @@ func TestProxyOfTLS(t *testing.T) {
 		}
 	}
 	wantFile(t, snapshot(t, o.open(through(url.UserPassword("berth", "planted"))), commit), "f", "1")
-	_, err := o.open(through(nil)).List(soon(t))
+	_, err := o.open(through(nil)).List(soon(t), nil)
 	wantReason(t, err, Unreachable, "the proxy answers Proxy Authentication Required; check the user and password")
 	for _, r := range seen {
 		if r.Method != http.MethodConnect || r.Host != "example.com:443" || r.Header.Get("Authorization") != "" {
@@ -154,6 +154,6 @@ func TestLocalRepository(t *testing.T) {
 	wantFile(t, snapshot(t, r, commit), "f", "1")
 	o.wantRequests()
 
-	_, err := o.open(func(c *Config) { c.URL, c.Local = "file://"+o.Dir()+"/none", AllowLocal }).List(soon(t))
+	_, err := o.open(func(c *Config) { c.URL, c.Local = "file://"+o.Dir()+"/none", AllowLocal }).List(soon(t), nil)
 	wantReason(t, err, NotFound, "does not appear to be a git repository")
 }

@@ -24,6 +24,7 @@ const (
 	Empty        Reason = "Empty"        // the repository has no branches
 	NotGit       Reason = "NotGit"       // what answers is not a Git server
 	TooLarge     Reason = "TooLarge"     // a limit was exceeded
+	Full         Reason = "Full"         // there is no room for more on the disk; try again when there is
 	Refused      Reason = "Refused"      // the server does not give the commit, or the tree holds what is not followed
 	Corrupt      Reason = "Corrupt"      // what came, or what was stored, is not what its object id says
 	Dropped      Reason = "Dropped"      // the store was renewed without the commit; a new Snapshot brings it back

@@ -23,6 +23,9 @@ func packets(lines ...string) string {
 	return m.String()
 }
 
+// everything keeps all branches.
+var everything = query{keep: func(string) bool { return true }}
+
 func TestReadGreeting(t *testing.T) {
 	id := strings.Repeat("a", 40)
 	version2 := []string{"version 2", "agent=git/2.39.5", "ls-refs=unborn", "fetch=shallow wait-for-done", "object-format=sha1", "0000"}
@@ -51,7 +54,7 @@ func TestReadGreeting(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			g, err := readGreeting(strings.NewReader(test.input))
+			g, err := readGreeting(strings.NewReader(test.input), everything)
 			if test.reason != "" {
 				wantReason(t, classify("greet", Credentials{}, err), test.reason)
 				return
@@ -124,8 +127,8 @@ func FuzzProtocol(f *testing.F) {
 	f.Add(packets("packfile", "\x01PACK", "0000"))
 	f.Add(packets(strings.Repeat("a", 40)+" refs/heads/main\x00shallow", "0000"))
 	f.Fuzz(func(t *testing.T, input string) {
-		_, _ = readGreeting(strings.NewReader(input))
-		if listing, err := readListing(strings.NewReader(input)); err == nil && !strings.Contains(input, "0000") {
+		_, _ = readGreeting(strings.NewReader(input), everything)
+		if listing, err := readListing(strings.NewReader(input), everything); err == nil && !strings.Contains(input, "0000") {
 			t.Fatalf("%v without a flush", listing)
 		}
 		stream, err := newPackStream(&greeting{version: 2}, strings.NewReader(input))

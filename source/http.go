@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,9 +22,14 @@ type httpTransport struct {
 	credentials Credentials
 	origin      *url.URL // as configured
 
+	reach reach
+
 	mu   sync.Mutex
 	base *url.URL // where the last greeting came from
 }
+
+// maxResponseHeader bounds what comes before an answer's body.
+const maxResponseHeader = 64 << 10
 
 func newHTTPTransport(config Config, u *url.URL) (*httpTransport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -38,17 +43,18 @@ func newHTTPTransport(config Config, u *url.URL) (*httpTransport, error) {
 		}
 		tlsConfig.RootCAs = pool
 	}
-	t := &httpTransport{credentials: config.Credentials, origin: u, base: u}
+	t := &httpTransport{credentials: config.Credentials, origin: u, base: u, reach: reach{origin: u.Hostname()}}
 	t.client = &http.Client{
 		CheckRedirect: t.checkRedirect,
 		Transport: &http.Transport{
-			Proxy:               config.Proxy,
-			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout: 10 * time.Second,
-			TLSClientConfig:     tlsConfig,
-			ForceAttemptHTTP2:   true,
-			IdleConnTimeout:     5 * time.Minute, // longer than the usual poll, so that it needs no handshake
-			MaxIdleConnsPerHost: 2,
+			Proxy:                  t.reach.throughProxy(config.Proxy),
+			DialContext:            t.reach.dial,
+			TLSHandshakeTimeout:    10 * time.Second,
+			TLSClientConfig:        tlsConfig,
+			ForceAttemptHTTP2:      true,
+			IdleConnTimeout:        5 * time.Minute, // longer than the usual poll, so that it needs no handshake
+			MaxIdleConnsPerHost:    2,
+			MaxResponseHeaderBytes: maxResponseHeader,
 		},
 	}
 	return t, nil
@@ -73,7 +79,7 @@ func (t *httpTransport) checkRedirect(next *http.Request, via []*http.Request) e
 	case !t.own(next.URL):
 		next.Header.Del("Authorization")
 	}
-	return nil
+	return t.reach.checkLiteral(next.URL.Hostname())
 }
 
 // own says whether an address is on the host, port and scheme that the administrator wrote.
@@ -92,6 +98,9 @@ func (t *httpTransport) moveTo(base *url.URL) {
 	defer t.mu.Unlock()
 	t.base = base
 }
+
+// errMoved says that a request was answered by a redirect, which only a greeting follows.
+var errMoved = errors.New("the repository has moved")
 
 // httpExchange is stateless: its requests share nothing but the context.
 type httpExchange struct {
@@ -197,7 +206,7 @@ func (t *httpTransport) checkAnswer(response *http.Response, contentType string)
 		return faultf(Unreachable, "%s", status)
 	case code >= 300 && code < 400:
 		return &fault{reason: Refused, cause: status + ", a redirect that is not followed",
-			hint: "put the address that it redirects to into the Repository"}
+			hint: "put the address that it redirects to into the Repository", err: errMoved}
 	}
 	return &fault{reason: NotGit, cause: status, hint: "check the URL"}
 }

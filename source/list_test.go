@@ -34,7 +34,7 @@ func TestList(t *testing.T) {
 		feature := o.CommitFrom("main", "feature/login", map[string]string{"f": "feature"}, "begin")
 		o.Refs(map[string]string{"refs/tags/v1": main})
 		r := o.open()
-		listing, err := r.List(soon(t))
+		listing, err := r.List(soon(t), nil)
 		must(t, err)
 		want := map[string]string{"main": main, "feature/login": feature}
 		if listing.Default != "main" || !maps.Equal(listing.Heads, want) {
@@ -42,11 +42,11 @@ func TestList(t *testing.T) {
 		}
 
 		o.SetDefault("none")
-		if listing, err = r.List(soon(t)); err != nil || listing.Default != "" || len(listing.Heads) != 2 {
+		if listing, err = r.List(soon(t), nil); err != nil || listing.Default != "" || len(listing.Heads) != 2 {
 			t.Errorf("a dangling HEAD gives %v, %v", listing, err)
 		}
 		o.git("update-ref", "--no-deref", "HEAD", main)
-		if listing, err = r.List(soon(t)); err != nil || listing.Default != "" || len(listing.Heads) != 2 {
+		if listing, err = r.List(soon(t), nil); err != nil || listing.Default != "" || len(listing.Heads) != 2 {
 			t.Errorf("a detached HEAD gives %v, %v", listing, err)
 		}
 	})
@@ -58,11 +58,11 @@ func TestAPollIsOneSmallRequest(t *testing.T) {
 	o.refs(2000, "refs/merge-requests/%d/head")
 	o.refs(50, "refs/heads/feature-%d")
 	r := o.open()
-	_, err := r.List(soon(t))
+	_, err := r.List(soon(t), nil)
 	must(t, err)
 	o.wantRequests(gittest.Discovery, gittest.ListRefs)
 	for range 3 {
-		listing, err := r.List(soon(t))
+		listing, err := r.List(soon(t), nil)
 		must(t, err)
 		if len(listing.Heads) != 51 {
 			t.Fatalf("%d branches", len(listing.Heads))
@@ -78,21 +78,21 @@ func TestAFailedPollStartsOver(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})
 	r := o.open()
-	_, err := r.List(soon(t))
+	_, err := r.List(soon(t), nil)
 	must(t, err)
 	o.server.Misbehave(gittest.Status(http.StatusBadGateway))
-	_, err = r.List(soon(t))
+	_, err = r.List(soon(t), nil)
 	wantReason(t, err, Unreachable, "502 Bad Gateway")
 	o.server.Behave()
 	o.server.Forget()
-	_, err = r.List(soon(t))
+	_, err = r.List(soon(t), nil)
 	must(t, err)
 	o.wantRequests(gittest.Discovery, gittest.ListRefs)
 }
 
 func TestEmptyRepository(t *testing.T) {
 	versions(t, func(t *testing.T, o *origin) {
-		listing, err := o.open().List(soon(t))
+		listing, err := o.open().List(soon(t), nil)
 		wantReason(t, err, Empty, "has no branches")
 		if len(listing.Heads) != 0 {
 			t.Error(listing)
@@ -105,26 +105,26 @@ func TestCutOffIsNeverAShorterList(t *testing.T) {
 		o.commit(map[string]string{"f": "1"})
 		o.refs(20, "refs/heads/b-%d")
 		r := o.open()
-		_, err := r.List(soon(t))
+		_, err := r.List(soon(t), nil)
 		must(t, err)
 		total := o.server.Sent()
 		for after := int64(1); after < total; after += 83 {
 			o.server.Misbehave(gittest.CutOff(after))
 			// Whether the answer to one request fits before the cut or not, a listing is all or nothing.
-			listing, err := r.List(soon(t))
+			listing, err := r.List(soon(t), nil)
 			if err == nil && len(listing.Heads) != 21 {
 				t.Fatalf("cut after %d bytes: %d branches", after, len(listing.Heads))
 			}
 		}
 		o.server.Misbehave(gittest.CutOff(100))
-		_, err = r.List(soon(t))
+		_, err = r.List(soon(t), nil)
 		wantReason(t, err, Unreachable)
 	})
 }
 
 func TestAListingWithoutEnd(t *testing.T) {
-	_, err := io.Copy(io.Discard, boundedListing(zeros{}))
-	wantReason(t, classify("list", Credentials{}, err), TooLarge, "the list of references is larger than 256 MiB", "protocol version 2")
+	_, err := io.Copy(io.Discard, boundedListing(zeros{}, 64<<20))
+	wantReason(t, classify("list", Credentials{}, err), TooLarge, "the list of references is larger than 64 MiB", "limits.listingBytes")
 }
 
 type zeros struct{}
@@ -142,7 +142,7 @@ func TestProxiesThatCloseCleanly(t *testing.T) {
 			e.Writer.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 			fmt.Fprint(e.Writer, body)
 		}))
-		_, err := r.List(soon(t))
+		_, err := r.List(soon(t), nil)
 		wantReason(t, err, Unreachable, "cut off")
 	}
 }
@@ -174,7 +174,7 @@ func TestListErrors(t *testing.T) {
 			o := newOrigin(t)
 			o.commit(map[string]string{"f": "1"})
 			o.server.Misbehave(test.fault)
-			_, err := o.open().List(soon(t))
+			_, err := o.open().List(soon(t), nil)
 			wantReason(t, err, test.reason, test.text, "cannot list the branches of "+o.URL())
 		})
 	}
@@ -185,16 +185,16 @@ func TestSHA256Repository(t *testing.T) {
 		must(t, os.RemoveAll(o.Dir()))
 		gitWith(t, "", "", "init", "--quiet", "--bare", "--object-format=sha256", o.Dir())
 		o.commit(map[string]string{"f": "1"})
-		_, err := o.open().List(soon(t))
+		_, err := o.open().List(soon(t), nil)
 		wantReason(t, err, Unsupported, "sha256")
 	})
 }
 
 func TestUnreachable(t *testing.T) {
 	o := newOrigin(t)
-	_, err := o.open(func(c *Config) { c.URL = "http://127.0.0.1:1/acme/posts.git" }).List(soon(t))
+	_, err := o.open(func(c *Config) { c.URL = "http://127.0.0.1:1/acme/posts.git" }).List(soon(t), nil)
 	wantReason(t, err, Unreachable, "connection refused")
-	_, err = o.open(func(c *Config) { c.URL = "http://no-such-host.invalid/acme/posts.git" }).List(soon(t))
+	_, err = o.open(func(c *Config) { c.URL = "http://no-such-host.invalid/acme/posts.git" }).List(soon(t), nil)
 	wantReason(t, err, Unreachable, "no-such-host.invalid", "check the host's name")
 }
 
@@ -203,13 +203,13 @@ func TestASilentServerIsLeft(t *testing.T) {
 	commit := o.commit(map[string]string{"f": "1"})
 	o.server.Misbehave(gittest.Hang)
 	r := o.open(func(c *Config) { c.Limits.FetchTimeout = 50 * time.Millisecond })
-	_, err := r.List(soon(t))
+	_, err := r.List(soon(t), nil)
 	wantReason(t, err, Unreachable, "took too long")
 	wantReason(t, r.Fetch(soon(t), commit), Unreachable, "took too long")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = r.List(ctx)
+	_, err = r.List(ctx, nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
@@ -238,7 +238,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.require()
 			r := o.open(func(c *Config) { c.Credentials = test.credentials })
-			_, err := r.List(soon(t))
+			_, err := r.List(soon(t), nil)
 			if test.text == "" {
 				must(t, err)
 				wantFile(t, snapshot(t, r, commit), "f", "1")
@@ -258,7 +258,7 @@ func TestServersThatQuoteCredentials(t *testing.T) {
 		_, password, _ := e.HTTP.BasicAuth()
 		says("ERR denied: " + password + " and " + e.HTTP.Header.Get("Authorization"))(e)
 	})
-	_, err := o.open(func(c *Config) { c.Credentials = Credentials{Username: "u", Password: "planted"} }).List(soon(t))
+	_, err := o.open(func(c *Config) { c.Credentials = Credentials{Username: "u", Password: "planted"} }).List(soon(t), nil)
 	wantReason(t, err, Unauthorized, "denied: [redacted] and Basic [redacted]")
 }
 
@@ -278,7 +278,7 @@ func TestRedirects(t *testing.T) {
 		var carried []bool
 		o.server.Misbehave(notes(&carried))
 		o.server.Forget()
-		_, err := r.List(soon(t))
+		_, err := r.List(soon(t), nil)
 		must(t, err)
 		o.wantRequests(gittest.ListRefs) // straight to where it was redirected
 		if !slices.Equal(carried, []bool{true}) {
@@ -293,26 +293,26 @@ func TestRedirects(t *testing.T) {
 		other.server.Misbehave(notes(&carried))
 		r := o.open(atOld(o))
 		wantFile(t, snapshot(t, r, commit), "f", "moved")
-		_, err := r.List(soon(t))
+		_, err := r.List(soon(t), nil)
 		must(t, err)
 		if !slices.Equal(carried, []bool{false, false, false}) {
 			t.Errorf("credentials carried: %v", carried)
 		}
 		other.server.RequireBasic("u", "planted")
-		_, err = r.List(soon(t))
+		_, err = r.List(soon(t), nil)
 		wantReason(t, err, Unauthorized, "where the credentials are not sent", other.server.URL())
 	})
 	t.Run("in circles", func(t *testing.T) {
 		o := newOrigin(t)
 		o.server.Misbehave(moved(o.server.URL() + "/old"))
-		_, err := o.open(atOld(o)).List(soon(t))
+		_, err := o.open(atOld(o)).List(soon(t), nil)
 		wantReason(t, err, Unreachable, "redirects in circles")
 	})
 	t.Run("of a request", func(t *testing.T) {
 		o := newOrigin(t)
 		o.commit(map[string]string{"f": "1"})
 		o.server.Misbehave(gittest.Only(gittest.ListRefs, gittest.Redirect("http://example.com")))
-		_, err := o.open().List(soon(t))
+		_, err := o.open().List(soon(t), nil)
 		wantReason(t, err, Refused, "a redirect that is not followed")
 	})
 	t.Run("to plain text", func(t *testing.T) {
@@ -321,7 +321,7 @@ func TestRedirects(t *testing.T) {
 		defer secure.Close()
 		_, err := o.open(atOld(o), func(c *Config) {
 			c.URL, c.Credentials.CA = secure.URL+"/a/b.git", certificate(secure)
-		}).List(soon(t))
+		}).List(soon(t), nil)
 		wantReason(t, err, Refused, "unencrypted")
 	})
 }

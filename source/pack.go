@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,72 +15,168 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
-// add stores a pack: it arrives in a temporary file, is inspected and indexed there, and counts once it has its final
-// name. Only that last step excludes readers.
-func (s *store) add(pack io.Reader, limits Limits) error {
+// intake is what bounds a pack that comes in.
+type intake struct {
+	limits Limits
+	budget *Budget
+	room   func(ctx context.Context, bytes int64) error // for so many more bytes on the disk; nil: any number
+	count  func(bytes int)                              // is called with what has come; may be nil
+}
+
+// add stores a pack: it arrives in a temporary file, is inspected on the way and indexed there, and counts once it has
+// its final name. Only that last step excludes readers.
+func (s *store) add(ctx context.Context, pack io.Reader, in intake) error {
 	file, err := os.CreateTemp(s.packDir(), "tmp_pack_*")
 	if err != nil {
 		return fmt.Errorf("storing a pack: %w", err)
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
-	if size, err := io.Copy(file, pack); err != nil || size == 0 {
-		if err == nil {
-			err = faultf(Corrupt, "the server sent an empty pack")
-		}
-		return err
-	}
-	bases, err := inspectPack(file, limits.objectBytes())
+	contents, err := in.receive(ctx, pack, file)
 	if err != nil {
 		return err
 	}
-	if err := s.completePack(file, bases, limits.objectBytes()); err != nil {
+	release, err := in.budget.take(ctx, contents.memory())
+	if err != nil {
 		return err
 	}
-	return s.index(file)
+	defer release()
+	if err := s.completePack(file, contents.bases, in.limits.objectBytes()); err != nil {
+		return err
+	}
+	return s.index(ctx, file)
 }
 
-// inspectPack reads a pack's objects without keeping them and refuses one that would need too much memory: a few
-// bytes of a pack can stand for gigabytes. It returns the bases that deltas name by id.
-func inspectPack(file io.ReadSeeker, limit int64) (map[plumbing.Hash]bool, error) {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+// receive writes a pack to a file and inspects it at the same time, so that one which exceeds a limit is cut off as
+// soon as that shows.
+func (in intake) receive(ctx context.Context, pack io.Reader, file io.Writer) (packContents, error) {
+	arriving := &arriving{ctx: ctx, pack: pack, in: in}
+	contents, err := inspectPack(io.TeeReader(arriving, file), in)
+	if arriving.err != nil {
+		return contents, arriving.err // what the inspection makes of half a pack is no news
 	}
-	bases := map[plumbing.Hash]bool{}
-	scanner := packfile.NewScanner(file)
+	if err != nil {
+		return contents, err
+	}
+	_, err = io.Copy(file, arriving)
+	return contents, err
+}
+
+// arriving counts what has come of a pack, and asks for the room that it takes.
+type arriving struct {
+	ctx  context.Context
+	pack io.Reader
+	in   intake
+	any  bool
+	err  error // other than the end
+}
+
+func (a *arriving) Read(buf []byte) (int, error) {
+	n, err := a.pack.Read(buf)
+	if a.in.count != nil {
+		a.in.count(n)
+	}
+	a.any = a.any || n > 0
+	if a.in.room != nil && n > 0 {
+		if full := a.in.room(a.ctx, int64(n)); full != nil {
+			err = full
+		}
+	}
+	switch {
+	case err == io.EOF && !a.any:
+		a.err = faultf(Corrupt, "the server sent an empty pack")
+	case err != nil && err != io.EOF:
+		a.err = err
+	}
+	return n, err
+}
+
+// What go-git needs for indexing: so many bytes for each object, and a cache of delta bases.
+const (
+	objectCost = 600
+	deltaCache = 96 << 20
+)
+
+// maxExpansion is how many times Limits.FetchBytes a pack may have when it is unpacked. Real repositories stay below
+// five.
+const maxExpansion = 10
+
+// packContents is what an inspection found.
+type packContents struct {
+	bases    map[plumbing.Hash]bool // that deltas name by id
+	objects  int64
+	largest  int64 // of the objects
+	unpacked int64 // all of them together
+}
+
+// memory is about how much indexing takes.
+func (c packContents) memory() int64 {
+	return c.objects*objectCost + 2*c.largest + min(c.unpacked, deltaCache)
+}
+
+// inspectPack reads a pack's objects without keeping them and refuses one that would need too much memory or time: a
+// few bytes of a pack can stand for gigabytes.
+func inspectPack(pack io.Reader, in intake) (packContents, error) {
+	contents := packContents{bases: map[plumbing.Hash]bool{}}
+	scanner := packfile.NewScanner(pack)
 	_, count, err := scanner.Header()
+	if err == nil {
+		err = in.budget.holds(int64(count))
+	}
 	for ; err == nil && count > 0; count-- {
-		var header *packfile.ObjectHeader
-		if header, err = scanner.NextObjectHeader(); err != nil {
-			break
-		}
-		if header.Type == plumbing.REFDeltaObject {
-			bases[header.Reference] = true
-		}
-		size := header.Length
-		if header.Type.IsDelta() && size <= limit {
-			var start prefix
-			if _, _, err = scanner.NextObject(&start); err != nil {
-				break
-			}
-			size = max(size, start.targetSize())
-		}
-		if size > limit {
-			return nil, &fault{reason: TooLarge,
-				cause: fmt.Sprintf("the commit holds a file of %d bytes, and more than %s cannot be unpacked", size, byteSize(limit)),
-				hint:  "keep it in Git LFS, or raise limits.fileBytes and the agent's memory"}
-		}
+		err = contents.next(scanner, in.limits)
 	}
 	if err != nil {
-		return nil, damagedPack(err)
+		return contents, damagedPack(err)
 	}
-	return bases, nil
+	return contents, nil
 }
 
-// prefix keeps the beginning of what is written to it: enough for the two sizes that a delta starts with.
-type prefix struct{ data []byte }
+// next inspects one object.
+func (c *packContents) next(scanner *packfile.Scanner, limits Limits) error {
+	header, err := scanner.NextObjectHeader()
+	if err != nil {
+		return err
+	}
+	c.objects++
+	size, limit := header.Length, limits.objectBytes()
+	if size <= limit {
+		content := prefix{left: size}
+		if _, _, err := scanner.NextObject(&content); err != nil {
+			return err
+		}
+		switch header.Type {
+		case plumbing.REFDeltaObject:
+			c.bases[header.Reference] = true
+			size = max(size, content.targetSize())
+		case plumbing.OFSDeltaObject:
+			size = max(size, content.targetSize())
+		}
+	}
+	c.largest, c.unpacked = max(c.largest, size), c.unpacked+size
+	if size > limit {
+		return &fault{reason: TooLarge,
+			cause: fmt.Sprintf("the commit holds a file of %d bytes, and more than %s cannot be unpacked", size, byteSize(limit)),
+			hint:  "keep it in Git LFS, or raise limits.fileBytes and the agent's memory"}
+	}
+	if most := maxExpansion * limits.FetchBytes; c.unpacked > most {
+		return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch is larger than %s when it is unpacked", byteSize(most)),
+			hint: "raise limits.fetchBytes if that is meant"}
+	}
+	return nil
+}
+
+// prefix keeps the beginning of what is written to it: enough for the two sizes that a delta starts with. More than it
+// was promised it does not take.
+type prefix struct {
+	data []byte
+	left int64
+}
 
 func (p *prefix) Write(data []byte) (int, error) {
+	if p.left -= int64(len(data)); p.left < 0 {
+		return 0, errors.New("an object is longer than it says")
+	}
 	if missing := 2*binary.MaxVarintLen64 - len(p.data); missing > 0 {
 		p.data = append(p.data, data[:min(missing, len(data))]...)
 	}
@@ -94,12 +191,12 @@ func (p *prefix) targetSize() int64 {
 }
 
 // index writes the pack's index beside it and gives both their final names, the pack last: it is what makes them seen.
-func (s *store) index(file *os.File) error {
+func (s *store) index(ctx context.Context, file *os.File) error {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	var writer idxfile.Writer
-	parser, err := packfile.NewParser(packfile.NewScanner(file), &writer)
+	parser, err := packfile.NewParser(packfile.NewScanner(interruptible{file, ctx}), &writer)
 	if err != nil {
 		return err
 	}
@@ -128,10 +225,28 @@ func (s *store) index(file *os.File) error {
 	return nil
 }
 
-// damagedPack keeps a failure of the disk apart from one of the content.
+// interruptible is a file that cannot be read any more once its context has ended: unpacking may take long.
+type interruptible struct {
+	io.ReadSeeker
+	ctx context.Context
+}
+
+func (i interruptible) Read(buf []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.ReadSeeker.Read(buf)
+}
+
+// damagedPack keeps a failure of the disk, a limit and the end of the patience apart from what the content is to blame
+// for.
 func damagedPack(err error) error {
 	var disk *os.PathError
-	if errors.As(err, &disk) {
+	var known *fault
+	switch {
+	case errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &disk):
 		return fmt.Errorf("reading a pack: %w", err)
 	}
 	return &fault{reason: Corrupt, cause: "the server sent a damaged pack: " + err.Error(), err: err}

@@ -13,6 +13,11 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
+// within bounds a pack that comes in by limits alone.
+func within(l Limits) intake {
+	return intake{limits: l.withDefaults(), budget: NewBudget(DefaultBudget)}
+}
+
 // object is one object of a pack that a test makes.
 type object struct {
 	kind plumbing.ObjectType
@@ -79,7 +84,7 @@ func TestHostilePacks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s, err := openStore(t.TempDir())
 			must(t, err)
-			err = s.add(bytes.NewReader(test.pack), Limits{}.withDefaults())
+			err = s.add(soon(t), bytes.NewReader(test.pack), within(Limits{}))
 			if test.reason == "" {
 				must(t, err)
 				data, err := s.read(plumbing.BlobObject, hello, 100)
@@ -101,9 +106,9 @@ func TestLimitsOfObjects(t *testing.T) {
 	must(t, err)
 	size := 101 << 20
 	zeros := makePack(object{kind: plumbing.BlobObject, size: size, data: make([]byte, size)})
-	err = s.add(bytes.NewReader(zeros), Limits{}.withDefaults())
+	err = s.add(soon(t), bytes.NewReader(zeros), within(Limits{}))
 	wantReason(t, classify("add", Credentials{}, err), TooLarge, "more than 100 MiB", "limits.fileBytes")
-	must(t, s.add(bytes.NewReader(zeros), Limits{FileBytes: 110 << 20}.withDefaults()))
+	must(t, s.add(soon(t), bytes.NewReader(zeros), within(Limits{FileBytes: 110 << 20})))
 }
 
 func TestIncompleteCommitDoesNotCount(t *testing.T) {
@@ -127,7 +132,7 @@ func TestIncompleteCommitDoesNotCount(t *testing.T) {
 			}
 			s, err := openStore(t.TempDir())
 			must(t, err)
-			must(t, s.add(bytes.NewReader(makePack(some...)), Limits{}.withDefaults()))
+			must(t, s.add(soon(t), bytes.NewReader(makePack(some...)), within(Limits{})))
 			err = s.verify(soon(t), commitID.String())
 			if name != "nothing" {
 				wantReason(t, classify("verify", Credentials{}, err), Corrupt, name)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode"
 )
 
 // kind tells the pkt-lines of protocol v2 apart; go-git's scanner knows only data and flush.
@@ -65,11 +66,11 @@ func cutOff(err error) error {
 	return err
 }
 
-// printable makes a foreign message fit for an error: one line, bounded, no control characters.
+// printable makes a foreign message fit for an error: one line, bounded, nothing invisible that could reorder it.
 func printable(message []byte) string {
 	const most = 300
 	text := bytes.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return r

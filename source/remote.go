@@ -50,25 +50,28 @@ func newRemote(config Config, u *url.URL) (*remote, error) {
 	return &remote{transport: t}, nil
 }
 
-// maxListing bounds an answer that lists references; a version 0 server sends all of them.
-const maxListing = 256 << 20
-
-// list asks for all branches: one small request once the server is known to speak version 2.
-func (r *remote) list(ctx context.Context) (Listing, error) {
+// list asks for branches: one small request once the server is known to speak version 2.
+func (r *remote) list(ctx context.Context, q query, limits Limits) (Listing, error) {
 	var listing Listing
-	err := r.talk(ctx, func(x exchange, g *greeting) error {
+	err := r.talk(ctx, conversation{query: q, limits: limits}, func(x exchange, g *greeting) error {
 		if g.version != 2 {
 			listing = g.listing
 			return nil
 		}
-		answer, err := x.request(g.lsRefs())
+		answer, err := x.request(g.lsRefs(q))
 		if err != nil {
 			return err
 		}
-		listing, err = readListing(boundedListing(answer))
+		listing, err = readListing(boundedListing(answer, limits.ListingBytes), q)
 		return err
 	})
 	return listing, err
+}
+
+// conversation is what one exchange is for, as far as its greeting depends on it.
+type conversation struct {
+	query  query // what is kept of the references that a greeting of version 0 lists
+	limits Limits
 }
 
 // fetch asks for commits and hands their pack to take.
@@ -76,7 +79,7 @@ func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(i
 	within, cancel := context.WithTimeout(ctx, limits.FetchTimeout)
 	defer cancel()
 	asked := false
-	err := r.talk(within, func(x exchange, g *greeting) error {
+	err := r.talk(within, conversation{limits: limits}, func(x exchange, g *greeting) error {
 		asked = true
 		body, err := g.request(w)
 		if err != nil {
@@ -102,8 +105,19 @@ func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(i
 	return err
 }
 
-// talk runs one exchange. Whatever goes wrong, the next one starts over with a greeting.
-func (r *remote) talk(ctx context.Context, say func(exchange, *greeting) error) (err error) {
+// talk runs one exchange. If the repository has moved since the greeting that is remembered, it greets once more: a
+// redirect is followed then.
+func (r *remote) talk(ctx context.Context, c conversation, say func(exchange, *greeting) error) error {
+	greeted := r.recall() == nil
+	err := r.exchange(ctx, c, say)
+	if !greeted && errors.Is(err, errMoved) {
+		return r.exchange(ctx, c, say)
+	}
+	return err
+}
+
+// exchange talks to the server once. Whatever goes wrong, the next one starts over with a greeting.
+func (r *remote) exchange(ctx context.Context, c conversation, say func(exchange, *greeting) error) (err error) {
 	x, err := r.transport.connect(ctx)
 	if err != nil {
 		return err
@@ -125,7 +139,7 @@ func (r *remote) talk(ctx context.Context, say func(exchange, *greeting) error) 
 		if err != nil {
 			return err
 		}
-		if g, err = readGreeting(boundedListing(answer)); err != nil {
+		if g, err = readGreeting(boundedListing(answer, c.limits.ListingBytes), c.query); err != nil {
 			return err
 		}
 		r.remember(g)
@@ -158,9 +172,9 @@ type boundedReader struct {
 }
 
 // boundedListing bounds an answer that lists references, and boundedFetch one that brings a pack.
-func boundedListing(r io.Reader) *boundedReader {
-	return &boundedReader{r: r, left: maxListing, limit: maxListing, what: "the list of references",
-		hint: "let the server speak protocol version 2, and delete references that nobody needs"}
+func boundedListing(r io.Reader, limit int64) *boundedReader {
+	return &boundedReader{r: r, left: limit, limit: limit, what: "the list of references",
+		hint: "delete references that nobody needs, let the server speak protocol version 2, or raise limits.listingBytes of the Repository"}
 }
 
 func boundedFetch(r io.Reader, limit int64) *boundedReader {

@@ -97,7 +97,10 @@ func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, erro
 	}
 	pack, out := io.Pipe()
 	go func() { out.CloseWithError(r.store.repack(ctx, keep, out)) }()
-	err = fresh.add(pack, r.limits)
+	in := r.intake()
+	in.limits.FetchBytes = maxStored // what is here was within the limits when it came
+	in.count = nil
+	err = fresh.add(ctx, pack, in)
 	_ = pack.Close() // ends the writer if the reader gave up
 	if err != nil {
 		return nil, err

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -21,6 +23,9 @@ type Repository struct {
 	credentials Credentials
 	remote      *remote
 	now         func() time.Time
+	budget      *Budget
+	room        func(ctx context.Context, bytes int64) error
+	received    atomic.Int64
 	fetching    chan struct{}     // held by the one fetch or renewal at a time; a channel, so that waiting ends with a context
 	tooLarge    map[string]excess // commits that exceeded a limit, by id; for who holds fetching
 
@@ -41,6 +46,8 @@ func Open(config Config) (*Repository, error) {
 		limits:      config.Limits.withDefaults(),
 		credentials: config.Credentials,
 		now:         config.Now,
+		budget:      config.Budget,
+		room:        config.Room,
 		fetching:    make(chan struct{}, 1),
 		tooLarge:    map[string]excess{},
 	}
@@ -64,13 +71,27 @@ func (r *Repository) Close() error {
 	return r.store.close()
 }
 
-// List asks for all branches in one request, once the server is known. A repository without branches is an error with
-// the reason [Empty].
-func (r *Repository) List(ctx context.Context) (Listing, error) {
+// List asks for all branches in one request, once the server is known, and keeps those that keep accepts: its memory
+// grows with them, and not with what the server sends. A nil keep accepts every branch. A repository without branches
+// is an error with the reason [Empty], one with more than Limits.Branches an error with the reason [TooLarge].
+func (r *Repository) List(ctx context.Context, keep func(branch string) bool) (Listing, error) {
+	if keep == nil {
+		keep = func(string) bool { return true }
+	}
+	return r.list(ctx, query{keep: keep, branches: r.limits.Branches})
+}
+
+// ListOnly asks for some branches by name, however many others there are. The Listing has those of them that exist; it
+// says nothing about others.
+func (r *Repository) ListOnly(ctx context.Context, branches []string) (Listing, error) {
+	return r.list(ctx, query{keep: func(branch string) bool { return slices.Contains(branches, branch) }, only: branches})
+}
+
+func (r *Repository) list(ctx context.Context, q query) (Listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.listTimeout())
 	defer cancel()
-	listing, err := r.remote.list(ctx)
-	if err == nil && len(listing.Heads) == 0 {
+	listing, err := r.remote.list(ctx, q, r.limits)
+	if err == nil && listing.Branches == 0 && q.only == nil {
 		err = &fault{reason: Empty, cause: "the repository has no branches", hint: "push one"}
 	}
 	if err != nil {
@@ -133,7 +154,7 @@ func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	switch reason := ReasonOf(err); {
 	case len(missing) == 1:
 		r.remember(missing[0], err)
-	case reason == Refused || reason == TooLarge || reason == Corrupt:
+	case slices.Contains([]Reason{Refused, TooLarge, Corrupt, Full}, reason):
 		// One of them is bad; it must not keep the others away.
 		err = nil
 		for _, id := range missing {
@@ -179,7 +200,9 @@ func (r *Repository) bring(ctx context.Context, commits []string) error {
 }
 
 func (r *Repository) bringBeyond(ctx context.Context, w wanted) error {
-	err := r.remote.fetch(ctx, w, r.limits, func(pack io.Reader) error { return r.store.add(pack, r.limits) })
+	r.received.Store(0)
+	defer r.received.Store(0)
+	err := r.remote.fetch(ctx, w, r.limits, func(pack io.Reader) error { return r.store.add(ctx, pack, r.intake()) })
 	if err != nil {
 		return err
 	}
@@ -190,6 +213,13 @@ func (r *Repository) bringBeyond(ctx context.Context, w wanted) error {
 	}
 	return r.store.hold(w.commits)
 }
+
+func (r *Repository) intake() intake {
+	return intake{limits: r.limits, budget: r.budget, room: r.room, count: func(bytes int) { r.received.Add(int64(bytes)) }}
+}
+
+// Received says how many bytes the fetch that goes on has brought; 0 if none does.
+func (r *Repository) Received() int64 { return r.received.Load() }
 
 // Snapshot gives the files of a commit, which is fetched if it is not here.
 func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, error) {

@@ -43,7 +43,7 @@ func TestOneRequestForAllThatMoved(t *testing.T) {
 		commits = append(commits, o.CommitFrom("", branch, map[string]string{"name": branch}, "begin"))
 	}
 	r := o.open()
-	if _, err := r.List(soon(t)); err != nil {
+	if _, err := r.List(soon(t), nil); err != nil {
 		t.Fatal(err)
 	}
 	o.server.Forget()
@@ -83,7 +83,7 @@ func TestForcePushAndBranchMadeAgain(t *testing.T) {
 
 func wantHead(t testing.TB, r *Repository, branch, commit string) {
 	t.Helper()
-	listing, err := r.List(soon(t))
+	listing, err := r.List(soon(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@
 package source
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -21,12 +22,16 @@ type Revision struct {
 // Listing is what a complete, authenticated listing of a repository's branches said. A listing that was cut off or
 // refused is an error and never a shorter Listing.
 type Listing struct {
-	Default string            // the branch that HEAD points to; "" if HEAD is detached or its branch does not exist
-	Heads   map[string]string // branch to commit, never empty
+	Default  string            // the branch that HEAD points to; "" if HEAD is detached or its branch does not exist
+	Heads    map[string]string // branch to commit: those that were asked for, and the default branch
+	Branches int               // how many branches there are, asked for or not; never 0
+	Others   []string          // commits of some of the branches that were not asked for: a bounded sample
 }
 
 // Limits bound what a repository may cost. A zero value stands for its default.
 type Limits struct {
+	Branches     int           // of a repository that is listed; 100,000
+	ListingBytes int64         // of one list of references, as sent by the server and unpacked; 64 MiB
 	FetchBytes   int64         // of one fetch, as sent by the server; 1 GiB
 	FileBytes    int64         // of one file that is read; 10 MiB
 	Files        int           // below a folder that is listed, at any depth; 10,000
@@ -34,6 +39,12 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
+	if l.Branches <= 0 {
+		l.Branches = 100_000
+	}
+	if l.ListingBytes <= 0 {
+		l.ListingBytes = 64 << 20
+	}
 	if l.FetchBytes <= 0 {
 		l.FetchBytes = 1 << 30
 	}
@@ -74,6 +85,11 @@ type Config struct {
 
 	// Proxy chooses the proxy of an HTTP request, as in [http.Transport]; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Budget is the memory that several repositories share for unpacking; nil means any amount.
+	Budget *Budget
+	// Room is asked before so many more bytes are written to the store, and refuses them by an *Error with the reason Full;
+	// nil means that there is always room. It is called often.
+	Room func(ctx context.Context, bytes int64) error
 	// Now is the clock; nil means the real one.
 	Now func() time.Time
 }

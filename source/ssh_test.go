@@ -212,7 +212,7 @@ func TestSSHErrors(t *testing.T) {
 			r, err := Open(Config{Dir: t.TempDir(), URL: "ssh://git@" + server.address + test.path, Credentials: test.credentials})
 			if err == nil {
 				defer r.Close()
-				_, err = r.List(soon(t))
+				_, err = r.List(soon(t), nil)
 			}
 			wantReason(t, err, test.reason, test.text)
 			if strings.Contains(err.Error(), "planted") {
@@ -230,6 +230,6 @@ func TestASilentSSHServerIsLeft(t *testing.T) {
 	host, _ := newKey(t)
 	r := mustOpen(t, Config{Dir: t.TempDir(), URL: "ssh://" + listener.Addr().String() + "/a", Limits: Limits{FetchTimeout: 50e6},
 		Credentials: Credentials{Identity: identity, KnownHosts: []byte(knownhosts.Line([]string{listener.Addr().String()}, host.PublicKey()))}})
-	_, err = r.List(soon(t))
+	_, err = r.List(soon(t), nil)
 	wantReason(t, err, Unreachable, "took too long")
 }

@@ -164,6 +164,9 @@ func (s *store) verified(commit string) bool {
 func (s *store) commit(commit string) (commitObject, error) {
 	id := plumbing.NewHash(commit)
 	data, err := s.read(plumbing.CommitObject, id, maxMeta)
+	if errors.Is(err, errTooLong) {
+		return commitObject{}, faultf(TooLarge, "commit %s is itself larger than %s", commit, byteSize(maxMeta))
+	}
 	if err != nil {
 		return commitObject{}, err
 	}
@@ -174,8 +177,9 @@ func (s *store) commit(commit string) (commitObject, error) {
 	return c, nil
 }
 
-// maxMeta bounds a commit or a single tree.
-const maxMeta = 64 << 20
+// maxMeta bounds a commit or a single folder, which takes several times as much memory when it is read: about 200,000
+// entries.
+const maxMeta = 8 << 20
 
 // tree reads the entries of one folder.
 func (s *store) tree(id plumbing.Hash) ([]entry, error) {
@@ -183,6 +187,10 @@ func (s *store) tree(id plumbing.Hash) ([]entry, error) {
 		return nil, nil
 	}
 	data, err := s.read(plumbing.TreeObject, id, maxMeta)
+	if errors.Is(err, errTooLong) {
+		return nil, &fault{reason: TooLarge, cause: fmt.Sprintf("a folder of the commit has more than %s of names", byteSize(maxMeta)),
+			hint: "split the folder"}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -214,6 +222,10 @@ func (s *store) read(kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([
 func (s *store) readUnchecked(kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The size first: go-git unpacks an object to say anything else of it.
+	if size, err := s.objects.EncodedObjectSize(id); err == nil && size > limit {
+		return nil, errTooLong
+	}
 	object, err := s.objects.EncodedObject(kind, id)
 	if err != nil {
 		return nil, err

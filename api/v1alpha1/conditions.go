@@ -17,6 +17,16 @@ const (
 	ConditionMoved = "Moved"
 )
 
+// ConditionBranchesLeftOut is a Repository's, present only while it is true: some branches match an entry and get no
+// environment, for the reason that it has.
+const (
+	ConditionBranchesLeftOut = "BranchesLeftOut"
+	// ReasonUnusable says that the names of branches cannot be shown or written safely.
+	ReasonUnusable = "Unusable"
+	// ReasonTooMany says that spec.limits.environments is reached.
+	ReasonTooMany = "TooMany"
+)
+
 // The reasons of an Environment's Ready condition: the one word that people read. The condition's message
 // names the worst object, and why.
 const (
@@ -51,10 +61,15 @@ const (
 	// ReasonWatching says that the last listing was complete, and that every entry is being followed. It alone
 	// makes Ready true.
 	ReasonWatching = "Watching"
+	// ReasonFetching says that the first fetch goes on, and how much has come.
+	ReasonFetching = "Fetching"
 	// ReasonUnreachable says that the Git server did not answer, or not with a listing.
 	ReasonUnreachable = "Unreachable"
 	// ReasonUnauthorized says that the Git server refused the credentials, or wants some.
 	ReasonUnauthorized = "Unauthorized"
+	// ReasonTooLarge says that the repository exceeds one of spec.limits, or the room for all Git stores, and which.
+	// Branches that entries name are followed all the same, if they can be.
+	ReasonTooLarge = "TooLarge"
 	// ReasonEmpty says that the repository has no branches.
 	ReasonEmpty = "Empty"
 	// ReasonInvalid says that the spec holds what the API server could not refuse, and where.

@@ -123,6 +123,30 @@ type Webhook struct {
 
 // Limits bound what is taken from a Git server.
 type Limits struct {
+	// branches is the most that the repository may have. Beyond it only the branches that entries name are followed.
+	// +optional
+	// +kubebuilder:default=100000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000000
+	Branches int32 `json:"branches,omitempty"`
+
+	// listingBytes is the most that one list of branches may transfer, unpacked. A server that does not speak
+	// protocol version 2 sends all its references, tags and merge requests included.
+	// +optional
+	// +kubebuilder:default="64Mi"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`quantity(string(self)).isGreaterThan(quantity('0'))`,message="listingBytes must be more than 0"
+	ListingBytes resource.Quantity `json:"listingBytes,omitzero"`
+
+	// environments is the most that entries with patterns may have together, Queued ones included. Further branches
+	// get none, which the condition BranchesLeftOut says.
+	// +optional
+	// +kubebuilder:default=2000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	Environments int32 `json:"environments,omitempty"`
+
 	// fetchBytes is the most that one fetch may transfer.
 	// +optional
 	// +kubebuilder:default="1Gi"

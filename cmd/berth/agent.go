@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,6 +48,8 @@ type agentOptions struct {
 	kubeconfig     string
 	namespace      string
 	storeDir       string
+	gitMemory      resource.Quantity
+	gitStoreBytes  resource.Quantity
 	allowFileURLs  bool
 	leaderElect    bool
 	lease          time.Duration
@@ -62,7 +65,10 @@ type agentOptions struct {
 }
 
 func newAgent(s streams) *cobra.Command {
-	o := &agentOptions{}
+	o := &agentOptions{
+		gitMemory:     *resource.NewQuantity(source.DefaultBudget, resource.BinarySI),
+		gitStoreBytes: *resource.NewQuantity(preview.DefaultStoreBytes, resource.BinarySI),
+	}
 	c := &cobra.Command{
 		Use:   "agent",
 		Short: "Run the agent: follow Repositories, and make the cluster what their branches say",
@@ -84,6 +90,8 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "path of the kubeconfig; in a cluster it is not needed")
 	f.StringVarP(&o.namespace, "namespace", "n", "berth", "the agent's own namespace: that of Repositories and Environments")
 	f.StringVar(&o.storeDir, "store-dir", filepath.Join(os.TempDir(), "berth"), "folder for the bare Git stores; what is in it can be lost")
+	f.Var(sizeFlag{&o.gitStoreBytes}, "git-store-bytes", "maximum size of all Git stores together; keep it below the size of the volume of --store-dir, with room for renewing one")
+	f.Var(sizeFlag{&o.gitMemory}, "git-memory", "maximum memory for unpacking what is fetched from all repositories together; raise it with the agent's memory limit")
 	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "let Repositories name folders of this machine by file:// (for tests)")
 	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "how many environments may be on their way to a new commit at once; the others are Queued, production never; 0 is any number")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
@@ -139,7 +147,10 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if o.allowFileURLs {
 		local = source.AllowLocal
 	}
-	stores := preview.NewStores(preview.StoresConfig{Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local, Proxy: http.ProxyFromEnvironment})
+	stores := preview.NewStores(preview.StoresConfig{
+		Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local, Proxy: http.ProxyFromEnvironment,
+		Budget: source.NewBudget(o.gitMemory.Value()), Bytes: o.gitStoreBytes.Value(), Now: time.Now,
+	})
 	wakes := preview.NewWakes()
 	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"unicode/utf8"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/naming"
@@ -26,6 +25,8 @@ type demand struct {
 	list []wanted
 	// entries are those that there are; of those that cannot be followed the value is false.
 	entries map[string]bool
+	// missing are the entries whose branches are named, and none of which exists.
+	missing []string
 	// notes are for people: branches that an entry names and that do not exist, entries and branches that
 	// cannot be followed.
 	notes []string
@@ -36,16 +37,19 @@ func (d demand) unclear() bool {
 	return slices.Contains(slices.Collect(maps.Values(d.entries)), false)
 }
 
+// commits are the heads of all that is called for.
+func (d demand) commits() []string {
+	commits := make([]string, 0, len(d.list))
+	for _, w := range d.list {
+		commits = append(commits, w.spec.Commit)
+	}
+	return commits
+}
+
 // want pairs the entries of a repository with the branches that they match.
 func want(repo *v1alpha1.Repository, heads map[string]string) demand {
 	d := demand{entries: map[string]bool{}}
-	branches := slices.DeleteFunc(slices.Sorted(maps.Keys(heads)), func(branch string) bool {
-		usable := utf8.ValidString(branch)
-		if !usable {
-			d.notes = append(d.notes, fmt.Sprintf("the branch %q is left out: its name is not UTF-8, which no object can hold; rename it", branch))
-		}
-		return !usable
-	})
+	branches := slices.Sorted(maps.Keys(heads))
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		patterns, err := naming.CompilePatterns(entry.Branches)
@@ -65,9 +69,31 @@ func want(repo *v1alpha1.Repository, heads map[string]string) demand {
 			}
 		}
 		if matched == 0 && patterns.Literal() {
+			d.missing = append(d.missing, entry.Name)
 			d.notes = append(d.notes, fmt.Sprintf("entry %s: the repository has no branch %s", entry.Name, entry.Branches[0]))
 		}
 	}
+	return d
+}
+
+// withoutRenamed leaves out what patterns call for on the default branch while the branch that an entry names is missing:
+// then the default branch has probably been renamed, and would become a preview of production. What has an Environment
+// keeps it.
+func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environment) demand {
+	if branch == "" || len(d.missing) == 0 {
+		return d
+	}
+	named := slices.ContainsFunc(d.list, func(w wanted) bool { return w.literal && w.spec.Branch == branch })
+	var kept []wanted
+	for _, w := range d.list {
+		if named || w.literal || w.spec.Branch != branch || have[w.name] != nil {
+			kept = append(kept, w)
+			continue
+		}
+		d.notes = append(slices.Clip(d.notes), fmt.Sprintf("entry %s: the default branch %s gets no environment while the branch of entry %s does not exist: it may have been renamed; name %s in the entry that is meant",
+			w.entry.Name, branch, d.missing[0], branch))
+	}
+	d.list = kept
 	return d
 }
 

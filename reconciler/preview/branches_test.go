@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
 )
 
 func TestWant(t *testing.T) {
@@ -26,12 +27,6 @@ func TestWant(t *testing.T) {
 			branches: []string{"develop"},
 			want:     []string{"posts.review.develop posts-develop Delete"},
 			notes:    []string{"entry production: the repository has no branch main"},
-		},
-		{
-			name:     "a name that is not UTF-8",
-			branches: []string{"main", "bad\xff"},
-			want:     []string{"posts.production.main posts Orphan"},
-			notes:    []string{`the branch "bad\xff" is left out`},
 		},
 		{
 			name:     "an entry that cannot be followed takes nothing from the others",
@@ -90,5 +85,54 @@ func sameNotes(t *testing.T, got, want []string) {
 		if !strings.Contains(got[i], want[i]) {
 			t.Errorf("the note is %q, want %q", got[i], want[i])
 		}
+	}
+}
+
+func TestTheDefaultBranchIsNoPreviewOfProduction(t *testing.T) {
+	develop := v1alpha1.Entry{Name: "staging", Branches: []v1alpha1.BranchPattern{"develop"}, Namespace: "staging"}
+	for _, test := range []struct {
+		name     string
+		change   func(*v1alpha1.Repository)
+		branches []string
+		head     string
+		have     []string // branches that have a review
+		want     string
+	}{
+		{"renamed", nil, []string{"f0", "trunk"}, "trunk", nil, "review f0"},
+		{"renamed, and had a review before", nil, []string{"f0", "trunk"}, "trunk", []string{"trunk"}, "review f0, review trunk"},
+		{"another branch is the default one", nil, []string{"develop", "main"}, "develop", nil, "production main, review develop"},
+		{"another entry names it", func(r *v1alpha1.Repository) { r.Spec.Environments = append(r.Spec.Environments, develop) },
+			[]string{"develop", "f0"}, "develop", nil, "review develop, review f0, staging develop"},
+		{"there are patterns alone", func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[1:] },
+			[]string{"develop", "f0"}, "develop", nil, "review develop, review f0"},
+		{"there is no default branch", nil, []string{"f0", "trunk"}, "", nil, "review f0, review trunk"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			repo := repository()
+			if test.change != nil {
+				test.change(repo)
+			}
+			s := scene{repo: repo, evidence: listed(0).evidence}
+			s.listing = source.Listing{Default: test.head, Heads: map[string]string{}}
+			for _, branch := range test.branches {
+				s.listing.Heads[branch] = commit("a")
+			}
+			for _, branch := range test.have {
+				s.have = append(s.have, environment(repo, "review", branch))
+			}
+			c := compare(s.have, want(repo, s.listing.Heads), s.evidence)
+			var got []string
+			for _, w := range c.write {
+				got = append(got, w.entry.Name+" "+w.spec.Branch)
+			}
+			slices.Sort(got)
+			if all := strings.Join(got, ", "); all != test.want {
+				t.Errorf("got %s, want %s", all, test.want)
+			}
+			left := !slices.ContainsFunc(c.write, func(w wanted) bool { return w.spec.Branch == test.head }) && test.head != ""
+			if said := strings.Contains(strings.Join(c.notes, "; "), "the default branch "+test.head+" gets no environment"); said != left {
+				t.Errorf("the notes are %q", c.notes)
+			}
+		})
 	}
 }

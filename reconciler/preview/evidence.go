@@ -54,8 +54,11 @@ func doubtful(have []v1alpha1.Environment, known []string, listing source.Listin
 	if !missing || len(known) == 0 {
 		return false
 	}
-	heads := make(map[string]bool, len(listing.Heads))
+	heads := make(map[string]bool, len(listing.Heads)+len(listing.Others))
 	for _, commit := range listing.Heads {
+		heads[commit] = true
+	}
+	for _, commit := range listing.Others {
 		heads[commit] = true
 	}
 	return !slices.ContainsFunc(known, func(commit string) bool { return heads[commit] })
@@ -65,6 +68,8 @@ func doubtful(have []v1alpha1.Environment, known []string, listing source.Listin
 // Environments have, each once. The default branch's comes first: it is what a server has the longest.
 func knownCommits(last source.Listing, have []v1alpha1.Environment) []string {
 	known := slices.Sorted(maps.Values(last.Heads))
+	known = append(known, last.Others...)
+	slices.Sort(known)
 	if len(known) == 0 {
 		for _, env := range have {
 			if env.Spec.Commit != "" {

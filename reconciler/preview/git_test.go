@@ -79,11 +79,14 @@ func TestTheDefaultBranchIsRenamed(t *testing.T) {
 		w.poll()
 		w.pass(longGone)
 	}
-	w.healthy("f0", "trunk") // which the pattern of the previews matches
+	w.healthy("f0")
+	if w.environment("trunk") != nil {
+		t.Error("the pattern of the previews makes a preview of production")
+	}
 	if w.says("main") != "one" || w.space("main").UID != production || w.space("f0").UID != review {
 		t.Errorf("production runs %q, in %v", w.says("main"), w.space("main"))
 	}
-	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); !strings.Contains(ready.Message, "no branch main") {
+	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); !strings.Contains(ready.Message, "no branch main") || !strings.Contains(ready.Message, "the default branch trunk gets no environment") {
 		t.Errorf("the Repository says %q", ready.Message)
 	}
 
@@ -380,4 +383,92 @@ func (w *world) readyIs(reason string) {
 	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != reason {
 		w.t.Errorf("the Repository says %v, want %s", ready, reason)
 	}
+}
+
+// TestTooManyBranchesDoNotStopProduction is about somebody who pushes more branches than a repository may have.
+func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow(func(r *v1alpha1.Repository) { r.Spec.Limits.Branches = 10 })
+	w.healthy("main", "f0")
+	before := w.uids()
+	many := map[string]string{}
+	for i := range 10 {
+		many[fmt.Sprintf("refs/heads/main-%d", i)] = w.code.Head("main")
+	}
+	w.code.Refs(many)
+	w.code.Commit("main", content("two"), "production goes on")
+	w.poll()
+	w.healthy("main")
+	ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady)
+	if ready.Reason != v1alpha1.ReasonTooLarge || !strings.Contains(ready.Message, "more than 10 branches; delete branches that nobody needs, or raise limits.branches") {
+		t.Errorf("the Repository says %s: %q", ready.Reason, ready.Message)
+	}
+	if w.says("main") != "two" || !maps.Equal(before, w.uids()) {
+		t.Errorf("production runs %q, and there is %v, want the same as before: %v", w.says("main"), w.uids(), before)
+	}
+	w.restart()
+	w.code.Commit("main", content("three"), "after a restart, too")
+	w.poll()
+	w.healthy("main")
+	if !maps.Equal(before, w.uids()) {
+		t.Errorf("after a restart there is %v, want the same as before: %v", w.uids(), before)
+	}
+}
+
+func TestBranchesBeyondTheLimitAreLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f5", "f6")
+	w.follow(func(r *v1alpha1.Repository) { r.Spec.Limits.Environments = 3 })
+	w.healthy("main", "f5", "f6")
+	w.branches("one", "a-1", "a-2", "gnp\u202efdp")
+	w.poll()
+	w.healthy("a-1")
+	if w.environment("a-2") != nil || len(w.environments()) != 4 {
+		t.Errorf("there are %d environments", len(w.environments()))
+	}
+	left := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionBranchesLeftOut)
+	want := `1 branch left out because of the name: "gnp\u202efdp" has the invisible character U+202E; rename or delete it. 1 branch left out: limits.environments is 3; delete branches, narrow the patterns of the entries, or raise it`
+	if left == nil || left.Reason != v1alpha1.ReasonTooMany || left.Message != want {
+		t.Errorf("the Repository says %+v", left)
+	}
+	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+		t.Errorf("Ready is %+v", ready)
+	}
+	w.code.Delete("f5")
+	w.poll()
+	w.pass(longGone)
+	w.poll()
+	w.gone("f5")
+	w.poll()
+	w.healthy("a-2")
+}
+
+func TestALargeFirstFetchShowsItsProgress(t *testing.T) {
+	w := newWorld(t)
+	w.agent.stop()
+	w.progress = 20 * time.Millisecond
+	w.start()
+	goOn := make(chan struct{})
+	w.git.Misbehave(gittest.Only(gittest.Fetch, func(e *gittest.Exchange) {
+		<-goOn
+		e.Answer()
+	}))
+	w.follow()
+	says := func(condition string) string {
+		c := meta.FindStatusCondition(w.repository().Status.Conditions, condition)
+		if c == nil {
+			return ""
+		}
+		return c.Reason + ": " + c.Message
+	}
+	w.eventually("the Repository shows that a fetch goes on", func() bool {
+		want := "Fetching: fetching commits: the server is preparing them"
+		return says(v1alpha1.ConditionReady) == want && says(v1alpha1.ConditionReconciling) == want
+	})
+	close(goOn)
+	w.healthy("main")
+	w.eventually("nothing is left of it", func() bool {
+		return says(v1alpha1.ConditionReady) == "Watching: following 1 branch" && says(v1alpha1.ConditionReconciling) == ""
+	})
 }

@@ -37,11 +37,19 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	if err != nil {
 		return err
 	}
-	listing, err := store.List(ctx)
+	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
 	if err != nil {
 		return err
 	}
-	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
+	interest := interestOf(repo, have)
+	listing, err := store.List(ctx, interest.keep)
+	if source.ReasonOf(err) == source.TooLarge {
+		// Whoever pushed so many branches does not keep those that an entry names from being followed.
+		if also := r.followLiterals(ctx, repo, store, f); also != nil {
+			return fmt.Errorf("%w; nor those that entries name: %w", err, also)
+		}
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -49,11 +57,11 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 		return &errDoubtful{repository: repo.Name}
 	}
 	wanted := want(repo, listing.Heads)
-	commits := make([]string, 0, len(wanted.list))
-	for _, w := range wanted.list {
-		commits = append(commits, w.spec.Commit)
+	err = r.fetch(ctx, repo, wanted.commits())
+	if source.ReasonOf(err) == source.Full {
+		r.renew(ctx, repo, slices.Concat(wanted.commits(), needed(have)), now)
+		err = r.fetch(ctx, repo, wanted.commits())
 	}
-	err = store.Fetch(ctx, commits...)
 	if source.ReasonOf(err) == source.Unreachable {
 		return err // any other is that of single commits, and told by their environments
 	}
@@ -62,11 +70,38 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	}
 	f.lacking = err != nil
 	if !maps.Equal(listing.Heads, f.listing.Heads) {
-		r.renew(ctx, repo, slices.Concat(commits, needed(have)))
+		r.renew(ctx, repo, slices.Concat(wanted.commits(), needed(have)), whenGrown)
 	}
 	r.compareHooks(repo, f, listing.Heads)
-	f.listing, f.listed = listing, true
+	f.listing, f.listed, f.leftOut = listing, true, interest.leftOut
 	notice(f.absent, have, listing, r.Now())
+	if source.ReasonOf(err) == source.Full {
+		return err // which others than this commit's author can do something about
+	}
+	return nil
+}
+
+// followLiterals brings up to date what is known of the branches that entries name, where a whole listing cannot be had.
+// It proves nothing about others, and not that any is gone.
+func (r *Repositories) followLiterals(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, f *followed) error {
+	branches := literals(repo)
+	if len(branches) == 0 {
+		return nil
+	}
+	some, err := store.ListOnly(ctx, branches)
+	if err != nil {
+		return err
+	}
+	listing := f.listing
+	listing.Heads = maps.Clone(f.listing.Heads)
+	if listing.Heads == nil {
+		listing.Heads = map[string]string{}
+	}
+	maps.Copy(listing.Heads, some.Heads)
+	if err := r.fetch(ctx, repo, want(repo, some.Heads).commits()); source.ReasonOf(err) == source.Unreachable {
+		return err
+	}
+	f.listing, f.listed = listing, true
 	return nil
 }
 
@@ -95,8 +130,8 @@ func needed(have []v1alpha1.Environment) []string {
 }
 
 // renew replaces the store when it has grown. It goes on with the old one if it cannot be.
-func (r *Repositories) renew(ctx context.Context, repo *v1alpha1.Repository, keep []string) {
-	renewed, err := r.Stores.renew(ctx, repo.Name, keep)
+func (r *Repositories) renew(ctx context.Context, repo *v1alpha1.Repository, keep []string, when renewal) {
+	renewed, err := r.Stores.renew(ctx, repo.Name, keep, when)
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):
 		r.Log.Warn("cannot renew the store of a repository", "repository", repo.Name, "error", err)

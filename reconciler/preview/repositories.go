@@ -44,14 +44,17 @@ type RepositoriesConfig struct {
 	HookMissed func(repo *v1alpha1.Repository, change string)
 	// Wake asks for a pass over an Environment.
 	Wake func(types.NamespacedName)
-	Now  func() time.Time
-	Log  *slog.Logger
+	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
+	ProgressPause time.Duration
+	Now           func() time.Time
+	Log           *slog.Logger
 }
 
 // followed is what is remembered of a Repository; all of it can be lost.
 type followed struct {
 	listing source.Listing
-	listed  bool   // listing is a complete one
+	listed  bool // listing is a complete one
+	leftOut leftOut
 	lacking bool   // a commit of it could not be had
 	store   string // what the store was opened with, or why it cannot be
 	absent  map[string]absence

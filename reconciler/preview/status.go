@@ -3,7 +3,6 @@ package preview
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -43,9 +42,12 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.Reposi
 			ready.Reason = v1alpha1.ReasonWaiting
 		}
 	default:
-		ready.Message = following(len(f.listing.Heads))
+		ready.Message = following(f.listing.Branches)
 	}
 	conditions := []metav1.Condition{ready}
+	if c := f.leftOut.condition(repo); c != nil && !repo.Spec.Suspend {
+		conditions = append(conditions, *c)
+	}
 	if stalled {
 		conditions = append(conditions, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: repo.Generation})
 	}
@@ -53,12 +55,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.Reposi
 	return status
 }
 
-func following(branches int) string {
-	if branches == 1 {
-		return "following 1 branch"
-	}
-	return fmt.Sprintf("following %d branches", branches)
-}
+func following(branches int) string { return "following " + branchCount(branches) }
 
 // reasonOf names the trouble with a Git server as a condition does.
 func reasonOf(err error) string {
@@ -73,6 +70,8 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonInvalid
 	case trouble.Reason == source.Unauthorized:
 		return v1alpha1.ReasonUnauthorized
+	case trouble.Reason == source.TooLarge, trouble.Reason == source.Full:
+		return v1alpha1.ReasonTooLarge
 	case trouble.Reason == source.Empty:
 		return v1alpha1.ReasonEmpty
 	}

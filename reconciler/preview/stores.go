@@ -33,6 +33,7 @@ const askedCommits = 3
 // Stores holds the bare store of every Repository.
 type Stores struct {
 	StoresConfig
+	disk *disk
 	mu   sync.Mutex
 	open map[string]*slot
 }
@@ -67,11 +68,17 @@ type StoresConfig struct {
 	Local       source.LocalAccess
 	// Proxy chooses the proxy of an HTTP request; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Budget is the memory that all fetches share; nil means any amount.
+	Budget *source.Budget
+	// Bytes bounds all stores together; 0 means DefaultStoreBytes.
+	Bytes int64
+	// Now is the clock; nil means the real one.
+	Now func() time.Time
 }
 
-// NewStores returns Stores without any store.
+// NewStores returns Stores that have opened none.
 func NewStores(c StoresConfig) *Stores {
-	return &Stores{StoresConfig: c, open: map[string]*slot{}}
+	return &Stores{StoresConfig: c, disk: newDisk(c.Dir, c.Bytes, c.Now), open: map[string]*slot{}}
 }
 
 // config returns what a Repository's store is opened with, and what stands for all of it: for an error too, so that
@@ -82,6 +89,8 @@ func (s *Stores) config(ctx context.Context, repo *v1alpha1.Repository) (source.
 		return source.Config{}, err.Error(), err
 	}
 	limits := source.Limits{
+		Branches:     int(repo.Spec.Limits.Branches),
+		ListingBytes: repo.Spec.Limits.ListingBytes.Value(),
 		FetchBytes:   repo.Spec.Limits.FetchBytes.Value(),
 		FileBytes:    repo.Spec.Limits.FileBytes.Value(),
 		Files:        int(repo.Spec.Limits.Files),
@@ -100,6 +109,8 @@ func (s *Stores) config(ctx context.Context, repo *v1alpha1.Repository) (source.
 		Limits:      limits,
 		Local:       s.Local,
 		Proxy:       s.Proxy,
+		Budget:      s.Budget,
+		Room:        func(ctx context.Context, bytes int64) error { return s.room(ctx, repo.Name, bytes) },
 	}, hex.EncodeToString(key[:]), nil
 }
 
@@ -110,6 +121,7 @@ func (s *Stores) For(ctx context.Context, repo *v1alpha1.Repository) (*source.Re
 	if err != nil {
 		return nil, key, err
 	}
+	s.disk.use(repo.Name)
 	slot := s.slot(repo.Name)
 	slot.mu.Lock()
 	defer slot.mu.Unlock()
@@ -152,9 +164,11 @@ func (s *Stores) Snapshot(ctx context.Context, repository, commit string) (*sour
 	if st == nil {
 		return nil, fmt.Errorf("the repository %s has not been read yet", repository)
 	}
+	s.disk.use(repository)
 	if st.Holds(commit) {
 		return st.Repository.Snapshot(ctx, commit)
 	}
+	defer s.disk.measure(repository)
 	timer := time.NewTimer(askingPatience)
 	defer timer.Stop()
 	select {
@@ -203,7 +217,7 @@ func (s *Stores) continues(ctx context.Context, repo *v1alpha1.Repository, known
 	if err != nil {
 		return false
 	}
-	config.Dir = filepath.Join(s.Dir, ".asked", repo.Name)
+	config.Dir, config.Room = filepath.Join(s.Dir, ".asked", repo.Name), nil
 	defer os.RemoveAll(config.Dir)
 	scratch, err := source.Open(config)
 	if err != nil {
@@ -218,9 +232,16 @@ func (s *Stores) continues(ctx context.Context, repo *v1alpha1.Repository, known
 	return false
 }
 
-// renew replaces the store of a Repository by one that has only the commits to be kept, if it has grown,
-// and says whether it did.
-func (s *Stores) renew(ctx context.Context, repository string, keep []string) (bool, error) {
+// renewal says when a store is renewed.
+type renewal int
+
+const (
+	whenGrown renewal = iota
+	now
+)
+
+// renew replaces the store of a Repository by one that has only the commits to be kept, and says whether it did.
+func (s *Stores) renew(ctx context.Context, repository string, keep []string, when renewal) (bool, error) {
 	st := s.get(repository)
 	if st == nil {
 		return false, nil
@@ -229,14 +250,46 @@ func (s *Stores) renew(ctx context.Context, repository string, keep []string) (b
 	if err != nil {
 		return false, err
 	}
-	if !grown(packs, sizeOf(st.config.Dir), st.size) {
+	s.disk.measure(repository)
+	if when == whenGrown && !grown(packs, sizeOf(st.config.Dir), st.size) {
 		return false, nil
 	}
+	defer s.disk.measure(repository)
 	if err := st.Renew(ctx, keep); err != nil {
 		return false, err
 	}
 	st.size = sizeOf(st.config.Dir)
 	return true, nil
+}
+
+// room takes so many bytes for a store. If there is no room, stores that nobody has used for long are emptied, the
+// oldest first: those of repositories that are gone or suspended. What is needed of them is fetched again.
+func (s *Stores) room(ctx context.Context, repository string, bytes int64) error {
+	err := s.disk.take(repository, bytes)
+	for err != nil {
+		idle := s.disk.idle()
+		if idle == "" || idle == repository {
+			return &source.Error{Reason: source.Full, Op: "fetch from " + repository, Cause: err.Error(),
+				Hint: "remove Repositories that nobody needs, or raise --git-store-bytes and the size of the volume", Err: err}
+		}
+		if err := s.empty(ctx, idle); err != nil {
+			return fmt.Errorf("emptying the store of %s: %w", idle, err)
+		}
+		err = s.disk.take(repository, bytes)
+	}
+	return nil
+}
+
+// empty removes what a store holds. That of a Repository which is there stays open.
+func (s *Stores) empty(ctx context.Context, name string) error {
+	st := s.get(name)
+	if st == nil {
+		return s.Drop(name)
+	}
+	defer s.disk.measure(name)
+	ctx, cancel := context.WithTimeout(ctx, askingPatience)
+	defer cancel()
+	return st.Renew(ctx, nil)
 }
 
 // grown says whether a store with so many packs and bytes is to be renewed, of which it had so many when it was new.
@@ -266,10 +319,12 @@ func (s *Stores) Drop(repository string) error {
 	s.mu.Lock()
 	delete(s.open, repository)
 	s.mu.Unlock()
-	if slot.store == nil {
-		return nil
+	var closed error
+	if slot.store != nil {
+		closed = slot.Close()
+		slot.store = nil
 	}
-	closed := slot.Close()
-	slot.store = nil
-	return errors.Join(closed, os.RemoveAll(filepath.Join(s.Dir, repository)))
+	err := errors.Join(closed, os.RemoveAll(filepath.Join(s.Dir, repository)))
+	s.disk.measure(repository)
+	return err
 }

@@ -53,7 +53,7 @@ func TestAStoreThatIsTooLargeIsRenewedWithoutAGap(t *testing.T) {
 		}
 		read, stop := make(chan error, 1), make(chan struct{})
 		go func() { read <- keepReading(kept, stop) }()
-		renewed, err := stores.renew(t.Context(), repo.Name, []string{head})
+		renewed, err := stores.renew(t.Context(), repo.Name, []string{head}, whenGrown)
 		close(stop)
 		if want := size >= renewBytes; renewed != want || err != nil {
 			t.Errorf("with %d bytes: renewed %t, %v, want %t", size, renewed, err, want)
@@ -140,7 +140,7 @@ func TestAStoreThatHasGrownIsRenewed(t *testing.T) {
 	}
 	var commits []string
 	for i := range renewPacks {
-		if renewed, err := stores.renew(t.Context(), repo.Name, commits); renewed || err != nil {
+		if renewed, err := stores.renew(t.Context(), repo.Name, commits, whenGrown); renewed || err != nil {
 			t.Fatalf("after %d fetches: renewed %t, %v", i, renewed, err)
 		}
 		commits = append(commits, code.Commit("main", map[string]string{"file": fmt.Sprint(i)}, "change"))
@@ -149,7 +149,7 @@ func TestAStoreThatHasGrownIsRenewed(t *testing.T) {
 		}
 	}
 	pinned, head := commits[3], commits[len(commits)-1]
-	if renewed, err := stores.renew(t.Context(), repo.Name, []string{pinned, head, commit("e")}); !renewed || err != nil {
+	if renewed, err := stores.renew(t.Context(), repo.Name, []string{pinned, head, commit("e")}, whenGrown); !renewed || err != nil {
 		t.Fatalf("renewed %t, %v", renewed, err)
 	}
 	server.Forget()

@@ -56,6 +56,7 @@ type world struct {
 
 	installation string
 	syncAtOnce   int
+	progress     time.Duration // between two reports of a fetch
 	agent        *agent
 
 	mu    sync.Mutex

@@ -96,6 +96,11 @@ func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 	if is.Reason != was.Reason || is.Status == metav1.ConditionFalse && is.Message != was.Message {
 		r.say(repo, nil, event{kind, is.Reason, "List", is.Message})
 	}
+	now := meta.FindStatusCondition(repo.Status.Conditions, v1alpha1.ConditionBranchesLeftOut)
+	then := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionBranchesLeftOut)
+	if now != nil && (then == nil || then.Message != now.Message) {
+		r.say(repo, nil, event{corev1.EventTypeWarning, now.Type, "List", now.Message})
+	}
 }
 
 // HookMissed warns that polling found a change which no webhook told of, though webhooks told of others.
@@ -114,7 +119,7 @@ func ready(conditions []metav1.Condition) metav1.Condition {
 // eventType makes a warning of what somebody has to look at.
 func eventType(c metav1.Condition) string {
 	switch c.Reason {
-	case v1alpha1.ReasonFailed, v1alpha1.ReasonRolledBack, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty, v1alpha1.ReasonDoubtful:
+	case v1alpha1.ReasonFailed, v1alpha1.ReasonRolledBack, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty, v1alpha1.ReasonDoubtful, v1alpha1.ReasonTooLarge:
 		return corev1.EventTypeWarning
 	}
 	return corev1.EventTypeNormal

@@ -58,6 +58,9 @@ type claim struct {
 	digests  []digest
 	envelope *envelope
 	token    string
+	// media is the content type, form whether the JSON is a field of a form.
+	media string
+	form  bool
 }
 
 type digest struct {
@@ -94,7 +97,8 @@ var eventHeaders = []string{"X-Gitlab-Event", "X-Forgejo-Event", "X-Gitea-Event"
 const maxEvent = 64
 
 func claimOf(header http.Header) claim {
-	c := claim{token: header.Get("X-Gitlab-Token")}
+	media := header.Get("Content-Type")
+	c := claim{token: header.Get("X-Gitlab-Token"), media: media[:min(maxEvent, len(media))], form: isForm(header)}
 	for _, s := range bodySignatures {
 		for _, value := range header.Values(s.header) {
 			c.digests = append(c.digests, digest{header: s.header, sum: decoded(hex.DecodeString(strings.TrimPrefix(value, s.prefix)))})
@@ -131,19 +135,25 @@ func (c claim) prove(body io.Reader, k keys, now time.Time) error {
 	if c.envelope == nil && len(c.digests) == 0 {
 		return c.proveToken(k)
 	}
-	var sums, signed [2]hash.Hash
-	var hashes []io.Writer
+	var signed [2]hash.Hash
+	var sums []hash.Hash // of the body and, if it is a form, of its payload
+	var writers []io.Writer
 	for i := range 2 {
-		sums[i], signed[i] = hmac.New(sha256.New, k.tokens[i]), hmac.New(sha256.New, k.signing[i])
+		signed[i] = hmac.New(sha256.New, k.signing[i])
 		if len(c.digests) > 0 {
-			hashes = append(hashes, sums[i])
+			sum := hmac.New(sha256.New, k.tokens[i])
+			sums, writers = append(sums, sum), append(writers, sum)
+		}
+		if len(c.digests) > 0 && c.form {
+			sum := hmac.New(sha256.New, k.tokens[i])
+			sums, writers = append(sums, sum), append(writers, &formPayload{out: sum})
 		}
 		if c.envelope != nil {
 			_, _ = io.WriteString(signed[i], c.envelope.id+"."+c.envelope.timestamp+".")
-			hashes = append(hashes, signed[i])
+			writers = append(writers, signed[i])
 		}
 	}
-	if _, err := io.Copy(io.MultiWriter(hashes...), body); err != nil {
+	if _, err := io.Copy(io.MultiWriter(writers...), body); err != nil {
 		return &readError{err}
 	}
 	return errors.Join(c.proveDigests(sums), c.envelope.prove(signed, now))
@@ -151,7 +161,7 @@ func (c claim) prove(body io.Reader, k keys, now time.Time) error {
 
 func (c claim) proveToken(k keys) error {
 	if c.token == "" {
-		return errors.New("it bears neither a signature nor a token")
+		return fmt.Errorf("it has neither a signature nor a token (content type %q); set the webhook's secret on the Git server", c.media)
 	}
 	// Digests are of one length, whatever that of the secrets is.
 	got, right := sha256.Sum256([]byte(c.token)), 0
@@ -165,12 +175,17 @@ func (c claim) proveToken(k keys) error {
 	return nil
 }
 
-func (c claim) proveDigests(sums [2]hash.Hash) error {
-	want := [2][]byte{sums[0].Sum(nil), sums[1].Sum(nil)}
+// proveDigests compares every digest with those that are right. Of a form, GitHub signs the body, Gitea and Forgejo the
+// payload in it; neither can be had from the other without the token.
+func (c claim) proveDigests(sums []hash.Hash) error {
+	want := make([][]byte, len(sums))
+	for i, sum := range sums {
+		want[i] = sum.Sum(nil)
+	}
 	var wrong error
 	for _, d := range c.digests {
 		if !equalsOne(d.sum, want) && wrong == nil {
-			wrong = fmt.Errorf("its %s was not made with the token or token.previous of the Secret", d.header)
+			wrong = fmt.Errorf("its %s (content type %q) was not made with the token or token.previous of the Secret, or the body was changed on the way", d.header, c.media)
 		}
 	}
 	return wrong
@@ -180,7 +195,7 @@ func (e *envelope) prove(signed [2]hash.Hash, now time.Time) error {
 	if e == nil {
 		return nil
 	}
-	want, right := [2][]byte{signed[0].Sum(nil), signed[1].Sum(nil)}, false
+	want, right := [][]byte{signed[0].Sum(nil), signed[1].Sum(nil)}, false
 	for _, sum := range e.signatures {
 		// A sender that changes its key signs with both.
 		right = equalsOne(sum, want) || right
@@ -198,8 +213,12 @@ func (e *envelope) prove(signed [2]hash.Hash, now time.Time) error {
 	return nil
 }
 
-func equalsOne(sum []byte, want [2][]byte) bool {
-	return subtle.ConstantTimeCompare(sum, want[0])|subtle.ConstantTimeCompare(sum, want[1]) == 1
+func equalsOne(sum []byte, want [][]byte) bool {
+	right := 0
+	for _, w := range want {
+		right |= subtle.ConstantTimeCompare(sum, w)
+	}
+	return right == 1
 }
 
 // readError says that a body could not be read, which proves nothing about its sender.

@@ -56,6 +56,16 @@ func (d delivery) with(name, value string) delivery {
 	return d
 }
 
+const formType = "application/x-www-form-urlencoded"
+
+// as is the delivery with a form for its body, signed as it was before.
+func (d delivery) as(form string) delivery {
+	d.header = d.header.Clone()
+	d.header.Set("Content-Type", formType)
+	d.body = form
+	return d
+}
+
 func (d delivery) digest(token string) string {
 	return hex.EncodeToString(hmacSHA256([]byte(token), []byte(d.body)))
 }

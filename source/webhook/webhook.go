@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,7 +51,7 @@ type receiver struct {
 	replays replays
 
 	mu         sync.Mutex
-	complained map[string]time.Time // by repository
+	complained map[string]complaints // by repository
 }
 
 // New returns the handler of all repositories' endpoints. Bounding how long a delivery may take is the
@@ -61,7 +62,7 @@ func New(c Config) http.Handler {
 	}
 	nobody := make([]byte, 32)
 	_, _ = rand.Read(nobody) // never fails: it ends the program instead
-	return &receiver{Config: c, nobody: nobody, complained: map[string]time.Time{}}
+	return &receiver{Config: c, nobody: nobody, complained: map[string]complaints{}}
 }
 
 // ServeHTTP answers 202 to what is authentic, whatever becomes of it here: Git servers disable hooks that
@@ -130,22 +131,40 @@ func (h *receiver) refuse(w http.ResponseWriter, r refusal) {
 	http.Error(w, "the credential is wrong, or there is no such repository, or it takes no deliveries; the agent's log says which", http.StatusUnauthorized)
 }
 
-// complaintPause is how long a repository's refused deliveries are not logged again: anybody can send some.
+// complaintPause is how long the same reason for refusing a repository's deliveries is not logged again: anybody can
+// send some.
 const complaintPause = time.Minute
+
+// maxComplaints bounds how many reasons are logged for a repository within one pause. Reasons quote what was sent.
+const maxComplaints = 4
+
+// complaints are the reasons that were logged since a time.
+type complaints struct {
+	since   time.Time
+	reasons []string
+}
 
 func (h *receiver) complain(r refusal) {
 	if !r.known {
 		h.Log.Debug("refused a webhook delivery: no repository of that name takes any", "repository", r.repository)
 		return
 	}
-	h.mu.Lock()
-	last, before := h.complained[r.repository]
-	again := !before || r.at.Sub(last) >= complaintPause
-	if again {
-		h.complained[r.repository] = r.at
-	}
-	h.mu.Unlock()
-	if again {
+	if h.isNews(r) {
 		h.Log.Warn("refused a webhook delivery", "repository", r.repository, "reason", r.reason)
 	}
+}
+
+func (h *receiver) isNews(r refusal) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.complained[r.repository]
+	if r.at.Sub(c.since) >= complaintPause {
+		c = complaints{since: r.at}
+	}
+	if reason := r.reason.Error(); !slices.Contains(c.reasons, reason) && len(c.reasons) < maxComplaints {
+		c.reasons = append(c.reasons, reason)
+		h.complained[r.repository] = c
+		return true
+	}
+	return false
 }

@@ -3,18 +3,22 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"berth.dev/berth/source/webhook"
 )
@@ -70,7 +74,7 @@ func newDesk(t testing.TB, limit int64) *desk {
 }
 
 func (d *desk) receive(x delivery) *http.Response {
-	request := httptest.NewRequest(http.MethodPost, x.path, strings.NewReader(x.body))
+	request := httptest.NewRequest(http.MethodPost, x.path, iotest.OneByteReader(strings.NewReader(x.body)))
 	request.Method, request.Header = x.method, x.header
 	answer := httptest.NewRecorder()
 	d.handler.ServeHTTP(answer, request)
@@ -113,6 +117,46 @@ func gitea(d delivery, event string) delivery   { return d.fromGitea(event, toke
 func forgejo(d delivery, event string) delivery { return d.fromForgejo(event, token) }
 func gitLabSigned(d delivery, event string) delivery {
 	return d.fromGitLab(event, "").signed("f5e57a38-56cd-4b5c-9c3b-b5b1b8c0c1d7", noon, signing)
+}
+
+// A form holds the JSON in its field payload. GitHub signs the form, Gitea and Forgejo the JSON.
+func TestForms(t *testing.T) {
+	json := `{"ref":"refs/heads/ümlaut & more","text":"a+b=c; 100%"}`
+	form := "payload=" + url.QueryEscape(json)
+	for _, test := range []struct {
+		name string
+		send delivery
+		want int
+	}{
+		{"GitHub signs the form", push(form).as(form).fromGitHub("push", token), http.StatusAccepted},
+		{"Gitea signs the JSON", push(json).fromGitea("push", token).as(form), http.StatusAccepted},
+		{"Forgejo signs the JSON", push(json).fromForgejo("push", token).as(form), http.StatusAccepted},
+		{"Gitea, while the token is changed", push(json).fromGitea("push", previousToken).as(form), http.StatusAccepted},
+		{"among other fields", push(json).fromGitea("push", token).as("a=b&" + form + "&payload=x&c"), http.StatusAccepted},
+		{"with another token", push(json).fromGitea("push", "guess").as(form), http.StatusUnauthorized},
+		{"another payload", push(json).fromGitea("push", token).as(form + "x"), http.StatusUnauthorized},
+		{"a second payload", push(json).fromGitea("push", token).as("payload=x&" + form), http.StatusUnauthorized},
+		{"the JSON in another field", push(json).fromGitea("push", token).as("payloads=" + url.QueryEscape(json)), http.StatusUnauthorized},
+		{"no form by its content type", push(json).fromGitea("push", token).as(form).replaced("Content-Type", formType, "application/json"), http.StatusUnauthorized},
+		{"nothing at all", push("").fromGitea("push", "guess").as("payload="), http.StatusUnauthorized},
+	} {
+		d := newDesk(t, 0)
+		if answer := d.receive(test.send); answer.StatusCode != test.want {
+			t.Errorf("%s: answered %s; %s", test.name, answer.Status, &d.log)
+		}
+	}
+}
+
+func TestFormsAreDecodedAsGoDoes(t *testing.T) {
+	outer := t
+	rapid.Check(t, func(t *rapid.T) {
+		json := rapid.String().Draw(t, "payload")
+		body := url.Values{"payload": {json}, "a": {"x"}, "z": {rapid.String().Draw(t, "other")}}.Encode()
+		d := newDesk(outer, 0)
+		if answer := d.receive(push(json).fromGitea("push", token).as(body)); answer.StatusCode != http.StatusAccepted {
+			t.Errorf("answered %s to %q", answer.Status, body)
+		}
+	})
 }
 
 func TestCredentials(t *testing.T) {
@@ -304,9 +348,9 @@ func TestRefusalsSayWhy(t *testing.T) {
 		send   delivery
 		reason string
 	}{
-		{p, "it bears neither a signature nor a token"},
+		{p, `it has neither a signature nor a token (content type \"application/json\"); set the webhook's secret on the Git server`},
 		{p.fromGitLab("Push Hook", "guess"), "its X-Gitlab-Token is neither the token nor token.previous of the Secret"},
-		{p.fromGitHub("push", "guess"), "its X-Hub-Signature-256 was not made with the token or token.previous of the Secret"},
+		{p.fromGitHub("push", "guess"), `its X-Hub-Signature-256 (content type \"application/json\") was not made with the token or token.previous of the Secret, or the body was changed on the way`},
 		{p.signed("a-1", noon, wrongSigning), "its webhook-signature was not made with the signingToken or signingToken.previous of the Secret; these are whsec_ and base64"},
 		{p.signed("a-1", noon.Add(-time.Hour), signing), "its webhook-timestamp is 1h0m0s from this clock: let both keep time by NTP"},
 		{p.signed("a.1", noon, signing), "its webhook-id or webhook-timestamp is not one"},
@@ -317,6 +361,24 @@ func TestRefusalsSayWhy(t *testing.T) {
 		if log := d.log.String(); !strings.Contains(log, "reason=\""+test.reason+"\"") {
 			t.Errorf("the reason is not %q:\n%s", test.reason, log)
 		}
+	}
+}
+
+func TestEveryReasonIsLogged(t *testing.T) {
+	d := newDesk(t, 0)
+	for range 10 {
+		d.receive(push("{}"))
+		d.receive(push("{}").fromGitHub("push", "guess"))
+		d.now = d.now.Add(time.Second)
+	}
+	if warnings := strings.Count(d.log.String(), "level=WARN"); warnings != 2 {
+		t.Errorf("%d warnings, want one for each reason:\n%s", warnings, &d.log)
+	}
+	for n := range 100 { // anybody can make up reasons
+		d.receive(push("{}").with("Content-Type", fmt.Sprint(n)).replaced("Content-Type", "application/json", fmt.Sprint(n)))
+	}
+	if warnings := strings.Count(d.log.String(), "level=WARN"); warnings != 4 {
+		t.Errorf("%d warnings, want few", warnings)
 	}
 }
 

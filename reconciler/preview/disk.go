@@ -1,0 +1,118 @@
+package preview
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// DefaultStoreBytes bounds all Git stores together. It leaves room below the 4 GiB of the volume in deploy/, where a
+// store that is renewed exists twice for a moment.
+const DefaultStoreBytes = 3 << 30
+
+// idleStore is how long a store is not used before it may be emptied for others.
+const idleStore = time.Hour
+
+// disk counts what the stores take of the volume they lie on, and bounds it: the kubelet ends an agent whose volume is
+// too large, with all repositories.
+type disk struct {
+	dir   string
+	most  int64
+	now   func() time.Time
+	begun time.Time
+
+	mu    sync.Mutex
+	taken map[string]int64     // by the name of the folder
+	used  map[string]time.Time // when a store was last used
+}
+
+func newDisk(dir string, most int64, now func() time.Time) *disk {
+	if most <= 0 {
+		most = DefaultStoreBytes
+	}
+	if now == nil {
+		now = time.Now
+	}
+	d := &disk{dir: dir, most: most, now: now, begun: now(), taken: map[string]int64{}, used: map[string]time.Time{}}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return d // it is made when the first store is
+	}
+	for _, entry := range entries {
+		d.taken[entry.Name()] = sizeOf(filepath.Join(dir, entry.Name()))
+	}
+	return d
+}
+
+// use notes that a store is wanted.
+func (d *disk) use(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.used[name] = d.now()
+}
+
+// measure counts a store as it is now.
+func (d *disk) measure(name string) {
+	size := sizeOf(filepath.Join(d.dir, name))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken[name] = size
+	if size == 0 {
+		delete(d.taken, name)
+	}
+}
+
+// take counts so many more bytes for a store, or says that there is no room for them. The last quarter is for stores
+// that have less than their share, of which one is kept for a repository to come: a large repository does not keep a
+// small one from being fetched.
+func (d *disk) take(name string, bytes int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken[name] += 0 // it counts from now on
+	most, share := d.most, d.most/int64(len(d.taken)+1)
+	if d.taken[name]+bytes > share {
+		most = d.most - d.most/4
+	}
+	if total := d.total(); total+bytes > most {
+		return &noRoom{store: name, has: d.taken[name], total: total, most: d.most}
+	}
+	d.taken[name] += bytes
+	return nil
+}
+
+func (d *disk) total() (bytes int64) {
+	for _, taken := range d.taken {
+		bytes += taken
+	}
+	return bytes
+}
+
+// idle returns the store that has not been used for the longest time, if that is long enough; empty: none has.
+func (d *disk) idle() (name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	oldest := d.now().Add(-idleStore)
+	for store := range d.taken {
+		used := d.used[store]
+		if used.IsZero() {
+			used = d.begun
+		}
+		if used.Before(oldest) {
+			name, oldest = store, used
+		}
+	}
+	return name
+}
+
+// noRoom says that the stores are full.
+type noRoom struct {
+	store            string
+	has, total, most int64
+}
+
+func (e *noRoom) Error() string {
+	return fmt.Sprintf("there is no room for it: the Git stores of all repositories have %d of %d MiB, %d of them for %s",
+		e.total>>20, e.most>>20, e.has>>20, e.store)
+}

@@ -1,0 +1,74 @@
+package preview
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source"
+)
+
+// progressPause is the time between two reports of a fetch that goes on. One that is over sooner is not reported.
+const progressPause = 10 * time.Second
+
+// fetch brings commits. While that takes long, the Repository's status shows how far it is.
+func (r *Repositories) fetch(ctx context.Context, repo *v1alpha1.Repository, commits []string) error {
+	st := r.Stores.get(repo.Name)
+	if st == nil {
+		return fmt.Errorf("the store of %s is not open", repo.Name)
+	}
+	over := make(chan struct{})
+	var showing sync.WaitGroup
+	showing.Go(func() { r.showProgress(ctx, repo.DeepCopy(), st.Repository, over) })
+	err := st.Fetch(ctx, commits...)
+	close(over)
+	showing.Wait()
+	if err != nil {
+		r.Stores.disk.measure(repo.Name) // what came in vain is removed
+	}
+	return err
+}
+
+func (r *Repositories) showProgress(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, over <-chan struct{}) {
+	ticks := time.NewTicker(r.progressPause())
+	defer ticks.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-ticks.C:
+			if err := r.Report(ctx, repo, progressOf(repo, store.Received())); err != nil {
+				return // the next status that matters is written by whoever waits for the fetch
+			}
+		}
+	}
+}
+
+func (r *Repositories) progressPause() time.Duration {
+	if r.ProgressPause > 0 {
+		return r.ProgressPause
+	}
+	return progressPause
+}
+
+// progressOf is the status while a fetch goes on. Ready says what it said before, if it said anything.
+func progressOf(repo *v1alpha1.Repository, received int64) v1alpha1.RepositoryStatus {
+	status := *repo.Status.DeepCopy()
+	message := fmt.Sprintf("fetching commits: %d MiB so far, of at most %d MiB", received>>20, repo.Spec.Limits.FetchBytes.Value()>>20)
+	if received == 0 {
+		message = "fetching commits: the server is preparing them"
+	}
+	if meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady) == nil {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonFetching, Message: message, ObservedGeneration: repo.Generation})
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready.Reason == v1alpha1.ReasonFetching {
+		ready.Message = message
+	}
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonFetching, Message: message, ObservedGeneration: repo.Generation})
+	return status
+}

@@ -1,0 +1,157 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// nearness says how close to this machine an address is.
+type nearness int
+
+const (
+	public    nearness = iota
+	private            // of an organization's own network
+	linkLocal          // of this machine, its link, or of nobody; a cloud's metadata server is here
+)
+
+// shared is the address space of RFC 6598, which clusters use for pods.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+func nearnessOf(address netip.Addr) nearness {
+	address = address.Unmap()
+	switch {
+	case address.IsLoopback(), address.IsLinkLocalUnicast(), address.IsUnspecified(), address.IsMulticast():
+		return linkLocal
+	case address.IsPrivate(), shared.Contains(address):
+		return private
+	}
+	return public
+}
+
+// reach decides which addresses are connected to. The host that the administrator wrote may be anywhere. A redirect
+// must not lead closer to this machine than that host is: who answers there could otherwise have the agent talk to what
+// only it can reach.
+type reach struct {
+	origin string // the host of the repository's URL
+
+	mu      sync.Mutex
+	nearest nearness        // address of the origin so far
+	proxies map[string]bool // host and port of those that were chosen
+}
+
+// dial connects to an address. A name is checked once it is resolved, and each time it is.
+func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	switch {
+	case r.isProxy(address):
+	case strings.EqualFold(host, r.origin):
+		dialer.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
+			if at, err := netip.ParseAddrPort(resolved); err == nil {
+				r.note(nearnessOf(at.Addr()))
+			}
+			return nil
+		}
+	default:
+		dialer.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(resolved)
+			if err != nil {
+				return err
+			}
+			return r.check(host, at.Addr())
+		}
+	}
+	connection, err := dialer.DialContext(ctx, network, address)
+	var refused *fault
+	if errors.As(err, &refused) {
+		return nil, refused
+	}
+	return connection, err
+}
+
+// checkLiteral refuses a redirect by the address that it names. Behind a proxy nothing else is known of it.
+func (r *reach) checkLiteral(host string) error {
+	if strings.EqualFold(host, r.origin) {
+		return nil
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		return r.check(host, address)
+	}
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return r.check(host, netip.IPv6Loopback())
+	}
+	return nil
+}
+
+func (r *reach) check(host string, address netip.Addr) error {
+	if nearnessOf(address) <= r.allowed() {
+		return nil
+	}
+	at := address.String()
+	if host != at {
+		at = host + " (" + at + ")"
+	}
+	return &fault{reason: Refused, cause: "the server redirects to " + at + ", which is nearer to the agent than the server itself",
+		hint: "put the address that it redirects to into the Repository, if you trust it"}
+}
+
+// allowed is how near a redirect may lead.
+func (r *reach) allowed() nearness {
+	if address, err := netip.ParseAddr(r.origin); err == nil {
+		return nearnessOf(address)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nearest
+}
+
+func (r *reach) note(n nearness) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nearest = n
+}
+
+// throughProxy remembers which proxies were chosen: an administrator did, and they may be anywhere.
+func (r *reach) throughProxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	if choose == nil {
+		return nil
+	}
+	return func(request *http.Request) (*url.URL, error) {
+		proxy, err := choose(request)
+		if proxy != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.proxies == nil {
+				r.proxies = map[string]bool{}
+			}
+			r.proxies[dialed(proxy)] = true
+		}
+		return proxy, err
+	}
+}
+
+// dialed is the address at which net/http dials a URL.
+func dialed(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+func (r *reach) isProxy(address string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proxies[address]
+}
