@@ -29,6 +29,9 @@ func TestWhatIsLeftOutGetsItsDefault(t *testing.T) {
 		Poll:      "@every 1m",
 		GoneAfter: metav1.Duration{Duration: 5 * time.Minute},
 		Limits: v1alpha1.Limits{
+			Branches:     100_000,
+			ListingBytes: resource.MustParse("64Mi"),
+			Environments: 2000,
 			FetchBytes:   resource.MustParse("1Gi"),
 			FileBytes:    resource.MustParse("10Mi"),
 			Files:        10_000,

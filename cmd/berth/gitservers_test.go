@@ -86,16 +86,30 @@ func TestGitServers(t *testing.T) {
 	})
 	t.Run("redirected", func(t *testing.T) {
 		var carried []string
-		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			carried = append(carried, r.Header.Get("Authorization"))
-			http.Error(w, "who are you?", http.StatusUnauthorized)
-		}))
-		p.git.Misbehave(gittest.Redirect(other.URL))
+		p.git.Misbehave(func(e *gittest.Exchange) {
+			if e.HTTP.Host != "elsewhere.example" {
+				gittest.Redirect("http://elsewhere.example")(e)
+				return
+			}
+			carried = append(carried, e.HTTP.Header.Get("Authorization"))
+			http.Error(e.Writer, "who are you?", http.StatusUnauthorized)
+		})
 		p.lists("redirected", "http://git.example/proxied.git", "basic")
 		p.says(t, "redirected", "Unauthorized", "where the credentials are not sent")
-		other.Close()
+		p.git.Behave()
 		if len(carried) == 0 || strings.Join(carried, "") != "" {
 			t.Errorf("the other host got the credentials %q", carried)
+		}
+	})
+	t.Run("redirected to this machine", func(t *testing.T) {
+		asked := 0
+		inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+		defer inside.Close()
+		p.git.Misbehave(gittest.Redirect(inside.URL))
+		p.lists("inside", "http://git.example/proxied.git", "basic")
+		p.says(t, "inside", "Invalid", "the server redirects to 127.0.0.1, which is nearer to the agent than the server itself")
+		if asked > 0 {
+			t.Error("it was asked")
 		}
 	})
 	t.Run("nowhere to be seen", func(t *testing.T) {

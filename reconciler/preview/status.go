@@ -66,7 +66,7 @@ func reasonOf(err error) string {
 	switch {
 	case !ok:
 		return v1alpha1.ReasonInvalid
-	case slices.Contains([]source.Reason{source.NotFound, source.NotGit, source.Unsupported, source.Invalid}, trouble.Reason):
+	case slices.Contains([]source.Reason{source.NotFound, source.NotGit, source.Unsupported, source.Invalid, source.Refused}, trouble.Reason):
 		return v1alpha1.ReasonInvalid
 	case trouble.Reason == source.Unauthorized:
 		return v1alpha1.ReasonUnauthorized
