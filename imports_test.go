@@ -32,11 +32,13 @@ var arrows = []struct {
 	{pkg: "secrets"},
 	{pkg: "health"},
 	{pkg: "reconciler/manifest"},
-	{pkg: "reconciler/render", knows: []string{"reconciler/manifest"}},
+	{pkg: "worker"},
+	{pkg: "reconciler/kustomize", knows: []string{"worker"}},
+	{pkg: "reconciler/render", knows: []string{"reconciler/manifest", "reconciler/kustomize"}},
 	{pkg: "reconciler/plan", knows: []string{"reconciler/manifest", "health"}},
 	{pkg: "reconciler/apply", knows: []string{"reconciler/manifest", "reconciler/plan", "health"}},
 	{pkg: "reconciler/live", knows: []string{"reconciler/manifest", "reconciler/plan", "health"}},
-	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/render",
+	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
 		"reconciler/plan", "reconciler/apply", "reconciler/live"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "reconciler", "reconciler/naming"},
@@ -48,10 +50,11 @@ var arrows = []struct {
 	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "secrets", "reconciler/manifest", "reconciler/render"}},
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
+	{pkg: "internal/kustomizetest", knows: []string{"reconciler/kustomize"}},
 	{pkg: "."},
 }
 
-var testSupport = []string{"internal/clustertest", "internal/gittest"}
+var testSupport = []string{"internal/clustertest", "internal/gittest", "internal/kustomizetest"}
 
 // clients are the packages that talk to the API server.
 var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/preview", "reconciler/report", "cmd/...",
@@ -77,9 +80,15 @@ var fences = []struct {
 	},
 	{
 		things:  []string{"sigs.k8s.io/kustomize/..."},
-		only:    []string{"reconciler/render"},
+		only:    []string{"reconciler/kustomize", "reconciler/render"},
 		inTests: []string{"deploy"}, // which compares what it reads with what Kustomize builds
-		why:     "how manifests are built is render's matter",
+		why:     "how manifests are built is the matter of these two",
+	},
+	{
+		things:  []string{"sigs.k8s.io/kustomize/api/krusty"},
+		only:    []string{"reconciler/kustomize"},
+		inTests: []string{"deploy", "reconciler/render"}, // which compare with what Kustomize itself builds
+		why:     "a build runs in a process of its own",
 	},
 	{
 		things: []string{"k8s.io/client-go/discovery/...", "k8s.io/client-go/dynamic/...", "k8s.io/client-go/informers/...",

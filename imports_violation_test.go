@@ -63,7 +63,7 @@ func TestImportsFindsViolations(t *testing.T) {
 			name: "the same without the exception",
 			file: "deploy/deploy.go",
 			text: "package deploy\n\nimport \"sigs.k8s.io/kustomize/api/krusty\"\n",
-			want: []string{"deploy/deploy.go:3: deploy must not use sigs.k8s.io/kustomize/api/krusty: how manifests are built is render's matter"},
+			want: []string{"deploy/deploy.go:3: deploy must not use sigs.k8s.io/kustomize/api/krusty: how manifests are built is the matter of these two"},
 		},
 		{
 			name: "the environment, under another name",

@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/secrets"
@@ -172,8 +173,9 @@ func rendered(t *testing.T, repository *gittest.Repository, entry v1alpha1.Entry
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := render.Render(snapshot, render.Options{
+	result, err := render.Render(t.Context(), snapshot, render.Options{
 		Path:      entry.Path,
+		Kustomize: kustomizetest.Builder(),
 		Decrypter: decrypter(t, entry),
 		Namespace: namespaceOf(entry),
 		Variables: map[string]any{

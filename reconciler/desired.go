@@ -50,7 +50,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		last.commit, last.about = commit, about(tree)
 		return last, nil
 	}
-	result, err := render.Render(tree, render.Options{
+	result, err := render.Render(ctx, tree, render.Options{
 		Path:          e.Path,
 		Namespace:     e.Namespace,
 		Scope:         e.Scope,
@@ -58,6 +58,9 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		ClusterScoped: r.ClusterScoped,
 		Decrypter:     e.Decrypter,
 		Decrypted:     e.DecryptedKinds,
+		Kustomize:     r.Kustomize,
+		Urgent:        e.Urgent,
+		Owner:         e.Repository,
 	})
 	if err != nil {
 		return desired{about: about(tree)}, lasting(err)

@@ -118,6 +118,8 @@ func syncing(o plan.Observed) bool {
 func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
 	return plan.Input{
 		Environment:  e.ID,
+		Prover:       r.prover(),
+		Within:       e.within(),
 		Namespace:    e.namespace(),
 		Desired:      d.set,
 		Digest:       d.digest,
@@ -150,9 +152,9 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 			return nil, before, fmt.Errorf("storing the record: %w", err)
 		}
 	}
-	results := r.Applier.Run(ctx, e.target(), ready)
+	results := r.Applier.Run(ctx, r.target(e), ready)
 	for _, result := range results {
-		r.absorb(result)
+		r.absorb(e, result)
 		if result.Err == nil {
 			record.Wrote(result.Step, result.Live)
 		}
@@ -160,13 +162,13 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 	return results, record, nil
 }
 
-// absorb brings what a write returned into what is known of the cluster.
-func (r *Reconciler) absorb(result apply.Result) {
+// absorb brings what a write for an environment returned into what is known of the cluster.
+func (r *Reconciler) absorb(e Environment, result apply.Result) {
 	switch {
 	case result.Live != nil:
 		r.Watches.Wrote(*result.Live)
 	case result.Err == nil && result.Step.Live != nil:
-		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID)
+		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID, e.ID)
 	}
 }
 
@@ -177,21 +179,21 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
 	m := r.memory(e.Name)
-	if len(record.Kinds) == 0 && !r.ownsNamespace(e) {
+	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
 		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
 		record.Kinds = manifest.UsualKinds()
 	}
 	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
 	observe := func() plan.Plan {
 		observed := r.observe(e, manifest.Set{}, record)
-		return plan.Teardown(plan.Input{Environment: e.ID, Observed: observed, Record: record, Refusals: m.refusals, Now: r.Now()})
+		return plan.Teardown(plan.Input{Environment: e.ID, Prover: r.prover(), Within: e.within(), Observed: observed, Record: record, Refusals: m.refusals, Now: r.Now()})
 	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
 	}
-	results := r.Applier.Run(ctx, e.target(), observe().Ready())
+	results := r.Applier.Run(ctx, r.target(e), observe().Ready())
 	for _, result := range results {
-		r.absorb(result)
+		r.absorb(e, result)
 	}
 	m.remember(r.Config, results)
 	p := observe()
@@ -206,7 +208,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 }
 
 // ownsNamespace says whether the environment's namespace is known to be its own, and all in it goes with it.
-func (r *Reconciler) ownsNamespace(e Environment) bool {
+func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
 	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
-	return namespace != nil && namespace.Environment == e.ID
+	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())
 }

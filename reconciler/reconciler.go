@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -60,6 +61,8 @@ type Environment struct {
 	// Expressions judge objects of kinds whose health there is no rule for.
 	Expressions []Expression
 	judges      *health.Expressions
+	// Urgent says that the environment's kustomizations are built before those of others.
+	Urgent bool
 	// Suspended keeps the cluster as it is.
 	Suspended bool
 	// Retry is the id of a request for another attempt that has not been handled yet; it counts once.
@@ -107,7 +110,10 @@ type Config struct {
 	// ClusterScoped says whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
 	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.
 	ClusterScoped func(schema.GroupKind) (bool, error)
-	// DigestKey keys the digests of Secrets, and of what else may hold decrypted values.
+	// Kustomize builds kustomizations; without it they are errors.
+	Kustomize *kustomize.Builder
+	// DigestKey is the installation's: it keys the digests of Secrets, and of what else may hold decrypted values,
+	// and the proofs that an object is an environment's.
 	DigestKey []byte
 	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.
 	Now    func() time.Time
@@ -166,12 +172,22 @@ func (r *Reconciler) Forget(e Environment) {
 }
 
 // target says whose the objects of an environment are.
-func (e Environment) target() apply.Target {
-	return apply.Target{Environment: e.ID, Annotations: map[string]string{
+func (r *Reconciler) target(e Environment) apply.Target {
+	return apply.Target{Environment: e.ID, Prover: r.prover(), Annotations: map[string]string{
 		manifest.AnnotationRepository:  e.Repository,
 		manifest.AnnotationBranch:      e.Branch,
 		manifest.AnnotationEnvironment: e.Name,
 	}}
+}
+
+func (r *Reconciler) prover() manifest.Prover { return manifest.NewProver(r.DigestKey) }
+
+// within is the namespace that the environment's objects are confined to; empty: none.
+func (e Environment) within() string {
+	if e.Scope == Cluster {
+		return ""
+	}
+	return e.Namespace
 }
 
 // namespace returns the environment's own namespace, as Berth makes it.

@@ -129,7 +129,7 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 		refused.add(s, s.Describe())
 	}
 	pause := fatalPause
-	for _, result := range r.Applier.Validate(ctx, e.target(), p.Changes()) {
+	for _, result := range r.Applier.Validate(ctx, r.target(e), p.Changes()) {
 		if result.Err == nil || result.Step.Failure != "" {
 			continue
 		}

@@ -58,6 +58,7 @@ type agentOptions struct {
 	webhookAddress string
 	pprofAddress   string
 	syncAtOnce     int
+	kustomize      kustomizeOptions
 	logLevel       string
 	logFormat      string
 	remote         secrets.Remote
@@ -100,6 +101,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
+	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
@@ -159,6 +161,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
 		ClusterScoped: scopes(clients.mapper),
+		Kustomize:     o.kustomize.builder(),
 		DigestKey:     installation.digestKey,
 		Now:           time.Now,
 		Jitter:        rand.Float64,
@@ -174,7 +177,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	brake := preview.NewBrake()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: o.namespace, Installation: installation.id,
-		Report: reporter.Repository, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
+		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),

@@ -50,7 +50,7 @@ func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) e
 		options := chosen.options(folder, subject)
 		options.Decrypter = decrypter
 		about := checkup.EntryName(chosen.repository, chosen.entry)
-		survey := checkup.Look(about, tree, options)
+		survey := checkup.Look(c.Context(), about, tree, options)
 		r.add(survey.Findings...)
 		r.add(survey.Problems...)
 		if len(survey.Findings)+len(survey.Problems) == 0 {
@@ -149,7 +149,7 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 		subject.Commit = target(env)
 		options := chosen.options(entry.Path, subject)
 		options.Decrypter, options.ClusterScoped = decrypter, scopes(t.RESTMapper())
-		looked = look(looked, about, tree, options, env.Spec.Branch)
+		looked = look(ctx, looked, about, tree, options, env.Spec.Branch)
 	}
 	for _, l := range looked {
 		found = append(found, l.found()...)
@@ -167,14 +167,14 @@ type lookedAt struct {
 }
 
 // look adds a branch to the surveys, and renders it unless one before had the same files.
-func look(looked []lookedAt, about string, tree render.Tree, o render.Options, branch string) []lookedAt {
+func look(ctx context.Context, looked []lookedAt, about string, tree render.Tree, o render.Options, branch string) []lookedAt {
 	for i := range looked {
 		if (render.Inputs{Hashes: looked[i].Inputs.Hashes}).Same(tree, nil) {
 			looked[i].branches = append(looked[i].branches, branch)
 			return looked
 		}
 	}
-	return append(looked, lookedAt{checkup.Look(about, tree, o), []string{branch}})
+	return append(looked, lookedAt{checkup.Look(ctx, about, tree, o), []string{branch}})
 }
 
 // found returns the findings; what keeps the branch from being rendered is its environment's to tell.

@@ -94,7 +94,7 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	set, commit, err := o.render(s, v, env, chosen, decrypter)
+	set, commit, err := o.render(c.Context(), s, v, env, chosen, decrypter)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice
 }
 
 // render returns what Git, or a folder, says, and of which commit.
-func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c choice, decrypter render.Decrypter) (manifest.Set, string, error) {
+func (o *diffOptions) render(ctx context.Context, s streams, v *viewer, env *v1alpha1.Environment, c choice, decrypter render.Decrypter) (manifest.Set, string, error) {
 	commit := target(env)
 	tree, folder, done, err := o.tree(c, &commit)
 	if err != nil {
@@ -136,7 +136,7 @@ func (o *diffOptions) render(s streams, v *viewer, env *v1alpha1.Environment, c 
 	subject.Commit = commit
 	options := c.options(folder, subject)
 	options.ClusterScoped, options.Decrypter = scopes(v.RESTMapper()), decrypter
-	result, err := render.Render(tree, options)
+	result, err := render.Render(ctx, tree, options)
 	for _, w := range result.Set.Warnings {
 		fmt.Fprintln(s.err, "warning:", output.Plain(w))
 	}

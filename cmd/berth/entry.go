@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
 )
@@ -39,7 +40,7 @@ func (c choice) subject(branch string) naming.Subject {
 
 // options are what a folder is rendered with for a subject, but for what decrypts.
 func (c choice) options(folder string, subject naming.Subject) render.Options {
-	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: naming.Values(subject, c.entry.Variables)}
+	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: naming.Values(subject, c.entry.Variables), Kustomize: builds(kustomize.DefaultLimits, 1)}
 	if c.entry.Scope == v1alpha1.ScopeCluster {
 		o.Scope = render.Cluster
 	}

@@ -67,6 +67,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	marks := preview.NamespaceMarks(p.env, p.patterns)
 	in := plan.Input{
 		Environment: id,
+		Prover:      proverFor(record),
 		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},
 		Desired:     set,
 		// Another input than any before: all that there is to say of it is said.
@@ -83,6 +84,15 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		steps, err = p.carriedOut(ctx, plan.Make(in).Steps)
 	}
 	return steps, err
+}
+
+// proverFor returns what tells the environment's objects from copies without the key of the installation, which is the
+// agent's alone: the record knows what was applied. Without a record every proof has to be believed.
+func proverFor(record plan.Record) manifest.Prover {
+	if len(record.Applied) > 0 {
+		return manifest.Prover{}
+	}
+	return manifest.Credulous()
 }
 
 // forgive takes objects that only seemed to differ for what they are, so that nothing is said to wait for them: the
@@ -124,7 +134,7 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed
 	namespace, err := p.live(ctx, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, p.ownNamespace())
 	switch {
 	case apierrors.IsForbidden(err): // then it is there, for all that matters here
-		observed.Namespace = &plan.Live{Key: p.ownNamespace(), Environment: id}
+		observed.Namespace = &plan.Live{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
 	case err != nil:
 		return observed, "", explain(err, p.env.Spec.Namespace)
 	case namespace != nil:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -103,7 +104,7 @@ func runRender(c *cobra.Command, s streams, o *renderOptions) error {
 	for name, value := range variables {
 		what.entry.Variables[name] = value
 	}
-	return what.render(s, o, format)
+	return what.render(c.Context(), s, o, format)
 }
 
 // variablesOf reads NAME=VALUE.
@@ -149,7 +150,7 @@ func (o *renderOptions) choose(s streams) (choice, error) {
 }
 
 // render prints the objects, or what is wrong with them.
-func (c choice) render(s streams, o *renderOptions, format output.Format) error {
+func (c choice) render(ctx context.Context, s streams, o *renderOptions, format output.Format) error {
 	tree, folder, err := c.open(o)
 	if err != nil {
 		return err
@@ -162,7 +163,7 @@ func (c choice) render(s streams, o *renderOptions, format output.Format) error 
 		return err
 	}
 	read := reading.Of(tree)
-	result, err := render.Render(read, options)
+	result, err := render.Render(ctx, read, options)
 	for _, w := range result.Set.Warnings {
 		fmt.Fprintln(s.err, "warning:", w)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/reconciler/kustomize"
 )
 
 // cluster stores objects, and nothing in it moves: the scripts say how everything is. In bareCluster Berth is not
@@ -32,6 +33,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == kustomizeVerb { // tests that call the program's functions start this one
+		os.Exit(kustomize.Serve(os.Stdin, os.Stdout))
+	}
 	testscript.Main(m, map[string]func(){"berth": main, "kubectl-berth": main})
 }
 

@@ -73,6 +73,8 @@ type Target struct {
 	Environment string
 	// Annotations are its readable side.
 	Annotations map[string]string
+	// Prover proves that what is written is the environment's.
+	Prover manifest.Prover
 }
 
 // Done is what was done for a step.

@@ -241,7 +241,9 @@ func TestReplaceWhatCannotBeChanged(t *testing.T) {
 			old := w.created(annotated)
 			newer := with(annotated, "serviceName: db", "serviceName: other")
 			w.classed(Immutable, w.do(plan.Change, newer, old))
-			if r := w.applier.Validate(t.Context(), w.target, []plan.Step{w.step(plan.Change, newer, old)})[0]; r.Err != nil {
+			change := w.step(plan.Change, newer, old)
+			change.MayReplace = true
+			if r := w.applier.Validate(t.Context(), w.target, []plan.Step{change})[0]; r.Err != nil {
 				t.Errorf("validated, it is refused: %v", r.Err)
 			}
 			live := w.must(Replaced, w.do(plan.Replace, newer, old))

@@ -56,7 +56,7 @@ func (r *run) try(ctx context.Context, s plan.Step) *Error {
 		_, _, err = r.create(ctx, client, s)
 	default:
 		_, _, err = r.apply(ctx, client, s)
-		if err != nil && classOf(err) == Immutable && s.MayReplace(r.target.Environment) {
+		if err != nil && classOf(err) == Immutable && s.MayReplace {
 			_, err = r.prove(ctx, client, s)
 		}
 	}

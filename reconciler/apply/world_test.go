@@ -43,7 +43,7 @@ func newWorld(t *testing.T, configure ...func(*rest.Config, *Config)) *world {
 	t.Helper()
 	c := cluster(t)
 	w := &world{t: t, namespace: c.Namespace(t), config: c.RESTConfig(), now: time.Now()}
-	w.target = Target{Environment: environment, Annotations: map[string]string{
+	w.target = Target{Environment: environment, Prover: manifest.NewProver([]byte("key")), Annotations: map[string]string{
 		manifest.AnnotationRepository:  "posts",
 		manifest.AnnotationBranch:      "feature/login",
 		manifest.AnnotationEnvironment: "posts.review.feature-login",

@@ -165,7 +165,7 @@ func (r *run) marked(o *manifest.Object) (*unstructured.Unstructured, error) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[manifest.AnnotationDigest] = o.Digest
+	annotations[manifest.AnnotationDigest] = r.target.Prover.Mark(r.target.Environment, o.Key(), o.Digest)
 	for field, marks := range map[string]map[string]string{
 		"labels":      {manifest.LabelEnvironment: r.target.Environment},
 		"annotations": annotations,

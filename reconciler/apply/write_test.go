@@ -28,7 +28,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("labels %v, want %v", got, wantLabels)
 	}
 	wantAnnotations := maps.Clone(w.target.Annotations)
-	wantAnnotations[manifest.AnnotationDigest] = step.Object.Digest
+	wantAnnotations[manifest.AnnotationDigest] = w.target.Prover.Mark(environment, step.Key, step.Object.Digest)
 	if got := obj.GetAnnotations(); !maps.Equal(got, wantAnnotations) {
 		t.Errorf("annotations %v, want %v", got, wantAnnotations)
 	}

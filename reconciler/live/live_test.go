@@ -135,7 +135,7 @@ func TestDeletedObjectsStayDeleted(t *testing.T) {
 	o.await(env, "the object", has(settings))
 	o.cable.cut() // no event comes any more
 	o.delete(settings)
-	o.Deleted(manifest.KeyOf(settings), settings.GetUID())
+	o.Deleted(manifest.KeyOf(settings), settings.GetUID(), env)
 	if has(settings)(o.look(env)) {
 		t.Error("an object that we deleted is still seen")
 	}
@@ -180,7 +180,7 @@ func TestAnObjectThatIsListedAgainWasNotDeleted(t *testing.T) {
 	env := o.synced(configMaps)
 	settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
 	o.await(env, "the object", has(settings))
-	o.Deleted(manifest.KeyOf(settings), settings.GetUID())
+	o.Deleted(manifest.KeyOf(settings), settings.GetUID(), env)
 	o.cable.cut()
 	o.cable.mend()
 	o.await(env, "the object to be listed", has(settings))
@@ -233,6 +233,23 @@ func TestEnvironmentsAreKeptApart(t *testing.T) {
 	}
 }
 
+// Else it would go on to believe that everything is there.
+func TestWhoeverLosesAnObjectToAnotherEnvironmentsDeletionIsWoken(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	left, right := o.synced(configMaps), o.synced(configMaps)
+	obj := o.write(manifest.FieldManager, left, sample(configMaps, "settings"))
+	o.await(left, "the object", has(obj))
+	before, other := o.wakesOf(left), o.wakesOf(right)
+	o.Deleted(manifest.KeyOf(obj), obj.GetUID(), right)
+	for o.wakesOf(left) == before {
+		o.next("the one that lost it to be woken")
+	}
+	if o.wakesOf(right) != other {
+		t.Error("the one that deleted it is woken for its own deletion")
+	}
+}
+
 // Else the environment whose place it takes would stay degraded until something else wakes it.
 func TestWhoeverWaitsForAPlaceIsWokenWhenItIsFree(t *testing.T) {
 	t.Parallel()
@@ -244,7 +261,7 @@ func TestWhoeverWaitsForAPlaceIsWokenWhenItIsFree(t *testing.T) {
 	}{
 		{"unlabelled", func(obj *unstructured.Unstructured) { o.patch(obj, label(nil)) }},
 		{"deleted", o.delete},
-		{"deleted-by-us", func(obj *unstructured.Unstructured) { o.Deleted(manifest.KeyOf(obj), obj.GetUID()) }},
+		{"deleted-by-us", func(obj *unstructured.Unstructured) { o.Deleted(manifest.KeyOf(obj), obj.GetUID(), "another") }},
 	} {
 		obj := o.write(manifest.FieldManager, left, sample(configMaps, test.name))
 		key, before := manifest.KeyOf(obj), o.wakesOf(left)

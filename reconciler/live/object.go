@@ -180,15 +180,16 @@ func (k *kind) discard(name types.NamespacedName) {
 	k.w.untrack(o)
 }
 
-// Deleted brings in at once that an object is gone because we deleted it: not merely that its deletion
-// has begun, which is for Wrote. A watch that is late does not bring it back.
-func (w *Watches) Deleted(key manifest.Key, uid types.UID) {
+// Deleted brings in at once that an object is gone because we deleted it for an environment: not merely that its
+// deletion has begun, which is for Wrote. A watch that is late does not bring it back. All others that it matters to
+// are woken.
+func (w *Watches) Deleted(key manifest.Key, uid types.UID, by string) {
 	w.change(func(wake wakes) {
 		w.graves.dig(uid, "", time.Now())
 		if k, ok := w.kinds[key.GroupKind()]; ok {
 			if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
-				wake.addAll(wakes(w.claimants[key]))
-				delete(w.claimants, key)
+				w.concerned(o.live, wake)
+				delete(wake, by)
 				k.discard(nameOf(key))
 			}
 		}

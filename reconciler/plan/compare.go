@@ -55,6 +55,8 @@ func (m *maker) undisturbed(s *Step) {
 	live, applied := s.Live, m.record.Applied[s.Key]
 	switch {
 	case ignoresDrift(s.Object):
+	case m.unmarked(live):
+		s.Action, s.Reason = Correct, "has the mark of an earlier version of Berth"
 	case live.Added != nil:
 		// Not sooner: what seems added may be what somebody changed, which an apply brings back by itself.
 		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added

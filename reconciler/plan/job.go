@@ -72,7 +72,7 @@ func (m *maker) lookAt(s *Step) JobRecord {
 	if live == nil || live.Job == nil || live.UID == ran.Replaces || ran.State == JobSucceeded && ran.Digest == wanted {
 		return ran
 	}
-	digest := identity(s, ran)
+	digest := m.identity(s, ran)
 	if digest == "" || digest != wanted && digest != ran.Digest && ran.Digest != "" {
 		return ran // somebody else's, or left from before the run that the record knows
 	}
@@ -93,10 +93,11 @@ func (m *maker) lookAt(s *Step) JobRecord {
 	return seen
 }
 
-// identity returns the digest of the run that stands in the cluster; empty when it is somebody else's.
-func identity(s *Step, ran JobRecord) string {
+// identity returns the digest of the run that stands in the cluster; empty when it is somebody else's. Only a proof,
+// or the record, shows that Berth created it with the digest that it bears: a copy bears that, too.
+func (m *maker) identity(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
-	case live.Digest != "":
+	case live.proved(m.in.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
 		return live.Digest
 	case live.UID == ran.UID:
 		return ran.Digest // somebody has removed the mark, or it was taken over before
@@ -115,7 +116,7 @@ func (m *maker) marks(s *Step, ran JobRecord) {
 }
 
 func (m *maker) marked(s *Step) bool {
-	return s.Live.Environment == m.in.Environment && s.Live.Digest == s.Object.Digest
+	return s.Live.Environment == m.in.Environment && s.Live.Digest == s.Object.Digest && !m.unmarked(s.Live)
 }
 
 // intend says that a run is to begin. It is noted before it is created, so that a crash in between
@@ -133,19 +134,19 @@ func (m *maker) replaceJob(s *Step, ran JobRecord) {
 		m.intend(s, Create, "is to run")
 		s.block(forOthers, "the previous run "+s.Live.Health.Message)
 	case !s.Live.runs(), s.Object.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate":
-		m.intend(s, Replace, replaceReason(s, ran))
+		m.intend(s, Replace, m.replaceReason(s, ran))
 	default:
-		s.Action, s.Reason = Replace, replaceReason(s, ran)
+		s.Action, s.Reason = Replace, m.replaceReason(s, ran)
 		s.block(forOthers, "waits for the running Job to finish ("+manifest.AnnotationJobReplace+": terminate would end it)")
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	}
 }
 
-func replaceReason(s *Step, ran JobRecord) string {
+func (m *maker) replaceReason(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
 	case live.Digest == s.Object.Digest && ran.State == JobIntended:
 		return "is to run again, as somebody asked"
-	case live.Digest == "" && live.UID != ran.UID:
+	case live.UID != ran.UID && !live.proved(m.in.Environment, m.in.Prover):
 		return "was made by somebody else, and did not do the same work"
 	case live.runs():
 		return "changed while it runs"
@@ -168,7 +169,7 @@ const readable = 10 * time.Second
 // outcome must be in the record before the Job may go. The outcome of one that failed outlives it there.
 func (m *maker) timeToLive(s *Step, ran JobRecord) {
 	seconds, set, _ := unstructured.NestedInt64(s.Object.Object, "spec", "ttlSecondsAfterFinished")
-	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID || !s.Live.ours(m.in.Environment) {
+	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID || !m.ours(*s.Live) {
 		return
 	}
 	ttl := time.Duration(seconds) * time.Second

@@ -27,6 +27,7 @@ func Make(in Input) Plan {
 	m.gates()
 	m.refuse()
 	m.prune()
+	m.copies()
 	m.intentions()
 	m.tidy()
 	return m.conclude()
@@ -128,9 +129,11 @@ func (m *maker) namespace() {
 	switch live := s.Live; {
 	case isUnknown:
 		m.unknown(&s, unknown)
-	case live == nil, live.Deleting, live.Environment == m.in.Environment, m.lostItsMarks(live):
+	case live == nil, live.Deleting, m.ours(*live), m.lostItsMarks(live):
 		m.compare(&s)
-	case live.Environment != "":
+	case live.Environment == m.in.Environment && !m.in.Namespace.Shared:
+		m.fail(&s, "bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace")
+	case live.Environment != "" && live.Environment != m.in.Environment:
 		m.fail(&s, "belongs to another environment; choose another namespace for one of the two")
 	case m.in.Namespace.Shared:
 		s.Reason = "was there before and is not Berth's"
@@ -141,9 +144,9 @@ func (m *maker) namespace() {
 	m.add(s, manifest.KindPlace(s.Key.GroupKind()))
 }
 
-// lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed.
+// lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed or changed.
 func (m *maker) lostItsMarks(l *Live) bool {
-	return l.Environment == "" && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
+	return !m.others(*l) && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
 }
 
 // fail says that the object cannot become what it should without help.
@@ -162,6 +165,7 @@ func (m *maker) object(o *manifest.Object) {
 		m.wakeAt(live.Recheck)
 	}
 	s.Object = m.asApplied(o, s.Live)
+	s.MayReplace = m.mayReplace(s)
 	switch unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; {
 	case err != nil:
 		m.fail(&s, err.Error())
@@ -171,7 +175,7 @@ func (m *maker) object(o *manifest.Object) {
 		m.unknown(&s, unknown)
 	case s.Live != nil && Yields(o, *s.Live, m.in.Environment):
 		m.yield(&s)
-	case s.Live != nil && !s.Live.Deleting && s.Live.Environment != "" && s.Live.Environment != m.in.Environment:
+	case s.Live != nil && !s.Live.Deleting && m.others(*s.Live):
 		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
 	case s.Live != nil && !s.Live.Deleting && Claimed(*s.Live, o) != "":
 		m.fail(&s, Claimed(*s.Live, o))

@@ -25,7 +25,9 @@ type Live struct {
 	ResourceVersion string
 	// Environment, Digest and Prune are the marks that the object bears, Order those that say when its turn is.
 	Environment, Digest, Prune string
-	Order                      Order
+	// Proof is that of Digest: that Berth made this very object. It is empty where Berth made it before there were any.
+	Proof string
+	Order Order
 	// Ownership is the ownership hash; empty when Berth never applied the object.
 	Ownership string
 	// Deleting says that the object has a deletionTimestamp; Finalizers is what holds it then.
@@ -110,6 +112,7 @@ func Reduce(obj *unstructured.Unstructured) Live {
 // is there.
 func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 	annotations := obj.GetAnnotations()
+	digest, proof := manifest.ReadMark(annotations[manifest.AnnotationDigest])
 	fields := obj.GetManagedFields() // once: an unstructured object converts them every time
 	l := Live{
 		Key:             manifest.Key{Group: gvk.Group, Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()},
@@ -117,7 +120,8 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 		UID:             obj.GetUID(),
 		ResourceVersion: obj.GetResourceVersion(),
 		Environment:     obj.GetLabels()[manifest.LabelEnvironment],
-		Digest:          annotations[manifest.AnnotationDigest],
+		Digest:          digest,
+		Proof:           proof,
 		Prune:           pruneMark(annotations, fields),
 		Order:           Order{Wave: annotations[manifest.AnnotationWave], DependsOn: annotations[manifest.AnnotationDependsOn]},
 		Ownership:       Ownership(fields),

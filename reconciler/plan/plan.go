@@ -53,6 +53,8 @@ type Step struct {
 	Hold []string
 	// TakeOver says what people have added and is to be removed with the next apply; nil for nothing.
 	TakeOver *Additions
+	// MayReplace says that Git allows that the object, which is ours, is deleted and re-created if it cannot be changed.
+	MayReplace bool
 	// waits says for whom a blocked step does.
 	waits blocker
 	// beside says that what keeps the step from being done holds up nothing else: it is a warning, and no part of the
@@ -172,8 +174,12 @@ func (p Plan) Impossible() []Step {
 
 // Input is what a plan is made from.
 type Input struct {
-	// Environment is the value of manifest.LabelEnvironment that says "ours".
+	// Environment is the value of manifest.LabelEnvironment that says "ours", if Prover says so too.
 	Environment string
+	Prover      manifest.Prover
+	// Within is the namespace that the environment is confined to: of what lies outside, only what the record has
+	// is ours. Empty: it is not confined.
+	Within string
 	// Namespace is the environment's own, as it should be.
 	Namespace Namespace
 	// Desired is sealed and in order.

@@ -118,7 +118,7 @@ func (m *maker) leftovers() (gone []Live, total int) {
 		desired[s.Key] = true
 	}
 	for key, live := range m.in.Observed.Objects {
-		if _, unknown := m.in.Observed.Unknown[key.GroupKind()]; unknown || !live.ours(m.in.Environment) {
+		if _, unknown := m.in.Observed.Unknown[key.GroupKind()]; unknown || !m.ours(live) {
 			continue
 		}
 		total++
@@ -128,12 +128,6 @@ func (m *maker) leftovers() (gone []Live, total int) {
 	}
 	slices.SortFunc(gone, func(a, b Live) int { return a.Key.Compare(b.Key) })
 	return gone, total
-}
-
-// ours says whether the object was provably made by Berth for the environment. Jobs are created, not
-// applied, and known by their digest.
-func (l Live) ours(environment string) bool {
-	return l.Environment == environment && !l.Controlled && (l.Ownership != "" || l.Digest != "")
 }
 
 // pruneBlocked says what all deletions wait for.

@@ -23,7 +23,7 @@ func (m *maker) replaced(s *Step, message string) string {
 		return fmt.Sprintf("%s; the annotation %s: %q is neither when-immutable nor orphan", message, manifest.AnnotationReplace, how)
 	case keepsData[s.Key.Kind]:
 		return fmt.Sprintf("%s; %s does not hold for a %s, whose deletion destroys data", message, manifest.AnnotationReplace, s.Key.Kind)
-	case !s.MayReplace(m.in.Environment):
+	case !s.MayReplace:
 		return message + "; it was not made by Berth: to have it replaced, delete it by hand"
 	case s.Orphans():
 		s.Action, s.Reason = Replace, "cannot be changed in place, and is made anew while its pods run on"
@@ -33,13 +33,13 @@ func (m *maker) replaced(s *Step, message string) string {
 	return ""
 }
 
-// MayReplace says whether Git allows that the object is deleted and made anew if it cannot be changed.
-func (s Step) MayReplace(environment string) bool {
+// mayReplace says whether Git allows that an object of ours is deleted and re-created if it cannot be changed.
+func (m *maker) mayReplace(s Step) bool {
 	if s.Object == nil || s.Live == nil || manifest.IsJob(s.Key.GroupKind()) {
 		return false
 	}
 	how := annotation(s.Object, manifest.AnnotationReplace)
-	return (how == whenImmutable || how == orphan) && !keepsData[s.Key.Kind] && s.Live.ours(environment)
+	return (how == whenImmutable || how == orphan) && !keepsData[s.Key.Kind] && m.ours(*s.Live)
 }
 
 // Orphans says whether what an object that is replaced controls is to live on.

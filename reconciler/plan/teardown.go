@@ -10,13 +10,13 @@ import (
 func Teardown(in Input) Plan {
 	m := &maker{in: in, record: in.Record.Clone()}
 	ns := in.Observed.Namespace
-	owned := ns != nil && ns.Environment == in.Environment
+	owned := ns != nil && m.ours(*ns)
 	var objects, inside []Live
 	for _, live := range in.Observed.Objects {
 		switch {
 		case owned && live.Key.Namespace == ns.Key.Name:
 			inside = append(inside, live)
-		case live.ours(in.Environment) && !live.kept():
+		case m.ours(live) && !live.kept():
 			objects = append(objects, live)
 		}
 	}

@@ -23,6 +23,9 @@ const (
 	theirs = "a1b2c3.posts-other"
 )
 
+// prover is that of the installation.
+var prover = manifest.NewProver([]byte("key"))
+
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // tester is what *testing.T and *rapid.T have in common.
@@ -54,6 +57,7 @@ func newWorld(t tester) *world {
 		t: t,
 		in: plan.Input{
 			Environment: ours,
+			Prover:      prover,
 			Namespace:   plan.Namespace{Object: manifest.Namespace("posts", nil, nil)},
 			Refusals:    map[manifest.Key]plan.Refusal{},
 			Now:         noon,
@@ -279,7 +283,7 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 	}
 	if environment != "" {
 		u.SetLabels(map[string]string{manifest.LabelEnvironment: environment})
-		annotated(manifest.AnnotationDigest, o.Digest)(u)
+		annotated(manifest.AnnotationDigest, prover.Mark(environment, o.Key(), o.Digest))(u)
 		names := map[string]any{}
 		for name := range u.GetAnnotations() {
 			names["f:"+name] = map[string]any{}

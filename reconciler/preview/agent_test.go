@@ -96,7 +96,7 @@ func (w *world) wire() (*agent, error) {
 	brake := NewBrake()
 	repositories := NewRepositories(RepositoriesConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: w.namespace, Installation: w.installation,
-		Report: reporter.Repository, HookMissed: reporter.HookMissed, Wake: wakes.Add, ProgressPause: w.progress, Now: w.now, Log: log,
+		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, ProgressPause: w.progress, Now: w.now, Log: log,
 	})
 	environments := NewEnvironments(EnvironmentsConfig{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,

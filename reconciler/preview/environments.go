@@ -98,6 +98,9 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	e.Recall(env)
+	if name := nameOf(env.Spec); name != env.Name {
+		return e.disown(ctx, env, name)
+	}
 	if !env.DeletionTimestamp.IsZero() {
 		return e.teardown(ctx, env)
 	}
@@ -129,6 +132,18 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	e.log(outcome, e.Now().Sub(started))
 	e.endTurn(env, settings.Commit, outcome)
 	return e.conclude(ctx, env, outcome)
+}
+
+// disown does nothing for an Environment whose name is not that of its branch, and lets it go without taking anything
+// down: what it would apply and delete is the other one's.
+func (e *Environments) disown(ctx context.Context, env *v1alpha1.Environment, name string) (ctrl.Result, error) {
+	if !env.DeletionTimestamp.IsZero() {
+		e.Log.Warn("letting an Environment go without taking anything down, because its name is not that of its branch", "environment", env.Name, "wants", name)
+		return ctrl.Result{}, e.letGo(ctx, env)
+	}
+	why := fmt.Sprintf("nothing is done for it: the environment of the branch %s is %s, and two of them would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
+		env.Spec.Branch, name, env.Name, env.Namespace)
+	return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
 }
 
 // settings returns what a pass has to know; or nothing, and perhaps for what a person has to be waited

@@ -10,6 +10,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,6 +41,8 @@ type RepositoriesConfig struct {
 	Namespace, Installation string
 	// Report writes a Repository's status, if it is another than before.
 	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
+	// Made says whether Berth provably made a namespace for an environment of this name and id.
+	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
 	// HookMissed warns of a change that no webhook told of, though webhooks told of others before.
 	HookMissed func(repo *v1alpha1.Repository, change string)
 	// Wake asks for a pass over an Environment.
@@ -164,11 +167,9 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 	if err != nil {
 		return changes{}, err
 	}
-	if err := r.restore(ctx, client.ObjectKeyFromObject(repo), have); err != nil {
-		return changes{}, err
-	}
-	if !f.listed {
-		return changes{}, nil
+	notes, err := r.restore(ctx, repo, have)
+	if err != nil || !f.listed {
+		return changes{notes: notes}, err
 	}
 	over := over(have, repo, r.Now())
 	if err := r.confirm(ctx, repo, f, over); err != nil {
@@ -183,6 +184,7 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 		goneAfter: repo.Spec.GoneAfter.Duration,
 		confirmed: f.confirmed,
 	})
+	c.notes = append(c.notes, notes...)
 	f.confirmed = nameSet(c.confirmed...)
 	changed, err := r.carryOut(ctx, repo, have, c)
 	if changed {
@@ -251,9 +253,6 @@ func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) e
 	r.mu.Unlock()
 	have, err := r.environments(ctx, name)
 	if err != nil {
-		return err
-	}
-	if err := r.restore(ctx, name, have); err != nil {
 		return err
 	}
 	going, err := isGoing(ctx, r.Reader, "repositories")

@@ -46,6 +46,10 @@ func TestLost(t *testing.T) {
 			n.Annotations[annotationEnvironment] = "other.review.feature-login"
 			n.Labels[labelEnvironment] = naming.ID("mine", "other", "review", "feature/login")
 		})},
+		{name: "it says another name than its label", ns: ns(func(n *metav1.PartialObjectMetadata) {
+			n.Annotations[annotationEnvironment] = "posts.review.zzz"
+		})},
+		{name: "its Environment is there under another name", ns: ns(), have: []v1alpha1.Environment{{ObjectMeta: metav1.ObjectMeta{Name: "posts.review.zzz"}, Spec: env.Spec}}},
 		{name: "left behind on purpose", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations[AnnotationOnRemoval] = "Orphan" })},
 		{name: "without annotations", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations = nil })},
 	} {
@@ -66,6 +70,41 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// What a namespace says of itself may be somebody's invention.
+func TestOnlyWhatAnEntryLeadsToIsWrittenAgain(t *testing.T) {
+	repo := repository()
+	env := environment(repo, "review", "feature/login")
+	of := func(entry, branch, namespace string) remains {
+		spec := env.Spec
+		spec.Entry, spec.Branch, spec.Namespace = entry, branch, namespace
+		return remains{wanted: wanted{spec: spec}}
+	}
+	for _, test := range []struct {
+		name   string
+		lost   remains
+		change func(*v1alpha1.Repository)
+		want   bool
+	}{
+		{name: "the namespace of its branch", lost: of("review", "feature/login", env.Spec.Namespace), want: true},
+		{name: "that of another branch", lost: of("review", "main", env.Spec.Namespace)},
+		{name: "production's entry", lost: of("production", "main", "posts-prod")},
+		{name: "no entry", lost: of("gone", "feature/login", "elsewhere")},
+		{name: "an entry that was renamed", lost: of("gone", "feature/login", env.Spec.Namespace), want: true},
+		{name: "an entry that leaves everything behind", lost: of("review", "feature/login", env.Spec.Namespace),
+			change: func(r *v1alpha1.Repository) { r.Spec.Environments[1].OnRemoval = v1alpha1.RemovalOrphan }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			changed := repo.DeepCopy()
+			if test.change != nil {
+				test.change(changed)
+			}
+			if got := test.lost.calledFor(changed); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
 // Else a thousand new environments would have the whole repository looked at a thousand times.
 func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) {
 	w := newWorld(t)
@@ -79,7 +118,8 @@ func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) 
 	if woken := repositories.ownersOf(t.Context(), ns); len(woken) != 0 {
 		t.Errorf("it wakes %v", woken)
 	}
-	ns.Annotations[annotationEnvironment] = "posts.review.lost"
+	ns.Annotations[annotationEnvironment], ns.Annotations[annotationBranch] = "posts.review.lost", "lost"
+	ns.Labels[labelEnvironment] = naming.ID(w.installation, "posts", "review", "lost")
 	if woken := repositories.ownersOf(t.Context(), ns); len(woken) != 1 || woken[0].Name != "posts" {
 		t.Errorf("without its Environment it wakes %v", woken)
 	}

@@ -57,7 +57,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		s.limit = int(*entry.Limit)
 	}
 	s.URL, s.Path = repo.Spec.URL, entry.Path
-	s.SharedNamespace = patterns.Literal()
+	s.SharedNamespace, s.Urgent = patterns.Literal(), patterns.Literal()
 	s.Settings = string(input)
 	s.Timeout = entry.Health.Timeout.Duration
 	for _, e := range entry.Health.Expressions {

@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // breath is how long an Environment that somebody deleted by hand is left as it is: who deletes many
@@ -71,11 +72,25 @@ func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (tim
 
 func (e *Environments) takeDown(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
 	going := identityOf(env, e.Installation)
+	going.Scope = e.scopeOf(ctx, env)
 	e.remember(env, going)
 	started := e.Now()
 	outcome := e.Reconciler.Teardown(ctx, going)
 	e.log(outcome, e.Now().Sub(started))
 	return outcome
+}
+
+// scopeOf returns how far an Environment reaches. One whose entry is gone is confined to its namespace: outside, only
+// what its record has is taken down.
+func (e *Environments) scopeOf(ctx context.Context, env *v1alpha1.Environment) reconciler.Scope {
+	repo := &v1alpha1.Repository{}
+	if err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo); err != nil {
+		return reconciler.Namespaced // the cache answers, and has nothing else to say
+	}
+	if entry := naming.EntryOf(repo, env); entry != nil && entry.Scope == v1alpha1.ScopeCluster {
+		return reconciler.Cluster
+	}
+	return reconciler.Namespaced
 }
 
 // When a namespace that is being deleted is looked at again: soon, while the cluster does not say what it
@@ -159,7 +174,9 @@ func (e *Environments) left(ctx context.Context, name types.NamespacedName) {
 	e.mu.Lock()
 	env, ok := e.known[name.Name]
 	delete(e.known, name.Name)
-	delete(e.names, env.ID)
+	if e.names[env.ID] == name {
+		delete(e.names, env.ID)
+	}
 	delete(e.ended, env.uid)
 	e.mu.Unlock()
 	e.Brake.forget(name.Name)

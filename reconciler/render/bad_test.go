@@ -231,7 +231,7 @@ var badYAML = []struct{ mistake, text, want string }{
 func TestMistakesInYAMLAreExplained(t *testing.T) {
 	for _, c := range badYAML {
 		t.Run(c.mistake, func(t *testing.T) {
-			result, err := render.Render(one(c.text), options())
+			result, err := render.Render(t.Context(), one(c.text), options())
 			if err == nil || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
@@ -258,7 +258,7 @@ func TestMistakesInJSONAreExplained(t *testing.T) {
 		{"too deep", strings.Repeat("[", 100_000), "infra/k8s/x.json:1: values are nested more than 500 deep; no manifest needs that"},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
-			_, err := render.Render(files(map[string]string{"infra/k8s/x.json": c.text}), options())
+			_, err := render.Render(t.Context(), files(map[string]string{"infra/k8s/x.json": c.text}), options())
 			if err == nil || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
@@ -267,7 +267,7 @@ func TestMistakesInJSONAreExplained(t *testing.T) {
 }
 
 func TestEveryProblemIsReported(t *testing.T) {
-	_, err := render.Render(files(map[string]string{
+	_, err := render.Render(t.Context(), files(map[string]string{
 		"infra/k8s/c.yaml": "a: b\n",
 		"infra/k8s/a.yaml": header + "data: {a: 1}\n---\n" + header + "data: {b: 2}\n",
 		"infra/k8s/b.yaml": "a: \"b\n",
@@ -316,7 +316,7 @@ func TestNothingToRenderIsTyped(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			o := options()
 			o.Path = c.path
-			_, err := render.Render(c.tree, o)
+			_, err := render.Render(t.Context(), c.tree, o)
 			if !errors.Is(err, c.want) {
 				t.Errorf("%v is not %v", err, c.want)
 			}
@@ -336,11 +336,11 @@ func TestLimits(t *testing.T) {
 	}
 	const problem = "infra/k8s/4.yaml: with this file, it is more than 64 MiB that one environment reads; " +
 		"move what is no manifest out of the entry's path, or split it over several entries"
-	if _, err := render.Render(many, options()); fmt.Sprint(err) != problem {
+	if _, err := render.Render(t.Context(), many, options()); fmt.Sprint(err) != problem {
 		t.Errorf("got  %v\nwant %s", err, problem)
 	}
 	many.MapFS["infra/k8s/kustomization.yaml"] = &fstest.MapFile{Data: []byte("resources: [0.yaml, 1.yaml, 2.yaml, 3.yaml, 4.yaml, 5.yaml]\n")}
-	if _, err := render.Render(many, options()); fmt.Sprint(err) != problem {
+	if _, err := render.Render(t.Context(), many, options()); fmt.Sprint(err) != problem {
 		t.Errorf("Kustomize: got  %v\nwant %s", err, problem)
 	}
 }
@@ -348,7 +348,7 @@ func TestLimits(t *testing.T) {
 func TestASubmoduleIsNotPassedOver(t *testing.T) {
 	with := one(header)
 	with.MapFS["infra/k8s/vendor"] = &fstest.MapFile{Mode: fs.ModeIrregular}
-	_, err := render.Render(with, options())
+	_, err := render.Render(t.Context(), with, options())
 	if want := "infra/k8s/vendor: it is a submodule, and Berth reads only the repository itself; copy what is needed into the repository, or move it out of the entry's path"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -368,7 +368,7 @@ func (pointerError) Error() string { return "cannot read it: it is a pointer; fo
 func (pointerError) Why() (cause, hint string) { return "it is a pointer", "follow it" }
 
 func TestWhatTheTreeDoesNotGiveIsToldOnce(t *testing.T) {
-	_, err := render.Render(pointers{one(header)}, options())
+	_, err := render.Render(t.Context(), pointers{one(header)}, options())
 	if want := "infra/k8s/x.yaml: cannot be read: it is a pointer; follow it"; err == nil || err.Error() != want || !errors.Is(err, errPointer) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -388,7 +388,7 @@ func TestEveryMarkIsKnown(t *testing.T) {
 		if name == manifest.AnnotationRestartedFor {
 			continue // stands on pod templates
 		}
-		_, err := render.Render(one(header+"  annotations:\n    "+name+": \"1\"\n"), options())
+		_, err := render.Render(t.Context(), one(header+"  annotations:\n    "+name+": \"1\"\n"), options())
 		if err != nil && strings.Contains(err.Error(), "there is no annotation") {
 			t.Errorf("%s stands in marks.go and is taken for a mistake", name)
 		}

@@ -57,7 +57,7 @@ func benchmark(b *testing.B, texts map[string]string, n int) {
 	tree := files(texts)
 	b.ReportAllocs()
 	for b.Loop() {
-		result, err := render.Render(tree, options())
+		result, err := render.Render(b.Context(), tree, options())
 		if err != nil || result.Set.Len() != n {
 			b.Fatal(result.Set.Len(), err)
 		}

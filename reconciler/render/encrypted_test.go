@@ -144,7 +144,7 @@ func TestEncryptedDocumentsAreSecrets(t *testing.T) {
 		t.Run(test.reason, func(t *testing.T) {
 			o := options()
 			o.Decrypter, o.Decrypted = decrypter{"infra/k8s/x.yaml": test.plain}, test.kinds
-			if _, err := render.Render(one(test.file), o); fmt.Sprint(err) != test.want {
+			if _, err := render.Render(t.Context(), one(test.file), o); fmt.Sprint(err) != test.want {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
 		})
@@ -153,7 +153,7 @@ func TestEncryptedDocumentsAreSecrets(t *testing.T) {
 
 func TestNothingEncryptedIsAppliedInBase64(t *testing.T) {
 	for kind, field := range map[string]string{"Secret": "data", "ConfigMap": "binaryData"} {
-		_, err := render.Render(one("apiVersion: v1\nkind: "+kind+"\nmetadata: {name: api}\n"+field+": {a: RU5DW0FFUzI1Nl9HQ00sZGF0YTp4XQ==}\n"), options())
+		_, err := render.Render(t.Context(), one("apiVersion: v1\nkind: "+kind+"\nmetadata: {name: api}\n"+field+": {a: RU5DW0FFUzI1Nl9HQ00sZGF0YTp4XQ==}\n"), options())
 		want := "infra/k8s/x.yaml:4: " + kind + "/api: it is still encrypted: " + field + ".a is a SOPS value; check that the file is a whole SOPS document, with its sops key"
 		if fmt.Sprint(err) != want {
 			t.Errorf("got  %v\nwant %s", err, want)
@@ -162,19 +162,19 @@ func TestNothingEncryptedIsAppliedInBase64(t *testing.T) {
 }
 
 func TestWhatCannotBeDecrypted(t *testing.T) {
-	_, err := render.Render(one(encrypted), options())
+	_, err := render.Render(t.Context(), one(encrypted), options())
 	want := "infra/k8s/x.yaml: the file is encrypted and there is no key to decrypt it; give the entry a decryption.secretRef"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	o := options()
 	o.Decrypter = decrypter{}
-	_, err = render.Render(one(encrypted), o)
+	_, err = render.Render(t.Context(), one(encrypted), o)
 	want = "infra/k8s/x.yaml: cannot be decrypted: no key for age1recipient"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	_, err = render.Render(files(map[string]string{
+	_, err = render.Render(t.Context(), files(map[string]string{
 		"infra/k8s/kustomization.yaml": "secretGenerator: [{name: a, files: [x.yaml]}]",
 		"infra/k8s/x.yaml":             encrypted,
 	}), o)
@@ -209,7 +209,7 @@ func TestErrorsQuoteNothingDecrypted(t *testing.T) {
 			if kustomization != "" {
 				tree.MapFS["infra/k8s/kustomization.yaml"] = one(kustomization).MapFS["infra/k8s/x.yaml"]
 			}
-			_, err := render.Render(tree, o)
+			_, err := render.Render(t.Context(), tree, o)
 			if err == nil {
 				t.Logf("%q with %q renders", plain, kustomization)
 			} else if strings.Contains(err.Error(), secret) {
@@ -226,7 +226,7 @@ func TestWhatKustomizeSaysIsToldWithoutWhatWasDecrypted(t *testing.T) {
 	})
 	o := options()
 	o.Decrypter = decrypter{"infra/k8s/x.yaml": secretHeader + "stringData: {a: «user:hunter2@db»}\n"}
-	_, err := render.Render(tree, o)
+	_, err := render.Render(t.Context(), tree, o)
 	want := "infra/k8s/kustomization.yaml: Kustomize cannot build it: options.index 1 is out of bounds for value …; … stands for an encrypted value, which Kustomize cannot look into: encrypt its parts by themselves"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -236,7 +236,7 @@ func TestWhatKustomizeSaysIsToldWithoutWhatWasDecrypted(t *testing.T) {
 func TestAKustomizationCannotBeEncrypted(t *testing.T) {
 	o := options()
 	o.Decrypter = decrypter{"infra/k8s/kustomization.yaml": "resources: [x.yaml]\nnamePrefix: [hunter2]"}
-	_, err := render.Render(files(map[string]string{"infra/k8s/kustomization.yaml": encrypted, "infra/k8s/x.yaml": header}), o)
+	_, err := render.Render(t.Context(), files(map[string]string{"infra/k8s/kustomization.yaml": encrypted, "infra/k8s/x.yaml": header}), o)
 	want := "infra/k8s/kustomization.yaml: a kustomization cannot be encrypted; encrypt the files that it names"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -267,7 +267,7 @@ func TestNoBuildWaitsForTheKeysOfAnother(t *testing.T) {
 				asked++
 				built := make(chan error, 1)
 				go func() {
-					_, err := render.Render(files(overlay()), options())
+					_, err := render.Render(t.Context(), files(overlay()), options())
 					built <- err
 				}()
 				select {
@@ -279,7 +279,7 @@ func TestNoBuildWaitsForTheKeysOfAnother(t *testing.T) {
 					t.Error("another build waits")
 				}
 			}}
-			_, err := render.Render(files(map[string]string{
+			_, err := render.Render(t.Context(), files(map[string]string{
 				"infra/k8s/kustomization.yaml":  kustomization + "\n",
 				"infra/base/kustomization.yaml": "resources: [../k8s/x.yaml]\n",
 				"infra/part/kustomization.yaml": "kind: Component\nresources: [../k8s/x.yaml]\n",

@@ -28,7 +28,7 @@ func FuzzRender(f *testing.F) {
 			files(map[string]string{"infra/k8s/x.json": manifest}),
 			files(map[string]string{"infra/k8s/x.yaml": manifest, "infra/k8s/kustomization.yaml": kustomization}),
 		} {
-			result, err := render.Render(tree, options())
+			result, err := render.Render(t.Context(), tree, options())
 			if (err == nil) == (result.Set.Len() == 0) {
 				t.Fatalf("%d objects and the error %v", result.Set.Len(), err)
 			}
@@ -71,7 +71,7 @@ func FuzzScalars(f *testing.F) {
 		if err == nil {
 			err = k8sjson.Unmarshal(encoded, &want)
 		}
-		result, ours := render.Render(one(text), options())
+		result, ours := render.Render(t.Context(), one(text), options())
 		if err != nil || ours != nil {
 			return // what only one of them takes is told to a person
 		}

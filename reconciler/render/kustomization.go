@@ -40,9 +40,7 @@ func (f *buildFiles) checked(name string, built *builtFile) error {
 	check := kustomizationCheck{files: f, name: name, text: strings.ToLower(string(built.content))}
 	check.plugins(k)
 	k.FixKustomization() // bases become resources, for one
-	built.resources = slices.Concat(k.Resources, k.Components)
-	built.generated, built.changes = len(k.ConfigMapGenerator)+len(k.SecretGenerator), changes(k)
-	built.names = slices.Concat(built.resources, loaded(k))
+	built.names = slices.Concat(k.Resources, k.Components, loaded(k))
 	for _, file := range built.names {
 		if check.local(file); len(check.found) > maxProblems {
 			break

@@ -192,7 +192,7 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		{"resources: [.]", head + ": Kustomize cannot build it: accumulating resources: accumulation err='accumulating resources from '.': open infra/k8s: file does not exist': cycle detected: candidate root 'infra/k8s' contains visited root 'infra/k8s'"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
-			_, err := render.Render(files(map[string]string{
+			_, err := render.Render(t.Context(), files(map[string]string{
 				head:                            c.text + "\n",
 				"infra/k8s/x.yaml":              header,
 				"infra/k8s/bad.yaml":            "a: \"b\n",
@@ -206,7 +206,7 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 }
 
 func TestKustomizationsInSeveralFiles(t *testing.T) {
-	_, err := render.Render(files(map[string]string{
+	_, err := render.Render(t.Context(), files(map[string]string{
 		"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n",
 		"infra/k8s/kustomization.yml":  "resources: [x.yaml]\n",
 		"infra/k8s/x.yaml":             header,
@@ -221,7 +221,7 @@ func TestBuildsBesideEachOther(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			if _, err := render.Render(files(overlay()), options()); err != nil {
+			if _, err := render.Render(t.Context(), files(overlay()), options()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -249,7 +249,7 @@ func TestKustomizeDoesNotGetHostileAliases(t *testing.T) {
 		{"what is fine", "resources: [x.yaml]", header + "data: {a: &a b, c: *a}\n", "<nil>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := render.Render(files(map[string]string{
+			_, err := render.Render(t.Context(), files(map[string]string{
 				"infra/k8s/kustomization.yaml": c.kustomization + "\n",
 				"infra/k8s/x.yaml":             c.file,
 				"infra/k8s/x.txt":              c.file,

@@ -58,12 +58,11 @@ func (f *buildFiles) uses() map[string]use {
 		if err != nil {
 			continue
 		}
-		generated := usesOf(k)
+		generated, times := usesOf(k)
 		for _, file := range built.names {
 			at := path.Join(path.Dir(name), file)
-			if use, ok := generated[file]; ok {
-				uses[at] |= use
-			} else {
+			uses[at] |= generated[file]
+			if times[file]--; times[file] < 0 { // it is named elsewhere, too
 				uses[at] |= asYAML
 			}
 		}
@@ -71,8 +70,8 @@ func (f *buildFiles) uses() map[string]use {
 	return uses
 }
 
-// usesOf says what generators use files for.
-func usesOf(k types.Kustomization) map[string]use {
+// usesOf says what generators use files for, and how often they name each.
+func usesOf(k types.Kustomization) (uses map[string]use, times map[string]int) {
 	var sources []types.KvPairSources
 	for _, generator := range k.ConfigMapGenerator {
 		sources = append(sources, generator.KvPairSources)
@@ -80,19 +79,21 @@ func usesOf(k types.Kustomization) map[string]use {
 	for _, generator := range k.SecretGenerator {
 		sources = append(sources, generator.KvPairSources)
 	}
-	uses := map[string]use{}
+	uses, times = map[string]use{}, map[string]int{}
 	for _, source := range sources {
 		for _, file := range append(slices.Clip(source.EnvSources), source.EnvSource) {
 			uses[file] |= asVariables
+			times[file]++
 		}
 		for _, file := range source.FileSources {
 			if _, after, ok := strings.Cut(file, "="); ok {
 				file = after
 			}
 			uses[file] |= asContent
+			times[file]++
 		}
 	}
-	return uses
+	return uses, times
 }
 
 // sealed returns the content of a file that was encrypted as a whole.

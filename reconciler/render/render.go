@@ -3,12 +3,14 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/manifest"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -69,6 +71,11 @@ type Options struct {
 	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or
 	// Kind.group for one that is not Kubernetes' own.
 	Decrypted manifest.Kinds
+	// Kustomize builds kustomizations; without it they are errors.
+	Kustomize *kustomize.Builder
+	// Urgent builds go before others, and those of an Owner that took little time before those of one that took much.
+	Urgent bool
+	Owner  string
 }
 
 // Result is what a folder renders to, and what that depended on.
@@ -80,11 +87,14 @@ type Result struct {
 // Render reads the folder o.Path of the tree, by Kustomize if it holds a kustomization file, and
 // returns its objects in the order in which they are applied. The error joins every problem found,
 // each an *Error; with one, the Set is empty and the Inputs are still those that led to it. Render
-// keeps nothing and writes nothing; several may run at once.
-func Render(tree Tree, o Options) (Result, error) {
+// keeps nothing and writes nothing; several may run at once. It ends with ctx, whose error it then returns.
+func Render(ctx context.Context, tree Tree, o Options) (Result, error) {
 	r := newRenderer(tree, o)
-	set := r.set()
+	set := r.set(ctx)
 	result := Result{Inputs: r.inputs.result(r.variables.used)}
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
 	if err := r.problems.join(); err != nil {
 		return result, err
 	}
@@ -123,14 +133,14 @@ func newRenderer(tree Tree, o Options) *renderer {
 }
 
 // set does the steps of a render, one after the other; each leaves its problems in r.problems.
-func (r *renderer) set() manifest.Set {
+func (r *renderer) set(ctx context.Context) manifest.Set {
 	if !r.pathExists() {
 		return manifest.Set{}
 	}
 	kustomization := kustomizationIn(r.tree, r.Path)
 	var documents []document
 	if kustomization != "" {
-		documents = r.kustomize(kustomization)
+		documents = r.kustomize(ctx, kustomization)
 	} else {
 		documents = r.plain()
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -52,6 +53,7 @@ func options() render.Options {
 	return render.Options{
 		Path:      "infra/k8s",
 		Namespace: "posts-login",
+		Kustomize: kustomizetest.Builder(),
 		Variables: map[string]any{
 			"BRANCH": "feature/login", "BRANCH_SLUG": "login", "COMMIT_SHORT": "12345678", "NAMESPACE": "posts-login",
 			"REPLICAS": int64(3), "RATIO": 0.5, "DEBUG": true, "PORT": "8080", "WHOLE": float64(7),
@@ -62,7 +64,7 @@ func options() render.Options {
 // rendered fails the test unless the tree renders.
 func rendered(t *testing.T, tree render.Tree, o render.Options) render.Result {
 	t.Helper()
-	result, err := render.Render(tree, o)
+	result, err := render.Render(t.Context(), tree, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +315,7 @@ func TestScope(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			o := options()
 			o.Scope, o.ClusterScoped = c.scope, known
-			result, err := render.Render(one(c.text), o)
+			result, err := render.Render(t.Context(), one(c.text), o)
 			var got []string
 			for _, o := range result.Set.Objects {
 				got = append(got, o.GetNamespace()+"/"+o.GetName())
@@ -330,7 +332,7 @@ func TestScope(t *testing.T) {
 }
 
 func TestAFolderOfKustomizeWithinAPlainOne(t *testing.T) {
-	_, err := render.Render(files(map[string]string{
+	_, err := render.Render(t.Context(), files(map[string]string{
 		"infra/k8s/base/kustomization.yaml": "resources: [x.yaml]",
 		"infra/k8s/base/x.yaml":             header,
 	}), options())

@@ -36,7 +36,7 @@ func TestWhatKustomizeIsGivenTwiceIsNamed(t *testing.T) {
 			test.files["infra/k8s/secret.yaml"] = encrypted
 			o := options()
 			o.Decrypter = decrypter{"infra/k8s/secret.yaml": secretHeader}
-			if _, err := render.Render(files(test.files), o); fmt.Sprint(err) != test.want {
+			if _, err := render.Render(t.Context(), files(test.files), o); fmt.Sprint(err) != test.want {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
 		})

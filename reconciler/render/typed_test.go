@@ -1,6 +1,7 @@
 package render_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -96,8 +97,8 @@ func TestVariablesAreWhatTheirValuesWouldBe(t *testing.T) {
 		with["infra/k8s/kustomization.yaml"], without["infra/k8s/kustomization.yaml"] = kustomization, values.Replace(kustomization)
 		o := options()
 		o.Variables = map[string]any{"N": int64(8080), "ON": true, "BRANCH": "login"}
-		got, err := render.Render(files(with), o)
-		want, wantErr := render.Render(files(without), o)
+		got, err := render.Render(context.Background(), files(with), o)
+		want, wantErr := render.Render(context.Background(), files(without), o)
 		if fmt.Sprint(err) != fmt.Sprint(wantErr) {
 			t.Fatalf("%s\ngot  %v\nwant %v", kustomization, err, wantErr)
 		}

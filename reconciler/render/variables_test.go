@@ -162,7 +162,7 @@ func TestVariablesOfOtherTypesAreRefused(t *testing.T) {
 		for _, use := range []string{"a-${LIST}"} {
 			o := options()
 			o.Variables["LIST"] = value
-			_, err := render.Render(one(header+"data: {a: '"+use+"'}\n"), o)
+			_, err := render.Render(t.Context(), one(header+"data: {a: '"+use+"'}\n"), o)
 			want := "infra/k8s/x.yaml:5: ConfigMap/api: the variable LIST is neither a text, a number nor a boolean; mend the entry's variables"
 			if fmt.Sprint(err) != want {
 				t.Errorf("%v: got  %v\nwant %s", value, err, want)
@@ -201,7 +201,7 @@ func TestInputs(t *testing.T) {
 			if same := inputs.Same(files(changed), o.Variables); same != c.same {
 				t.Errorf("Same is %v, want %v", same, c.same)
 			}
-			result, err := render.Render(files(changed), o)
+			result, err := render.Render(t.Context(), files(changed), o)
 			if same := result.Inputs.Digest() == inputs.Digest(); same != c.same {
 				t.Errorf("the digests are the same: %v, want %v (%v)", same, c.same, err)
 			}

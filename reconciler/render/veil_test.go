@@ -63,7 +63,7 @@ func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 			d["infra/k8s/whole"] = "«# all of it\nA=\nB=hunter2\n»"
 			d["infra/k8s/sealed"] = "«" + secretHeader + "stringData: {a: hunter2}\n»"
 			o.Decrypted = test.kinds
-			_, err := render.Render(tree, o)
+			_, err := render.Render(t.Context(), tree, o)
 			want := "<nil>"
 			if test.at != "" {
 				kind := strings.Split(test.object, " ")[1]
@@ -90,7 +90,7 @@ func TestTextsThatEqualDecryptedOnesAreFine(t *testing.T) {
 		if kustomization != "" {
 			texts["infra/k8s/kustomization.yaml"] = kustomization
 		}
-		if _, err := render.Render(files(texts), o); err != nil {
+		if _, err := render.Render(t.Context(), files(texts), o); err != nil {
 			t.Errorf("%s: %v", kustomization, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package checkup
 
 import (
+	"context"
 	"errors"
 	"path"
 	"slices"
@@ -33,11 +34,11 @@ type Survey struct {
 
 // Look renders a folder as the agent does, and judges every encrypted file that this takes. The files' plain text is
 // let go of at once.
-func Look(about string, tree render.Tree, o render.Options) Survey {
+func Look(ctx context.Context, about string, tree render.Tree, o render.Options) Survey {
 	opened := &opening{Decrypter: o.Decrypter, files: map[string]verdict{}}
 	read := reading.Of(tree)
 	o.Decrypter = opened
-	result, err := render.Render(read, o)
+	result, err := render.Render(ctx, read, o)
 	s := Survey{Inputs: result.Inputs}
 	for _, problem := range listed(err) {
 		var at *render.Error
@@ -49,7 +50,7 @@ func Look(about string, tree render.Tree, o render.Options) Survey {
 	if opened.failed() {
 		// Kustomize ends at the first file that it does not get; so it gets them all, shut as they are.
 		o.Decrypter = lenient{opened}
-		_, _ = render.Render(read, o)
+		_, _ = render.Render(ctx, read, o)
 	}
 	for _, name := range opened.order {
 		s.Findings = append(s.Findings, opened.files[name].finding(about, name))

@@ -2,17 +2,24 @@ package reading_test
 
 import (
 	"io/fs"
+	"os"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"berth.dev/berth/cmd/internal/reading"
+	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/render"
 )
 
 // files is a tree without hashes, which nothing here needs.
 type files struct{ fstest.MapFS }
+
+func TestMain(m *testing.M) {
+	kustomizetest.Serve()
+	os.Exit(m.Run())
+}
 
 func (files) Hash(string) (string, error) { return "", fs.ErrNotExist }
 
@@ -43,7 +50,7 @@ func TestUnlisted(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			read := reading.Of(tree(test.files))
-			if _, err := render.Render(read, render.Options{Namespace: "n"}); err != nil {
+			if _, err := render.Render(t.Context(), read, render.Options{Namespace: "n", Kustomize: kustomizetest.Builder()}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, read.Unlisted()); diff != "" {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"berth.dev/berth/reconciler/kustomize"
+)
+
+// kustomizeVerb is the command that a process runs that builds a kustomization.
+const kustomizeVerb = "kustomize-build"
+
+// newKustomize is the command of such a process. It is for the program itself.
+func newKustomize(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:    kustomizeVerb,
+		Short:  "Build the kustomization that is described on the standard input",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return &codedError{code: kustomize.Serve(s.in, s.out)}
+		},
+	}
+}
+
+// builds returns what builds kustomizations, in processes of this very program.
+func builds(l kustomize.Limits, atOnce int) *kustomize.Builder {
+	program, _ := os.Executable() // without it, each build says that it cannot be started
+	return kustomize.New(kustomize.Config{Command: []string{program, kustomizeVerb}, Limits: l, AtOnce: atOnce})
+}
+
+// kustomizeOptions are the flags that limit builds.
+type kustomizeOptions struct {
+	memory resource.QuantityValue
+	cpu    time.Duration
+	atOnce int
+}
+
+func (o *kustomizeOptions) addTo(c *cobra.Command) {
+	o.memory.Quantity = *resource.NewQuantity(kustomize.DefaultLimits.Memory, resource.BinarySI)
+	f := c.Flags()
+	f.Var(&o.memory, "kustomize-memory", "memory that one build of a kustomization may take")
+	f.DurationVar(&o.cpu, "kustomize-cpu", kustomize.DefaultLimits.CPU, "processor time that one build of a kustomization may take; by the clock it may take twice as long")
+	f.IntVar(&o.atOnce, "kustomize-at-once", 2, "maximum number of builds of kustomizations at the same time; if more than 1, one place is kept for entries whose branches are all literal")
+}
+
+func (o *kustomizeOptions) builder() *kustomize.Builder {
+	return builds(kustomize.Limits{Memory: o.memory.Value(), CPU: o.cpu, Time: 2 * o.cpu}, o.atOnce)
+}

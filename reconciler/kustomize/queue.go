@@ -1,0 +1,100 @@
+package kustomize
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// queue bounds how many builds go on at once, and says which is next.
+type queue struct {
+	mu     sync.Mutex
+	places int
+	// running counts all builds that go on, others those that are not urgent.
+	running, others int
+	waiting         []*waiter // in the order in which they came
+	// spent is how long the builds of each owner took since last nobody waited.
+	spent map[string]time.Duration
+}
+
+// waiter is a build that waits for its turn.
+type waiter struct {
+	Request
+	turn chan struct{} // closed when it has come
+}
+
+func newQueue(places int) *queue { return &queue{places: places, spent: map[string]time.Duration{}} }
+
+// enter waits for a turn, which done ends.
+func (q *queue) enter(ctx context.Context, r Request) (done func(), err error) {
+	w := &waiter{Request: r, turn: make(chan struct{})}
+	q.mu.Lock()
+	q.waiting = append(q.waiting, w)
+	q.admit()
+	q.mu.Unlock()
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+		if q.gaveUp(w) {
+			return nil, ctx.Err()
+		}
+	}
+	begun := time.Now()
+	return func() { q.leave(w, time.Since(begun)) }, nil
+}
+
+// gaveUp removes a build that waits; it is false for one whose turn has come meanwhile.
+func (q *queue) gaveUp(w *waiter) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting, w)
+	if i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+	}
+	return i >= 0
+}
+
+func (q *queue) leave(w *waiter, took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.running--
+	if !w.Urgent {
+		q.others--
+	}
+	q.spent[w.Owner] += took
+	if len(q.waiting) == 0 {
+		clear(q.spent)
+	}
+	q.admit()
+}
+
+// admit gives free places to those who are next.
+func (q *queue) admit() {
+	for len(q.waiting) > 0 && q.running < q.places {
+		i := next(q.waiting, q.spent)
+		w := q.waiting[i]
+		if !w.Urgent && q.others > 0 && q.others == q.places-1 {
+			return // the last place
+		}
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		q.running++
+		if !w.Urgent {
+			q.others++
+		}
+		close(w.turn)
+	}
+}
+
+// next returns the index of the build that goes first: an urgent one, then one of the owner whose builds took the
+// least time, then the one that came first.
+func next(waiting []*waiter, spent map[string]time.Duration) int {
+	first := 0
+	for i, w := range waiting {
+		f := waiting[first]
+		if w.Urgent && !f.Urgent || w.Urgent == f.Urgent && spent[w.Owner] < spent[f.Owner] {
+			first = i
+		}
+	}
+	return first
+}

@@ -1,0 +1,206 @@
+// Package worker runs part of a program in a child process with limits. A hostile input then costs bounded memory and
+// time, and a crash of the code that reads it is an error of that input.
+//
+// The parent starts a Process and talks to it in exchanges. The child is any program that calls Serve, usually the
+// parent's own binary with a hidden verb. Both sides send messages as JSON, each after its length, over the child's
+// standard input and output.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how a child is started.
+type Config struct {
+	// Command is the program and its arguments.
+	Command []string
+	// Environment is the child's whole environment; nil is an empty one.
+	Environment []string
+	Limits      Limits
+}
+
+// Limits bound what a child takes. A zero field sets no limit, but for Message.
+type Limits struct {
+	// Memory is in bytes, of heap and stacks.
+	Memory int64
+	// CPU is processor time per exchange.
+	CPU time.Duration
+	// Time bounds an exchange by the clock.
+	Time time.Duration
+	// Message is the largest size of one message in bytes; 0 is 1 MiB.
+	Message int
+	// Reach says what the child can open.
+	Reach Reach
+}
+
+// Reach says what a child can open beside its standard input and output.
+type Reach int
+
+const (
+	// Nothing keeps the child from opening any file or connection, where the system allows that to be enforced.
+	Nothing Reach = iota
+	// Everything leaves that to the permissions of the process.
+	Everything
+)
+
+// Resource is what a Limit is of.
+type Resource string
+
+// The resources that are limited.
+const (
+	Memory        Resource = "memory"
+	ProcessorTime Resource = "processor time"
+	Time          Resource = "time"
+)
+
+// LimitError is the error of an exchange in which the child reached a limit.
+type LimitError struct {
+	Resource Resource
+	// Limit is the amount, for people.
+	Limit string
+}
+
+// Error names the resource and the limit.
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("it takes more %s than the limit of %s", e.Resource, e.Limit)
+}
+
+// ErrCrashed is the error of an exchange during which the child ended for another reason than a limit.
+var ErrCrashed = errors.New("its process crashed")
+
+// Process is a child process. One exchange at a time may go on with it.
+type Process struct {
+	limits Limits
+	conn   *Conn
+	cmd    *exec.Cmd
+	pipes  []*os.File
+	// ended is closed once the process is gone and cmd.ProcessState is set.
+	ended chan struct{}
+}
+
+// Start starts a child. The caller ends it with Stop; it also ends with the parent.
+func Start(c Config) (*Process, error) {
+	toChild, stdin, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, fromChild, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, toChild.Close(), stdin.Close())
+	}
+	p := &Process{limits: c.Limits, pipes: []*os.File{stdin, stdout}, ended: make(chan struct{})}
+	p.conn = newConn(stdout, stdin, c.Limits.message())
+	p.cmd = exec.Command(c.Command[0], c.Command[1:]...)
+	p.cmd.Stdin, p.cmd.Stdout = toChild, fromChild
+	p.cmd.Dir, p.cmd.Env = "/", append([]string{}, c.Environment...)
+	p.cmd.SysProcAttr = attributes()
+	err = p.run()
+	if err := errors.Join(err, toChild.Close(), fromChild.Close()); err != nil {
+		p.close()
+		return nil, err
+	}
+	if err := p.conn.Send(c.Limits); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("%s does not take its limits: %w", c.Command[0], err)
+	}
+	return p, nil
+}
+
+// run starts the process, and waits for its end in the background. Linux ends a child with the thread of its parent
+// that started it (https://go.dev/issue/27505), so that thread is kept.
+func (p *Process) run() error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		inheritNothing()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // the state says what there is to know
+			close(p.ended)
+		}
+	}()
+	return <-started
+}
+
+// PID is the id of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Exchange lets talk send requests and receive answers. Its error is that of talk, unless the child was ended: by ctx,
+// by a limit (a LimitError), or by a crash (ErrCrashed). After an error the child is gone.
+func (p *Process) Exchange(ctx context.Context, talk func(*Conn) error) error {
+	var late atomic.Bool
+	stop := context.AfterFunc(ctx, p.Stop)
+	defer stop()
+	if p.limits.Time > 0 {
+		timer := time.AfterFunc(p.limits.Time, func() { late.Store(true); p.Stop() })
+		defer timer.Stop()
+	}
+	err := talk(p.conn)
+	if err == nil {
+		return nil
+	}
+	died := errors.Is(err, errConnection)
+	if died {
+		p.awaitEnd()
+	}
+	p.Stop()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case late.Load():
+		return &LimitError{Time, p.limits.Time.String()}
+	case died:
+		return p.limits.reached(p.cmd.ProcessState)
+	}
+	return err
+}
+
+// grace is how long a child whose output has ended may take to end itself, so that its exit code is seen.
+const grace = 5 * time.Second
+
+func (p *Process) awaitEnd() {
+	select {
+	case <-p.ended:
+	case <-time.After(grace):
+	}
+}
+
+// Stop ends the child and returns when it is gone. It may be called more than once.
+func (p *Process) Stop() {
+	_ = p.cmd.Process.Kill() // an error says that it has ended
+	<-p.ended
+	p.close()
+}
+
+func (p *Process) close() {
+	for _, pipe := range p.pipes {
+		_ = pipe.Close() // it may be closed already
+	}
+}
+
+// reached says why a process ended by itself.
+func (l Limits) reached(state *os.ProcessState) error {
+	switch state.ExitCode() {
+	case exitProcessorTime:
+		return &LimitError{ProcessorTime, l.CPU.String()}
+	case exitMemory, exitRuntime, exitRace:
+		return &LimitError{Memory, fmt.Sprintf("%d MiB", l.Memory>>20)}
+	}
+	return fmt.Errorf("%w: %s", ErrCrashed, state)
+}
+
+func (l Limits) message() int {
+	if l.Message == 0 {
+		return 1 << 20
+	}
+	return l.Message
+}

@@ -1,0 +1,265 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"berth.dev/berth/worker"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "child" {
+		os.Exit(worker.Serve(os.Stdin, os.Stdout, child))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "parent" {
+		parent()
+	}
+	os.Exit(m.Run())
+}
+
+// child does what it is told, and answers with a text.
+func child(c *worker.Conn) error {
+	var task string
+	if err := c.Receive(&task); err != nil {
+		return err
+	}
+	answer := task
+	switch task {
+	case "spin":
+		for {
+			answer = strings.ToUpper(answer)
+		}
+	case "allocate":
+		var all [][]byte
+		for {
+			all = append(all, make([]byte, 1<<20))
+			for i := range all[len(all)-1] {
+				all[len(all)-1][i] = 1
+			}
+		}
+	case "allocate at once":
+		answer = fmt.Sprint(len(make([]byte, 1<<33)))
+	case "recurse":
+		answer = fmt.Sprint(recurse(1))
+	case "hang":
+		select {}
+	case "refuse":
+		return errors.New(task)
+	case "environment":
+		answer = strings.Join(os.Environ(), " ")
+	case "folder":
+		answer, _ = os.Getwd()
+	case "open":
+		_, err := os.Open("/")
+		answer = fmt.Sprint(err)
+	case "run":
+		answer = fmt.Sprint(exec.Command("/bin/true").Run() != nil)
+	case "descriptors":
+		answer = ""
+		for fd := 3; fd < 100; fd++ {
+			var stat syscall.Stat_t
+			if syscall.Fstat(fd, &stat) == nil {
+				answer += fmt.Sprint(" inode ", stat.Ino, ";")
+			}
+		}
+	case "log":
+		fmt.Fprintln(os.Stderr, "a secret")
+	case "much":
+		answer = strings.Repeat("x", 1<<20)
+	}
+	return c.Send(answer)
+}
+
+func recurse(n int) int { return recurse(n+1) + 1 }
+
+// parent starts a child that is busy, prints its process id, and waits to be killed.
+func parent() {
+	p, err := worker.Start(worker.Config{Command: []string{os.Args[0], "child"}})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(p.PID())
+	_ = p.Exchange(context.Background(), func(c *worker.Conn) error { return ask(c, "spin", nil) })
+}
+
+func start(t *testing.T, l worker.Limits) *worker.Process {
+	t.Helper()
+	p, err := worker.Start(worker.Config{Command: []string{os.Args[0], "child"}, Environment: []string{"A=b"}, Limits: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
+func ask(c *worker.Conn, task string, answer *string) error {
+	if err := c.Send(task); err != nil {
+		return err
+	}
+	if answer == nil {
+		answer = new(string)
+	}
+	return c.Receive(answer)
+}
+
+func exchange(t *testing.T, p *worker.Process, task string) (answer string, err error) {
+	t.Helper()
+	err = p.Exchange(t.Context(), func(c *worker.Conn) error { return ask(c, task, &answer) })
+	return answer, err
+}
+
+var limits = worker.Limits{Memory: 64 << 20, CPU: time.Second, Time: time.Minute}
+
+func TestWhatAChildFinds(t *testing.T) {
+	p := start(t, limits)
+	for _, c := range []struct{ task, want string }{
+		{"hello", "hello"},
+		{"environment", "A=b"},
+		{"folder", "/"},
+		{"open", "open /: too many open files"},
+		{"run", "true"},
+		{"log", "log"},
+	} {
+		got, err := exchange(t, p, c.task)
+		if err != nil || got != c.want {
+			t.Errorf("%s: got %q, %v, want %q", c.task, got, err, c.want)
+		}
+	}
+}
+
+func TestAChildInheritsNoDescriptors(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "open"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	leaked, err := syscall.Dup(int(file.Fd())) // without the mark that Go sets, as one that a shell left open
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(leaked) })
+	var stat syscall.Stat_t
+	if err := syscall.Fstat(leaked, &stat); err != nil {
+		t.Fatal(err)
+	}
+	got, err := exchange(t, start(t, limits), "descriptors")
+	if err != nil || strings.Contains(got, fmt.Sprint(" inode ", stat.Ino, ";")) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestEverythingCanBeReachedIfAskedFor(t *testing.T) {
+	l := limits
+	l.Reach = worker.Everything
+	if got, err := exchange(t, start(t, l), "open"); err != nil || got != "<nil>" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestLimitsEndAChild(t *testing.T) {
+	for task, want := range map[string]worker.Resource{
+		"spin": worker.ProcessorTime, "allocate": worker.Memory, "allocate at once": worker.Memory, "recurse": worker.Memory,
+	} {
+		t.Run(task, func(t *testing.T) {
+			_, err := exchange(t, start(t, limits), task)
+			limit, ok := errors.AsType[*worker.LimitError](err)
+			if !ok || limit.Resource != want {
+				t.Errorf("got %v, want the limit of %s", err, want)
+			}
+		})
+	}
+	l := limits
+	l.Time = 50 * time.Millisecond
+	_, err := exchange(t, start(t, l), "hang")
+	if fmt.Sprint(err) != "it takes more time than the limit of 50ms" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestProcessorTimeIsThatOfOneExchange(t *testing.T) {
+	p := start(t, worker.Limits{CPU: 200 * time.Millisecond})
+	for range 5 {
+		if _, err := exchange(t, p, "hello"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestACrashIsAnError(t *testing.T) {
+	p := start(t, limits)
+	if _, err := exchange(t, p, "refuse"); !errors.Is(err, worker.ErrCrashed) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := exchange(t, p, "hello"); !errors.Is(err, worker.ErrCrashed) {
+		t.Errorf("after it: got %v", err)
+	}
+}
+
+func TestAnExchangeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := start(t, limits)
+	err := p.Exchange(ctx, func(c *worker.Conn) error {
+		cancel()
+		return ask(c, "hang", nil)
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	if _, err := exchange(t, start(t, limits), "much"); !errors.Is(err, worker.ErrCrashed) {
+		t.Errorf("an answer: got %v", err)
+	}
+	if _, err := exchange(t, start(t, limits), strings.Repeat("x", 1<<20)); !errors.Is(err, worker.ErrTooLarge) {
+		t.Errorf("a request: got %v", err)
+	}
+}
+
+func TestAProgramThatIsNotThere(t *testing.T) {
+	if _, err := worker.Start(worker.Config{Command: []string{"/nowhere"}}); err == nil {
+		t.Error("no error")
+	}
+}
+
+// A parent that is killed takes a busy child with it.
+func TestAChildEndsWithItsParent(t *testing.T) {
+	parent := exec.Command(os.Args[0], "parent")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// The child holds the other end of its parent's output no more once it is gone: it never had it.
+	_, _ = io.Copy(io.Discard, out)
+	_ = parent.Wait()
+	for running(pid) {
+		if t.Context().Err() != nil {
+			t.Fatal("it still runs")
+		}
+	}
+}
+
+// running says whether a process does anything; a zombie does not.
+func running(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(text), ") Z ")
+}
