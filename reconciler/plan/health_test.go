@@ -151,9 +151,9 @@ func TestRefusals(t *testing.T) {
 			w.settle()
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env [blocked: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
 			keep Deployment/posts/api
-			Settled`},
+			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
 		{"what may pass by itself is waited for, and fails nothing", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.unready(configMap("env"), "the API server is overloaded; it is tried again")

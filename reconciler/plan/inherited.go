@@ -18,15 +18,16 @@ func (m *maker) changes(s Step) bool {
 	return m.in.Record.Applied[s.Key].Digest != s.Object.Digest
 }
 
-// inherit lets an older problem of an object hold up nothing else. While the object is there and healthy, the problem
-// is a warning; one that is missing or unhealthy keeps the environment from being healthy, as it would without the
-// problem.
+// inherit lets an older problem of an object hold up no sync. A correction that is refused is a warning while the object
+// is there and healthy; so is another's claim to the object until the sync is done, after which the environment is
+// Degraded. An object that is missing or unhealthy keeps the sync from being done, as it would without the problem.
 func (m *maker) inherit(s *Step) {
 	if s.Failure == "" || !m.impossible(*s) || m.changes(*s) {
 		return
 	}
 	s.inherited = true
-	if s.Live == nil || s.Live.Deleting || s.Live.Health.Status != health.Healthy {
+	there := s.Live != nil && !s.Live.Deleting && s.Live.Health.Status == health.Healthy
+	if !there || s.Action != Correct && m.record.Sync.Settled {
 		return
 	}
 	m.warnings = append(m.warnings, s.Describe())
