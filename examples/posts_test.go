@@ -30,6 +30,10 @@ func TestPostsRendersForEveryEntry(t *testing.T) {
 			want := []string{"ConfigMap/nginx", "ConfigMap/posts", "CronJob/scheduler", "Deployment/api", "Deployment/frontend",
 				"Deployment/nginx", "Deployment/worker", "Ingress/posts", "Job/migrate", "Secret/posts", "Service/api",
 				"Service/frontend", "Service/nginx"}
+			if entry.Name == "review" {
+				want = append(want, "Job/create-database", "Job/drop-database", "Secret/postgres-admin")
+				slices.Sort(want)
+			}
 			if diff := cmp.Diff(want, names(objects)); diff != "" {
 				t.Errorf("objects differ (-want +got):\n%s", diff)
 			}
@@ -60,6 +64,36 @@ func TestPostsRendersForEveryEntry(t *testing.T) {
 				t.Errorf("the api has %d replicas, want %d (%v)", replicas, want, err)
 			}
 		})
+	}
+}
+
+// A preview cannot reach production's database: it has another server, another password and a database of its own, which
+// it makes before the migration and drops when it goes.
+func TestPreviewsHaveADatabaseOfTheirOwn(t *testing.T) {
+	repository, both := push(t), entries(t)
+	production, review := rendered(t, repository, both[0]), rendered(t, repository, both[1])
+	for _, field := range [][]string{{"ConfigMap/posts", "data", "DB_HOST"}, {"ConfigMap/posts", "data", "DB_NAME"}, {"Secret/posts", "data", "DB_PASSWORD"}} {
+		of := func(objects map[string]manifest.Object) string {
+			value, _, _ := unstructured.NestedString(objects[field[0]].Object, field[1:]...)
+			return value
+		}
+		if of(production) == of(review) || of(review) == "" {
+			t.Errorf("%s of a preview is %q, and production's is %q", field[2], of(review), of(production))
+		}
+	}
+	created, err := manifest.PlaceOf(review["Job/create-database"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrated, err := manifest.PlaceOf(review["Job/migrate"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if created.Wave >= migrated.Wave {
+		t.Errorf("the database is made in wave %d, and the migration runs in wave %d", created.Wave, migrated.Wave)
+	}
+	if how := review["Job/drop-database"].GetAnnotations()[manifest.AnnotationJob]; how != "on-removal" {
+		t.Error("the database is not dropped when the preview goes")
 	}
 }
 
@@ -181,6 +215,7 @@ func rendered(t *testing.T, repository *gittest.Repository, entry v1alpha1.Entry
 		Variables: map[string]any{
 			"NAMESPACE": namespaceOf(entry),
 			"HOST":      strings.ReplaceAll(entry.Variables["HOST"].StrVal, "${BRANCH_SLUG}", slug),
+			"DB_HOST":   entry.Variables["DB_HOST"].StrVal,
 			"REPLICAS":  number(entry, "REPLICAS"),
 		},
 	})

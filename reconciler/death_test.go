@@ -114,6 +114,18 @@ func (m *mortal) dies(at int, when moment) {
 	m.at, m.when, m.writes, m.last = at, when, 0, ""
 }
 
+// ran returns how many Jobs of a name were created.
+func (m *mortal) ran(name string) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for run, times := range m.runs {
+		if strings.HasPrefix(run, name+" ") {
+			n += times
+		}
+	}
+	return n
+}
+
 func (m *mortal) isDead() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -268,12 +280,16 @@ spec:
 func (w *world) lives(m *mortal, version string) {
 	w.t.Helper()
 	w.env.Applied, w.env.Healthy = "", ""
-	w.commits("job.yaml", job("migrate", "api:"+version), "api.yaml", deployment("api", "api:1"), "a.yaml", configMap("a", version))
+	drop := strings.Replace(job("drop", "api:"+version), "{name: drop}", "{name: drop, annotations: {berth.dev/job: on-removal}}", 1)
+	w.commits("job.yaml", job("migrate", "api:"+version), "api.yaml", deployment("api", "api:1"), "a.yaml", configMap("a", version), "drop.yaml", drop)
 	w.passes("the beginning", w.outliving(m, func(o Outcome) bool {
 		return o.State == plan.Settled && o.HealthyCommit == w.env.Commit
 	}))
 	w.drive("the end", func() Outcome { return w.Teardown(w.t.Context(), w.env) }, w.outliving(m, func(o Outcome) bool { return o.Gone }))
-	for _, object := range []string{"Job/migrate", "Deployment/api", "ConfigMap/a"} {
+	if m.ran("drop") != m.ran("migrate") {
+		w.t.Errorf("%s: the Job that runs on removal ran %d times in %d lives", version, m.ran("drop"), m.ran("migrate"))
+	}
+	for _, object := range []string{"Job/migrate", "Job/drop", "Deployment/api", "ConfigMap/a"} {
 		if w.look(object) != nil {
 			w.t.Errorf("%s: %s was left behind", version, object)
 		}

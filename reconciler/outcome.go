@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,8 @@ type Outcome struct {
 	Mask     func(string) string
 	// Jobs are the newest runs, by name.
 	Jobs []Job
+	// LastJobs are those that run when the environment goes.
+	LastJobs []manifest.Key
 	// Results are what was done.
 	Results []apply.Result
 	// Fights is how many objects turned out to be changed by somebody else again and again.
@@ -53,8 +56,8 @@ type Outcome struct {
 	RecordLost bool
 	// Warnings are for people; they stop nothing.
 	Warnings []string
-	// Confirmation is the one that the pass has used up; empty: none.
-	Confirmation string
+	// Confirmation and Retry are the requests that the pass has used up; empty: none.
+	Confirmation, Retry string
 	// Sync is the newest attempt.
 	Sync plan.Sync
 	// Life says where the environment stands between the first push to its branch and its end.
@@ -168,6 +171,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Warnings:     slices.Concat(d.set.Warnings, p.Warnings),
 		Sync:         p.Record.Sync,
 		Jobs:         jobs(p.Record),
+		LastJobs:     slices.SortedFunc(maps.Keys(p.Record.LastJobs), manifest.Key.Compare),
 		Mask:         d.mask,
 		RecordLost:   did.lost,
 		Confirmation: e.Confirmation,
@@ -272,8 +276,12 @@ func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Out
 		Deadline:    p.Deadline,
 		Again:       len(p.Ready()) > 0 && err == nil,
 		Deleting:    true,
+		Warnings:    p.Warnings,
 		Gone:        p.State == plan.Settled && err == nil,
 		Err:         err,
+	}
+	if len(p.Record.LastJobs) > 0 { // nothing else waits for them
+		o.Confirmation, o.Retry = e.Confirmation, e.Retry
 	}
 	for _, s := range p.Steps {
 		if !s.Acts() {

@@ -23,6 +23,9 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err != nil && !isUnreadable(err) {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
 	}
+	if record.Leaving() {
+		return r.leave(ctx, e)
+	}
 	lost := err != nil || e.Applied != "" && record.Sync.Digest == ""
 	if m.asked(e) {
 		record.Rejected = plan.Rejected{}
@@ -117,6 +120,7 @@ func syncing(o plan.Observed) bool {
 
 func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
 	return plan.Input{
+		Name:         e.Name,
 		Environment:  e.ID,
 		Prover:       r.prover(),
 		Within:       e.within(),
@@ -170,45 +174,4 @@ func (r *Reconciler) absorb(e Environment, result apply.Result) {
 	case result.Err == nil && result.Step.Live != nil:
 		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID, e.ID)
 	}
-}
-
-// Teardown takes an environment one step towards being gone. Its outcome is Gone when nothing is left.
-func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
-	record, err := r.Records.Load(ctx, e.Name)
-	if err != nil && !isUnreadable(err) {
-		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
-	}
-	m := r.memory(e.Name)
-	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
-		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
-		record.Kinds = manifest.UsualKinds()
-	}
-	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
-	observe := func() plan.Plan {
-		observed := r.observe(e, manifest.Set{}, record)
-		return plan.Teardown(plan.Input{Environment: e.ID, Prover: r.prover(), Within: e.within(), Observed: observed, Record: record, Refusals: m.refusals, Now: r.Now()})
-	}
-	if syncing(r.observe(e, manifest.Set{}, record)) {
-		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
-	}
-	results := r.Applier.Run(ctx, r.target(e), observe().Ready())
-	for _, result := range results {
-		r.absorb(e, result)
-	}
-	m.remember(r.Config, results)
-	p := observe()
-	if p.State != plan.Settled {
-		return tornDown(e, p, results, nil)
-	}
-	err = r.Records.Delete(ctx, e.Name)
-	if err == nil {
-		r.Forget(e)
-	}
-	return tornDown(e, p, results, err)
-}
-
-// ownsNamespace says whether the environment's namespace is known to be its own, and all in it goes with it.
-func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
-	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
-	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())
 }

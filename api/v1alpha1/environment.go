@@ -219,11 +219,14 @@ type UnhealthyObject struct {
 	Log string `json:"log,omitempty"`
 }
 
+// JobOnRemoval is the outcome of a Job that runs when the environment goes, and not before.
+const JobOnRemoval = "OnRemoval"
+
 // JobStatus is how a Job ended, for as long as the Job is in Git; it outlives the object in the cluster.
 type JobStatus struct {
 	// name of the Job.
 	Name string `json:"name"`
-	// outcome is Running, Complete or Failed.
+	// outcome is Running, Complete or Failed; or OnRemoval of a Job that runs when the environment goes.
 	Outcome string `json:"outcome"`
 	// finishedAt is when it ended.
 	// +optional

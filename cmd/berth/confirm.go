@@ -22,6 +22,9 @@ What is held back, and why, is in the message that berth get -o wide and berth g
 the Repository has been deleted, it is all its environments that are let go. What comes to be held
 back later needs another confirmation.
 
+An environment that is being deleted also waits for its Jobs with berth.dev/job: on-removal. Once
+one of them has failed, a confirmation deletes the environment without its success.
+
 It counts once, for what that message says when it is given: what a later commit deletes has to be
 confirmed again. Without this command, annotate the Environment or Repository with a value that it
 has not had yet: kubectl annotate --overwrite env ENV berth.dev/confirmed="$(date)".

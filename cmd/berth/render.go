@@ -21,6 +21,7 @@ import (
 	"berth.dev/berth/cmd/internal/reading"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -229,8 +230,16 @@ func printSet(w io.Writer, set manifest.Set, format output.Format) error {
 	}
 	var errs []error
 	for _, o := range set.Objects {
-		fmt.Fprintf(w, "---\n# %s\n", output.Plain(o.Origin.String()))
+		fmt.Fprintf(w, "---\n# %s%s\n", output.Plain(o.Origin.String()), comment(&o))
 		errs = append(errs, format.Write(w, o.Object))
 	}
 	return errors.Join(errs...)
+}
+
+// comment says of an object what its manifest does not show at once.
+func comment(o *manifest.Object) string {
+	if plan.RunsOnRemoval(o) {
+		return ": runs when the environment goes, and is not in the cluster before"
+	}
+	return ""
 }

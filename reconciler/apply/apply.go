@@ -88,6 +88,7 @@ const (
 	Replaced  Done = "replaced" // the old one was deleted; a later pass creates the new one
 	Deleted   Done = "deleted"
 	Unchanged Done = "unchanged"
+	Prepared  Done = "prepared" // proved valid; nothing was written
 )
 
 // Result is what became of a step.
@@ -244,6 +245,8 @@ func (r *run) act(ctx context.Context, s plan.Step) (Done, *plan.Live, error) {
 		return r.remove(ctx, client, s)
 	case s.Action == plan.Replace:
 		return r.replace(ctx, client, s)
+	case s.Action == plan.Prepare:
+		return r.prepare(ctx, client, s)
 	case manifest.IsJob(s.Key.GroupKind()) && s.Live == nil:
 		return r.create(ctx, client, s)
 	case manifest.IsJob(s.Key.GroupKind()):

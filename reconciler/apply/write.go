@@ -105,6 +105,24 @@ func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return written(s, answer)
 }
 
+// prepare asks the API server whether it would take a Job that is created later.
+func (r *run) prepare(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	obj, err := r.marked(s.Object)
+	if err != nil {
+		return "", nil, err
+	}
+	_, err = client.Create(ctx, obj, createOptions(metav1.DryRunAll))
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return r.inTheWay(ctx, client, s)
+	case isQuota(err):
+		return Prepared, nil, nil // what the quota lacks today it may have when the Job runs
+	case err != nil:
+		return "", nil, err
+	}
+	return Prepared, nil, nil
+}
+
 func createOptions(dryRun ...string) metav1.CreateOptions {
 	return metav1.CreateOptions{
 		FieldManager:    manifest.FieldManager,

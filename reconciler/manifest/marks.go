@@ -21,7 +21,7 @@ const (
 	AnnotationPrune = "berth.dev/prune"
 	// AnnotationDrift is "ignore": what others change stays as they left it.
 	AnnotationDrift = "berth.dev/drift"
-	// AnnotationJob is "on-change" (default), "every-commit" or "once".
+	// AnnotationJob is "on-change" (default), "every-commit", "once" or "on-removal".
 	AnnotationJob = "berth.dev/job"
 	// AnnotationTimeout is how long the object may take to settle, instead of the entry's health.timeout.
 	AnnotationTimeout = "berth.dev/timeout"

@@ -29,6 +29,7 @@ func (m *maker) conclude() Plan {
 		}
 		if !m.in.Incomplete {
 			m.record.Origin = m.in.Origin
+			m.forgetLastJobs()
 		}
 	case sync.Settled && late && t.deletions < len(t.open):
 		p.State, p.Message = Degraded, fmt.Sprintf("not ready for %s: %s", m.patience(t), summary(t.open))

@@ -17,9 +17,14 @@ const again = "; it runs again when it changes in Git, or on: berth retry"
 // job decides about a Job, which cannot be changed in place and must run once per change. Its
 // identity is the digest of its spec.
 func (m *maker) job(s *Step) {
+	how := annotation(s.Object, manifest.AnnotationJob)
+	if how == onRemoval {
+		m.prepare(s)
+		return
+	}
 	s.Object = m.identified(s.Object)
 	ran := m.lookAt(s)
-	if s.Object.GetAnnotations()[manifest.AnnotationJob] == "once" && ran.Ever {
+	if how == once && ran.Ever {
 		s.Reason, s.Health = "has run once, and is to run no more", health.Health{Status: health.Healthy}
 		m.timeToLive(s, ran)
 		return
@@ -55,7 +60,7 @@ func (m *maker) job(s *Step) {
 
 // identified adds the commit to the identity of a Job that is to run with every commit.
 func (m *maker) identified(o *manifest.Object) *manifest.Object {
-	if o.GetAnnotations()[manifest.AnnotationJob] != "every-commit" {
+	if annotation(o, manifest.AnnotationJob) != everyCommit {
 		return o
 	}
 	withCommit := *o

@@ -51,6 +51,7 @@ type maker struct {
 // begin notes a new attempt when the input is another one, when somebody asked for a retry, or when there is
 // nothing left of the earlier ones.
 func (m *maker) begin() {
+	m.stay()
 	if ns := m.in.Namespace.Object; ns.Unstructured != nil && m.isLost(ns.Key()) {
 		m.record.forget(ns.Key())
 	}
@@ -189,6 +190,9 @@ func (m *maker) object(o *manifest.Object) {
 	m.fought(&s)
 	if s.Healthy() && s.Health.Message != "" { // a guess, of which people should know
 		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Health.Message)
+	}
+	if RunsOnRemoval(o) {
+		place.Phase = manifest.First // known before the first Job makes what it is there to remove
 	}
 	m.add(s, place)
 }

@@ -22,6 +22,7 @@ const (
 	Correct Action = "correct" // somebody else changed what was applied
 	Replace Action = "replace" // delete it, so that a later pass can create it anew (Jobs)
 	Delete  Action = "delete"  // it left Git, or its time is over
+	Prepare Action = "prepare" // prove a Job valid that runs when the environment goes, and remember it
 )
 
 // Step is what the plan says of one object.
@@ -55,6 +56,8 @@ type Step struct {
 	TakeOver *Additions
 	// MayReplace says that Git allows that the object, which is ours, is deleted and re-created if it cannot be changed.
 	MayReplace bool
+	// lastJob is what Prepare remembers.
+	lastJob LastJob
 	// waits says for whom a blocked step does.
 	waits blocker
 	// beside says that what keeps the step from being done holds up nothing else: it is a warning, and no part of the
@@ -152,7 +155,7 @@ func (p Plan) Ready() []Step {
 func (p Plan) Changes() []Step {
 	var changes []Step
 	for _, s := range p.Steps {
-		writes := s.Action == Create || s.Action == Change || s.Action == Replace
+		writes := s.Action == Create || s.Action == Change || s.Action == Replace || s.Action == Prepare
 		if writes && s.Object != nil && !s.unseeable && (s.Live == nil || !s.Live.Deleting) {
 			changes = append(changes, s)
 		}
@@ -174,6 +177,8 @@ func (p Plan) Impossible() []Step {
 
 // Input is what a plan is made from.
 type Input struct {
+	// Name is that of the Environment, for commands that people paste.
+	Name string
 	// Environment is the value of manifest.LabelEnvironment that says "ours", if Prover says so too.
 	Environment string
 	Prover      manifest.Prover

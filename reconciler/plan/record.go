@@ -26,6 +26,8 @@ type Record struct {
 	Ran []Run `json:"ran,omitempty"`
 	// Head is the digest of the newest input that no person chose by a pin.
 	Head string `json:"head,omitempty"`
+	// LastJobs are those that run when the environment goes.
+	LastJobs map[manifest.Key]LastJob `json:"lastJobs,omitempty"`
 	// Brake is what a person has to confirm, or has confirmed.
 	Brake Brake `json:"brake,omitzero"`
 	// Origin is where the manifests were read when all was last as they say.
@@ -87,6 +89,7 @@ const (
 	JobCreated   JobState = "created"   // the server has it
 	JobSucceeded JobState = "succeeded" // finished; never again with this digest
 	JobFailed    JobState = "failed"    // finished; again with another digest, or when asked
+	JobGivenUp   JobState = "given up"  // the environment goes without it
 )
 
 // JobRecord is the newest run of a Job.
@@ -107,6 +110,7 @@ type JobRecord struct {
 func (r Record) Clone() Record {
 	r.Applied = maps.Clone(r.Applied)
 	r.Jobs = maps.Clone(r.Jobs)
+	r.LastJobs = maps.Clone(r.LastJobs)
 	r.Ran = slices.Clone(r.Ran)
 	r.Kinds = slices.Clone(r.Kinds)
 	if r.Applied == nil {
@@ -115,12 +119,15 @@ func (r Record) Clone() Record {
 	if r.Jobs == nil {
 		r.Jobs = map[manifest.Key]JobRecord{}
 	}
+	if r.LastJobs == nil {
+		r.LastJobs = map[manifest.Key]LastJob{}
+	}
 	return r
 }
 
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects says whether the record holds something that must be stored before the steps are taken:
@@ -148,6 +155,8 @@ func (r *Record) Wrote(s Step, now *Live) {
 		r.Sync.Since = time.Time{} // a rollout has its time from the last write on
 	}
 	switch {
+	case s.Action == Prepare:
+		r.LastJobs[s.Key] = s.lastJob
 	case s.Action == Delete || s.Object == nil:
 		delete(r.Applied, s.Key)
 	case manifest.IsJob(s.Key.GroupKind()):

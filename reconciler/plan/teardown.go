@@ -1,14 +1,18 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+
+	"berth.dev/berth/reconciler/manifest"
 )
 
 // Teardown decides how an environment is taken down: by its namespace if Berth made it, else object by
-// object, in reverse order. It is Settled when nothing is left.
+// object, in reverse order. Jobs that run when the environment goes come before. It is Settled when nothing is left.
 func Teardown(in Input) Plan {
-	m := &maker{in: in, record: in.Record.Clone()}
+	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}}
+	awaited := m.lastJobs()
 	ns := in.Observed.Namespace
 	owned := ns != nil && m.ours(*ns)
 	var objects, inside []Live
@@ -25,23 +29,28 @@ func Teardown(in Input) Plan {
 		order.addLast(*ns)
 	}
 	for _, live := range order.objects {
-		m.takeDown(live, order)
+		m.takeDown(live, order, awaited)
 	}
 	m.holding(inside)
 	m.unseenKinds()
-	p := Plan{Steps: m.steps, State: Settled, Record: m.record, Deadline: m.deadline}
+	m.intentions()
+	p := Plan{Steps: m.steps, State: Settled, Warnings: m.warnings, Record: m.record, Deadline: m.deadline}
 	if len(m.steps) > 0 {
 		p.State, p.Message = m.left()
 	}
 	return p
 }
 
-func (m *maker) takeDown(live Live, order *removal) {
+// takeDown adds the step of one object; awaited is what all wait for that come after the last Jobs.
+func (m *maker) takeDown(live Live, order *removal, awaited string) {
+	if _, isLast := m.record.LastJobs[live.Key]; isLast && awaited != "" {
+		return // it has a step already
+	}
 	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is taken down", Health: live.Health, Stage: order.stage(live.Key)}
 	if live.Deleting {
 		s.block(forOthers, live.Health.Message)
 	} else {
-		s.block(forStep, order.awaits(live.Key))
+		s.block(forStep, cmp.Or(awaited, order.awaits(live.Key)))
 	}
 	m.refused(&s)
 	m.steps = append(m.steps, s)
@@ -61,8 +70,21 @@ func (m *maker) holding(inside []Live) {
 
 // left says how far the teardown is: what it is stuck at, or how much is still to go.
 func (m *maker) left() (State, string) {
+	if failed := m.failures(); len(failed) > 0 {
+		return Failed, summary(failed)
+	}
 	if !slices.ContainsFunc(m.steps, Step.Acts) {
 		return Waiting, summary(m.steps)
 	}
 	return Going, fmt.Sprintf("%d to delete: %s", len(m.steps), summary(m.steps))
+}
+
+// failures returns the steps of Jobs that did not succeed.
+func (m *maker) failures() (failed []Step) {
+	for _, s := range m.steps {
+		if s.Failure != "" && s.Object != nil {
+			failed = append(failed, s)
+		}
+	}
+	return failed
 }

@@ -26,7 +26,7 @@ type settings struct {
 
 // identityOf returns what a teardown has to know, which is all that outlives the entry.
 func identityOf(env *v1alpha1.Environment, installation string) reconciler.Environment {
-	return reconciler.Environment{
+	e := reconciler.Environment{
 		Name:       env.Name,
 		ID:         naming.ID(installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch),
 		Repository: env.Spec.Repository,
@@ -39,6 +39,13 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 		Healthy:    env.Status.HealthyCommit,
 		Suspended:  env.Spec.Suspend,
 	}
+	if pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
+		e.Retry = env.Annotations[v1alpha1.AnnotationRetry]
+	}
+	if pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation) {
+		e.Confirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
+	}
+	return e
 }
 
 func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1alpha1.Entry, installation string) (*settings, error) {
@@ -65,12 +72,6 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	}
 	s.ImagePullGrace = entry.Health.ImagePullGrace.Duration
 	s.Rollback = entry.Health.OnFailure == v1alpha1.FailureRollback && env.Spec.Pin == ""
-	if pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
-		s.Retry = env.Annotations[v1alpha1.AnnotationRetry]
-	}
-	if pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation) {
-		s.Confirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
-	}
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster
 	}

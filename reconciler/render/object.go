@@ -273,7 +273,7 @@ var settings = map[string][]string{
 	manifest.AnnotationWave:            nil,
 	manifest.AnnotationPrune:           {"never", "allow"},
 	manifest.AnnotationDrift:           {"ignore"},
-	manifest.AnnotationJob:             {"on-change", "every-commit", "once"},
+	manifest.AnnotationJob:             {"on-change", "every-commit", "once", "on-removal"},
 	manifest.AnnotationJobReplace:      {"wait", "terminate"},
 	manifest.AnnotationTimeout:         nil,
 	manifest.AnnotationAdopt:           {"true", "false"},

@@ -87,6 +87,26 @@ func (r *Reporter) tellFights(env *v1alpha1.Environment, o reconciler.Outcome) {
 	}
 }
 
+// tellSkipped warns of Jobs that should have run before the environment went, and could not.
+func (r *Reporter) tellSkipped(env *v1alpha1.Environment, o reconciler.Outcome) {
+	for _, warning := range o.Warnings {
+		if goes(o) {
+			r.say(env, nil, event{corev1.EventTypeWarning, "JobSkipped", "Delete", warning})
+		}
+	}
+}
+
+// tellRemoval warns of a Job that did not succeed and that the removal waits for.
+func (r *Reporter) tellRemoval(before, env *v1alpha1.Environment, o reconciler.Outcome) {
+	was, is := ready(before.Status.Conditions), ready(env.Status.Conditions)
+	if goes(o) && o.State == plan.Failed && is.Message != was.Message {
+		r.say(env, nil, event{corev1.EventTypeWarning, "RemovalWaits", "Delete", is.Message})
+	}
+}
+
+// goes says whether the environment is being taken down.
+func goes(o reconciler.Outcome) bool { return o.Deleting || o.Life.Stage == reconciler.Expiring }
+
 func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 	was, is := ready(before.Status.Conditions), ready(repo.Status.Conditions)
 	kind := eventType(is)

@@ -59,6 +59,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 	r.tellCorrections(env, o)
 	r.tellFights(env, o)
 	r.tellLoss(env, o)
+	r.tellSkipped(env, o)
 	if o.Again || o.Quiet {
 		return 0, nil // the next pass has more to say
 	}
@@ -83,6 +84,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 	r.environments.wrote(env, env.Status.DeepCopy(), r.Now())
 	r.rose(env.UID)
 	r.tell(before, env)
+	r.tellRemoval(before, env, o)
 	r.logEnd(before, env)
 	return 0, nil
 }

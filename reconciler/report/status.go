@@ -46,6 +46,10 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	s := *env.Status.DeepCopy()
 	s.ObservedGeneration = env.Generation
 	s.Conditions = conditions(s.Conditions, environmentConditions(env, o), now)
+	if goes(o) {
+		s.HandledRetry = cmp.Or(o.Retry, s.HandledRetry)
+		s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
+	}
 	if o.Deleting {
 		s.Unhealthy = unhealthy(env, o)
 		return s
@@ -101,6 +105,8 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasons[o.State], Message: clip(o.Message, maxMessage)}
 	also := ""
 	switch {
+	case o.Deleting && o.State == plan.Failed:
+		ready.Reason, also = v1alpha1.ReasonDeleting, v1alpha1.ConditionStalled
 	case o.Deleting:
 		ready.Reason, also = v1alpha1.ReasonDeleting, v1alpha1.ConditionReconciling
 	case o.Life.Stage != reconciler.Living:
@@ -209,6 +215,9 @@ func jobs(o reconciler.Outcome) []v1alpha1.JobStatus {
 			s.FinishedAt = timeOf(j.FinishedAt)
 		}
 		list = append(list, s)
+	}
+	for _, key := range o.LastJobs {
+		list = append(list, v1alpha1.JobStatus{Name: key.Name, Outcome: v1alpha1.JobOnRemoval})
 	}
 	return list
 }

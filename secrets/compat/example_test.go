@@ -29,11 +29,13 @@ func TestExampleSecrets(t *testing.T) {
 		if !strings.Contains(rules, recipients[entry]) {
 			t.Errorf(".sops.yaml lacks %s of %s", recipients[entry], entry)
 		}
-		content := readExample(t, exampleSecret(entry))
-		for _, holder := range entries {
-			held := decrypter(t, map[string]string{"age.agekey": readExample(t, exampleKey(holder))})
-			if _, err := held.Decrypt("secret.yaml", []byte(content)); (err == nil) != (holder == entry) {
-				t.Errorf("with the key of %s, the Secret of %s gives %v", holder, entry, err)
+		for file := range exampleSecrets(entry) {
+			content := readExample(t, file)
+			for _, holder := range entries {
+				held := decrypter(t, map[string]string{"age.agekey": readExample(t, exampleKey(holder))})
+				if _, err := held.Decrypt("secret.yaml", []byte(content)); (err == nil) != (holder == entry) {
+					t.Errorf("with the key of %s, %s gives %v", holder, file, err)
+				}
 			}
 		}
 	}
@@ -43,17 +45,25 @@ func exampleKey(entry string) string {
 	return filepath.Join(exampleDir, "berth", "demo-keys", entry+".agekey")
 }
 
-func exampleSecret(entry string) string {
-	return filepath.Join(exampleDir, "infra", entry, "secret.yaml")
+// exampleSecrets returns the plain text of an entry's Secrets, by file.
+func exampleSecrets(entry string) map[string]string {
+	dir := filepath.Join(exampleDir, "infra", entry)
+	secrets := map[string]string{filepath.Join(dir, "secret.yaml"): "apiVersion: v1\nkind: Secret\nmetadata:\n    name: posts\nstringData:\n" +
+		"    APP_KEY: " + entry + "-key-of-no-use-anywhere\n    DB_PASSWORD: " + entry + "-password-of-no-use-anywhere\n"}
+	if entry == "review" {
+		secrets[filepath.Join(dir, "postgres-secret.yaml")] = "apiVersion: v1\nkind: Secret\nmetadata:\n    name: postgres-admin\nstringData:\n" +
+			"    password: the-previews-server-of-no-use-anywhere\n"
+	}
+	return secrets
 }
 
 func sealExample(t *testing.T, entry, recipient string) {
 	t.Helper()
-	plain := "apiVersion: v1\nkind: Secret\nmetadata:\n    name: posts\nstringData:\n" +
-		"    APP_KEY: " + entry + "-key-of-no-use-anywhere\n    DB_PASSWORD: " + entry + "-password-of-no-use-anywhere\n"
-	f := seal(t, "yaml", plain, sops.Metadata{EncryptedRegex: "^(data|stringData)$"}, []keys.MasterKey{ageRecipient(t, recipient)})
-	if err := os.WriteFile(exampleSecret(entry), f.encrypted, 0o644); err != nil {
-		t.Fatal(err)
+	for file, plain := range exampleSecrets(entry) {
+		f := seal(t, "yaml", plain, sops.Metadata{EncryptedRegex: "^(data|stringData)$"}, []keys.MasterKey{ageRecipient(t, recipient)})
+		if err := os.WriteFile(file, f.encrypted, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -113,7 +113,8 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the expressions of entry %s: %v", env.Spec.Entry, err))
 	}
 	judged := i.judge(ctx, found, rules{judges: judges, pullGrace: entry.Health.ImagePullGrace.Duration}, &d)
-	d.Objects = sorted(append(judged, missing(env, judged)...))
+	judged = append(judged, missing(env, judged)...)
+	d.Objects = sorted(append(judged, awaiting(env, judged)...))
 	i.warnings(ctx, env, &d)
 	i.events(ctx, env, &d)
 	return d

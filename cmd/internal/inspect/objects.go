@@ -187,6 +187,18 @@ func missing(env *v1alpha1.Environment, there []Object) []Object {
 	return objects
 }
 
+// awaiting returns the Jobs that run when the environment goes, and are not in the cluster before.
+func awaiting(env *v1alpha1.Environment, there []Object) []Object {
+	var objects []Object
+	for _, j := range env.Status.Jobs {
+		isThere := slices.ContainsFunc(there, func(o Object) bool { return o.Kind == "Job" && o.Name == j.Name })
+		if j.Outcome == v1alpha1.JobOnRemoval && !isThere {
+			objects = append(objects, Object{Kind: "Job", Group: "batch", Namespace: env.Spec.Namespace, Name: j.Name, Health: health.Healthy, Message: "runs when the environment goes"})
+		}
+	}
+	return objects
+}
+
 // severity is the order in which healths matter to a person.
 var severity = map[health.Status]int{
 	health.Failed: 0, health.Unknown: 1, health.Terminating: 2, health.Progressing: 3, health.Suspended: 4, health.Healthy: 5,

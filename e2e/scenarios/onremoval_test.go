@@ -1,0 +1,59 @@
+package scenarios
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/e2e/world"
+)
+
+// onRemoval is a Job that runs when the environment goes.
+func onRemoval(name, behaviour string) string {
+	return strings.Replace(job(name, behaviour), `berth.dev/wave: "-1"`, "berth.dev/job: on-removal", 1)
+}
+
+// What a Job removes when the environment goes is there while it runs, and a person decides if it fails.
+func TestAJobRunsWhenTheEnvironmentGoes(t *testing.T) {
+	t.Parallel()
+	posts, began := begins(t, "goes"), time.Now()
+	posts.Environment("main").Becomes("Healthy", posts.pushes("main", application()))
+
+	t.Run("it runs before anything is deleted", func(t *testing.T) {
+		posts := posts.in(t)
+		login := posts.Environment("login")
+		login.Becomes("Healthy", posts.branches("login", map[string]string{"k8s/drop.yaml": onRemoval("drop", takesLong)}))
+		posts.expectRuns(began, "drop", 0)
+		environment, _ := login.Get()
+		if jobs := environment.Status.Jobs; len(jobs) != 2 || jobs[1].Outcome != v1alpha1.JobOnRemoval {
+			t.Errorf("the status has the Jobs %+v", jobs)
+		}
+		posts.git.Delete("login")
+		login.AwaitObject("Job/drop", "runs", func(world.Object) bool { return true })
+		expectThere(t, login, "Deployment/api", "ConfigMap/common", "Service/api")
+		login.AwaitEnd()
+		posts.expectRuns(began, "drop", 1)
+	})
+	t.Run("one that fails is confirmed", func(t *testing.T) {
+		posts := posts.in(t)
+		login := posts.Environment("fails")
+		commit := posts.branches("fails", map[string]string{"k8s/drop.yaml": onRemoval("clear", fails)})
+		name := login.Becomes("Healthy", commit).Name
+		posts.git.Delete("fails")
+		login.Becomes("Deleting", commit, "Job/clear", "exited with code 7", "nothing is deleted before it has succeeded", "berth confirm "+name)
+		login.AwaitEvent("RemovalWaits", "Job/clear")
+		expectThere(t, login, "Deployment/api", "ConfigMap/common")
+		posts.says("fails", "retry", "--no-wait")
+		world.Await(t, "it runs again", func() (string, bool) { return "", posts.runs(began, "clear") == 2 })
+		login.AwaitUnhealthy("Job/clear", "exited with code 7")
+		posts.says("fails", "confirm")
+		login.AwaitEnd()
+		posts.expectRuns(began, "clear", 2)
+	})
+	t.Run("it is no part of a sync, but has to be valid", func(t *testing.T) {
+		posts := posts.in(t)
+		invalid := strings.Replace(onRemoval("drop", ""), "restartPolicy: Never", "restartPolicy: Always", 1)
+		posts.Environment("main").Becomes("Failed", posts.pushes("main", map[string]string{"k8s/drop.yaml": invalid}), "k8s/drop.yaml", "restartPolicy")
+	})
+}

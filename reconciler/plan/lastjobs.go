@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// lastJobs adds the steps of the Jobs that run before anything is deleted, wave by wave, until all have succeeded or
+// were given up. It returns what all deletions wait for; empty for nothing.
+func (m *maker) lastJobs() (awaited string) {
+	confirmed := m.confirmed()
+	closed, wave := "", manifest.Place{}
+	for _, s := range m.orderedLastJobs() {
+		place, err := manifest.PlaceOf(*s.Object)
+		if !sameWave(place, wave) {
+			closed, wave = awaited, place
+		}
+		if err != nil {
+			m.fail(&s, err.Error())
+		}
+		if m.runLast(&s, closed, confirmed); s.Healthy() {
+			continue
+		}
+		awaited = cmp.Or(awaited, fmt.Sprintf("waits for %s, which %s", s.Key.Short(), whenGone))
+		m.steps = append(m.steps, s)
+	}
+	return awaited
+}
+
+// orderedLastJobs returns a step for each of the Jobs, in the order of their waves.
+func (m *maker) orderedLastJobs() []Step {
+	var steps []Step
+	for key, job := range m.record.LastJobs {
+		s := Step{Action: Keep, Key: key, Object: job.object(), Stage: stageMain, Reason: whenGone}
+		if live, there := m.in.Observed.Objects[key]; there {
+			s.Live, s.Health = &live, live.Health
+		}
+		steps = append(steps, s)
+	}
+	slices.SortFunc(steps, func(a, b Step) int {
+		before, _ := manifest.PlaceOf(*a.Object)
+		after, _ := manifest.PlaceOf(*b.Object)
+		return cmp.Or(before.Compare(after), a.Key.Compare(b.Key))
+	})
+	return steps
+}
+
+// confirmed says whether a person lets the removal go on without the Jobs that are known not to have succeeded, and uses
+// the confirmation up: one that came before counts for something else.
+func (m *maker) confirmed() bool {
+	judged := &m.record.Brake.Judged
+	fresh := m.in.Confirmation != "" && m.in.Confirmation != *judged
+	*judged = cmp.Or(m.in.Confirmation, *judged)
+	return fresh
+}
+
+// runLast decides about one of the Jobs; closed says what of an earlier wave it waits for.
+func (m *maker) runLast(s *Step, closed string, confirmed bool) {
+	job := m.record.LastJobs[s.Key]
+	switch {
+	case m.record.Jobs[s.Key].State == JobGivenUp, m.record.Jobs[s.Key].State == JobSucceeded:
+		s.Health = health.Health{Status: health.Healthy}
+		return
+	case m.hasNoNamespace(s.Key):
+		m.warnings = append(m.warnings, fmt.Sprintf("%s did not run: its namespace %s is gone, or is being deleted", s.Key.Short(), s.Key.Namespace))
+		m.giveUp(s)
+		return
+	case closed != "":
+		s.Action = Create
+		s.block(forStep, closed)
+		return
+	}
+	if job.Begun.IsZero() || m.in.Retry && (job.Told || m.record.Jobs[s.Key].State == JobFailed) {
+		job.Begun, job.Told = m.now(), false
+		if run := m.record.Jobs[s.Key]; run.State != JobCreated || s.Live == nil {
+			m.record.Jobs[s.Key] = JobRecord{Digest: job.Digest, State: JobIntended, Replaces: uid(s.Live)}
+		}
+	}
+	m.last(s)
+	if why := m.whyNotLast(s, job); why != "" {
+		if job.Told && confirmed {
+			m.giveUp(s)
+			return
+		}
+		job.Told = true
+		m.fail(s, fmt.Sprintf("%s; nothing is deleted before it has succeeded; to run it again: berth retry %s; to delete without it: berth confirm %s", why, m.in.Name, m.in.Name))
+	}
+	m.record.LastJobs[s.Key] = job
+}
+
+// last decides what is to be done for the run of such a Job.
+func (m *maker) last(s *Step) {
+	if unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; isUnknown {
+		m.unknown(s, unknown)
+		return
+	}
+	switch ran := m.lookAt(s); {
+	case ran.State == JobSucceeded:
+		s.Health = health.Health{Status: health.Healthy}
+	case ran.State == JobFailed:
+		m.fail(s, ran.Message)
+	case ran.State == JobCreated && (s.Live == nil || s.Live.Deleting):
+		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished"
+		m.record.Jobs[s.Key] = ran
+		m.fail(s, ran.Message)
+	case s.Live == nil:
+		m.intend(s, Create, "runs before anything is deleted")
+	case ran.State == JobCreated && s.Live.UID == ran.UID:
+		s.Health = health.Health{Status: health.Progressing, Message: "runs before anything is deleted: " + s.Live.Health.Message}
+	default:
+		m.replaceJob(s, ran)
+	}
+	m.refused(s)
+}
+
+// whyNotLast says why such a Job has not succeeded, if it will not by itself, or not in time.
+func (m *maker) whyNotLast(s *Step, job LastJob) string {
+	over := job.Begun.Add(job.Timeout)
+	switch {
+	case s.Healthy():
+		return ""
+	case s.Failure != "":
+		return s.Failure
+	case m.in.Now.Before(over):
+		m.wakeAt(over)
+		return ""
+	}
+	return fmt.Sprintf("has not succeeded within %s: %s", job.Timeout, s.why())
+}
+
+// giveUp lets the removal go on without a Job.
+func (m *maker) giveUp(s *Step) {
+	m.record.Jobs[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobGivenUp}
+	delete(m.intended, s.Key)
+	*s = Step{Action: Keep, Key: s.Key, Object: s.Object, Live: s.Live, Health: health.Health{Status: health.Healthy}}
+}
+
+// hasNoNamespace says whether nothing can be created in the namespace of a Job any more, as far as that is known.
+func (m *maker) hasNoNamespace(key manifest.Key) bool {
+	if _, unknown := m.in.Observed.Unknown[schema.GroupKind{Kind: "Namespace"}]; unknown || key.Namespace != m.in.Namespace.Object.GetName() {
+		return false
+	}
+	ns := m.in.Observed.Namespace
+	return ns == nil || ns.Deleting
+}

@@ -1,0 +1,80 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Teardown takes an environment one step towards being gone. Its outcome is Gone when nothing is left.
+func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
+	record, err := r.Records.Load(ctx, e.Name)
+	if err != nil && !isUnreadable(err) {
+		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
+	}
+	m := r.memory(e.Name)
+	m.asked(e)
+	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
+		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
+		record.Kinds = manifest.UsualKinds()
+	}
+	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
+	if syncing(r.observe(e, manifest.Set{}, record)) {
+		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
+	}
+	m.retried = e.Retry
+	before := r.takingDown(e, m, record)
+	results, record, err := r.act(ctx, e, before, record)
+	m.remember(r.Config, results)
+	after := r.takingDown(e, m, record)
+	if err == nil && len(record.LastJobs) > 0 { // what else there is to know can be seen in the cluster
+		err = r.Records.Save(ctx, e.Name, after.Record)
+	}
+	after.Warnings = before.Warnings // that a Job was given up is new only once
+	o := tornDown(e, after, results, err)
+	if o.Gone {
+		if o.Err = r.Records.Delete(ctx, e.Name); o.Err == nil {
+			r.Forget(e)
+		}
+		o.Gone = o.Err == nil
+	}
+	return o
+}
+
+// takingDown makes the plan of a teardown from what is known of the cluster.
+func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) plan.Plan {
+	return plan.Teardown(plan.Input{
+		Name:         e.Name,
+		Environment:  e.ID,
+		Prover:       r.prover(),
+		Within:       e.within(),
+		Namespace:    e.namespace(),
+		Observed:     r.observe(e, manifest.Set{}, record),
+		Record:       record,
+		Refusals:     m.refusals,
+		Now:          r.Now(),
+		Retry:        m.again,
+		Confirmation: e.Confirmation,
+	})
+}
+
+// leave goes on with a removal that cannot be undone any more, although somebody needs the environment again: what its
+// Jobs removed is gone, and all that was made before has to be made again.
+func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
+	o := r.Teardown(ctx, e)
+	if o.Gone {
+		return r.Pass(ctx, e)
+	}
+	o.Deleting, o.State = false, plan.Waiting
+	o.Message = "is re-created once its removal, which has begun, is done" + separated(o.Message)
+	return o
+}
+
+// ownsNamespace says whether the environment's namespace is known to be its own, and all in it goes with it.
+func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
+	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
+	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())
+}
