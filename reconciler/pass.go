@@ -159,7 +159,11 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 	results := r.Applier.Run(ctx, r.target(e), ready)
 	for _, result := range results {
 		r.absorb(e, result)
-		if result.Err == nil {
+		switch {
+		case result.Err != nil:
+		case result.Done == apply.Same:
+			record.Same(result.Step)
+		default:
 			record.Wrote(result.Step, result.Live)
 		}
 	}

@@ -89,6 +89,7 @@ const (
 	Deleted   Done = "deleted"
 	Unchanged Done = "unchanged"
 	Prepared  Done = "prepared" // proved valid; nothing was written
+	Same      Done = "same"     // a Job that has run already, for its spec only spells out what was a default
 )
 
 // Result is what became of a step.
@@ -241,6 +242,8 @@ func (r *run) act(ctx context.Context, s plan.Step) (Done, *plan.Live, error) {
 		return "", nil, err
 	}
 	switch {
+	case s.Ran != "" && r.hasRun(ctx, client, s):
+		return r.same(ctx, client, s)
 	case s.Action == plan.Delete:
 		return r.remove(ctx, client, s)
 	case s.Action == plan.Replace:

@@ -108,6 +108,31 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// Defaults that somebody writes out are no other Job: the API server says so before one runs again.
+func TestAJobThatOnlySpellsOutDefaults(t *testing.T) {
+	w := newWorld(t)
+	spelled := with(job, "template: {", "completions: 1\n  parallelism: 1\n  backoffLimit: 6\n  template: {")
+	twice := with(job, "template: {", "completions: 2\n  template: {")
+	old := w.created(job)
+	replaces := func(text string, live *plan.Live) Result {
+		s := w.step(plan.Replace, text, live)
+		s.Ran = old.Job.Spec
+		return w.run(s)[0]
+	}
+	marked := w.must(Same, replaces(spelled, old))
+	if marked.UID != old.UID || marked.Digest != w.object(spelled).Digest || marked.Deleting {
+		t.Errorf("the Job became %+v", marked)
+	}
+	w.must(Replaced, replaces(twice, marked))
+
+	w.patch(job, `{"metadata":{"finalizers":null}}`)
+	s := w.step(plan.Create, spelled, nil)
+	s.Ran = old.Job.Spec
+	if live := w.must(Same, w.run(s)[0]); live != nil || w.look(job) != nil {
+		t.Errorf("a Job that has run and is gone became %+v", live)
+	}
+}
+
 func TestReplaceOfWhatIsGone(t *testing.T) {
 	w := newWorld(t)
 	old := w.created(job)

@@ -105,6 +105,32 @@ func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return written(s, answer)
 }
 
+// hasRun asks the API server to complete a Job's spec, under another name, and says whether that is the spec that has run.
+// Without an answer it is not.
+func (r *run) hasRun(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) bool {
+	obj, err := r.marked(s.Object)
+	if err != nil {
+		return false
+	}
+	obj.SetName("")
+	obj.SetGenerateName("berth-")
+	answer, err := client.Create(ctx, obj, createOptions(metav1.DryRunAll))
+	if err != nil {
+		return false
+	}
+	completed := plan.Reduce(answer)
+	return completed.Job != nil && completed.Job.Spec == s.Ran
+}
+
+// same leaves a Job that has run, and gives it the digest of what Git says now.
+func (r *run) same(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+	if s.Live == nil {
+		return Same, nil, nil
+	}
+	_, live, err := r.mark(ctx, client, s)
+	return Same, live, err
+}
+
 // prepare asks the API server whether it would take a Job that is created later.
 func (r *run) prepare(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
 	obj, err := r.marked(s.Object)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,7 +46,7 @@ func (s Set) Seal(key []byte, decrypted Kinds) error {
 func (o *Object) seal(key []byte, decrypted Kinds) error {
 	content := any(o.Object)
 	if IsJob(o.GroupVersionKind().GroupKind()) {
-		content = o.Object["spec"]
+		content = ran(o.Object["spec"])
 	}
 	plain, keyed := sha256.New(), hmac.New(sha256.New, key)
 	if err := json.NewEncoder(io.MultiWriter(plain, keyed)).Encode(content); err != nil { // with sorted keys
@@ -59,6 +60,17 @@ func (o *Object) seal(key []byte, decrypted Kinds) error {
 		o.Digest, o.otherwise = o.otherwise, o.Digest
 	}
 	return nil
+}
+
+// ran returns what of a Job's spec decides about its run: all but the time to live, which Berth carries out itself.
+func ran(spec any) any {
+	fields, ok := spec.(map[string]any)
+	if !ok {
+		return spec
+	}
+	fields = maps.Clone(fields)
+	delete(fields, "ttlSecondsAfterFinished")
+	return fields
 }
 
 // As returns the object with a digest that it once had, or nil if it never had it. Which kinds have keyed digests

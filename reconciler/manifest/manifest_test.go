@@ -86,6 +86,7 @@ func TestWhatADigestDependsOn(t *testing.T) {
 		{"a label counts", deployment, strings.Replace(deployment, "name: api", "name: api, labels: {a: b}", 1), false},
 		{"a Job's spec counts", job, strings.Replace(job, "app:1", "app:2", 1), false},
 		{"a Job's metadata does not", job, strings.Replace(job, "name: migrate", "name: migrate, labels: {commit: a}", 1), true},
+		{"nor how long a Job stays afterwards", job, strings.Replace(job, "spec: {", "spec: {ttlSecondsAfterFinished: 60, ", 1), true},
 		{"nor a Job's version of the API", job, strings.Replace(job, "batch/v1", "batch/v2", 1), true},
 		{"a Job of another group is like any object", strings.Replace(job, "batch/v1", "example.com/v1", 1),
 			strings.Replace(strings.Replace(job, "batch/v1", "example.com/v1", 1), "name: migrate", "name: other", 1), false},

@@ -53,7 +53,7 @@ func (w *world) fails(short, message string) {
 	w.change(short, func(l *plan.Live) {
 		l.Health = health.Health{Status: health.Failed, Message: message}
 		if l.Job != nil {
-			l.Job = &plan.JobLive{Finished: true, FinishedAt: w.in.Now, Program: l.Job.Program}
+			l.Job = &plan.JobLive{Finished: true, FinishedAt: w.in.Now, Program: l.Job.Program, Spec: l.Job.Spec}
 		}
 	})
 }
@@ -68,7 +68,7 @@ func (w *world) finish(short string) {
 	w.change(short, func(l *plan.Live) {
 		l.Health = health.Health{Status: health.Healthy}
 		if l.Job != nil {
-			l.Job = &plan.JobLive{Finished: true, Succeeded: true, FinishedAt: w.in.Now, Program: l.Job.Program}
+			l.Job = &plan.JobLive{Finished: true, Succeeded: true, FinishedAt: w.in.Now, Program: l.Job.Program, Spec: l.Job.Spec}
 		}
 	})
 }

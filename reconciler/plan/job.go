@@ -81,7 +81,7 @@ func (m *maker) lookAt(s *Step) JobRecord {
 	if digest == "" || digest != wanted && digest != ran.Digest && ran.Digest != "" {
 		return ran // somebody else's, or left from before the run that the record knows
 	}
-	seen := JobRecord{Digest: digest, State: JobCreated, UID: live.UID, Ever: ran.Ever}
+	seen := JobRecord{Digest: digest, State: JobCreated, UID: live.UID, Spec: live.Job.Spec, Ever: ran.Ever}
 	if live.Job.Finished {
 		seen.State, seen.FinishedAt, seen.Message = JobFailed, live.Job.FinishedAt.UTC(), live.Health.Message
 	}
@@ -129,7 +129,30 @@ func (m *maker) marked(s *Step) bool {
 func (m *maker) intend(s *Step, action Action, reason string) {
 	s.Action, s.Reason = action, reason
 	s.Health = health.Health{Status: health.Progressing, Message: reason}
-	m.intended[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobIntended, Replaces: uid(s.Live), Ever: m.record.Jobs[s.Key].Ever}
+	before := m.record.Jobs[s.Key]
+	s.ran, s.Ran = m.comparable(s, before)
+	m.intended[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobIntended, Replaces: uid(s.Live), Spec: s.Ran, Ever: before.Ever}
+}
+
+// comparable returns the run before, and the digest of its spec, if one with the same spec need not run again: it has
+// succeeded, and no other reason asks for a run. Defaults that somebody writes out are no change.
+func (m *maker) comparable(s *Step, before JobRecord) (JobRecord, string) {
+	switch {
+	case annotation(s.Object, manifest.AnnotationJob) == everyCommit:
+	case before.State == JobSucceeded:
+		return before, before.Spec
+	case before.State == JobIntended && before.Spec != "": // an agent has died meanwhile
+		return JobRecord{State: JobSucceeded, UID: before.Replaces, Spec: before.Spec, Ever: true}, before.Spec
+	}
+	return JobRecord{}, ""
+}
+
+// Same notes that a Job turned out to be the one that has run, once the API server had completed its spec.
+func (r *Record) Same(s Step) {
+	run := s.ran
+	run.Digest = s.Object.Digest
+	r.Jobs[s.Key] = run
+	r.ran(s.Key, run.Digest)
 }
 
 // replaceJob decides about a run that stands in the place of the one that Git says.

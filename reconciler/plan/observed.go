@@ -3,6 +3,7 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,8 +64,9 @@ type Container struct{ Pod, Name string }
 type JobLive struct {
 	Finished, Succeeded bool
 	FinishedAt          time.Time
-	// Program is a digest of the images and commands of its containers.
-	Program string
+	// Program is a digest of the images and commands of its containers, Spec one of the whole spec as the API server
+	// completed it.
+	Program, Spec string
 }
 
 // KindState says why nothing can be said about the objects of a kind.
@@ -200,7 +202,7 @@ func canonical(raw []byte) []byte {
 }
 
 func reduceJob(obj *unstructured.Unstructured) *JobLive {
-	j := &JobLive{Program: Program(obj)}
+	j := &JobLive{Program: Program(obj), Spec: specOf(obj)}
 	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
 	for _, c := range conditions {
 		condition, ok := c.(map[string]any)
@@ -214,6 +216,38 @@ func reduceJob(obj *unstructured.Unstructured) *JobLive {
 		}
 	}
 	return j
+}
+
+// generated are the labels that the API server adds to the pods of a Job, with its name and UID.
+var generated = []string{"batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name"}
+
+// specOf returns a digest of a Job's spec without what the API server adds for this very object, and without the time to
+// live: two specs that only differ in what they leave to its defaults have the same one.
+func specOf(job *unstructured.Unstructured) string {
+	there, _ := job.Object["spec"].(map[string]any)
+	spec := maps.Clone(there)
+	delete(spec, "ttlSecondsAfterFinished")
+	if spec["manualSelector"] != true {
+		delete(spec, "selector")
+	}
+	template, _ := spec["template"].(map[string]any)
+	metadata, _ := template["metadata"].(map[string]any)
+	if metadata != nil {
+		metadata = maps.Clone(metadata)
+		labels, _ := metadata["labels"].(map[string]any)
+		labels = maps.Clone(labels)
+		maps.DeleteFunc(labels, func(name string, _ any) bool { return slices.Contains(generated, name) })
+		metadata["labels"] = labels
+		delete(metadata, "creationTimestamp")
+		template = maps.Clone(template)
+		template["metadata"] = metadata
+		spec["template"] = template
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return ""
+	}
+	return manifest.Digest(string(text))
 }
 
 // Program returns a digest of the images and commands that a Job's pods run: what tells whether a Job

@@ -82,10 +82,33 @@ func TestReduce(t *testing.T) {
 				return
 			}
 			c.job.Program = plan.Program(c.object.Unstructured)
+			if got.Job != nil {
+				c.job.Spec = got.Job.Spec
+			}
 			if got.Job == nil || *got.Job != *c.job {
 				t.Errorf("the Job is reduced to %+v, want %+v", got.Job, c.job)
 			}
 		})
+	}
+}
+
+// The spec of a Job is the same whatever names this very object, and however long it stays.
+func TestSpecOfAJob(t *testing.T) {
+	spec := func(o manifest.Object) string { return plan.Reduce(o.Unstructured).Job.Spec }
+	migrate := job("migrate")
+	marked := manifest.Object{Unstructured: completed(job("other", ttl(60)).Unstructured)}
+	if spec(manifest.Object{Unstructured: completed(migrate.Unstructured)}) != spec(marked) {
+		t.Error("its name, its UID and its time to live make it another spec")
+	}
+	labelled := job("migrate", field("api", "spec", "template", "metadata", "labels", "app"))
+	chosen := field("chosen", "spec", "selector", "matchLabels", "app")
+	for what, other := range map[string]manifest.Object{
+		"another program": job("migrate", runs("app:2")), "a label of its pods": labelled,
+		"a selector that its author chose": job("migrate", chosen, field(true, "spec", "manualSelector")),
+	} {
+		if spec(other) == spec(migrate) {
+			t.Errorf("%s makes it no other spec", what)
+		}
 	}
 }
 

@@ -56,6 +56,10 @@ type Step struct {
 	TakeOver *Additions
 	// MayReplace says that Git allows that the object, which is ours, is deleted and re-created if it cannot be changed.
 	MayReplace bool
+	// Ran is the digest of the completed spec of the Job that ran before and succeeded; empty for none. One whose spec is
+	// the same, once the API server has completed it, does not run again: ran is its run.
+	Ran string
+	ran JobRecord
 	// lastJob is what Prepare remembers.
 	lastJob LastJob
 	// waits says for whom a blocked step does.

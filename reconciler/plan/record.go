@@ -102,6 +102,8 @@ type JobRecord struct {
 	// FinishedAt and Message are set for runs that finished.
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	Message    string    `json:"message,omitempty"`
+	// Spec is the digest of the spec as the API server completed it; of an intended run, of the one that succeeded before.
+	Spec string `json:"spec,omitempty"`
 	// Ever says that some run of this Job, with whatever digest, has succeeded.
 	Ever bool `json:"ever,omitempty"`
 }

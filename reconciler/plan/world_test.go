@@ -48,6 +48,8 @@ type world struct {
 	serial  int
 	// crashAfter is how many steps of the next pass are carried out before the agent dies; -1: all.
 	crashAfter int
+	// same says that the step that was carried out last turned out to be a Job that has run.
+	same bool
 	// created counts the Jobs made, by digest.
 	created map[string]int
 }
@@ -216,6 +218,11 @@ func (w *world) pass() plan.Plan {
 		}
 		if live, ok := w.carryOut(s); ok {
 			delete(w.in.Refusals, s.Key)
+			if w.same {
+				w.same = false
+				record.Same(s)
+				continue
+			}
 			record.Wrote(s, live)
 		}
 	}
@@ -258,6 +265,14 @@ func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
 		return nil, false
 	}
 	isJob := manifest.IsJob(s.Key.GroupKind())
+	if s.Ran != "" && plan.Reduce(completed(s.Object.Unstructured)).Job.Spec == s.Ran {
+		w.same = true
+		if !exists {
+			return nil, true
+		}
+		live := w.write(*s.Object, ours)
+		return &live, true
+	}
 	switch {
 	case s.Action == plan.Prepare && !exists:
 		return nil, true
@@ -328,15 +343,26 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 func atFirst(u *unstructured.Unstructured) (health.Health, *plan.JobLive) {
 	switch suspend, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); {
 	case u.GetKind() == "Job" && suspend:
-		return health.Health{Status: health.Suspended, Message: "suspended"}, &plan.JobLive{Program: plan.Program(u)}
+		return health.Health{Status: health.Suspended, Message: "suspended"}, plan.Reduce(completed(u)).Job
 	case u.GetKind() == "Job":
-		return health.Health{Status: health.Progressing, Message: "0 of 1 completed"}, &plan.JobLive{Program: plan.Program(u)}
+		return health.Health{Status: health.Progressing, Message: "0 of 1 completed"}, plan.Reduce(completed(u)).Job
 	case u.GetKind() == "Deployment":
 		return health.Health{Status: health.Progressing, Message: "0 of 1 ready"}, nil
 	case u.GetKind() == "CustomResourceDefinition":
 		return health.Health{Status: health.Progressing, Message: "not established"}, nil
 	}
 	return health.Health{Status: health.Healthy}, nil
+}
+
+// completed returns a Job as the API server completes it: with its defaults, and with what names this very object.
+func completed(u *unstructured.Unstructured) *unstructured.Unstructured {
+	u = u.DeepCopy()
+	if _, set, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "completions"); !set {
+		field(int64(1), "spec", "completions")(u)
+	}
+	field("the UID", "spec", "template", "metadata", "labels", "controller-uid")(u)
+	field("the UID", "spec", "selector", "matchLabels", "controller-uid")(u)
+	return u
 }
 
 func (w *world) next() string {
