@@ -51,16 +51,17 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		return last, nil
 	}
 	result, err := render.Render(ctx, tree, render.Options{
-		Path:          e.Path,
-		Namespace:     e.Namespace,
-		Scope:         e.Scope,
-		Variables:     variables,
-		ClusterScoped: r.ClusterScoped,
-		Decrypter:     e.Decrypter,
-		Decrypted:     e.DecryptedKinds,
-		Kustomize:     r.Kustomize,
-		Urgent:        e.Urgent,
-		Owner:         e.Repository,
+		Path:           e.Path,
+		Namespace:      e.Namespace,
+		Scope:          e.Scope,
+		Variables:      variables,
+		OtherVariables: e.OtherVariables,
+		ClusterScoped:  r.ClusterScoped,
+		Decrypter:      e.Decrypter,
+		Decrypted:      e.DecryptedKinds,
+		Kustomize:      r.Kustomize,
+		Urgent:         e.Urgent,
+		Owner:          e.Repository,
 	})
 	if err != nil {
 		return desired{about: about(tree)}, lasting(err)
@@ -77,6 +78,17 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	}
 	d.digest = manifest.Digest(strings.Join(input, "\n"))
 	return d, nil
+}
+
+// warnings are those about Git that everybody should see.
+func (d desired) warnings() []string {
+	var list []string
+	for _, w := range d.set.Warnings {
+		if w.Level == manifest.Warn {
+			list = append(list, w.String())
+		}
+	}
+	return list
 }
 
 // unreadable is the error of a commit that cannot be had: of the commit itself where the server answers.

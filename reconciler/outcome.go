@@ -168,7 +168,7 @@ func outcome(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		About:        d.about,
 		Results:      did.results,
 		Fights:       did.fights,
-		Warnings:     slices.Concat(d.set.Warnings, p.Warnings),
+		Warnings:     slices.Concat(p.Warnings, d.warnings()),
 		Sync:         p.Record.Sync,
 		Jobs:         jobs(p.Record),
 		LastJobs:     slices.SortedFunc(maps.Keys(p.Record.LastJobs), manifest.Key.Compare),

@@ -50,6 +50,8 @@ type Environment struct {
 	Problem error
 	// Variables returns the variables' values at a commit.
 	Variables func(commit string) map[string]any
+	// OtherVariables are the names that only other entries have variables for, each with one such entry.
+	OtherVariables map[string]string
 	// Decrypter reads encrypted files; nil refuses them all.
 	Decrypter Decrypter
 	// DecryptedKinds are those beside Secret whose objects may hold what was decrypted.

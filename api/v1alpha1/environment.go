@@ -155,6 +155,12 @@ type EnvironmentStatus struct {
 	// +listType=atomic
 	Unhealthy []UnhealthyObject `json:"unhealthy,omitempty"`
 
+	// warnings are about what works and probably does not do what its author meant, with file and line where it is
+	// in Git; at most 20. They stop nothing.
+	// +optional
+	// +listType=atomic
+	Warnings []string `json:"warnings,omitempty"`
+
 	// jobs lists how the Jobs of the environment ended.
 	// +optional
 	// +listType=atomic

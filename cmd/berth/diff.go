@@ -137,9 +137,7 @@ func (o *diffOptions) render(ctx context.Context, s streams, v *viewer, env *v1a
 	options := c.options(folder, subject)
 	options.ClusterScoped, options.Decrypter = scopes(v.RESTMapper()), decrypter
 	result, err := render.Render(ctx, tree, options)
-	for _, w := range result.Set.Warnings {
-		fmt.Fprintln(s.err, "warning:", output.Plain(w))
-	}
+	warn(s.err, result.Set.Warnings)
 	if err != nil {
 		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
 	}

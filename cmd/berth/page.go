@@ -32,6 +32,12 @@ func (p *page) description(d inspect.Description) {
 	for _, log := range d.Logs {
 		p.log(log)
 	}
+	if warnings := d.Environment.Status.Warnings; len(warnings) > 0 {
+		p.write("\nWarnings:\n")
+		for _, warning := range warnings {
+			p.write("  " + output.Plain(warning) + "\n")
+		}
+	}
 	if len(d.Notes) > 0 {
 		p.write("\nNot shown:\n")
 		for _, note := range d.Notes {

@@ -165,9 +165,7 @@ func (c choice) render(ctx context.Context, s streams, o *renderOptions, format 
 	}
 	read := reading.Of(tree)
 	result, err := render.Render(ctx, read, options)
-	for _, w := range result.Set.Warnings {
-		fmt.Fprintln(s.err, "warning:", w)
-	}
+	warn(s.err, result.Set.Warnings)
 	if err != nil {
 		return complain(s.err, err)
 	}
@@ -205,6 +203,13 @@ func (c choice) open(o *renderOptions) (*checkout.Tree, string, error) {
 			c.entry.Path, filepath.ToSlash(tree.Root()), c.entry.Name)
 	}
 	return tree, c.entry.Path, nil
+}
+
+// warn prints warnings and notes, one a line.
+func warn(w io.Writer, warnings []manifest.Warning) {
+	for _, warning := range warnings {
+		fmt.Fprintf(w, "%s: %s\n", warning.Level, output.Plain(warning.String()))
+	}
 }
 
 // complain prints every problem as a line that begins with its file, as compilers do.

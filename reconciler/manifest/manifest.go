@@ -89,7 +89,7 @@ func (k Kinds) Has(gk schema.GroupKind) bool {
 type Set struct {
 	Objects []Object
 	// Warnings are for people; they stop nothing.
-	Warnings []string
+	Warnings []Warning
 }
 
 // Len returns the number of objects.

@@ -5,6 +5,8 @@ import (
 	"regexp"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"berth.dev/berth/api/v1alpha1"
 )
 
 // shortLength is what GitLab shows of a commit id.
@@ -38,6 +40,7 @@ func Variables(s Subject) map[string]string {
 		"ENTRY":               s.Entry,
 		"REPOSITORY":          s.Repository,
 		"CI_COMMIT_BRANCH":    s.Branch,
+		"CI_COMMIT_REF_NAME":  s.Branch,
 		"CI_COMMIT_REF_SLUG":  refSlug(s.Branch),
 		"CI_COMMIT_SHA":       s.Commit,
 		"CI_COMMIT_SHORT_SHA": short,
@@ -71,6 +74,20 @@ func Values(s Subject, entry map[string]intstr.IntOrString) map[string]any {
 		all[name] = value
 	}
 	return all
+}
+
+// OtherVariables are the names that an entry has no variable for and other entries of its Repository have, with one of them.
+func OtherVariables(repo *v1alpha1.Repository, entry *v1alpha1.Entry) map[string]string {
+	others := map[string]string{}
+	for i := range repo.Spec.Environments {
+		other := &repo.Spec.Environments[i]
+		for name := range other.Variables {
+			if _, own := entry.Variables[name]; !own && others[name] == "" {
+				others[name] = other.Name
+			}
+		}
+	}
+	return others
 }
 
 // Expand replaces the variables that are known in a text, and leaves all others alone.

@@ -25,6 +25,7 @@ func TestVariables(t *testing.T) {
 		"ENTRY":               "review",
 		"REPOSITORY":          "posts",
 		"CI_COMMIT_BRANCH":    "feature/login",
+		"CI_COMMIT_REF_NAME":  "feature/login",
 		"CI_COMMIT_REF_SLUG":  "feature-login",
 		"CI_COMMIT_SHA":       "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b",
 		"CI_COMMIT_SHORT_SHA": "1a2b3c4d",

@@ -57,10 +57,10 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 	case outside && r.Scope == Cluster:
 		if namespace != "" {
 			unstructured.RemoveNestedField(o.Object, "metadata", "namespace")
-			r.warnings = append(r.warnings, fmt.Sprintf("%s: %s lives outside namespaces; its metadata.namespace is left out", o.Origin, o.Key().Short()))
+			r.warn(manifest.Warning{Origin: o.Origin, Object: o.Key().Short(), Text: "it lives outside namespaces; its metadata.namespace is left out"})
 		}
 	case gk == namespaceKind && o.GetName() == r.Namespace:
-		r.warnings = append(r.warnings, fmt.Sprintf("%s: %s is left out; Berth makes the environment's namespace itself", o.Origin, o.Key().Short()))
+		r.warn(manifest.Warning{Origin: o.Origin, Object: o.Key().Short(), Text: "it is left out; Berth makes the environment's namespace itself"})
 		return false, nil
 	case outside:
 		problem.Problem = fmt.Sprintf("it lives outside namespaces, and this environment is confined to the namespace %q", r.Namespace)

@@ -98,8 +98,9 @@ func (r *renderer) check(d document) (checker, error) {
 			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
 	}
 	c := checker{document: d, content: content, name: objectName(content, d.node), mayHold: convert.lifts}
-	for _, t := range convert.typos {
-		r.warnings = append(r.warnings, fmt.Sprintf("%s: %s: %s", t.origin, c.name, t))
+	for _, w := range convert.remarks {
+		w.Object = c.name
+		r.warn(w)
 	}
 	for _, step := range []func(checker) *Error{
 		r.concealed, checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
@@ -108,6 +109,7 @@ func (r *renderer) check(d document) (checker, error) {
 			return checker{}, problem
 		}
 	}
+	r.advise(c)
 	normalise(content)
 	return c, nil
 }

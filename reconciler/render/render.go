@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 
 	"berth.dev/berth/reconciler/kustomize"
@@ -62,6 +63,8 @@ type Options struct {
 	// Variables holds the built-in ones, all strings, and the entry's, of any scalar type.
 	// ${TREE:<folder>} is computed from the tree and not listed here.
 	Variables map[string]any
+	// OtherVariables are the names that only other entries of the Repository have variables for, with one such entry.
+	OtherVariables map[string]string
 	// ClusterScoped says whether a kind lives outside namespaces that is neither Kubernetes' own nor defined
 	// by a CustomResourceDefinition in the same folder. One that nobody knows does not; nor does any such
 	// kind if it is nil. Its error, that it cannot be told now, is a problem of every object of the kind.
@@ -113,7 +116,7 @@ type renderer struct {
 	aliases   *aliases
 	bytes     int64 // read so far
 	items     int   // in the manifests read so far
-	warnings  []string
+	warnings  []manifest.Warning
 }
 
 func newRenderer(tree Tree, o Options) *renderer {
@@ -125,7 +128,7 @@ func newRenderer(tree Tree, o Options) *renderer {
 		Options:   o,
 		tree:      tree,
 		inputs:    newRecorder(tree, o.Path),
-		variables: &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}, doubted: map[string]bool{}},
+		variables: &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}, others: o.OtherVariables, doubted: map[string]bool{}, assignments: map[string]*regexp.Regexp{}},
 		problems:  &problems{},
 		veils:     newVeils(),
 		aliases:   &aliases{},
@@ -150,6 +153,16 @@ func (r *renderer) set(ctx context.Context) manifest.Set {
 			Hint: "nothing is deleted; to remove an environment, delete its branch or its entry"})
 	}
 	return manifest.Set{Objects: r.ordered(objects), Warnings: r.warnings}
+}
+
+// maxWarnings bounds how much there is to say about what is not wrong.
+const maxWarnings = 200
+
+func (r *renderer) warn(w manifest.Warning) {
+	if len(r.warnings) < maxWarnings {
+		w.Object, w.Text = shortened(unveiled(w.Object)), shortened(unveiled(w.Text))
+		r.warnings = append(r.warnings, w)
+	}
 }
 
 func (r *renderer) pathExists() bool {

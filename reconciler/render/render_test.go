@@ -71,6 +71,15 @@ func rendered(t *testing.T, tree render.Tree, o render.Options) render.Result {
 	return result
 }
 
+// warned returns the warnings of a render as they are printed.
+func warned(result render.Result) []string {
+	var list []string
+	for _, w := range result.Set.Warnings {
+		list = append(list, w.String())
+	}
+	return list
+}
+
 // text writes a set for golden comparisons: origins, objects, warnings.
 func text(t *testing.T, set manifest.Set) string {
 	t.Helper()
@@ -83,7 +92,7 @@ func text(t *testing.T, set manifest.Set) string {
 		out += fmt.Sprintf("# %s\n%s", o.Origin, content)
 	}
 	for _, warning := range set.Warnings {
-		out += "! " + warning + "\n"
+		out += "! " + warning.String() + "\n"
 	}
 	return out
 }
@@ -254,6 +263,8 @@ kind: Secret
 metadata:
   name: none
   namespace: posts-login
+! infra/k8s/x.yaml:1: Secret/api: its values stand in Git in plain, where everybody who reads the repository reads them; encrypt the file with SOPS, see docs/secrets.md
+! infra/k8s/x.yaml:18: Secret/new: its values stand in Git in plain, where everybody who reads the repository reads them; encrypt the file with SOPS, see docs/secrets.md
 `},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -302,7 +313,7 @@ func TestScope(t *testing.T) {
 		{"a kind that the caller knows", "apiVersion: example.com/v1\nkind: Fleet\nmetadata: {name: a}\n", render.Namespaced,
 			`infra/k8s/x.yaml:1: Fleet/a: it lives outside namespaces, and this environment is confined to the namespace "posts-login"; remove it, or give the entry scope: Cluster`},
 		{"a namespace of its own is left out", "apiVersion: v1\nkind: Namespace\nmetadata: {name: '${NAMESPACE}'}\n---\n" + header, render.Namespaced,
-			"posts-login/api infra/k8s/x.yaml:1: Namespace/posts-login is left out; Berth makes the environment's namespace itself"},
+			"posts-login/api infra/k8s/x.yaml:1: Namespace/posts-login: it is left out; Berth makes the environment's namespace itself"},
 		{"cluster: no namespace is still its own", header, render.Cluster, "posts-login/api"},
 		{"cluster: another namespace", header + "  namespace: other\n", render.Cluster, "other/api"},
 		{"cluster: a custom resource and what defines it", crd + "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", render.Cluster, "/things.example.com /a"},
@@ -310,7 +321,7 @@ func TestScope(t *testing.T) {
 		{"cluster: a kind of which nothing can be said now", "apiVersion: example.com/v1\nkind: Away\nmetadata: {name: a}\n", render.Cluster,
 			"infra/k8s/x.yaml:1: Away/a: the cluster does not tell whether its kind lives outside namespaces: its API does not answer; nothing is applied or deleted until it does"},
 		{"cluster: a namespace where none belongs", "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: b}\n", render.Cluster,
-			"/a infra/k8s/x.yaml:1: ClusterRole/a lives outside namespaces; its metadata.namespace is left out"},
+			"/a infra/k8s/x.yaml:1: ClusterRole/a: it lives outside namespaces; its metadata.namespace is left out"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			o := options()
@@ -320,7 +331,7 @@ func TestScope(t *testing.T) {
 			for _, o := range result.Set.Objects {
 				got = append(got, o.GetNamespace()+"/"+o.GetName())
 			}
-			got = append(got, result.Set.Warnings...)
+			got = append(got, warned(result)...)
 			if err != nil {
 				got = append(got, err.Error())
 			}

@@ -83,7 +83,7 @@ func (r *renderer) typedPatch(n *yaml.Node) (changed bool) {
 // anyTyped says whether a text holds a variable that is no text.
 func (v *variables) anyTyped(content []byte) bool {
 	for name, value := range v.values {
-		if _, isText := value.(string); !isText && bytes.Contains(content, []byte("${"+name+"}")) {
+		if _, isText := value.(string); !isText && bytes.Contains(content, []byte("${"+name)) {
 			return true
 		}
 	}

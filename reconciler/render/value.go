@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
 	k8sjson "k8s.io/apimachinery/pkg/util/json"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -52,7 +53,9 @@ type converter struct {
 	aliases *aliases
 	// within counts the aliases that are being followed.
 	within int
-	typos  []typo
+	// commands counts the commands and arguments of containers that the value is in.
+	commands int
+	remarks  []manifest.Warning
 }
 
 // value converts a node and all below it. Its errors are *Error with an Origin.
@@ -110,7 +113,7 @@ func (c *converter) mapping(n *yaml.Node) (map[string]any, error) {
 			return nil, c.fail(key, duplicate(name, line))
 		}
 		lines[name] = key.Line
-		if result[name], err = c.value(value); err != nil {
+		if result[name], err = c.field(name, value); err != nil {
 			return nil, err
 		}
 	}
@@ -120,6 +123,15 @@ func (c *converter) mapping(n *yaml.Node) (map[string]any, error) {
 		}
 	}
 	return result, nil
+}
+
+// field converts the value of a key.
+func (c *converter) field(name string, n *yaml.Node) (any, error) {
+	if name == "command" || name == "args" {
+		c.commands++
+		defer func() { c.commands-- }()
+	}
+	return c.value(n)
 }
 
 func tooManyAliased() *Error {
@@ -198,16 +210,23 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 	if c.veils.over(n.Value) {
 		return c.veiled(n)
 	}
-	if c.off || !strings.Contains(n.Value, "${") {
+	if c.off {
+		return c.plainScalar(n)
+	}
+	if textKindOf(n.Value, c.commands > 0) == aValue {
+		c.variables.notations(n.Value)
+		c.remark(n)
+	}
+	if !strings.Contains(n.Value, "${") {
 		return c.plainScalar(n)
 	}
 	if c.document.typedBy.applies(n) {
-		value, ok, err := c.variables.typed(n.Value)
+		typed, ok, err := c.variables.typed(n.Value)
 		if err != nil {
 			return nil, c.fail(n, err)
 		}
 		if ok {
-			return value, nil
+			return typed, nil
 		}
 	}
 	return c.replaced(n)
@@ -236,15 +255,20 @@ func (c *converter) veiled(n *yaml.Node) (any, error) {
 
 // replaced returns a text with its variables replaced.
 func (c *converter) replaced(n *yaml.Node) (string, error) {
-	text, err := c.variables.text(n.Value)
-	for _, t := range c.variables.typos {
-		t.origin = c.document.at(n)
-		c.typos = append(c.typos, t)
-	}
-	if c.variables.typos = nil; err != nil {
+	text, err := c.variables.text(n.Value, textKindOf(n.Value, c.commands > 0))
+	c.remark(n)
+	if err != nil {
 		return "", c.fail(n, err)
 	}
 	return text, nil
+}
+
+// remark gives the place of a node to what there is to say about its text.
+func (c *converter) remark(n *yaml.Node) {
+	for _, r := range c.variables.remarks {
+		c.remarks = append(c.remarks, manifest.Warning{Origin: c.document.at(n), Text: r.text, Level: r.level})
+	}
+	c.variables.remarks = nil
 }
 
 // plainScalar converts a scalar that holds no variables.

@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"berth.dev/berth/reconciler/manifest"
 )
 
 // treePrefix begins the names of variables that hold the Git hash of a folder.
@@ -27,63 +30,173 @@ type variables struct {
 	// so far.
 	folders map[string]error
 	bytes   int
-	// doubted are the unknown names that were compared with the known ones, and typos those that nobody has been
-	// told of yet.
+	// others are the variables of other entries of the Repository, each with the name of one.
+	others map[string]string
+	// doubted are the names and notations that were looked at, and remarks what nobody has been told of yet.
 	doubted map[string]bool
-	typos   []typo
+	remarks []remark
+	// assignments match what gives a variable its value in a text.
+	assignments map[string]*regexp.Regexp
 }
 
 // maxFolders bounds how many names of folders are looked up: one has many names, as dir, ./dir and dir/../dir.
 const maxFolders = 1000
 
 // text replaces every known variable; what is not known stays as it is, and so does everything else:
-// it is somebody else's syntax (nginx, a shell). $${NAME} of a known name is the literal ${NAME}.
-func (v *variables) text(s string) (string, error) {
+// it is somebody else's syntax (nginx, a shell). $${NAME} of a known name is the literal ${NAME}, and ${NAME:-text} and
+// ${NAME:=text} are the text if the value is empty.
+func (v *variables) text(s string, in textKind) (string, error) {
 	var out strings.Builder
-	for {
+	for whole := s; ; {
 		start := strings.Index(s, "${")
 		if start < 0 {
 			break
 		}
-		length := strings.IndexByte(s[start:min(len(s), start+maxVariable)], '}')
-		name := s[start+2 : max(start+2, start+length)]
+		reference := referenceAt(s[start:])
+		name := reference.name
+		escaped := start > 0 && s[start-1] == '$'
 		switch {
-		case length < 0 || !v.known(name):
-			v.doubt(name)
+		case !reference.closed || !v.known(name) || !escaped && v.own(whole, reference, in):
+			v.unknown(reference, escaped, in)
 			// Only the opening is passed by: in ${a${NAME}} the inner one still counts.
 			out.WriteString(s[:start+2])
 			s = s[start+2:]
 			continue
-		case start > 0 && s[start-1] == '$':
-			out.WriteString(s[:start-1] + s[start:start+length+1])
+		case escaped:
+			out.WriteString(s[:start-1] + s[start:start+reference.length])
 		default:
-			value, err := v.use(name)
-			if err != nil {
-				return "", err
-			}
-			text, err := textOf(name, value)
+			text, err := v.valueOf(reference, in)
 			if err != nil {
 				return "", err
 			}
 			out.WriteString(s[:start] + text)
 		}
-		s = s[start+length+1:]
+		s = s[start+reference.length:]
 	}
 	out.WriteString(s)
 	return out.String(), nil
 }
 
+// own says whether a known name is the text's own all the same, and if so notes it.
+func (v *variables) own(text string, r reference, in textKind) bool {
+	if in == aProgram && r.hasDefault || v.assigns(text, r.name) {
+		if noted := "own " + r.name; !v.doubted[noted] {
+			v.doubted[noted] = true
+			v.remark(manifest.Note, "${%s} stays as it is in a script that sets it or has a default for it; to have it replaced, give the script's variable another name", r.name)
+		}
+		return true
+	}
+	return false
+}
+
+// unknown says what is odd about a reference that stays.
+func (v *variables) unknown(r reference, escaped bool, in textKind) {
+	switch {
+	case !r.closed || v.known(r.name):
+	case escaped:
+		if !v.doubted["$$"] {
+			v.doubted["$$"] = true
+			v.remark(manifest.Note, "$${%s} keeps both dollar signs, since %s is no variable of Berth's; write ${%s} where one is meant, here and elsewhere", r.inner, r.name, r.inner)
+		}
+	default:
+		v.doubt(r.inner, in)
+	}
+}
+
+// reference is a ${NAME}, or what looks like one.
+type reference struct {
+	// name is that of the variable, inner all that stands within the braces.
+	name, inner string
+	// length is that of all of it; closed is false if no brace closes it.
+	length int
+	closed bool
+	// fallback is the text for an empty value.
+	fallback   string
+	hasDefault bool
+}
+
+// referenceAt reads the reference with which a text begins.
+func referenceAt(s string) reference {
+	s = s[:min(len(s), maxVariable)]
+	end := strings.IndexByte(s, '}')
+	if end < 0 {
+		return reference{}
+	}
+	r := reference{inner: s[2:end], length: end + 1, closed: true}
+	r.name = r.inner
+	if name, fallback, ok := cutDefault(r.inner); ok {
+		if strings.Contains(fallback, "${") { // whose brace that was
+			if end = closing(s); end < 0 {
+				return reference{}
+			}
+			r.inner, r.length = s[2:end], end+1
+			name, fallback, _ = cutDefault(r.inner)
+		}
+		r.name, r.fallback, r.hasDefault = name, fallback, true
+	}
+	return r
+}
+
+// closing returns where the brace stands that closes the first one, or -1.
+func closing(s string) int {
+	depth := 0
+	for i := range len(s) {
+		switch {
+		case strings.HasPrefix(s[i:], "${"):
+			depth++
+		case s[i] == '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+var withDefault = regexp.MustCompile(`(?s)^([A-Za-z_][A-Za-z0-9_]*):[-=](.*)$`)
+
+// cutDefault takes NAME:-text and NAME:=text apart.
+func cutDefault(inner string) (name, fallback string, ok bool) {
+	if strings.HasPrefix(inner, treePrefix) {
+		return "", "", false
+	}
+	match := withDefault.FindStringSubmatch(inner)
+	if match == nil {
+		return "", "", false
+	}
+	return match[1], match[2], true
+}
+
+// valueOf returns what a reference stands for.
+func (v *variables) valueOf(r reference, in textKind) (string, error) {
+	value, err := v.use(r.name)
+	if err != nil {
+		return "", err
+	}
+	text, err := textOf(r.name, value)
+	if err == nil && text == "" && r.hasDefault {
+		return v.text(r.fallback, in)
+	}
+	return text, err
+}
+
 // typed returns the value of the variable that is all of s, in its own type; ok is false if s is
 // anything else than one known variable.
 func (v *variables) typed(s string) (value any, ok bool, err error) {
-	name, isVariable := strings.CutPrefix(s, "${")
-	name, closed := strings.CutSuffix(name, "}")
-	if !isVariable || !closed || strings.Contains(name, "}") || !v.known(name) {
+	if !strings.HasPrefix(s, "${") {
 		return nil, false, nil
 	}
+	r := referenceAt(s)
+	if !r.closed || r.length != len(s) || !v.known(r.name) {
+		return nil, false, nil
+	}
+	name := r.name
 	value, err = v.use(name)
 	if err != nil {
 		return nil, false, err
+	}
+	if r.hasDefault && (value == "" || value == nil) {
+		return nil, false, nil
 	}
 	switch value := value.(type) {
 	case nil, bool, string, int64:

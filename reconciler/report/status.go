@@ -18,6 +18,7 @@ import (
 // How much a status holds.
 const (
 	maxUnhealthy = 20
+	maxWarnings  = 20
 	maxHistory   = 10
 	maxMessage   = 1024
 	maxCondition = 16 << 10 // of a Repository, which tells of many branches at once; 32 KiB is the API's limit
@@ -68,6 +69,7 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	if o.Total > 0 || !o.Rejected {
 		s.Objects = &v1alpha1.ObjectCount{Total: int32(o.Total), Healthy: int32(o.Healthy)}
 		s.Unhealthy = unhealthy(env, o)
+		s.Warnings = warnings(o)
 		s.Jobs = jobs(o)
 	}
 	s.History = history(env, o, now)
@@ -155,10 +157,25 @@ func healthyMessage(o reconciler.Outcome) string {
 		worst := moving[0]
 		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", o.Total, len(moving), worst.Key.Short(), worst.Health.Message)
 	}
-	for _, w := range o.Warnings {
+	shown := o.Warnings[:min(len(o.Warnings), maxInMessage)]
+	for _, w := range shown {
 		message += "; " + w
 	}
+	if more := len(o.Warnings) - len(shown); more > 0 {
+		message += fmt.Sprintf("; warnings more: %d, see berth describe %s", more, o.Environment)
+	}
 	return clip(message, maxMessage)
+}
+
+// maxInMessage is how many warnings the message of a healthy environment names.
+const maxInMessage = 3
+
+func warnings(o reconciler.Outcome) []string {
+	var list []string
+	for _, w := range o.Warnings[:min(len(o.Warnings), maxWarnings)] {
+		list = append(list, clip(w, maxMessage))
+	}
+	return list
 }
 
 // clip cuts a text to a number of bytes, between two characters: the API server would replace half of one, and

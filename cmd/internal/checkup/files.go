@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"berth.dev/berth/cmd/internal/reading"
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/secrets"
 )
@@ -54,6 +55,13 @@ func Look(ctx context.Context, about string, tree render.Tree, o render.Options)
 	}
 	for _, name := range opened.order {
 		s.Findings = append(s.Findings, opened.files[name].finding(about, name))
+	}
+	for _, w := range result.Set.Warnings {
+		if w.Level == manifest.Warn {
+			at := w.Origin.String()
+			w.Origin = manifest.Origin{}
+			s.Findings = append(s.Findings, Finding{Result: Warning, About: about, Check: at, Message: w.String()})
+		}
 	}
 	if err == nil {
 		for _, name := range read.Unlisted() {
