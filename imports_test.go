@@ -41,7 +41,7 @@ var arrows = []struct {
 	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
 		"reconciler/plan", "reconciler/apply", "reconciler/live"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
-	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "reconciler", "reconciler/naming"},
+	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "health", "reconciler", "reconciler/naming"},
 		inTests: []string{"deploy", "reconciler/apply", "reconciler/live", "reconciler/manifest", "reconciler/report"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/plan"},
 		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},

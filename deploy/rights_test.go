@@ -67,6 +67,8 @@ var agentMay = append(deployAnything(), []right{
 	{"delete", "", "namespaces", ""},
 	{"watch", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"get", "", "pods/log", theirs},
+	{"list", "", "events", ""},
+	{"watch", "", "events", ""},
 }...)
 
 var agentMayNot = []right{

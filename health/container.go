@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -149,7 +150,7 @@ func (v podView) restartsAlways() bool {
 func (v podView) crash(c container) (Health, string) {
 	end := c.lastEnd()
 	h := Health{Progressing, c.label() + " " + howItEnded(end)}
-	switch looping := c.RestartCount >= crashLoopRestarts; {
+	switch looping := c.RestartCount >= crashLoopRestarts && ran(end) < stable; {
 	case looping:
 		// Without the count, which grows for as long as nobody mends it: a message that changes is told again.
 		h.Message += ", restarted again and again"
@@ -191,4 +192,33 @@ func endReason(end *corev1.ContainerStateTerminated) string {
 		return "Error"
 	}
 	return cmp.Or(end.Reason, "Error")
+}
+
+// ran is how long a container ran before it ended, zero if that is not known.
+func ran(end *corev1.ContainerStateTerminated) time.Duration {
+	if end == nil || end.StartedAt.IsZero() || end.FinishedAt.IsZero() {
+		return 0
+	}
+	return max(0, end.FinishedAt.Sub(end.StartedAt.Time))
+}
+
+// relapse returns the crash of a container that runs again which counts as over last. A container that ended soon is
+// likely to end as soon again, so it has to run longer than it did.
+func (v podView) relapse() Relapse {
+	var last Relapse
+	for _, c := range v.containers() {
+		run, end := c.State.Running, c.LastTerminationState.Terminated
+		if run == nil || end == nil || c.RestartCount == 0 {
+			continue
+		}
+		need := settling
+		if before := ran(end); before < stable {
+			need += before
+		}
+		if until := run.StartedAt.Add(need).UTC(); until.After(last.Until) {
+			h, reason := v.crash(c)
+			last = Relapse{Until: until, Health: h, Reason: reason, Container: c.Name, Restarts: c.RestartCount, ExitCode: end.ExitCode}
+		}
+	}
+	return last
 }

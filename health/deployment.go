@@ -3,7 +3,6 @@ package health
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,10 +87,13 @@ func pausedBy(obj *unstructured.Unstructured) string {
 func isOfBefore(c condition, obj *unstructured.Unstructured) bool {
 	text, _ := c.LastUpdateTime.(string)
 	updated, err := time.Parse(time.RFC3339, text)
-	return err == nil && slices.ContainsFunc(obj.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
-		writesSpec := e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.GetRawBytes(), []byte(`"f:spec":`))
-		return writesSpec && e.Time != nil && !updated.After(e.Time.Time)
-	})
+	written := writtenAt(obj.GetManagedFields(), writesSpec)
+	return err == nil && !written.IsZero() && !updated.After(written)
+}
+
+// writesSpec reports whether a write was one of the spec.
+func writesSpec(e metav1.ManagedFieldsEntry) bool {
+	return e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.GetRawBytes(), []byte(`"f:spec":`))
 }
 
 // deploymentCount says how far the rollout is, and nothing when it is complete.

@@ -32,7 +32,36 @@ type Pod struct {
 	Since time.Time
 	// Ended says that the pod has succeeded or failed for good; whoever owns it makes another if one is needed.
 	Ended bool
+	// Up is since when all its containers run that are meant to; zero if one does not.
+	Up time.Time
+	// Relapse is the trouble that a pod which is ready has just had; zero if it had none.
+	Relapse Relapse
+	// lacks is what a pod without trouble still waits for.
+	lacks lack
+	// claims are the names of the PersistentVolumeClaims that it mounts, with a comma between.
+	claims string
 }
+
+// Relapse is the trouble of a container that runs again, of which nobody knows yet whether it is over.
+type Relapse struct {
+	// Until is when it counts as over. A container that crashed has to run longer than it did before the crash.
+	Until time.Time
+	// Health, Reason, Container, Restarts and ExitCode are the pod's until then.
+	Health    Health
+	Reason    string
+	Container string
+	Restarts  int32
+	ExitCode  int32
+}
+
+// lack is what a pod on its way waits for.
+type lack string
+
+const (
+	lacksNode      lack = "node"      // the scheduler has not found one
+	lacksStart     lack = "start"     // the kubelet has not started a container
+	lacksReadiness lack = "readiness" // a probe has not passed
+)
 
 // podView is the part of a pod that is judged, in the API's own types, since rules for pods look at many fields.
 type podView struct {
@@ -42,6 +71,7 @@ type podView struct {
 	} `json:"metadata"`
 	Spec struct {
 		RestartPolicy corev1.RestartPolicy `json:"restartPolicy"`
+		Volumes       []corev1.Volume      `json:"volumes"`
 	} `json:"spec"`
 	Status corev1.PodStatus `json:"status"`
 }
@@ -108,39 +138,91 @@ func (v podView) judgeFailed(p *Pod) {
 }
 
 func (v podView) judgeAlive(p *Pod) {
+	p.Up = v.up()
 	if v.condition(corev1.PodReady).Status == corev1.ConditionTrue {
-		p.Health.Status = Healthy
+		p.Health.Status, p.Relapse = Healthy, v.relapse()
 		return
 	}
 	if c := v.condition(corev1.PodScheduled); c.Status == corev1.ConditionFalse {
-		p.Reason = c.Reason
+		p.Reason, p.lacks, p.claims = c.Reason, lacksNode, v.claims()
 		p.Health = Health{Progressing, "has no node: " + oneLine(c.Message)}
 		return
 	}
 	if v.judgeContainers(p) {
 		return
 	}
-	p.Health = Health{Progressing, v.notReady()}
+	text, lacks := v.notReady()
+	p.Health, p.lacks = Health{Progressing, text}, lacks
+}
+
+// claims returns the names of the PersistentVolumeClaims that the pod mounts.
+func (v podView) claims() string {
+	var names []string
+	for _, volume := range v.Spec.Volumes {
+		if volume.PersistentVolumeClaim != nil {
+			names = append(names, volume.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// up is since when all containers run that are meant to, or zero.
+func (v podView) up() time.Time {
+	var last time.Time
+	for _, c := range v.containers() {
+		switch {
+		case c.State.Running != nil && c.State.Running.StartedAt.After(last):
+			last = c.State.Running.StartedAt.UTC()
+		case c.State.Running == nil && !c.init:
+			return time.Time{}
+		}
+	}
+	return last
 }
 
 // notReady says what a pod without any trouble still lacks.
-func (v podView) notReady() string {
+func (v podView) notReady() (string, lack) {
 	for _, c := range v.containers() {
 		switch {
-		case c.Ready, c.init && c.started():
+		case c.Ready, c.init && c.started(), v.isDone(c):
 		case c.State.Waiting != nil:
-			return oneLine(c.label() + " is not started yet: " + cmp.Or(c.State.Waiting.Reason, "waiting"))
+			return oneLine(c.label() + " is not started yet: " + cmp.Or(c.State.Waiting.Reason, "waiting")), lacksStart
 		case c.init:
-			return c.label() + " has not finished"
+			return c.label() + " has not finished", ""
 		case c.State.Running != nil:
-			return c.label() + " is not ready"
+			return c.label() + " is not ready", lacksReadiness
 		}
+	}
+	if text := v.stillRuns(); text != "" {
+		return text, ""
 	}
 	// A readiness gate is a condition that a controller outside the pod must set.
 	if c := v.condition(corev1.PodReady); c.Reason == "ReadinessGatesNotReady" {
-		return cmp.Or(oneLine(c.Message), "its readiness gates are not met")
+		return cmp.Or(oneLine(c.Message), "its readiness gates are not met"), ""
 	}
-	return "starting"
+	return "starting", ""
+}
+
+// isDone reports whether a container of a pod that is not restarted has done its work.
+func (v podView) isDone(c container) bool {
+	return !c.init && !v.restartsAlways() && c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
+}
+
+// stillRuns says which container keeps a Job's pod from completing: often a proxy that nobody tells to end.
+func (v podView) stillRuns() string {
+	var done, runs string
+	for _, c := range v.containers() {
+		switch {
+		case v.isDone(c):
+			done = cmp.Or(done, oneLine(c.Name))
+		case !c.init && c.State.Running != nil:
+			runs = cmp.Or(runs, oneLine(c.Name))
+		}
+	}
+	if done == "" || runs == "" {
+		return ""
+	}
+	return fmt.Sprintf("container %s still runs after %s completed", runs, done)
 }
 
 // condition returns the pod's condition of that type, or the zero condition.

@@ -25,19 +25,63 @@ const (
 	configuring = 30 * time.Second
 )
 
-// Rollout combines a workload's own health with that of its newest pods, which the caller selects: a rollout that its
-// pods show cannot succeed has Failed long before its controller says so, and one that has failed or only is slow
-// names the pod that is to blame. Workloads that have settled, or are not moving, stay as they are.
+// Rollout is what is known of a workload.
+type Rollout struct {
+	// Workload is its health by itself.
+	Workload Health
+	// Trial is what it has to prove beyond that.
+	Trial Trial
+	// Pods are those of its newest revision, as far as they are known.
+	Pods []Pod
+	// Events are the warnings about the workload itself, or about the ReplicaSet that makes its newest pods.
+	Events []Event
+}
+
+// Verdict is the judgement of a rollout.
+type Verdict struct {
+	Health Health
+	// Blamed is the pod that Health is about, with its Container, if there is one.
+	Blamed Pod
+	// Next is when the verdict changes by itself if nothing else happens; zero: it does not.
+	Next time.Time
+}
+
+// Judge combines a workload's own health with that of its newest pods. A rollout that its pods show cannot succeed has
+// Failed long before its controller says so, and one that has failed or only is slow names the pod that is to blame. A
+// workload that says that it is well has settled once its pods have stayed up. One that is suspended or being deleted
+// stays as it is.
 //
-// The pod to blame comes with it, with its Container, if there is one. An image that cannot be pulled is waited for imagePullGrace long, since whoever builds it may not be done. The time
-// is that at which the judgement changes by itself if nothing else does, zero if it does not.
-func Rollout(workload Health, pods []Pod, now time.Time, imagePullGrace time.Duration) (Health, Pod, time.Time) {
-	if workload.Status != Progressing && workload.Status != Failed {
-		return workload, Pod{}, time.Time{}
+// An image that cannot be pulled is waited for imagePullGrace long, since whoever builds it may not be done.
+func (r Rollout) Judge(now time.Time, imagePullGrace time.Duration) Verdict {
+	switch r.Workload.Status {
+	case Healthy, Progressing, Failed:
+	default:
+		return Verdict{Health: r.Workload}
 	}
+	worst, next := r.worst(now, imagePullGrace)
+	if r.Workload.Status == Healthy {
+		return r.settled(worst, next, now)
+	}
+	v := Verdict{Health: refusedByEvent(r), Next: next}
+	if rank(worst) < nothingToSay {
+		v.Blamed = worst
+		v.Health.Message = join(v.Health.Message, worst.describe())
+		// A pod that has ended decides nothing: its owner makes another, or says itself that it gave up.
+		if worst.Health.Status == Failed && !worst.Ended {
+			v.Health.Status = Failed
+		}
+	}
+	if rank(worst) == nothingToSay || v.Health.Status == Failed && !now.Before(worst.Relapse.Until) {
+		v.Next = time.Time{}
+	}
+	return v
+}
+
+// worst returns the pod with most to say, and when that may change.
+func (r Rollout) worst(now time.Time, imagePullGrace time.Duration) (Pod, time.Time) {
 	var next time.Time
-	judged := make([]Pod, 0, len(pods))
-	for _, p := range pods {
+	judged := make([]Pod, 0, len(r.Pods))
+	for _, p := range r.Pods {
 		p, until := patient(p, now, imagePullGrace)
 		if !until.IsZero() && (next.IsZero() || until.Before(next)) {
 			next = until
@@ -45,25 +89,29 @@ func Rollout(workload Health, pods []Pod, now time.Time, imagePullGrace time.Dur
 		judged = append(judged, p)
 	}
 	if len(judged) == 0 {
-		return workload, Pod{}, time.Time{}
+		return Pod{}, time.Time{}
 	}
-	worst := slices.MinFunc(judged, worseFirst)
-	if rank(worst) == nothingToSay {
-		return workload, Pod{}, time.Time{}
-	}
-	// A pod that has ended decides nothing: its owner makes another, or says itself that it gave up.
-	h := Health{workload.Status, join(workload.Message, worst.describe())}
-	if worst.Health.Status == Failed && !worst.Ended {
-		h.Status = Failed
-	}
-	if h.Status == Failed {
-		return h, worst, time.Time{}
-	}
-	return h, worst, next
+	return slices.MinFunc(judged, worseFirst), next
 }
 
-// patient settles whether what is wrong with a pod may still pass at this time, and until when.
+// settled judges a workload whose status says that it is well.
+func (r Rollout) settled(worst Pod, next, now time.Time) Verdict {
+	if rank(worst) <= troubled {
+		return Verdict{Health: Health{worst.Health.Status, worst.describe()}, Blamed: worst, Next: next}
+	}
+	if until := r.Trial.over(r.Pods, now); !until.IsZero() {
+		return Verdict{Health: r.Trial.underWay(), Next: until}
+	}
+	return Verdict{Health: r.Workload}
+}
+
+// patient settles whether what is wrong with a pod may still pass at this time, or has not passed yet, and until when.
 func patient(p Pod, now time.Time, imagePullGrace time.Duration) (Pod, time.Time) {
+	if p.Health.Status == Healthy && now.Before(p.Relapse.Until) {
+		r := p.Relapse
+		p.Health, p.Reason, p.Container, p.Restarts, p.ExitCode = r.Health, r.Reason, r.Container, r.Restarts, r.ExitCode
+		return p, r.Until
+	}
 	var grace time.Duration
 	switch p.Reason {
 	case reasonImagePull:

@@ -33,6 +33,7 @@ func TestOfPod(t *testing.T) {
 			f := load(t, test.fixture)
 			got := OfPod(f.object)
 			test.want.Health = Of(f.object)
+			got.Up, got.lacks = time.Time{}, "" // which TestTrial and TestExplained check
 			if got != test.want {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
@@ -64,7 +65,9 @@ func TestRollout(t *testing.T) {
 		want     Health // its message is the end of what is expected
 		next     time.Time
 	}{
-		{"settled: old troubles do not matter", Health{Status: Healthy}, []string{"pod-crash-loop"}, started, Health{Status: Healthy}, time.Time{}},
+		{"settled: what is starting does not matter", Health{Status: Healthy}, []string{"pod-creating"}, started, Health{Status: Healthy}, time.Time{}},
+		{"settled: a pod crashes before the status says so", Health{Status: Healthy}, []string{"pod-crash-loop"}, started,
+			Health{Failed, name + "container app exited with code 1, restarted again and again"}, time.Time{}},
 		{"suspended stays so", Health{Suspended, "paused"}, []string{"pod-crash-loop"}, started, Health{Suspended, "paused"}, time.Time{}},
 		{"terminating stays so", Health{Terminating, "is being deleted"}, []string{"pod-crash-loop"}, started, Health{Terminating, "is being deleted"}, time.Time{}},
 		{"no pods yet", slow, nil, started, slow, time.Time{}},
@@ -122,12 +125,13 @@ func TestRollout(t *testing.T) {
 				pod.Name += strings.Repeat("-other", i)
 				pods = append(pods, pod)
 			}
-			got, _, next := Rollout(test.workload, pods, test.now, grace)
+			v := Rollout{Workload: test.workload, Pods: pods}.Judge(test.now, grace)
+			got, next := v.Health, v.Next
 			if got.Status != test.want.Status || !strings.HasSuffix(got.Message, test.want.Message) || !next.Equal(test.next) {
 				t.Errorf("got  %v, next %v\nwant %v, next %v", got, next, test.want, test.next)
 			}
 			slices.Reverse(pods)
-			if again, _, _ := Rollout(test.workload, pods, test.now, grace); again != got {
+			if again := (Rollout{Workload: test.workload, Pods: pods}).Judge(test.now, grace).Health; again != got {
 				t.Errorf("depends on the order of the pods:\n%v\n%v", got, again)
 			}
 		})
@@ -136,8 +140,9 @@ func TestRollout(t *testing.T) {
 
 func TestNoGraceFailsAtOnce(t *testing.T) {
 	pod := OfPod(load(t, "pod-image-back-off").object)
-	if got, worst, next := Rollout(Health{Progressing, "0 of 1 ready"}, []Pod{pod}, pod.Since, 0); got.Status != Failed || !next.IsZero() || worst.Name != pod.Name || worst.Container != pod.Container {
-		t.Errorf("got %v, next %v", got, next)
+	v := Rollout{Workload: Health{Progressing, "0 of 1 ready"}, Pods: []Pod{pod}}.Judge(pod.Since, 0)
+	if v.Health.Status != Failed || !v.Next.IsZero() || v.Blamed.Name != pod.Name || v.Blamed.Container != pod.Container {
+		t.Errorf("got %+v", v)
 	}
 }
 

@@ -97,6 +97,7 @@ func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) 
 		Kinds:          kinds(s, record),
 		Keys:           keys,
 		Expressions:    e.judges,
+		Well:           record.Sync.Settled && !record.Sync.Degraded,
 		Now:            r.Now(),
 		ImagePullGrace: e.ImagePullGrace,
 	})

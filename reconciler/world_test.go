@@ -354,7 +354,7 @@ spec:
   selector: {matchLabels: {app: NAME}}
   template:
     metadata: {labels: {app: NAME}}
-    spec: {containers: [{name: NAME, image: "registry.example.com/IMAGE"}]}
+    spec: {containers: [{name: NAME, image: "registry.example.com/IMAGE", readinessProbe: {tcpSocket: {port: 80}}}]}
 `)
 }
 

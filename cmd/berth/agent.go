@@ -118,9 +118,18 @@ func newLogger(s streams, level, format string) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(s.err, options)), nil
 	case "json":
+		options.ReplaceAttr = durationAsText
 		return slog.New(slog.NewJSONHandler(s.err, options)), nil
 	}
 	return nil, fmt.Errorf("--log-format %q is neither text nor json", format)
+}
+
+// durationAsText gives durations their unit, which JSON's numbers do not have.
+func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // runAgent wires everything, in the order in which a commit travels from Git to the cluster.

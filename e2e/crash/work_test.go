@@ -78,7 +78,7 @@ func manifest(version, kind, name, annotations, spec string) string {
 }
 
 func podSpec(restart string) string {
-	return `template: {metadata: {labels: {app: api}}, spec: {restartPolicy: ` + restart + `, containers: [{name: app, image: "registry.example.com/app:${TREE:app}"}]}}`
+	return `template: {metadata: {labels: {app: api}}, spec: {restartPolicy: ` + restart + `, containers: [{name: app, image: "registry.example.com/app:${TREE:app}", readinessProbe: {tcpSocket: {port: 80}}}]}}`
 }
 
 // code changes the application: its image, and so its Deployment and its Job.

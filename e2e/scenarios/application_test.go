@@ -69,7 +69,13 @@ spec:
       containers:
       - name: NAME
         image: IMAGE
+        readinessProbe: {httpGet: {path: /health, port: 80}}
 `, name, withLabel(behaviour, "app: "+name))
+}
+
+// probeless is a manifest whose containers have no readiness probe.
+func probeless(manifest string) string {
+	return strings.ReplaceAll(manifest, "        readinessProbe: {httpGet: {path: /health, port: 80}}\n", "")
 }
 
 func job(name, behaviour string) string {

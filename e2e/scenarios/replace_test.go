@@ -60,7 +60,7 @@ spec:
   selector: {matchLabels: {app: db}}
   template:
     metadata: {labels: {app: db}}
-    spec: {containers: [{name: db, image: registry.example.com/db}]}
+    spec: {containers: [{name: db, image: registry.example.com/db, readinessProbe: {tcpSocket: {port: 5432}}}]}
 `, annotation, service)
 }
 

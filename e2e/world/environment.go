@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/deploy"
@@ -128,6 +129,23 @@ func (e *Environment) AwaitEvent(reason string, texts ...string) {
 		said := func(note string) bool { return containsAll(note, texts) }
 		return strings.Join(notes, "\n"), slices.ContainsFunc(notes, said)
 	})
+}
+
+// Events returns how often something was said about the environment with a reason.
+func (e *Environment) Events(reason string) int {
+	e.t.Helper()
+	about, _ := e.Get()
+	options := metav1.ListOptions{FieldSelector: "reason=" + reason + ",regarding.name=" + about.Name}
+	list, err := e.world.client.Resource(kinds["Event"]).Namespace(deploy.Namespace).List(e.t.Context(), options)
+	if err != nil {
+		e.t.Fatalf("cannot list events: %v", err)
+	}
+	n := 0
+	for _, event := range list.Items {
+		repeated, _, _ := unstructured.NestedInt64(event.Object, "series", "count")
+		n += max(1, int(repeated))
+	}
+	return n
 }
 
 // AwaitUnhealthy waits until an object of the environment, "Deployment/api", is listed as not healthy, with all

@@ -48,6 +48,18 @@ func (o Object) Field(path string) string {
 	return fmt.Sprint(value)
 }
 
+// Restarts returns how often the containers of a pod have been started again.
+func (o Object) Restarts() int {
+	statuses, _, _ := unstructured.NestedSlice(o.Object, "status", "containerStatuses")
+	n := 0
+	for _, s := range statuses {
+		status, _ := s.(map[string]any)
+		restarts, _ := status["restartCount"].(int64)
+		n += int(restarts)
+	}
+	return n
+}
+
 // Image returns the image of a workload's first container.
 func (o Object) Image() string {
 	containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")

@@ -21,8 +21,12 @@ import (
 // object is what is kept of one object.
 type object struct {
 	live plan.Live
-	// revision is set for workloads whose pods come in revisions.
-	revision *revision
+	// workload is set for kinds that have pods. After a write of our own that changed more than marks it is not until
+	// the watch brings what the controller makes of it.
+	workload *podOwner
+	// proven says that a workload has settled, and is so still as far as its status says. fresh says that it was well
+	// already when it was first seen: what was before is not known.
+	proven, fresh bool
 	// whole is set for kinds that are kept whole: what expressions judge by. After a write of our own it is
 	// not until the watch brings what has been written.
 	whole *unstructured.Unstructured
@@ -40,7 +44,7 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	var a arrival
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
-		a.live, a.revision, a.ours = plan.Reduce(o), revisionOf(o), ours(o.GetManagedFields())
+		a.live, a.workload, a.ours = plan.Reduce(o), workloadOf(o), ours(o.GetManagedFields())
 		if k.whole {
 			a.whole = judgeable(o)
 		}
@@ -96,7 +100,8 @@ func (k *kind) take(a arrival, wake wakes) {
 	concerned, healthy := wakes{}, false
 	if o != nil {
 		healthy = o.live.Health.Status == health.Healthy
-		if same(o.live, a.live) && reflect.DeepEqual(o.whole, a.whole) {
+		untold := o.fresh && o.workload == nil // what can be said of its pods only now
+		if same(o.live, a.live) && reflect.DeepEqual(o.whole, a.whole) && !untold {
 			k.store(a.object)
 			return
 		}
@@ -154,10 +159,12 @@ func (k *kind) store(now object) *object {
 	name := nameOf(now.live.Key)
 	o := k.objects[name]
 	if o == nil {
+		now.fresh = health.HasPods(now.live.Key.GroupKind()) && now.live.Health.Status == health.Healthy
 		o = &object{}
 		k.objects[name] = o
 	} else {
 		drop(k.w.members, o.live.Environment, o)
+		now.inherit(*o)
 	}
 	*o = now
 	intern(&o.live)
@@ -166,6 +173,19 @@ func (k *kind) store(now object) *object {
 	}
 	k.w.track(o)
 	return o
+}
+
+// inherit takes over what is known of an object that has only changed.
+func (o *object) inherit(before object) {
+	if o.live.UID != before.live.UID || o.live.Health.Status != health.Healthy {
+		return
+	}
+	if o.workload == nil {
+		o.workload = before.workload // its controller has seen the newest spec, which so is the one of before
+	}
+	if before.live.Health.Status == health.Healthy && o.workload.isOf(before.workload) {
+		o.proven, o.fresh = before.proven, before.fresh
+	}
 }
 
 // discard drops an object.

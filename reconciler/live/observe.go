@@ -23,6 +23,9 @@ type Query struct {
 	Keys []manifest.Key
 	// Expressions judge the objects of their kinds, which have to be among those that are kept whole.
 	Expressions *health.Expressions
+	// Well says that the environment was healthy when it was last judged. Otherwise a workload that is well already when
+	// it is first seen is so only once its pods are known: it may run just between two crashes.
+	Well bool
 	// Now and ImagePullGrace are for the judgement over pods.
 	Now            time.Time
 	ImagePullGrace time.Duration
@@ -125,12 +128,34 @@ func (w *Watches) judged(o *object, q Query) plan.Live {
 	if !l.Deleting && o.whole == nil && q.Expressions.Judge(l.Key.GroupKind()) {
 		l.Health = health.Health{Status: health.Progressing, Message: "has just been written"}
 	}
-	if unsettled(l) {
-		var worst health.Pod
-		l.Health, worst, l.Recheck = health.Rollout(l.Health, w.newest(o), q.Now, q.ImagePullGrace)
-		if ran := worst.Ended || worst.Restarts > 0 || worst.ExitCode != 0; ran && worst.Container != "" {
-			l.Blamed = &plan.Container{Pod: worst.Name, Name: worst.Container}
+	if health.HasPods(l.Key.GroupKind()) && o.unsettled() {
+		v := w.verdict(o, q)
+		l.Health, l.Recheck = v.Health, v.Next
+		if ran := v.Blamed.Ended || v.Blamed.Restarts > 0 || v.Blamed.ExitCode != 0; ran && v.Blamed.Container != "" {
+			l.Blamed = &plan.Container{Pod: v.Blamed.Name, Name: v.Blamed.Container}
+		}
+		if l.Health.Status == health.Healthy {
+			o.proven, o.fresh = true, false
+			w.untrack(o)
 		}
 	}
 	return l
+}
+
+// verdict judges a workload with what its pods say, and those events that explain them.
+func (w *Watches) verdict(o *object, q Query) health.Verdict {
+	r := health.Rollout{Workload: o.live.Health}
+	s := w.scopeOf(o.live.Key.Namespace)
+	if o.workload != nil {
+		r.Trial = o.workload.trial
+		if s != nil {
+			r.Pods, r.Events = s.newest(o.workload.revision, o.live.UID)
+		}
+	}
+	v := r.Judge(q.Now, q.ImagePullGrace)
+	recent := o.workload == nil || o.workload.trial.Recent(q.Now)
+	if v.Health.Status == health.Healthy && o.fresh && !q.Well && recent && s == nil && !w.hopeless(o.live.Key.Namespace) {
+		v.Health = health.Health{Status: health.Progressing, Message: "its pods are about to be looked at"}
+	}
+	return v
 }

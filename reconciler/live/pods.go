@@ -1,8 +1,6 @@
 package live
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,48 +11,23 @@ import (
 	"berth.dev/berth/health"
 )
 
-// Where Kubernetes' controllers write to which revision of its workload something belongs.
-const (
-	deploymentRevision = "deployment.kubernetes.io/revision"        // annotation of Deployment and ReplicaSet
-	daemonSetRevision  = "deprecated.daemonset.template.generation" // annotation, deprecated but not replaced
-	daemonPodRevision  = "pod-template-generation"                  // label
-	statefulPodRev     = "controller-revision-hash"                 // label
-)
-
-// revision is the newest revision of a workload; which of its pods belong to it.
-type revision struct {
-	// seen says that the controller has seen the newest change. Before that nobody can tell the newest
-	// pods from the old ones, and the old ones' troubles are what the change may be about to end.
-	seen bool
-	name string
+// podOwner is what is kept of an object that has pods, beside its health.
+type podOwner struct {
+	revision health.Revision
+	trial    health.Trial
 }
 
-// revisionOf returns the newest revision of a workload; nil for kinds that have none.
-func revisionOf(obj *unstructured.Unstructured) *revision {
-	gk := obj.GroupVersionKind().GroupKind()
-	if _, ok := workloads[gk]; !ok || gk.Group != "apps" {
+// workloadOf returns what is kept of a workload; nil for other kinds.
+func workloadOf(obj *unstructured.Unstructured) *podOwner {
+	if !health.HasPods(obj.GroupVersionKind().GroupKind()) {
 		return nil
 	}
-	observed, _, _ := unstructured.NestedInt64(obj.Object, "status", "observedGeneration")
-	r := &revision{seen: observed >= obj.GetGeneration()}
-	switch gk.Kind {
-	case "Deployment":
-		r.name = obj.GetAnnotations()[deploymentRevision]
-	case "DaemonSet":
-		r.name = obj.GetAnnotations()[daemonSetRevision]
-	case "StatefulSet":
-		r.name, _, _ = unstructured.NestedString(obj.Object, "status", "updateRevision")
-	}
-	return r
+	return &podOwner{revision: health.RevisionOf(obj), trial: health.TrialOf(obj)}
 }
 
-// tellsPods says whether it is known which pods are the object's newest. After a write of our own it is
-// not until the watch brings what the controller makes of it.
-func (o *object) tellsPods() bool {
-	if o.live.Key.Group != "apps" {
-		return true
-	}
-	return o.revision != nil && o.revision.seen
+// isOf says whether what is known of a workload is about the same spec as before.
+func (p *podOwner) isOf(before *podOwner) bool {
+	return p == nil || before == nil || p.trial.Generation == before.trial.Generation
 }
 
 // dependant is what is kept of a pod, or of a ReplicaSet.
@@ -74,14 +47,6 @@ func reducePod(obj runtime.Object) dependant {
 	}
 	d := dependantOf(pod)
 	d.pod = health.OfPod(pod)
-	if owner := metav1.GetControllerOf(pod); owner != nil {
-		switch owner.Kind {
-		case "StatefulSet":
-			d.revision = pod.GetLabels()[statefulPodRev]
-		case "DaemonSet":
-			d.revision = pod.GetLabels()[daemonPodRevision]
-		}
-	}
 	return d
 }
 
@@ -90,9 +55,7 @@ func reduceReplicaSet(obj runtime.Object) dependant {
 	if !ok {
 		return dependant{}
 	}
-	d := dependantOf(set)
-	d.revision = set.GetAnnotations()[deploymentRevision]
-	return d
+	return dependantOf(set)
 }
 
 func dependantOf(obj metav1.Object) dependant {
@@ -100,36 +63,41 @@ func dependantOf(obj metav1.Object) dependant {
 		name: types.NamespacedName{Namespace: obj.GetNamespace(), Name: obj.GetName()},
 		uid:  obj.GetUID(),
 	}
-	if owner := metav1.GetControllerOf(obj); owner != nil {
-		d.owner = owner.UID
-	}
+	d.owner, d.revision = health.MemberOf(obj)
 	return d
 }
 
-// newest returns the pods that the workload's newest revision has, by name.
-func (w *Watches) newest(o *object) []health.Pod {
-	s := w.scopeOf(o.live.Key.Namespace)
-	if s == nil || !o.tellsPods() {
-		return nil
+// newest returns the pods that the workload's newest revision has, and the events about those that make them.
+func (s *scope) newest(r health.Revision, workload types.UID) ([]health.Pod, []health.Event) {
+	pods, makers := r.Newest(s)
+	events := s.events.about(workload)
+	for _, maker := range makers {
+		if maker != workload {
+			events = append(events, s.events.about(maker)...)
+		}
 	}
+	return pods, events
+}
+
+// PodsOf returns the pods that an owner has of a revision, with what events say of them.
+func (s *scope) PodsOf(owner types.UID, revision string) []health.Pod {
 	var pods []health.Pod
-	collect := func(owner types.UID, revision string) {
-		for _, d := range s.pods.of(owner, revision) {
-			pods = append(pods, d.pod)
+	for _, d := range s.pods.of(owner, revision) {
+		aboutClaim := func(name string) []health.Event {
+			return s.events.aboutClaim(types.NamespacedName{Namespace: d.name.Namespace, Name: name})
 		}
+		pods = append(pods, d.pod.Explained(s.events.about(d.uid), aboutClaim))
 	}
-	switch {
-	case o.revision == nil || o.revision.name == "": // a Job or a ReplicaSet
-		collect(o.live.UID, "")
-	case o.live.Key.Kind == "Deployment":
-		for _, set := range s.replicaSets.of(o.live.UID, o.revision.name) {
-			collect(set.uid, "")
-		}
-	default:
-		collect(o.live.UID, o.revision.name)
-	}
-	slices.SortFunc(pods, func(a, b health.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return pods
+}
+
+// ReplicaSetsOf returns the ReplicaSets that a Deployment has of a revision.
+func (s *scope) ReplicaSetsOf(owner types.UID, revision string) []types.UID {
+	var sets []types.UID
+	for _, d := range s.replicaSets.of(owner, revision) {
+		sets = append(sets, d.uid)
+	}
+	return sets
 }
 
 // collection has the pods, or the ReplicaSets, of a namespace or of all.
@@ -193,8 +161,20 @@ func (c *collection) discard(name types.NamespacedName, wake wakes) {
 }
 
 // concerned wakes those who have a rollout in the namespace.
-func (c *collection) concerned(namespace string, wake wakes) {
-	for o := range c.w.moving[namespace] {
+func (c *collection) concerned(namespace string, wake wakes) { c.w.rollingIn(namespace, wake) }
+
+// allConcerned wakes those who have a rollout where the collection is.
+func (c *collection) allConcerned(wake wakes) {
+	for namespace := range c.w.moving {
+		if c.namespace == namespace || c.namespace == metav1.NamespaceAll {
+			c.concerned(namespace, wake)
+		}
+	}
+}
+
+// rollingIn adds the environments that have a rollout in a namespace.
+func (w *Watches) rollingIn(namespace string, wake wakes) {
+	for o := range w.moving[namespace] {
 		wake.add(o.live.Environment)
 	}
 }
@@ -213,11 +193,7 @@ func (c *collection) replace(all []dependant, _ string, _ time.Time) {
 		}
 		if !c.known {
 			// Only now what pods and ReplicaSets say can be put together.
-			for namespace := range c.w.moving {
-				if c.namespace == namespace || c.namespace == metav1.NamespaceAll {
-					c.concerned(namespace, wake)
-				}
-			}
+			c.allConcerned(wake)
 		}
 		c.known, c.refused = true, false
 		c.w.arrange()
@@ -226,10 +202,14 @@ func (c *collection) replace(all []dependant, _ string, _ time.Time) {
 
 // lost says once that failures will be found late: rollouts go on without what their pods say.
 func (c *collection) lost(err error) {
-	c.w.mu.Lock()
-	news := !c.known && !c.refused
-	c.refused = true
-	c.w.mu.Unlock()
+	var news bool
+	c.w.change(func(wake wakes) {
+		news = !c.known && !c.refused
+		c.refused = true
+		if news {
+			c.allConcerned(wake)
+		}
+	})
 	if news {
 		c.w.cfg.Log.Warn("what pods say of failing rollouts cannot be watched", "resource", c.resource, "error", err)
 	}

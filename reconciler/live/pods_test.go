@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -17,10 +18,10 @@ import (
 // workload returns a workload of a kind whose container runs an image.
 func workload(kind schema.GroupVersionKind, image string) *unstructured.Unstructured {
 	spec := map[string]string{
-		"Deployment":  "selector: {matchLabels: {a: b}}, replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE}]}}",
-		"StatefulSet": "selector: {matchLabels: {a: b}}, replicas: 2, serviceName: x, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE}]}}",
-		"DaemonSet":   "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE}]}}",
-		"ReplicaSet":  "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE}]}}",
+		"Deployment":  "selector: {matchLabels: {a: b}}, replicas: 2, strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE, readinessProbe: {tcpSocket: {port: 80}}}]}}",
+		"StatefulSet": "selector: {matchLabels: {a: b}}, replicas: 2, serviceName: x, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE, readinessProbe: {tcpSocket: {port: 80}}}]}}",
+		"DaemonSet":   "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE, readinessProbe: {tcpSocket: {port: 80}}}]}}",
+		"ReplicaSet":  "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: IMAGE, readinessProbe: {tcpSocket: {port: 80}}}]}}",
 		"Job":         "template: {spec: {restartPolicy: Never, containers: [{name: c, image: IMAGE}]}}",
 	}[kind.Kind]
 	obj := parse("spec: {" + strings.ReplaceAll(spec, "IMAGE", image) + "}")
@@ -65,18 +66,22 @@ func TestARolloutFailsWithItsNewestPods(t *testing.T) {
 				if h := seen.Objects[key].Health; h.Status == health.Failed {
 					t.Errorf("while it recovers: %+v", h)
 				}
-				return healthy(key)(seen) || kind.Kind == "StatefulSet" && o.controllerSaw(key)
+				return healthy(key)(seen) || kind.Kind == "StatefulSet" && o.controllerSaw(obj)
 			})
 		})
 	}
 }
 
-// controllerSaw says that a workload's controller has seen its newest state.
-func (o *observer) controllerSaw(key manifest.Key) bool {
+// controllerSaw says that a workload's controller has seen its newest state, and the watch has brought that.
+func (o *observer) controllerSaw(obj *unstructured.Unstructured) bool {
+	newest, err := o.resource(obj).Get(o.t.Context(), obj.GetName(), metav1.GetOptions{})
+	if err != nil {
+		o.t.Fatal(err)
+	}
 	o.Watches.mu.Lock()
 	defer o.Watches.mu.Unlock()
-	found := o.find(key)
-	return found.revision != nil && found.revision.seen
+	found := o.find(manifest.KeyOf(obj))
+	return found.workload != nil && found.workload.trial.Generation == newest.GetGeneration()
 }
 
 // watched returns the namespaces whose pods are watched.

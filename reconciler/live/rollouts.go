@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"berth.dev/berth/health"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/manifest"
 )
 
 const (
@@ -27,6 +27,7 @@ const (
 var (
 	podResource        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	replicaSetResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
+	eventResource      = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 )
 
 // rollouts are the workloads that have not settled, and the watches of their pods.
@@ -43,25 +44,22 @@ func newRollouts() rollouts {
 	return rollouts{moving: map[string]set[*object]{}, wanted: set[string]{}, due: set[string]{}, scopes: map[string]*scope{}}
 }
 
-// workloads are the kinds that have pods.
-var workloads = set[schema.GroupKind]{
-	{Group: "apps", Kind: "Deployment"}:  {},
-	{Group: "apps", Kind: "StatefulSet"}: {},
-	{Group: "apps", Kind: "DaemonSet"}:   {},
-	{Group: "apps", Kind: "ReplicaSet"}:  {},
-	{Group: "batch", Kind: "Job"}:        {},
-}
-
-// unsettled says whether the pods of an object have something to say about it.
-func unsettled(l plan.Live) bool {
-	_, ok := workloads[l.Key.GroupKind()]
-	return ok && (l.Health.Status == health.Progressing || l.Health.Status == health.Failed)
-}
-
 // moves says whether an object is a workload on its way in an environment that is followed.
 func (w *Watches) moves(o *object) bool {
 	_, followed := w.environments[o.live.Environment]
-	return followed && unsettled(o.live)
+	return followed && health.HasPods(o.live.Key.GroupKind()) && o.unsettled()
+}
+
+// unsettled says whether the pods of a workload have something to say about it: it has not got there, or nobody has
+// looked yet whether it stays.
+func (o *object) unsettled() bool {
+	switch o.live.Health.Status {
+	case health.Progressing, health.Failed:
+		return true
+	case health.Healthy:
+		return !o.proven && !manifest.IsJob(o.live.Key.GroupKind())
+	}
+	return false
 }
 
 // retrack looks anew at the workloads of an environment that began or ceased to be followed.
@@ -140,14 +138,15 @@ func (w *Watches) arrange() {
 	}
 }
 
-// scope is the watch of the pods and ReplicaSets of a namespace, or of all.
+// scope is the watch of the pods, ReplicaSets and events of a namespace, or of all.
 type scope struct {
 	pods, replicaSets *collection
+	events            *sightings
 	stop              context.CancelFunc
 }
 
 func (w *Watches) newScope(namespace string) *scope {
-	s := &scope{pods: newCollection(w, "pods", namespace), replicaSets: newCollection(w, "replicasets", namespace)}
+	s := &scope{pods: newCollection(w, "pods", namespace), replicaSets: newCollection(w, "replicasets", namespace), events: newSightings(w)}
 	pods := feed[dependant]{
 		into: s.pods, reduce: reducePod, syncTimeout: w.cfg.SyncTimeout,
 		open: func() (*cache.ListWatch, error) {
@@ -160,12 +159,18 @@ func (w *Watches) newScope(namespace string) *scope {
 			return listWatch[*metav1.PartialObjectMetadataList](w.cfg.Metadata.Resource(replicaSetResource).Namespace(namespace), ""), nil
 		},
 	}
-	stopPods, stopReplicaSets := w.begin(pods.run), w.begin(replicaSets.run)
-	s.stop = func() { stopPods(); stopReplicaSets() }
+	events := feed[sighting]{
+		into: s.events, reduce: reduceEvent, syncTimeout: w.cfg.SyncTimeout,
+		open: func() (*cache.ListWatch, error) {
+			return ofReasons(w.cfg.Dynamic.Resource(eventResource).Namespace(namespace)), nil
+		},
+	}
+	stopPods, stopReplicaSets, stopEvents := w.begin(pods.run), w.begin(replicaSets.run), w.begin(events.run)
+	s.stop = func() { stopPods(); stopReplicaSets(); stopEvents() }
 	return s
 }
 
-// known says whether everything has been listed.
+// known says whether everything has been listed that judgements need; events only explain them.
 func (s *scope) known() bool { return s.pods.known && s.replicaSets.known }
 
 // scopeOf returns the watch that knows the pods of a namespace; nil if none does yet.
@@ -176,4 +181,14 @@ func (w *Watches) scopeOf(namespace string) *scope {
 		}
 	}
 	return nil
+}
+
+// hopeless says whether the pods of a namespace cannot be watched.
+func (w *Watches) hopeless(namespace string) bool {
+	for _, name := range []string{namespace, metav1.NamespaceAll} {
+		if s, ok := w.scopes[name]; ok && (s.pods.refused || s.replicaSets.refused) {
+			return true
+		}
+	}
+	return false
 }

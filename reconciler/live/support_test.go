@@ -211,7 +211,7 @@ func sample(gvk schema.GroupVersionKind, name string) *unstructured.Unstructured
 		configMaps:  `data: {colour: green}`,
 		services:    `spec: {ports: [{port: 80, protocol: TCP}]}`,
 		claims:      `spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}`,
-		deployments: `spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: good}]}}}`,
+		deployments: `spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: good, readinessProbe: {tcpSocket: {port: 80}}}]}}}`,
 	}[gvk]
 	obj := parse(content)
 	obj.SetGroupVersionKind(gvk)

@@ -37,6 +37,8 @@ func (m *maker) conclude() Plan {
 		p.State, p.Message = Degraded, summary(t.ill)
 	case t.waiting(), late && t.deletions == len(t.open):
 		p.State, p.Message = Waiting, summary(t.others)
+	case sync.Settled && sync.Degraded:
+		p.State, p.Message = Degraded, summary(t.open)
 	case sync.Settled:
 		// A correction is on its way, or a workload scales: it was healthy and is not known to be ill.
 		p.State = Settled
@@ -45,6 +47,7 @@ func (m *maker) conclude() Plan {
 	default:
 		p.State, p.Message = Going, summary(t.open)
 	}
+	sync.Degraded = p.State == Degraded || sync.Degraded && p.State != Settled
 	p.Record, p.Deadline = m.record, m.deadline
 	return p
 }

@@ -520,3 +520,29 @@ func TestAGuessedHealthIsAWarning(t *testing.T) {
 		t.Errorf("it is %s with the warnings %q, want %q", p.State, p.Warnings, want)
 	}
 }
+
+// What was healthy, and is ill, is not well again between two crashes: only when nothing is open any more.
+func TestDegradedLastsUntilAllHasSettled(t *testing.T) {
+	w := newWorld(t)
+	w.git(deployment("api"))
+	w.settle()
+	ill := func(s health.Status, message string) func(l *plan.Live) {
+		return func(l *plan.Live) { l.Health = health.Health{Status: s, Message: message} }
+	}
+	for _, step := range []struct {
+		change func(l *plan.Live)
+		want   plan.State
+	}{
+		{ill(health.Progressing, "1 of 2 ready"), plan.Settled}, // a pod moves to another node
+		{ill(health.Failed, "restarted again and again"), plan.Degraded},
+		{ill(health.Progressing, "waits until its pods have run for 10s"), plan.Degraded},
+		{ill(health.Failed, "restarted again and again"), plan.Degraded},
+		{ill(health.Healthy, ""), plan.Settled},
+		{ill(health.Progressing, "1 of 2 ready"), plan.Settled},
+	} {
+		w.change("Deployment/api", step.change)
+		if p := w.pass(); p.State != step.want {
+			t.Errorf("it is %s, want %s:\n%s", p.State, step.want, p)
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,7 +141,7 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Live {
 	}
 	if l.Deleting {
 		l.Finalizers = slices.Clone(obj.GetFinalizers())
-		l.Health = health.Health{Status: health.Terminating, Message: terminating(l.Finalizers)}
+		l.Health = health.Health{Status: health.Terminating, Message: health.Terminates(gvk.GroupKind(), l.Finalizers)}
 	}
 	return l
 }
@@ -165,13 +164,6 @@ func pruneMark(annotations map[string]string, fields []metav1.ManagedFieldsEntry
 		return ""
 	}
 	return mark
-}
-
-func terminating(finalizers []string) string {
-	if len(finalizers) == 0 {
-		return "is being deleted"
-	}
-	return "is being deleted; held by the finalizers " + strings.Join(finalizers, ", ")
 }
 
 // Ownership returns the digest of the fields that Berth applied and still owns: it changes when

@@ -56,6 +56,9 @@ type Sync struct {
 	Since time.Time `json:"since,omitzero"`
 	// Settled says that the gate has been passed.
 	Settled bool `json:"settled,omitempty"`
+	// Degraded says that it was healthy and has not been since: it is again when nothing is open any more, and not
+	// between two crashes.
+	Degraded bool `json:"degraded,omitempty"`
 	// Running says that some earlier input had settled: there is something to lose.
 	Running bool `json:"running,omitempty"`
 	// Pinned says that a person chose the commit. Returned says that the attempt goes back to a commit, or returns from

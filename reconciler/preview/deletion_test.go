@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -436,21 +435,6 @@ func TestNothingIsDeletedWhileTheRepositoryIsInvalid(t *testing.T) {
 		w.branches("two", "f0")
 		w.changeRepository(func(r *v1alpha1.Repository) { r.Spec = good })
 		w.healthy("main", "f0")
-	}
-}
-
-func TestRemaining(t *testing.T) {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "posts-f0"}}
-	if got := remaining(ns); got != "" {
-		t.Errorf("of a namespace about which nothing is said, it says %q", got)
-	}
-	ns.Status.Conditions = []corev1.NamespaceCondition{
-		{Type: corev1.NamespaceContentRemaining, Status: corev1.ConditionTrue, Message: "Some resources are remaining"},
-		{Type: corev1.NamespaceDeletionContentFailure, Status: corev1.ConditionFalse, Message: "All content successfully deleted"},
-		{Type: corev1.NamespaceFinalizersRemaining, Status: corev1.ConditionTrue, Message: "example.com/stuck in 1 resource instances"},
-	}
-	if got := remaining(ns); got != "example.com/stuck in 1 resource instances; Some resources are remaining" {
-		t.Errorf("it says %q", got)
 	}
 }
 

@@ -3,7 +3,6 @@ package preview
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/naming"
 )
@@ -111,7 +111,7 @@ func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, 
 		return o // the watch will tell
 	}
 	again := soon
-	if why := remaining(ns); why != "" {
+	if why := health.Remaining(ns.Status.Conditions); why != "" {
 		o.Message, again = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why), seldom
 		for _, p := range o.Unhealthy {
 			if p.Key.Namespace != "" {
@@ -121,23 +121,6 @@ func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, 
 	}
 	o.Deadline = earliest(o.Deadline, e.Now().Add(again))
 	return o
-}
-
-// remaining says in the cluster's words what keeps a namespace from going, the most telling first: whose
-// finalizers, and of which kinds.
-func remaining(ns *corev1.Namespace) string {
-	var reasons []string
-	for _, kind := range []corev1.NamespaceConditionType{
-		corev1.NamespaceFinalizersRemaining, corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionGVParsingFailure,
-		corev1.NamespaceDeletionContentFailure, corev1.NamespaceContentRemaining,
-	} {
-		for _, c := range ns.Status.Conditions {
-			if c.Type == kind && c.Status == corev1.ConditionTrue {
-				reasons = append(reasons, c.Message)
-			}
-		}
-	}
-	return strings.Join(reasons, "; ")
 }
 
 func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) error {

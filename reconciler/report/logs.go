@@ -121,13 +121,19 @@ func (l *Logs) forget(env types.UID) {
 
 func (l *Logs) tail(ctx context.Context, c container, options *corev1.PodLogOptions) string {
 	text, err := l.pods.Pods(c.namespace).GetLogs(c.Pod, options).DoRaw(ctx)
-	if err != nil {
+	if err != nil || isNoLog(text) {
 		return ""
 	}
 	if len(text) >= maxLog { // what is left of a Secret's value in a line that was cut off could not be masked
 		text = text[:bytes.LastIndexByte(text, '\n')+1]
 	}
 	return string(text)
+}
+
+// isNoLog reports whether the text is what a kubelet answers, with status 200, where it has no log of a container: one
+// that never started, say.
+func isNoLog(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("unable to retrieve container logs for "))
 }
 
 // lastLines returns as many of the last lines as are shown.

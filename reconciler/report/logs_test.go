@@ -183,3 +183,18 @@ func TestLastLines(t *testing.T) {
 		}
 	}
 }
+
+// A kubelet answers with status 200 and a text where it has no log.
+func TestTheKubeletsExcuseIsNoLog(t *testing.T) {
+	k := logging(t, func(r *http.Request) string {
+		if r.URL.Query().Get("previous") == "true" {
+			return "panic: no database\n"
+		}
+		return "unable to retrieve container logs for containerd://2c6f"
+	})
+	k.report(failing("api-1"))
+	k.awaitWake()
+	if got := k.report(failing("api-1")); got != "panic: no database" {
+		t.Errorf("the log is %q", got)
+	}
+}

@@ -2,6 +2,7 @@
 package inspect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -91,7 +92,10 @@ type Logs func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOp
 func LogsOf(pods typedcorev1.PodsGetter) Logs {
 	return func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error) {
 		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, o).DoRaw(ctx)
-		if err == nil {
+		switch {
+		case err == nil && bytes.HasPrefix(text, []byte("unable to retrieve container logs for ")):
+			return nil, nil // what a kubelet says, with status 200, of a container that never started
+		case err == nil:
 			return text, nil
 		}
 		// client-go looks for the reason in a text, but the server gives it as an object.

@@ -30,38 +30,27 @@ const (
 	logsPatience = 5 * time.Second
 )
 
-// revisionAnnotation is where the Deployment controller writes which revision a ReplicaSet is.
-const revisionAnnotation = "deployment.kubernetes.io/revision"
-
-// workloads are the kinds that have pods.
-var workloads = map[schema.GroupKind]bool{
-	{Group: "apps", Kind: "Deployment"}:  true,
-	{Group: "apps", Kind: "StatefulSet"}: true,
-	{Group: "apps", Kind: "DaemonSet"}:   true,
-	{Group: "apps", Kind: "ReplicaSet"}:  true,
-	{Group: "batch", Kind: "Job"}:        true,
-}
-
 // rules are what an entry says about health.
 type rules struct {
 	judges    *health.Expressions
 	pullGrace time.Duration
 }
 
-// judge judges every object, workloads that have not settled together with their pods.
+// judge judges every object, workloads together with their pods.
 func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructured, r rules, d *Description) []Object {
 	judged := make([]Object, 0, len(objects))
 	inNamespace := map[string]*dependants{}
 	for _, object := range objects {
 		h := r.judges.Of(object)
-		if workloads[object.GroupVersionKind().GroupKind()] && (h.Status == health.Progressing || h.Status == health.Failed) {
+		if health.HasPods(object.GroupVersionKind().GroupKind()) && mayMove(object, h, i.Now()) {
 			namespace := object.GetNamespace()
 			if inNamespace[namespace] == nil {
 				inNamespace[namespace] = i.dependants(ctx, namespace, d)
 			}
-			pods := inNamespace[namespace].of(object)
-			h, _, _ = health.Rollout(h, pods, i.Now(), r.pullGrace)
-			i.readLogs(ctx, object, pods, d)
+			v := inNamespace[namespace].rollout(object, h).Judge(i.Now(), r.pullGrace)
+			if h = v.Health; h.Status != health.Healthy {
+				i.readLog(ctx, object, v.Blamed, d)
+			}
 		}
 		judged = append(judged, judgement(object, h))
 	}
@@ -69,6 +58,18 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 		i.hideValues(ctx, slices.Sorted(maps.Keys(inNamespace)), d)
 	}
 	return judged
+}
+
+// mayMove says whether a workload's pods have something to say about it: it has not settled, or so lately that its pods
+// may not stay up.
+func mayMove(workload *unstructured.Unstructured, h health.Health, now time.Time) bool {
+	switch h.Status {
+	case health.Progressing, health.Failed:
+		return true
+	case health.Healthy:
+		return health.TrialOf(workload).Recent(now)
+	}
+	return false
 }
 
 func judgement(object *unstructured.Unstructured, h health.Health) Object {
@@ -83,13 +84,16 @@ func judgement(object *unstructured.Unstructured, h health.Health) Object {
 	return o
 }
 
-// dependants are the pods of a namespace, and who owns them.
+// dependants are the pods of a namespace, who owns them, and what events say of both.
 type dependants struct {
 	pods        []unstructured.Unstructured
 	replicaSets []metav1.PartialObjectMetadata
+	events      map[types.UID][]health.Event
+	claims      map[string][]health.Event
 }
 
 func (i *Inspector) dependants(ctx context.Context, namespace string, d *Description) *dependants {
+	found := &dependants{events: map[types.UID][]health.Event{}, claims: map[string][]health.Event{}}
 	pods := &unstructured.UnstructuredList{}
 	pods.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "PodList"})
 	if err := i.Client.List(ctx, pods, client.InNamespace(namespace)); err != nil {
@@ -100,57 +104,79 @@ func (i *Inspector) dependants(ctx context.Context, namespace string, d *Descrip
 	if err := i.Client.List(ctx, sets, client.InNamespace(namespace)); err != nil {
 		d.note("the ReplicaSets in "+namespace, err)
 	}
-	return &dependants{pods: pods.Items, replicaSets: sets.Items}
+	events := &unstructured.UnstructuredList{}
+	events.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "EventList"})
+	if err := i.Client.List(ctx, events, client.InNamespace(namespace)); err != nil {
+		d.note("the events in "+namespace, err)
+	}
+	for n := range events.Items {
+		about, e, ok := health.EventOf(&events.Items[n])
+		if !ok {
+			continue
+		}
+		found.events[about.UID] = append(found.events[about.UID], e)
+		if about.Kind == "PersistentVolumeClaim" {
+			found.claims[about.Name] = append(found.claims[about.Name], e)
+		}
+	}
+	found.pods, found.replicaSets = pods.Items, sets.Items
+	return found
 }
 
-// of returns the pods of a workload's newest revision: the troubles of older ones are what a rollout is about to end.
-func (d *dependants) of(workload *unstructured.Unstructured) []health.Pod {
-	owners := map[types.UID]bool{}
-	revision := ""
-	switch workload.GetKind() {
-	case "Deployment":
-		newest := workload.GetAnnotations()[revisionAnnotation]
-		for _, set := range d.replicaSets {
-			if owner := metav1.GetControllerOf(&set); owner != nil && owner.UID == workload.GetUID() && set.Annotations[revisionAnnotation] == newest {
-				owners[set.UID] = true
-			}
+// rollout puts together what is known of a workload.
+func (d *dependants) rollout(workload *unstructured.Unstructured, h health.Health) health.Rollout {
+	r := health.Rollout{Workload: h, Trial: health.TrialOf(workload), Events: d.events[workload.GetUID()]}
+	pods, makers := health.RevisionOf(workload).Newest(d)
+	r.Pods = pods
+	for _, maker := range makers {
+		if maker != workload.GetUID() {
+			r.Events = append(r.Events, d.events[maker]...)
 		}
-	case "StatefulSet":
-		revision, _, _ = unstructured.NestedString(workload.Object, "status", "updateRevision")
-		owners[workload.GetUID()] = true
-	default:
-		owners[workload.GetUID()] = true
 	}
+	return r
+}
+
+// PodsOf returns the pods that an owner has of a revision, with what events say of them.
+func (d *dependants) PodsOf(of types.UID, revision string) []health.Pod {
 	var pods []health.Pod
 	for n := range d.pods {
 		pod := &d.pods[n]
-		owner := metav1.GetControllerOf(pod)
-		if owner != nil && owners[owner.UID] && (revision == "" || pod.GetLabels()["controller-revision-hash"] == revision) {
-			pods = append(pods, health.OfPod(pod))
+		if owner, its := health.MemberOf(pod); owner == of && (revision == "" || its == revision) {
+			aboutClaim := func(name string) []health.Event { return d.claims[name] }
+			pods = append(pods, health.OfPod(pod).Explained(d.events[pod.GetUID()], aboutClaim))
 		}
 	}
 	return pods
 }
 
-// readLogs reads the log of the first pod that has a container to blame.
-func (i *Inspector) readLogs(ctx context.Context, workload *unstructured.Unstructured, pods []health.Pod, d *Description) {
-	for _, pod := range pods {
-		// A container that never ran has no log; one that waits to be restarted has that of its last run.
-		if pod.Container == "" || !hasRun(pod) || len(d.Logs) == maxLogs {
-			continue
+// ReplicaSetsOf returns the ReplicaSets that a Deployment has of a revision.
+func (d *dependants) ReplicaSetsOf(of types.UID, revision string) []types.UID {
+	var sets []types.UID
+	for n := range d.replicaSets {
+		set := &d.replicaSets[n]
+		if owner, its := health.MemberOf(set); owner == of && its == revision {
+			sets = append(sets, set.UID)
 		}
-		log := Log{Object: manifest.KeyOf(workload).Short(), Pod: pod.Name, Container: pod.Container, Lines: []string{}}
-		name := types.NamespacedName{Namespace: workload.GetNamespace(), Name: pod.Name}
-		text, err := i.read(ctx, name, &log)
-		if err != nil {
-			log.Error = reasonOf(err)
-		}
-		for line := range bytes.Lines(text) {
-			log.Lines = append(log.Lines, strings.TrimRight(string(line), "\r\n"))
-		}
-		d.Logs = append(d.Logs, log)
+	}
+	return sets
+}
+
+// readLog reads the log of the container that is to blame. One that never ran has no log; one that waits to be restarted
+// has that of its last run.
+func (i *Inspector) readLog(ctx context.Context, workload *unstructured.Unstructured, pod health.Pod, d *Description) {
+	if pod.Container == "" || !hasRun(pod) || len(d.Logs) == maxLogs {
 		return
 	}
+	log := Log{Object: manifest.KeyOf(workload).Short(), Pod: pod.Name, Container: pod.Container, Lines: []string{}}
+	name := types.NamespacedName{Namespace: workload.GetNamespace(), Name: pod.Name}
+	text, err := i.read(ctx, name, &log)
+	if err != nil {
+		log.Error = reasonOf(err)
+	}
+	for line := range bytes.Lines(text) {
+		log.Lines = append(log.Lines, strings.TrimRight(string(line), "\r\n"))
+	}
+	d.Logs = append(d.Logs, log)
 }
 
 func hasRun(pod health.Pod) bool {

@@ -11,6 +11,10 @@ import (
 	"berth.dev/berth/health"
 )
 
+// beside are the reasons of warnings that say nothing about why an object is not healthy: they come with every pod of a
+// cluster that is set up so.
+var beside = map[string]bool{"MissingClusterDNS": true, "DNSConfigForming": true, "PossibleMemoryBackedVolumesOnDisk": true}
+
 // warnings adds to objects that are not healthy what was last warned of them: a Job whose pods are refused, say, has it
 // nowhere else.
 func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *Description) {
@@ -32,7 +36,7 @@ func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *
 	for n := range list.Items {
 		e := &list.Items[n]
 		o := unhealthy[corev1.ObjectReference{Kind: e.InvolvedObject.Kind, Name: e.InvolvedObject.Name}]
-		if o == nil || lastSeen(e).Time.Before(o.CreatedAt.Time) { // one of the same name that was there before
+		if o == nil || lastSeen(e).Time.Before(o.CreatedAt.Time) || beside[e.Reason] { // one of the same name that was there before
 			continue
 		}
 		if last := newest[o]; last == nil || lastSeen(last).Time.Before(lastSeen(e).Time) {
@@ -40,7 +44,8 @@ func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *
 		}
 	}
 	for o, e := range newest {
-		if !strings.Contains(o.Message, e.Message) {
+		told := e.Reason == "FailedCreate" && strings.Contains(o.Message, "cannot create pods: ")
+		if !told && !strings.Contains(o.Message, e.Message) {
 			o.Message = strings.TrimPrefix(o.Message+"; last warning: "+e.Reason+": "+e.Message, "; ")
 		}
 	}

@@ -1,0 +1,107 @@
+package health
+
+import (
+	"cmp"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Where Kubernetes' controllers write to which revision of its workload something belongs.
+const (
+	deploymentRevision = "deployment.kubernetes.io/revision"        // annotation of Deployment and ReplicaSet
+	daemonSetRevision  = "deprecated.daemonset.template.generation" // annotation, deprecated but not replaced
+	daemonPodRevision  = "pod-template-generation"                  // label
+	statefulPodRev     = "controller-revision-hash"                 // label
+)
+
+// workloads are the kinds that have pods.
+var workloads = map[schema.GroupKind]bool{
+	{Group: "apps", Kind: "Deployment"}:        true,
+	{Group: "apps", Kind: "StatefulSet"}:       true,
+	{Group: "apps", Kind: "DaemonSet"}:         true,
+	{Group: "apps", Kind: "ReplicaSet"}:        true,
+	{Group: "", Kind: "ReplicationController"}: true,
+	{Group: "batch", Kind: "Job"}:              true,
+}
+
+// HasPods reports whether objects of the kind make pods that say something of their health.
+func HasPods(kind schema.GroupKind) bool { return workloads[kind] }
+
+// Revision tells the newest pods of a workload from older ones.
+type Revision struct {
+	kind string
+	uid  types.UID
+	// name is empty where all pods belong to the same revision.
+	name string
+	// unseen says that the controller has not seen the newest change. Before that the newest pods cannot be told from
+	// the old ones, whose troubles are what the change may be about to end.
+	unseen bool
+}
+
+// RevisionOf returns the newest revision of a live workload.
+func RevisionOf(obj *unstructured.Unstructured) Revision {
+	r := Revision{kind: obj.GetKind(), uid: obj.GetUID()}
+	switch r.kind {
+	case "Deployment":
+		r.name = obj.GetAnnotations()[deploymentRevision]
+	case "DaemonSet":
+		r.name = obj.GetAnnotations()[daemonSetRevision]
+	case "StatefulSet":
+		r.name, _, _ = unstructured.NestedString(obj.Object, "status", "updateRevision")
+	case "Job":
+		return r // whose template never changes
+	}
+	observed, _, _ := unstructured.NestedInt64(obj.Object, "status", "observedGeneration")
+	r.unseen = observed < obj.GetGeneration()
+	return r
+}
+
+// MemberOf returns the controller of a pod or a ReplicaSet, and to which of its revisions it belongs.
+func MemberOf(obj metav1.Object) (owner types.UID, revision string) {
+	controller := metav1.GetControllerOf(obj)
+	if controller == nil {
+		return "", ""
+	}
+	switch controller.Kind {
+	case "Deployment":
+		revision = obj.GetAnnotations()[deploymentRevision]
+	case "StatefulSet":
+		revision = obj.GetLabels()[statefulPodRev]
+	case "DaemonSet":
+		revision = obj.GetLabels()[daemonPodRevision]
+	}
+	return controller.UID, revision
+}
+
+// Members knows the pods and ReplicaSets of a namespace.
+type Members interface {
+	// PodsOf returns the pods that an owner has of a revision, or of all if that is empty.
+	PodsOf(owner types.UID, revision string) []Pod
+	// ReplicaSetsOf does so for ReplicaSets.
+	ReplicaSetsOf(owner types.UID, revision string) []types.UID
+}
+
+// Newest returns the pods of the newest revision, by name, and those that make them: the workload, or its ReplicaSets.
+// There are none as long as nobody can tell which they are.
+func (r Revision) Newest(of Members) ([]Pod, []types.UID) {
+	if r.unseen || r.uid == "" {
+		return nil, nil
+	}
+	makers, revision := []types.UID{r.uid}, r.name
+	if r.kind == "Deployment" {
+		if r.name == "" {
+			return nil, makers
+		}
+		makers, revision = of.ReplicaSetsOf(r.uid, r.name), ""
+	}
+	var pods []Pod
+	for _, maker := range makers {
+		pods = append(pods, of.PodsOf(maker, revision)...)
+	}
+	slices.SortFunc(pods, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
+	return pods, makers
+}
