@@ -58,6 +58,7 @@ var judges = map[schema.GroupKind]judge{
 	{Group: "", Kind: "Pod"}:                                          pod,
 	{Group: "", Kind: "PersistentVolumeClaim"}:                        persistentVolumeClaim,
 	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}:           horizontalPodAutoscaler,
+	{Group: "keda.sh", Kind: "ScaledObject"}:                          scaledObject,
 	{Group: "policy", Kind: "PodDisruptionBudget"}:                    podDisruptionBudget,
 	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}: customResourceDefinition,
 	{Group: "apiregistration.k8s.io", Kind: "APIService"}:             apiService,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -270,9 +269,7 @@ func (p *prospect) refusal(ctx context.Context, s plan.Step, wanted *unstructure
 // sent is an object as the agent would send it.
 func (p *prospect) sent(s plan.Step) *unstructured.Unstructured {
 	object := s.Object.DeepCopy()
-	for _, path := range s.Leave {
-		unstructured.RemoveNestedField(object.Object, strings.Split(path, ".")...)
-	}
+	s.Trim(object)
 	if s.Live == nil {
 		return object
 	}

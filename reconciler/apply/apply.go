@@ -108,6 +108,9 @@ func (r Result) Revealed() bool {
 	return r.Err != nil && r.Err.Class == Exists && r.Live != nil
 }
 
+// Reverted says whether what somebody else changed was reverted; not where it turned out to be theirs.
+func (r Result) Reverted() bool { return r.Done == Corrected }
+
 // Harmless says whether a step failed without anything being wrong.
 func (r Result) Harmless() bool { return r.Revealed() || r.Err != nil && r.Err.Class == Taken }
 
@@ -188,6 +191,10 @@ func (r *run) step(ctx context.Context, s plan.Step) Result {
 	if !s.Acts() {
 		result.Done, result.Live = Unchanged, s.Live
 		return result
+	}
+	if s.Seek {
+		s = r.seek(ctx, s)
+		result.Step = s
 	}
 	err := r.untried(ctx, s)
 	if err == nil {

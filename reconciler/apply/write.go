@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,7 +74,7 @@ func (r *run) patch(ctx context.Context, client dynamic.ResourceInterface, obj *
 
 // hold has an object keep what is to stay as it is in the cluster, if that is what it is when it is applied.
 func (r *run) hold(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) error {
-	if len(s.Hold) == 0 {
+	if !s.Reads() {
 		return nil
 	}
 	there, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
@@ -195,9 +194,7 @@ func (r *run) sent(s plan.Step) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range s.Leave {
-		unstructured.RemoveNestedField(obj.Object, strings.Split(path, ".")...)
-	}
+	s.Trim(obj)
 	return obj, nil
 }
 

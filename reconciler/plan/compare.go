@@ -61,14 +61,14 @@ func (m *maker) undisturbed(s *Step) {
 		// Not sooner: what seems added may be what somebody changed, which an apply brings back by itself.
 		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added
 	case m.rescaled(s):
-		s.Action, s.Reason = Correct, "was scaled by "+live.Scaler+", and nothing that is known of scales it now"
+		s.Action, s.Reason = Correct, "was scaled by "+cmp.Or(live.Scaler, "somebody else")+", and nothing that is known of scales it now"
 	}
 	// A crash may have kept the digest of our last write out of the record.
 	leftTo := applied.LeftTo
 	if s.LeftTo != (manifest.Key{}) {
 		leftTo = s.LeftTo
 	}
-	m.record.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: live.Ownership, LeftTo: leftTo}
+	m.record.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: live.Ownership, LeftTo: leftTo, ScaledBy: cmp.Or(s.ScaledBy, applied.ScaledBy)}
 }
 
 // disturbance says what was done to the object, and by whom as far as that can be told: whoever only takes something

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,23 +12,26 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// autoscalers are the kinds whose objects say whose replicas they see to, in spec.scaleTargetRef.
-var autoscalers = map[schema.GroupKind]bool{
-	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}: true,
-	{Group: "keda.sh", Kind: "ScaledObject"}:                true,
+// autoscalers are the kinds whose objects see to the replicas of another object, and where they name it.
+var autoscalers = map[schema.GroupKind][]string{
+	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}: {"spec", "scaleTargetRef"},
+	{Group: "keda.sh", Kind: "ScaledObject"}:                {"spec", "scaleTargetRef"},
+	{Group: "flagger.app", Kind: "Canary"}:                  {"spec", "targetRef"},
+	{Group: "argoproj.io", Kind: "Rollout"}:                 {"spec", "workloadRef"},
 }
 
 // scales returns which autoscaler of the set sees to which workload.
 func scales(set manifest.Set) map[manifest.Key]manifest.Key {
 	var by map[manifest.Key]manifest.Key
 	for _, o := range set.Objects {
-		if !autoscalers[o.GroupVersionKind().GroupKind()] {
+		path, scales := autoscalers[o.GroupVersionKind().GroupKind()]
+		target, _, _ := unstructured.NestedMap(o.Object, path...)
+		if !scales || target == nil {
 			continue
 		}
 		if by == nil {
 			by = map[manifest.Key]manifest.Key{}
 		}
-		target, _, _ := unstructured.NestedMap(o.Object, "spec", "scaleTargetRef")
 		kind, _ := target["kind"].(string)
 		name, _ := target["name"].(string)
 		if kind == "" {
@@ -37,20 +42,31 @@ func scales(set manifest.Set) map[manifest.Key]manifest.Key {
 	return by
 }
 
-// leave notes which fields of the object are left to others, and to whom: the replicas once somebody
-// scales the object (never before, or it would begin with one), and the rules of a ClusterRole that a
-// controller puts together. Replicas that leave Git because an autoscaler comes are held until it has scaled
-// for the first time: the API server would make one of them.
+// leave notes which fields of the object are left to others, and to whom: what well-known controllers write, and the
+// replicas once somebody scales the object (never before, or it would begin with one). Replicas that leave Git because
+// an autoscaler comes are held until it has scaled for the first time: the API server would make one of them.
 func (m *maker) leave(s *Step) {
+	s.Leave, s.Share = ofOthers(s.Object), sharedBy(s.Object)
 	_, scales := m.scales[untyped(s.Key)]
 	switch {
 	case scales && s.Live != nil && s.Live.Replicas && !setsReplicas(s.Object):
-		s.Hold = []string{"spec.replicas"}
-	case s.Key.Kind == "ClusterRole" && s.Object.Object["aggregationRule"] != nil:
-		s.Leave = []string{"rules"}
+		s.Hold = []string{replicasField}
 	case m.isScaled(s):
-		s.Leave, s.LeftTo = []string{"spec.replicas"}, m.autoscaler(s.Key)
+		s.Leave, s.LeftTo = append(s.Leave, replicasField), m.autoscaler(s.Key)
+		if s.LeftTo == (manifest.Key{}) {
+			s.ScaledBy = cmp.Or(s.Live.Scaler, m.in.Record.Applied[s.Key].ScaledBy)
+		}
+	case s.Live != nil && s.Live.Ownership != "" && s.Live.Scaler == "" && !s.Live.Replicas && setsReplicas(s.Object):
+		s.Seek = true
 	}
+}
+
+const replicasField = "spec.replicas"
+
+// ScaledTo says that an autoscaler which Git does not know scales the object: its number of replicas is left to that.
+func (s Step) ScaledTo(autoscaler string) Step {
+	s.Leave, s.ScaledBy = append(slices.Clone(s.Leave), replicasField), autoscaler
+	return s
 }
 
 // Fill copies into an object that is to be applied what is to stay as it is in the cluster.
@@ -65,19 +81,28 @@ func (s Step) Fill(object, live *unstructured.Unstructured) error {
 			return fmt.Errorf("keeping %s: %w", path, err)
 		}
 	}
+	s.share(object, live)
 	return nil
 }
 
-// isScaled says whether somebody else sees to the number of replicas that Git has for the object.
+// Reads says whether an object can be applied only once what is in the cluster is known.
+func (s Step) Reads() bool { return len(s.Hold) > 0 || s.Share != "" && s.Live != nil }
+
+// isScaled says whether somebody else sees to the number of replicas that Git has for the object. That number is in
+// nobody's managed fields once it is zero: then whoever scaled before is taken to have done it.
 func (m *maker) isScaled(s *Step) bool {
-	if s.Live == nil || s.Live.Scaler == "" || !setsReplicas(s.Object) {
+	if s.Live == nil || s.Live.Replicas || !setsReplicas(s.Object) {
 		return false
 	}
 	if _, inGit := m.scales[untyped(s.Key)]; inGit {
 		return true
 	}
-	if before := m.in.Record.Applied[s.Key].LeftTo; before != (manifest.Key{}) {
-		return !m.isGone(before)
+	applied := m.in.Record.Applied[s.Key]
+	switch {
+	case applied.LeftTo != (manifest.Key{}):
+		return !m.isGone(applied.LeftTo)
+	case s.Live.Scaler == "":
+		return applied.ScaledBy != ""
 	}
 	return !isKubectl(s.Live.Scaler)
 }
@@ -85,12 +110,13 @@ func (m *maker) isScaled(s *Step) bool {
 // rescaled says whether the number of replicas was left to somebody who sees to it no more, so that Git's
 // holds again. Of an autoscaler that never stood in Git nothing can be said.
 func (m *maker) rescaled(s *Step) bool {
-	return s.Live.Scaler != "" && setsReplicas(s.Object) && len(s.Leave) == 0
+	taken := s.Live.Scaler != "" || !s.Live.Replicas && m.in.Record.Applied[s.Key].LeftTo != (manifest.Key{})
+	return taken && setsReplicas(s.Object) && s.LeftTo == (manifest.Key{}) && s.ScaledBy == ""
 }
 
 func setsReplicas(o *manifest.Object) bool {
-	_, there, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
-	return there
+	value, there, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
+	return there && value != nil // "replicas: null" says that Git has no number
 }
 
 // untyped is a key as autoscalers name their target.

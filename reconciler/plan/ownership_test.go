@@ -1,9 +1,12 @@
 package plan_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -16,6 +19,11 @@ func (w *world) add(short, manager string, fields ...string) {
 
 func (w *world) scale(short, manager string) {
 	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership, l.Replicas = manager, "without replicas", false })
+}
+
+// scaleToZero leaves no name: a number that is zero is in nobody's managed fields.
+func (w *world) scaleToZero(short string) {
+	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership, l.Replicas = "", "without replicas, at zero", false })
 }
 
 // TestAdditions is about what people add to objects of ours.
@@ -232,6 +240,92 @@ func TestAutoscalers(t *testing.T) {
 			keep Namespace/posts
 			change Deployment/posts/api: differs from Git
 			Going: Deployment/api: differs from Git`},
+		{"zero is a number like any other", func(w *world) {
+			w.git(deployment("api", replicas(2)), autoscaler("api"))
+			w.settle()
+			w.scaleToZero("Deployment/api")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			keep HorizontalPodAutoscaler/posts/api
+			Settled`},
+		{"also for the next commit", func(w *world) {
+			w.git(deployment("api", replicas(2)), autoscaler("api"))
+			w.settle()
+			w.scaleToZero("Deployment/api")
+			w.settle()
+			w.git(deployment("api", replicas(2), version(2)), autoscaler("api"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git [leaves spec.replicas]
+			keep HorizontalPodAutoscaler/posts/api
+			Going: Deployment/api: differs from Git`},
+		{"and Git's number is back when the autoscaler is gone", func(w *world) {
+			w.git(deployment("api", replicas(2)), autoscaler("api"))
+			w.settle()
+			w.scaleToZero("Deployment/api")
+			w.settle()
+			w.git(deployment("api", replicas(2)))
+			w.pass()
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was scaled by somebody else, and nothing that is known of scales it now
+			Going: Deployment/api: was scaled by somebody else, and nothing that is known of scales it now`},
+		{"an autoscaler that Git does not know may go to zero, too", func(w *world) {
+			w.git(deployment("api", replicas(2)))
+			w.settle()
+			w.scale("Deployment/api", "keda")
+			w.settle()
+			w.scaleToZero("Deployment/api")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			Settled`},
+		{"a null is no number: what runs is kept until the autoscaler scales", func(w *world) {
+			w.git(deployment("api", replicas(4)))
+			w.settle()
+			w.git(deployment("api", field(nil, "spec", "replicas")), autoscaler("api"))
+		}, `
+			keep Namespace/posts
+			change Deployment/posts/api: differs from Git [keeps spec.replicas]
+			create HorizontalPodAutoscaler/posts/api: is not in the cluster yet
+			Going: Deployment/api: differs from Git; HorizontalPodAutoscaler/api: is not in the cluster yet`},
+		{"a canary scales what it takes the place of", func(w *world) {
+			target := field(map[string]any{"kind": "Deployment", "name": "api"}, "spec", "targetRef")
+			w.git(deployment("api", replicas(2)), object("flagger.app/v1beta1", "Canary", "api", target))
+			w.settle()
+			w.scaleToZero("Deployment/api")
+		}, `
+			keep Namespace/posts
+			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			keep Canary/posts/api
+			Settled`},
+		{"the CA bundles that cert-manager injects are its own", func(w *world) {
+			asks := annotated("cert-manager.io/inject-ca-from", "posts/ca")
+			w.git(object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "api", asks), widgets(asks),
+				object("apiregistration.k8s.io/v1", "APIService", "v1.posts", asks))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create CustomResourceDefinition/widgets.example.com: is not in the cluster yet [leaves spec.conversion.webhook.clientConfig.caBundle]
+			create ValidatingWebhookConfiguration/api: is not in the cluster yet [leaves webhooks.*.clientConfig.caBundle]
+			create APIService/v1.posts: is not in the cluster yet [leaves spec.caBundle]
+			Going: Namespace/posts, CustomResourceDefinition/widgets.example.com, ValidatingWebhookConfiguration/api: is not in the cluster yet; and 1 more`},
+		{"and those of OpenShift's operators", func(w *world) {
+			w.git(configMap("ca", annotated("service.beta.openshift.io/inject-cabundle", "true")), configMap("env"),
+				configMap("trusted", func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"config.openshift.io/inject-trusted-cabundle": "true"}) }))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/ca: is not in the cluster yet [leaves data]
+			create ConfigMap/posts/env: is not in the cluster yet
+			create ConfigMap/posts/trusted: is not in the cluster yet [leaves data]
+			Going: Namespace/posts, ConfigMap/ca, ConfigMap/env: is not in the cluster yet; and 1 more`},
+		{"istiod decides how its webhook fails", func(w *world) {
+			w.git(object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "istio",
+				func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"istio.io/rev": "default"}) }))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ValidatingWebhookConfiguration/istio: is not in the cluster yet [leaves webhooks.*.clientConfig.caBundle, webhooks.*.failurePolicy]
+			Going: Namespace/posts, ValidatingWebhookConfiguration/istio: is not in the cluster yet`},
 		{"the rules of an aggregated ClusterRole are its controller's", func(w *world) {
 			aggregation := field(map[string]any{}, "aggregationRule")
 			w.git(object("rbac.authorization.k8s.io/v1", "ClusterRole", "all", aggregation, field([]any{}, "rules")))
@@ -240,6 +334,43 @@ func TestAutoscalers(t *testing.T) {
 			create ClusterRole/all: is not in the cluster yet [leaves rules]
 			Going: Namespace/posts, ClusterRole/all: is not in the cluster yet`},
 	})
+}
+
+// Who took the number of replicas without a name is looked for, but only then.
+func TestScalingWithoutAName(t *testing.T) {
+	seeks := func(w *world) bool {
+		i := slices.IndexFunc(w.plan().Steps, func(s plan.Step) bool { return s.Key.Kind == "Deployment" })
+		return w.plan().Steps[i].Seek
+	}
+	w := newWorld(t)
+	w.git(deployment("api", replicas(2)))
+	if seeks(w) {
+		t.Error("it is looked for who scaled what is not there")
+	}
+	w.settle()
+	if seeks(w) {
+		t.Error("it is looked for who scaled what nobody scaled")
+	}
+	w.scaleToZero("Deployment/api")
+	if !seeks(w) {
+		t.Error("it is not looked for who scaled to zero")
+	}
+}
+
+// What others see to is cut out of objects, of each entry of a list where the path says so.
+func TestTrim(t *testing.T) {
+	hook := func(name string) any {
+		return map[string]any{"name": name, "clientConfig": map[string]any{"caBundle": "Cg==", "url": "https://example.com"}}
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"webhooks": []any{hook("a"), hook("b"), "no hook"}, "spec": map[string]any{"replicas": int64(2)}}}
+	plan.Step{Leave: []string{"webhooks.*.clientConfig.caBundle", "spec.replicas", "spec.template.missing"}}.Trim(u)
+	bare := func(name string) any {
+		return map[string]any{"name": name, "clientConfig": map[string]any{"url": "https://example.com"}}
+	}
+	want := map[string]any{"webhooks": []any{bare("a"), bare("b"), "no hook"}, "spec": map[string]any{}}
+	if !reflect.DeepEqual(u.Object, want) {
+		t.Errorf("left is %v, want %v", u.Object, want)
+	}
 }
 
 // TestFights is about objects that somebody else changes again and again.

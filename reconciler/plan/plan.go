@@ -49,6 +49,12 @@ type Step struct {
 	// that does, if Git knows it.
 	Leave  []string
 	LeftTo manifest.Key
+	// ScaledBy is who scales the object without Git knowing; Seek says that somebody has scaled it, and that it has to be
+	// looked for who.
+	ScaledBy string
+	Seek     bool
+	// Share is a list that others extend; the object is applied without it where the cluster's has all of it.
+	Share string
 	// Hold are paths that Git sets no more and that are applied as they are in the cluster, until somebody else
 	// sees to them.
 	Hold []string

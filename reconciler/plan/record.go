@@ -43,6 +43,8 @@ type Applied struct {
 	Ownership string `json:"ownership,omitempty"`
 	// LeftTo is the autoscaler that the number of replicas was left to.
 	LeftTo manifest.Key `json:"leftTo,omitzero"`
+	// ScaledBy is who it was left to of whom Git knows nothing.
+	ScaledBy string `json:"scaledBy,omitempty"`
 }
 
 // Sync is one attempt: from the first pass over an input until it has settled.
@@ -172,6 +174,6 @@ func (r *Record) Wrote(s Step, now *Live) {
 	case s.Action == Replace:
 		delete(r.Applied, s.Key)
 	case now != nil:
-		r.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: now.Ownership, LeftTo: s.LeftTo}
+		r.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: now.Ownership, LeftTo: s.LeftTo, ScaledBy: s.ScaledBy}
 	}
 }

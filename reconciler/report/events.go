@@ -61,7 +61,7 @@ func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
 // tellCorrections writes an event for every object that others had changed and that was put back.
 func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outcome) {
 	for _, result := range o.Results {
-		if result.Err == nil && result.Step.Action == plan.Correct {
+		if result.Reverted() {
 			// Events with the same related object are counted as one, with the text of the first. The version that was
 			// found is part of the reference, so that every edit of every object has an event of its own.
 			key := result.Step.Key

@@ -43,7 +43,7 @@ func (m *Metrics) count(env *v1alpha1.Environment, o reconciler.Outcome) {
 			continue
 		}
 		m.writes.WithLabelValues(repository, entry, string(r.Done)).Inc()
-		if r.Step.Action == plan.Correct {
+		if r.Reverted() {
 			m.corrections.WithLabelValues(repository, entry).Inc()
 		}
 	}
