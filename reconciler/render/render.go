@@ -152,7 +152,12 @@ func (r *renderer) set(ctx context.Context) manifest.Set {
 		r.problems.add(&Error{Origin: manifest.Origin{File: r.Path}, Cause: ErrNoManifests,
 			Hint: "nothing is deleted; to remove an environment, delete its branch or its entry"})
 	}
-	return manifest.Set{Objects: r.ordered(objects), Warnings: r.warnings}
+	set := manifest.Set{Objects: r.ordered(objects)}
+	for _, w := range set.Together() {
+		r.warn(w)
+	}
+	set.Warnings = r.warnings
+	return set
 }
 
 // maxWarnings bounds how much there is to say about what is not wrong.
