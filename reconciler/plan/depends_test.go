@@ -97,6 +97,15 @@ func TestDependsOn(t *testing.T) {
 			create Widget/posts/one: is not known to be in the cluster [failed: the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?]
 			create Widget/posts/one: is not in the cluster yet
 			Failed: Deployment/api (api.yaml:1): depends on Widget/one, which may be Widget.example.com or Widget.other.example.com; write the group and the namespace too; Widget/one (one.yaml:1): the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?`},
+		{"a commit that moves what others depend on is refused for that", func(w *world) {
+			w.git(deployment("api", needs("Deployment/db")), deployment("db"))
+			w.settle()
+			w.git(deployment("api", needs("Deployment/db")), deployment("db", wave(1)))
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api [failed: depends on Deployment/db (db.yaml:1), which comes in the later wave 1; give it an earlier wave, or this one a later]
+			change Deployment/posts/db: differs from Git [blocked: waits for Deployment/api in wave 0]
+			Failed: Deployment/api (api.yaml:1): depends on Deployment/db (db.yaml:1), which comes in the later wave 1; give it an earlier wave, or this one a later`},
 		{"what comes in a later wave, even by a detour", func(w *world) {
 			w.git(deployment("api", needs("ConfigMap/env")), configMap("env", needs("Deployment/late")), deployment("late", wave(2)))
 		}, `

@@ -22,8 +22,8 @@ func (m *maker) changes(s Step) bool {
 // is there and healthy; so is another's claim to the object until the sync is done, after which the environment is
 // Degraded. An object that is missing or unhealthy keeps the sync from being done, as it would without the problem.
 func (m *maker) inherit(s *Step) {
-	if s.Failure == "" || !m.impossible(*s) || m.changes(*s) {
-		return
+	if s.Failure == "" || !m.impossible(*s) || m.changes(*s) || m.dependencies.mistake(s.Key) != "" {
+		return // what is wrong between two objects, the commit may have brought with the other
 	}
 	s.inherited = true
 	there := s.Live != nil && !s.Live.Deleting && s.Live.Health.Status == health.Healthy
