@@ -312,7 +312,9 @@ func TestAutoscalers(t *testing.T) {
 			Going: Namespace/posts, CustomResourceDefinition/widgets.example.com, ValidatingWebhookConfiguration/api: is not in the cluster yet; and 1 more`},
 		{"and those of OpenShift's operators", func(w *world) {
 			w.git(configMap("ca", annotated("service.beta.openshift.io/inject-cabundle", "true")), configMap("env"),
-				configMap("trusted", func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"config.openshift.io/inject-trusted-cabundle": "true"}) }))
+				configMap("trusted", func(u *unstructured.Unstructured) {
+					u.SetLabels(map[string]string{"config.openshift.io/inject-trusted-cabundle": "true"})
+				}))
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			create ConfigMap/posts/ca: is not in the cluster yet [leaves data]
