@@ -53,6 +53,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 	result, err := render.Render(ctx, tree, render.Options{
 		Path:           e.Path,
 		Namespace:      e.Namespace,
+		Policy:         e.Policy,
 		Scope:          e.Scope,
 		Variables:      variables,
 		OtherVariables: e.OtherVariables,

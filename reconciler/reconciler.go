@@ -44,6 +44,8 @@ type Environment struct {
 	NamespaceMarks  Marks
 	SharedNamespace bool
 	Scope           Scope
+	// Policy says what objects may claim of what environments share.
+	Policy Policy
 	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
 	Copies []Copy
 	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
@@ -87,6 +89,9 @@ type Opened = render.Opened
 
 // Expression judges the objects of one kind by expressions in CEL.
 type Expression = health.Expression
+
+// Policy says what objects may claim of what environments share.
+type Policy = render.Policy
 
 // Scope says how far the objects of an environment may reach.
 type Scope = render.Scope

@@ -76,6 +76,34 @@ type Entry struct {
 	// +kubebuilder:validation:XValidation:rule=`self.all(k, type(self[k]) == int ? self[k] >= -2147483648 && self[k] <= 2147483647 : size(self[k]) <= 4096)`,message="a variable's value must be an integer of 32 bits, or a text of at most 4096 characters"
 	Variables map[string]intstr.IntOrString `json:"variables,omitempty"`
 
+	// allowedHosts are the hosts that an Ingress, a route or a gateway of this entry may name: names, or names after
+	// "*.", which stands for all names below. Variables are replaced in them. An object that names no host, and so
+	// gets all requests, is refused as well. Without the list, any host may be named.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches(r'^(\*|(\*\.)?([A-Za-z0-9]|\$\{[A-Za-z_][A-Za-z0-9_]*\})([-.A-Za-z0-9]|\$\{[A-Za-z_][A-Za-z0-9_]*\})*)$')`,message="an allowed host must be a name, such as posts.example.com, perhaps after *. for all names below, and may contain variables"
+	AllowedHosts []string `json:"allowedHosts,omitempty"`
+
+	// allowedServiceTypes are the types that the Services of this entry may have. By default these are all if every
+	// branch is a name, and ClusterIP and ExternalName if one is a pattern.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	AllowedServiceTypes []ServiceType `json:"allowedServiceTypes,omitempty"`
+
+	// allowedClaims are what else the objects of this entry may take of what environments share: Snippets
+	// (annotations that end in -snippet and become configuration of a proxy), ExternalIPs (of Services),
+	// ForeignServices (of other namespaces, behind an ExternalName) and AccountTokens (Secrets with the token of a
+	// ServiceAccount). By default all if every branch is a name, and none if one is a pattern.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	AllowedClaims []Claim `json:"allowedClaims,omitempty"`
+
 	// link is the address that people are shown for an environment; variables are replaced in it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -132,6 +160,16 @@ const (
 	ScopeNamespaced Scope = "Namespaced"
 	ScopeCluster    Scope = "Cluster"
 )
+
+// ServiceType is a type of Services.
+//
+// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer;ExternalName
+type ServiceType string
+
+// Claim is something that objects take of what environments share.
+//
+// +kubebuilder:validation:Enum=Snippets;ExternalIPs;ForeignServices;AccountTokens
+type Claim string
 
 // RemovalPolicy says what happens to what an environment runs when the environment goes.
 //

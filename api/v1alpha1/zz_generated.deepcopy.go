@@ -60,6 +60,21 @@ func (in *Entry) DeepCopyInto(out *Entry) {
 			(*out)[key] = val
 		}
 	}
+	if in.AllowedHosts != nil {
+		in, out := &in.AllowedHosts, &out.AllowedHosts
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.AllowedServiceTypes != nil {
+		in, out := &in.AllowedServiceTypes, &out.AllowedServiceTypes
+		*out = make([]ServiceType, len(*in))
+		copy(*out, *in)
+	}
+	if in.AllowedClaims != nil {
+		in, out := &in.AllowedClaims, &out.AllowedClaims
+		*out = make([]Claim, len(*in))
+		copy(*out, *in)
+	}
 	if in.CopySecrets != nil {
 		in, out := &in.CopySecrets, &out.CopySecrets
 		*out = make([]SecretReference, len(*in))

@@ -41,6 +41,9 @@ func (c choice) subject(branch string) naming.Subject {
 // options are what a folder is rendered with for a subject, but for what decrypts.
 func (c choice) options(folder string, subject naming.Subject) render.Options {
 	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: naming.Values(subject, c.entry.Variables), Kustomize: builds(kustomize.DefaultLimits, 1)}
+	if len(c.entry.Branches) > 0 { // a stand-in has no policy
+		o.Policy = render.Policy(naming.PolicyOf(c.entry, c.patterns, o.Variables))
+	}
 	o.OtherVariables = naming.OtherVariables(c.repository, c.entry)
 	if c.entry.Scope == v1alpha1.ScopeCluster {
 		o.Scope = render.Cluster

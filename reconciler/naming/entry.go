@@ -20,6 +20,36 @@ func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 	return nil
 }
 
+// Policy says what the objects of an environment may claim of what environments share. Of each, nil is anything.
+type Policy struct {
+	Hosts, ServiceTypes, Claims []string
+}
+
+// PolicyOf is what an entry says, or by default: nothing of an entry that names its branches, and of one with a pattern what
+// serves its own namespace alone. Variables are replaced in hosts.
+func PolicyOf(entry *v1alpha1.Entry, patterns Patterns, values map[string]any) Policy {
+	var p Policy
+	if !patterns.Literal() {
+		p.ServiceTypes, p.Claims = []string{"ClusterIP", "ExternalName"}, []string{}
+	}
+	for _, host := range entry.AllowedHosts {
+		p.Hosts = append(p.Hosts, Expand(host, values))
+	}
+	if entry.AllowedServiceTypes != nil {
+		p.ServiceTypes = []string{}
+	}
+	for _, kind := range entry.AllowedServiceTypes {
+		p.ServiceTypes = append(p.ServiceTypes, string(kind))
+	}
+	if entry.AllowedClaims != nil {
+		p.Claims = []string{}
+	}
+	for _, claim := range entry.AllowedClaims {
+		p.Claims = append(p.Claims, string(claim))
+	}
+	return p
+}
+
 // SubjectOf is what the built-in variables speak of in an Environment that there is, but for the commit. An entry that
 // was renamed says nothing new: what runs keeps the names that it has.
 func SubjectOf(env *v1alpha1.Environment, patterns Patterns) Subject {

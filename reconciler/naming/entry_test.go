@@ -3,6 +3,8 @@ package naming
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"berth.dev/berth/api/v1alpha1"
 )
 
@@ -36,5 +38,28 @@ func TestEntryOf(t *testing.T) {
 				t.Errorf("EntryOf is %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestPolicyOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		entry v1alpha1.Entry
+		want  Policy
+	}{
+		"a branch by name":        {v1alpha1.Entry{Branches: list("main")}, Policy{}},
+		"a pattern":               {v1alpha1.Entry{Branches: list("**")}, Policy{ServiceTypes: []string{"ClusterIP", "ExternalName"}, Claims: []string{}}},
+		"a branch, more confined": {v1alpha1.Entry{Branches: list("main"), AllowedClaims: []v1alpha1.Claim{}, AllowedServiceTypes: []v1alpha1.ServiceType{"ClusterIP"}}, Policy{ServiceTypes: []string{"ClusterIP"}, Claims: []string{}}},
+		"a pattern, less confined": {
+			v1alpha1.Entry{Branches: list("**"), AllowedHosts: []string{"*.${BRANCH}.x"}, AllowedClaims: []v1alpha1.Claim{"Snippets"}, AllowedServiceTypes: []v1alpha1.ServiceType{"NodePort"}},
+			Policy{Hosts: []string{"*.b.x"}, ServiceTypes: []string{"NodePort"}, Claims: []string{"Snippets"}},
+		},
+	} {
+		patterns, err := CompilePatterns(c.entry.Branches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, PolicyOf(&c.entry, patterns, map[string]any{"BRANCH": "b"})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

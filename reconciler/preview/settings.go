@@ -81,6 +81,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		subject.Commit = commit
 		return naming.Values(subject, entry.Variables)
 	}
+	s.Policy = reconciler.Policy(naming.PolicyOf(entry, patterns, s.Variables(s.Commit)))
 	s.OtherVariables = naming.OtherVariables(repo, entry)
 	s.link = naming.Expand(entry.Link, s.Variables(s.Commit))
 	return s, nil

@@ -103,7 +103,7 @@ func (r *renderer) check(d document) (checker, error) {
 		r.warn(w)
 	}
 	for _, step := range []func(checker) *Error{
-		r.concealed, checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood,
+		r.concealed, checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood, r.unclaimed,
 	} {
 		if problem := step(c); problem != nil {
 			return checker{}, problem

@@ -60,6 +60,8 @@ type Options struct {
 	// Namespace is that of the environment, for namespaced objects that name none.
 	Namespace string
 	Scope     Scope
+	// Policy says what objects may claim of what environments share. The zero value allows everything.
+	Policy Policy
 	// Variables holds the built-in ones, all strings, and the entry's, of any scalar type.
 	// ${TREE:<folder>} is computed from the tree and not listed here.
 	Variables map[string]any
