@@ -67,11 +67,11 @@ func (m *memory) tidy(p plan.Plan) {
 }
 
 // remember keeps what the API server refused, so that it is tried again at the right time, and forgets
-// what passed. It returns how many fights have begun.
+// what passed. It marks the results that say nothing new, and returns how many fights have begun.
 func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 	m.again = false
 	fights = m.fights.note(results, c.Now())
-	for _, r := range results {
+	for i, r := range results {
 		key := r.Step.Key
 		if r.Err == nil || r.Revealed() {
 			delete(m.refusals, key)
@@ -83,6 +83,7 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 			pause = min(pause, deletionPause)
 		}
 		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
+		results[i].Repeated = m.refusals[key].Message == r.Err.Message && m.refusals[key].Digest == r.Step.Content()
 		m.tries[key]++
 		m.refusals[key] = plan.Refusal{
 			Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal,

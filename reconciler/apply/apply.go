@@ -100,6 +100,8 @@ type Result struct {
 	// when it is gone or not known.
 	Live *plan.Live
 	Err  *Error
+	// Repeated says that an earlier try was refused in the same words.
+	Repeated bool
 }
 
 // Revealed says whether the step failed only because an object stands in its place of which the plan did

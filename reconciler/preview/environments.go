@@ -129,7 +129,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	outcome := e.Reconciler.Pass(ctx, settings.Environment)
 	outcome.Link, outcome.Life, outcome.ShowLogs = settings.link, settings.life, !settings.literal
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.next)
-	e.log(outcome, e.Now().Sub(started))
+	e.log(ctx, outcome, e.Now().Sub(started))
 	e.endTurn(env, settings.Commit, outcome)
 	return e.conclude(ctx, env, outcome)
 }
@@ -214,7 +214,7 @@ func earliest(a, b time.Time) time.Time {
 }
 
 // log writes one line for a pass that did something.
-func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
+func (e *Environments) log(ctx context.Context, o reconciler.Outcome, took time.Duration) {
 	if len(o.Results) == 0 {
 		return
 	}
@@ -224,7 +224,11 @@ func (e *Environments) log(o reconciler.Outcome, took time.Duration) {
 			continue // what is there may stay, or the next pass says whether
 		}
 		if r.Err != nil {
-			e.Log.Warn("the cluster refused", "environment", o.Environment, "commit", o.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)
+			level := slog.LevelWarn
+			if r.Repeated {
+				level = slog.LevelDebug
+			}
+			e.Log.Log(ctx, level, "the cluster refused", "environment", o.Environment, "commit", o.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)
 			continue
 		}
 		done[string(r.Done)]++

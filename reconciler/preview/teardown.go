@@ -76,7 +76,7 @@ func (e *Environments) takeDown(ctx context.Context, env *v1alpha1.Environment) 
 	e.remember(env, going)
 	started := e.Now()
 	outcome := e.Reconciler.Teardown(ctx, going)
-	e.log(outcome, e.Now().Sub(started))
+	e.log(ctx, outcome, e.Now().Sub(started))
 	return outcome
 }
 
