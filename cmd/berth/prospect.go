@@ -224,7 +224,11 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	result.Origin = s.Object.Origin.String()
 	wanted := p.sent(s)
 	if s.Live == nil {
-		result.Fields = fields.Compare(nil, s.Object.Unstructured)
+		var before *unstructured.Unstructured
+		if s.Before != nil {
+			before = s.Before.Unstructured
+		}
+		result.Fields = fields.Compare(before, s.Object.Unstructured)
 		result.Refused = cmp.Or(result.Refused, p.refusal(ctx, s, wanted))
 		return result, nil
 	}

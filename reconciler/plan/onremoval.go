@@ -101,6 +101,9 @@ func (m *maker) prepare(s *Step) {
 		m.record.LastJobs[s.Key] = job
 	default:
 		s.Action, s.lastJob = Prepare, job
+		if remembered {
+			s.Before = known.object()
+		}
 		s.Health = health.Health{Status: health.Progressing, Message: whenGone}
 	}
 }

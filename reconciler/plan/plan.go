@@ -66,8 +66,9 @@ type Step struct {
 	// the same, once the API server has completed it, does not run again: ran is its run.
 	Ran string
 	ran JobRecord
-	// lastJob is what Prepare remembers.
+	// lastJob is what Prepare remembers, Before what was remembered until now; nil for nothing.
 	lastJob LastJob
+	Before  *manifest.Object
 	// waits says for whom a blocked step does.
 	waits blocker
 	// beside says that what keeps the step from being done holds up nothing else: it is a warning, and no part of the
