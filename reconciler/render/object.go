@@ -43,6 +43,9 @@ func (r *renderer) unfold(checked []checker, d document) []checker {
 		r.problems.add(err)
 		return checked
 	}
+	if c.left {
+		return checked
+	}
 	return append(checked, c)
 }
 
@@ -102,6 +105,9 @@ func (r *renderer) check(d document) (checker, error) {
 		w.Object = c.name
 		r.warn(w)
 	}
+	if c.left = !r.foreign(c); c.left {
+		return c, nil
+	}
 	for _, step := range []func(checker) *Error{
 		r.concealed, checker.identified, checker.texts, checker.unreserved, checker.readable, checker.ordered, checker.understood, r.unclaimed,
 	} {
@@ -149,6 +155,8 @@ type checker struct {
 	name     string
 	// mayHold says that it may hold what was decrypted.
 	mayHold bool
+	// left says that it is left out.
+	left bool
 }
 
 func (c checker) object() manifest.Object {

@@ -5,8 +5,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// switchedOff says whether an object wants its variables left alone.
+// switchedOff says whether an object wants its variables left alone, in Berth's words or Flux's.
 func switchedOff(n *yaml.Node) bool {
-	value := field(n, "metadata", "annotations", manifest.AnnotationVariables)
-	return value != nil && value.Value == "off"
+	for mark, off := range map[string]string{manifest.AnnotationVariables: "off", "kustomize.toolkit.fluxcd.io/substitute": "disabled"} {
+		if value := field(n, "metadata", "annotations", mark); value != nil && value.Value == off {
+			return true
+		}
+	}
+	return false
 }
