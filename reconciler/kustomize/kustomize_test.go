@@ -166,7 +166,7 @@ func TestLimits(t *testing.T) {
 	} {
 		var objects strings.Builder
 		for i := range 20_000 {
-			fmt.Fprintf(&objects, "%s---\n", strings.ReplaceAll(object, "api", fmt.Sprint("api", i)))
+			fmt.Fprintf(&objects, "%s---\n", strings.ReplaceAll(object, "name: api", fmt.Sprint("name: api", i)))
 		}
 		_, err := kustomizetest.Limited(limits).Build(t.Context(), kustomize.Request{Folder: "k8s"}, files{
 			"k8s/kustomization.yaml": "resources: [x.yaml]", "k8s/x.yaml": objects.String(),

@@ -69,11 +69,35 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 	case namespace == "":
 		o.SetNamespace(r.Namespace)
 	case namespace != r.Namespace && r.Scope == Namespaced:
+		if by, ok := r.namespaces[namespace]; ok {
+			return false, r.elsewhere(namespace, by)
+		}
 		problem.Problem = fmt.Sprintf("it names the namespace %q, and this environment is confined to %q", namespace, r.Namespace)
 		problem.Hint = "leave metadata.namespace out, or write ${NAMESPACE}"
 		return false, problem
 	}
 	return true, nil
+}
+
+// noteNamespace notes that a kustomization puts its objects into a namespace.
+func (r *renderer) noteNamespace(namespace string, by manifest.Origin) {
+	if r.namespaces == nil {
+		r.namespaces = map[string]manifest.Origin{}
+	}
+	if _, known := r.namespaces[namespace]; !known {
+		r.namespaces[namespace] = by
+	}
+}
+
+// elsewhere is the problem of a kustomization that puts its objects into another namespace; of all of them it is told
+// once.
+func (r *renderer) elsewhere(namespace string, by manifest.Origin) error {
+	problem := &Error{Origin: by, Problem: fmt.Sprintf("it puts its objects into the namespace %q, and this environment is confined to %q", namespace, r.Namespace),
+		Hint: "leave namespace out, or write ${NAMESPACE}"}
+	if slices.ContainsFunc(r.problems.list, func(e *Error) bool { return e.Origin == by && e.Problem == problem.Problem }) {
+		return nil
+	}
+	return problem
 }
 
 // clusterScoped says whether a kind lives outside namespaces, and notes what only the cluster knows.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -43,48 +42,6 @@ func (d document) at(n *yaml.Node) manifest.Origin {
 		return manifest.Origin{File: d.origin.File, Line: n.Line}
 	}
 	return d.origin
-}
-
-// plain reads every manifest below the path.
-func (r *renderer) plain() []document {
-	var documents []document
-	err := fs.WalkDir(r.tree, r.Path, func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			r.problems.add(unreadable(name, err))
-			return nil
-		case name != r.Path && strings.HasPrefix(entry.Name(), "."):
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case entry.Type()&fs.ModeIrregular != 0:
-			// What it holds would be missing from the cluster, or be pruned, if it were passed over.
-			r.problems.add(&Error{Origin: manifest.Origin{File: name}, Problem: "it is a submodule, and Berth reads only the repository itself",
-				Hint: "copy what is needed into the repository, or move it out of the entry's path"})
-			return nil
-		case entry.IsDir() || !isManifest(name):
-			return nil
-		case isKustomization(entry.Name()):
-			r.problems.add(&Error{Origin: manifest.Origin{File: name},
-				Problem: fmt.Sprintf("this folder is for Kustomize, but %q itself has no kustomization.yaml", r.Path),
-				Hint:    "set the entry's path to this folder, or add a kustomization.yaml that lists it under resources"})
-			return nil
-		}
-		found, err := r.documents(name)
-		if err != nil {
-			r.problems.add(err)
-			if r.exhausted() {
-				return fs.SkipAll
-			}
-		}
-		documents = append(documents, found...)
-		return nil
-	})
-	if err != nil {
-		r.problems.add(unreadable(r.Path, err))
-	}
-	return documents
 }
 
 func isManifest(name string) bool {
@@ -127,7 +84,7 @@ func parse(name string, content []byte) ([]*yaml.Node, error) {
 		return parseJSON(name, content)
 	}
 	var nodes []*yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder := yaml.NewDecoder(bytes.NewReader(unmarked(content)))
 	for {
 		var doc yaml.Node
 		err := decoder.Decode(&doc)
@@ -142,6 +99,28 @@ func parse(name string, content []byte) ([]*yaml.Node, error) {
 		}
 		nodes = append(nodes, doc.Content[0])
 	}
+}
+
+// byteOrderMark begins files of some editors. The parser takes one at the beginning, and not where files were joined.
+const byteOrderMark = "\ufeff"
+
+// unmarked removes byte order marks before and after the lines that separate documents.
+func unmarked(content []byte) []byte {
+	if !bytes.Contains(content, []byte(byteOrderMark)) {
+		return content
+	}
+	lines := strings.SplitAfter(string(content), "\n")
+	const separator = "---"
+	for i, line := range lines {
+		plain := strings.TrimLeft(line, byteOrderMark)
+		if i > 0 && strings.HasPrefix(lines[i-1], separator) || strings.HasPrefix(plain, separator) || i == 0 {
+			lines[i] = plain
+		}
+		if next := i + 1; strings.TrimSpace(plain) == "" && plain != line && next < len(lines) && strings.HasPrefix(lines[next], separator) {
+			lines[i] = plain // a mark on a line of its own
+		}
+	}
+	return []byte(strings.Join(lines, ""))
 }
 
 // maxDepth bounds how deep values are nested.

@@ -47,7 +47,7 @@ func inTexts(n int) string {
 
 // What few lines can make endless ends in an error that names a limit.
 func TestHostileFoldersAreRefused(t *testing.T) {
-	const limit = "infra/k8s/kustomization.yaml: Kustomize exceeds the limit of 1s of processor time for one build; have fewer objects, levels and patches in one kustomization"
+	const limit = "infra/k8s/kustomization.yaml: Kustomize cannot build it: it takes more processor time than the limit of 1s; have fewer objects, levels and patches in one kustomization"
 	deployments := func(n int) string {
 		return each(n, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d%}\nspec: {template: {spec: {containers: [{name: a, image: x}]}}}\n---\n")
 	}
@@ -60,7 +60,7 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 		{"a diamond of 30 levels", diamond(30), limit},
 		{"kustomizations in a circle", map[string]string{
 			"infra/k8s/kustomization.yaml": "resources: [../b]\n", "infra/b/kustomization.yaml": "resources: [../k8s]\n",
-		}, "infra/k8s/kustomization.yaml: Kustomize cannot build it: "},
+		}, "infra/k8s/kustomization.yaml: kustomizations name each other in a circle: infra/k8s → infra/b → infra/k8s; "},
 		{"some images for some objects", map[string]string{
 			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\nimages:\n" + each(10, "- {name: a%, newTag: b}\n"), "infra/k8s/x.yaml": deployments(10),
 		}, ""},
@@ -71,7 +71,7 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches:\n" + each(300, "- {path: p.yaml, target: {kind: Deployment}}\n"), "infra/k8s/x.yaml": deployments(100), "infra/k8s/p.yaml": "[]",
 		}, limit},
 		{"too many objects for Kustomize", map[string]string{
-			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": each(11_000, strings.ReplaceAll(header, "api", "api%")+"---\n"),
+			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": each(11_000, strings.ReplaceAll(header, "name: api", "name: api%")+"---\n"),
 		}, limit},
 		{"a patch that copies a field into itself", map[string]string{
 			"infra/k8s/kustomization.yaml": "resources: [x.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: |-\n" + each(40, "    - {op: copy, from: /data, path: /data/x%}\n"),

@@ -24,6 +24,9 @@ func (f *buildFiles) checked(name string, built *builtFile) error {
 		return &Error{Origin: manifest.Origin{File: name},
 			Problem: fmt.Sprintf("a kustomization is one YAML document, and here are %d", len(nodes)), Hint: "keep one"}
 	}
+	if err := unique(name, nodes[0], strings.ToLower); err != nil {
+		return err
+	}
 	if f.renderer.typedPatches(nodes[0]) {
 		built.shown = []byte(written(nodes))
 	}
@@ -35,12 +38,17 @@ func (f *buildFiles) checked(name string, built *builtFile) error {
 	// The check is of what Kustomize gets, read as it reads it: names of fields in any case, say.
 	k, err := kustomizationOf(name, built.shown)
 	if err != nil {
-		return err
+		return unreadableKustomization(name, nodes[0], err)
 	}
 	check := kustomizationCheck{files: f, name: name, text: strings.ToLower(string(built.content))}
 	check.plugins(k)
 	k.FixKustomization() // bases become resources, for one
+	built.resources, built.components, built.isComponent = k.Resources, k.Components, k.Kind == types.ComponentKind
+	built.plugins = slices.Concat(k.Generators, k.Transformers, k.Validators)
 	built.names = slices.Concat(k.Resources, k.Components, loaded(k))
+	if k.Namespace != "" {
+		f.renderer.noteNamespace(k.Namespace, check.at("namespace:"))
+	}
 	for _, file := range built.names {
 		if check.local(file); len(check.found) > maxProblems {
 			break
@@ -66,11 +74,34 @@ func kustomizationOf(name string, content []byte) (k types.Kustomization, err er
 	return k, nil
 }
 
+// unique refuses keys that stand somewhere twice: Kustomize takes the last of them without a word. Keys are compared as
+// same returns them: the fields of a kustomization count in any case.
+func unique(file string, n *yaml.Node, same func(string) string) error {
+	if n.Kind == yaml.MappingNode {
+		first := map[string]int{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if line, twice := first[same(key.Value)]; twice && !isMerge(key) {
+				e := duplicate(key.Value, line)
+				e.Origin = manifest.Origin{File: file, Line: key.Line}
+				return e
+			}
+			first[same(key.Value)] = key.Line
+		}
+	}
+	for _, child := range n.Content {
+		if err := unique(file, child, strings.Clone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // withOrigins has Kustomize annotate each object with the file that it came from.
 func (f *buildFiles) withOrigins(name string, n *yaml.Node, content []byte) ([]byte, error) {
 	k, err := kustomizationOf(name, content)
 	if err != nil {
-		return nil, err
+		return nil, unreadableKustomization(name, n, err)
 	}
 	metadata := k.BuildMetadata
 	f.keepOrigins = slices.Contains(metadata, types.OriginAnnotations)
@@ -106,21 +137,35 @@ type kustomizationCheck struct {
 
 // fail notes a problem at the first line that holds the text.
 func (c *kustomizationCheck) fail(at, problem, hint string) {
-	origin := manifest.Origin{File: c.name}
-	if before, _, ok := strings.Cut(c.text, strings.ToLower(at)); ok {
-		origin.Line = strings.Count(before, "\n") + 1
-	}
-	c.found = append(c.found, &Error{Origin: origin, Problem: problem, Hint: hint})
+	c.found = append(c.found, &Error{Origin: c.at(at), Problem: problem, Hint: hint})
 }
 
-// plugins refuses what would run programs, or load configurations that name places to load from.
+// at returns the first line that holds a text.
+func (c *kustomizationCheck) at(text string) manifest.Origin {
+	origin := manifest.Origin{File: c.name}
+	if before, _, ok := strings.Cut(c.text, strings.ToLower(text)); ok {
+		origin.Line = strings.Count(before, "\n") + 1
+	}
+	return origin
+}
+
+const (
+	noPlugins = "use the kustomization's own fields (configMapGenerator, patches, labels, images, replacements, …), or a transformer or generator with apiVersion: builtin"
+	noHelm    = "commit the output of helm template and list it under resources"
+)
+
+// plugins refuses what would run programs, or load configurations that name places to load from. Kustomize's own
+// transformers and generators, with apiVersion builtin, stand in files or in the kustomization itself.
 func (c *kustomizationCheck) plugins(k types.Kustomization) {
-	for field, used := range map[string]bool{
-		"generators": len(k.Generators) > 0, "transformers": len(k.Transformers) > 0, "validators": len(k.Validators) > 0,
-	} {
-		if used {
-			c.fail(field, field+" are plugins, which Berth does not run",
-				"use the kustomization's own fields (configMapGenerator, patches, labels, images, replacements, …)")
+	for _, group := range []struct {
+		field   string
+		entries []string
+	}{{"generators", k.Generators}, {"transformers", k.Transformers}, {"validators", k.Validators}} {
+		for _, entry := range group.entries {
+			if c.isPlugin(entry) {
+				c.fail(group.field, group.field+": Berth runs no plugins", noPlugins)
+				break
+			}
 		}
 	}
 	for field, used := range map[string]bool{
@@ -128,20 +173,60 @@ func (c *kustomizationCheck) plugins(k types.Kustomization) {
 		"helmChartInflationGenerator": len(k.HelmChartInflationGenerator) > 0,
 	} {
 		if used {
-			c.fail(field, field+": Berth does not run Helm", "commit the output of helm template and list it under resources")
+			c.fail(field, field+": Berth does not run Helm", noHelm)
 		}
 	}
 }
 
-// remote is what Kustomize may take for a repository or a web address. It is wider than
-// Kustomize's own rules, which are not exported.
-var remote = regexp.MustCompile(`(?i)^(github\.com|[a-z][a-z0-9-]*@)|:|\?|//`)
+// isPlugin says whether an entry of transformers or generators is one that is not Kustomize's own. Of a folder,
+// Kustomize says so.
+func (c *kustomizationCheck) isPlugin(entry string) bool {
+	content := []byte(entry)
+	if !isInline(entry) {
+		name := path.Join(path.Dir(c.name), entry)
+		if !isFile(c.files.renderer.tree, name) {
+			return false
+		}
+		built := c.files.file(name)
+		if built.err != nil {
+			return false
+		}
+		content = built.content
+	}
+	documents, err := parse(c.name, content)
+	return err == nil && slices.ContainsFunc(flatten(documents), func(n *yaml.Node) bool {
+		version := field(n, "apiVersion")
+		return version == nil || version.Value != "builtin"
+	})
+}
+
+// isInline says whether an entry is YAML itself rather than the name of a file.
+func isInline(entry string) bool {
+	return strings.Contains(entry, "\n") || strings.HasPrefix(strings.TrimSpace(entry), "{")
+}
+
+// remote is what Kustomize may take for a repository or a web address. It is wider than Kustomize's own rules, which are
+// not exported; and what they take all the same finds no network.
+var (
+	remote  = regexp.MustCompile(`(?i)^(github\.com|[a-z][a-z0-9-]*@)|:|\?|//`)
+	address = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*:+//`)
+)
+
+// isRemote says whether a name is none of the tree. Files are looked for there first, and folders of which the name
+// begins with a dot.
+func (c *kustomizationCheck) isRemote(name, target string) bool {
+	tree := c.files.renderer.tree
+	if !remote.MatchString(name) || !address.MatchString(name) && isFile(tree, target) {
+		return false
+	}
+	return !(strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../")) || !isFolder(tree, target)
+}
 
 // local makes sure that a name is that of a file or folder in the tree.
 func (c *kustomizationCheck) local(name string) {
 	target := path.Join(path.Dir(c.name), name)
 	switch {
-	case remote.MatchString(name):
+	case c.isRemote(name, target):
 		c.fail(name, fmt.Sprintf("%q is remote, and Berth reads nothing but the repository", name),
 			"copy it into the repository and name its path")
 	case target == ".." || strings.HasPrefix(target, "../"):
@@ -155,6 +240,11 @@ func (c *kustomizationCheck) local(name string) {
 // loaded returns what the other fields load: files only, or for Kustomize web addresses.
 func loaded(k types.Kustomization) []string {
 	names := slices.Concat(k.Crds, k.Configurations)
+	for _, entry := range slices.Concat(k.Generators, k.Transformers, k.Validators) {
+		if !isInline(entry) {
+			names = append(names, entry)
+		}
+	}
 	if file := k.OpenAPI["path"]; file != "" {
 		names = append(names, file)
 	}

@@ -143,7 +143,7 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		head   = "infra/k8s/kustomization.yaml"
 		remote = " is remote, and Berth reads nothing but the repository; copy it into the repository and name its path"
 		helm   = ": Berth does not run Helm; commit the output of helm template and list it under resources"
-		plugin = " are plugins, which Berth does not run; use the kustomization's own fields (configMapGenerator, patches, labels, images, replacements, …)"
+		plugin = ": Berth runs no plugins; use the kustomization's own fields (configMapGenerator, patches, labels, images, replacements, …), or a transformer or generator with apiVersion: builtin"
 	)
 	for _, c := range []struct{ text, want string }{
 		{"resources:\n- https://example.com/x.yaml", head + `:2: "https://example.com/x.yaml"` + remote},
@@ -168,7 +168,7 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		{"configMapGenerator: [{name: a, files: ['b=https://example.com/x']}]", head + `:1: "https://example.com/x"` + remote},
 		{"configMapGenerator: [{name: a, envs: ['https://example.com/x']}]", head + `:1: "https://example.com/x"` + remote},
 		{"secretGenerator: [{name: a, env: 'https://example.com/x'}]", head + `:1: "https://example.com/x"` + remote},
-		{"a: &a ['https://example.com/x']\n", head + ": the kustomization cannot be read: invalid Kustomization: json: unknown field \"a\""},
+		{"a: &a ['https://example.com/x']\n", head + ":1: a kustomization has no field \"a\" here; correct it, or its indentation"},
 		{"resources: [x.yaml]\ntransformers: [x.yaml]", head + ":2: transformers" + plugin},
 		{"resources: [x.yaml]\nTransformers: [x.yaml]", head + ":2: transformers" + plugin},
 		{"generators: [x.yaml]", head + ":1: generators" + plugin},
@@ -181,7 +181,7 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		{"resources:\n- x.yaml\n- y.yaml", head + `:3: "y.yaml" is not in this commit; add it, or take it out of the kustomization`},
 		{"resources: [x.yaml]\npatches:\n- path: none.yaml", head + `:3: "none.yaml" is not in this commit; add it, or take it out of the kustomization`},
 		{"resources: [x.yaml]\nsecretGenerator:\n- name: a\n  files: [b=none.txt]", head + `:4: "none.txt" is not in this commit; add it, or take it out of the kustomization`},
-		{"resources: [x.yaml]\npatches: [{target: {kind: Job}, patch: 'kind: [x'}]", head + ": Kustomize cannot build it: trouble configuring builtin PatchTransformer with config: ` patch: 'kind: [x' target:   kind: Job `: unable to parse SM or JSON patch from [patch: \"kind: [x\"]"},
+		{"resources: [x.yaml]\npatches: [{target: {kind: Job}, patch: 'kind: [x'}]", head + ":2: a patch is neither a part of an object nor a list of JSON patch operations; write the object's apiVersion, kind, metadata.name and what changes; or - op: …, path: …, value: …"},
 		{"null\n---\nresources: ['https://example.com/x.yaml']", head + `:3: "https://example.com/x.yaml"` + remote},
 		{"resources: [x.yaml]\n---\nresources: ['https://example.com/x.yaml']", head + ": a kustomization is one YAML document, and here are 2; keep one"},
 		{"# nothing", head + ": a kustomization is one YAML document, and here are 0; keep one"},
@@ -189,7 +189,7 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		{"resources: [x.yaml\n", head + ":2: the line does not fit those above it: it is indented too far or too little, or a bracket, or a colon with the space after it, is missing; bring it to the level of the keys that it belongs to"},
 		{"resources: [bad.yaml]", "infra/k8s/bad.yaml:1: a quote (\") is opened here and not closed; close it on the same line"},
 		{"configMapGenerator: [{name: a, files: [../../../../../../etc/passwd]}]", head + `:1: "../../../../../../etc/passwd" leads out of the repository; name a file or folder of this repository`},
-		{"resources: [.]", head + ": Kustomize cannot build it: accumulating resources: accumulation err='accumulating resources from '.': open infra/k8s: file does not exist': cycle detected: candidate root 'infra/k8s' contains visited root 'infra/k8s'"},
+		{"resources: [.]", head + ": kustomizations name each other in a circle: infra/k8s → infra/k8s; remove one of the names"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			_, err := render.Render(t.Context(), files(map[string]string{
@@ -211,7 +211,7 @@ func TestKustomizationsInSeveralFiles(t *testing.T) {
 		"infra/k8s/kustomization.yml":  "resources: [x.yaml]\n",
 		"infra/k8s/x.yaml":             header,
 	}), options())
-	want := "infra/k8s/kustomization.yaml: Kustomize cannot build it: Found multiple kustomization files under: /infra/k8s"
+	want := "infra/k8s/kustomization.yaml: the folder \"infra/k8s\" has several kustomization files; keep one"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -25,8 +25,10 @@ type buildFiles struct {
 type builtFile struct {
 	content   []byte
 	encrypted bool
-	// names are those of files and folders in a kustomization, relative to its own folder.
-	names []string
+	// names are those of files and folders in a kustomization, relative to its own folder; some of them are resources,
+	// components, and configurations of transformers and generators.
+	names, resources, components, plugins []string
+	isComponent, followed                 bool
 	// shown is what Kustomize gets, and err the answer if it gets nothing.
 	shown []byte
 	err   error

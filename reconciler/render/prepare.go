@@ -22,6 +22,9 @@ func (f *buildFiles) prepare() {
 			f.unseal(name, built, content, uses[name])
 		}
 		if uses[name]&asYAML != 0 && built.err == nil {
+			if !built.encrypted {
+				built.shown = unmarked(built.shown)
+			}
 			f.typed(name, built)
 		}
 	}

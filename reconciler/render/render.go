@@ -119,6 +119,8 @@ type renderer struct {
 	bytes     int64 // read so far
 	items     int   // in the manifests read so far
 	warnings  []manifest.Warning
+	// namespaces are those that kustomizations put their objects into, and where each says so.
+	namespaces map[string]manifest.Origin
 }
 
 func newRenderer(tree Tree, o Options) *renderer {

@@ -147,6 +147,22 @@ func (t *Tree) has(name string) bool {
 	return false
 }
 
+// Resolve returns the path that a name has once all symbolic links are followed.
+func (t *Tree) Resolve(name string) (string, error) {
+	if err := t.shown("resolve", name); err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(filepath.Join(t.root.Name(), filepath.FromSlash(name)))
+	if err != nil {
+		return "", err
+	}
+	inside, err := filepath.Rel(t.root.Name(), real)
+	if err != nil || !filepath.IsLocal(inside) {
+		return "", &fs.PathError{Op: "resolve", Path: name, Err: errors.New("the link leads out of the repository")}
+	}
+	return filepath.ToSlash(inside), nil
+}
+
 // Open opens a file or folder.
 func (t *Tree) Open(name string) (fs.File, error) {
 	if err := t.shown("open", name); err != nil {
