@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/source"
@@ -36,7 +37,7 @@ func about(tree *source.Snapshot) CommitInfo {
 
 // desire returns what Git says at a commit. It renders only if the input differs from that of what was rendered
 // last. With an error it returns what is known about the commit, and nothing else.
-func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, last desired) (desired, error) {
+func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commit string, last desired) (desired, error) {
 	holds := last.commit != "" && last.settings == e.Settings && last.inputs.SameScopes(r.ClusterScoped)
 	if holds && last.commit == commit {
 		return last, nil
@@ -50,22 +51,18 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, commit string, l
 		last.commit, last.about = commit, about(tree)
 		return last, nil
 	}
-	result, err := render.Render(ctx, tree, render.Options{
-		Path:           e.Path,
-		Namespace:      e.Namespace,
-		Policy:         e.Policy,
-		Scope:          e.Scope,
-		Variables:      variables,
-		OtherVariables: e.OtherVariables,
-		ClusterScoped:  r.ClusterScoped,
-		Decrypter:      e.Decrypter,
-		Decrypted:      e.DecryptedKinds,
-		Kustomize:      r.Kustomize,
-		Urgent:         e.Urgent,
-		Owner:          e.Repository,
-	})
+	if err := m.unrendered.same(r, e, tree, variables); err != nil {
+		return desired{about: about(tree)}, err
+	}
+	result, err := r.render(ctx, e, m, commit, tree)
 	if err != nil {
-		return desired{about: about(tree)}, lasting(err)
+		if _, limit := errors.AsType[*kustomize.LimitError](err); limit {
+			err = fmt.Errorf("%w; it is built again when its files change, or by berth retry %s", err, e.Name)
+		}
+		if err = lasting(err); lasts(err) {
+			m.unrendered = unrendered{settings: e.Settings, source: e.Source, inputs: result.Inputs, err: err}
+		}
+		return desired{about: about(tree)}, err
 	}
 	result.Set = e.withCopies(result.Set)
 	if err := result.Set.Seal(r.DigestKey, e.DecryptedKinds); err != nil {
@@ -116,6 +113,11 @@ func lasting(err error) error {
 		return &unavailable{err}
 	}
 	return err
+}
+
+// lasts says whether an error is that of a commit, so that the same input has the same.
+func lasts(err error) bool {
+	return !isRendering(err) && !passes(err)
 }
 
 // temporary says whether the same commit and keys may do at another time.

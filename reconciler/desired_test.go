@@ -37,8 +37,8 @@ func TestLimitsOfTheRepository(t *testing.T) {
 		t.Run(test.reason, func(t *testing.T) {
 			store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL(), Limits: test.limits}))
 			defer store.Close()
-			r := New(Config{Snapshots: storeOf(store)})
-			d, err := r.desire(t.Context(), Environment{Path: "k8s", Namespace: "posts", Variables: noVariables}, commit, desired{})
+			r := New(Config{Snapshots: storeOf(store), RenderPatience: patience, Now: time.Now})
+			d, err := r.desire(t.Context(), Environment{Path: "k8s", Namespace: "posts", Variables: noVariables}, r.memory("posts"), commit, desired{})
 			if test.want == "" && (err != nil || d.set.Len() != 1) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %d objects and %v, want %q", d.set.Len(), err, test.want)
 			}
@@ -82,7 +82,7 @@ func TestWhatIsReadAgain(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			asked, limits, now, m := false, test.limits, time.Now(), &memory{}
-			r := New(Config{Now: func() time.Time { return now }, Jitter: func() float64 { return 0 }})
+			r := New(Config{RenderPatience: patience, Now: func() time.Time { return now }, Jitter: func() float64 { return 0 }})
 			r.Snapshots = func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
 				asked = true
 				store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL(), Limits: limits}))
@@ -112,19 +112,19 @@ func TestAKindIsDefinedLater(t *testing.T) {
 	defer store.Close()
 	var outside bool
 	var away error
-	r := New(Config{Snapshots: storeOf(store), ClusterScoped: func(schema.GroupKind) (bool, error) { return outside, away }})
+	r := New(Config{Now: time.Now, RenderPatience: patience, Snapshots: storeOf(store), ClusterScoped: func(schema.GroupKind) (bool, error) { return outside, away }})
 	e := Environment{Path: ".", Namespace: "posts", Scope: Cluster, Variables: noVariables}
-	before := must(r.desire(t.Context(), e, commit, desired{}))
+	before := must(r.desire(t.Context(), e, r.memory("posts"), commit, desired{}))
 	outside = true
-	after := must(r.desire(t.Context(), e, commit, before))
+	after := must(r.desire(t.Context(), e, r.memory("posts"), commit, before))
 	if from, to := before.set.Objects[0].GetNamespace(), after.set.Objects[0].GetNamespace(); from != "posts" || to != "" || before.digest == after.digest {
 		t.Errorf("the namespace was %q, and is %q; the digests are %s and %s", from, to, before.digest, after.digest)
 	}
 	away = errors.New("its API does not answer")
-	if again, err := r.desire(t.Context(), e, commit, after); err != nil || again.digest != after.digest {
+	if again, err := r.desire(t.Context(), e, r.memory("posts"), commit, after); err != nil || again.digest != after.digest {
 		t.Errorf("what was rendered does not hold: %v", err)
 	}
-	if _, err := r.desire(t.Context(), e, commit, desired{}); !passes(err) || !temporary(err) {
+	if _, err := r.desire(t.Context(), e, r.memory("posts"), commit, desired{}); !passes(err) || !temporary(err) {
 		t.Errorf("nothing can be said: got %v", err)
 	}
 }
@@ -134,7 +134,7 @@ func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
 	git := gittest.NewServer(t).Repository("posts")
 	store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL()}))
 	defer store.Close()
-	r := New(Config{Snapshots: storeOf(store)})
+	r := New(Config{Now: time.Now, RenderPatience: patience, Snapshots: storeOf(store)})
 	variables := func(commit string) map[string]any { return map[string]any{"COMMIT": commit, "PLACE": "here"} }
 	e := Environment{Path: "k8s", Namespace: "posts", Variables: variables}
 	var last desired
@@ -156,7 +156,7 @@ func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
 			test.because()
 		}
 		commit := git.Change("main", test.reason, test.change)
-		d, err := r.desire(t.Context(), e, commit, last)
+		d, err := r.desire(t.Context(), e, r.memory("posts"), commit, last)
 		if err != nil || d.commit != commit || d.set.Len() != 1 {
 			t.Fatalf("%s: got %d objects of %q, %v", test.reason, d.set.Len(), d.commit, err)
 		}

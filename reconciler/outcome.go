@@ -27,6 +27,8 @@ type Outcome struct {
 	// Rejected says that Commit could not be rendered, or would be refused: what runs is kept, and State is
 	// Failed; or Waiting, if that may pass by itself.
 	Rejected bool
+	// Rendering says that Commit is still being rendered, and that what people asked for is not done yet.
+	Rendering bool
 	// RolledBack says that Commit did not become healthy, and that the last healthy commit is applied in its
 	// place: how far that is, State says.
 	RolledBack bool
@@ -196,7 +198,7 @@ func (o *Outcome) reject(did passed) {
 	why := did.rejected
 	_, rolledBack := errors.AsType[*rolledBackError](why)
 	switch {
-	case why == nil:
+	case why == nil || isRendering(why): // see Outcome.rendering
 	case temporary(why):
 		o.Err = errors.Join(o.Err, why)
 		o.State, o.Message, o.About = plan.Waiting, told(why)+separated(o.Message), CommitInfo{}

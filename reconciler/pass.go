@@ -19,6 +19,7 @@ import (
 func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	e = m.judging(e)
+	m.abandon(e.Commit, e.Applied, e.Healthy)
 	record, err := r.Records.Load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
 		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
@@ -35,6 +36,8 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		o := failed(e, why)
 		o.About = m.rejected.about
 		o.Deadline = m.rejected.until
+		o.rendering(why, r.Now())
+		o.Quiet = o.Quiet || o.Rendering && e.Applied == e.Commit // the agent has just begun, and nothing is new
 		return o
 	}
 	r.Watches.Follow(e.ID, e.Namespace, kinds(wanted.set, record))
@@ -43,7 +46,11 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if !known {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
 	}
-	m.retried = e.Retry
+	if isRendering(why) {
+		m.again = false // it is meant for the commit that is being rendered
+	} else {
+		m.retried = e.Retry
+	}
 	if why == nil {
 		if refused := r.validate(ctx, e, m, wanted, p); refused != nil {
 			return r.Pass(ctx, e) // which keeps what runs
@@ -62,7 +69,9 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, p.Record)
 	}
-	return outcome(e, wanted, p, passed{results: results, fights: fights, rejected: why, about: m.rejected.about, look: m.rejected.until, lost: lost, err: err})
+	o := outcome(e, wanted, p, passed{results: results, fights: fights, rejected: why, about: m.rejected.about, look: m.rejected.until, lost: lost, err: err})
+	o.rendering(why, r.Now())
+	return o
 }
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.

@@ -119,6 +119,10 @@ type Config struct {
 	ClusterScoped func(schema.GroupKind) (bool, error)
 	// Kustomize builds kustomizations; without it they are errors.
 	Kustomize *kustomize.Builder
+	// RenderPatience is how long a pass waits for a render before it ends without; 0 is 200 ms.
+	RenderPatience time.Duration
+	// Wake asks for a pass over the environment with an id. It does not wait.
+	Wake func(id string)
 	// DigestKey is the installation's: it keys the digests of Secrets, and of what else may hold decrypted values,
 	// and the proofs that an object is an environment's.
 	DigestKey []byte
@@ -139,6 +143,9 @@ type memory struct {
 	// head is what was rendered last of the commit that should run, runs what was accepted last.
 	head, runs desired
 	rejected   rejection
+	unrendered unrendered
+	// renderings go on beside the passes, by commit.
+	renderings map[string]*rendering
 	refusals   map[manifest.Key]plan.Refusal
 	tries      map[manifest.Key]int
 	fights     fights
@@ -172,6 +179,7 @@ func (r *Reconciler) memory(environment string) *memory {
 
 // Forget drops what is remembered of an environment, and its watches; the cluster is left as it is.
 func (r *Reconciler) Forget(e Environment) {
+	r.memory(e.Name).abandon()
 	r.mu.Lock()
 	delete(r.memories, e.Name)
 	r.mu.Unlock()

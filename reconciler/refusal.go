@@ -30,7 +30,7 @@ func (m *memory) asked(e Environment) bool {
 	if m.again {
 		clear(m.refusals)
 		clear(m.tries)
-		m.rejected, m.validated, m.held, m.refused = rejection{}, "", "", 0
+		m.unrendered, m.rejected, m.validated, m.held, m.refused = unrendered{}, rejection{}, "", "", 0
 	}
 	return m.again
 }

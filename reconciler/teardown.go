@@ -17,6 +17,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	}
 	m := r.memory(e.Name)
 	m.asked(e)
+	m.abandon()
 	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
 		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
 		record.Kinds = manifest.UsualKinds()

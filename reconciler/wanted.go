@@ -26,13 +26,16 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 		if d.commit != "" {
 			return d, err
 		}
-		if !passes(err) {
+		if lasts(err) {
 			m.rejected = e.rejects(err, d.about, r.again(err))
 		}
 		why = err
 	}
 	if m.runs.commit == "" && e.Applied != "" && e.Applied != e.Commit {
-		before, err := r.before(ctx, e, e.Applied)
+		before, err := r.before(ctx, e, m, e.Applied)
+		if isRendering(err) {
+			return desired{}, err
+		}
 		if err != nil {
 			return desired{}, fmt.Errorf("%w; nothing is corrected, for what was applied last cannot be had either: %w", why, err)
 		}
@@ -47,7 +50,7 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 // newest returns the commit that should run, or with why the last healthy one in its place. If neither can be had, the
 // error is all that it returns.
 func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejected plan.Rejected) (desired, error) {
-	head, err := r.desire(ctx, e, e.Commit, m.head)
+	head, err := r.desire(ctx, e, m, e.Commit, m.head)
 	if err != nil {
 		return head, err
 	}
@@ -68,8 +71,8 @@ func (r *Reconciler) again(err error) time.Time {
 }
 
 // before returns what Git said at a commit that ran before.
-func (r *Reconciler) before(ctx context.Context, e Environment, commit string) (desired, error) {
-	d, err := r.desire(ctx, e, commit, desired{})
+func (r *Reconciler) before(ctx context.Context, e Environment, m *memory, commit string) (desired, error) {
+	d, err := r.desire(ctx, e, m, commit, desired{})
 	d.past = true
 	return d, err
 }
@@ -79,7 +82,7 @@ func (r *Reconciler) before(ctx context.Context, e Environment, commit string) (
 // just so: that what the entry says by now is another thing must not change anything.
 func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record plan.Record) desired {
 	if m.runs.commit == "" && e.Applied != "" {
-		before, err := r.before(ctx, e, e.Applied)
+		before, err := r.before(ctx, e, m, e.Applied)
 		if err == nil && before.ran(record) {
 			before.digest, before.incomplete = record.Sync.Digest, true
 			m.runs = before
@@ -102,7 +105,11 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 	head, healthy := m.head, desired{}
 	if e.Healthy != "" {
 		var err error
-		if healthy, err = r.before(ctx, e, e.Healthy); err != nil {
+		healthy, err = r.before(ctx, e, m, e.Healthy)
+		if isRendering(err) {
+			return desired{}, err
+		}
+		if err != nil {
 			return desired{}, fmt.Errorf("commit %.8s did not become healthy, and the last healthy one, %.8s, cannot be had; push a fix, or to try the newer one again: berth retry; it failed because of %s; the older one: %w",
 				e.Commit, e.Healthy, rejected.Message, err)
 		}

@@ -83,14 +83,16 @@ func (w *world) starts(namespace string) {
 	dynamics, schemas := must(dynamic.NewForConfig(config)), must(discovery.NewDiscoveryClientForConfig(config)).OpenAPIV3()
 	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: func(string) { wake(woken) }})
 	w.Reconciler = New(Config{
-		Snapshots:     storeOf(w.store),
-		Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
-		Records:       apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
-		Watches:       watches,
-		ClusterScoped: func(schema.GroupKind) (bool, error) { return false, nil },
-		DigestKey:     []byte("key"),
-		Now:           w.now,
-		Jitter:        func() float64 { return 0 },
+		Snapshots:      storeOf(w.store),
+		Applier:        apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
+		Records:        apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
+		Watches:        watches,
+		ClusterScoped:  func(schema.GroupKind) (bool, error) { return false, nil },
+		RenderPatience: patience,
+		Wake:           func(string) { wake(woken) },
+		DigestKey:      []byte("key"),
+		Now:            w.now,
+		Jitter:         func() float64 { return 0 },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

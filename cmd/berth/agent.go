@@ -171,6 +171,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Watches:       watches,
 		ClusterScoped: scopes(clients.mapper),
 		Kustomize:     o.kustomize.builder(),
+		Wake:          wakes.Wake,
 		DigestKey:     installation.digestKey,
 		Now:           time.Now,
 		Jitter:        rand.Float64,

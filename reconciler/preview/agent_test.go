@@ -88,6 +88,7 @@ func (w *world) wire() (*agent, error) {
 			mapping, err := mgr.GetRESTMapper().RESTMapping(gk)
 			return err == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot, nil
 		},
+		Wake:      wakes.Wake,
 		DigestKey: []byte("key"),
 		Now:       w.now,
 		Jitter:    func() float64 { return 0 },

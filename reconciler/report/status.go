@@ -59,9 +59,11 @@ func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time
 	if o.Life.Stage != reconciler.Living {
 		return s
 	}
-	s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
-	s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
-	s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
+	if !o.Rendering {
+		s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
+		s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
+		s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
+	}
 	s.Link = o.Link
 	commit(&s, o)
 	s.AppliedCommit = cmp.Or(o.AppliedCommit, s.AppliedCommit)

@@ -1,0 +1,180 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/source"
+)
+
+// A render may take long: a build of Kustomize waits for its turn, and goes on for as long as its limits let it. A pass
+// waits for it briefly; then it ends, and the end of the render wakes the next one.
+const (
+	// renderPatience is how long a pass waits for a render that it began.
+	renderPatience = 200 * time.Millisecond
+	// renderQuiet is from when on people are told that a render goes on.
+	renderQuiet = 2 * time.Second
+)
+
+// rendering is a render that goes on beside the passes.
+type rendering struct {
+	commit, settings string
+	since            time.Time
+	cancel           context.CancelFunc
+	// left is true once no pass waits for the end.
+	left atomic.Bool
+	// done is closed when result and err are set.
+	done   chan struct{}
+	result render.Result
+	err    error
+}
+
+// renderingError says that a commit is still being rendered.
+type renderingError struct {
+	commit string
+	since  time.Time
+}
+
+// Error names the commit and since when.
+func (e *renderingError) Error() string {
+	return fmt.Sprintf("rendering commit %.8s since %s", e.commit, e.since.UTC().Format(time.RFC3339))
+}
+
+// isRendering says whether that is why a commit is unknown.
+func isRendering(err error) bool {
+	_, is := errors.AsType[*renderingError](err)
+	return is
+}
+
+// rendering makes an outcome one of a commit that is still being rendered, if that is why it is not the newest that was
+// judged. A render that ends soon is not worth telling of.
+func (o *Outcome) rendering(why error, now time.Time) {
+	e, ok := errors.AsType[*renderingError](why)
+	if !ok {
+		return
+	}
+	meanwhile := ""
+	if o.Total > 0 {
+		meanwhile = separated(o.Message)
+	}
+	o.Rendering, o.State, o.Message, o.About = true, plan.Going, e.Error()+meanwhile, CommitInfo{}
+	if at := e.since.Add(renderQuiet); now.Before(at) {
+		o.Quiet = true
+		if o.Deadline.IsZero() || at.Before(o.Deadline) {
+			o.Deadline = at
+		}
+	}
+}
+
+// render renders a commit, or goes on with the render that an earlier pass began. Its error is a renderingError if that
+// takes longer than a pass waits.
+func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commit string, tree *source.Snapshot) (render.Result, error) {
+	job := m.renderings[commit]
+	if job != nil && job.settings != e.Settings {
+		job.cancel()
+		job = nil
+	}
+	patience := time.Duration(0)
+	if job == nil {
+		job = r.begin(ctx, e, commit, tree)
+		if m.renderings == nil {
+			m.renderings = map[string]*rendering{}
+		}
+		m.renderings[commit] = job
+		patience = renderPatience
+		if r.RenderPatience > 0 {
+			patience = r.RenderPatience
+		}
+	}
+	if !job.ends(ctx, patience) {
+		return render.Result{}, &renderingError{commit: commit, since: job.since}
+	}
+	delete(m.renderings, commit)
+	if ctx.Err() != nil {
+		return render.Result{}, &unavailable{ctx.Err()}
+	}
+	return job.result, job.err
+}
+
+// begin starts a render. It ends with ctx, which is that of the agent.
+func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tree *source.Snapshot) *rendering {
+	ctx, cancel := context.WithCancel(ctx)
+	job := &rendering{commit: commit, settings: e.Settings, since: r.Now(), cancel: cancel, done: make(chan struct{})}
+	options := render.Options{
+		Path:           e.Path,
+		Namespace:      e.Namespace,
+		Policy:         e.Policy,
+		Scope:          e.Scope,
+		Variables:      e.Variables(commit),
+		OtherVariables: e.OtherVariables,
+		ClusterScoped:  r.ClusterScoped,
+		Decrypter:      e.Decrypter,
+		Decrypted:      e.DecryptedKinds,
+		Kustomize:      r.Kustomize,
+		Urgent:         e.Urgent,
+		Owner:          e.Repository,
+	}
+	go func() {
+		defer cancel()
+		job.result, job.err = render.Render(ctx, tree, options)
+		close(job.done)
+		if job.left.Load() && ctx.Err() == nil {
+			r.Wake(e.ID)
+		}
+	}()
+	return job
+}
+
+// ends waits for the end of a render. If that does not come in time, it wakes a pass later.
+func (j *rendering) ends(ctx context.Context, patience time.Duration) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-j.done:
+		return true
+	case <-ctx.Done():
+		return true
+	case <-timer.C:
+	}
+	j.left.Store(true)
+	select {
+	case <-j.done: // just now, and nothing may have seen that this pass left
+		return true
+	default:
+		return false
+	}
+}
+
+// abandon ends the renders of commits that are not needed.
+func (m *memory) abandon(needed ...string) {
+	for commit, job := range m.renderings {
+		unneeded := true
+		for _, other := range needed {
+			unneeded = unneeded && other != commit
+		}
+		if unneeded {
+			job.cancel()
+			delete(m.renderings, commit)
+		}
+	}
+}
+
+// unrendered is why the last commit could not be rendered, and what that depended on.
+type unrendered struct {
+	settings, source string
+	inputs           render.Inputs
+	err              error
+}
+
+// same returns the error of a render that would depend on the same.
+func (u unrendered) same(r *Reconciler, e Environment, tree *source.Snapshot, variables map[string]any) error {
+	if u.err == nil || u.settings != e.Settings || u.source != e.Source || !u.inputs.SameScopes(r.ClusterScoped) || !u.inputs.Same(tree, variables) {
+		return nil
+	}
+	return u.err
+}
