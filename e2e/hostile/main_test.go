@@ -68,7 +68,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	if err := errors.Join(err, <-built); err != nil {
 		return nil, err
 	}
-	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: binary, Flags: []string{"--log-level", "debug"}})
+	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: binary, Flags: []string{"--log-level", "debug", "--kustomize-cpu", "10s"}})
 	if err == nil {
 		err = w.Agent.Start()
 	}
