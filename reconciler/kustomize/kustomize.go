@@ -52,8 +52,8 @@ type Limits struct {
 	CPU, Time time.Duration
 }
 
-// DefaultLimits leave room for 2,000 Deployments in a base and an overlay.
-var DefaultLimits = Limits{Memory: 160 << 20, CPU: 30 * time.Second, Time: time.Minute}
+// DefaultLimits leave room for about 2,000 Deployments in a base and an overlay.
+var DefaultLimits = Limits{Memory: 128 << 20, CPU: 30 * time.Second, Time: time.Minute}
 
 // Builder builds kustomizations. It may be used by several goroutines at once.
 type Builder struct {
