@@ -138,6 +138,9 @@ func (o *diffOptions) render(ctx context.Context, s streams, v *viewer, env *v1a
 	options.ClusterScoped, options.Decrypter = scopes(v.RESTMapper()), decrypter
 	result, err := render.Render(ctx, tree, options)
 	warn(s.err, result.Set.Warnings)
+	if ctx.Err() != nil {
+		return manifest.Set{}, "", errors.Join(ctx.Err(), done())
+	}
 	if err != nil {
 		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
 	}

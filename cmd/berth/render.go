@@ -166,6 +166,9 @@ func (c choice) render(ctx context.Context, s streams, o *renderOptions, format 
 	read := reading.Of(tree)
 	result, err := render.Render(ctx, read, options)
 	warn(s.err, result.Set.Warnings)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return complain(s.err, err)
 	}
