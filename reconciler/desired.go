@@ -59,7 +59,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commi
 		if _, limit := errors.AsType[*kustomize.LimitError](err); limit {
 			err = fmt.Errorf("%w; it is built again when its files change, or by berth retry %s", err, e.Name)
 		}
-		if err = lasting(err); lasts(err) {
+		if err = lasting(err); lasts(err) && r.again(err).IsZero() {
 			m.unrendered = unrendered{settings: e.Settings, source: e.Source, inputs: result.Inputs, err: err}
 		}
 		return desired{about: about(tree)}, err

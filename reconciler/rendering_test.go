@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -121,6 +122,22 @@ func TestARetryIsKeptUntilTheCommitIsRendered(t *testing.T) {
 		job := w.look("Job/migrate")
 		return job != nil && job.GetUID() != before
 	})
+}
+
+func TestOnlyTheClockIsTriedAgainByItself(t *testing.T) {
+	r := New(Config{Now: time.Now, Jitter: func() float64 { return 0 }})
+	for _, c := range []struct {
+		limit kustomize.LimitError
+		again bool
+	}{
+		{kustomize.LimitError{Resource: "time"}, true},
+		{kustomize.LimitError{Resource: "processor time"}, false},
+		{kustomize.LimitError{Resource: "memory"}, false},
+	} {
+		if again := !r.again(fmt.Errorf("building: %w", &c.limit)).IsZero(); again != c.again {
+			t.Errorf("%s: tried again: %t, want %t", c.limit.Resource, again, c.again)
+		}
+	}
 }
 
 // What exceeded its limits is built again for another input, or if somebody asks, and for nothing else.

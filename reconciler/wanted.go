@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
@@ -62,9 +63,10 @@ func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejec
 }
 
 // again returns when to try what an error stopped once more by itself: a server may give tomorrow what it refused
-// today, whereas the same files say the same for ever.
+// today, and a build that ran out of time may have waited for a busy machine, whereas the same files say the same for ever.
 func (r *Reconciler) again(err error) time.Time {
-	if _, ok := errors.AsType[*unread](err); !ok {
+	limit, limited := errors.AsType[*kustomize.LimitError](err)
+	if _, ok := errors.AsType[*unread](err); !ok && !(limited && limit.MayPass()) {
 		return time.Time{}
 	}
 	return r.Now().Add(fatalPause + time.Duration(float64(fatalPause)*r.Jitter()/2))

@@ -72,6 +72,10 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("it takes more %s than the limit of %s", e.Resource, e.Limit)
 }
 
+// MayPass says whether the same may stay below the limit at another time: how long something takes by the clock depends
+// on what else the machine does.
+func (e *LimitError) MayPass() bool { return e.Resource == Time }
+
 // ErrCrashed is the error of an exchange during which the child ended for another reason than a limit.
 var ErrCrashed = errors.New("its process crashed")
 

@@ -43,10 +43,10 @@ func (o *kustomizeOptions) addTo(c *cobra.Command) {
 	o.memory.Quantity = *resource.NewQuantity(kustomize.DefaultLimits.Memory, resource.BinarySI)
 	f := c.Flags()
 	f.Var(&o.memory, "kustomize-memory", "memory that one build of a kustomization may take")
-	f.DurationVar(&o.cpu, "kustomize-cpu", kustomize.DefaultLimits.CPU, "processor time that one build of a kustomization may take; by the clock it may take twice as long")
+	f.DurationVar(&o.cpu, "kustomize-cpu", kustomize.DefaultLimits.CPU, "processor time that one build of a kustomization may take; by the clock it may take four times as long")
 	f.IntVar(&o.atOnce, "kustomize-at-once", 2, "maximum number of builds of kustomizations at the same time; if more than 1, one place is kept for entries whose branches are all literal")
 }
 
 func (o *kustomizeOptions) builder() *kustomize.Builder {
-	return builds(kustomize.Limits{Memory: o.memory.Value(), CPU: o.cpu, Time: 2 * o.cpu}, o.atOnce)
+	return builds(kustomize.Limits{Memory: o.memory.Value(), CPU: o.cpu, Time: 4 * o.cpu}, o.atOnce)
 }

@@ -69,7 +69,7 @@ func TestBuildsThatDoNotEnd(t *testing.T) {
 			if saw, is := branch.Is("Syncing", branch.commit); !is {
 				t.Errorf("production was to be deployed during the attack, which has ended: %s", saw)
 			}
-			branch.BecomesWithin(3*time.Minute, "Failed", branch.commit, "k8s/kustomization.yaml: Kustomize cannot build it: it takes more processor time than the limit of ",
+			branch.BecomesWithin(3*time.Minute, "Failed", branch.commit, "k8s/kustomization.yaml: Kustomize cannot build it: it takes more ", "than the limit of ",
 				"; have fewer objects, levels and patches in one kustomization, or split it over several entries; ", "berth retry builds.review.")
 			t.Logf("production was deployed within %s, and %s in quiet", under, quiet)
 		})

@@ -53,7 +53,7 @@ type Limits struct {
 }
 
 // DefaultLimits leave room for about 2,000 Deployments in a base and an overlay.
-var DefaultLimits = Limits{Memory: 128 << 20, CPU: 30 * time.Second, Time: time.Minute}
+var DefaultLimits = Limits{Memory: 128 << 20, CPU: 30 * time.Second, Time: 2 * time.Minute}
 
 // Builder builds kustomizations. It may be used by several goroutines at once.
 type Builder struct {
