@@ -169,8 +169,11 @@ func repository(document []byte) (*v1alpha1.Repository, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := invalidVariables(text); err != nil {
+		return nil, err
+	}
 	unknown, err := json.UnmarshalStrict(text, repo)
-	return repo, errors.Join(append(unknown, err)...)
+	return repo, errors.Join(append(unknown, inWords(err))...)
 }
 
 // chosen fills in what the API server would.

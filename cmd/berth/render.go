@@ -169,7 +169,7 @@ func (c choice) render(ctx context.Context, s streams, o *renderOptions, format 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil {
+	if err = cmp.Or(err, errors.Join(plan.Misdependent(result.Set)...)); err != nil {
 		return complain(s.err, err)
 	}
 	for _, name := range read.Unlisted() {

@@ -45,6 +45,20 @@ func dependenciesOf(set manifest.Set) *dependencies {
 	return d
 }
 
+// Misdependent returns what is wrong with the dependencies of a set's objects: circles, targets that are missing, and
+// references that are none. No sync of such a set can succeed.
+func Misdependent(set manifest.Set) []error {
+	d := dependenciesOf(set)
+	var errs []error
+	for i := range set.Objects {
+		o := &set.Objects[i]
+		if wrong := d.mistake(o.Key()); wrong != "" {
+			errs = append(errs, fmt.Errorf("%s: %s: %s", o.Origin, o.Key().Short(), wrong))
+		}
+	}
+	return errs
+}
+
 func newDependencies(set manifest.Set) *dependencies {
 	d := &dependencies{
 		set: map[manifest.Key]*manifest.Object{}, named: names{}, of: map[manifest.Key][]manifest.Key{},

@@ -63,3 +63,39 @@ func benchmark(b *testing.B, texts map[string]string, n int) {
 		}
 	}
 }
+
+// BenchmarkSecrets renders Deployments beside encrypted Secrets, which must not cost a second build.
+func BenchmarkSecrets(b *testing.B) {
+	texts, opens := application(12), decrypter{}
+	var names []string
+	for name := range texts {
+		names = append(names, strings.TrimPrefix(name, "infra/k8s/"))
+	}
+	var env strings.Builder
+	for i := range 20 {
+		var values strings.Builder
+		for j := range 20 {
+			fmt.Fprintf(&values, "  value%d: «secret number %d of %d, which is long»\n", j, j, i)
+		}
+		name := fmt.Sprintf("s%d.yaml", i)
+		texts["infra/k8s/"+name] = encrypted
+		opens["infra/k8s/"+name] = strings.Replace(secretHeader, "name: api", fmt.Sprintf("name: s%d", i), 1) + "stringData:\n" + values.String()
+		names = append(names, name)
+		fmt.Fprintf(&env, "V%d=«value %d of the generator»\n", i, i)
+	}
+	texts["infra/k8s/db.env"], opens["infra/k8s/db.env"] = "A=ENC[AES256_GCM,data:eA==]\n", env.String()
+	o := options()
+	o.Decrypter = opens
+	run := func(b *testing.B) {
+		tree := files(texts)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := render.Render(b.Context(), tree, o); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("plain", run)
+	texts["infra/k8s/kustomization.yaml"] = "resources: [" + strings.Join(names, ", ") + "]\nsecretGenerator: [{name: db, envs: [db.env]}]\n"
+	b.Run("kustomize", run)
+}

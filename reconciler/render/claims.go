@@ -85,8 +85,9 @@ func (p Policy) serviceType(_ string, content map[string]any) *claim {
 }
 
 func snippet(_ Policy, _ string, content map[string]any) *claim {
-	annotations, _, _ := unstructured.NestedStringMap(content, "metadata", "annotations")
-	for _, name := range sortedNames(annotations) {
+	metadata, _ := content["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	for _, name := range sortedKeys(annotations) {
 		if strings.HasSuffix(name, "-snippet") || strings.HasSuffix(name, "-snippets") {
 			return &claim{[]string{"metadata", "annotations", name}, "has the annotation " + name}
 		}

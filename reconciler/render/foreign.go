@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"berth.dev/berth/reconciler/manifest"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -51,20 +50,17 @@ const (
 
 // foreign carries out what the marks of other tools ask for, and says whether the object is kept. Berth's own marks win.
 func (r *renderer) foreign(c checker) (keep bool) {
-	annotations, _, _ := unstructured.NestedStringMap(c.content, "metadata", "annotations")
-	if len(annotations) == 0 {
-		return true
-	}
+	metadata, _ := c.content["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
 	keep = true
 	for _, mark := range foreignMarks {
-		value, marked := annotations[mark.name]
+		value, marked := annotations[mark.name].(string)
 		if !marked {
 			continue
 		}
 		for _, e := range mark.read(value, c) {
 			if _, own := annotations[e.mark]; e.mark != "" && !own {
 				annotations[e.mark] = e.value
-				_ = unstructured.SetNestedField(c.content, e.value, "metadata", "annotations", e.mark) // they are a mapping of texts
 			}
 			if e.text != "" {
 				c.warn(r, e.level, []string{"metadata", "annotations", mark.name}, mark.name+": "+value+": "+e.text)

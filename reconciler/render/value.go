@@ -110,7 +110,11 @@ func (c *converter) mapping(n *yaml.Node) (map[string]any, error) {
 			if !c.document.ownLines {
 				line = 0
 			}
-			return nil, c.fail(key, duplicate(name, line))
+			e := duplicate(name, line)
+			if c.depth == 1 && (name == "apiVersion" || name == "kind") {
+				e.Hint = "begin the next object with a line that holds nothing but ---"
+			}
+			return nil, c.fail(key, e)
 		}
 		lines[name] = key.Line
 		if result[name], err = c.field(name, value); err != nil {

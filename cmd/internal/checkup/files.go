@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/cmd/internal/reading"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/secrets"
 )
@@ -55,6 +56,9 @@ func Look(ctx context.Context, about string, tree render.Tree, o render.Options)
 	}
 	for _, name := range opened.order {
 		s.Findings = append(s.Findings, opened.files[name].finding(about, name))
+	}
+	for _, wrong := range plan.Misdependent(result.Set) {
+		s.Problems = append(s.Problems, Finding{Result: Problem, About: about, Check: "manifests", Message: wrong.Error()})
 	}
 	for _, w := range result.Set.Warnings {
 		if w.Level == manifest.Warn {
