@@ -25,6 +25,8 @@ type document struct {
 	booleans booleans
 	// types says which scalars that are variables have their types.
 	typedBy typedBy
+	// generated says that it is a Secret that Kustomize generated, which writes its values in base64.
+	generated bool
 }
 
 // typedBy says which scalars that are nothing but a variable have the variable's type.

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -217,6 +219,10 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 	if c.off {
 		return c.plainScalar(n)
 	}
+	if text, ok := c.generatedText(n); ok {
+		replaced, err := c.replaced(Value{Text: text}.node())
+		return wrapped(base64.StdEncoding.EncodeToString([]byte(replaced))), err
+	}
 	if textKindOf(n.Value, c.commands > 0) == aValue {
 		c.variables.notations(n.Value)
 		c.remark(n)
@@ -234,6 +240,15 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 		}
 	}
 	return c.replaced(n)
+}
+
+// generatedText returns the text with variables that a value of a generated Secret is in base64.
+func (c *converter) generatedText(n *yaml.Node) (string, bool) {
+	if !c.document.generated || len(n.Value) < len("JHt9") || notBase64.MatchString(n.Value[:min(len(n.Value), 64)]) {
+		return "", false
+	}
+	text, err := base64.StdEncoding.DecodeString(n.Value)
+	return string(text), err == nil && utf8.Valid(text) && bytes.Contains(text, []byte("${"))
 }
 
 // veiled converts a scalar that holds a veil. The veils of an object that may not hold what was decrypted stay, and are

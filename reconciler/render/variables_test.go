@@ -1,6 +1,7 @@
 package render_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -288,5 +289,30 @@ func TestVariablesThatAreSwitchedOffStay(t *testing.T) {
 				t.Errorf("got %v, used %v", got, result.Inputs.Variables)
 			}
 		})
+	}
+}
+
+// Kustomize writes the values of the Secrets that it generates in base64; those of files in which somebody wrote base64 are
+// nobody's texts.
+func TestVariablesInGeneratedSecrets(t *testing.T) {
+	long := strings.Repeat("a line of ${BRANCH}\n", 10)
+	tree, o := generated("resources: [x.yaml]\nsecretGenerator: [{name: db, envs: [db.env], literals: ['URL=https://${BRANCH_SLUG}/$${PORT}', plain=x], files: [long.txt]}]")
+	tree.MapFS["infra/k8s/long.txt"] = one(long).MapFS["infra/k8s/x.yaml"]
+	tree.MapFS["infra/k8s/x.yaml"] = one(secretHeader + "data: {a: JHtCUkFOQ0h9}\n").MapFS["infra/k8s/x.yaml"]
+	got := map[string]string{}
+	for _, o := range rendered(t, tree, o).Set.Objects {
+		data, _, _ := unstructured.NestedStringMap(o.Object, "data")
+		for key, value := range data {
+			text, err := base64.StdEncoding.DecodeString(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[key] = string(text)
+		}
+	}
+	for key, want := range map[string]string{"URL": "https://login/${PORT}", "plain": "x", "long.txt": strings.ReplaceAll(long, "${BRANCH}", "feature/login"), "PASSWORD": "a${BRANCH}", "a": "${BRANCH}"} {
+		if got[key] != want {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
 	}
 }
