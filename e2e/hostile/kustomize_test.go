@@ -27,13 +27,13 @@ func workload(variables string) string {
 // overlays are kustomizations on top of each other, over many objects.
 func overlays(n, objects int) map[string]string {
 	texts := map[string]string{
-		"k8s/kustomization.yaml":   fmt.Sprintf("resources: [%d]\n", n-1),
-		"k8s/0/kustomization.yaml": "resources: [objects.yaml]\n",
-		"k8s/0/objects.yaml":       each(objects, "{apiVersion: v1, kind: ConfigMap, metadata: {name: c%}}\n---\n"),
-		"k8s/app.yaml":             "",
+		"k8s/kustomization.yaml":    fmt.Sprintf("resources: [l%d]\n", n-1),
+		"k8s/l0/kustomization.yaml": "resources: [objects.yaml]\n",
+		"k8s/l0/objects.yaml":       each(objects, "{apiVersion: v1, kind: ConfigMap, metadata: {name: c%}}\n---\n"),
+		"k8s/app.yaml":              "",
 	}
 	for i := 1; i < n; i++ {
-		texts[fmt.Sprintf("k8s/%d/kustomization.yaml", i)] = fmt.Sprintf("resources: [../%d]\nnamePrefix: a-\n", i-1)
+		texts[fmt.Sprintf("k8s/l%d/kustomization.yaml", i)] = fmt.Sprintf("resources: [../l%d]\nnamePrefix: a-\n", i-1)
 	}
 	return texts
 }
@@ -56,8 +56,8 @@ func TestBuildsThatDoNotEnd(t *testing.T) {
 			"k8s/patch.txt":          workload(each(20_000, "        - {name: B%, value: b}\n")),
 		}},
 		{"operations", map[string]string{
-			"k8s/kustomization.yaml": "resources: [app.yaml]\npatches: [{path: patch.txt, target: {kind: Deployment}}]\n",
-			"k8s/patch.txt":          each(20_000, "- {op: add, path: /metadata/labels/a%, value: b}\n"),
+			"k8s/kustomization.yaml": "resources: [app.yaml]\npatches:\n" +
+				each(20_000, `- {target: {kind: Deployment}, patch: '[{"op": "add", "path": "/spec/template/metadata/labels/a%", "value": "b"}]'}`+"\n"),
 		}},
 		{"overlays", overlays(59, 1000)},
 	} {
@@ -90,12 +90,12 @@ func TestABuildEndsWithItsBranch(t *testing.T) {
 	t.Parallel()
 	team := begins(t, "ending")
 	files := overlays(59, 1000)
-	files["k8s/59/kustomization.yaml"] = "resources: [../58]\n" // another input than that of others
+	files["k8s/l59/kustomization.yaml"] = "resources: [../l58]\n" // another input than that of others
 	branch := team.pushes("attack", files)
 	branch.Becomes("Syncing", branch.commit, "rendering commit ")
 	team.git.Delete("attack")
 	branch.AwaitEnd()
-	files["k8s/kustomization.yaml"] = "resources: [0]\n"
+	files["k8s/kustomization.yaml"] = "resources: [l0]\n"
 	team.pushes("harmless", files).isHealthy()
 }
 

@@ -68,6 +68,7 @@ var knownErrors = []knownError{
 	{regexp.MustCompile(`no matches for Id ([^.\s]+)\.[^/\s]*/([^\s]+?)\.\[?[a-zA-Z0-9-]+\]?;`), (*buildFiles).noTarget},
 	{regexp.MustCompile(`must specify a target for JSON patch \[path: "([^"]*)"`), (*buildFiles).untargeted},
 	{regexp.MustCompile(`(?s)unable to parse SM or JSON patch from \[(path|patch): "?([^"\]]*)`), (*buildFiles).noPatch},
+	{regexp.MustCompile(`add operation does not apply: doc is missing path: "?([^"\s]*)`), (*buildFiles).missingParent},
 	{regexp.MustCompile(`(?:doc is missing path: (/\S*?)|error in remove for path: '([^']*)'.*?): `), (*buildFiles).missingPath},
 	{regexp.MustCompile(`Kind:"([^"]*)".*Name:"([^"]*)".* exists; can not use behavior`), (*buildFiles).generatedTwice},
 	{regexp.MustCompile(`Kind:"([^"]*)".*Name:"([^"]*)".* does not exist; cannot merge or replace`), (*buildFiles).nothingToMerge},
@@ -133,6 +134,11 @@ func (f *buildFiles) missingPath(match []string) *Error {
 	place := "/" + strings.TrimPrefix(match[1]+match[2], "/")
 	return &Error{Origin: f.originOf(place), Problem: fmt.Sprintf("a JSON patch changes or removes %s, which the object does not have", unveiled(place)),
 		Hint: "correct the path, or write op: add"}
+}
+
+func (f *buildFiles) missingParent(match []string) *Error {
+	return &Error{Origin: f.originOf(match[1]), Problem: fmt.Sprintf("a JSON patch adds %s, and the object does not have what should hold it", unveiled(match[1])),
+		Hint: "add that first, with a value such as {}"}
 }
 
 func (f *buildFiles) generatedTwice(match []string) *Error {

@@ -45,6 +45,8 @@ func TestWhyKustomizeCannotBuild(t *testing.T) {
 			head + `:2: the JSON patch "p.yaml" names no target; add target: {kind: …, name: …} beside its path`},
 		{"a JSON patch that replaces nothing", "resources: [d.yaml]\npatches: [{path: p.yaml, target: {kind: Deployment}}]", patch("- {op: replace, path: /spec/nope/x, value: b}"),
 			"infra/k8s/p.yaml:1: a JSON patch changes or removes /spec/nope/x, which the object does not have; correct the path, or write op: add"},
+		{"a JSON patch that adds to nothing", "resources: [d.yaml]\npatches: [{path: p.yaml, target: {kind: Deployment}}]", patch("- {op: add, path: /metadata/labels/a, value: b}"),
+			"infra/k8s/p.yaml:1: a JSON patch adds /metadata/labels/a, and the object does not have what should hold it; add that first, with a value such as {}"},
 		{"a JSON patch that removes nothing", "resources: [d.yaml]\npatches: [{path: p.yaml, target: {kind: Deployment}}]", patch("- {op: remove, path: /spec/nope}"),
 			"infra/k8s/p.yaml:1: a JSON patch changes or removes /spec/nope, which the object does not have; correct the path, or write op: add"},
 		{"a patch that is none", "resources: [d.yaml]\npatches: [{path: p.yaml, target: {kind: Deployment}}]", patch("hello"),
