@@ -124,7 +124,8 @@ type Entry struct {
 	Health Health `json:"health,omitzero"`
 
 	// onRemoval says what happens to what runs when the branch, the entry or the Repository goes: Delete or
-	// Orphan. The default is Orphan if all branches are names, and Delete if one is a pattern.
+	// Orphan. The default is Orphan if all branches are names, and Delete if one is a pattern. With Delete, Jobs with
+	// the annotation berth.dev/job: on-removal run before.
 	// +optional
 	OnRemoval RemovalPolicy `json:"onRemoval,omitempty"`
 

@@ -50,7 +50,7 @@ Ends with 0 if there is nothing to do, with 1 if there is something, with 3 if s
 refused, or cannot be found out.`,
 		Example: `  berth diff feature/login
   berth diff posts.production.main --commit "$(git rev-parse HEAD)"
-  berth diff posts.production.main --path infra/k8s --keys production.agekey`,
+  berth diff posts.production.main --path infra/production --keys production.agekey`,
 		Args:              atMostOne,
 		ValidArgsFunction: o.completeArgs,
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, s, args) },

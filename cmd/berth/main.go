@@ -64,7 +64,7 @@ Exit codes: 0 fine, 1 differences or not healthy, 2 usage, 3 refused or failed.`
 		Example: `  berth get                            what runs, and how it is
   berth describe feature/login         everything about one environment, and why it is not healthy
   berth sync feature/login             have a push looked at now, and see how it goes
-  berth render --path infra/k8s --branch feature/login   what would be applied; needs no cluster`,
+  berth render --path infra/review --branch feature/login   what would be applied; needs no cluster`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// As far from a command as a mistake may be to be taken for it.

@@ -54,9 +54,9 @@ is the branch's slug. COMMIT is all zeros unless --commit says otherwise. ${TREE
 decrypted in memory; remote keys are not asked.
 
 Ends with 3 if there are errors, one a line, by file and line. Warnings do not count.`,
-		Example: `  berth render --path infra/k8s --branch feature/login
+		Example: `  berth render --path infra/review --branch feature/login
   berth render --branch "$(git branch --show-current)" --repository berth/repository.yaml
-  berth render --path infra/k8s --branch main --show-secrets | kubectl diff -f -`,
+  berth render --path infra/production --branch main --show-secrets | kubectl diff -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runRender(c, s, o) },
 	}

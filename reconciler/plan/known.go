@@ -54,12 +54,19 @@ func wantsCA(o *manifest.Object) bool {
 }
 
 func wantsBundle(o *manifest.Object) bool {
-	return annotation(o, "service.beta.openshift.io/inject-cabundle") == "true" || o.GetLabels()["config.openshift.io/inject-trusted-cabundle"] == "true"
+	return annotation(o, "service.beta.openshift.io/inject-cabundle") == "true" || label(o, "config.openshift.io/inject-trusted-cabundle") == "true"
 }
 
 func isIstios(o *manifest.Object) bool {
-	_, revision := o.GetLabels()["istio.io/rev"]
-	return revision
+	return label(o, "istio.io/rev") != ""
+}
+
+// label returns one label without copying all of them.
+func label(o *manifest.Object, name string) string {
+	metadata, _ := o.Object["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
+	value, _ := labels[name].(string)
+	return value
 }
 
 func isAggregated(o *manifest.Object) bool { return o.Object["aggregationRule"] != nil }
