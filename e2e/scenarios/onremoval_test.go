@@ -57,3 +57,22 @@ func TestAJobRunsWhenTheEnvironmentGoes(t *testing.T) {
 		posts.Environment("main").Becomes("Failed", posts.pushes("main", map[string]string{"k8s/drop.yaml": invalid}), "k8s/drop.yaml", "restartPolicy")
 	})
 }
+
+// A preview that expires runs its Job as well, and begins anew with a push.
+func TestAJobRunsWhenAPreviewExpires(t *testing.T) {
+	t.Parallel()
+	expires := func(r *v1alpha1.Repository) {
+		after := seconds(20)
+		r.Spec.Environments[1].ExpireAfter = &after
+	}
+	posts, began := begins(t, "expires", expires), time.Now()
+	posts.Environment("main").Becomes("Healthy", posts.pushes("main", application()))
+	login := posts.Environment("login")
+	commit := posts.branches("login", map[string]string{"k8s/drop.yaml": onRemoval("drop", "")})
+	login.Becomes("Healthy", commit)
+	migrated := posts.runs(began, "migrate")
+	login.Becomes("Expired", commit)
+	posts.expectRuns(began, "drop", 1)
+	login.Becomes("Healthy", posts.pushes("login", map[string]string{"README.md": "Still needed.\n"}))
+	posts.expectRuns(began, "migrate", migrated+1)
+}
