@@ -92,8 +92,8 @@ type Life struct {
 	LastActivity time.Time
 	// ExpiresAt is when the namespace goes if nothing happens until then; zero: never.
 	ExpiresAt time.Time
-	// ExpiresSoon and Moved are for people, and empty where they do not apply.
-	ExpiresSoon, Moved string
+	// ExpiresSoon, Moved and BranchGone are for people, and empty where they do not apply.
+	ExpiresSoon, Moved, BranchGone string
 }
 
 // Stage is a part of an environment's life.

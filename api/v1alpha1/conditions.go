@@ -15,6 +15,8 @@ const (
 	ConditionExpiresSoon = "ExpiresSoon"
 	// ConditionMoved says that the entry now names another namespace, and that what runs waits for a person.
 	ConditionMoved = "Moved"
+	// ConditionBranchGone says since when the branch is gone, when the environment is deleted, and what keeps it.
+	ConditionBranchGone = "BranchGone"
 )
 
 // ConditionBranchesLeftOut is a Repository's, present only while it is true: some branches match an entry and get no

@@ -110,7 +110,7 @@ type EnvironmentStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and, while they are true, Reconciling, Stalled, ExpiresSoon and Moved. The reason of
+	// conditions are Ready and, while they are true, Reconciling, Stalled, ExpiresSoon, Moved and BranchGone. The reason of
 	// Ready is Healthy, Queued, Waiting, Syncing, Degraded, Failed, RolledBack, Suspended, Expiring, Expired or
 	// Deleting; its message names the worst object, and why.
 	// +optional

@@ -19,6 +19,7 @@ import (
 // happens because of the commands. Beside the commands of testscript, and `exits CODE COMMAND...`, there are:
 //
 //	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT, $SHORT and $URL
+//	drop BRANCH      deletes a branch
 //	follow [ENTRY [SPEC]]  has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a
 //	                 preview of every other branch; the entries and the spec have the fields of the files besides
 //	secret NAME ENTRY FILE  makes a Secret in Berth's namespace
@@ -39,6 +40,7 @@ func TestActing(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"push":   p.push,
+			"drop":   p.drop,
 			"follow": p.followScript,
 			"role":   p.role,
 			"secret": p.secret,
@@ -52,6 +54,10 @@ func (p *port) push(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("URL", repository.URL())
 	ts.Setenv("COMMIT", commit)
 	ts.Setenv("SHORT", commit[:8])
+}
+
+func (p *port) drop(ts *testscript.TestScript, _ bool, args []string) {
+	p.git.Repository(ts.Getenv("REPO")).Delete(args[0])
 }
 
 func (p *port) followScript(ts *testscript.TestScript, _ bool, args []string) {

@@ -184,13 +184,13 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Now:      time.Now,
 		Log:      log,
 	})
-	brake := preview.NewBrake()
+	brake, departures := preview.NewBrake(), preview.NewDepartures()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: o.namespace, Installation: installation.id,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Departures: departures, Namespace: o.namespace, Installation: installation.id,
 		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secretsOf(mgr.GetClient()),
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Departures: departures, Secrets: secretsOf(mgr.GetClient()),
 		Keys: newKeyring(secretsOf(mgr.GetClient()), remote).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: time.Now, Log: log,
 	})

@@ -48,7 +48,8 @@ func newGet(s streams) *cobra.Command {
 		Short: "List environments or repositories, and their status",
 		Long: `Lists Environments, or Repositories, with what people read first: the branch, the commit that
 runs or is being tried, the status, the age of the environment, and the link. The status of an
-environment that a person pinned to a commit ends with ",Pinned". With -o wide, the namespace, the
+environment that a person pinned to a commit ends with ",Pinned", of one whose branch is gone with
+",BranchGone". With -o wide, the namespace, the
 commit's age, author and subject, and the message follow.
 
 With -w it goes on, and prints a line whenever something changes. It ends with 0 also if

@@ -83,13 +83,17 @@ func readyOf(conditions []metav1.Condition) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// statusOf is the reason of Ready, and whether the environment is pinned, joined as kubectl joins a node's status.
+// statusOf is the reason of Ready, and whether the environment is pinned or its branch gone, joined as kubectl joins a
+// node's status.
 func statusOf(env *v1alpha1.Environment) string {
 	status := readyOf(env.Status.Conditions).Reason
 	if env.Spec.Pin != "" {
-		status = strings.TrimPrefix(status+",Pinned", ",")
+		status += ",Pinned"
 	}
-	return status
+	if meta.IsStatusConditionTrue(env.Status.Conditions, v1alpha1.ConditionBranchGone) {
+		status += "," + v1alpha1.ConditionBranchGone
+	}
+	return strings.TrimPrefix(status, ",")
 }
 
 func ageOf(t *metav1.Time, now time.Time) string {

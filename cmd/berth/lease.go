@@ -34,6 +34,11 @@ type lease struct {
 	duration time.Duration
 	now      func() time.Time
 	log      *slog.Logger
+	// predecessor is the identity of an agent that has provably ended, place what proves it, and begun when that was
+	// known.
+	predecessor string
+	place       *os.File
+	begun       time.Time
 
 	mu      sync.Mutex
 	led     bool          // this agent has led
@@ -79,6 +84,10 @@ func newLease(config *rest.Config, o *agentOptions, log *slog.Logger) (*lease, e
 	}
 	l := &lease{duration: o.lease, now: time.Now, log: log, taken: make(chan struct{})}
 	who := resourcelock.ResourceLockConfig{Identity: host + "_" + randomText(16)}
+	if l.predecessor, l.place, err = takePlace(o.storeDir, who.Identity); err != nil {
+		return nil, err
+	}
+	l.begun = l.now()
 	l.Interface, err = resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, who, config, l.deadline())
 	return l, err
 }
@@ -100,7 +109,17 @@ func (l *lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []
 		l.renewed = time.Time{}
 		close(l.taken)
 	}
+	if err == nil && l.inherits(record) {
+		record.HolderIdentity = "" // as if it had been given back
+	}
 	return record, raw, err
+}
+
+// inherits says whether the Lease is that of an agent which has ended without giving it back, so that nobody has to
+// wait for it. What that one last sent has had the time between two renewals to arrive: the API server drops requests
+// whose connection is closed.
+func (l *lease) inherits(record *resourcelock.LeaderElectionRecord) bool {
+	return l.predecessor != "" && record.HolderIdentity == l.predecessor && passed(l.begun, l.now()) >= l.retry()
 }
 
 // Create makes the Lease, as the first leader.

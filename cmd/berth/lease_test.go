@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -115,6 +116,59 @@ func TestOnlyWhoLeadsWrites(t *testing.T) {
 		t.Errorf("who lost the lease goes on: %v", err)
 	}
 	one.expect("when it knows", false)
+}
+
+func TestAnAgentInheritsTheLeaseOfItsPredecessorAlone(t *testing.T) {
+	for _, test := range []struct {
+		name, predecessor string
+		after             time.Duration
+		want              string // the holder that it sees
+	}{
+		{"its own", "pod_one", 2 * time.Second, ""},
+		{"its own, but what it sent may be on its way", "pod_one", time.Second, "pod_one"},
+		{"another's", "pod_two", time.Minute, "pod_one"},
+		{"it has none", "", time.Minute, "pod_one"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			all := newReplicas(t)
+			one, next := all.replica("pod_one"), all.replica("pod_next")
+			if err := one.leads(); err != nil {
+				t.Fatal(err)
+			}
+			next.predecessor, next.begun = test.predecessor, all.clock
+			all.clock = all.clock.Add(test.after)
+			record, _, err := next.Get(t.Context())
+			if err != nil || record.HolderIdentity != test.want {
+				t.Errorf("it sees %+v, %v, want the holder %q", record, err, test.want)
+			}
+		})
+	}
+}
+
+func TestAPredecessorHasProvablyEnded(t *testing.T) {
+	dir := t.TempDir()
+	expect := func(identity, want string) *os.File {
+		t.Helper()
+		before, place, err := takePlace(dir, identity)
+		if err != nil || before != want {
+			t.Errorf("%s finds the predecessor %q, %v, want %q", identity, before, err, want)
+		}
+		return place
+	}
+	first := expect("pod_first", "")
+	if place := expect("pod_second", ""); place != nil {
+		t.Error("two agents have one place")
+	}
+	if err := first.Close(); err != nil { // as the kernel does when a process ends
+		t.Fatal(err)
+	}
+	second := expect("pod_second", "pod_first")
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if third := expect("other_third", ""); third == nil || third.Close() != nil {
+		t.Error("on another host it has no place")
+	}
 }
 
 func TestWhoGivesTheLeaseBackWritesNoMore(t *testing.T) {

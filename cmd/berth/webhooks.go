@@ -29,7 +29,9 @@ const (
 	webhookHeaderTimeout = 5 * time.Second
 	webhookTimeout       = 20 * time.Second
 	webhookIdleTimeout   = time.Minute
-	webhookHeaderBytes   = 32 << 10
+	webhookHeaderBytes   = 16 << 10
+	// webhookConnections is how many there may be at once. Each takes about 30 KiB.
+	webhookConnections = 512
 	// webhookPause is the least time between two webhooks of a repository that are passed on to the leader.
 	webhookPause = time.Second
 	// webhookRetries is how often one that could not be passed on is passed on again.
@@ -96,6 +98,7 @@ func (w *webhooks) Start(ctx context.Context) error {
 		WriteTimeout:      webhookTimeout + webhookHeaderTimeout,
 		IdleTimeout:       webhookIdleTimeout,
 		MaxHeaderBytes:    webhookHeaderBytes,
+		ConnState:         newCrowd(webhookConnections).watch,
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
 	}
 	w.listening.Store(true)

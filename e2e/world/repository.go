@@ -109,7 +109,7 @@ func (r *Repository) Remove() {
 	Await(r.t, fmt.Sprintf("the agent deletes the environments of %s, or asks", r.Name), func() (string, bool) {
 		for _, e := range r.Environments() {
 			ready := meta.FindStatusCondition(e.Status.Conditions, v1alpha1.ConditionReady)
-			asks := ready != nil && ready.Reason == v1alpha1.ReasonWaiting && strings.Contains(ready.Message, "berth confirm")
+			asks := ready != nil && ready.Reason == v1alpha1.ReasonWaiting && strings.Contains(ready.Message, "does not exist")
 			if e.DeletionTimestamp.IsZero() && !asks {
 				return e.Name, false
 			}

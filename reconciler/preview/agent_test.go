@@ -94,13 +94,13 @@ func (w *world) wire() (*agent, error) {
 		Jitter:    func() float64 { return 0 },
 	})
 	reporter := report.New(report.Config{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("berth"), Metrics: counted(), Now: w.now})
-	brake := NewBrake()
+	brake, departures := NewBrake(), NewDepartures()
 	repositories := NewRepositories(RepositoriesConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Namespace: w.namespace, Installation: w.installation,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Departures: departures, Namespace: w.namespace, Installation: w.installation,
 		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, ProgressPause: w.progress, Now: w.now, Log: log,
 	})
 	environments := NewEnvironments(EnvironmentsConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Secrets: secrets,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Departures: departures, Secrets: secrets,
 		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: w.now, Log: log,
 	})
 	if err := SetUp(w.t.Context(), mgr, repositories, environments, wakes); err != nil {

@@ -27,6 +27,8 @@ type changes struct {
 	notes, doubts []string
 	// next is when more is to be deleted if nothing changes; zero: never.
 	next time.Time
+	// departing are the Environments whose branches are gone, by name.
+	departing map[string]departing
 }
 
 // doomed is an Environment that is to go, and why.
@@ -57,7 +59,7 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 	byName := named(have)
 	d = d.withoutRenamed(e.listing.Default, byName)
 	claims, notes := claim(byName, d)
-	c := changes{judged: true, notes: append(d.notes, notes...)}
+	c := changes{judged: true, notes: append(d.notes, notes...), departing: map[string]departing{}}
 	wants := make(map[string]wanted, len(claims))
 	for _, w := range claims {
 		wants[w.name] = w
@@ -71,6 +73,12 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 		c.let(env, isWanted && w.spec.Namespace == env.Spec.Namespace, e)
 	}
 	c.brake(have, e)
+	for _, name := range c.held {
+		if d, ok := c.departing[name]; ok {
+			d.held = true
+			c.departing[name] = d
+		}
+	}
 	goes := map[string]bool{}
 	for _, d := range c.delete {
 		goes[d.environment.Name] = true
@@ -111,10 +119,15 @@ func (c *changes) gone(env *v1alpha1.Environment, e evidence) string {
 		return ""
 	}
 	a := e.absent[env.Spec.Branch]
+	if a.listings == 0 {
+		return ""
+	}
+	at := a.since.Add(e.goneAfter)
+	c.departing[env.Name] = departing{since: a.since.Truncate(time.Second), at: at.Truncate(time.Second)}
 	if !e.current || a.listings < 2 {
 		return ""
 	}
-	if at := a.since.Add(e.goneAfter); e.now.Before(at) {
+	if e.now.Before(at) {
 		if c.next.IsZero() || at.Before(c.next) {
 			c.next = at
 		}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -271,10 +272,11 @@ func TestARepositoryThatIsRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, branch := range test.branches {
-				if test.held {
-					w.becomes(branch, v1alpha1.ReasonWaiting)
+				if w.becomes(branch, v1alpha1.ReasonWaiting); !test.held {
+					w.eventually("people are told", func() bool { return w.readyMessageHas(branch, "its Repository posts does not exist since") })
 				}
 			}
+			w.graceEnds()
 			for _, branch := range test.branches {
 				if test.held {
 					w.changeEnvironment(branch, func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationConfirmed, "yes") })
@@ -288,6 +290,60 @@ func TestARepositoryThatIsRemoved(t *testing.T) {
 			}
 		})
 	}
+}
+
+// graceEnds lets the time pass for which the environments of a Repository stay that was deleted.
+func (w *world) graceEnds() {
+	w.t.Helper()
+	w.pass(longGone)
+	w.agent.hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"}) // which looks again, as a timer would
+}
+
+func TestARepositoryThatIsWrittenAgainInTimeKeepsEverything(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0", "f1")
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	before := w.uids()
+	if err := w.client.Delete(t.Context(), w.repository()); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("people are told", func() bool {
+		return w.readyMessageHas("f0", "to keep it, write the Repository again; to delete it now: berth delete posts.review.f0") &&
+			w.readyMessageHas("main", "what it runs stays")
+	})
+	w.branches("two", "f0")
+	w.follow()
+	w.healthy("main", "f0", "f1")
+	w.pass(longGone)
+	w.poll()
+	if after := w.uids(); !maps.Equal(before, after) {
+		t.Errorf("before there was %v, now %v", before, after)
+	}
+}
+
+func TestABranchThatIsGoneIsShownAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow()
+	w.healthy("main", "f0")
+	w.code.Delete("f0")
+	w.poll()
+	w.eventually("people are told", func() bool {
+		says := w.condition("f0", v1alpha1.ConditionBranchGone)
+		return strings.HasPrefix(says, "its branch f0 is gone since 20") && strings.Contains(says, "; the environment will be deleted at 20") &&
+			strings.HasSuffix(says, "; to keep it, push the branch again; to delete it now: berth delete posts.review.f0") &&
+			w.readyMessageHas("f0", "its branch f0 is gone since")
+	})
+	if !isReason(w.environment("f0"), v1alpha1.ReasonHealthy) {
+		t.Error("that the branch is gone says nothing of its health")
+	}
+	w.branches("two", "f0")
+	w.poll()
+	w.healthy("f0")
+	w.eventually("and that it is back", func() bool {
+		return w.condition("f0", v1alpha1.ConditionBranchGone) == "" && w.readyMessageHas("f0", "everything is as Git says")
+	})
 }
 
 func TestARepositoryThatIsMissingProvesNothing(t *testing.T) {
@@ -360,6 +416,8 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 	if err := second.client.Delete(t.Context(), second.repository()); err != nil {
 		t.Fatal(err)
 	}
+	second.becomes("f0", v1alpha1.ReasonWaiting)
+	second.graceEnds()
 	second.eventually("the second is gone", func() bool { return len(second.environments()) == 0 })
 	w.poll()
 	w.healthy("main", "f0")

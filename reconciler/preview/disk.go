@@ -41,6 +41,9 @@ func newDisk(dir string, most int64, now func() time.Time) *disk {
 		return d // it is made when the first store is
 	}
 	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue // no store
+		}
 		d.taken[entry.Name()] = sizeOf(filepath.Join(dir, entry.Name()))
 	}
 	return d

@@ -47,6 +47,8 @@ type EnvironmentsConfig struct {
 	Reconciler *reconciler.Reconciler
 	Stores     *Stores
 	Brake      *Brake
+	// Departures knows which Environments will be deleted.
+	Departures *Departures
 	// Secrets reads those that entries copy, Keys what entries decrypt with (nil: nothing).
 	Secrets Secrets
 	Keys    Keys
@@ -152,6 +154,9 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	repo := &v1alpha1.Repository{}
 	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
 	if apierrors.IsNotFound(err) {
+		if d, ok := e.Departures.get(env); ok {
+			return nil, d.text(env), nil
+		}
 		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: berth confirm --repository %s",
 			env.Spec.Repository, env.Spec.Repository), nil
 	}
@@ -171,6 +176,9 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	}
 	s.Source = e.Stores.opened(repo.Name, s.Commit)
 	s.live(env, entry, e.Now())
+	if d, ok := e.Departures.get(env); ok {
+		s.life.BranchGone = d.text(env)
+	}
 	s.copy(ctx, e.Secrets, env, entry)
 	s.decrypt(ctx, e.Keys, env, entry)
 	return s, "", nil

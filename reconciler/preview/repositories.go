@@ -37,6 +37,8 @@ type RepositoriesConfig struct {
 	Reader client.Reader
 	Stores *Stores
 	Brake  *Brake
+	// Departures is told which Environments will be deleted.
+	Departures *Departures
 	// Namespace is the agent's own, Installation the random id of this installation of Berth.
 	Namespace, Installation string
 	// Report writes a Repository's status, if it is another than before.
@@ -62,8 +64,10 @@ type followed struct {
 	store   string // what the store was opened with, or why it cannot be
 	absent  map[string]absence
 	next    time.Time
-	spec    int64 // the generation that was listed for
-	cause   cause // of the last listing
+	missing time.Time     // since when the Repository itself does not exist
+	grace   time.Duration // spec.goneAfter, for when it does not exist any more
+	spec    int64         // the generation that was listed for
+	cause   cause         // of the last listing
 	// request and confirmation are the ids of those that were carried out, bound is that of the newest confirmation of
 	// which it is known whom it lets go, and confirmed are these.
 	request, confirmation, bound string
@@ -83,11 +87,18 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	repo := &v1alpha1.Repository{}
 	if err := r.Client.Get(ctx, req.NamespacedName, repo); err != nil {
 		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, r.removed(ctx, req.NamespacedName)
+			wait, err := r.removed(ctx, req.NamespacedName)
+			return ctrl.Result{RequeueAfter: wait}, err
 		}
 		return ctrl.Result{}, err
 	}
 	f := r.followed(repo.Name)
+	if !f.missing.IsZero() { // it has been written again, and begins anew
+		r.forget(repo.Name)
+		r.depart(req.NamespacedName, nil)
+		f = r.followed(repo.Name)
+	}
+	f.grace = repo.Spec.GoneAfter.Duration
 	schedule, err := scheduleOf(repo.Spec.Poll, repo.Spec.TimeZone)
 	switch {
 	case repo.Spec.Suspend:
@@ -186,6 +197,7 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 	})
 	c.notes = append(c.notes, notes...)
 	f.confirmed = nameSet(c.confirmed...)
+	r.depart(client.ObjectKeyFromObject(repo), c.departing)
 	changed, err := r.carryOut(ctx, repo, have, c)
 	if changed {
 		f.changed = r.Now()
@@ -244,36 +256,84 @@ func (r *Repositories) write(ctx context.Context, repo *v1alpha1.Repository, env
 	return true, nil
 }
 
+// depart has it shown which Environments of a repository will be deleted.
+func (r *Repositories) depart(repo types.NamespacedName, all map[string]departing) {
+	for _, name := range r.Departures.set(repo.Name, all) {
+		r.Wake(types.NamespacedName{Namespace: repo.Namespace, Name: name})
+	}
+}
+
 // removed takes care of the Environments of a Repository that does not exist: each goes as its own
-// onRemoval says. That a Repository is missing proves nothing by itself, for its kind may be deleted, or
-// it may not have been brought back yet: then, and where the brake holds, each waits for a person.
-func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) error {
-	r.mu.Lock()
-	_, seen := r.known[name.Name]
-	r.mu.Unlock()
+// onRemoval says, once the Repository has been missing for its goneAfter. It returns when to look again; 0: never.
+//
+// That a Repository is missing proves nothing by itself, for its kind may be deleted, or it may not have been restored
+// yet: then, and where the brake holds, each waits for a person.
+func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) (time.Duration, error) {
 	have, err := r.environments(ctx, name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	going, err := isGoing(ctx, r.Reader, "repositories")
 	if err != nil || going {
-		return err
+		return 0, err
 	}
-	total := standing(have, r.Now())
-	all := seen && !tooMany(total, total)
+	at := r.goneAt(name.Name)
+	due, left := !at.IsZero() && !r.Now().Before(at), []v1alpha1.Environment{}
+	if total := standing(have, r.Now()); tooMany(total, total) {
+		at, due = time.Time{}, false
+	}
 	var errs []error
 	for i := range have {
-		if env := &have[i]; env.DeletionTimestamp.IsZero() && (all || confirmedBy(env)) {
+		switch env := &have[i]; {
+		case !env.DeletionTimestamp.IsZero():
+		case due || confirmedBy(env):
 			errs = append(errs, r.delete(ctx, env, "its Repository was removed"))
+		default:
+			left = append(left, *env)
 		}
 	}
-	if err := errors.Join(append(errs, r.Stores.Drop(name.Name))...); err != nil {
-		return err
+	r.depart(name, r.orphans(name.Name, left, at))
+	errs = append(errs, r.Stores.Drop(name.Name))
+	if len(left) > 0 && !at.IsZero() {
+		return max(at.Sub(r.Now()), time.Millisecond), errors.Join(errs...)
 	}
+	if len(left) == 0 {
+		r.forget(name.Name)
+	}
+	return 0, errors.Join(errs...)
+}
+
+// goneAt returns when the Environments of a Repository that does not exist may go; zero if this process never saw it.
+func (r *Repositories) goneAt(name string) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.known, name.Name)
-	delete(r.hooks, name.Name)
-	delete(r.called, name.Name)
-	return nil
+	f, seen := r.known[name]
+	if !seen {
+		return time.Time{}
+	}
+	if f.missing.IsZero() {
+		f.missing = r.Now()
+	}
+	return f.missing.Add(f.grace)
+}
+
+// orphans are the Environments that go together with their Repository, at a time; zero: not before somebody confirms.
+func (r *Repositories) orphans(repository string, left []v1alpha1.Environment, at time.Time) map[string]departing {
+	if at.IsZero() {
+		return nil
+	}
+	all := make(map[string]departing, len(left))
+	for _, env := range left {
+		since := r.followed(repository).missing
+		all[env.Name] = departing{since: since.Truncate(time.Second), at: at.Truncate(time.Second), orphaned: true}
+	}
+	return all
+}
+
+func (r *Repositories) forget(repository string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, repository)
+	delete(r.hooks, repository)
+	delete(r.called, repository)
 }

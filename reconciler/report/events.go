@@ -30,7 +30,7 @@ func (r *Reporter) tell(before, env *v1alpha1.Environment) {
 	if is.Reason != was.Reason || before.Status.ShortCommit != env.Status.ShortCommit {
 		r.say(env, nil, event{eventType(is), is.Reason, "Sync", env.Status.ShortCommit + ": " + orNone(is.Message)})
 	}
-	for _, warning := range []string{v1alpha1.ConditionExpiresSoon, v1alpha1.ConditionMoved} {
+	for _, warning := range []string{v1alpha1.ConditionExpiresSoon, v1alpha1.ConditionMoved, v1alpha1.ConditionBranchGone} {
 		now := meta.FindStatusCondition(env.Status.Conditions, warning)
 		if now != nil && meta.FindStatusCondition(before.Status.Conditions, warning) == nil {
 			r.say(env, nil, event{corev1.EventTypeWarning, warning, "Live", now.Message})

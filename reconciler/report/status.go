@@ -121,7 +121,7 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 	case o.State == plan.Settled && o.RolledBack:
 		ready.Reason, also = v1alpha1.ReasonRolledBack, v1alpha1.ConditionStalled
 	case o.State == plan.Settled:
-		ready.Status, ready.Message = metav1.ConditionTrue, healthyMessage(o)
+		ready.Status, ready.Message = metav1.ConditionTrue, clip(healthyMessage(o), maxMessage)
 	case o.State == plan.Going, o.State == plan.Waiting:
 		also = v1alpha1.ConditionReconciling
 	case o.State == plan.Failed:
@@ -135,6 +135,7 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 	for _, more := range []metav1.Condition{
 		{Type: v1alpha1.ConditionExpiresSoon, Message: o.Life.ExpiresSoon},
 		{Type: v1alpha1.ConditionMoved, Message: o.Life.Moved},
+		{Type: v1alpha1.ConditionBranchGone, Message: o.Life.BranchGone},
 	} {
 		if more.Message != "" {
 			more.Status, more.Reason, more.ObservedGeneration = metav1.ConditionTrue, more.Type, env.Generation
@@ -154,6 +155,9 @@ func separated(message string) string {
 // healthyMessage tells the warnings, and what is on its way although everything had settled.
 func healthyMessage(o reconciler.Outcome) string {
 	message := "everything is as Git says"
+	if o.Life.BranchGone != "" {
+		message = o.Life.BranchGone
+	}
 	moving := slices.DeleteFunc(slices.Clone(o.Unhealthy), func(p reconciler.Problem) bool { return p.Beside }) // warnings name those
 	if len(moving) > 0 {
 		worst := moving[0]
@@ -166,7 +170,7 @@ func healthyMessage(o reconciler.Outcome) string {
 	if more := len(o.Warnings) - len(shown); more > 0 {
 		message += fmt.Sprintf("; warnings more: %d, see berth describe %s", more, o.Environment)
 	}
-	return clip(message, maxMessage)
+	return message
 }
 
 // maxInMessage is how many warnings the message of a healthy environment names.

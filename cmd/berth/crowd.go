@@ -1,0 +1,80 @@
+package main
+
+import (
+	"container/list"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// crowd bounds how many connections a server has at once. When one more comes, the one that has been there the longest
+// is closed, idle ones first. So senders that take their time displace each other, and a delivery that takes
+// milliseconds finds room, however many there are.
+type crowd struct {
+	most int
+
+	mu      sync.Mutex
+	waiting list.List // connections in use, oldest first
+	idle    list.List // connections that are kept for another request
+	places  map[net.Conn]place
+}
+
+// place is where a connection stands.
+type place struct {
+	in      *list.List
+	element *list.Element
+}
+
+func newCrowd(most int) *crowd {
+	return &crowd{most: most, places: map[net.Conn]place{}}
+}
+
+// watch takes note of a connection's state, as the ConnState of an http.Server.
+func (c *crowd) watch(connection net.Conn, state http.ConnState) {
+	if displaced := c.note(connection, state); displaced != nil {
+		_ = displaced.Close() // its server sees that, and forgets it
+	}
+}
+
+// note returns the connection that has to go, if there is one.
+func (c *crowd) note(connection net.Conn, state http.ConnState) net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		c.put(connection, &c.waiting)
+	case http.StateIdle:
+		c.put(connection, &c.idle)
+	case http.StateActive:
+		if c.places[connection].in == &c.idle {
+			c.put(connection, &c.waiting)
+		}
+	default:
+		c.remove(connection)
+	}
+	if len(c.places) <= c.most {
+		return nil
+	}
+	oldest := c.idle.Front()
+	if oldest == nil {
+		oldest = c.waiting.Front()
+	}
+	displaced, ok := oldest.Value.(net.Conn)
+	if !ok {
+		return nil
+	}
+	c.remove(displaced)
+	return displaced
+}
+
+func (c *crowd) put(connection net.Conn, in *list.List) {
+	c.remove(connection)
+	c.places[connection] = place{in: in, element: in.PushBack(connection)}
+}
+
+func (c *crowd) remove(connection net.Conn) {
+	if at, found := c.places[connection]; found {
+		at.in.Remove(at.element)
+		delete(c.places, connection)
+	}
+}
