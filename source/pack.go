@@ -41,10 +41,10 @@ func (s *store) add(ctx context.Context, pack io.Reader, in intake) error {
 		return err
 	}
 	defer release()
-	if err := s.completePack(file, contents.bases, in.limits.objectBytes()); err != nil {
+	if err := s.completePack(file, contents.bases, in.limits.deltaBytes()); err != nil {
 		return err
 	}
-	return s.index(ctx, file)
+	return s.index(ctx, file, in.limits.deltaBytes())
 }
 
 // receive writes a pack to a file and inspects it at the same time, so that one which exceeds a limit is cut off as
@@ -91,11 +91,8 @@ func (a *arriving) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-// What go-git needs for indexing: so many bytes for each object, and a cache of delta bases.
-const (
-	objectCost = 600
-	deltaCache = 96 << 20
-)
+// objectCost is about how much memory indexing takes for each object.
+const objectCost = 400
 
 // maxExpansion is how many times Limits.FetchBytes a pack may have when it is unpacked. Real repositories stay below
 // five.
@@ -105,13 +102,14 @@ const maxExpansion = 10
 type packContents struct {
 	bases    map[plumbing.Hash]bool // that deltas name by id
 	objects  int64
-	largest  int64 // of the objects
 	unpacked int64 // all of them together
+	largest  int64 // of what deltas make or need
+	made     int64 // by deltas, all together
 }
 
-// memory is about how much indexing takes.
+// memory is about how much indexing takes: of a delta, its base, what it makes, and the growing of that.
 func (c packContents) memory() int64 {
-	return c.objects*objectCost + 2*c.largest + min(c.unpacked, deltaCache)
+	return c.objects*objectCost + 3*c.largest + min(c.made, maxHeld)
 }
 
 // inspectPack reads a pack's objects without keeping them and refuses one that would need too much memory or time: a
@@ -139,26 +137,28 @@ func (c *packContents) next(scanner *packfile.Scanner, limits Limits) error {
 		return err
 	}
 	c.objects++
-	size, limit := header.Length, limits.objectBytes()
-	if size <= limit {
-		content := prefix{left: size}
-		if _, _, err := scanner.NextObject(&content); err != nil {
-			return err
-		}
-		switch header.Type {
-		case plumbing.REFDeltaObject:
-			c.bases[header.Reference] = true
-			size = max(size, content.targetSize())
-		case plumbing.OFSDeltaObject:
-			size = max(size, content.targetSize())
-		}
-	}
-	c.largest, c.unpacked = max(c.largest, size), c.unpacked+size
-	if size > limit {
+	if size := header.Length; size > limits.objectBytes() {
 		return &fault{reason: TooLarge,
-			cause: fmt.Sprintf("the commit holds a file of %d bytes, and more than %s cannot be unpacked", size, byteSize(limit)),
+			cause: fmt.Sprintf("the commit holds a file of %d bytes, and more than %s cannot be unpacked", size, byteSize(limits.objectBytes())),
 			hint:  "keep it in Git LFS, or raise limits.fileBytes and the agent's memory"}
 	}
+	content := prefix{left: header.Length}
+	if _, _, err := scanner.NextObject(&content); err != nil {
+		return err
+	}
+	if header.Type == plumbing.REFDeltaObject {
+		c.bases[header.Reference] = true
+	}
+	size := header.Length
+	if header.Type.IsDelta() {
+		needs, makes := content.sizes()
+		if larger := max(needs, makes, size); larger > limits.deltaBytes() {
+			return largeDelta(larger, limits.deltaBytes())
+		}
+		size = max(size, makes)
+		c.largest, c.made = max(c.largest, needs, makes), c.made+makes
+	}
+	c.unpacked += size
 	if most := maxExpansion * limits.FetchBytes; c.unpacked > most {
 		return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch is larger than %s when it is unpacked", byteSize(most)),
 			hint: "raise limits.fetchBytes if that is meant"}
@@ -183,28 +183,17 @@ func (p *prefix) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-func (p *prefix) targetSize() int64 {
+// sizes are those of what a delta needs and makes.
+func (p *prefix) sizes() (needs, makes int64) {
 	r := bytes.NewReader(p.data)
-	_, _ = binary.ReadUvarint(r)
-	size, _ := binary.ReadUvarint(r)
-	return int64(min(size, 1<<62))
+	base, _ := binary.ReadUvarint(r)
+	target, _ := binary.ReadUvarint(r)
+	return int64(min(base, 1<<62)), int64(min(target, 1<<62))
 }
 
 // index writes the pack's index beside it and gives both their final names, the pack last: it is what makes them seen.
-func (s *store) index(ctx context.Context, file *os.File) error {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	var writer idxfile.Writer
-	parser, err := packfile.NewParser(packfile.NewScanner(interruptible{file, ctx}), &writer)
-	if err != nil {
-		return err
-	}
-	checksum, err := parser.Parse()
-	if err != nil {
-		return damagedPack(err)
-	}
-	index, err := writer.Index()
+func (s *store) index(ctx context.Context, file *os.File, limit int64) error {
+	index, checksum, err := indexPack(ctx, file, limit)
 	if err != nil {
 		return damagedPack(err)
 	}

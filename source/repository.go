@@ -192,8 +192,8 @@ const maxHave = 64
 func (r *Repository) bring(ctx context.Context, commits []string) error {
 	have := r.store.newest(maxHave)
 	err := r.bringBeyond(ctx, wanted{commits: commits, have: have})
-	if len(have) > 0 && isCorrupt(err) {
-		// The server left out more than we hold: ask as if we held nothing.
+	if len(have) > 0 && (isCorrupt(err) || errors.Is(err, errLargeDelta)) {
+		// The server left out more than we hold, or made a delta of it that is too large: ask as if we held nothing.
 		err = r.bringBeyond(ctx, wanted{commits: commits})
 	}
 	return err

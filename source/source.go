@@ -60,9 +60,12 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// objectBytes bounds a single object of a pack, because unpacking one takes its size in memory. It leaves room for
+// objectBytes bounds a single object of a pack, because reading one takes its size in memory. It leaves room for
 // files that lie in the repository without being read: as large as GitHub takes them.
 func (l Limits) objectBytes() int64 { return max(l.FileBytes, 100<<20) }
+
+// deltaBytes bounds an object that is made from another one, which takes both in memory at once.
+func (l Limits) deltaBytes() int64 { return max(l.FileBytes, 32<<20) }
 
 // listTimeout bounds a listing: it is small, and the next poll comes soon.
 func (l Limits) listTimeout() time.Duration { return min(l.FetchTimeout, 30*time.Second) }

@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"crypto/sha1"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,9 @@ func (s *store) completePack(file *os.File, bases map[plumbing.Hash]bool, limit 
 	}
 	for _, id := range missing {
 		object, err := s.packed(id, limit)
+		if errors.Is(err, errTooLong) {
+			return largeDelta(limit+1, limit)
+		}
 		if err != nil {
 			return err
 		}

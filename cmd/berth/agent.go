@@ -54,6 +54,7 @@ type agentOptions struct {
 	leaderElect    bool
 	lease          time.Duration
 	metricsAddress string
+	metricsGuarded bool
 	healthAddress  string
 	webhookAddress string
 	pprofAddress   string
@@ -98,6 +99,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
 	f.DurationVar(&o.lease, "lease-duration", defaultLease, "with --leader-elect: how long a leader that is not heard of is waited for, in whole seconds")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 serves none")
+	f.BoolVar(&o.metricsGuarded, "metrics-authorization", false, "serve /metrics only to accounts that may get that path, by their bearer token")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
@@ -247,6 +249,9 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress: o.healthAddress,
 		PprofBindAddress:       o.pprofAddress,
+	}
+	if o.metricsGuarded {
+		options.Metrics.FilterProvider = authorizeMetrics
 	}
 	mgr, err := newElected(config, options, o, log)
 	if err != nil {

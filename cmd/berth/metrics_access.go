@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+)
+
+// How long an answer of the API server about a token counts, and how many are remembered.
+const (
+	accessMemory  = time.Minute
+	maxRemembered = 256
+)
+
+// metricsAccess lets those read /metrics, by the bearer token of their account, who may get that path: the metrics name
+// branches and namespaces.
+type metricsAccess struct {
+	client kubernetes.Interface
+	now    func() time.Time
+
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]access
+}
+
+// access is what the API server said about a token.
+type access struct {
+	status int
+	until  time.Time
+}
+
+// authorizeMetrics is the FilterProvider of a metrics server.
+func authorizeMetrics(config *rest.Config, client *http.Client) (metricsserver.Filter, error) {
+	api, err := kubernetes.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return newMetricsAccess(api, time.Now).filter, nil
+}
+
+func newMetricsAccess(client kubernetes.Interface, now func() time.Time) *metricsAccess {
+	return &metricsAccess{client: client, now: now, known: map[[sha256.Size]byte]access{}}
+}
+
+func (m *metricsAccess) filter(_ logr.Logger, next http.Handler) (http.Handler, error) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if status := m.judge(r.Context(), r); status != http.StatusOK {
+			http.Error(w, http.StatusText(status), status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}), nil
+}
+
+// judge returns the status of the answer; 200: the request may pass.
+func (m *metricsAccess) judge(ctx context.Context, r *http.Request) int {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token == "" {
+		return http.StatusUnauthorized
+	}
+	key := sha256.Sum256([]byte(r.URL.Path + "\x00" + token))
+	m.mu.Lock()
+	known, found := m.known[key]
+	m.mu.Unlock()
+	if found && m.now().Before(known.until) {
+		return known.status
+	}
+	status, err := m.ask(ctx, token, r.URL.Path)
+	if err != nil {
+		return http.StatusServiceUnavailable
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) >= maxRemembered {
+		m.known = map[[sha256.Size]byte]access{}
+	}
+	m.known[key] = access{status: status, until: m.now().Add(accessMemory)}
+	return status
+}
+
+// ask has the API server say whose a token is, and whether that account may get a path.
+func (m *metricsAccess) ask(ctx context.Context, token, path string) (int, error) {
+	review, err := m.client.AuthenticationV1().TokenReviews().Create(ctx,
+		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	if err != nil {
+		return 0, err
+	}
+	if !review.Status.Authenticated {
+		return http.StatusUnauthorized, nil
+	}
+	user := review.Status.User
+	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
+	for name, values := range user.Extra {
+		extra[name] = authorizationv1.ExtraValue(values)
+	}
+	answer, err := m.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
+			NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
+		},
+	}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return 0, err
+	case !answer.Status.Allowed:
+		return http.StatusForbidden, nil
+	}
+	return http.StatusOK, nil
+}
