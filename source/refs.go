@@ -62,8 +62,9 @@ func (l *refList) addBranch(branch, id string) error {
 	}
 	isDefault := l.head == headsPrefix+branch
 	l.headExists = l.headExists || isDefault
+	kept := l.keep != nil && l.keep(branch) // which counts, whatever it says
 	switch {
-	case isDefault, l.keep != nil && l.keep(branch):
+	case isDefault, kept:
 		l.result.Heads[strings.Clone(branch)] = strings.Clone(id)
 	case len(l.result.Others) < maxOthers:
 		l.result.Others = append(l.result.Others, strings.Clone(id))

@@ -85,7 +85,7 @@ func newLease(config *rest.Config, o *agentOptions, log *slog.Logger) (*lease, e
 	l := &lease{duration: o.lease, now: time.Now, log: log, taken: make(chan struct{})}
 	who := resourcelock.ResourceLockConfig{Identity: host + "_" + randomText(16)}
 	if l.predecessor, l.place, err = takePlace(o.storeDir, who.Identity); err != nil {
-		return nil, err
+		log.Warn("an earlier agent's lease is waited for: whether it has ended cannot be told", "error", err)
 	}
 	l.begun = l.now()
 	l.Interface, err = resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, who, config, l.deadline())

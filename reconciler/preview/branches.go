@@ -76,6 +76,15 @@ func want(repo *v1alpha1.Repository, heads map[string]string) demand {
 	return d
 }
 
+// withUsable leaves out what is called for on branches whose names cannot be used; a listing keeps the default branch
+// whatever its name is. What has an Environment keeps it.
+func (d demand) withUsable(have map[string]*v1alpha1.Environment) demand {
+	d.list = slices.DeleteFunc(slices.Clone(d.list), func(w wanted) bool {
+		return have[w.name] == nil && naming.Unusable(w.spec.Branch) != ""
+	})
+	return d
+}
+
 // withoutRenamed leaves out what patterns call for on the default branch while the branch that an entry names is missing:
 // then the default branch has probably been renamed, and would become a preview of production. What has an Environment
 // keeps it.

@@ -136,3 +136,13 @@ func TestTheDefaultBranchIsNoPreviewOfProduction(t *testing.T) {
 		})
 	}
 }
+
+func TestADefaultBranchThatNobodyCanReadGetsNothing(t *testing.T) {
+	s := listed(0, func(s *scene) {
+		s.listing = source.Listing{Default: "gnp\u202efdp", Heads: map[string]string{"gnp\u202efdp": commit("a"), "main": commit("a"), "bad\xff": commit("a")}}
+	})
+	c := compare(s.have, want(s.repo, s.listing.Heads), s.evidence)
+	if len(c.write) != 1 || c.write[0].spec.Branch != "main" {
+		t.Errorf("written are %+v", c.write)
+	}
+}

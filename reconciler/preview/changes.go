@@ -57,7 +57,7 @@ func compare(have []v1alpha1.Environment, d demand, e evidence) changes {
 	// A cache lists in any order, and what is told must not change with it.
 	have = slices.SortedFunc(slices.Values(have), func(a, b v1alpha1.Environment) int { return strings.Compare(a.Name, b.Name) })
 	byName := named(have)
-	d = d.withoutRenamed(e.listing.Default, byName)
+	d = d.withUsable(byName).withoutRenamed(e.listing.Default, byName)
 	claims, notes := claim(byName, d)
 	c := changes{judged: true, notes: append(d.notes, notes...), departing: map[string]departing{}}
 	wants := make(map[string]wanted, len(claims))

@@ -111,3 +111,36 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	r.read += n
 	return n, err
 }
+
+// A second request that hides in the body of the first is part of that body, or both are refused: whatever stands before
+// the agent and reads the lengths otherwise, no delivery counts without a credential of its own.
+func TestSmuggledDeliveries(t *testing.T) {
+	hidden := "POST /hooks/only-token HTTP/1.1\r\nHost: berth\r\nContent-Length: 0\r\n\r\n"
+	first := "POST /hooks/posts HTTP/1.1\r\nHost: berth\r\nConnection: close\r\nX-Gitlab-Token: " + token + "\r\n"
+	for name, request := range map[string]string{
+		"two lengths":                      first + "Content-Length: 0\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden,
+		"a length beside chunks":           first + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"chunks that are none":             first + "Transfer-Encoding: identity, chunked\r\nContent-Length: 0\r\n\r\n" + hidden,
+		"a token in two headers":           strings.Replace(first, token, "guess\r\nX-Gitlab-Token: "+token, 1) + "Content-Length: 0\r\n\r\n",
+		"a token behind an underscore":     strings.Replace(first, "X-Gitlab-Token", "X_Gitlab_Token", 1) + "Content-Length: 0\r\n\r\n",
+		"a token in a folded header":       strings.Replace(first, token, "\r\n "+token, 1) + "Content-Length: 0\r\n\r\n",
+		"a token in a trailer":             "POST /hooks/posts HTTP/1.1\r\nHost: berth\r\nConnection: close\r\nTrailer: X-Gitlab-Token\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Gitlab-Token: " + token + "\r\n\r\n",
+		"a path that leads back to others": strings.Replace(first, "/hooks/posts", "/hooks/posts/../only-token", 1) + "Content-Length: 0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, 0)
+			server := serve(t, d, 200*time.Millisecond)
+			connection, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer connection.Close()
+			fmt.Fprint(connection, request)
+			_, _ = io.Copy(io.Discard, connection)
+			server.Close()
+			if len(d.told) > 1 || len(d.told) == 1 && d.told[0] != "posts " {
+				t.Errorf("told %q", d.told)
+			}
+		})
+	}
+}
