@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/health"
@@ -76,6 +78,8 @@ func headline(env *v1alpha1.Environment, v verdict) frame {
 		return frame{head: env.Name + ": " + strings.TrimPrefix(is+"; "+v.why, "; ")}
 	case v.stage == bad: // why is the command's last word
 		return frame{head: head}
+	case ready.Reason == v1alpha1.ReasonHealthy && meta.IsStatusConditionTrue(env.Status.Conditions, v1alpha1.ConditionBranchGone):
+		return frame{head: head + ": " + ready.Message}
 	case ready.Reason == v1alpha1.ReasonHealthy:
 		return frame{head: strings.TrimSpace(head + " " + env.Status.Link)}
 	case ready.Reason == v1alpha1.ReasonSyncing && o != nil && len(env.Status.Unhealthy) > 0:
