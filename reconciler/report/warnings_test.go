@@ -1,0 +1,38 @@
+package report
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// The message of a healthy environment stays short, however much there is to say; the status has the rest.
+func TestWarningsOfAHealthyEnvironment(t *testing.T) {
+	for _, test := range []struct {
+		warnings, listed int
+		message          string
+	}{
+		{0, 0, "everything is as Git says"},
+		{2, 2, "everything is as Git says; warning 0; warning 1"},
+		{5, 5, "everything is as Git says; warning 0; warning 1; warning 2; warnings more: 2, see berth describe posts.production.main"},
+		{30, 20, "everything is as Git says; warning 0; warning 1; warning 2; warnings more: 27, see berth describe posts.production.main"},
+	} {
+		o := reconciler.Outcome{Environment: "posts.production.main", State: plan.Settled, Total: 1, Healthy: 1}
+		for i := range test.warnings {
+			o.Warnings = append(o.Warnings, fmt.Sprintf("warning %d", i))
+		}
+		status := environmentStatus(&v1alpha1.Environment{}, o, time.Unix(0, 0))
+		if got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message; got != test.message {
+			t.Errorf("got  %s\nwant %s", got, test.message)
+		}
+		if len(status.Warnings) != test.listed {
+			t.Errorf("%d warnings are listed, want %d", len(status.Warnings), test.listed)
+		}
+	}
+}
