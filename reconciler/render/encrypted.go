@@ -74,14 +74,14 @@ func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.No
 			line = before[i].Line
 		}
 		for _, object := range flatten([]*yaml.Node{n}) {
-			kind, version := field(object, "kind"), field(object, "apiVersion")
+			kind := writtenIn(object, "kind")
 			// Other files have a kind too, but no name: a kubeconfig, say.
-			if kind == nil || version == nil || field(object, "metadata", "name") == nil || r.kindMayHold(version.Value, kind.Value) || !r.veils.under(object) {
+			if kind == "" || field(object, "apiVersion") == nil || field(object, "metadata", "name") == nil || r.mayHold(object) || !r.veils.under(object) {
 				continue
 			}
 			return &Error{Origin: manifest.Origin{File: name, Line: line}, Object: objectName(nil, object),
-				Problem: "it is encrypted, and in the cluster anybody who may read a " + kind.Value + " could read it",
-				Hint:    "make it a Secret, or leave it plain, or have " + kind.Value + " added to the entry's decryption.kinds"}
+				Problem: "it is encrypted, and in the cluster anybody who may read a " + kind + " could read it",
+				Hint:    "make it a Secret, or leave it plain, or have " + kind + " added to the entry's decryption.kinds"}
 		}
 	}
 	return nil
@@ -89,14 +89,31 @@ func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.No
 
 // mayHold says whether the object that a document is may hold what was decrypted.
 func (r *renderer) mayHold(n *yaml.Node) bool {
-	version, kind := field(n, "apiVersion"), field(n, "kind")
-	return version != nil && kind != nil && r.kindMayHold(version.Value, kind.Value)
+	return r.kindMayHold(writtenIn(n, "apiVersion"), writtenIn(n, "kind"))
+}
+
+// writtenIn returns the text of a field, and none where an alias stands for it: the alias has a text of its own.
+func writtenIn(n *yaml.Node, path ...string) string {
+	if value := field(n, path...); value != nil && value.Kind == yaml.ScalarNode {
+		return value.Value
+	}
+	return ""
+}
+
+// nameless says whether a decrypted value has become the name of an object.
+func (r *renderer) nameless(n *yaml.Node) bool {
+	name := writtenIn(n, "metadata", "name")
+	return r.veils.over(name) && !r.veils.own[name]
 }
 
 // concealed refuses an object that may not hold what was decrypted, and does.
 func (r *renderer) concealed(c checker) *Error {
 	if len(r.veils.files) == 0 {
 		return nil
+	}
+	if c.mayHold && r.nameless(c.document.node) {
+		return c.fail([]string{"metadata", "name"}, "metadata.name holds what was decrypted, and the names of objects are shown in many places",
+			"name it otherwise")
 	}
 	path := placeOf(c.content, r.veils.over)
 	if path == nil {

@@ -101,6 +101,9 @@ func (r *renderer) check(d document) (checker, error) {
 			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
 	}
 	c := checker{document: d, content: content, name: objectName(content, d.node), mayHold: convert.lifts}
+	if r.nameless(d.node) {
+		c.name = objectName(nil, d.node) // which is not told
+	}
 	for _, w := range convert.remarks {
 		w.Object = c.name
 		r.warn(w)

@@ -36,6 +36,8 @@ type veils struct {
 	values map[string]Value
 	// files are the contents of whole files by what was shown of them.
 	files map[string]string
+	// own are the veils by which objects are known, see identify.
+	own map[string]bool
 }
 
 // A veil is this, and a number.
@@ -46,7 +48,9 @@ const (
 	veilDots = "…"
 )
 
-func newVeils() *veils { return &veils{values: map[string]Value{}, files: map[string]string{}} }
+func newVeils() *veils {
+	return &veils{values: map[string]Value{}, files: map[string]string{}, own: map[string]bool{}}
+}
 
 // veil returns what stands for a value. For one that is binary, this is binary too.
 func (v *veils) veil(value Value) string {
@@ -192,6 +196,8 @@ func (v *veils) name(n *yaml.Node) (changed bool) {
 		if value, ok := v.lift(at); ok && !strings.Contains(value.Value, "${") {
 			at.Tag, at.Style, at.Value = value.Tag, value.Style, value.Value
 			changed = true
+		} else {
+			v.own[at.Value] = true
 		}
 	}
 	return changed

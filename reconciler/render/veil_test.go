@@ -46,6 +46,7 @@ func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 		{"a patch from an encrypted file", "resources: [plain.yaml]\npatches: [{path: patch.json, target: {kind: ConfigMap}}]", nil, "infra/k8s/plain.yaml:1: ConfigMap/plain", "data.x"},
 		{"a change of the kind", "resources: [s.yaml]\npatches: [{target: {kind: Secret}, patch: '[{\"op\": \"replace\", \"path\": \"/kind\", \"value\": \"ConfigMap\"}, {\"op\": \"move\", \"from\": \"/stringData\", \"path\": \"/data\"}]'}]", nil, "infra/k8s/s.yaml: ConfigMap/api", "data.a"},
 		{"a change of the group", "resources: [s.yaml]\npatches: [{target: {kind: Secret}, patch: '[{\"op\": \"replace\", \"path\": \"/apiVersion\", \"value\": \"example.com/v1\"}]'}]", nil, "infra/k8s/s.yaml:1: Secret/api", "stringData.a"},
+		{"a name of a Secret", "resources: [s.yaml, plain.yaml]\nsecretGenerator: [{name: db, literals: [url=x]}]\nreplacements:\n- source: {kind: Secret, name: api, fieldPath: stringData.a}\n  targets: [{select: {kind: Secret, name: db}, fieldPaths: [metadata.name]}]\n", nil, "name", ""},
 		{"from Secret to Secret", "resources: [s.yaml, plain.yaml]\nsecretGenerator: [{name: db, literals: [url=x]}]\n" + fmt.Sprintf(take, "stringData.a", "Secret", "stringData.b", ""), nil, "", ""},
 	} {
 		t.Run(test.way, func(t *testing.T) {
@@ -65,6 +66,9 @@ func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 			o.Decrypted = test.kinds
 			_, err := render.Render(t.Context(), tree, o)
 			want := "<nil>"
+			if test.object == "name" {
+				want = "infra/k8s/kustomization.yaml: Secret/…: metadata.name holds what was decrypted, and the names of objects are shown in many places; name it otherwise"
+			}
 			if test.at != "" {
 				kind := strings.Split(test.object, " ")[1]
 				kind, _, _ = strings.Cut(kind, "/")
@@ -74,6 +78,16 @@ func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
+	}
+}
+
+// An alias has a name, which is not what it stands for.
+func TestAKindByAnAliasHoldsNothingDecrypted(t *testing.T) {
+	o := options()
+	o.Decrypter = decrypter{"infra/k8s/x.yaml": "apiVersion: v1\nmetadata: {name: api, labels: {a: &Secret ConfigMap}}\nkind: *Secret\ndata: {a: «hunter2»}\n"}
+	_, err := render.Render(t.Context(), one(encrypted), o)
+	if want := "infra/k8s/x.yaml:1: ConfigMap/api: data.a holds what was decrypted"; !strings.HasPrefix(fmt.Sprint(err), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
@@ -106,7 +120,7 @@ func TestEncryptedFilesBecomeWhatKustomizeMakesOfTheirPlainText(t *testing.T) {
 		"whole.env": "«# one value\nA=b c \nB='q'\n»",
 		"conf.json": `{"a": "«say \"x\"»", "n": 12}`,
 		"s.yaml":    secretHeader + "type: Opaque\nstringData: {a: «b», url: «postgres://u:p@db»}\ndata: {x: «aHVudGVyMg==»}\n",
-		"more.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: api}\nstringData: {more: «z»}\n",
+		"more.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: api, labels: {a: «b»}}\nstringData: {more: «z»}\n",
 		"deployment.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec: {template: {spec: {volumes: [{name: a, secret: {secretName: db}}], " +
 			"containers: [{name: api, image: api:1, args: [$(NAME)], envFrom: [{secretRef: {name: files}}, {configMapRef: {name: open}}]}]}}}\n",
 	}
