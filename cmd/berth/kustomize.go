@@ -44,7 +44,7 @@ func (o *kustomizeOptions) addTo(c *cobra.Command) {
 	f := c.Flags()
 	f.Var(&o.memory, "kustomize-memory", "memory that one build of a kustomization may take")
 	f.DurationVar(&o.cpu, "kustomize-cpu", kustomize.DefaultLimits.CPU, "processor time that one build of a kustomization may take; by the clock it may take four times as long")
-	f.IntVar(&o.atOnce, "kustomize-at-once", 2, "maximum number of builds of kustomizations at the same time; if more than 1, one place is kept for entries whose branches are all literal")
+	f.IntVar(&o.atOnce, "kustomize-at-once", 3, "maximum number of builds of kustomizations at the same time; if more than 1, one place is kept for entries whose branches are all literal, and if more than 2, a Repository has one of the others at a time")
 }
 
 func (o *kustomizeOptions) builder() *kustomize.Builder {

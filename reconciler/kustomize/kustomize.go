@@ -40,7 +40,7 @@ type Config struct {
 	// Limits are those of one build.
 	Limits Limits
 	// AtOnce bounds the builds that go on at the same time; 0 is 1. With more than one, the last place is kept for
-	// urgent builds.
+	// urgent builds. With more than two, an owner has one of the others at a time.
 	AtOnce int
 }
 

@@ -13,7 +13,8 @@ type queue struct {
 	places int
 	// running counts all builds that go on, others those that are not urgent.
 	running, others int
-	waiting         []*waiter // in the order in which they came
+	owners          map[string]int // builds that go on and are not urgent, by owner
+	waiting         []*waiter      // in the order in which they came
 	// spent is how long the builds of each owner took since last nobody waited.
 	spent map[string]time.Duration
 }
@@ -24,7 +25,9 @@ type waiter struct {
 	turn chan struct{} // closed when it has come
 }
 
-func newQueue(places int) *queue { return &queue{places: places, spent: map[string]time.Duration{}} }
+func newQueue(places int) *queue {
+	return &queue{places: places, owners: map[string]int{}, spent: map[string]time.Duration{}}
+}
 
 // enter waits for a turn, which done ends.
 func (q *queue) enter(ctx context.Context, r Request) (done func(), err error) {
@@ -61,40 +64,60 @@ func (q *queue) leave(w *waiter, took time.Duration) {
 	q.running--
 	if !w.Urgent {
 		q.others--
+		q.owners[w.Owner]--
 	}
 	q.spent[w.Owner] += took
 	if len(q.waiting) == 0 {
 		clear(q.spent)
+	}
+	if q.running == 0 {
+		clear(q.owners)
 	}
 	q.admit()
 }
 
 // admit gives free places to those who are next.
 func (q *queue) admit() {
-	for len(q.waiting) > 0 && q.running < q.places {
-		i := next(q.waiting, q.spent)
-		w := q.waiting[i]
-		if !w.Urgent && q.others > 0 && q.others == q.places-1 {
-			return // the last place
+	for q.running < q.places {
+		i := q.next()
+		if i < 0 {
+			return
 		}
+		w := q.waiting[i]
 		q.waiting = slices.Delete(q.waiting, i, i+1)
 		q.running++
 		if !w.Urgent {
 			q.others++
+			q.owners[w.Owner]++
 		}
 		close(w.turn)
 	}
 }
 
 // next returns the index of the build that goes first: an urgent one, then one of the owner whose builds took the
-// least time, then the one that came first.
-func next(waiting []*waiter, spent map[string]time.Duration) int {
-	first := 0
-	for i, w := range waiting {
-		f := waiting[first]
-		if w.Urgent && !f.Urgent || w.Urgent == f.Urgent && spent[w.Owner] < spent[f.Owner] {
+// least time, then the one that came first. It is -1 if none may begin.
+func (q *queue) next() int {
+	first := -1
+	for i, w := range q.waiting {
+		if q.mayBegin(w) && (first < 0 || q.before(w, q.waiting[first])) {
 			first = i
 		}
 	}
 	return first
+}
+
+func (q *queue) before(a, b *waiter) bool {
+	return a.Urgent && !b.Urgent || a.Urgent == b.Urgent && q.spent[a.Owner] < q.spent[b.Owner]
+}
+
+// mayBegin says whether a build that is not urgent leaves the last place free, and, where there are more, one for
+// another owner.
+func (q *queue) mayBegin(w *waiter) bool {
+	switch {
+	case w.Urgent:
+		return true
+	case q.others > 0 && q.others >= q.places-1:
+		return false
+	}
+	return q.places <= 2 || q.owners[w.Owner] == 0
 }

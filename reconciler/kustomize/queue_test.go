@@ -89,6 +89,38 @@ func TestTheLastPlaceIsForUrgentBuilds(t *testing.T) {
 	})
 }
 
+func TestAnOwnerLeavesAPlaceToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(3)
+		enter := func(r Request) func() {
+			done, err := q.enter(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return done
+		}
+		first := enter(Request{Owner: "a"})
+		second := make(chan struct{})
+		go func() {
+			defer close(second)
+			if done, err := q.enter(t.Context(), Request{Owner: "a"}); err == nil {
+				done()
+			}
+		}()
+		synctest.Wait()
+		other, urgent := enter(Request{Owner: "b"}), enter(Request{Owner: "a", Urgent: true})
+		select {
+		case <-second:
+			t.Error("a second build of the same owner goes on")
+		default:
+		}
+		first()
+		<-second
+		other()
+		urgent()
+	})
+}
+
 func TestWhoGivesUpLeavesTheQueue(t *testing.T) {
 	q := newQueue(1)
 	done, err := q.enter(t.Context(), Request{})
