@@ -7,8 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -36,7 +34,7 @@ func TestInstall(t *testing.T) {
 	}
 	agent := kubernetes.NewForConfigOrDie(config)
 	agentCan := func(right right) bool { return may(t, agent, right) }
-	awaitRight(t, deployAnything()[0], agentCan)
+	awaitRight(t, right{"watch", "apps", "deployments", ""}, agentCan)
 
 	t.Run("the agent may do what its work needs", func(t *testing.T) {
 		testRights(t, agent, agentMay, true)
@@ -44,13 +42,20 @@ func TestInstall(t *testing.T) {
 	t.Run("the agent may do nothing else", func(t *testing.T) {
 		testRights(t, agent, agentMayNot, false)
 	})
-	t.Run("the agent grants only what it holds", func(t *testing.T) { testGranting(t, agent, cluster.Namespace(t)) })
+	t.Run("an environment's account has its rights in its namespace only", func(t *testing.T) { testEnvironment(t, admin, agent) })
+	t.Run("an environment grants only what it holds", func(t *testing.T) { testGranting(t, actingAs(t, config, theirs)) })
+	t.Run("the agent leaves other namespaces and grants alone", func(t *testing.T) { testAgentPolicy(t, admin, agent) })
+	t.Run("only the agent says whose a namespace is", func(t *testing.T) { testNamespacePolicy(t, admin, agent, cluster) })
 	t.Run("people get their part by the built-in roles", func(t *testing.T) { testPeople(t, admin) })
-	t.Run("the component for scope Cluster adds definitions", func(t *testing.T) {
+	t.Run("the component for scope Cluster lets the agent watch, and write nothing", func(t *testing.T) {
 		dir := overlay(t, "components: [BASE/components/cluster-scope]\n")
 		apply(t, cluster, build(t, dir))
-		awaitRight(t, right{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""}, agentCan)
-		awaitRight(t, right{"delete", "storage.k8s.io", "storageclasses", ""}, agentCan)
+		awaitRight(t, right{"watch", "storage.k8s.io", "storageclasses", ""}, agentCan)
+		testRights(t, agent, []right{
+			{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
+			{"delete", "storage.k8s.io", "storageclasses", ""},
+			{"create", "rbac.authorization.k8s.io", "clusterroles", ""},
+		}, false)
 	})
 }
 
@@ -82,38 +87,5 @@ func eventually(t *testing.T, otherwise string, holds func(context.Context) (boo
 	t.Helper()
 	if err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, holds); err != nil {
 		t.Fatalf("%s: %v", otherwise, err)
-	}
-}
-
-// testGranting proves that a branch cannot get by a Role of its own what the agent does not have.
-func testGranting(t *testing.T, agent kubernetes.Interface, namespace string) {
-	for _, test := range []struct {
-		name  string
-		rule  rbacv1.PolicyRule
-		wants bool
-	}{
-		{"what the agent holds",
-			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "patch"}}, true},
-		{"a verb it does not hold",
-			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"deletecollection"}}, false},
-		{"a kind it does not hold",
-			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/exec"}, Verbs: []string{"create"}}, false},
-		{"everything",
-			rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}, false},
-	} {
-		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}, Rules: []rbacv1.PolicyRule{test.rule}}
-		_, err := agent.RbacV1().Roles(namespace).Create(t.Context(), role, metav1.CreateOptions{})
-		if granted := err == nil; granted != test.wants || (err != nil && !errors.IsForbidden(err)) {
-			t.Errorf("a Role with %s: granted %t, want %t (%v)", test.name, granted, test.wants, err)
-		}
-	}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: "default", Namespace: namespace}},
-	}
-	_, err := agent.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
-	if !errors.IsForbidden(err) {
-		t.Errorf("binding cluster-admin: got %v, want forbidden", err)
 	}
 }

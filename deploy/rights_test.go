@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,8 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// A right is a verb on a resource ("pods/log" for a subresource): in a namespace, or in all of them and on what
-// has none if namespace is empty.
+// A right is a verb on a resource ("pods/log" for a subresource, "clusterroles:view" for one object): in a namespace,
+// or in all of them and on what has none if namespace is empty.
 type right struct{ verb, group, resource, namespace string }
 
 func (r right) String() string {
@@ -26,15 +27,16 @@ func (r right) String() string {
 }
 
 func (r right) attributes() *authorizationv1.ResourceAttributes {
-	resource, subresource, _ := strings.Cut(r.resource, "/")
+	resource, name, _ := strings.Cut(r.resource, ":")
+	resource, subresource, _ := strings.Cut(resource, "/")
 	return &authorizationv1.ResourceAttributes{
-		Verb: r.verb, Group: r.group, Resource: resource, Subresource: subresource, Namespace: r.namespace,
+		Verb: r.verb, Group: r.group, Resource: resource, Subresource: subresource, Name: name, Namespace: r.namespace,
 	}
 }
 
 const ours, theirs = deploy.Namespace, "default"
 
-// environmentKinds are the rules of berth-environment-kinds: what may come from Git.
+// environmentKinds are what applications consist of: the account of an environment writes them, the agent watches them.
 var environmentKinds = []struct {
 	group     string
 	resources []string
@@ -48,32 +50,56 @@ var environmentKinds = []struct {
 	{"rbac.authorization.k8s.io", []string{"rolebindings", "roles"}},
 }
 
-var agentMay = append(deployAnything(), []right{
+// agentMay is what the agent's work needs. Each verb of a rule for the agent in deploy/ has to be here.
+var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
+	{"get", "berth.dev", "repositories", ours},
 	{"list", "berth.dev", "repositories", ours},
 	{"watch", "berth.dev", "repositories", ours},
 	{"patch", "berth.dev", "repositories", ours}, // for webhooks; see rbac/agent.yaml
 	{"patch", "berth.dev", "repositories/status", ours},
+	{"get", "berth.dev", "environments", ours},
+	{"list", "berth.dev", "environments", ours},
 	{"watch", "berth.dev", "environments", ours},
 	{"create", "berth.dev", "environments", ours},
 	{"patch", "berth.dev", "environments", ours},
 	{"delete", "berth.dev", "environments", ours},
 	{"patch", "berth.dev", "environments/status", ours},
+	{"get", "", "secrets", ours},
+	{"list", "", "secrets", ours},
+	{"watch", "", "secrets", ours},
+	{"create", "", "secrets", ours}, // records, and the installation's id
 	{"update", "", "secrets", ours},
+	{"delete", "", "secrets", ours},
+	{"get", "coordination.k8s.io", "leases", ours},
 	{"create", "coordination.k8s.io", "leases", ours},
 	{"update", "coordination.k8s.io", "leases", ours},
 	{"create", "", "events", ours},
+	{"patch", "", "events", ours},
+	{"create", "events.k8s.io", "events", ours},
 	{"patch", "events.k8s.io", "events", ours},
+	{"get", "", "namespaces", ""},
+	{"list", "", "namespaces", ""},
+	{"watch", "", "namespaces", ""},
 	{"create", "", "namespaces", ""},
+	{"patch", "", "namespaces", ""},
 	{"delete", "", "namespaces", ""},
+	{"get", "rbac.authorization.k8s.io", "rolebindings", theirs}, // what stands in a binding's place
+	{"create", "rbac.authorization.k8s.io", "rolebindings", theirs},
+	{"patch", "rbac.authorization.k8s.io", "rolebindings", theirs},
+	{"delete", "rbac.authorization.k8s.io", "rolebindings", theirs},
+	{"bind", "rbac.authorization.k8s.io", "clusterroles:berth-environment", ""},
+	{"impersonate", "", "serviceaccounts:berth-apply", theirs},
+	{"get", "apiextensions.k8s.io", "customresourcedefinitions", ""}, // whether the agent's own kinds are going
+	{"list", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"watch", "apiextensions.k8s.io", "customresourcedefinitions", ""},
+	{"operate", "berth.dev", "installations", ""}, // for policies.yaml
 	{"get", "", "pods/log", theirs},
 	{"list", "", "events", ""},
 	{"watch", "", "events", ""},
 }...)
 
-var agentMayNot = []right{
+var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs, "rolebindings"), []right{
 	// Its kinds: not elsewhere, and no Repository of its own making.
-	{"list", "berth.dev", "environments", ""},
 	{"create", "berth.dev", "environments", theirs},
 	{"create", "berth.dev", "repositories", ours},
 	{"delete", "berth.dev", "repositories", ours},
@@ -84,9 +110,11 @@ var agentMayNot = []right{
 	{"impersonate", "", "users", ""},
 	{"impersonate", "", "groups", ""},
 	{"impersonate", "", "serviceaccounts", theirs},
+	{"impersonate", "", "serviceaccounts:default", theirs},
 	{"create", "", "serviceaccounts/token", theirs},
 	{"escalate", "rbac.authorization.k8s.io", "roles", theirs},
 	{"bind", "rbac.authorization.k8s.io", "clusterroles", ""},
+	{"bind", "rbac.authorization.k8s.io", "clusterroles:admin", ""},
 	{"create", "rbac.authorization.k8s.io", "clusterroles", ""},
 	{"create", "rbac.authorization.k8s.io", "clusterrolebindings", ""},
 	{"create", "certificates.k8s.io", "certificatesigningrequests", ""},
@@ -99,10 +127,12 @@ var agentMayNot = []right{
 	{"patch", "", "nodes", ""},
 	// What decides over other people's requests and traffic.
 	{"create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""},
+	{"patch", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""},
 	{"create", "apiregistration.k8s.io", "apiservices", ""},
 	{"patch", "", "endpoints", theirs},
 	{"patch", "discovery.k8s.io", "endpointslices", theirs},
-	// What the optional component grants, and what nothing needs.
+	// What nothing needs.
+	{"get", "", "secrets", theirs},
 	{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"create", "storage.k8s.io", "storageclasses", ""},
 	{"create", "", "resourcequotas", theirs},
@@ -111,7 +141,41 @@ var agentMayNot = []right{
 	{"update", "apps", "deployments", theirs},
 	{"get", "coordination.k8s.io", "leases", theirs},
 	{"*", "*", "*", ""},
-}
+}...)
+
+// The account of an environment in theirs, once the agent has bound its role there.
+var (
+	environmentMay = append(eachKind([]string{"get", "list", "watch", "create", "patch", "delete"}, theirs), []right{
+		{"get", "", "namespaces", theirs}, // as the built-in role admin
+		{"update", "coordination.k8s.io", "leases", theirs},
+	}...)
+	environmentMayNot = append(eachKind([]string{"get", "create", "patch", "delete"}, ours), []right{
+		// The bounds of its namespace, and whose it is.
+		{"create", "", "namespaces", ""},
+		{"patch", "", "namespaces", theirs},
+		{"update", "", "namespaces/finalize", theirs},
+		{"delete", "", "namespaces", theirs},
+		{"create", "", "resourcequotas", theirs},
+		{"patch", "", "resourcequotas", theirs},
+		{"delete", "", "resourcequotas", theirs},
+		{"create", "", "limitranges", theirs},
+		{"patch", "", "limitranges", theirs},
+		// More rights than it was given.
+		{"bind", "rbac.authorization.k8s.io", "clusterroles", theirs},
+		{"bind", "rbac.authorization.k8s.io", "roles", theirs},
+		{"escalate", "rbac.authorization.k8s.io", "roles", theirs},
+		{"impersonate", "", "users", ""},
+		{"operate", "berth.dev", "installations", ""},
+		// Other namespaces' traffic.
+		{"patch", "", "endpoints", theirs},
+		{"patch", "discovery.k8s.io", "endpointslices", theirs},
+		// The cluster.
+		{"get", "", "nodes", ""},
+		{"create", "rbac.authorization.k8s.io", "clusterroles", ""},
+		{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
+		{"patch", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""},
+	}...)
+)
 
 // people are bound to a built-in role in the agent's namespace each.
 var people = []struct {
@@ -135,12 +199,15 @@ var people = []struct {
 	},
 }
 
-func deployAnything() []right {
+// eachKind returns the rights to do something with all kinds of applications, in a namespace or everywhere.
+func eachKind(verbs []string, namespace string, without ...string) []right {
 	var rights []right
 	for _, kinds := range environmentKinds {
 		for _, resource := range kinds.resources {
-			for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
-				rights = append(rights, right{verb, kinds.group, resource, ""})
+			for _, verb := range verbs {
+				if !slices.Contains(without, resource) {
+					rights = append(rights, right{verb, kinds.group, resource, namespace})
+				}
 			}
 		}
 	}
@@ -203,4 +270,44 @@ func allowed(t *testing.T, admin kubernetes.Interface, user string, right right)
 		t.Fatal(err)
 	}
 	return answer.Status.Allowed
+}
+
+// What the agent is granted and its work does not need is a way in that nobody watches.
+func TestEveryRuleForTheAgentIsNeeded(t *testing.T) {
+	for _, object := range objects(t) {
+		if kind := object.GetKind(); kind != "Role" && kind != "ClusterRole" || object.GetName() != "berth-agent" {
+			continue
+		}
+		var role rbacv1.ClusterRole // a Role has the same rules
+		decode(t, object, &role)
+		for _, rule := range role.Rules {
+			for _, granted := range granted(rule) {
+				needed := func(r right) bool {
+					everywhere := r.namespace != ours
+					return r.verb == granted.verb && r.group == granted.group && r.resource == granted.resource && everywhere == (object.GetKind() == "ClusterRole")
+				}
+				if !slices.ContainsFunc(agentMay, needed) {
+					t.Errorf("%s/%s grants %s, which nothing in agentMay needs", object.GetKind(), object.GetName(), granted)
+				}
+			}
+		}
+	}
+}
+
+// granted returns what a rule grants.
+func granted(rule rbacv1.PolicyRule) (rights []right) {
+	names := append([]string{}, rule.ResourceNames...)
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, group := range rule.APIGroups {
+		for _, resource := range rule.Resources {
+			for _, name := range names {
+				for _, verb := range rule.Verbs {
+					rights = append(rights, right{verb: verb, group: group, resource: strings.TrimSuffix(resource+":"+name, ":")})
+				}
+			}
+		}
+	}
+	return rights
 }

@@ -234,9 +234,13 @@ func (o *Outcome) count(p plan.Plan) {
 		if s.Object == nil {
 			continue
 		}
-		o.Total++
+		if !manifest.IsOwn(s.Key) { // which Git does not say
+			o.Total++
+			if s.Healthy() {
+				o.Healthy++
+			}
+		}
 		if s.Healthy() {
-			o.Healthy++
 			continue
 		}
 		problem := Problem{Key: s.Key, Health: s.Trouble(), Blocked: s.Failure == "" && s.Blocked != "", Beside: s.Beside()}

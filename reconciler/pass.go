@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -40,7 +41,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		o.Quiet = o.Quiet || o.Rendering && e.Applied == e.Commit // the agent has just begun, and nothing is new
 		return o
 	}
-	r.Watches.Follow(e.ID, e.Namespace, kinds(wanted.set, record))
+	r.Watches.Follow(e.ID, e.Namespace, e.kinds(wanted.set, record))
 	r.Watches.KeepWhole(e.judges.Kinds())
 	p, known := r.decide(e, m, wanted, record)
 	if !known {
@@ -80,9 +81,9 @@ func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Rec
 	return plan.Make(r.input(e, m, d, observed, record)), !syncing(observed)
 }
 
-// kinds returns all kinds that have to be watched: those of Git, and those ever applied.
-func kinds(s manifest.Set, record plan.Record) []schema.GroupVersionKind {
-	kinds := s.Kinds()
+// kinds returns all kinds that have to be watched: those of Git and of the agent, and those ever applied.
+func (e Environment) kinds(s manifest.Set, record plan.Record) []schema.GroupVersionKind {
+	kinds := plan.Input{Own: e.own(), Desired: s}.Kinds()
 	seen := map[schema.GroupKind]bool{}
 	for _, k := range kinds {
 		seen[k.GroupKind()] = true
@@ -97,13 +98,13 @@ func kinds(s manifest.Set, record plan.Record) []schema.GroupVersionKind {
 
 func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) plan.Observed {
 	keys := make([]manifest.Key, 0, s.Len())
-	for _, o := range s.Objects {
+	for _, o := range slices.Concat(e.own(), s.Objects) {
 		keys = append(keys, o.Key())
 	}
 	return r.Watches.Observe(live.Query{
 		Environment:    e.ID,
 		Namespace:      e.Namespace,
-		Kinds:          kinds(s, record),
+		Kinds:          e.kinds(s, record),
 		Keys:           keys,
 		Expressions:    e.judges,
 		Well:           record.Sync.Settled && !record.Sync.Degraded,
@@ -135,6 +136,7 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed,
 		Prover:       r.prover(),
 		Within:       e.within(),
 		Namespace:    e.namespace(),
+		Own:          e.own(),
 		Desired:      d.set,
 		Digest:       d.digest,
 		Commit:       d.commit,

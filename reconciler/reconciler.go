@@ -3,6 +3,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"sync"
@@ -46,6 +47,9 @@ type Environment struct {
 	Scope           Scope
 	// Policy says what objects may claim of what environments share.
 	Policy Policy
+	// Account is the service account of Namespace as which all that comes from Git is applied; empty: the default one,
+	// to which the agent itself gives its rights.
+	Account string
 	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
 	Copies []Copy
 	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
@@ -186,13 +190,31 @@ func (r *Reconciler) Forget(e Environment) {
 	r.Watches.Forget(e.ID)
 }
 
-// target says whose the objects of an environment are.
+// target says whose the objects of an environment are, and who writes them.
 func (r *Reconciler) target(e Environment) apply.Target {
-	return apply.Target{Environment: e.ID, Prover: r.prover(), Annotations: map[string]string{
-		manifest.AnnotationRepository:  e.Repository,
-		manifest.AnnotationBranch:      e.Branch,
-		manifest.AnnotationEnvironment: e.Name,
-	}}
+	return apply.Target{
+		User:        manifest.User(e.Namespace, cmp.Or(e.Account, manifest.DefaultAccount)),
+		Namespace:   e.Namespace,
+		Environment: e.ID,
+		Prover:      r.prover(),
+		Annotations: map[string]string{
+			manifest.AnnotationRepository:  e.Repository,
+			manifest.AnnotationBranch:      e.Branch,
+			manifest.AnnotationEnvironment: e.Name,
+		},
+	}
+}
+
+// own returns what the agent itself keeps in the environment's namespace.
+func (e Environment) own() []manifest.Object { return Own(e.Namespace, e.ID, e.Account) }
+
+// Own returns what the agent itself keeps in the namespace of an environment, by its id: the rights of the default
+// account, unless its entry names another.
+func Own(namespace, id, account string) []manifest.Object {
+	if account != "" {
+		return nil
+	}
+	return []manifest.Object{manifest.Binding(namespace, id)}
 }
 
 func (r *Reconciler) prover() manifest.Prover { return manifest.NewProver(r.DigestKey) }

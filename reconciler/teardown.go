@@ -22,7 +22,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
 		record.Kinds = manifest.UsualKinds()
 	}
-	r.Watches.Follow(e.ID, e.Namespace, record.Kinds)
+	r.Watches.Follow(e.ID, e.Namespace, e.kinds(manifest.Set{}, record))
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
 	}
@@ -53,6 +53,7 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 		Prover:       r.prover(),
 		Within:       e.within(),
 		Namespace:    e.namespace(),
+		Own:          e.own(),
 		Observed:     r.observe(e, manifest.Set{}, record),
 		Record:       record,
 		Refusals:     m.refusals,

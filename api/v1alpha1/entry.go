@@ -47,19 +47,19 @@ type Entry struct {
 	Namespace string `json:"namespace"`
 
 	// scope is Namespaced, which confines the environment to its namespace, or Cluster, which lets it have
-	// objects of other namespaces and of the cluster. Its objects are applied with the agent's own rights, which
-	// components/cluster-scope extends; the rights of serviceAccountName do not bound them yet.
+	// objects of other namespaces and of the cluster, as far as the rights of serviceAccountName reach.
 	// +optional
 	// +kubebuilder:default=Namespaced
 	Scope Scope `json:"scope,omitempty"`
 
-	// serviceAccountName is the account in the environment's namespace with whose rights objects are to be
-	// applied. It is not used yet: the agent applies everything with its own rights, and refuses by itself what
-	// would leave the namespace.
+	// serviceAccountName is the account in the environment's namespace that everything from Git is applied as. An
+	// administrator gives it its rights, and gives the agent the right to impersonate it. Without it, the agent applies
+	// as the account berth-apply, to which it binds the ClusterRole berth-environment in the environment's namespace.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self != 'berth-apply'`,message="berth-apply is the account that is used without serviceAccountName: leave serviceAccountName out, or name another account"
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
 	// decryption names the keys for files that SOPS encrypted. Without it, such a file is an error.

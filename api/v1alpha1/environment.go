@@ -75,7 +75,7 @@ type EnvironmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="namespace cannot be changed: what runs does not move; delete the Environment and the agent makes it anew"
 	Namespace string `json:"namespace"`
 
-	// serviceAccountName is the account in namespace with whose rights objects are applied, if the entry has one.
+	// serviceAccountName is the account in namespace that objects are applied as, if the entry names one.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -79,6 +79,7 @@ func TestRepositoryEntries(t *testing.T) {
 		"cluster without an account":     {entry: `{` + production + `scope: Cluster}`, refused: `scope Cluster needs a serviceAccountName`},
 		"cluster with a pattern":         {entry: `{scope: Cluster, serviceAccountName: deployer}`, refused: `scope Cluster needs branches by name`},
 		"account with a bad name":        {entry: `{serviceAccountName: "a:b"}`, refused: `spec.environments[0].serviceAccountName`},
+		"account of the agent's own":     {entry: `{serviceAccountName: berth-apply}`, refused: `berth-apply is the account that is used without serviceAccountName`},
 		"decryption without a Secret":    {entry: `{decryption: {allow: ["https://vault.example.com/v1/transit"]}}`},
 		"decryption with nothing":        {entry: `{decryption: {kinds: [ConfigMap], allow: []}}`, refused: `decryption must name the Secret with the keys in secretRef, or in allow`},
 		"decryption into no kind":        {entry: `{decryption: {secretRef: {name: keys}, kinds: [configmaps]}}`, refused: `spec.environments[0].decryption.kinds[0]`},

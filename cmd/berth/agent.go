@@ -168,7 +168,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     stores.Snapshot,
-		Applier:       apply.New(apply.Config{Dynamic: clients.writing, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),
+		Applier:       apply.New(apply.Config{Dynamic: clients.writing, As: clients.as, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),
 		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
 		ClusterScoped: scopes(clients.mapper),
@@ -267,7 +267,8 @@ func newManager(config *rest.Config, o *agentOptions, log *slog.Logger) (ctrl.Ma
 type clients struct {
 	kubernetes kubernetes.Interface
 	dynamic    dynamic.Interface
-	writing    dynamic.Interface // for users' objects
+	writing    dynamic.Interface                            // for users' objects
+	as         func(user string) (dynamic.Interface, error) // the same, as another user
 	metadata   metadata.Interface
 	mapper     *mapper
 }
@@ -286,6 +287,7 @@ func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
 	if c.writing, err = dynamic.NewForConfigAndClient(config, &impatient); err != nil {
 		return c, err
 	}
+	c.as = apply.Impersonate(config, &impatient)
 	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient()); err != nil {
 		return c, err
 	}

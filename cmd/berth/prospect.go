@@ -21,6 +21,7 @@ import (
 	"berth.dev/berth/cmd/internal/fields"
 	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
@@ -68,6 +69,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		Environment: id,
 		Prover:      proverFor(record),
 		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},
+		Own:         reconciler.Own(p.env.Spec.Namespace, id, p.entry.ServiceAccountName),
 		Desired:     set,
 		// Another input than any before: all that there is to say of it is said.
 		Digest:   "diff",

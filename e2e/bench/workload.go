@@ -158,14 +158,18 @@ spec:
 // labelBench is on everything that the bare client writes.
 const labelBench = "bench.example.com/round"
 
-// bareObjects are what Berth makes of a branch, as the bare client sends it: the namespace first. They bear
+// bareObjects are what Berth makes of a branch, as the bare client sends it: the namespace and its rights first. They bear
 // as many marks as Berth's.
 func bareObjects(round, branch string, files map[string]string) ([]*unstructured.Unstructured, error) {
 	namespace := round + "-" + branch
 	variables := strings.NewReplacer("${TREE:app}", strings.Repeat("0", 40), "${BRANCH_SLUG}", branch, "${COMMIT_SHORT}", "1a2b3c4d",
 		// An API server folds stringData by itself, and so does Berth before it applies.
 		"stringData:\n  DATABASE_URL: postgres://app:app@database/app", "data:\n  DATABASE_URL: cG9zdGdyZXM6Ly9hcHA6YXBwQGRhdGFiYXNlL2FwcA==")
-	objects := []*unstructured.Unstructured{{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}}}
+	objects := []*unstructured.Unstructured{{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}}, {Object: map[string]any{
+		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": map[string]any{"name": "bare", "namespace": namespace},
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "berth-environment"},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "bare", "namespace": namespace}},
+	}}}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		if !strings.HasPrefix(path, folder+"/") {
 			continue

@@ -83,8 +83,46 @@ kind: ClusterRole
 metadata: {name: berth-GROUP, labels: {berth.dev/aggregate-to-environment: "true"}}
 rules:
 - {apiGroups: [GROUP], resources: [databases], verbs: [get, list, watch, create, patch, delete]}
-- {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, list, watch, create, patch, delete]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: berth-watch-GROUP, labels: {berth.dev/aggregate-to-watch: "true"}}
+rules:
+- {apiGroups: [GROUP], resources: [databases], verbs: [get, list, watch]}
 `, "GROUP", group)
+}
+
+// deployer prepares a namespace for an entry with the account deployer, as docs/security.md tells an administrator: the
+// account has the rights of environments there and one more ClusterRole in the whole cluster, and the agent may act as it.
+func deployer(t *testing.T, namespace, clusterRole string) {
+	t.Helper()
+	installs(t, strings.NewReplacer("NS", namespace, "ROLE", clusterRole).Replace(`apiVersion: v1
+kind: Namespace
+metadata: {name: NS}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: berth-impersonate-deployer, namespace: NS}
+rules: [{apiGroups: [""], resources: [serviceaccounts], resourceNames: [deployer], verbs: [impersonate]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: berth-impersonate-deployer, namespace: NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: berth-impersonate-deployer}
+subjects: [{kind: ServiceAccount, name: berth, namespace: berth}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deployer, namespace: NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: berth-environment}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: deployer-NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: ROLE}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
+`))
 }
 
 // An asked is what the API server asks a webhook.

@@ -151,7 +151,13 @@ func TestCustomResourcesAreJudged(t *testing.T) {
 func TestADefinitionAndItsObjectsInOneCommit(t *testing.T) {
 	t.Parallel()
 	const group = "brought.example.com"
-	installs(t, rights(group))
+	installs(t, rights(group)+`---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: definitions}
+rules: [{apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, list, watch, create, patch, delete]}]
+`)
+	deployer(t, "brought", "definitions")
 	posts := begins(t, "brought", func(r *v1alpha1.Repository) {
 		production := &r.Spec.Environments[0]
 		production.Scope, production.ServiceAccountName = v1alpha1.ScopeCluster, "deployer"

@@ -193,13 +193,14 @@ func TestTheAPIServerIsBusy(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// asAgent tries to create a ConfigMap with the agent's rights: administrators are never throttled, and client-go
-// would hide that somebody is.
+// asAgent tries to create a ConfigMap as the agent does, which acts as the environment's account: administrators are
+// never throttled, and client-go would hide that somebody is.
 func asAgent(ctx context.Context, namespace, name string) (*http.Response, error) {
 	config, err := shared.Cluster.ConfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
 	if err != nil {
 		return nil, err
 	}
+	config.Impersonate.UserName = "system:serviceaccount:" + namespace + ":berth-apply"
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err

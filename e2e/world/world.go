@@ -94,7 +94,8 @@ func (w *World) install(ctx context.Context) error {
 	return w.awaitRights(ctx)
 }
 
-// awaitRights waits until the ClusterRole that is put together from others has reached the account.
+// awaitRights waits until the ClusterRoles that are put together from others are complete: what the agent watches, and
+// what environments may have.
 func (w *World) awaitRights(ctx context.Context) error {
 	config, err := w.Cluster.ConfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
 	if err != nil {
@@ -108,7 +109,7 @@ func (w *World) awaitRights(ctx context.Context) error {
 	question := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
 		"spec": map[string]any{"resourceAttributes": map[string]any{
-			"verb": "create", "group": "apps", "resource": "deployments", "namespace": "default",
+			"verb": "watch", "group": "apps", "resource": "deployments",
 		}},
 	}}
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -117,7 +118,15 @@ func (w *World) awaitRights(ctx context.Context) error {
 			return false, err
 		}
 		allowed, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
-		return allowed, err
+		if err != nil || !allowed {
+			return false, err
+		}
+		role, err := w.client.Resource(schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}).Get(ctx, "berth-environment", metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		rules, _, err := unstructured.NestedSlice(role.Object, "rules")
+		return len(rules) > 0, err
 	})
 }
 

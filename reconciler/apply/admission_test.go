@@ -82,8 +82,13 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
 		result = weak.Run(t.Context(), w.target, []plan.Step{w.step(plan.Create, much, nil)})[0]
 		return result.Err == nil || !strings.Contains(result.Err.Message, "cannot patch")
 	})
+	// That the same commit brings another Role changes nothing of that.
+	steps := []plan.Step{w.step(plan.Create, much, nil), w.step(plan.Create, with(much, "name: much", "name: other"), nil)}
+	if validated := weak.Validate(t.Context(), w.target, steps); validated[0].Err == nil || validated[1].Err == nil {
+		t.Errorf("validation has nothing against Roles that grant too much: %+v", validated)
+	}
 	w.refused(Forbidden, `infra/app.yaml:12: Role/NS/much: grants what the account that applies it may not do itself: `+
-		`{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}; ask an administrator of the cluster for the right, or for an exception`, result)
+		`{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}; remove these rights from the manifest, or ask an administrator of the cluster to grant them to that account first`, result)
 }
 
 // Right after we have made a namespace, a grant or a kind, an API server may not know it yet.

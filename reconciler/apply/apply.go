@@ -22,7 +22,10 @@ const (
 
 // Config says how to reach the cluster.
 type Config struct {
+	// Dynamic makes requests as the agent itself.
 	Dynamic dynamic.Interface
+	// As returns a client that makes requests as another user; nil: everything is done as the agent itself.
+	As func(user string) (dynamic.Interface, error)
 	// Mapper is asked anew once for a kind that it does not know.
 	Mapper meta.RESTMapper
 	// OpenAPI returns the API server's schemas, which are read when it refuses what Git says of an object that is there.
@@ -39,6 +42,7 @@ type Config struct {
 // Applier carries out plans. It may be used for any number of environments at once.
 type Applier struct {
 	dynamic     dynamic.Interface
+	as          func(user string) (dynamic.Interface, error)
 	mapper      *mapper
 	openAPI     openapi.Client
 	concurrency int
@@ -59,6 +63,7 @@ func New(c Config) *Applier {
 	}
 	return &Applier{
 		dynamic:     c.Dynamic,
+		as:          c.As,
 		mapper:      &mapper{rest: c.Mapper},
 		openAPI:     c.OpenAPI,
 		concurrency: c.Concurrency,
@@ -67,8 +72,12 @@ func New(c Config) *Applier {
 	}
 }
 
-// Target says for whom: the marks that every object gets.
+// Target says for whom: the marks that every object gets, and whose rights decide.
 type Target struct {
+	// User is as whom all that comes from Git is written; empty: as the agent itself.
+	User string
+	// Namespace is the environment's own, which the agent itself sees to.
+	Namespace string
 	// Environment is the value of manifest.LabelEnvironment.
 	Environment string
 	// Annotations are its readable side.
@@ -165,13 +174,19 @@ type run struct {
 	dryRun  []string
 	schemas *schemas
 
+	asAccount func() (dynamic.Interface, error)
+
 	mu         sync.Mutex
-	lost       map[string]bool // namespaces whose step failed
+	lost       map[string]string // why nothing can be written into a namespace
+	granting   bool              // rights were written, and have not been seen to work yet
 	unanswered int
 }
 
 func (a *Applier) begin(target Target, dryRun ...string) *run {
-	return &run{Applier: a, target: target, dryRun: dryRun, schemas: &schemas{client: a.openAPI}, lost: map[string]bool{}}
+	return &run{
+		Applier: a, target: target, dryRun: dryRun, schemas: &schemas{client: a.openAPI}, lost: map[string]string{},
+		asAccount: sync.OnceValues(func() (dynamic.Interface, error) { return a.as(target.User) }),
+	}
 }
 
 // each calls do for every index, in order and with bounded concurrency, and waits for all.
@@ -201,6 +216,9 @@ func (r *run) step(ctx context.Context, s plan.Step) Result {
 	err := r.untried(ctx, s)
 	if err == nil {
 		result.Done, result.Live, err = r.act(ctx, s)
+		for try := 0; r.granted(ctx, s, try, err); try++ {
+			result.Done, result.Live, err = r.act(ctx, s)
+		}
 	}
 	if err != nil {
 		result.Done, result.Err = "", r.explain(s, err)
@@ -219,8 +237,8 @@ func (r *run) untried(ctx context.Context, s plan.Step) error {
 	if r.unanswered >= mostUnanswered {
 		return &finding{class: Transient, text: "was not tried: others were not answered in time"}
 	}
-	if r.lost[s.Key.Namespace] {
-		return &finding{class: Skipped, text: "was not tried: its namespace could not be written"}
+	if why := r.lost[s.Key.Namespace]; why != "" {
+		return &finding{class: Skipped, text: "was not tried: " + why}
 	}
 	return nil
 }
@@ -228,17 +246,24 @@ func (r *run) untried(ctx context.Context, s plan.Step) error {
 // note keeps in mind what later steps and passes need to know of a result.
 func (r *run) note(result Result) {
 	s := result.Step
-	if result.Err == nil {
-		r.recent.note(s, result.Done)
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if result.Err == nil {
+		if !r.own(s.Key) {
+			r.recent.proved(s.Key.Namespace)
+		}
+		r.recent.note(s, result.Done)
+		r.granting = manifest.IsOwn(s.Key) || r.granting && r.own(s.Key)
+		return
+	}
+	switch writes := s.Action != plan.Delete; {
+	case writes && isNamespace(s.Key):
+		r.lost[s.Key.Name] = "its namespace could not be written"
+	case writes && s.Live == nil && manifest.IsOwn(s.Key) && r.target.User != "":
+		r.lost[s.Key.Namespace] = "the account that writes it could not be given its rights"
+	}
 	if result.Err.Class == Unanswered {
 		r.unanswered++
-	}
-	if isNamespace(s.Key) && s.Action != plan.Delete {
-		r.lost[s.Key.Name] = true
 	}
 }
 

@@ -115,11 +115,7 @@ func (r *run) notYet(s plan.Step, class Class, err error) bool {
 	case isMissingNamespace(err):
 		return r.recent.any(namespaceMark(s.Key.Namespace))
 	case class == Forbidden && isRights(err):
-		marks := []mark{rightsMark("")}
-		if s.Key.Namespace != "" {
-			marks = append(marks, rightsMark(s.Key.Namespace), namespaceMark(s.Key.Namespace))
-		}
-		return r.recent.any(marks...)
+		return r.recent.any(rightsMark(""), rightsMark(s.Key.Namespace))
 	}
 	return false
 }

@@ -51,13 +51,30 @@ func isWithoutDryRun(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
 }
 
-// rights is RBAC's refusal: `User "u" cannot patch resource "configmaps" in API group "" …`.
-var rights = regexp.MustCompile(`User "[^"]*" cannot \w+ resource "`)
+// rights is RBAC's refusal: `configmaps "c" is forbidden: User "u" cannot patch resource "configmaps" in API group "" in
+// the namespace "n"`. The name is left out for a creation, the namespace for what has none.
+var rights = regexp.MustCompile(`(?:"([^"]*)" is forbidden: )?User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
+
+// denialOf returns who lacks which right, if that is why a request was refused.
+func denialOf(err error) (denial, bool) {
+	if !apierrors.IsForbidden(err) {
+		return denial{}, false
+	}
+	m := rights.FindStringSubmatch(err.Error())
+	if m == nil {
+		return denial{}, false
+	}
+	return denial{name: m[1], user: m[2], verb: m[3], resource: m[4], group: m[5], namespace: m[6]}, true
+}
 
 // isRights says whether a 403 comes from RBAC, and not from an admission plugin, webhook or policy.
 func isRights(err error) bool {
-	return apierrors.IsForbidden(err) && (rights.MatchString(err.Error()) ||
-		strings.Contains(err.Error(), granting))
+	return apierrors.IsForbidden(err) && rights.MatchString(err.Error()) || isGranting(err)
+}
+
+// isGranting says whether a 403 is about a Role, or a binding, that grants more than its author holds.
+func isGranting(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), granting)
 }
 
 // granting stands between who is refused a Role, with all groups, and the rules that are too much.

@@ -30,14 +30,18 @@ func message(s plan.Step, e *Error) string {
 		b.WriteString(s.Object.Origin.String() + ": ")
 	}
 	b.WriteString(s.Key.String() + ": " + reason(s, e))
-	if hint := hint(s, e.Class); hint != "" {
+	if hint := hint(s, e); hint != "" {
 		b.WriteString("; " + hint)
 	}
 	return b.String()
 }
 
 // hint returns what a person can do about it.
-func hint(s plan.Step, class Class) string {
+func hint(s plan.Step, e *Error) string {
+	class := e.Class
+	if text := remedy(s, e.Err); class == Forbidden && text != "" {
+		return text
+	}
 	if s.Action == plan.Delete && s.Object == nil && slices.Contains(refusing, class) {
 		return "remove what protects it; it is tried again within a minute"
 	}

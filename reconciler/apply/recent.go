@@ -48,6 +48,9 @@ func (r *recent) note(s plan.Step, done Done) {
 	now := r.now()
 	maps.DeleteFunc(r.made, func(_ mark, at time.Time) bool { return now.Sub(at) >= settling })
 	r.made[m] = now
+	if m.what == namespaceMark("").what {
+		r.made[rightsMark(m.name)] = now // what others grant in a new namespace takes a moment too
+	}
 }
 
 func markOf(s plan.Step) (mark, bool) {
@@ -60,6 +63,13 @@ func markOf(s plan.Step) (mark, bool) {
 		return kindMark(definedBy(s.Object)), true
 	}
 	return mark{}, false
+}
+
+// proved forgets the grants in a namespace: a request has just shown that they are known.
+func (r *recent) proved(namespace string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.made, rightsMark(namespace))
 }
 
 // any says whether one of the marks was set a moment ago.

@@ -22,7 +22,11 @@ func (r *run) client(s plan.Step) (dynamic.ResourceInterface, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := r.dynamic.Resource(mapping.Resource)
+	as, err := r.clientOf(s.Key)
+	if err != nil {
+		return nil, err
+	}
+	client := as.Resource(mapping.Resource)
 	switch scoped := mapping.Scope.Name() == meta.RESTScopeNameNamespace; {
 	case scoped && s.Key.Namespace == "":
 		return nil, &finding{class: Invalid, text: "has no namespace, but its kind lives in one"}

@@ -38,12 +38,19 @@ func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step
 		if err != nil && err.Class == Unanswered {
 			r.note(Result{Step: steps[i], Err: err})
 		}
-		if err != nil && slices.Contains(refusing, err.Class) && !changed[err.Class] {
+		if err != nil && slices.Contains(refusing, err.Class) && !(changed[err.Class] && !lasts(err, changed)) {
 			results[i].Done, results[i].Err = "", err
 		}
 	})
 	return results
 }
+
+// lasts says whether an error stays what it is whatever else is granted: no Role of a commit widens what the account that
+// writes it may grant. Only the agent does, with the binding of that account.
+func lasts(err *Error, changed map[any]bool) bool { return isGranting(err.Err) && !changed[binding] }
+
+// binding stands for the rights of the account that writes.
+const binding = "binding"
 
 // try makes the requests of one step as a dry run.
 func (r *run) try(ctx context.Context, s plan.Step) *Error {
@@ -74,6 +81,7 @@ func changing(steps []plan.Step) map[any]bool {
 		switch {
 		case s.Key.Group == rbacGroup:
 			changed[Forbidden] = true
+			changed[binding] = changed[binding] || manifest.IsBinding(s.Key)
 		case s.Key.Group == "" && (s.Key.Kind == "ResourceQuota" || s.Key.Kind == "LimitRange"):
 			changed[Quota] = true
 		case isCRD(s.Key) && s.Object != nil:

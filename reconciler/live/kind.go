@@ -178,10 +178,20 @@ func unwatched(gk schema.GroupKind, err error) string {
 	if errors.As(err, &status) {
 		reason = status.Status().Message // without what the Reflector says around it
 	}
-	if apierrors.IsForbidden(err) {
-		reason += "; grant the agent list and watch"
+	if apierrors.IsForbidden(err) && status != nil && status.Status().Details != nil {
+		reason += "; " + watchable(status.Status().Details)
 	}
 	return fmt.Sprintf("cannot watch %s: %s", gk, reason)
+}
+
+// watchable says how the agent gets the right to watch a kind.
+func watchable(refused *metav1.StatusDetails) string {
+	role, resource := "berth-watch-"+refused.Kind, refused.Kind
+	if refused.Group != "" {
+		resource += "." + refused.Group
+	}
+	return fmt.Sprintf("let the agent watch it, with a ClusterRole labelled berth.dev/aggregate-to-watch: kubectl create clusterrole %[1]s --verb=get,list,watch --resource=%[2]s && kubectl label clusterrole %[1]s berth.dev/aggregate-to-watch=true",
+		role, resource)
 }
 
 // become changes what is known of the kind as a whole.

@@ -121,7 +121,7 @@ func TestWithoutRightsAKindIsUnwatchedUntilTheyAreGranted(t *testing.T) {
 	seen := o.await(env, "both kinds to be refused", func(seen plan.Observed) bool {
 		return seen.Unknown[configMaps.GroupKind()].State == plan.Unwatched && seen.Unknown[namespaceKind].State == plan.Unwatched
 	})
-	for _, want := range []string{"cannot watch ConfigMap", "system:serviceaccount:" + space + ":powerless", "grant the agent list and watch"} {
+	for _, want := range []string{"cannot watch ConfigMap", "system:serviceaccount:" + space + ":powerless", "let the agent watch it"} {
 		if message := seen.Unknown[configMaps.GroupKind()].Message; !strings.Contains(message, want) {
 			t.Errorf("the message %q lacks %q", message, want)
 		}

@@ -113,10 +113,5 @@ func Namespace(name string, labels, annotations map[string]string) Object {
 	u.SetName(name)
 	u.SetLabels(labels)
 	u.SetAnnotations(annotations)
-	o := Object{Unstructured: u, Origin: Origin{File: "the environment"}}
-	set := Set{Objects: []Object{o}}
-	if err := set.Seal(nil, nil); err != nil {
-		panic("manifest: " + err.Error()) // strings always have a digest
-	}
-	return set.Objects[0]
+	return sealedOwn(u)
 }

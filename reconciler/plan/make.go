@@ -21,6 +21,9 @@ func Make(in Input) Plan {
 	m.begin()
 	m.confirm()
 	m.namespace()
+	for i := range in.Own {
+		m.object(&in.Own[i])
+	}
 	for i := range in.Desired.Objects {
 		m.object(&in.Desired.Objects[i])
 	}
@@ -98,6 +101,7 @@ func (m *maker) add(s Step, place manifest.Place) {
 // in reverse.
 const (
 	stageNamespace = iota
+	stageOwn
 	stageFirst
 	stageMain
 	stageLast
@@ -108,6 +112,8 @@ func stage(key manifest.Key, place manifest.Place) int {
 	switch {
 	case place.Phase == manifest.First && key.Group == "" && key.Kind == "Namespace":
 		return stageNamespace
+	case manifest.IsOwn(key):
+		return stageOwn
 	case place.Phase == manifest.First:
 		return stageFirst
 	case place.Phase == manifest.Last:
@@ -306,7 +312,7 @@ func (m *maker) tidy() {
 		_, unknown := m.in.Observed.Unknown[gvk.GroupKind()]
 		return unknown
 	}
-	kinds := slices.DeleteFunc(m.in.Desired.Kinds(), isUnknown)
+	kinds := slices.DeleteFunc(m.in.Kinds(), isUnknown)
 	for _, gvk := range m.record.Kinds {
 		unknown := isUnknown(gvk)
 		stillThere := slices.ContainsFunc(m.steps, func(s Step) bool { return s.Key.GroupKind() == gvk.GroupKind() })

@@ -4,8 +4,11 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
@@ -198,6 +201,8 @@ type Input struct {
 	Within string
 	// Namespace is the environment's own, as it should be.
 	Namespace Namespace
+	// Own are the objects that the agent itself keeps in the namespace, beside those of Git; sealed.
+	Own []manifest.Object
 	// Desired is sealed and in order.
 	Desired manifest.Set
 	// Digest stands for all that Desired was made from; Commit is where it was read.
@@ -226,6 +231,11 @@ type Input struct {
 	Confirmation string
 	// Origin says where the manifests are read.
 	Origin string
+}
+
+// Kinds returns the kinds of all objects that there should be.
+func (in Input) Kinds() []schema.GroupVersionKind {
+	return manifest.Set{Objects: slices.Concat(in.Own, in.Desired.Objects)}.Kinds()
 }
 
 // Namespace is the environment's own namespace.

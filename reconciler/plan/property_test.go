@@ -88,6 +88,9 @@ type history struct {
 
 func newHistory(rt *rapid.T) *history {
 	h := &history{world: newWorld(rt), rt: rt, mayRun: map[string]int{}}
+	if rapid.Bool().Draw(rt, "with an account") {
+		equipped(h.world)
+	}
 	h.events = map[string]func(){
 		"commit":      h.commit,
 		"pass":        func() { h.pass() },
@@ -313,7 +316,7 @@ func (h *history) mustBeWhatGitSays() {
 	if !h.in.Namespace.Shared {
 		want[h.in.Namespace.Object.Key()] = h.in.Namespace.Object.Digest
 	}
-	for _, o := range h.in.Desired.Objects {
+	for _, o := range slices.Concat(h.in.Own, h.in.Desired.Objects) {
 		if key := o.Key(); !manifest.IsJob(key.GroupKind()) {
 			want[key] = o.Digest
 		} else if run := p.Record.Jobs[key]; !run.Ever {

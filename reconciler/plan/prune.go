@@ -111,7 +111,7 @@ func keptBecause(l Live) string {
 	return "its kind keeps data; delete it by hand, or set " + manifest.AnnotationPrune + ": allow in Git before it leaves"
 }
 
-// leftovers returns what is provably ours and not desired, and how many objects are ours in all.
+// leftovers returns what is provably ours and not desired, and how many objects of Git are ours in all.
 func (m *maker) leftovers() (gone []Live, total int) {
 	desired := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {
@@ -121,7 +121,9 @@ func (m *maker) leftovers() (gone []Live, total int) {
 		if _, unknown := m.in.Observed.Unknown[key.GroupKind()]; unknown || !m.ours(live) {
 			continue
 		}
-		total++
+		if !manifest.IsOwn(key) {
+			total++
+		}
 		if !desired[key] {
 			gone = append(gone, live)
 		}
@@ -146,10 +148,10 @@ func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 	return forItself, ""
 }
 
-// deletable counts what would be deleted.
+// deletable counts what would be deleted of what Git said.
 func deletable(gone []Live) (n int) {
 	for _, l := range gone {
-		if !l.Deleting && !l.kept() {
+		if !l.Deleting && !l.kept() && !manifest.IsOwn(l.Key) {
 			n++
 		}
 	}

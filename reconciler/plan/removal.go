@@ -78,9 +78,9 @@ func (l Live) place() manifest.Place {
 	return place
 }
 
-// addLast puts an object below all others that stand in waves, and above what others need.
-func (r *removal) addLast(l Live) {
-	r.objects, r.places[l.Key] = append(r.objects, l), manifest.Place{Phase: manifest.Main, Wave: math.MinInt}
+// addLast puts an object below all others of a phase.
+func (r *removal) addLast(l Live, phase manifest.Phase) {
+	r.objects, r.places[l.Key] = append(r.objects, l), manifest.Place{Phase: phase, Wave: math.MinInt}
 	r.sort()
 }
 

@@ -15,18 +15,27 @@ func Teardown(in Input) Plan {
 	awaited := m.lastJobs()
 	ns := in.Observed.Namespace
 	owned := ns != nil && m.ours(*ns)
-	var objects, inside []Live
+	var objects, inside, own []Live
 	for _, live := range in.Observed.Objects {
 		switch {
 		case owned && live.Key.Namespace == ns.Key.Name:
 			inside = append(inside, live)
+		case m.ours(live) && manifest.IsOwn(live.Key):
+			own = append(own, live)
 		case m.ours(live) && !live.kept():
 			objects = append(objects, live)
 		}
 	}
 	order := removalOf(objects)
+	if awaited != "" || len(order.objects) > 0 && !owned {
+		m.equip()
+	}
 	if owned && ns.Prune != "never" {
-		order.addLast(*ns)
+		order.addLast(*ns, manifest.Main)
+	}
+	// With it goes the right to delete the others.
+	for _, live := range own {
+		order.addLast(live, manifest.First)
 	}
 	for _, live := range order.objects {
 		m.takeDown(live, order, awaited)
@@ -39,6 +48,19 @@ func Teardown(in Input) Plan {
 		p.State, p.Message = m.left()
 	}
 	return p
+}
+
+// equip brings what the agent keeps in the namespace, and somebody has deleted: the last Jobs are created, and objects
+// deleted, with the rights that it grants.
+func (m *maker) equip() {
+	if ns := m.in.Observed.Namespace; ns == nil || ns.Deleting {
+		return
+	}
+	for i := range m.in.Own {
+		if own := &m.in.Own[i]; m.in.Observed.Objects[own.Key()].UID == "" {
+			m.object(own)
+		}
+	}
 }
 
 // takeDown adds the step of one object; awaited is what all wait for that come after the last Jobs.

@@ -107,7 +107,7 @@ func (w *world) observed() plan.Observed {
 		o.Unknown[schema.GroupKind{Group: "example.com", Kind: "Widget"}] = plan.Unknown{State: plan.NotServed, Message: "no such kind"}
 	}
 	wanted := map[manifest.Key]bool{}
-	for _, d := range w.in.Desired.Objects {
+	for _, d := range slices.Concat(w.in.Own, w.in.Desired.Objects) {
 		wanted[d.Key()] = true
 	}
 	own := w.in.Namespace.Object.Key()

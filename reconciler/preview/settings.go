@@ -33,6 +33,7 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 		Entry:      env.Spec.Entry,
 		Branch:     env.Spec.Branch,
 		Namespace:  env.Spec.Namespace,
+		Account:    env.Spec.ServiceAccountName,
 		Commit:     cmp.Or(env.Spec.Pin, env.Spec.Commit),
 		Pinned:     env.Spec.Pin != "",
 		Applied:    env.Status.AppliedCommit,
@@ -65,6 +66,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	}
 	s.URL, s.Path = repo.Spec.URL, entry.Path
 	s.SharedNamespace, s.Urgent = patterns.Literal(), patterns.Literal()
+	s.Account = entry.ServiceAccountName
 	s.Settings = string(input)
 	s.Timeout = entry.Health.Timeout.Duration
 	for _, e := range entry.Health.Expressions {

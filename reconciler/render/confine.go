@@ -76,6 +76,14 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 		problem.Hint = "leave metadata.namespace out, or write ${NAMESPACE}"
 		return false, problem
 	}
+	if taken := reserved(o); taken != nil {
+		return false, taken
+	}
+	if r.Scope == Namespaced {
+		if reaches := overreaching(o); reaches != nil {
+			return false, reaches
+		}
+	}
 	return true, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/deploy"
 )
 
 // Result is what a look came to.
@@ -44,10 +46,14 @@ type Config struct {
 }
 
 // Checker looks at a cluster, with the rights of whoever asks: what these do not allow is Unknown.
-type Checker struct{ Config }
+type Checker struct {
+	Config
+	// account is the agent's, as far as Installation has found it.
+	account string
+}
 
 // New returns a Checker.
-func New(c Config) *Checker { return &Checker{c} }
+func New(c Config) *Checker { return &Checker{Config: c, account: deploy.ServiceAccount} }
 
 // findings collects what is found about one thing.
 type findings struct {

@@ -239,19 +239,71 @@ func TestInstallation(t *testing.T) {
 	})
 }
 
+// bind gives an account a ClusterRole: in a namespace, or in all if that is empty.
+func bind(t *testing.T, namespace, role string, account rbacv1.Subject) {
+	t.Helper()
+	name := account.Namespace + "-" + account.Name + "-" + role
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
+	rbac := clientOf(t, shared(t).RESTConfig()).RbacV1()
+	var err error
+	if namespace == "" {
+		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: ref, Subjects: []rbacv1.Subject{account}}
+		_, err = rbac.ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{})
+	} else {
+		binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: ref, Subjects: []rbacv1.Subject{account}}
+		_, err = rbac.RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRights(t *testing.T) {
 	namespace := shared(t).Namespace(t)
 	put(t, namespace, deployment(appsv1.DeploymentStatus{}))
 	c := checker(t, shared(t).RESTConfig(), namespace)
-	say(t, c.Installation(t.Context()), "rights", "problem rights: system:serviceaccount:"+namespace+":captain may not ")
-	bind := func(role string) {
-		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: namespace + "-" + role},
-			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "captain", Namespace: namespace}}}
-		if _, err := clientOf(t, shared(t).RESTConfig()).RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	user := "system:serviceaccount:" + namespace + ":captain"
+	say(t, c.Installation(t.Context()), "rights", "problem rights: "+user+" may not ")
+	bind(t, "", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "captain", Namespace: namespace})
+	say(t, c.Installation(t.Context()), "rights", "warning rights: "+user+" may write in all namespaces what it only writes as the accounts of environments; ")
+}
+
+func TestAccounts(t *testing.T) {
+	namespace := shared(t).Namespace(t)
+	c := checker(t, shared(t).RESTConfig(), namespace)
+	environment := func(in, account string) v1alpha1.Environment {
+		return v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "posts.review." + in},
+			Spec: v1alpha1.EnvironmentSpec{Namespace: in, ServiceAccountName: account}, Status: v1alpha1.EnvironmentStatus{AppliedCommit: "abc"}}
 	}
-	bind("cluster-admin")
-	say(t, c.Installation(t.Context()), "rights", "ok rights: system:serviceaccount:"+namespace+":captain may do all that it needs")
+	here := environment(namespace, "")
+	name := "problem accounts: " + here.Name + ": "
+	accounts := func(environments ...v1alpha1.Environment) []checkup.Finding {
+		return c.Repository(t.Context(), &v1alpha1.Repository{}, environments)
+	}
+	say(t, accounts(here), "accounts", name+"the agent may not act as the account berth-apply in the namespace "+namespace)
+	bind(t, "", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "berth", Namespace: namespace})
+	say(t, accounts(here), "accounts", name+"system:serviceaccount:"+namespace+":berth-apply may not patch configmaps; patch secrets; patch services; patch deployments.apps; the agent binds it ")
+	say(t, accounts(environment(namespace, "deployer")), "accounts",
+		name+"system:serviceaccount:"+namespace+":deployer may not patch configmaps; patch secrets; patch services; patch deployments.apps; bind it a role in that namespace: kubectl create rolebinding deployer ")
+	bind(t, namespace, "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "berth-apply", Namespace: namespace})
+	queued := environment("elsewhere", "")
+	queued.Status.AppliedCommit = ""
+	say(t, accounts(here, queued), "accounts", "ok accounts: what 1 of its environments run can be written as their accounts")
+	say(t, accounts(queued), "accounts")
+}
+
+func TestPolicies(t *testing.T) {
+	c := checker(t, shared(t).RESTConfig(), shared(t).Namespace(t))
+	say(t, c.Installation(t.Context()), "policies", "problem policies: ValidatingAdmissionPolicy/berth-namespaces is not installed; ")
+	objects, err := deploy.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return !strings.HasPrefix(o.GetKind(), "ValidatingAdmissionPolicy")
+	})
+	if err := clustertest.Apply(t.Context(), shared(t).RESTConfig(), objects...); err != nil {
+		t.Fatal(err)
+	}
+	say(t, c.Installation(t.Context()), "policies", "ok policies: 6 objects limit ")
 }

@@ -28,6 +28,7 @@ const (
 	// leasePatience is how long a lease may go without being renewed: more than it lasts, since clocks differ.
 	leasePatience = time.Minute
 	installHint   = "install Berth: kubectl apply --server-side -k deploy"
+	reapplyHint   = "apply the manifests of this version again: kubectl apply --server-side -k deploy"
 )
 
 // Installation looks at what deploy/ installs, and whether an agent is at work.
@@ -43,9 +44,10 @@ func (c *Checker) Installation(ctx context.Context) []Finding {
 			c.kind(ctx, f, object)
 		}
 	}
-	account := c.agent(ctx, f)
+	c.account = c.agent(ctx, f)
 	c.installationID(ctx, f)
-	c.rights(ctx, f, objects, account)
+	c.rights(ctx, f, objects)
+	c.policies(ctx, f, objects)
 	return f.all
 }
 

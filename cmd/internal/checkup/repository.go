@@ -30,6 +30,7 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 	}
 	c.webhook(ctx, f, repo)
 	environmentsOf(f, environments)
+	c.accounts(ctx, f, environments)
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		of := &findings{about: EntryName(repo, entry)}

@@ -10,22 +10,21 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/manifest"
 )
 
 // parallel is how many requests go on at once.
 const parallel = 8
 
-// aggregated marks the roles that say what may come from Git, which an administrator may well have narrowed.
-const aggregated = "berth.dev/aggregate-to-environment"
-
 // right is one thing that an account may do.
 type right struct {
 	authorizationv1.ResourceAttributes
-	// fromGit says that it is about what branches bring.
-	fromGit bool
 }
 
 // resource is how people write what a right is about.
@@ -67,45 +66,52 @@ func told(rights []right) string {
 	return strings.Join(parts, "; ")
 }
 
-// rights asks the API server whether the agent's account has all that deploy/ grants.
-func (c *Checker) rights(ctx context.Context, f *findings, objects []*unstructured.Unstructured, account string) {
+// rights asks the API server whether the agent's account has all that deploy/ grants, and no more than it should.
+func (c *Checker) rights(ctx context.Context, f *findings, objects []*unstructured.Unstructured) {
 	wanted, err := c.granted(objects)
 	if err != nil {
 		f.unseen("rights", "what deploy/ grants", err)
 		return
 	}
-	name := "system:serviceaccount:" + c.Namespace + ":" + account
-	lacking, err := c.lacking(ctx, name, wanted)
+	lacking, err := c.lacking(ctx, c.Namespace, c.account, wanted)
 	if err != nil {
 		f.unseen("rights", "the rights of the agent's account (SubjectAccessReview)", err)
 		return
 	}
-	var own, fromGit []right
-	for _, r := range lacking {
-		if r.fromGit {
-			fromGit = append(fromGit, r)
-		} else {
-			own = append(own, r)
-		}
+	user := manifest.User(c.Namespace, c.account)
+	if len(lacking) > 0 {
+		f.add(Problem, "rights", "%s may not %s; %s", user, told(lacking), reapplyHint)
+		return
 	}
-	switch {
-	case len(own) > 0:
-		f.add(Problem, "rights", "%s may not %s: apply deploy/rbac again", name, told(own))
-	case len(fromGit) > 0:
-		f.add(Warning, "rights", "%s may not %s: branches cannot have these, which is fine if you narrowed berth-environment", name, told(fromGit))
-	default:
-		f.add(OK, "rights", "%s may do all that it needs", name)
+	unwanted := namespaced("", "patch", writes...)
+	if refused, err := c.lacking(ctx, c.Namespace, c.account, unwanted); err == nil && len(refused) < len(unwanted) {
+		f.add(Warning, "rights", "%s may write in all namespaces what it only writes as the accounts of environments; if it has this from an earlier version: kubectl delete clusterrolebinding berth-environment", user)
+		return
 	}
+	f.add(OK, "rights", "%s may do all that it needs", user)
 }
 
-// granted returns what the roles of deploy/ say that are for the agent.
+// writes are kinds that every environment may have.
+var writes = []schema.GroupResource{{Resource: "configmaps"}, {Resource: "secrets"}, {Resource: "services"}, {Group: "apps", Resource: "deployments"}}
+
+// namespaced returns the right to do one thing with some kinds in a namespace; or, if that is empty, in all.
+func namespaced(namespace, verb string, kinds ...schema.GroupResource) (rights []right) {
+	for _, kind := range kinds {
+		rights = append(rights, right{authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: kind.Group, Resource: kind.Resource}})
+	}
+	return rights
+}
+
+// granted returns what deploy/ grants to the agent: the rules of its roles, and what it watches.
 func (c *Checker) granted(objects []*unstructured.Unstructured) (rights []right, err error) {
 	for _, object := range objects {
 		namespace := ""
 		switch {
+		case object.GetName() != "berth-agent":
+			continue
 		case object.GetKind() == "Role":
 			namespace = c.Namespace
-		case object.GetKind() != "ClusterRole" || isForPeople(object):
+		case object.GetKind() != "ClusterRole":
 			continue
 		}
 		var role rbacv1.ClusterRole // a Role has the same rules
@@ -113,18 +119,18 @@ func (c *Checker) granted(objects []*unstructured.Unstructured) (rights []right,
 			return nil, fmt.Errorf("reading %s/%s: %w", object.GetKind(), object.GetName(), err)
 		}
 		for _, rule := range role.Rules {
-			rights = append(rights, ruled(rule, right{ResourceAttributes: authorizationv1.ResourceAttributes{Namespace: namespace}, fromGit: role.Labels[aggregated] != ""})...)
+			rights = append(rights, ruled(rule, namespace)...)
 		}
+	}
+	for _, gvk := range manifest.UsualKinds() {
+		resource, _ := meta.UnsafeGuessKindToResource(gvk)
+		rights = append(rights, namespaced("", "watch", resource.GroupResource())...)
 	}
 	return rights, nil
 }
 
-func isForPeople(role *unstructured.Unstructured) bool {
-	return role.GetLabels()["rbac.authorization.k8s.io/aggregate-to-admin"] != ""
-}
-
 // ruled returns what one rule grants.
-func ruled(rule rbacv1.PolicyRule, like right) (rights []right) {
+func ruled(rule rbacv1.PolicyRule, namespace string) (rights []right) {
 	names := rule.ResourceNames
 	if len(names) == 0 {
 		names = []string{""} // whatever the name
@@ -132,8 +138,7 @@ func ruled(rule rbacv1.PolicyRule, like right) (rights []right) {
 	for _, group := range rule.APIGroups {
 		for _, resource := range rule.Resources {
 			for _, verb := range rule.Verbs {
-				r := like
-				r.Group, r.Verb = group, verb
+				r := right{authorizationv1.ResourceAttributes{Namespace: namespace, Group: group, Verb: verb}}
 				r.Resource, r.Subresource, _ = strings.Cut(resource, "/")
 				for _, name := range names {
 					r.Name = name
@@ -146,7 +151,7 @@ func ruled(rule rbacv1.PolicyRule, like right) (rights []right) {
 }
 
 // lacking returns those of the rights that an account does not have.
-func (c *Checker) lacking(ctx context.Context, account string, wanted []right) ([]right, error) {
+func (c *Checker) lacking(ctx context.Context, namespace, account string, wanted []right) ([]right, error) {
 	var (
 		all     sync.WaitGroup
 		slots   = make(chan struct{}, parallel)
@@ -157,7 +162,7 @@ func (c *Checker) lacking(ctx context.Context, account string, wanted []right) (
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			refused[i], errs[i] = c.lacks(ctx, account, r)
+			refused[i], errs[i] = c.lacks(ctx, namespace, account, r)
 		})
 	}
 	all.Wait()
@@ -173,9 +178,9 @@ func (c *Checker) lacking(ctx context.Context, account string, wanted []right) (
 	return lacking, nil
 }
 
-func (c *Checker) lacks(ctx context.Context, account string, r right) (bool, error) {
+func (c *Checker) lacks(ctx context.Context, namespace, account string, r right) (bool, error) {
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User: account, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + c.Namespace, "system:authenticated"},
+		User: manifest.User(namespace, account), Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 		ResourceAttributes: &r.ResourceAttributes,
 	}}
 	answer, err := c.Kubernetes.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})

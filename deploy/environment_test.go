@@ -1,0 +1,221 @@
+package deploy_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"berth.dev/berth/internal/clustertest"
+)
+
+const account = "berth-apply"
+
+// binding is what the agent writes into the namespace of an environment.
+func binding(namespace string) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "berth-apply.a1b2c3.posts"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "berth-environment"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Name: account, Namespace: namespace}},
+	}
+}
+
+// actingAs returns the agent's client while it acts as the account of an environment.
+func actingAs(t *testing.T, agent *rest.Config, namespace string) kubernetes.Interface {
+	t.Helper()
+	config := rest.CopyConfig(agent)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + namespace + ":" + account}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// testEnvironment lets the agent make an environment of the namespace theirs, and asks what its account may do.
+func testEnvironment(t *testing.T, admin, agent kubernetes.Interface) {
+	if _, err := agent.RbacV1().RoleBindings(theirs).Create(t.Context(), binding(theirs), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	user := "system:serviceaccount:" + theirs + ":" + account
+	may := func(right right) bool { return allowed(t, admin, user, right) }
+	awaitRight(t, environmentMay[0], may)
+	for _, right := range environmentMay {
+		if !may(right) {
+			t.Errorf("the account of an environment may not %s", right)
+		}
+	}
+	for _, right := range environmentMayNot {
+		if may(right) {
+			t.Errorf("the account of an environment may %s", right)
+		}
+	}
+}
+
+// testGranting proves that a branch cannot get by a Role of its own what its environment does not have, even if the
+// agent's own check of the manifests did not exist.
+func testGranting(t *testing.T, environment kubernetes.Interface) {
+	for _, test := range []struct {
+		name             string
+		group            string
+		resources, verbs []string
+		wants            bool
+	}{
+		{"what it holds", "", []string{"configmaps"}, []string{"get", "patch"}, true},
+		{"its namespace", "", []string{"namespaces"}, []string{"patch"}, false},
+		{"quotas", "", []string{"resourcequotas"}, []string{"delete"}, false},
+		{"impersonation of users", "", []string{"users"}, []string{"impersonate"}, false},
+		{"binding", "rbac.authorization.k8s.io", []string{"roles"}, []string{"bind"}, false},
+		{"everything", "*", []string{"*"}, []string{"*"}, false},
+	} {
+		rule := rbacv1.PolicyRule{APIGroups: []string{test.group}, Resources: test.resources, Verbs: test.verbs}
+		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}, Rules: []rbacv1.PolicyRule{rule}}
+		_, err := environment.RbacV1().Roles(theirs).Create(t.Context(), role, metav1.CreateOptions{})
+		if granted := err == nil; granted != test.wants || err != nil && !errors.IsForbidden(err) {
+			t.Errorf("a Role with %s: granted %t, want %t (%v)", test.name, granted, test.wants, err)
+		}
+	}
+	for _, role := range []string{"cluster-admin", "berth-agent"} {
+		b := binding(theirs)
+		b.Name, b.RoleRef.Name, b.Subjects[0].Name = "test-"+role, role, "default"
+		if _, err := environment.RbacV1().RoleBindings(theirs).Create(t.Context(), b, metav1.CreateOptions{}); !errors.IsForbidden(err) {
+			t.Errorf("binding %s: got %v, want forbidden", role, err)
+		}
+	}
+	made := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}
+	_, err := environment.CoreV1().ServiceAccounts(theirs).Create(t.Context(), made, metav1.CreateOptions{})
+	denied(t, "an account of the environments' name", err, "is reserved")
+}
+
+// testAgentPolicy tries, with the agent's own account, what its rights alone would allow.
+func testAgentPolicy(t *testing.T, admin, agent kubernetes.Interface) {
+	ctx := t.Context()
+	foreign := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}}
+	if _, err := admin.CoreV1().Namespaces().Create(ctx, foreign, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	namespaces := agent.CoreV1().Namespaces()
+	denied(t, "deleting a namespace of others", namespaces.Delete(ctx, "foreign", metav1.DeleteOptions{}), "changes and deletes only namespaces")
+	_, err := namespaces.Patch(ctx, "foreign", types.MergePatchType, []byte(`{"metadata":{"labels":{"berth.dev/environment":"a.b"}}}`), metav1.PatchOptions{})
+	denied(t, "marking a namespace of others", err, "changes and deletes only namespaces")
+	_, err = namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unmarked"}}, metav1.CreateOptions{})
+	denied(t, "creating a namespace without a mark", err, "creates only namespaces")
+	for name, change := range map[string]func(*rbacv1.RoleBinding){
+		"another name":            func(b *rbacv1.RoleBinding) { b.Name = "other" },
+		"another account":         func(b *rbacv1.RoleBinding) { b.Subjects[0].Name = "default" },
+		"an account of elsewhere": func(b *rbacv1.RoleBinding) { b.Subjects[0].Namespace = "foreign" },
+		"a user": func(b *rbacv1.RoleBinding) {
+			b.Subjects[0] = rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: "User", Name: account}
+		},
+		"a second account": func(b *rbacv1.RoleBinding) {
+			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: "ServiceAccount", Name: "default", Namespace: theirs})
+		},
+		"a Role of the same name":      func(b *rbacv1.RoleBinding) { b.RoleRef.Kind = "Role" },
+		"in the namespace kube-system": func(b *rbacv1.RoleBinding) { b.Namespace, b.Subjects[0].Namespace = "kube-system", "kube-system" },
+		"in the agent's own namespace": func(b *rbacv1.RoleBinding) { b.Namespace, b.Subjects[0].Namespace = ours, ours },
+	} {
+		b := binding(theirs)
+		b.Namespace, b.Name = theirs, "berth-apply.other"
+		change(b)
+		_, err := agent.RbacV1().RoleBindings(b.Namespace).Create(ctx, b, metav1.CreateOptions{})
+		if err == nil {
+			t.Errorf("a binding of %s was not refused", name)
+		}
+	}
+}
+
+// testNamespacePolicy tries to change what decides over a namespace of an environment.
+func testNamespacePolicy(t *testing.T, admin, agent kubernetes.Interface, cluster *clustertest.Cluster) {
+	ctx := t.Context()
+	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "posts-feature", Labels: map[string]string{"berth.dev/environment": "a1b2c3.posts", "pod-security.kubernetes.io/enforce": "baseline"},
+		Annotations: map[string]string{"berth.dev/branch": "feature"},
+	}}
+	eve := somebodyWith(t, admin, cluster, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces", "namespaces/status"}, Verbs: []string{"*"}})
+	_, err := eve.Create(ctx, marked, metav1.CreateOptions{})
+	denied(t, "creating a namespace with the agent's mark", err, "only its agent creates such namespaces")
+	if _, err := agent.CoreV1().Namespaces().Create(ctx, marked, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	patch := func(name, metadata string, subresources ...string) error {
+		_, err := eve.Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":`+metadata+`}`), metav1.PatchOptions{}, subresources...)
+		return err
+	}
+	for _, metadata := range []string{
+		`{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}`,
+		`{"labels":{"pod-security.kubernetes.io/enforce":null}}`,
+		`{"labels":{"pod-security.kubernetes.io/warn":"privileged"}}`,
+		`{"labels":{"berth.dev/environment":"a1b2c3.production"}}`,
+		`{"labels":{"berth.dev/environment":null}}`,
+		`{"annotations":{"berth.dev/branch":"main"}}`,
+		`{"annotations":{"berth.dev/on-removal":"Delete"}}`,
+		`{"annotations":null}`,
+	} {
+		denied(t, metadata, patch("posts-feature", metadata), "belongs to an environment of Berth")
+		denied(t, metadata+" by the status", patch("posts-feature", metadata, "status"), "belongs to an environment of Berth")
+	}
+	denied(t, "taking a namespace of others", patch("foreign", `{"labels":{"berth.dev/environment":"a1b2c3.posts"}}`), "belongs to an environment of Berth")
+	for name, metadata := range map[string]string{
+		"posts-feature": `{"labels":{"team":"posts"},"annotations":{"example.com/owner":"posts"}}`,
+		"foreign":       `{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}`,
+	} {
+		if err := patch(name, metadata); err != nil {
+			t.Errorf("the tools of others cannot write %s to %s: %v", metadata, name, err)
+		}
+	}
+	if _, err := admin.CoreV1().Namespaces().Patch(ctx, "posts-feature", types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Errorf("an administrator of the cluster cannot repair a namespace: %v", err)
+	}
+	if err := agent.CoreV1().Namespaces().Delete(ctx, "posts-feature", metav1.DeleteOptions{}); err != nil {
+		t.Errorf("the agent cannot delete a namespace of an environment: %v", err)
+	}
+	eventually(t, "the namespace did not go", func(ctx context.Context) (bool, error) {
+		_, err := admin.CoreV1().Namespaces().Get(ctx, "posts-feature", metav1.GetOptions{})
+		return errors.IsNotFound(err), nil
+	})
+}
+
+// somebodyWith returns the namespaces as somebody sees them who has one right in the whole cluster.
+func somebodyWith(t *testing.T, admin kubernetes.Interface, cluster *clustertest.Cluster, rule rbacv1.PolicyRule) namespaceClient {
+	t.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "eve"}, Rules: []rbacv1.PolicyRule{rule}}
+	if _, err := admin.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "eve"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "eve"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eve"}},
+	}
+	if _, err := admin.RbacV1().ClusterRoleBindings().Create(t.Context(), b, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitRight(t, right{"patch", "", "namespaces", ""}, func(r right) bool { return allowed(t, admin, "eve", r) })
+	config := cluster.RESTConfig()
+	config.Impersonate = rest.ImpersonationConfig{UserName: "eve"}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.CoreV1().Namespaces()
+}
+
+// namespaceClient is what these tests do with namespaces.
+type namespaceClient interface {
+	Create(context.Context, *corev1.Namespace, metav1.CreateOptions) (*corev1.Namespace, error)
+	Patch(context.Context, string, types.PatchType, []byte, metav1.PatchOptions, ...string) (*corev1.Namespace, error)
+}
+
+// denied fails the test unless a policy refuses something with a text.
+func denied(t *testing.T, what string, err error, text string) {
+	t.Helper()
+	if !errors.IsForbidden(err) || !strings.Contains(err.Error(), text) {
+		t.Errorf("%s: got %v, want it to be refused with %q", what, err, text)
+	}
+}

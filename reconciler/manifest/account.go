@@ -1,0 +1,55 @@
+package manifest
+
+import (
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	// DefaultAccount is the service account that an environment's objects are applied as, unless its entry names
+	// another. Only its name is used: there is no ServiceAccount object, and so no pod can get a token for it.
+	DefaultAccount = "berth-apply"
+	// EnvironmentRole is the ClusterRole that the agent binds to DefaultAccount.
+	EnvironmentRole = "berth-environment"
+	// ownPrefix begins the names of the objects that the agent itself keeps in an environment's namespace.
+	ownPrefix = "berth-apply."
+)
+
+var bindingKind = rbacv1.SchemeGroupVersion.WithKind("RoleBinding")
+
+// User returns the name under which a service account of a namespace makes requests.
+func User(namespace, account string) string {
+	return "system:serviceaccount:" + namespace + ":" + account
+}
+
+// Binding returns the RoleBinding, sealed, that gives an environment's DefaultAccount its rights in its namespace.
+// Each environment of a namespace has its own: none of them loses its rights because another one goes.
+func Binding(namespace, environment string) Object {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"roleRef":  map[string]any{"apiGroup": rbacv1.GroupName, "kind": "ClusterRole", "name": EnvironmentRole},
+		"subjects": []any{map[string]any{"kind": rbacv1.ServiceAccountKind, "name": DefaultAccount, "namespace": namespace}},
+	}}
+	u.SetGroupVersionKind(bindingKind)
+	u.SetNamespace(namespace)
+	u.SetName(ownPrefix + environment)
+	// A roleRef cannot be changed: a binding that somebody replaced by another is replaced in turn.
+	u.SetAnnotations(map[string]string{AnnotationReplace: "when-immutable"})
+	return sealedOwn(u)
+}
+
+// IsOwn says whether an object is one that the agent keeps in an environment's namespace with its own rights.
+// Git cannot have objects of these names.
+func IsOwn(k Key) bool {
+	return k.GroupKind() == bindingKind.GroupKind() && strings.HasPrefix(k.Name, ownPrefix)
+}
+
+// sealedOwn seals an object that has no secrets in it and that no file holds.
+func sealedOwn(u *unstructured.Unstructured) Object {
+	set := Set{Objects: []Object{{Unstructured: u, Origin: Origin{File: "the environment"}}}}
+	if err := set.Seal(nil, nil); err != nil {
+		panic("manifest: " + err.Error()) // strings always have a digest
+	}
+	return set.Objects[0]
+}

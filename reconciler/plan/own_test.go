@@ -1,0 +1,109 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+const rights = "RoleBinding/berth-apply." + ours
+
+// equipped has the agent keep the rights of the environment's account.
+func equipped(w *world) { w.in.Own = []manifest.Object{manifest.Binding("posts", ours)} }
+
+// TestOwn is about what the agent keeps in the namespace beside what Git says.
+func TestOwn(t *testing.T) {
+	check(t, []spec{
+		{"it comes right after the namespace, and before all that Git says", func(w *world) {
+			equipped(w)
+			w.git(configMap("settings"))
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create RoleBinding/posts/berth-apply.a1b2c3.posts-main: is not in the cluster yet
+			create ConfigMap/posts/settings: is not in the cluster yet
+			Going: Namespace/posts, RoleBinding/berth-apply.a1b2c3.posts-main, ConfigMap/settings: is not in the cluster yet`},
+		{"it costs nothing once it is there", func(w *world) {
+			equipped(w)
+			w.git(configMap("settings"))
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep RoleBinding/posts/berth-apply.a1b2c3.posts-main
+			keep ConfigMap/posts/settings
+			Settled`},
+		{"an environment that was there before gets it, and nothing else changes", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			equipped(w)
+		}, `
+			keep Namespace/posts
+			create RoleBinding/posts/berth-apply.a1b2c3.posts-main: is not in the cluster yet
+			keep Deployment/posts/api
+			Settled`},
+		{"what others did to it is reverted", func(w *world) {
+			equipped(w)
+			w.git(deployment("api"))
+			w.settle()
+			w.disturb(rights)
+		}, `
+			keep Namespace/posts
+			correct RoleBinding/posts/berth-apply.a1b2c3.posts-main: was changed by somebody else
+			keep Deployment/posts/api
+			Settled`},
+		{"it goes when the entry names another account, and needs no confirmation", func(w *world) {
+			equipped(w)
+			w.git(configMap("settings"))
+			w.settle()
+			w.in.Own = nil
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/settings
+			delete RoleBinding/posts/berth-apply.a1b2c3.posts-main: is no longer in Git
+			Settled`},
+	})
+}
+
+// With the binding goes the right to delete the rest.
+func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
+	const others = `
+		delete Deployment/posts/api: the environment is taken down
+		delete ConfigMap/posts/settings: the environment is taken down [blocked: waits until Deployment/api is gone]
+		delete ServiceAccount/posts/api: the environment is taken down [blocked: waits until Deployment/api is gone]
+`
+	w := newWorld(t)
+	equipped(w)
+	taken(w)
+	w.git(deployment("api"), configMap("settings"), object("v1", "ServiceAccount", "api"))
+	w.settle()
+	p := w.teardown()
+	if got, want := p.String(), lines(others+`delete RoleBinding/posts/berth-apply.a1b2c3.posts-main: the environment is taken down [blocked: waits until Deployment/api is gone]
+		Going: 4 to delete: Deployment/api: the environment is taken down; and 3 more`); got != want {
+		t.Errorf("the plan is\n%s\n\nand should be\n%s", got, want)
+	}
+	w.remove("Deployment/api")
+	p = w.teardown()
+	for _, s := range p.Ready() {
+		if manifest.IsOwn(s.Key) {
+			t.Errorf("the rights go before others:\n%s", p)
+		}
+	}
+	w.remove(rights)
+	p = w.teardown()
+	if ready := p.Ready(); len(ready) == 0 || !stagesIncrease(ready, rights) || !strings.Contains(p.String(), "correct "+strings.Replace(rights, "/", "/posts/", 1)) {
+		t.Errorf("rights that somebody took are not given back before the deletions that need them:\n%s", p)
+	}
+}
+
+// stagesIncrease says whether a step is taken before all others.
+func stagesIncrease(steps []plan.Step, first string) bool {
+	for _, s := range steps {
+		for _, other := range steps {
+			if s.Key.Short() == first && other.Key.Short() != first && other.Stage <= s.Stage {
+				return false
+			}
+		}
+	}
+	return true
+}
