@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -129,6 +131,49 @@ func testAgentPolicy(t *testing.T, admin, agent kubernetes.Interface) {
 			t.Errorf("a binding of %s was not refused", name)
 		}
 	}
+}
+
+// testBounds writes the bounds of a namespace as the agent, and tries to undo them as the environment.
+func testBounds(t *testing.T, agent, environment kubernetes.Interface) {
+	ctx := t.Context()
+	quota := func(name string) *corev1.ResourceQuota {
+		return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}}}
+	}
+	policy := func(name string) *networkingv1.NetworkPolicy {
+		return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	}
+	_, err := agent.CoreV1().ResourceQuotas(theirs).Create(ctx, quota("mine"), metav1.CreateOptions{})
+	denied(t, "a quota of another name", err, "begins with berth-namespace.")
+	_, err = agent.CoreV1().ResourceQuotas("kube-system").Create(ctx, quota("berth-namespace.a.b"), metav1.CreateOptions{})
+	denied(t, "a quota in kube-system", err, "no environment can live")
+	bounded := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "bounded", Labels: map[string]string{"berth.dev/environment": "a1b2c3.bounded"}, Annotations: map[string]string{"berth.dev/bounds": "networkpolicies"},
+	}}
+	if _, err := agent.CoreV1().Namespaces().Create(ctx, bounded, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := agent.RbacV1().RoleBindings("bounded").Create(ctx, binding("bounded"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	policies := agent.NetworkingV1().NetworkPolicies("bounded")
+	if _, err := policies.Create(ctx, policy("berth-namespace.a1b2c3.bounded.own"), metav1.CreateOptions{}); err != nil {
+		t.Errorf("the agent cannot write the network policies of a namespace: %v", err)
+	}
+	theirPolicies := environment.NetworkingV1().NetworkPolicies("bounded")
+	eventually(t, "the environment of bounded has no rights", func(ctx context.Context) (bool, error) {
+		_, err := theirPolicies.List(ctx, metav1.ListOptions{})
+		return err == nil, nil
+	})
+	_, err = theirPolicies.Create(ctx, policy("open"), metav1.CreateOptions{})
+	denied(t, "another network policy", err, "are those of namespaceTemplate")
+	denied(t, "deleting the network policy", theirPolicies.Delete(ctx, "berth-namespace.a1b2c3.bounded.own", metav1.DeleteOptions{}), "are those of namespaceTemplate")
+	if err := agent.CoreV1().Namespaces().Delete(ctx, "bounded", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the namespace does not go, because of its network policies", func(ctx context.Context) (bool, error) {
+		_, err := agent.CoreV1().Namespaces().Get(ctx, "bounded", metav1.GetOptions{})
+		return errors.IsNotFound(err), nil
+	})
 }
 
 // testNamespacePolicy tries to change what decides over a namespace of an environment.

@@ -45,6 +45,7 @@ func TestInstall(t *testing.T) {
 	t.Run("an environment's account has its rights in its namespace only", func(t *testing.T) { testEnvironment(t, admin, agent) })
 	t.Run("an environment grants only what it holds", func(t *testing.T) { testGranting(t, actingAs(t, config, theirs)) })
 	t.Run("the agent leaves other namespaces and grants alone", func(t *testing.T) { testAgentPolicy(t, admin, agent) })
+	t.Run("a branch cannot undo the bounds of its namespace", func(t *testing.T) { testBounds(t, agent, actingAs(t, config, "bounded")) })
 	t.Run("only the agent says whose a namespace is", func(t *testing.T) { testNamespacePolicy(t, admin, agent, cluster) })
 	t.Run("people get their part by the built-in roles", func(t *testing.T) { testPeople(t, admin) })
 	t.Run("the component for scope Cluster lets the agent watch, and write nothing", func(t *testing.T) {

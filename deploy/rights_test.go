@@ -89,6 +89,18 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"delete", "rbac.authorization.k8s.io", "rolebindings", theirs},
 	{"bind", "rbac.authorization.k8s.io", "clusterroles:berth-environment", ""},
 	{"impersonate", "", "serviceaccounts:berth-apply", theirs},
+	{"get", "", "resourcequotas", theirs},
+	{"create", "", "resourcequotas", theirs}, // these three are of namespaceTemplate
+	{"patch", "", "resourcequotas", theirs},
+	{"delete", "", "resourcequotas", theirs},
+	{"get", "", "limitranges", theirs},
+	{"create", "", "limitranges", theirs},
+	{"patch", "", "limitranges", theirs},
+	{"delete", "", "limitranges", theirs},
+	{"get", "networking.k8s.io", "networkpolicies", theirs},
+	{"create", "networking.k8s.io", "networkpolicies", theirs},
+	{"patch", "networking.k8s.io", "networkpolicies", theirs},
+	{"delete", "networking.k8s.io", "networkpolicies", theirs},
 	{"get", "apiextensions.k8s.io", "customresourcedefinitions", ""}, // whether the agent's own kinds are going
 	{"list", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"watch", "apiextensions.k8s.io", "customresourcedefinitions", ""},
@@ -98,7 +110,7 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"watch", "", "events", ""},
 }...)
 
-var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs, "rolebindings"), []right{
+var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs, "rolebindings", "networkpolicies"), []right{
 	// Its kinds: not elsewhere, and no Repository of its own making.
 	{"create", "berth.dev", "environments", theirs},
 	{"create", "berth.dev", "repositories", ours},
@@ -135,8 +147,6 @@ var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs,
 	{"get", "", "secrets", theirs},
 	{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"create", "storage.k8s.io", "storageclasses", ""},
-	{"create", "", "resourcequotas", theirs},
-	{"patch", "", "limitranges", theirs},
 	{"deletecollection", "apps", "deployments", theirs},
 	{"update", "apps", "deployments", theirs},
 	{"get", "coordination.k8s.io", "leases", theirs},

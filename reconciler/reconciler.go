@@ -50,6 +50,9 @@ type Environment struct {
 	// Account is the service account of Namespace as which all that comes from Git is applied; empty: the default one,
 	// to which the agent itself gives its rights.
 	Account string
+	// Bounds are what the agent itself keeps in the namespace: quotas, limits and network policies, without a namespace,
+	// and with a name only where there may be several of a kind.
+	Bounds []*unstructured.Unstructured
 	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
 	Copies []Copy
 	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
@@ -206,15 +209,18 @@ func (r *Reconciler) target(e Environment) apply.Target {
 }
 
 // own returns what the agent itself keeps in the environment's namespace.
-func (e Environment) own() []manifest.Object { return Own(e.Namespace, e.ID, e.Account) }
+func (e Environment) own() []manifest.Object { return Own(e.Namespace, e.ID, e.Account, e.Bounds) }
 
 // Own returns what the agent itself keeps in the namespace of an environment, by its id: the rights of the default
-// account, unless its entry names another.
-func Own(namespace, id, account string) []manifest.Object {
-	if account != "" {
-		return nil
+// account, unless its entry names another, and what bounds the namespace.
+func Own(namespace, id, account string, bounds []*unstructured.Unstructured) (own []manifest.Object) {
+	if account == "" {
+		own = append(own, manifest.Binding(namespace, id))
 	}
-	return []manifest.Object{manifest.Binding(namespace, id)}
+	for _, bound := range bounds {
+		own = append(own, manifest.Bound(bound, namespace, id))
+	}
+	return own
 }
 
 func (r *Reconciler) prover() manifest.Prover { return manifest.NewProver(r.DigestKey) }

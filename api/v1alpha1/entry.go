@@ -62,6 +62,11 @@ type Entry struct {
 	// +kubebuilder:validation:XValidation:rule=`self != 'berth-apply'`,message="berth-apply is the account that is used without serviceAccountName: leave serviceAccountName out, or name another account"
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
+	// namespaceTemplate says what the namespaces of this entry have beside what Git says: labels, annotations, quotas,
+	// limits and network policies, which a branch cannot change.
+	// +optional
+	NamespaceTemplate *NamespaceTemplate `json:"namespaceTemplate,omitempty"`
+
 	// decryption names the keys for files that SOPS encrypted. Without it, such a file is an error.
 	// +optional
 	Decryption *Decryption `json:"decryption,omitempty"`

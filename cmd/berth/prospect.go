@@ -64,12 +64,16 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	if err != nil {
 		p.complain(fmt.Sprintf("what ran before is not known: %v", err))
 	}
-	marks := preview.NamespaceMarks(p.env, p.patterns)
+	bounds, err := preview.Bounds(p.entry)
+	if err != nil {
+		return nil, err
+	}
+	marks := preview.NamespaceMarks(p.env, p.entry, p.patterns)
 	in := plan.Input{
 		Environment: id,
 		Prover:      proverFor(record),
 		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},
-		Own:         reconciler.Own(p.env.Spec.Namespace, id, p.entry.ServiceAccountName),
+		Own:         reconciler.Own(p.env.Spec.Namespace, id, p.entry.ServiceAccountName, bounds),
 		Desired:     set,
 		// Another input than any before: all that there is to say of it is said.
 		Digest:   "diff",

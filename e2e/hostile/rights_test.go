@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -171,6 +173,46 @@ subjects: [{kind: ServiceAccount, name: thief, namespace: NS}]
 		}
 	}
 	posts.felt()
+}
+
+// An entry's namespaceTemplate bounds what a branch may use and whom it may talk to. The branch cannot widen that, and what
+// others widen is put back.
+func TestABranchThatWidensTheBoundsOfItsNamespace(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "bounds", func(r *v1alpha1.Repository) {
+		r.Spec.Environments[1].NamespaceTemplate = &v1alpha1.NamespaceTemplate{
+			Labels:          map[string]v1alpha1.LabelValue{"pod-security.kubernetes.io/warn": "restricted"},
+			ResourceQuota:   &corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/configmaps": resource.MustParse("3")}},
+			NetworkPolicies: []v1alpha1.NetworkPolicy{{Name: "own"}},
+		}
+	})
+	const open = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: open}\nspec: {podSelector: {}, ingress: [{}]}\n"
+	evil := posts.pushes("evil", map[string]string{"k8s/open.yaml": open})
+	evil.Becomes("Failed", evil.commit, "k8s/open.yaml:1", "NetworkPolicy/bounds-evil/open", "the NetworkPolicies of this namespace are those of namespaceTemplate in its entry")
+	evil.commit = posts.git.CommitFrom("main", "evil", map[string]string{"k8s/more.yaml": strings.Join([]string{configMap("one"), configMap("two"), configMap("three")}, "---\n")}, "many")
+	evil.Becomes("Failed", evil.commit, "exceeded quota: berth-namespace.")
+	quotas := posts.client().Resource(schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}).Namespace("bounds-evil")
+	list, err := quotas.List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("got %d quotas, want 1: %v", len(list.Items), err)
+	}
+	name := list.Items[0].GetName()
+	if _, err := quotas.Patch(t.Context(), name, types.MergePatchType, []byte(`{"spec":{"hard":{"count/configmaps":"100"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	world.Await(t, "the quota is put back", func() (string, bool) {
+		quota, err := quotas.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error(), false
+		}
+		hard, _, _ := unstructured.NestedStringMap(quota.Object, "spec", "hard")
+		return fmt.Sprint(hard), hard["count/configmaps"] == "3"
+	})
+	posts.felt()
+}
+
+func configMap(name string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\n"
 }
 
 // deployerOf is what docs/security.md tells an administrator to prepare for an entry with the account deployer.

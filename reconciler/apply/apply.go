@@ -253,14 +253,16 @@ func (r *run) note(result Result) {
 			r.recent.proved(s.Key.Namespace)
 		}
 		r.recent.note(s, result.Done)
-		r.granting = manifest.IsOwn(s.Key) || r.granting && r.own(s.Key)
+		r.granting = manifest.IsBinding(s.Key) || r.granting && r.own(s.Key)
 		return
 	}
 	switch writes := s.Action != plan.Delete; {
 	case writes && isNamespace(s.Key):
 		r.lost[s.Key.Name] = "its namespace could not be written"
-	case writes && s.Live == nil && manifest.IsOwn(s.Key) && r.target.User != "":
+	case writes && s.Live == nil && manifest.IsBinding(s.Key) && r.target.User != "":
 		r.lost[s.Key.Namespace] = "the account that writes it could not be given its rights"
+	case writes && s.Live == nil && manifest.IsOwn(s.Key):
+		r.lost[s.Key.Namespace] = "what bounds its namespace could not be written"
 	}
 	if result.Err.Class == Unanswered {
 		r.unanswered++

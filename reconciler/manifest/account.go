@@ -1,10 +1,12 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const (
@@ -13,11 +15,16 @@ const (
 	DefaultAccount = "berth-apply"
 	// EnvironmentRole is the ClusterRole that the agent binds to DefaultAccount.
 	EnvironmentRole = "berth-environment"
-	// ownPrefix begins the names of the objects that the agent itself keeps in an environment's namespace.
-	ownPrefix = "berth-apply."
+	// bindingPrefix and boundPrefix begin the names of the objects that the agent itself keeps in an environment's
+	// namespace: the rights of the account, and what bounds the namespace.
+	bindingPrefix = "berth-apply."
+	boundPrefix   = "berth-namespace."
 )
 
 var bindingKind = rbacv1.SchemeGroupVersion.WithKind("RoleBinding")
+
+// boundKinds are the kinds that may bound a namespace.
+var boundKinds = []schema.GroupKind{{Kind: "ResourceQuota"}, {Kind: "LimitRange"}, {Group: "networking.k8s.io", Kind: "NetworkPolicy"}}
 
 // User returns the name under which a service account of a namespace makes requests.
 func User(namespace, account string) string {
@@ -33,16 +40,34 @@ func Binding(namespace, environment string) Object {
 	}}
 	u.SetGroupVersionKind(bindingKind)
 	u.SetNamespace(namespace)
-	u.SetName(ownPrefix + environment)
+	u.SetName(bindingPrefix + environment)
 	// A roleRef cannot be changed: a binding that somebody replaced by another is replaced in turn.
 	u.SetAnnotations(map[string]string{AnnotationReplace: "when-immutable"})
+	return sealedOwn(u)
+}
+
+// Bound returns an object that bounds an environment's namespace, sealed. Its own name, which may be empty, tells it from
+// others of its kind.
+func Bound(u *unstructured.Unstructured, namespace, environment string) Object {
+	u = u.DeepCopy()
+	name := boundPrefix + environment
+	if u.GetName() != "" {
+		name += "." + u.GetName()
+	}
+	u.SetNamespace(namespace)
+	u.SetName(name)
 	return sealedOwn(u)
 }
 
 // IsOwn says whether an object is one that the agent keeps in an environment's namespace with its own rights.
 // Git cannot have objects of these names.
 func IsOwn(k Key) bool {
-	return k.GroupKind() == bindingKind.GroupKind() && strings.HasPrefix(k.Name, ownPrefix)
+	return IsBinding(k) || slices.Contains(boundKinds, k.GroupKind()) && strings.HasPrefix(k.Name, boundPrefix)
+}
+
+// IsBinding says whether an object is a RoleBinding that gives an environment's account its rights.
+func IsBinding(k Key) bool {
+	return k.GroupKind() == bindingKind.GroupKind() && strings.HasPrefix(k.Name, bindingPrefix)
 }
 
 // sealedOwn seals an object that has no secrets in it and that no file holds.

@@ -77,7 +77,10 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster
 	}
-	s.NamespaceMarks = NamespaceMarks(env, patterns)
+	s.NamespaceMarks = NamespaceMarks(env, entry, patterns)
+	if s.Bounds, err = Bounds(entry); err != nil {
+		return nil, err
+	}
 	subject := naming.SubjectOf(env, patterns)
 	s.Variables = func(commit string) map[string]any {
 		subject.Commit = commit
@@ -87,15 +90,6 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	s.OtherVariables = naming.OtherVariables(repo, entry)
 	s.link = naming.Expand(entry.Link, s.Variables(s.Commit))
 	return s, nil
-}
-
-// NamespaceMarks are what the namespace of an environment bears beside what says whose it is.
-func NamespaceMarks(env *v1alpha1.Environment, patterns naming.Patterns) reconciler.Marks {
-	marks := reconciler.Marks{Annotations: map[string]string{AnnotationOnRemoval: string(env.Spec.OnRemoval)}}
-	if !patterns.Literal() {
-		marks.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}
-	}
-	return marks
 }
 
 // live adds how long the environment has been left alone, and what follows from that.

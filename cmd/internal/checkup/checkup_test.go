@@ -305,5 +305,5 @@ func TestPolicies(t *testing.T) {
 	if err := clustertest.Apply(t.Context(), shared(t).RESTConfig(), objects...); err != nil {
 		t.Fatal(err)
 	}
-	say(t, c.Installation(t.Context()), "policies", "ok policies: 6 objects limit ")
+	say(t, c.Installation(t.Context()), "policies", "ok policies: 8 objects limit ")
 }
