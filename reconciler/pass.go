@@ -32,7 +32,9 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if m.asked(e) {
 		record.Rejected = plan.Rejected{}
 	}
+	m.reconsider(append(r.Watches.Moved(e.ID), r.claims.freed(e.ID)...), r.Now())
 	wanted, why := r.wanted(ctx, e, m, record)
+	r.claim(e, wanted, why)
 	if wanted.commit == "" {
 		o := failed(e, why)
 		o.About = m.rejected.about
@@ -46,6 +48,9 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	p, known := r.decide(e, m, wanted, record)
 	if !known {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
+	}
+	if m.contested {
+		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true, Deadline: r.Now().Add(siblingLook)}
 	}
 	if isRendering(why) {
 		m.again = false // it is meant for the commit that is being rendered
@@ -64,6 +69,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		p, _ = r.decide(e, m, wanted, record)
 	}
 	m.tidy(p)
+	r.Watches.Attend(e.ID, m.obstacles())
 	if why == nil {
 		r.reject(e, m, wanted, &p)
 	}
@@ -130,7 +136,7 @@ func syncing(o plan.Observed) bool {
 }
 
 func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
-	return plan.Input{
+	in := plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,
 		Prover:       r.prover(),
@@ -154,6 +160,8 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed,
 		Confirmation: e.Confirmation,
 		Origin:       e.Path + " of " + e.URL,
 	}
+	r.handover(e, m, d, &in)
+	return in
 }
 
 // act stores the plan's record and then carries out the steps that are ready. It returns the record

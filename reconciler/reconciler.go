@@ -53,6 +53,8 @@ type Environment struct {
 	// Bounds are what the agent itself keeps in the namespace: quotas, limits and network policies, without a namespace,
 	// and with a name only where there may be several of a kind.
 	Bounds []*unstructured.Unstructured
+	// Siblings returns the other environments of the namespace, where it may have any; nil: it has none.
+	Siblings func() []Sibling
 	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
 	Copies []Copy
 	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
@@ -141,6 +143,7 @@ type Config struct {
 // Reconciler passes over environments. Several passes may run at once, of one environment only one.
 type Reconciler struct {
 	Config
+	claims   claims
 	mu       sync.Mutex
 	memories map[string]*memory
 }
@@ -166,11 +169,18 @@ type memory struct {
 	again bool
 	// refused counts how often in a row the cluster had something against the newest input.
 	refused int
+	// awaited is since when deletions wait for a sibling; zero: they do not.
+	awaited time.Time
+	// contested says that a sibling that has not been looked at has something that is wanted here.
+	contested bool
 }
 
 // New returns a Reconciler.
 func New(c Config) *Reconciler {
-	return &Reconciler{Config: c, memories: map[string]*memory{}}
+	if c.Wake == nil {
+		c.Wake = func(string) {}
+	}
+	return &Reconciler{Config: c, claims: claims{of: map[string]claim{}}, memories: map[string]*memory{}}
 }
 
 func (r *Reconciler) memory(environment string) *memory {
@@ -190,6 +200,7 @@ func (r *Reconciler) Forget(e Environment) {
 	r.mu.Lock()
 	delete(r.memories, e.Name)
 	r.mu.Unlock()
+	r.claims.forget(e.ID)
 	r.Watches.Forget(e.ID)
 }
 

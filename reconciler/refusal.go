@@ -18,9 +18,10 @@ const (
 	slowPause  = 5 * time.Second // after what held a pass for as long as a time-out
 	longPause  = time.Minute
 	fatalPause = 5 * time.Minute
-	// deletionPause is the longest for a deletion: with the jitter, it is tried again within a minute of the obstacle's end.
-	deletionPause = 40 * time.Second
-	atOncePause   = 50 * time.Millisecond
+	// liftedPause is the longest for what a policy, a right or a quota refuses, and for a deletion: with the jitter, it is
+	// tried again within a minute of the obstacle's end, of which no event tells.
+	liftedPause = 40 * time.Second
+	atOncePause = 50 * time.Millisecond
 )
 
 // asked says whether somebody asks for another attempt that has not been begun yet. Nothing that went wrong
@@ -80,7 +81,7 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 		}
 		fatal, pause := pauseAfter(r.Err.Class, m.tries[key])
 		if r.Step.Action == plan.Delete {
-			pause = min(pause, deletionPause)
+			pause = min(pause, liftedPause)
 		}
 		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
 		results[i].Repeated = m.refusals[key].Message == r.Err.Message && m.refusals[key].Digest == r.Step.Content()
@@ -103,7 +104,9 @@ func pauseAfter(class apply.Class, n int) (fatal bool, pause time.Duration) {
 		return false, min(firstPause<<min(n, 10), longPause)
 	case apply.Unanswered:
 		return false, min(slowPause<<min(n, 10), longPause)
-	case apply.Quota, apply.Forbidden, apply.NotServed:
+	case apply.Quota, apply.Forbidden, apply.Denied:
+		return true, min(10*firstPause<<min(n, 10), liftedPause)
+	case apply.NotServed:
 		return true, min(10*firstPause<<min(n, 10), fatalPause)
 	}
 	return class != apply.Taken, fatalPause

@@ -23,6 +23,9 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		record.Kinds = manifest.UsualKinds()
 	}
 	r.Watches.Follow(e.ID, e.Namespace, e.kinds(manifest.Set{}, record))
+	for _, id := range r.claims.set(e, desired{}) {
+		r.Wake(id) // which takes over what it wants
+	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
 	}
@@ -47,6 +50,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 
 // takingDown makes the plan of a teardown from what is known of the cluster.
 func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) plan.Plan {
+	observed := r.observe(e, manifest.Set{}, record)
 	return plan.Teardown(plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,
@@ -54,7 +58,8 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 		Within:       e.within(),
 		Namespace:    e.namespace(),
 		Own:          e.own(),
-		Observed:     r.observe(e, manifest.Set{}, record),
+		Observed:     observed,
+		Heirs:        r.claims.heirs(e, desired{}, observed),
 		Record:       record,
 		Refusals:     m.refusals,
 		Now:          r.Now(),

@@ -143,7 +143,8 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 			continue
 		}
 		refused.add(result.Step, result.Err.Message)
-		_, pause = pauseAfter(result.Err.Class, m.refused)
+		_, after := pauseAfter(result.Err.Class, m.refused)
+		pause = min(pause, after)
 	}
 	if len(refused.Problems) == 0 {
 		m.validated, m.refused = d.digest, 0
@@ -152,6 +153,9 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 	m.head, m.refused = desired{}, m.refused+1
 	until := r.Now().Add(pause + time.Duration(float64(pause)*r.Jitter()/2))
 	m.rejected = e.rejects(refused, d.about, until)
+	for _, p := range refused.Problems {
+		m.rejected.obstacles = append(m.rejected.obstacles, p.Key)
+	}
 	return refused
 }
 
@@ -177,6 +181,8 @@ type rejection struct {
 	err                      error
 	// until is when to look again all the same; zero: never.
 	until time.Time
+	// obstacles are the objects whose change may make it right.
+	obstacles []manifest.Key
 }
 
 func (e Environment) rejects(err error, about CommitInfo, until time.Time) rejection {

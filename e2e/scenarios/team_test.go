@@ -117,6 +117,12 @@ func (team *team) removes(branch string, paths ...string) string {
 	return team.git.Change(branch, "remove files", changes...)
 }
 
+// moves commits the move of a file on main, and returns the commit.
+func (team *team) moves(from, to, content string) string {
+	team.t.Helper()
+	return team.git.Change("main", "move a file", gittest.Remove(from), gittest.Write(to, content))
+}
+
 // writesSince returns what the agent has written into the team's namespaces.
 func (team *team) writesSince(began time.Time) []string {
 	team.t.Helper()

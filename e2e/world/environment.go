@@ -14,10 +14,10 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// An Environment is that of one branch. A branch that two entries match has two, and cannot be spoken of
-// here.
+// An Environment is that of one branch. Where several entries match it, entry says which.
 type Environment struct {
 	Branch     string
+	entry      string
 	repository *Repository
 	world      *World
 	t          Reporter
@@ -28,7 +28,7 @@ type Environment struct {
 func (e *Environment) Get() (v1alpha1.Environment, bool) {
 	e.t.Helper()
 	for _, environment := range e.repository.Environments() {
-		if environment.Spec.Branch == e.Branch {
+		if environment.Spec.Branch == e.Branch && (e.entry == "" || environment.Spec.Entry == e.entry) {
 			return environment, true
 		}
 	}

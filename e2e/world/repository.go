@@ -157,6 +157,11 @@ func (r *Repository) Environment(branch string) *Environment {
 	return &Environment{Branch: branch, repository: r, world: r.world, t: r.t}
 }
 
+// EnvironmentOf returns that of a branch and an entry, where several entries match the branch.
+func (r *Repository) EnvironmentOf(entry, branch string) *Environment {
+	return &Environment{Branch: branch, entry: entry, repository: r, world: r.world, t: r.t}
+}
+
 func (r *Repository) decode(object *unstructured.Unstructured, into any) {
 	r.t.Helper()
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into); err != nil {

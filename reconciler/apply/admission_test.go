@@ -239,7 +239,7 @@ kind: ValidatingAdmissionPolicy
 metadata: {name: NS}
 spec:
   matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps, secrets]}]}
-  validations: [{expression: "false", message: none of these, reason: Forbidden}]
+  validations: [{expression: "false", message: none of these}]
 `)
 	w.kubectl(`
 apiVersion: admissionregistration.k8s.io/v1
@@ -258,8 +258,8 @@ spec:
 		}
 		return r.Err != nil
 	})
-	w.refused(Forbidden, "infra/app.yaml:12: ConfigMap/NS/settings: ValidatingAdmissionPolicy 'NS' with binding 'NS' denied request: none of these; "+
-		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, configMap, nil))
-	w.refused(Forbidden, "infra/app.yaml:12: Secret/NS/login: ValidatingAdmissionPolicy 'NS' with binding 'NS' denied request; "+
-		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, secret, nil))
+	w.refused(Denied, "infra/app.yaml:12: ConfigMap/NS/settings: ValidatingAdmissionPolicy 'NS' with binding 'NS' denied request: none of these; "+
+		"correct it in Git, or ask an administrator of the cluster for an exception", w.do(plan.Create, configMap, nil))
+	w.refused(Denied, "infra/app.yaml:12: Secret/NS/login: ValidatingAdmissionPolicy 'NS' with binding 'NS' denied request; "+
+		"correct it in Git, or ask an administrator of the cluster for an exception", w.do(plan.Create, secret, nil))
 }

@@ -24,8 +24,10 @@ const (
 	Invalid Class = "invalid"
 	// Immutable: a field that the change touches is fixed once the object exists.
 	Immutable Class = "immutable"
-	// Forbidden: by the account's rights or the cluster's policies, which may change.
+	// Forbidden: by the account's rights or what comes with the cluster, such as Pod Security, which may change.
 	Forbidden Class = "forbidden"
+	// Denied: by an admission policy or webhook, which may be lifted.
+	Denied Class = "denied"
 	// Quota: a quota has no room for it.
 	Quota Class = "quota"
 	// Conflict: the object is no longer what the plan saw; another pass will see it.
@@ -53,6 +55,7 @@ var next = map[Class]string{
 	Invalid:     "correct it in Git",
 	Immutable:   "take the change back in Git, or have the object made anew with the annotation " + manifest.AnnotationReplace + ": when-immutable",
 	Forbidden:   "ask an administrator of the cluster for the right, or for an exception",
+	Denied:      "correct it in Git, or ask an administrator of the cluster for an exception",
 	Quota:       "ask for less, or have the quota raised",
 	Conflict:    "it is looked at again",
 	Exists:      "remove one of the two, or rename the one in Git",
@@ -133,6 +136,9 @@ func classOf(err error) Class {
 		return Unanswered
 	case errors.Is(err, context.Canceled), !errors.As(err, &answer):
 		return Transient
+	}
+	if isDenied(err) {
+		return Denied // whatever code the policy or webhook has chosen
 	}
 	switch answer.Status().Code {
 	case http.StatusUnprocessableEntity:

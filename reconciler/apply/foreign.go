@@ -188,6 +188,14 @@ var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
 // policyDenies finds who refuses, beside what may quote what is refused.
 var policyDenies = regexp.MustCompile(`ValidatingAdmissionPolicy '[-.\w]+' with binding '[-.\w]+' denied request`)
 
+// webhookDenies is how the API server begins what an admission webhook has against an object.
+var webhookDenies = regexp.MustCompile(`admission webhook "[^"]*" denied the request`)
+
+// isDenied says whether an admission webhook or policy refuses, which may be lifted while the content is the same.
+func isDenied(err error) bool {
+	return policyDenies.MatchString(err.Error()) || webhookDenies.MatchString(err.Error())
+}
+
 // withheld returns of an answer about a Secret what surely holds none of its values.
 func withheld(text string) string {
 	webhook, _, denied := strings.Cut(text, " denied the request")

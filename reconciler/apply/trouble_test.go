@@ -123,7 +123,7 @@ func TestWebhookThatRefuses(t *testing.T) {
 	w.webhook(func(rw http.ResponseWriter, r *http.Request) { review(rw, r, false) }, "10")
 	probe := with(configMap, "settings", "probe")
 	w.until(func() bool { return w.do(plan.Create, probe, nil).Err != nil })
-	w.refused(Invalid, `infra/app.yaml:12: ConfigMap/NS/settings: admission webhook "guard.example.com" denied the request: every ConfigMap needs an owner; correct it in Git`,
+	w.refused(Denied, `infra/app.yaml:12: ConfigMap/NS/settings: admission webhook "guard.example.com" denied the request: every ConfigMap needs an owner; correct it in Git, or ask an administrator of the cluster for an exception`,
 		w.do(plan.Create, configMap, nil))
 }
 

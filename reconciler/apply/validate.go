@@ -14,7 +14,7 @@ import (
 
 // refusing are the classes that say something of the content: what the API server has against it today, it
 // will have against it when it is written.
-var refusing = []Class{Invalid, Immutable, Forbidden, Quota, NotServed, Claimed}
+var refusing = []Class{Invalid, Immutable, Forbidden, Denied, Quota, NotServed, Claimed}
 
 // Validate asks the API server what it has against the steps that write, without writing: concurrently,
 // whatever stage they are of and whatever they wait for. There is a result for each step, in their order;

@@ -57,6 +57,8 @@ type Watches struct {
 	// held has the wakes that wait for the answer to a write of our own.
 	held   map[*object]*hold
 	graves graves
+	// attended has the single objects that environments wait for.
+	attended map[manifest.Key]*attended
 	rollouts
 }
 
@@ -92,6 +94,7 @@ func New(cfg Config) *Watches {
 		claimants:    map[manifest.Key]set[string]{},
 		held:         map[*object]*hold{},
 		graves:       graves{of: map[types.UID]grave{}},
+		attended:     map[manifest.Key]*attended{},
 		rollouts:     newRollouts(),
 	}
 	w.kinds[namespaceKind] = newKind(w, namespaceKind)
@@ -210,6 +213,9 @@ func (w *Watches) Forget(name string) {
 	defer w.mu.Unlock()
 	w.leave(name, w.environments[name], environment{})
 	delete(w.environments, name)
+	for _, a := range w.attended {
+		a.leave(name)
+	}
 	w.retrack(name)
 }
 
@@ -224,22 +230,25 @@ func (w *Watches) leave(name string, before, now environment) {
 }
 
 // Wrote brings in at once what a write of our own made of an object, so that nothing acts on what was
-// there before. The watch's echo of it wakes nobody.
+// there before. The watch's echo of it wakes nobody; who lost the object to the one that wrote it is woken.
 func (w *Watches) Wrote(l plan.Live) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	k, ok := w.kinds[l.Key.GroupKind()]
-	if !ok || w.graves.cover(l) {
-		return
-	}
-	o, order := k.objects[nameOf(l.Key)], 1
-	if o != nil {
-		order = compare(l.ResourceVersion, o.live.ResourceVersion)
-	}
-	if order >= 0 {
-		delete(w.held, o) // the echo may have been faster than the answer
-	}
-	if order > 0 {
-		k.store(object{live: l})
-	}
+	w.change(func(wake wakes) {
+		k, ok := w.kinds[l.Key.GroupKind()]
+		if !ok || w.graves.cover(l) {
+			return
+		}
+		o, order := k.objects[nameOf(l.Key)], 1
+		if o != nil {
+			order = compare(l.ResourceVersion, o.live.ResourceVersion)
+		}
+		if order >= 0 {
+			delete(w.held, o) // the echo may have been faster than the answer
+		}
+		if order > 0 {
+			if o != nil && o.live.Environment != l.Environment {
+				wake.add(o.live.Environment)
+			}
+			k.store(object{live: l})
+		}
+	})
 }

@@ -26,6 +26,8 @@ func (m *maker) compare(s *Step) {
 	case live.Deleting:
 		s.Action, s.Reason = Create, "has to be made anew"
 		s.block(forOthers, live.Health.Message)
+	case m.in.Released[s.Key]:
+		s.Action, s.Reason = Change, "is handed over by another environment"
 	case live.Digest == digest && live.Ownership != "" && live.Ownership == applied.Ownership:
 		m.undisturbed(s)
 	case applied.Digest == digest && ignoresDrift(s.Object):

@@ -102,7 +102,7 @@ func (m *maker) lookAt(s *Step) JobRecord {
 // or the record, shows that Berth created it with the digest that it bears: a copy bears that, too.
 func (m *maker) identity(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
-	case live.proved(m.in.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
+	case live.proved(m.in.Environment, m.in.Prover), m.in.Released[s.Key] && live.proved(live.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
 		return live.Digest
 	case live.UID == ran.UID:
 		return ran.Digest // somebody has removed the mark, or it was taken over before

@@ -51,6 +51,8 @@ func (m *maker) leave(s *Step) {
 	switch {
 	case scales && s.Live != nil && s.Live.Replicas && !setsReplicas(s.Object):
 		s.Hold = []string{replicasField}
+	case namesReplicas(s.Object) && !setsReplicas(s.Object) && (scales || s.Live != nil && s.Live.Scaler != ""):
+		s.Leave = append(s.Leave, replicasField) // a null would set the API server's default
 	case m.isScaled(s):
 		s.Leave, s.LeftTo = append(s.Leave, replicasField), m.autoscaler(s.Key)
 		if s.LeftTo == (manifest.Key{}) {
@@ -114,9 +116,15 @@ func (m *maker) rescaled(s *Step) bool {
 	return taken && setsReplicas(s.Object) && s.LeftTo == (manifest.Key{}) && s.ScaledBy == ""
 }
 
+// setsReplicas says whether Git has a number of replicas; null is none.
 func setsReplicas(o *manifest.Object) bool {
 	value, there, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
 	return there && value != nil // "replicas: null" says that Git has no number
+}
+
+func namesReplicas(o *manifest.Object) bool {
+	_, there, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
+	return there
 }
 
 // untyped is a key as autoscalers name their target.

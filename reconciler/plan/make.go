@@ -182,7 +182,7 @@ func (m *maker) object(o *manifest.Object) {
 		m.unknown(&s, unknown)
 	case s.Live != nil && Yields(o, *s.Live, m.in.Environment):
 		m.yield(&s)
-	case s.Live != nil && !s.Live.Deleting && m.others(*s.Live):
+	case s.Live != nil && !s.Live.Deleting && m.others(*s.Live) && !m.in.Released[s.Key]:
 		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
 	case s.Live != nil && !s.Live.Deleting && Claimed(*s.Live, o) != "":
 		m.fail(&s, Claimed(*s.Live, o))

@@ -47,9 +47,10 @@ func (m *maker) within(k manifest.Key) bool {
 }
 
 // others says whether an object is provably another environment's, or may be another installation's, of which
-// nothing can be proved. A label that somebody has changed on an object of ours makes it nobody else's.
+// nothing can be proved. A label that somebody has changed on an object of ours makes it nobody else's: whoever takes
+// an object over writes a proof of their own.
 func (m *maker) others(l Live) bool {
-	if l.Environment == "" || l.Environment == m.in.Environment {
+	if l.Environment == "" || l.Environment == m.in.Environment || m.in.Record.has(l) && l.proved(m.in.Environment, m.in.Prover) {
 		return false
 	}
 	return !m.in.Record.has(l) || !sameInstallation(l.Environment, m.in.Environment) || l.proved(l.Environment, m.in.Prover)

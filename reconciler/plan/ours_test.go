@@ -224,10 +224,20 @@ func TestForgedLabels(t *testing.T) {
 			keep Namespace/posts
 			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
 			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
-		{"nor where the label is another installation's", func(w *world) {
+		{"another installation's label, too, while the proof is ours", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
 			w.change("ConfigMap/env", func(l *plan.Live) { l.Environment, l.Ownership = "z9y8x7.posts-main", "other fields" })
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else
+			Settled`},
+		{"but not where another installation has taken it over", func(w *world) {
+			w.git(configMap("env"))
+			w.settle()
+			w.change("ConfigMap/env", func(l *plan.Live) {
+				l.Environment, l.Ownership, l.Proof = "z9y8x7.posts-main", "other fields", "of another key"
+			})
 		}, `
 			keep Namespace/posts
 			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]

@@ -209,6 +209,12 @@ type Input struct {
 	Digest, Commit string
 	Observed       Observed
 	Record         Record
+	// Heirs are the environments that want what this one has and does not want any more, and Released says what others
+	// let this one have. Both share its namespace.
+	Heirs    map[manifest.Key]string
+	Released map[manifest.Key]bool
+	// Undecided is an environment of the same namespace of which it is not known yet what it wants; empty: none.
+	Undecided string
 	// Refusals are what the API server said to earlier tries.
 	Refusals map[manifest.Key]Refusal
 	// Fights are the objects that somebody else changes as often as they are corrected.

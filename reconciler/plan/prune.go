@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -40,6 +41,9 @@ func (m *maker) prune() {
 			m.obstructed(&s, s.waits == forOthers)
 		case live.Job != nil && live.runs():
 			s.block(forOthers, "waits for the running Job to finish")
+		case m.in.Undecided != "":
+			s.block(forItself, "waits for "+m.in.Undecided+" in the same namespace, which may want it")
+			m.wakeAt(m.in.Now.Add(time.Second))
 		case blocked != "":
 			s.block(waits, blocked)
 		default:
@@ -85,6 +89,8 @@ func (m *maker) staying(l Live) string {
 	switch {
 	case m.in.Incomplete:
 		return "may be part of what cannot be had now"
+	case m.in.Heirs[l.Key] != "":
+		return "is handed over to " + m.in.Heirs[l.Key] + ", which has it in Git now"
 	case m.in.Past && l.Job != nil:
 		return "is a run of a newer commit, which finds it if it is tried again"
 	case l.kept():

@@ -22,6 +22,8 @@ func Teardown(in Input) Plan {
 			inside = append(inside, live)
 		case m.ours(live) && manifest.IsOwn(live.Key):
 			own = append(own, live)
+		case m.ours(live) && m.in.Heirs[live.Key] != "":
+			m.handOver(live)
 		case m.ours(live) && !live.kept():
 			objects = append(objects, live)
 		}
@@ -75,6 +77,13 @@ func (m *maker) takeDown(live Live, order *removal, awaited string) {
 		s.block(forStep, cmp.Or(awaited, order.awaits(live.Key)))
 	}
 	m.refused(&s)
+	m.steps = append(m.steps, s)
+}
+
+// handOver leaves an object to the environment that has it in Git now, and waits until it is that one's.
+func (m *maker) handOver(live Live) {
+	s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "is handed over", Health: live.Health}
+	s.block(forOthers, "waits for "+m.in.Heirs[live.Key]+" to take it over, which has it in Git now")
 	m.steps = append(m.steps, s)
 }
 

@@ -175,6 +175,9 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 		return nil, "", err
 	}
 	s.Source = e.Stores.opened(repo.Name, s.Commit)
+	if s.literal {
+		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
+	}
 	s.live(env, entry, e.Now())
 	if d, ok := e.Departures.get(env); ok {
 		s.life.BranchGone = d.text(env)

@@ -1,0 +1,101 @@
+package scenarios
+
+import (
+	"testing"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/e2e/world"
+)
+
+// pair is a team with two entries for main in one namespace, which was there before.
+func pair(t *testing.T, name string) (team *team, back, front *world.Environment) {
+	t.Helper()
+	team = prepares(t, name)
+	other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: "+name+"}}")
+	team.pushes("main", map[string]string{
+		"k8s/api.yaml": configMap("api", "A: b"), "k8s/web.yaml": deployment("web", ""), "front/page.yaml": configMap("page", "A: b"),
+		"app/main.go": "package main\n",
+	})
+	team.followed(func(r *v1alpha1.Repository) {
+		review := &r.Spec.Environments[1]
+		review.Name, review.Branches, review.Path, review.Namespace = "frontend", []v1alpha1.BranchPattern{"main"}, "front", name
+		review.Variables, review.Link = r.Spec.Environments[0].Variables, ""
+	})
+	return team, team.entry("production"), team.entry("frontend")
+}
+
+// entry returns main's environment of one entry.
+func (team *team) entry(name string) *world.Environment { return team.EnvironmentOf(name, "main") }
+
+// Else a workload that moves to another folder would be deleted, and created minutes later.
+func TestAnObjectMovesBetweenEnvironmentsWithoutBeingDeleted(t *testing.T) {
+	t.Parallel()
+	posts, back, front := pair(t, "moves")
+	head := posts.git.Head("main")
+	back.Becomes("Healthy", head)
+	front.Becomes("Healthy", head)
+	web := back.Object("Deployment/web")
+
+	for range 3 {
+		commit := posts.moves("k8s/web.yaml", "front/web.yaml", deployment("web", ""))
+		front.Becomes("Healthy", commit)
+		back.Becomes("Healthy", commit)
+		if label := back.Object("Deployment/web").GetLabels()["berth.dev/environment"]; label != front.Object("ConfigMap/page").GetLabels()["berth.dev/environment"] {
+			t.Errorf("it belongs to %s", label)
+		}
+		commit = posts.moves("front/web.yaml", "k8s/web.yaml", deployment("web", ""))
+		back.Becomes("Healthy", commit)
+		front.Becomes("Healthy", commit)
+	}
+	if now := back.Object("Deployment/web"); now.GetUID() != web.GetUID() || now.Field("spec.template") != web.Field("spec.template") {
+		t.Error("it was deleted and created again, or rolled out")
+	}
+}
+
+// Who wants what another has is refused, and looked at again as soon as that lets go.
+func TestWhoIsRefusedIsLookedAtAgainWhenTheOtherLetsGo(t *testing.T) {
+	t.Parallel()
+	posts, back, front := pair(t, "lets")
+	head := posts.git.Head("main")
+	back.Becomes("Healthy", head)
+	front.Becomes("Healthy", head)
+	web := back.Object("Deployment/web")
+
+	commit := posts.pushes("main", map[string]string{"front/web.yaml": deployment("web", "")})
+	front.Becomes("Failed", commit, "Deployment/web", "belongs to another environment")
+	commit = posts.removes("main", "k8s/web.yaml")
+	front.BecomesWithin(20*time.Second, "Healthy", commit)
+	back.Becomes("Healthy", commit)
+	if back.Object("Deployment/web").GetUID() != web.GetUID() {
+		t.Error("it was deleted and created again")
+	}
+}
+
+// Also if it is not Berth that lets go, and nothing of what is in the way is watched.
+func TestWhoIsRefusedIsLookedAtAgainWhenTheObstacleGoes(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "hindered")
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.pushes("main", application()))
+	helm := other{t, "kubectl-create", production.Namespace()}
+	helm.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: helms, annotations: {meta.helm.sh/release-name: posts, meta.helm.sh/release-namespace: hindered}}, data: {A: helm}}")
+	helm.creates("configmaps", `{apiVersion: v1, kind: ConfigMap, metadata: {name: kept, labels: {berth.dev/environment: gone0000.aaaaaaaa},
+		annotations: {berth.dev/environment: other.production.main, berth.dev/digest: "1:abc.def", berth.dev/prune: never}}, data: {A: other}}`)
+
+	commit := posts.pushes("main", map[string]string{"k8s/helms.yaml": configMap("helms", "A: git")})
+	production.Becomes("Failed", commit, "belongs to Helm")
+	helm.patches("configmaps", "helms", `{"metadata":{"annotations":{"meta.helm.sh/release-name":null,"meta.helm.sh/release-namespace":null}}}`)
+	production.BecomesWithin(20*time.Second, "Healthy", commit)
+
+	commit = posts.pushes("main", map[string]string{"k8s/kept.yaml": configMap("kept", "A: git")})
+	production.Becomes("Failed", commit, "belongs to")
+	helm.patches("configmaps", "kept", `{"metadata":{"labels":{"berth.dev/environment":null}}}`)
+	production.BecomesWithin(20*time.Second, "Healthy", commit)
+
+	helm.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: argos, annotations: {argocd.argoproj.io/tracking-id: 'posts:/ConfigMap:hindered/argos'}}}")
+	commit = posts.pushes("main", map[string]string{"k8s/argos.yaml": configMap("argos", "A: git")})
+	production.Becomes("Failed", commit, "belongs to Argo CD")
+	helm.deletes("configmaps", "argos")
+	production.BecomesWithin(20*time.Second, "Healthy", commit)
+}

@@ -1,0 +1,105 @@
+package reconciler
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+func keyNamed(name string) manifest.Key {
+	return manifest.Key{Kind: "ConfigMap", Namespace: "posts", Name: name}
+}
+
+func desiredOf(names ...string) desired {
+	var set manifest.Set
+	for _, name := range names {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion("v1")
+		u.SetKind("ConfigMap")
+		u.SetNamespace("posts")
+		u.SetName(name)
+		set.Objects = append(set.Objects, manifest.Object{Unstructured: u})
+	}
+	return desired{set: set, digest: strings.Join(names, " ")}
+}
+
+// seen is what the cluster has: objects by name, and whose each is.
+func seen(owners map[string]string) plan.Observed {
+	o := plan.Observed{Objects: map[manifest.Key]plan.Live{}}
+	for name, owner := range owners {
+		o.Objects[keyNamed(name)] = plan.Live{Key: keyNamed(name), Environment: owner}
+	}
+	return o
+}
+
+func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
+	c := claims{of: map[string]claim{}}
+	back, front := Environment{ID: "inst.back", Name: "posts.back.main", Commit: "1"}, Environment{ID: "inst.front", Name: "posts.front.main", Commit: "1"}
+	c.set(back, desiredOf("api", "web"))
+	c.set(front, desiredOf("page"))
+	siblings := []Sibling{{ID: front.ID, Name: front.Name, Commit: "2"}}
+
+	// The commit that moves web reaches the one that has it first.
+	back.Commit = "2"
+	if waiting := c.set(back, desiredOf("api")); len(waiting) > 0 {
+		t.Errorf("%q wait for what nobody else wants", waiting)
+	}
+	now := seen(map[string]string{"api": back.ID, "web": back.ID})
+	if c.undecided(back, siblings) != front.Name {
+		t.Error("it does not wait for the other one")
+	}
+	front.Commit = "2"
+	if waiting := c.set(front, desiredOf("page", "web")); !slices.Equal(waiting, []string{back.ID}) {
+		t.Errorf("%q are woken", waiting)
+	}
+	if got := c.undecided(back, siblings); got != "" {
+		t.Errorf("it waits for %q", got)
+	}
+	if heirs := c.heirs(back, desiredOf("api"), now); len(heirs) != 1 || heirs[keyNamed("web")] != front.Name {
+		t.Errorf("the heirs are %v", heirs)
+	}
+	if released := c.released(front, now); len(released) != 1 || !released[keyNamed("web")] {
+		t.Errorf("released is %v", released)
+	}
+
+	// And back, the other way round: the one that wants it is refused first, and told when it is free.
+	c.set(back, desiredOf("api", "web"))
+	now = seen(map[string]string{"web": front.ID})
+	if released := c.released(back, now); len(released) > 0 {
+		t.Errorf("what the other still wants is released: %v", released)
+	}
+	c.look(front)
+	if waiting := c.set(front, desiredOf("page")); !slices.Equal(waiting, []string{back.ID}) {
+		t.Errorf("%q are woken", waiting)
+	}
+	if freed := c.freed(back.ID); !slices.Equal(freed, []manifest.Key{keyNamed("web")}) || c.freed(back.ID) != nil {
+		t.Errorf("freed is %v", freed)
+	}
+	if released := c.released(back, now); !released[keyNamed("web")] {
+		t.Errorf("released is %v", released)
+	}
+}
+
+// What an environment wanted before still holds while its newest commit cannot be rendered.
+func TestWhoCannotBeRenderedLetsNothingGo(t *testing.T) {
+	c := claims{of: map[string]claim{}}
+	back, front := Environment{ID: "inst.back", Commit: "1"}, Environment{ID: "inst.front", Commit: "1"}
+	c.set(back, desiredOf("web"))
+	c.set(front, desiredOf("web"))
+	back.Commit = "2"
+	c.look(back)
+	if released := c.released(front, seen(map[string]string{"web": back.ID})); len(released) > 0 {
+		t.Errorf("released is %v", released)
+	}
+	// Nor is anything known of one that has never been rendered, or that does not exist any more.
+	c.forget(back.ID)
+	c.look(back)
+	if released := c.released(front, seen(map[string]string{"web": back.ID})); len(released) > 0 {
+		t.Errorf("released is %v", released)
+	}
+}

@@ -1,0 +1,57 @@
+package live
+
+import (
+	"slices"
+	"testing"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// What stands in the way of an environment need not bear any label that is watched.
+func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
+	t.Parallel()
+	o := observe(t)
+	env := o.synced(configMaps)
+	strange := o.write("helm", env, sample(configMaps, "strange"))
+	key := manifest.KeyOf(strange)
+	missing := key
+	missing.Name = "missing"
+	o.Attend(env, []manifest.Key{key, missing})
+	known := func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.attended[key].known && o.attended[missing].known
+	}
+	o.until("both have been looked at", known)
+	if moved := o.Moved(env); len(moved) > 0 {
+		t.Errorf("before anything happened, %v has changed", moved)
+	}
+	o.patch(strange, `{"metadata":{"annotations":{"meta.helm.sh/release-name":null,"a":"b"}}}`)
+	o.until("the annotation is seen", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{key}) })
+	o.write("kubectl", env, sample(configMaps, "missing"))
+	o.until("the missing one is seen", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{missing}) })
+	o.delete(strange)
+	o.until("the deletion is seen", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{key}) })
+
+	o.Attend(env, nil)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.attended) > 0 {
+		t.Errorf("%d objects are attended for nobody", len(o.attended))
+	}
+}
+
+// A workload's status changes all the time, and lifts no obstacle.
+func TestAnAttendedObjectsStatusIsNoNews(t *testing.T) {
+	status := sample(deployments, "api")
+	before := outlineOf(status)
+	status.SetResourceVersion("2")
+	status.Object["status"] = map[string]any{"replicas": int64(1)}
+	if outlineOf(status) != before {
+		t.Error("the status makes another outline")
+	}
+	status.SetLabels(map[string]string{"a": "b"})
+	if outlineOf(status) == before {
+		t.Error("a label makes none")
+	}
+}

@@ -1,0 +1,35 @@
+package preview
+
+import (
+	"cmp"
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+)
+
+// siblingsIn returns the other Environments of an Environment's namespace. Those of the same branch are to be looked at
+// for the same commit, although the Environment may be written a moment later.
+func (e *Environments) siblingsIn(ctx context.Context, env *v1alpha1.Environment) []reconciler.Sibling {
+	var all v1alpha1.EnvironmentList
+	if err := e.Client.List(ctx, &all, client.InNamespace(env.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil // the cache answers, and has nothing to fail at
+	}
+	var siblings []reconciler.Sibling
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.Spec.Namespace != env.Spec.Namespace || other.Name == env.Name || other.Name != nameOf(other.Spec) || !other.DeletionTimestamp.IsZero() {
+			continue
+		}
+		commit := other.Spec.Commit
+		if other.Spec.Repository == env.Spec.Repository && other.Spec.Branch == env.Spec.Branch {
+			commit = env.Spec.Commit
+		}
+		siblings = append(siblings, reconciler.Sibling{
+			ID: idOf(other.Spec, e.Installation), Name: other.Name, Commit: cmp.Or(other.Spec.Pin, commit),
+		})
+	}
+	return siblings
+}
