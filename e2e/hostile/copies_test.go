@@ -15,6 +15,7 @@ import (
 var (
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 )
 
@@ -58,7 +59,7 @@ func TestCopiesAreLeftAlone(t *testing.T) {
 		posts.restores(copied.resource, posts.production.Object(copied.name).Unstructured, copied.namespace, copied.as)
 	}
 	posts.production.Becomes("Healthy", posts.healthy, "settings-2: bears this environment's label but was not made by Berth",
-		"kubectl label configmap settings-2 -n copies berth.dev/environment-", "more copies like that")
+		"kubectl label configmap settings-2 -n copies berth.dev/environment-")
 	// A prune is what deleted them.
 	posts.healthy = posts.git.Commit("main", map[string]string{"k8s/more.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}"}, "add")
 	posts.production.Becomes("Healthy", posts.healthy)

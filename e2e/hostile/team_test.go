@@ -124,6 +124,9 @@ func (team team) in(t *testing.T) *team {
 	return &team
 }
 
+// removed is the removal of a file.
+func removed(path string) gittest.Change { return gittest.Remove(path) }
+
 // felt fails the test unless production is what it was and healthy: nothing of it was written, or is gone.
 func (team *team) felt() {
 	team.t.Helper()

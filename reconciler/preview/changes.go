@@ -25,6 +25,8 @@ type changes struct {
 	// notes are for people: what is wrong, and what they can do about it. doubts are what waits for them to
 	// say that it is meant.
 	notes, doubts []string
+	// warnings are for people, too, and make the Repository no less ready.
+	warnings []string
 	// next is when more is to be deleted if nothing changes; zero: never.
 	next time.Time
 	// departing are the Environments whose branches are gone, by name.

@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -19,10 +20,17 @@ const shownNames = 3
 // interest decides which branches of a listing are kept: those that have an environment, and those that can get one. It
 // is asked while the listing comes in, so that memory grows with environments and not with branches.
 type interest struct {
-	entries []naming.Patterns
+	entries []followedEntry
+	taken   map[string]string // namespaces of entries that name their branches
 	have    map[string]bool
 	left    int // environments that entries with patterns may still get
 	leftOut
+}
+
+// followedEntry is an entry whose patterns are valid.
+type followedEntry struct {
+	naming.Patterns
+	namespace string
 }
 
 // leftOut are the branches of a listing that match an entry and get no environment.
@@ -34,7 +42,7 @@ type leftOut struct {
 }
 
 func interestOf(repo *v1alpha1.Repository, have []v1alpha1.Environment) *interest {
-	i := &interest{have: make(map[string]bool, len(have)), leftOut: leftOut{most: int(repo.Spec.Limits.Environments)}}
+	i := &interest{have: make(map[string]bool, len(have)), taken: literalNamespaces(repo), leftOut: leftOut{most: int(repo.Spec.Limits.Environments)}}
 	if i.most <= 0 {
 		i.most = defaultEnvironments
 	}
@@ -44,7 +52,7 @@ func interestOf(repo *v1alpha1.Repository, have []v1alpha1.Environment) *interes
 		if err != nil {
 			continue // which is reported elsewhere
 		}
-		i.entries = append(i.entries, patterns)
+		i.entries = append(i.entries, followedEntry{patterns, entry.Namespace})
 		literal[entry.Name] = patterns.Literal()
 	}
 	i.left = i.most
@@ -62,23 +70,26 @@ func (i *interest) keep(branch string) bool {
 	if i.have[branch] {
 		return true
 	}
-	needs, named := 0, false
-	for _, patterns := range i.entries {
+	needs, named, squats := 0, false, ""
+	for _, entry := range i.entries {
 		switch {
-		case !patterns.Match(branch):
-		case patterns.Literal():
+		case !entry.Match(branch):
+		case entry.Literal():
 			named = true
 		default:
 			needs++
+			squats = cmp.Or(squats, i.squats(entry, branch))
 		}
 	}
 	switch {
 	case needs == 0 && !named:
 		return false
-	case i.refuse(branch):
+	case i.refuse(branch, naming.Unusable(branch)):
 		return false
 	case named:
 		return true
+	case i.refuse(branch, squats):
+		return false
 	case needs > i.left:
 		i.beyond++
 		return false
@@ -87,9 +98,17 @@ func (i *interest) keep(branch string) bool {
 	return true
 }
 
+// squats says that a branch would get the namespace of an entry that names its branches, perhaps before that has any.
+func (i *interest) squats(entry followedEntry, branch string) string {
+	namespace := naming.Namespace(entry.namespace, branch)
+	if owner := i.taken[namespace]; owner != "" {
+		return fmt.Sprintf("leads to the namespace %s, which is that of the entry %s", namespace, owner)
+	}
+	return ""
+}
+
 // refuse says whether the branch cannot be followed because of its name, and notes it.
-func (i *interest) refuse(branch string) bool {
-	why := naming.Unusable(branch)
+func (i *interest) refuse(branch, why string) bool {
 	if why == "" {
 		return false
 	}
@@ -98,6 +117,22 @@ func (i *interest) refuse(branch string) bool {
 		i.names = append(i.names, fmt.Sprintf("%+.100q %s", branch, why))
 	}
 	return true
+}
+
+// literalNamespaces returns which entries that name their branches have which namespaces. A new branch of another entry
+// gets none of these, even if it is pushed first.
+func literalNamespaces(repo *v1alpha1.Repository) map[string]string {
+	taken := map[string]string{}
+	for _, entry := range repo.Spec.Environments {
+		patterns, err := naming.CompilePatterns(entry.Branches)
+		if err != nil || !patterns.Literal() {
+			continue
+		}
+		for _, branch := range entry.Branches {
+			taken[naming.Namespace(entry.Namespace, string(branch))] = entry.Name
+		}
+	}
+	return taken
 }
 
 // literals are the branches that entries name.

@@ -178,9 +178,9 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 	if err != nil {
 		return changes{}, err
 	}
-	notes, err := r.restore(ctx, repo, have)
+	warnings, err := r.restore(ctx, repo, have)
 	if err != nil || !f.listed {
-		return changes{notes: notes}, err
+		return changes{warnings: warnings}, err
 	}
 	over := over(have, repo, r.Now())
 	if err := r.confirm(ctx, repo, f, over); err != nil {
@@ -195,7 +195,7 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 		goneAfter: repo.Spec.GoneAfter.Duration,
 		confirmed: f.confirmed,
 	})
-	c.notes = append(c.notes, notes...)
+	c.warnings = warnings
 	f.confirmed = nameSet(c.confirmed...)
 	r.depart(client.ObjectKeyFromObject(repo), c.departing)
 	changed, err := r.carryOut(ctx, repo, have, c)

@@ -91,8 +91,8 @@ func (l remains) calledFor(repo *v1alpha1.Repository) bool {
 	return err == nil && !patterns.Literal() && deletes && naming.Namespace(entry.Namespace, l.spec.Branch) == l.spec.Namespace
 }
 
-// note tells people of a namespace that is left alone.
-func (l remains) note() string {
+// warning tells people of a namespace that is left alone.
+func (l remains) warning() string {
 	return fmt.Sprintf("namespace %s: says that it belongs to the environment %s, which does not exist, and nothing proves it: it is left alone; to take the label off: kubectl label namespace %s %s-",
 		l.spec.Namespace, l.name, l.spec.Namespace, labelEnvironment)
 }
@@ -115,8 +115,8 @@ func (r *Repositories) repositoryIn(o client.Object) []string {
 }
 
 // restore writes the Environments of a Repository that were lost while their namespaces were not, if it is proved that
-// Berth made those. Evidence and brake then decide about them as about any other. It returns notes on the others.
-func (r *Repositories) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (notes []string, err error) {
+// Berth made those. Evidence and brake then decide about them as about any other. It returns warnings of the others.
+func (r *Repositories) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
 	var all metav1.PartialObjectMetadataList
 	all.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
 	if err := r.Client.List(ctx, &all, client.MatchingFields{indexRepository: repo.Name}, client.UnsafeDisableDeepCopy); err != nil {
@@ -128,13 +128,13 @@ func (r *Repositories) restore(ctx context.Context, repo *v1alpha1.Repository, h
 		switch {
 		case err != nil:
 		case !made || !l.calledFor(repo):
-			notes = append(notes, l.note())
+			warnings = append(warnings, l.warning())
 		default:
 			err = r.rewrite(ctx, repo.Namespace, l.wanted)
 		}
 		errs = append(errs, err)
 	}
-	return notes, errors.Join(errs...)
+	return warnings, errors.Join(errs...)
 }
 
 func (r *Repositories) rewrite(ctx context.Context, namespace string, w wanted) error {

@@ -42,7 +42,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.Reposi
 			ready.Reason = v1alpha1.ReasonWaiting
 		}
 	default:
-		ready.Message = following(f.listing.Branches)
+		ready.Message = strings.Join(slices.Concat([]string{following(f.listing.Branches)}, c.warnings), "; ")
 	}
 	conditions := []metav1.Condition{ready}
 	if c := f.leftOut.condition(repo); c != nil && !repo.Spec.Suspend {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func child(n *yaml.Node, name string) *yaml.Node {
 		n = n.Alias
 	}
 	if n == nil || n.Kind != yaml.MappingNode {
-		return nil
+		return item(n, name)
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == name {
@@ -86,6 +87,15 @@ func child(n *yaml.Node, name string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// item returns an item of a list by its index, or nil.
+func item(n *yaml.Node, index string) *yaml.Node {
+	i, err := strconv.Atoi(index)
+	if n == nil || n.Kind != yaml.SequenceNode || err != nil || i >= len(n.Content) {
+		return nil
+	}
+	return n.Content[i]
 }
 
 // check converts one document that is no list, and looks at what it says by itself.
@@ -244,28 +254,6 @@ func (c checker) texts() *Error {
 			if _, ok := texts[key].(string); !ok {
 				return c.fail(append(path, key), fmt.Sprintf("%s.%s is not a text", strings.Join(path, "."), key),
 					"put the value in quotes")
-			}
-		}
-	}
-	return nil
-}
-
-// unreserved says whether the object leaves Berth's own marks alone.
-func (c checker) unreserved() *Error {
-	reserved := map[string][]string{
-		"labels": {manifest.LabelEnvironment},
-		"annotations": {manifest.AnnotationDigest, manifest.AnnotationRepository, manifest.AnnotationBranch,
-			manifest.AnnotationEnvironment},
-	}
-	for _, group := range []string{"labels", "annotations"} {
-		marks, _, err := unstructured.NestedStringMap(c.content, "metadata", group)
-		if err != nil {
-			continue
-		}
-		for _, mark := range reserved[group] {
-			if _, ok := marks[mark]; ok {
-				return c.fail([]string{"metadata", group, mark},
-					fmt.Sprintf("metadata.%s has %s, which Berth itself sets", group, mark), "remove it")
 			}
 		}
 	}
