@@ -1,18 +1,13 @@
 package render
 
 import (
-	"bytes"
-	"encoding/base64"
 	"fmt"
 	"strconv"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"berth.dev/berth/reconciler/manifest"
 	"go.yaml.in/yaml/v3"
-	k8sjson "k8s.io/apimachinery/pkg/util/json"
-	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // booleans says which plain scalars are booleans beside true and false.
@@ -211,136 +206,6 @@ func (c *converter) key(n *yaml.Node) (string, error) {
 	return "", c.fail(n, &Error{Problem: "a key is empty", Hint: "put it in quotes if that is meant"})
 }
 
-// scalar converts a scalar with its variables. One that is nothing but a variable may get the variable's type.
-func (c *converter) scalar(n *yaml.Node) (any, error) {
-	if c.veils.over(n.Value) {
-		return c.veiled(n)
-	}
-	if c.off {
-		return c.plainScalar(n)
-	}
-	if text, ok := c.generatedText(n); ok {
-		replaced, err := c.replaced(Value{Text: text}.node())
-		return wrapped(base64.StdEncoding.EncodeToString([]byte(replaced))), err
-	}
-	if textKindOf(n.Value, c.commands > 0) == aValue {
-		c.variables.notations(n.Value)
-		c.remark(n)
-	}
-	if !strings.Contains(n.Value, "${") {
-		return c.plainScalar(n)
-	}
-	if c.document.typedBy.applies(n) {
-		typed, ok, err := c.variables.typed(n.Value)
-		if err != nil {
-			return nil, c.fail(n, err)
-		}
-		if ok {
-			return typed, nil
-		}
-	}
-	return c.replaced(n)
-}
-
-// generatedText returns the text with variables that a value of a generated Secret is in base64.
-func (c *converter) generatedText(n *yaml.Node) (string, bool) {
-	if !c.document.generated || len(n.Value) < len("JHt9") || notBase64.MatchString(n.Value[:min(len(n.Value), 64)]) {
-		return "", false
-	}
-	text, err := base64.StdEncoding.DecodeString(n.Value)
-	return string(text), err == nil && utf8.Valid(text) && bytes.Contains(text, []byte("${"))
-}
-
-// veiled converts a scalar that holds a veil. The veils of an object that may not hold what was decrypted stay, and are
-// found there. No variables are replaced in what was decrypted.
-func (c *converter) veiled(n *yaml.Node) (any, error) {
-	_, whole := c.veils.files[n.Value]
-	if strings.Contains(n.Value, "${") && !whole && !c.off {
-		text, err := c.replaced(n)
-		if err != nil {
-			return nil, err
-		}
-		n = Value{Text: text}.node()
-	}
-	if !c.lifts {
-		return n.Value, nil
-	}
-	lifted, ok := c.veils.lift(n)
-	if !ok {
-		return n.Value, nil
-	}
-	return c.plainScalar(lifted)
-}
-
-// replaced returns a text with its variables replaced.
-func (c *converter) replaced(n *yaml.Node) (string, error) {
-	text, err := c.variables.text(n.Value, textKindOf(n.Value, c.commands > 0))
-	c.remark(n)
-	if err != nil {
-		return "", c.fail(n, err)
-	}
-	return text, nil
-}
-
-// remark gives the place of a node to what there is to say about its text.
-func (c *converter) remark(n *yaml.Node) {
-	for _, r := range c.variables.remarks {
-		c.remarks = append(c.remarks, manifest.Warning{Origin: c.document.at(n), Text: r.text, Level: r.level})
-	}
-	c.variables.remarks = nil
-}
-
-// plainScalar converts a scalar that holds no variables.
-func (c *converter) plainScalar(n *yaml.Node) (any, error) {
-	tag := n.ShortTag()
-	quoted := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
-	if n.Style&yaml.TaggedStyle == 0 {
-		if quoted || tag == "!!timestamp" {
-			return n.Value, nil
-		}
-		if old, ok := oldBooleans[n.Value]; ok && c.document.booleans == kubectlBooleans {
-			return old, nil
-		}
-	}
-	switch tag {
-	case "!!str", "!!merge":
-		return n.Value, nil
-	case "!!null":
-		return nil, nil
-	case "!!bool":
-		switch n.Value {
-		case "true", "True", "TRUE":
-			return true, nil
-		case "false", "False", "FALSE":
-			return false, nil
-		}
-	case "!!int":
-		if n.Value != "" && n.Value[0] >= '1' && n.Value[0] <= '9' {
-			if number, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
-				return number, nil
-			}
-		}
-	}
-	return c.resolve(n)
-}
-
-// resolve has kubectl's own library read what is rare: other notations of numbers, explicit tags.
-func (c *converter) resolve(n *yaml.Node) (any, error) {
-	text := n.Value
-	if n.Style&yaml.TaggedStyle != 0 {
-		text = n.Tag + " " + strconv.Quote(n.Value)
-	}
-	var value any
-	encoded, err := sigsyaml.YAMLToJSON([]byte(text))
-	if err == nil {
-		err = k8sjson.Unmarshal(encoded, &value)
-	}
-	if err != nil {
-		return nil, c.fail(n, &Error{Problem: "this value cannot be written as JSON", Hint: "put it in quotes"})
-	}
-	return value, nil
-}
-
 // fail gives an error the place of the node.
 func (c *converter) fail(n *yaml.Node, err error) error {
 	e, ok := err.(*Error)
@@ -353,12 +218,4 @@ func (c *converter) fail(n *yaml.Node, err error) error {
 	here := *e // which may be said of another place too
 	here.Origin = c.document.at(n)
 	return &here
-}
-
-// applies says whether a scalar that is nothing but a variable has the variable's type.
-func (t typedBy) applies(n *yaml.Node) bool {
-	if t == byStyle {
-		return n.Style == 0
-	}
-	return n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool"
 }
