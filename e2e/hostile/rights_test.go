@@ -19,6 +19,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/gittest"
 )
 
 // role is a Role with one rule, binds a RoleBinding for the branch's own account.
@@ -85,7 +86,7 @@ func TestTheClusterRefusesWhatTheAgentDoesNotLookAt(t *testing.T) {
 		commit := posts.git.Commit("main", files, "try "+name)
 		posts.production.Becomes("Failed", commit, "nothing of this commit was applied", name, row.refused)
 	}
-	posts.production.Becomes("Healthy", posts.git.Commit("main", application(), "give up"))
+	posts.production.Becomes("Healthy", posts.git.Change("main", "give up", gittest.Remove("k8s/power.yaml")))
 }
 
 // A branch gives its pods all that it may, and they try the rest with their token.
