@@ -22,7 +22,7 @@ func (w *world) container(deployment, part string) any {
 func TestAnEditThatExcludesWhatGitSays(t *testing.T) {
 	w := newWorld(t)
 	with := func(image string) string {
-		return strings.Replace(deployment("api", image), `"}]`, `", env: [{name: MODE, value: fast}], ports: [{name: http, containerPort: 80}]}]`, 1)
+		return strings.Replace(deployment("api", image), `}}}]`, `}}, env: [{name: MODE, value: fast}], ports: [{name: http, containerPort: 80}]}]`, 1)
 	}
 	w.commits("a.yaml", configMap("a", "one"), "api.yaml", with("api:1"))
 	w.becomes(plan.Settled)
