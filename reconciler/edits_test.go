@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -22,7 +23,7 @@ func (w *world) container(deployment, part string) any {
 func TestAnEditThatExcludesWhatGitSays(t *testing.T) {
 	w := newWorld(t)
 	with := func(image string) string {
-		return strings.Replace(deployment("api", image), `}}}]`, `}}, env: [{name: MODE, value: fast}], ports: [{name: http, containerPort: 80}]}]`, 1)
+		return strings.Replace(deployment("api", image), "[{name: api,", "[{name: api, env: [{name: MODE, value: fast}], ports: [{name: http, containerPort: 80}],", 1)
 	}
 	w.commits("a.yaml", configMap("a", "one"), "api.yaml", with("api:1"))
 	w.becomes(plan.Settled)
@@ -54,12 +55,10 @@ func TestAnOlderProblemHoldsUpNoCommit(t *testing.T) {
 	w.becomes(plan.Settled)
 	w.refuses("configmaps/a")
 	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
-	w.passes("the refusal", func(o Outcome) bool {
-		return len(o.Warnings) == 1 && strings.Contains(o.Warnings[0], "a policy says no")
-	})
+	w.becomes(plan.Degraded, "a policy says no")
 	commit := w.commits("b.yaml", configMap("b", "two"), "c.yaml", configMap("c", "one"))
 	o := w.becomes(plan.Settled)
-	if o.HealthyCommit != commit || w.value("b", "v")+w.value("c", "v") != "twoone" || w.value("a", "v") != "by hand" {
+	if o.HealthyCommit != commit || len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], "a policy says no") || w.value("b", "v")+w.value("c", "v") != "twoone" || w.value("a", "v") != "by hand" {
 		t.Errorf("got %+v", o)
 	}
 	w.commits("a.yaml", configMap("a", "two"))
@@ -81,4 +80,24 @@ func (w *world) refuses(object string) {
 		}
 		return 0, ""
 	})
+}
+
+// What was refused is looked at again when its object changes: nobody waits for a timer.
+func TestWhatWasRefusedIsTriedAgainWhenItChanges(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.becomes(plan.Settled)
+	w.refuses("configmaps/a")
+	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
+	w.becomes(plan.Degraded, "a policy says no")
+	w.wire.answers(nil)
+	w.edits("ConfigMap/a", `{"metadata":{"labels":{"allowed":"yes"}}}`)
+	for impatient := time.After(patience); w.value("a", "v") != "one"; {
+		select {
+		case <-w.woken:
+			w.pass()
+		case <-impatient:
+			t.Fatal("nobody was woken")
+		}
+	}
 }

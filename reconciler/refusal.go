@@ -104,7 +104,7 @@ func pauseAfter(class apply.Class, n int) (fatal bool, pause time.Duration) {
 		return false, min(firstPause<<min(n, 10), longPause)
 	case apply.Unanswered:
 		return false, min(slowPause<<min(n, 10), longPause)
-	case apply.Quota, apply.Forbidden, apply.Denied:
+	case apply.Quota, apply.Forbidden, apply.Denied, apply.Missing:
 		return true, min(10*firstPause<<min(n, 10), liftedPause)
 	case apply.NotServed:
 		return true, min(10*firstPause<<min(n, 10), fatalPause)

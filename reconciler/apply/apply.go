@@ -68,7 +68,7 @@ func New(c Config) *Applier {
 		openAPI:     c.OpenAPI,
 		concurrency: c.Concurrency,
 		timeout:     c.Timeout,
-		recent:      &recent{now: c.Now, made: map[mark]time.Time{}},
+		recent:      &recent{now: c.Now, made: map[string]map[made]time.Time{}},
 	}
 }
 
@@ -151,16 +151,17 @@ func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []R
 	return results
 }
 
-// turn is when a step is taken, among others. A namespace keeps its place, for others need it.
+// turn is when a step is taken, among others. A namespace keeps its place, because others need it.
 func turn(s plan.Step) int {
+	at := s.Stage*3 + within(s)
 	if s.Late && !isNamespace(s.Key) {
-		return lastTurn + s.Stage
+		return lastTurn + at
 	}
-	return s.Stage
+	return at
 }
 
 // lastTurn is after all stages of a plan.
-const lastTurn = 1000
+const lastTurn = 1 << 20
 
 // mostUnanswered is how many steps of a run may go without an answer before it ends: each may have taken as long as
 // the time-out, and the next pass, of this environment or another, has better to do.

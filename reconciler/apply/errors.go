@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +25,8 @@ const (
 	Invalid Class = "invalid"
 	// Immutable: a field that the change touches is fixed once the object exists.
 	Immutable Class = "immutable"
+	// Missing: what the object refers to is not there.
+	Missing Class = "missing"
 	// Forbidden: by the account's rights or what comes with the cluster, such as Pod Security, which may change.
 	Forbidden Class = "forbidden"
 	// Denied: by an admission policy or webhook, which may be lifted.
@@ -50,10 +53,14 @@ const (
 	Skipped Class = "skipped"
 )
 
+// curable are the classes that may only mean that the API server has not yet heard of what we made a moment ago.
+var curable = []Class{Missing, Forbidden, Denied, Quota, Transient, NotServed}
+
 // next is what a person can do about an error of a class, or what Berth does.
 var next = map[Class]string{
 	Invalid:     "correct it in Git",
 	Immutable:   "take the change back in Git, or have the object made anew with the annotation " + manifest.AnnotationReplace + ": when-immutable",
+	Missing:     "add that to Git, or correct the reference",
 	Forbidden:   "ask an administrator of the cluster for the right, or for an exception",
 	Denied:      "correct it in Git, or ask an administrator of the cluster for an exception",
 	Quota:       "ask for less, or have the quota raised",
@@ -75,6 +82,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is the cause. That of a Secret's step holds no values either.
 	Err error
+	// answer is the cause as it came; it may quote a Secret, and is never shown.
+	answer error
 }
 
 // Error returns the message.
@@ -95,11 +104,11 @@ func (f *finding) Unwrap() error { return f.cause }
 
 // explain makes an Error of what went wrong with a step.
 func (r *run) explain(s plan.Step, err error) *Error {
-	e := &Error{Class: classOf(err), Err: err}
+	e := &Error{Class: classOf(err), Err: err, answer: err}
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && (e.Class == Transient || e.Class == Unanswered) {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
-	if r.notYet(s, e.Class, err) {
+	if slices.Contains(curable, e.Class) && r.recent.cures(s, err) {
 		e.Class, e.RetryAfter = Transient, settlingRetry
 	}
 	if isSecret(s.Key) {
@@ -107,20 +116,6 @@ func (r *run) explain(s plan.Step, err error) *Error {
 	}
 	e.Message = message(s, e)
 	return e
-}
-
-// notYet says whether the answer only shows that the API server has not yet heard of what we made a
-// moment ago.
-func (r *run) notYet(s plan.Step, class Class, err error) bool {
-	switch {
-	case class == NotServed:
-		return r.recent.any(kindMark(s.Key.GroupKind()))
-	case isMissingNamespace(err):
-		return r.recent.any(namespaceMark(s.Key.Namespace))
-	case class == Forbidden && isRights(err):
-		return r.recent.any(rightsMark(""), rightsMark(s.Key.Namespace))
-	}
-	return false
 }
 
 // classOf classifies an error of a request, or of what came before it.
@@ -183,27 +178,40 @@ func classOfForbidden(err error) Class {
 		return Transient
 	case isQuota(err):
 		return Quota
+	case isMissing(err):
+		return Missing
 	}
 	return Forbidden
 }
 
-// classOfNotFound tells what was not found: the namespace, which may yet come, or the kind. The object
-// itself is not looked for by a write that reaches here.
+// classOfNotFound tells what was not found: the namespace, which may yet come, a role, or the kind. The
+// object itself is not looked for by a write that reaches here.
 func classOfNotFound(err error) Class {
-	if isMissingNamespace(err) {
+	switch {
+	case isMissingNamespace(err):
 		return Transient
+	case isMissingRole(err):
+		return Missing
 	}
 	return NotServed
 }
 
 // isMissingNamespace says whether the answer is that the object's namespace does not exist.
-func isMissingNamespace(err error) bool {
+func isMissingNamespace(err error) bool { return isMissingA(err, "", "namespaces") }
+
+// isMissingRole says whether the answer to the write of a binding is that its role does not exist: the API server names the
+// resource of the binding, and the name of the role.
+func isMissingRole(err error) bool {
+	return isMissingA(err, rbacGroup, "rolebindings") || isMissingA(err, rbacGroup, "clusterrolebindings")
+}
+
+func isMissingA(err error, group, resource string) bool {
 	var answer apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &answer) {
 		return false
 	}
 	details := answer.Status().Details
-	return details != nil && details.Group == "" && details.Kind == "namespaces"
+	return details != nil && details.Group == group && details.Kind == resource
 }
 
 // isOtherUID says whether the answer is that the object has another UID than the request, or is gone.

@@ -23,6 +23,7 @@ var immutable = []string{
 	"cannot change roleRef",   // RoleBinding
 	"are forbidden",           // "updates to parameters are forbidden": StatefulSet, StorageClass
 	"may not change fields other than",
+	"field can not be less than", // PersistentVolumeClaim, whose size cannot shrink
 }
 
 // saysImmutable says whether the cause of a 422 is that a field cannot be changed.
@@ -50,6 +51,12 @@ func isUncountedQuota(err error) bool {
 func isWithoutDryRun(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
 }
+
+// missing is how admission says that what an object names is not there: its account, priority or runtime class.
+var missing = regexp.MustCompile(`error looking up service account |no PriorityClass with name \S+ was found|RuntimeClass "\S+" not found`)
+
+// isMissing says whether a 403 only says that what the object names is not there.
+func isMissing(err error) bool { return apierrors.IsForbidden(err) && missing.MatchString(err.Error()) }
 
 // rights is RBAC's refusal: `configmaps "c" is forbidden: User "u" cannot patch resource "configmaps" in API group "" in
 // the namespace "n"`. The name is left out for a creation, the namespace for what has none.

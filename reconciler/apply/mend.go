@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -19,8 +20,10 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// maxTrials bounds the dry runs by which one object is mended.
-const maxTrials = 40
+const (
+	maxTrials = 40 // dry runs by which one object is mended
+	maxClaims = 5  // tries to write who owns its fields
+)
 
 // mender finds out which fields of a live object, beside those that Git sets, make the API server refuse what Git
 // says: another member of a union, a list item with the same name, a default of what was there before. It asks the
@@ -61,7 +64,7 @@ func (r *run) mend(ctx context.Context, client dynamic.ResourceInterface, s plan
 	if err != nil || len(r.dryRun) > 0 {
 		return answer, err
 	}
-	if obj, err = r.claim(ctx, client, m.live, remove, obj); err != nil {
+	if err := r.claim(ctx, client, m.live, remove); err != nil {
 		return nil, err
 	}
 	return r.patch(ctx, client, obj)
@@ -84,13 +87,26 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 	if err != nil {
 		return nil, err
 	}
-	git, err := merger.git.ToFieldSet()
+	git, err := r.fieldsOf(types, s)
 	if err != nil {
 		return nil, err
 	}
 	m := &mender{client: client, live: live, version: obj.GetAPIVersion(), merger: merger, growing: map[string]*growth{}}
 	m.beside = plan.BesideGit(there, git, live.GetManagedFields(), m.version)
 	return m, m.merge(&fieldpath.Set{})
+}
+
+// fieldsOf returns the fields that Git sets, also those that are left to others.
+func (r *run) fieldsOf(types managedfields.TypeConverter, s plan.Step) (*fieldpath.Set, error) {
+	whole, err := r.marked(s.Object)
+	if err != nil {
+		return nil, err
+	}
+	typed, err := types.ObjectToTyped(whole)
+	if err != nil {
+		return nil, err
+	}
+	return typed.ToFieldSet()
 }
 
 // find returns the fewest fields without which the API server takes what Git says, and its answer to the dry run that
@@ -187,7 +203,6 @@ func (m *mender) merge(remove *fieldpath.Set) error {
 // patch returns the JSON patch that makes of the live object what was merged.
 func (m *mender) patch() []map[string]any {
 	patch := []map[string]any{
-		{"op": "test", "path": "/metadata/resourceVersion", "value": m.live.GetResourceVersion()},
 		{"op": "add", "path": "/metadata/labels", "value": m.tried.GetLabels()},
 		{"op": "add", "path": "/metadata/annotations", "value": m.tried.GetAnnotations()},
 	}
@@ -204,20 +219,22 @@ func (m *mender) patch() []map[string]any {
 	return patch
 }
 
-// claim makes fields of an object Berth's own, so that the next apply removes those that Git does not set, and returns
-// that to be applied to nothing else than this object. A crash between the two is seen as drift.
-func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, fields *fieldpath.Set, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	entries, err := plan.Claim(live.GetManagedFields(), fields, obj.GetAPIVersion())
-	if err != nil {
-		return nil, err
+// claim makes fields of an object Berth's own, so that the next apply removes those that Git does not set. Controllers may
+// write the status at any time, so it is tried again a few times. A crash before the apply is seen as drift.
+func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, fields *fieldpath.Set) error {
+	for tries := 1; ; tries++ {
+		entries, err := plan.Claim(live.GetManagedFields(), fields, live.GetAPIVersion())
+		if err != nil {
+			return err
+		}
+		err = r.setManagedFields(ctx, client, live, entries)
+		if !apierrors.IsConflict(err) || tries == maxClaims {
+			return err
+		}
+		if live, err = client.Get(ctx, live.GetName(), metav1.GetOptions{}); err != nil {
+			return err
+		}
 	}
-	claimed, err := r.setManagedFields(ctx, client, live, entries)
-	if err != nil {
-		return nil, err
-	}
-	obj = obj.DeepCopy()
-	obj.SetResourceVersion(claimed.GetResourceVersion())
-	return obj, nil
 }
 
 // isMendable says whether a refusal is about fields of the object as an apply would make it. Of what a policy or webhook

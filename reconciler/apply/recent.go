@@ -2,11 +2,8 @@ package apply
 
 import (
 	"maps"
-	"slices"
 	"sync"
 	"time"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/plan"
 )
@@ -21,64 +18,55 @@ const (
 
 const rbacGroup = "rbac.authorization.k8s.io"
 
-// mark is something that was made: a namespace, the rights in one (or everywhere: ""), or a kind.
-type mark struct{ what, name string }
-
-func namespaceMark(name string) mark    { return mark{"namespace", name} }
-func rightsMark(namespace string) mark  { return mark{"rights", namespace} }
-func kindMark(gk schema.GroupKind) mark { return mark{"kind", gk.String()} }
-
-// recent remembers for a while what we made, so that "there is no such namespace" right after we made
-// it is understood as "not yet".
+// recent remembers for a while what we made and the API server looks at when it is asked about other objects, so that
+// "there is no such namespace" right after we made it is understood as "not yet".
 type recent struct {
 	now func() time.Time
 
-	mu   sync.Mutex
-	made map[mark]time.Time
+	mu sync.Mutex
+	// made is by the namespace that it matters to; "" for all.
+	made map[string]map[made]time.Time
 }
 
 // note remembers what a step made.
 func (r *recent) note(s plan.Step, done Done) {
-	m, ok := markOf(s)
-	if !ok || done == Deleted || done == Unchanged {
+	if s.Object == nil || !isLookedUp(s.Key) || isNamespace(s.Key) && s.Live != nil || done == Deleted || done == Unchanged {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	maps.DeleteFunc(r.made, func(_ mark, at time.Time) bool { return now.Sub(at) >= settling })
-	r.made[m] = now
-	if m.what == namespaceMark("").what {
-		r.made[rightsMark(m.name)] = now // what others grant in a new namespace takes a moment too
+	for namespace, here := range r.made {
+		maps.DeleteFunc(here, func(_ made, at time.Time) bool { return now.Sub(at) >= settling })
+		if len(here) == 0 {
+			delete(r.made, namespace)
+		}
 	}
+	m := madeBy(s)
+	if r.made[m.where()] == nil {
+		r.made[m.where()] = map[made]time.Time{}
+	}
+	r.made[m.where()][m] = now
 }
 
-func markOf(s plan.Step) (mark, bool) {
-	switch {
-	case isNamespace(s.Key):
-		return namespaceMark(s.Key.Name), s.Live == nil
-	case s.Key.Group == rbacGroup:
-		return rightsMark(s.Key.Namespace), true
-	case isCRD(s.Key) && s.Object != nil:
-		return kindMark(definedBy(s.Object)), true
-	}
-	return mark{}, false
-}
-
-// proved forgets the grants in a namespace: a request has just shown that they are known.
+// proved forgets the grants in a namespace: a request has just shown that they are known, and the namespace too.
 func (r *recent) proved(namespace string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.made, rightsMark(namespace))
+	maps.DeleteFunc(r.made[namespace], func(m made, _ time.Time) bool { return m.key.Group == rbacGroup || isNamespace(m.key) })
 }
 
-// any says whether one of the marks was set a moment ago.
-func (r *recent) any(marks ...mark) bool {
+// cures says whether a refusal of a step only shows that the API server has not yet heard of what we made a moment ago.
+func (r *recent) cures(s plan.Step, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	return slices.ContainsFunc(marks, func(m mark) bool {
-		at, ok := r.made[m]
-		return ok && now.Sub(at) < settling
-	})
+	for _, here := range []map[made]time.Time{r.made[""], r.made[s.Key.Namespace]} {
+		for m, at := range here {
+			if now.Sub(at) < settling && m.cures(s, err) {
+				return true
+			}
+		}
+	}
+	return false
 }

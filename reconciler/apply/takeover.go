@@ -31,20 +31,20 @@ func (r *run) takeOver(ctx context.Context, client dynamic.ResourceInterface, s 
 	if err != nil {
 		return err
 	}
-	_, err = r.setManagedFields(ctx, client, obj, fields)
-	return err
+	return r.setManagedFields(ctx, client, obj, fields)
 }
 
 // setManagedFields writes who owns which fields of an object, and nothing else. It is a conflict if the object has
 // changed since it was read.
-func (r *run) setManagedFields(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured, fields []metav1.ManagedFieldsEntry) (*unstructured.Unstructured, error) {
+func (r *run) setManagedFields(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured, fields []metav1.ManagedFieldsEntry) error {
 	body, err := json.Marshal([]map[string]any{
 		{"op": "replace", "path": "/metadata/managedFields", "value": fields},
 		// The API server answers 409 if it has another by now.
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": obj.GetResourceVersion()},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return client.Patch(ctx, obj.GetName(), types.JSONPatchType, body, metav1.PatchOptions{FieldManager: manifest.FieldManager})
+	_, err = client.Patch(ctx, obj.GetName(), types.JSONPatchType, body, metav1.PatchOptions{FieldManager: manifest.FieldManager})
+	return err
 }

@@ -14,16 +14,19 @@ import (
 
 // refusing are the classes that say something of the content: what the API server has against it today, it
 // will have against it when it is written.
-var refusing = []Class{Invalid, Immutable, Forbidden, Denied, Quota, NotServed, Claimed}
+var refusing = []Class{Invalid, Immutable, Missing, Forbidden, Denied, Quota, NotServed, Claimed}
 
 // Validate asks the API server what it has against the steps that write, without writing: concurrently,
 // whatever stage they are of and whatever they wait for. There is a result for each step, in their order;
-// it has an error only if the step itself would be refused. What may pass by itself, such as a webhook that
-// is away, and what other steps change, such as a namespace, a right or a kind, is none; nor is what is not asked any
-// more once too many steps were not answered in time.
+// it has an error only if the step itself would be refused. What may pass by itself, such as a webhook that is away, is
+// none; nor is what another of the steps may end, such as a role, an account, a limit or a policy: it counts when that
+// step has been taken. Once too many steps were not answered in time, no more are asked.
 func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := a.begin(target, metav1.DryRunAll)
-	changed := changing(steps)
+	others := make([]made, 0, len(steps))
+	for _, s := range steps {
+		others = append(others, madeBy(s))
+	}
 	results := make([]Result, len(steps))
 	all := make([]int, len(steps))
 	for i := range all {
@@ -31,26 +34,19 @@ func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step
 	}
 	r.each(all, func(i int) {
 		results[i] = Result{Step: steps[i], Done: Unchanged, Live: steps[i].Live}
-		if changed[steps[i].Key.GroupKind()] || r.untried(ctx, steps[i]) != nil {
+		if unaskable(steps[i], others) || r.untried(ctx, steps[i]) != nil {
 			return
 		}
 		err := r.try(ctx, steps[i])
 		if err != nil && err.Class == Unanswered {
 			r.note(Result{Step: steps[i], Err: err})
 		}
-		if err != nil && slices.Contains(refusing, err.Class) && !(changed[err.Class] && !lasts(err, changed)) {
+		if err != nil && slices.Contains(refusing, err.Class) && !cured(steps[i], err.answer, others) {
 			results[i].Done, results[i].Err = "", err
 		}
 	})
 	return results
 }
-
-// lasts says whether an error stays what it is whatever else is granted: no Role of a commit widens what the account that
-// writes it may grant. Only the agent does, with the binding of that account.
-func lasts(err *Error, changed map[any]bool) bool { return isGranting(err.Err) && !changed[binding] }
-
-// binding stands for the rights of the account that writes.
-const binding = "binding"
 
 // try makes the requests of one step as a dry run.
 func (r *run) try(ctx context.Context, s plan.Step) *Error {
@@ -73,22 +69,14 @@ func (r *run) try(ctx context.Context, s plan.Step) *Error {
 	return r.explain(s, err)
 }
 
-// changing returns what the API server will judge otherwise once the steps have been taken: the kinds that
-// they define, and the classes of errors that the rights and quotas among them may end.
-func changing(steps []plan.Step) map[any]bool {
-	changed := map[any]bool{}
-	for _, s := range steps {
-		switch {
-		case s.Key.Group == rbacGroup:
-			changed[Forbidden] = true
-			changed[binding] = changed[binding] || manifest.IsBinding(s.Key)
-		case s.Key.Group == "" && (s.Key.Kind == "ResourceQuota" || s.Key.Kind == "LimitRange"):
-			changed[Quota] = true
-		case isCRD(s.Key) && s.Object != nil:
-			changed[definedBy(s.Object)] = true
-		}
-	}
-	return changed
+// cured says whether a refusal may end once other steps have been taken.
+func cured(s plan.Step, err error, others []made) bool {
+	return slices.ContainsFunc(others, func(m made) bool { return m.cures(s, err) })
+}
+
+// unaskable says whether other steps define the kind of the object.
+func unaskable(s plan.Step, others []made) bool {
+	return slices.ContainsFunc(others, func(m made) bool { return m.defines == s.Key.GroupKind() })
 }
 
 func isCRD(k manifest.Key) bool {

@@ -46,6 +46,9 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 	if s.Live != nil && isMendable(err) {
 		answer, err = r.mend(ctx, client, s, obj, err)
 	}
+	if isMissingRole(err) {
+		err = r.missingRole(ctx, client, s, err)
+	}
 	switch {
 	case s.Live == nil && apierrors.IsConflict(err):
 		return r.inTheWay(ctx, client, s)

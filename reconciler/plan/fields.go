@@ -157,7 +157,7 @@ func takenFrom(e metav1.ManagedFieldsEntry) *fieldpath.Set {
 }
 
 // staying are the fields that people, and those who speak through them, may add to an object: labels,
-// annotations and the like, how many replicas it has, when it was restarted, and what the cluster itself
+// annotations and the like, how many replicas it has, how much a claim asks for, when it was restarted, and what the cluster itself
 // has filled in, which the owner of "before-first-apply" stands for.
 var staying = []fieldpath.Path{
 	fieldpath.MakePathOrDie("apiVersion"),
@@ -165,6 +165,7 @@ var staying = []fieldpath.Path{
 	fieldpath.MakePathOrDie("metadata"),
 	fieldpath.MakePathOrDie("status"),
 	replicas,
+	storage,
 	fieldpath.MakePathOrDie("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"),
 	fieldpath.MakePathOrDie("spec", "volumeName"),
 	fieldpath.MakePathOrDie("spec", "claimRef"),

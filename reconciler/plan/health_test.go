@@ -104,56 +104,6 @@ func TestRefusals(t *testing.T) {
 			create Job/posts/migrate: is to run [failed: spec.template: Required value; mend it in Git]
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of Job/migrate]
 			Failed: Job/migrate (migrate.yaml:1): spec.template: Required value; mend it in Git`},
-		{"an edit that cannot be reverted is its object's own problem, and no later commit's", func(w *world) {
-			w.git(configMap("env"), configMap("old"), deployment("api"))
-			w.settle()
-			w.disturb("ConfigMap/env")
-			w.refuse(configMap("env"), invalid)
-			w.pass()
-			w.git(configMap("env"), deployment("api", version(2)), configMap("new"))
-			w.settle()
-		}, `
-			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [blocked: spec.replicas: Invalid value: -1; mend it in Git]
-			keep ConfigMap/posts/new
-			keep Deployment/posts/api
-			Settled`},
-		{"nor when its time has come: others do not wait for it", func(w *world) {
-			w.git(configMap("env"), deployment("api"))
-			w.settle()
-			w.disturb("ConfigMap/env")
-			w.refuse(configMap("env"), invalid)
-			w.pass()
-			w.git(configMap("env"), deployment("api", version(2)))
-			w.after(time.Minute)
-		}, `
-			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
-			change Deployment/posts/api: differs from Git
-			Going: ConfigMap/env: was changed by somebody else; Deployment/api: differs from Git`},
-		{"an object that is missing and refused is waited for, but stops no other", func(w *world) {
-			w.git(configMap("env"), deployment("api"))
-			w.settle()
-			w.remove("ConfigMap/env")
-			w.refuse(configMap("env"), invalid)
-			w.pass()
-			w.git(configMap("env"), deployment("api", version(2)))
-		}, `
-			keep Namespace/posts
-			correct ConfigMap/posts/env: was deleted by somebody else [failed: spec.replicas: Invalid value: -1; mend it in Git]
-			change Deployment/posts/api: differs from Git
-			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
-		{"what somebody took over after it was applied stops no other", func(w *world) {
-			w.git(configMap("env"), deployment("api"))
-			w.settle()
-			w.write(configMap("env"), theirs)
-			w.git(configMap("env"), deployment("api", version(2)))
-			w.settle()
-		}, `
-			keep Namespace/posts
-			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
-			keep Deployment/posts/api
-			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
 		{"what may pass by itself is waited for, and fails nothing", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.unready(configMap("env"), "the API server is overloaded; it is tried again")

@@ -18,18 +18,21 @@ func (m *maker) changes(s Step) bool {
 	return m.in.Record.Applied[s.Key].Digest != s.Object.Digest
 }
 
-// inherit lets an older problem of an object hold up no sync. A correction that is refused is a warning while the object
-// is there and healthy; so is another's claim to the object until the sync is done, after which the environment is
-// Degraded. An object that is missing or unhealthy keeps the sync from being done, as it would without the problem.
+// inherit lets an older problem of an object hold up no sync: while the object is there and healthy, the problem is a
+// warning of that sync. A problem that arises after a sync makes the environment Degraded. An object that is missing or
+// unhealthy keeps a sync from being done, as it would without the problem.
 func (m *maker) inherit(s *Step) {
 	if s.Failure == "" || !m.impossible(*s) || m.changes(*s) || m.dependencies.mistake(s.Key) != "" {
 		return // what is wrong between two objects, the commit may have brought with the other
 	}
 	s.inherited = true
 	there := s.Live != nil && !s.Live.Deleting && s.Live.Health.Status == health.Healthy
-	if !there || s.Action != Correct && m.record.Sync.Settled {
+	applied, sync := m.record.Applied[s.Key], m.record.Sync
+	if !there || sync.Settled && applied.Troubled != sync.Digest {
 		return
 	}
+	applied.Troubled = sync.Digest
+	m.record.Applied[s.Key] = applied
 	m.warnings = append(m.warnings, s.Describe())
 	why := s.Failure
 	s.Failure, s.beside = "", true

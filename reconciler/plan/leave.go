@@ -44,7 +44,8 @@ func scales(set manifest.Set) map[manifest.Key]manifest.Key {
 
 // leave notes which fields of the object are left to others, and to whom: what well-known controllers write, and the
 // replicas once somebody scales the object (never before, or it would begin with one). Replicas that leave Git because
-// an autoscaler comes are held until it has scaled for the first time: the API server would make one of them.
+// an autoscaler comes are held until it has scaled for the first time: the API server would make one of them. A claim
+// that others have enlarged stays as large.
 func (m *maker) leave(s *Step) {
 	s.Leave, s.Share = ofOthers(s.Object), sharedBy(s.Object)
 	_, scales := m.scales[untyped(s.Key)]
@@ -60,6 +61,8 @@ func (m *maker) leave(s *Step) {
 		}
 	case s.Live != nil && s.Live.Ownership != "" && s.Live.Scaler == "" && !s.Live.Replicas && setsReplicas(s.Object):
 		s.Seek = true
+	case m.isEnlarged(s):
+		s.Leave = append(s.Leave, requested)
 	}
 }
 

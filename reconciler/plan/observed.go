@@ -49,6 +49,8 @@ type Live struct {
 	// Scaler is the field manager that has taken the number of replicas from us by scaling the object,
 	// Rival the one that wrote the object last, if that was after us.
 	Scaler, Rival string
+	// Enlarged is what a claim asks for where another field manager has taken that from us; empty elsewhere.
+	Enlarged string
 	// Tool names the tool that an object belongs to which is nobody's environment's.
 	Tool string
 }
@@ -106,6 +108,7 @@ func Reduce(obj *unstructured.Unstructured) Live {
 	if manifest.IsJob(l.Key.GroupKind()) {
 		l.Job = reduceJob(obj)
 	}
+	l.Enlarged = enlarged(obj)
 	return l
 }
 

@@ -45,6 +45,8 @@ type Applied struct {
 	LeftTo manifest.Key `json:"leftTo,omitzero"`
 	// ScaledBy is who it was left to of whom Git knows nothing.
 	ScaledBy string `json:"scaledBy,omitempty"`
+	// Troubled is the input whose sync found the object with an older problem.
+	Troubled string `json:"troubled,omitempty"`
 }
 
 // Sync is one attempt: from the first pass over an input until it has settled.

@@ -1,0 +1,74 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+)
+
+// TestOlderProblems is about what was wrong with an object before Git said what it says now.
+func TestOlderProblems(t *testing.T) {
+	const invalid = "spec.replicas: Invalid value: -1; mend it in Git"
+	check(t, []spec{
+		{"an edit that cannot be reverted is its object's own problem, and no later commit's", func(w *world) {
+			w.git(configMap("env"), configMap("old"), deployment("api"))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.refuse(configMap("env"), invalid)
+			w.pass()
+			w.git(configMap("env"), deployment("api", version(2)), configMap("new"))
+			w.settle()
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else [blocked: spec.replicas: Invalid value: -1; mend it in Git]
+			keep ConfigMap/posts/new
+			keep Deployment/posts/api
+			Settled`},
+		{"when its time has come, others do not wait for it", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.refuse(configMap("env"), invalid)
+			w.pass()
+			w.git(configMap("env"), deployment("api", version(2)))
+			w.after(time.Minute)
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else
+			change Deployment/posts/api: differs from Git
+			Going: ConfigMap/env: was changed by somebody else; Deployment/api: differs from Git`},
+		{"an object that is missing and refused is waited for, but stops no other", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.remove("ConfigMap/env")
+			w.refuse(configMap("env"), invalid)
+			w.pass()
+			w.git(configMap("env"), deployment("api", version(2)))
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was deleted by somebody else [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			change Deployment/posts/api: differs from Git
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+		{"what somebody took over after it was applied stops no other", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.write(configMap("env"), theirs)
+			w.git(configMap("env"), deployment("api", version(2)))
+			w.settle()
+		}, `
+			keep Namespace/posts
+			keep ConfigMap/posts/env [blocked: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			keep Deployment/posts/api
+			Settled`},
+		{"a problem that arises after the sync makes the environment Degraded", func(w *world) {
+			w.git(configMap("env"), deployment("api"))
+			w.settle()
+			w.disturb("ConfigMap/env")
+			w.refuse(configMap("env"), invalid)
+			w.pass()
+		}, `
+			keep Namespace/posts
+			correct ConfigMap/posts/env: was changed by somebody else [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			keep Deployment/posts/api
+			Degraded: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+	})
+}
