@@ -41,7 +41,8 @@ func EventOf(obj *unstructured.Unstructured) (Subject, Event, bool) {
 		return Subject{}, Event{}, false
 	}
 	about := Subject{e.InvolvedObject.UID, e.InvolvedObject.Kind, e.InvolvedObject.Namespace, e.InvolvedObject.Name}
-	return about, Event{Reason: e.Reason, Message: oneLine(e.Message), Time: happened(e)}, true
+	message := strings.TrimPrefix(e.Message, "(combined from similar events): ") // what client-go makes of many
+	return about, Event{Reason: e.Reason, Message: oneLine(message), Time: happened(e)}, true
 }
 
 // happened is when an event happened last, whichever of the two APIs it was written through.
@@ -86,10 +87,10 @@ func (p Pod) Explained(events []Event, about func(claim string) []Event) Pod {
 	}
 	if why := newest(events, isOf("Liveness", "Startup")).probe(); why != "" {
 		if p.Restarts > 0 && p.Health.Status != Healthy {
-			p.Health.Message = oneLine(p.Health.Message + ": " + why)
+			p.Health.Message = oneLine(p.Health.Message + "; its " + why)
 		}
 		if p.Relapse.Restarts > 0 {
-			p.Relapse.Health.Message = oneLine(p.Relapse.Health.Message + ": " + why)
+			p.Relapse.Health.Message = oneLine(p.Relapse.Health.Message + "; its " + why)
 		}
 	}
 	return p

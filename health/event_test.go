@@ -30,7 +30,7 @@ func TestExplained(t *testing.T) {
 		{"what was wrong before a container ran is over", "pod-not-ready", []Event{mount}, "container app is not ready"},
 		{"a probe", "pod-not-ready", []Event{readiness}, "container app is not ready: readiness probe failed: HTTP probe failed with statuscode: 503"},
 		{"a command's output may hold a secret", "pod-not-ready", []Event{command}, "container app is not ready: readiness probe failed"},
-		{"a liveness probe kills", "pod-crash-loop", []Event{liveness}, `restarted again and again: liveness probe failed: Get "http://:9999/": dial tcp :9999: connect: connection refused`},
+		{"a liveness probe kills", "pod-crash-loop", []Event{liveness}, `restarted again and again; its liveness probe failed: Get "http://:9999/": dial tcp :9999: connect: connection refused`},
 		{"a readiness probe does not", "pod-crash-loop", []Event{readiness}, "restarted again and again"},
 		{"a well pod needs no reason", "pod-ready", []Event{readiness, mount}, ""},
 	} {
@@ -97,7 +97,7 @@ apiVersion: v1
 kind: Event
 involvedObject: {kind: Pod, namespace: posts, name: api-1, uid: 7c1e}
 reason: %s
-message: "two\nlines"
+message: "(combined from similar events): two\nlines"
 eventTime: "2026-03-02T11:00:00.000000Z"
 series: {count: 3, lastObservedTime: "2026-03-02T12:00:00.000000Z"}
 `

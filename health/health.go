@@ -2,15 +2,15 @@
 //
 // [Of] judges one object by what the API server says of it, without a clock or a request; kinds with rules of their
 // own have a file each, all others follow the conventions of kstatus. [OfPod] reduces a pod to what its workload
-// needs to know of it, and [Rollout] joins the two, so that a rollout that cannot succeed fails early and in the words
-// of its pod.
+// needs to know of it, and [Rollout] joins the two with what events say: a rollout that cannot succeed fails early and in
+// the words of its pod, and one that seems to have succeeded has settled only when its pods stay up.
 //
 // Failed means that the object will not get better by itself, so a gate fails at once. What may yet pass is
 // Progressing, with the reason. What only somebody else can bring about (a first consumer, a controller that is not
 // installed) is not waited for: such an object is Healthy.
 //
-// Of an object only its kind, its metadata, its status and the small fields of its spec are read, never a template:
-// callers may drop those before they keep an object.
+// Of an object Of reads only its kind, its metadata, its status and the small fields of its spec, never a template:
+// callers may drop those, once they have kept what [TrialOf] makes of a workload's.
 package health
 
 import (

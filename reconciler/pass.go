@@ -185,6 +185,7 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 			record.Same(result.Step)
 		default:
 			record.Wrote(result.Step, result.Live)
+			record.Warned(result.Step.Key, result.Warnings)
 		}
 	}
 	return results, record, nil

@@ -218,8 +218,8 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	config.UserAgent = "berth/" + version
 	// The API server's own fairness bounds the rate; a limit here would only delay.
 	config.QPS = -1
-	// What the server warns of belongs to whoever wrote the manifest, and is not the agent's to print.
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	// What the server warns of belongs to the object, and to whoever wrote its manifest.
+	config.WarningHandlerWithContext = apply.Warnings{}
 	return config, nil
 }
 

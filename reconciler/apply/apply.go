@@ -108,7 +108,10 @@ type Result struct {
 	// Live is what the object has become, and for an object that stands in the way what that is; nil
 	// when it is gone or not known.
 	Live *plan.Live
-	Err  *Error
+	// Warnings is what the API server warned of when it wrote the object: in its words, sorted, none of a dry run and
+	// none of a Secret, whose content they might quote.
+	Warnings []string
+	Err      *Error
 	// Repeated says that an earlier try was refused in the same words.
 	Repeated bool
 }
@@ -216,9 +219,13 @@ func (r *run) step(ctx context.Context, s plan.Step) Result {
 	}
 	err := r.untried(ctx, s)
 	if err == nil {
-		result.Done, result.Live, err = r.act(ctx, s)
+		listening, heard := hear(ctx)
+		result.Done, result.Live, err = r.act(listening, s)
 		for try := 0; r.granted(ctx, s, try, err); try++ {
-			result.Done, result.Live, err = r.act(ctx, s)
+			result.Done, result.Live, err = r.act(listening, s)
+		}
+		if len(r.dryRun) == 0 && s.Key.Kind != "Secret" {
+			result.Warnings = heard.all()
 		}
 	}
 	if err != nil {

@@ -175,19 +175,6 @@ func (k *kind) store(now object) *object {
 	return o
 }
 
-// inherit takes over what is known of an object that has only changed.
-func (o *object) inherit(before object) {
-	if o.live.UID != before.live.UID || o.live.Health.Status != health.Healthy {
-		return
-	}
-	if o.workload == nil {
-		o.workload = before.workload // its controller has seen the newest spec, which so is the one of before
-	}
-	if before.live.Health.Status == health.Healthy && o.workload.isOf(before.workload) {
-		o.proven, o.fresh = before.proven, before.fresh
-	}
-}
-
 // discard drops an object.
 func (k *kind) discard(name types.NamespacedName) {
 	o, ok := k.objects[name]

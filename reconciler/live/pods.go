@@ -30,6 +30,19 @@ func (p *podOwner) isOf(before *podOwner) bool {
 	return p == nil || before == nil || p.trial.Generation == before.trial.Generation
 }
 
+// inherit takes over what is known of an object that has only changed.
+func (o *object) inherit(before object) {
+	if o.live.UID != before.live.UID || o.live.Health.Status != health.Healthy {
+		return
+	}
+	if o.workload == nil {
+		o.workload = before.workload // its controller has seen the newest spec, which so is the one of before
+	}
+	if before.live.Health.Status == health.Healthy && o.workload.isOf(before.workload) {
+		o.proven, o.fresh = before.proven, before.fresh
+	}
+}
+
 // dependant is what is kept of a pod, or of a ReplicaSet.
 type dependant struct {
 	name types.NamespacedName

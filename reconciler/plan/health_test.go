@@ -496,3 +496,27 @@ func TestDegradedLastsUntilAllHasSettled(t *testing.T) {
 		}
 	}
 }
+
+// What the API server warned of at the last write stays true until the next.
+func TestWarningsOfTheServerStay(t *testing.T) {
+	w := newWorld(t)
+	w.git(deployment("api"), configMap("env"))
+	w.settle()
+	live, _ := w.find("Deployment/api")
+	key := live.Key
+	w.in.Record.Warned(key, []string{"ports are named twice", "would violate PodSecurity"})
+	want := "Deployment/api (api.yaml:1): the API server warns: ports are named twice; would violate PodSecurity"
+	if p := w.pass(); len(p.Warnings) != 1 || p.Warnings[0] != want || p.State != plan.Settled {
+		t.Errorf("it is %s with the warnings %q, want %q", p.State, p.Warnings, want)
+	}
+	w.in.Record.Warned(key, nil)
+	if p := w.pass(); len(p.Warnings) != 0 {
+		t.Errorf("after the next write it still says %q", p.Warnings)
+	}
+	w.in.Record.Warned(key, []string{"ports are named twice"})
+	w.git(configMap("env"))
+	w.settle()
+	if left := w.in.Record.Warnings; len(left) != 0 {
+		t.Errorf("of what is gone %q is left", left)
+	}
+}

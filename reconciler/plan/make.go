@@ -197,6 +197,9 @@ func (m *maker) object(o *manifest.Object) {
 	if s.Healthy() && s.Health.Message != "" { // a guess, of which people should know
 		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Health.Message)
 	}
+	if warning := m.record.Warnings[s.Key]; warning != "" {
+		m.warnings = append(m.warnings, fmt.Sprintf("%s (%s): the API server warns: %s", s.Key.Short(), o.Origin, warning))
+	}
 	if RunsOnRemoval(o) {
 		place.Phase = manifest.First // known before the first Job makes what it is there to remove
 	}
@@ -308,6 +311,7 @@ func (m *maker) tidy() {
 	}
 	maps.DeleteFunc(m.record.Jobs, func(k manifest.Key, _ JobRecord) bool { return !there[k] && !m.in.Past })
 	maps.DeleteFunc(m.record.Applied, func(k manifest.Key, _ Applied) bool { return !there[k] })
+	maps.DeleteFunc(m.record.Warnings, func(k manifest.Key, _ string) bool { return !there[k] })
 	isUnknown := func(gvk schema.GroupVersionKind) bool {
 		_, unknown := m.in.Observed.Unknown[gvk.GroupKind()]
 		return unknown

@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,6 +33,8 @@ type Record struct {
 	Brake Brake `json:"brake,omitzero"`
 	// Origin is where the manifests were read when all was last as they say.
 	Origin string `json:"origin,omitempty"`
+	// Warnings has what the API server warned of when the objects were last written.
+	Warnings map[manifest.Key]string `json:"warnings,omitempty"`
 	// Kinds are all that were ever applied, so that a restarted agent knows what to watch.
 	Kinds []schema.GroupVersionKind `json:"kinds,omitempty"`
 }
@@ -121,6 +124,7 @@ func (r Record) Clone() Record {
 	r.Jobs = maps.Clone(r.Jobs)
 	r.LastJobs = maps.Clone(r.LastJobs)
 	r.Ran = slices.Clone(r.Ran)
+	r.Warnings = maps.Clone(r.Warnings)
 	r.Kinds = slices.Clone(r.Kinds)
 	if r.Applied == nil {
 		r.Applied = map[manifest.Key]Applied{}
@@ -136,7 +140,7 @@ func (r Record) Clone() Record {
 
 // Equal says whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects says whether the record holds something that must be stored before the steps are taken:
@@ -156,6 +160,18 @@ func (r *Record) forget(ns manifest.Key) {
 	}
 	r.Ran = slices.DeleteFunc(r.Ran, func(ran Run) bool { return ran.Job.Namespace == ns.Name })
 	r.Sync = Sync{}
+}
+
+// Warned notes what the API server warned of when it wrote an object; nothing, if it did not.
+func (r *Record) Warned(key manifest.Key, warnings []string) {
+	if len(warnings) == 0 {
+		delete(r.Warnings, key)
+		return
+	}
+	if r.Warnings == nil {
+		r.Warnings = map[manifest.Key]string{}
+	}
+	r.Warnings[key] = strings.Join(warnings, "; ")
 }
 
 // Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
