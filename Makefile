@@ -1,4 +1,4 @@
-# Everything here needs Go, git, gcc and make, and nothing else.
+# Everything here needs Go, git, gcc and make, and nothing else; "make node" also Linux, root and some packages.
 
 KUBERNETES := v1.36.3
 LOCAL := .build/local
@@ -38,6 +38,22 @@ cluster: cluster-binary ## Start a local cluster for kubectl.
 .PHONY: cluster-down
 cluster-down: ## Stop the cluster that "make cluster" started.
 	@test ! -x .build/cluster || .build/cluster down --dir $(LOCAL)
+
+.PHONY: node-binary
+node-binary: ## Build .build/node, the local cluster with this machine as its node.
+	@mkdir -p .build
+	@(go build -C e2e -v -ldflags '-s -w $(version_flags)' -o ../.build/node ./cmd/node 2>&1 || echo FAILED) | $(progress)
+
+# As root, on Debian and Ubuntu. A machine that has them, in whatever way, needs no such step.
+.PHONY: node-packages
+node-packages: ## Install what "make node" needs: containerd, runc, CNI plugins and nftables.
+	@if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends containerd runc containernetworking-plugins iptables nftables iproute2; \
+	else echo "nothing installed: that takes root and apt-get"; fi
+
+.PHONY: node
+node: node-binary ## Run Berth as a Pod on a real node, in namespaces of its own (Linux and root; else the tests say why they are skipped).
+	cd e2e && go test ./node -v -count=1
 
 .PHONY: demo
 demo: cluster-binary build ## Show the main job on a local cluster, and leave it running.

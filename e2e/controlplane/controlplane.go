@@ -1,10 +1,12 @@
-// Package controlplane runs a Kubernetes control plane and one simulated node
-// on the loopback address: etcd in this process, and the API server, the
-// controller manager, the scheduler and KWOK as processes of the same binary.
+// Package controlplane runs a Kubernetes control plane and one node: etcd in this
+// process, and the API server, the controller manager, the scheduler and the node
+// as processes of the same binary. The node is simulated by KWOK, and everything
+// then listens on the loopback address, or it is this machine.
 package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,6 +34,8 @@ type Config struct {
 	// Audit is the file for the API server's audit log, one JSON object per
 	// request at level Metadata. Empty means none.
 	Audit string
+	// Machine makes this machine the node, in place of a simulated one; nil: the node is simulated.
+	Machine *Machine
 	// Progress is called with a line for a person when a step is done, and
 	// may be nil.
 	Progress func(line string)
@@ -87,7 +91,7 @@ func (c *cluster) up(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if c.credentials, err = newCredentials(filepath.Join(c.config.Dir, "credentials")); err != nil {
+	if c.credentials, err = newCredentials(filepath.Join(c.config.Dir, "credentials"), c.config.Machine); err != nil {
 		return err
 	}
 	if err := os.WriteFile(c.credentials.path("audit-policy.yaml"), []byte(auditPolicy), 0o600); err != nil {
@@ -100,16 +104,15 @@ func (c *cluster) up(ctx context.Context) error {
 	context.AfterFunc(ctx, etcd.Server.HardStop)
 	c.progress("etcd serves %s", etcdAddress)
 
-	port, err := reservePort()
+	port, err := c.port(ctx)
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, port.release)
-	c.host = fmt.Sprintf("https://127.0.0.1:%d", port.number)
+	c.host = fmt.Sprintf("https://%s:%d", c.config.Machine.address(), port)
 	if err := c.credentials.writeKubeconfigs(c.host, c.kubeconfig); err != nil {
 		return err
 	}
-	if err := c.startParts(ctx, etcdAddress, port.number); err != nil {
+	if err := c.startParts(ctx, etcdAddress, port); err != nil {
 		return err
 	}
 	close(c.ready)
@@ -119,8 +122,21 @@ func (c *cluster) up(ctx context.Context) error {
 	return nil
 }
 
+// port returns the API server's: a free one or, in the network of a machine of its own, the usual one.
+func (c *cluster) port(ctx context.Context) (int, error) {
+	if c.config.Machine != nil {
+		return machinePort, nil
+	}
+	port, err := reservePort()
+	if err != nil {
+		return 0, err
+	}
+	context.AfterFunc(ctx, port.release)
+	return port.number, nil
+}
+
 func (c *cluster) startParts(ctx context.Context, etcd string, port int) error {
-	probe, err := newProbe(c.credentials.config(c.host, adminUser))
+	probe, err := newProbe(c.credentials.config(c.host, adminUser), c.config.Machine.name())
 	if err != nil {
 		return err
 	}
@@ -131,16 +147,30 @@ func (c *cluster) startParts(ctx context.Context, etcd string, port int) error {
 	if c.config.APIServerOnly {
 		return nil
 	}
-	if err := probe.createNode(ctx); err != nil {
+	if err := c.startNode(ctx, probe); err != nil {
 		return err
 	}
-	c.run(ctx, kwokNode(c.credentials))
 	c.run(ctx, controllerManager(c.credentials))
 	c.run(ctx, scheduler(c.credentials))
 	if err := c.wait(ctx, "the node is ready", probe.nodeReady); err != nil {
 		return err
 	}
 	return c.wait(ctx, "the default service account is there", probe.controllersReady)
+}
+
+func (c *cluster) startNode(ctx context.Context, probe *probe) error {
+	if m := c.config.Machine; m != nil {
+		parts, err := m.parts(c.config.Dir, c.credentials)
+		for _, p := range parts {
+			c.run(ctx, p)
+		}
+		return errors.Join(err, probe.allowProxy(ctx))
+	}
+	if err := probe.createNode(ctx); err != nil {
+		return err
+	}
+	c.run(ctx, kwokNode(c.credentials))
+	return nil
 }
 
 func (c *cluster) run(ctx context.Context, p part) {

@@ -10,10 +10,11 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 )
 
 // Every part has a user of its own, so that an audit log tells them apart.
-// All may do everything: what is under test is never one of them.
+// All but those of a real node may do everything: what is under test is never one of them.
 const (
 	adminUser             = "admin"
 	controllerManagerUser = "system:kube-controller-manager"
@@ -36,14 +37,16 @@ const (
 type credentials struct {
 	dir string
 	ca  []byte
+	// machine is nil where the node is simulated.
+	machine *Machine
 	// tokens maps a user to its bearer token.
 	tokens map[string]string
 }
 
 func (c *credentials) path(name string) string { return filepath.Join(c.dir, name) }
 
-func newCredentials(dir string) (*credentials, error) {
-	c := &credentials{dir: dir, tokens: map[string]string{}}
+func newCredentials(dir string, machine *Machine) (*credentials, error) {
+	c := &credentials{dir: dir, machine: machine, tokens: map[string]string{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -55,8 +58,9 @@ func newCredentials(dir string) (*credentials, error) {
 	return c, nil
 }
 
-// makeCertificates writes a certificate authority and the API server's
-// certificate that it signed.
+// makeCertificates writes a certificate authority and the certificates that it
+// signed: the API server's, and with a real node the two for what the API server
+// and the kubelet have to tell each other.
 func (c *credentials) makeCertificates() error {
 	now := time.Now().Add(-time.Hour)
 	authority := &x509.Certificate{
@@ -64,28 +68,38 @@ func (c *credentials) makeCertificates() error {
 		NotBefore: now, NotAfter: now.AddDate(1, 0, 0),
 		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
 	}
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "kube-apiserver"},
-		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
 	if c.ca, err = c.sign("ca.crt", authority, authority, authorityKey.Public(), authorityKey); err != nil {
 		return err
 	}
-	if _, err = c.sign("apiserver.crt", server, authority, serverKey.Public(), authorityKey); err != nil {
-		return err
+	certificates := map[string]*x509.Certificate{"apiserver": {
+		Subject:     pkix.Name{CommonName: "kube-apiserver"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
+		IPAddresses: c.machine.addresses(),
+	}}
+	maps.Copy(certificates, c.machine.certificates())
+	serial := int64(1)
+	for _, name := range slices.Sorted(maps.Keys(certificates)) {
+		serial++
+		template := certificates[name]
+		template.SerialNumber, template.KeyUsage = big.NewInt(serial), x509.KeyUsageDigitalSignature
+		template.NotBefore, template.NotAfter = authority.NotBefore, authority.NotAfter
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		if _, err = c.sign(name+".crt", template, authority, key.Public(), authorityKey); err != nil {
+			return err
+		}
+		if err := c.writeKey(name+".key", key); err != nil {
+			return err
+		}
 	}
-	return c.writeKey("apiserver.key", serverKey)
+	return nil
 }
 
 func (c *credentials) sign(name string, template, parent *x509.Certificate, key crypto.PublicKey, signer crypto.Signer) ([]byte, error) {
@@ -118,13 +132,13 @@ func (c *credentials) writeKey(name string, key *ecdsa.PrivateKey) error {
 // makeTokens writes the API server's static token file.
 func (c *credentials) makeTokens() error {
 	var lines strings.Builder
-	for _, user := range []string{adminUser, controllerManagerUser, schedulerUser, kwokUser} {
+	for _, user := range append([]string{adminUser, controllerManagerUser, schedulerUser, kwokUser}, c.machine.users()...) {
 		random := make([]byte, 24)
 		if _, err := rand.Read(random); err != nil {
 			return err
 		}
 		c.tokens[user] = hex.EncodeToString(random)
-		fmt.Fprintf(&lines, "%s,%s,%s,\"system:masters\"\n", c.tokens[user], user, user)
+		fmt.Fprintf(&lines, "%s,%s,%s,%q\n", c.tokens[user], user, user, groupOf(user))
 	}
 	return os.WriteFile(c.path("tokens.csv"), []byte(lines.String()), 0o600)
 }
@@ -137,6 +151,9 @@ func (c *credentials) writeKubeconfigs(host, kubeconfig string) error {
 		controllerManagerUser: c.path("controller-manager.kubeconfig"),
 		schedulerUser:         c.path("scheduler.kubeconfig"),
 		kwokUser:              c.path("kwok.kubeconfig"),
+	}
+	for _, user := range c.machine.users() {
+		paths[user] = c.path(kubeconfigOf(user))
 	}
 	for user, path := range paths {
 		if err := clustertest.WriteKubeconfig(path, c.config(host, user)); err != nil {

@@ -41,6 +41,7 @@ func apiServer(config Config, c *credentials, etcd string, port int) part {
 		"allow-privileged":                 "true",
 		"profiling":                        "false",
 	}
+	config.Machine.serve(flags, c)
 	if config.APIServerOnly {
 		// Without the controller manager nobody makes the default accounts,
 		// and no pod would be admitted.

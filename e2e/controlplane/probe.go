@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -23,16 +24,19 @@ const (
 )
 
 // A probe looks whether the control plane is there.
-type probe struct{ client kubernetes.Interface }
+type probe struct {
+	client kubernetes.Interface
+	node   string
+}
 
-func newProbe(config *rest.Config) (*probe, error) {
+func newProbe(config *rest.Config, node string) (*probe, error) {
 	config.QPS = -1
 	config.Timeout = 5 * time.Second
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return &probe{client: client}, nil
+	return &probe{client: client, node: node}, nil
 }
 
 func (p *probe) apiServerReady(ctx context.Context) error {
@@ -47,10 +51,23 @@ func (p *probe) createNode(ctx context.Context) error {
 	return nil
 }
 
+// allowProxy gives the proxy the rights that Kubernetes has a role for.
+func (p *probe) allowProxy(ctx context.Context) error {
+	_, err := p.client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: proxyUser},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:node-proxier"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: proxyUser}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("cannot give rights to the proxy: %w", err)
+	}
+	return nil
+}
+
 // nodeReady also waits for the taint of a new node to go, since no pod is
 // scheduled before.
 func (p *probe) nodeReady(ctx context.Context) error {
-	node, err := p.client.CoreV1().Nodes().Get(ctx, kwok.NodeName, metav1.GetOptions{})
+	node, err := p.client.CoreV1().Nodes().Get(ctx, p.node, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,11 @@ type Config struct {
 	Cluster *clustertest.Cluster
 	// Dir holds the agent's stores and its log.
 	Dir string
-	// Binary is the path of berth.
+	// Binary is the path of berth, which runs beside the cluster.
 	Binary string
+	// Image is that of the agent on a cluster that runs containers: then it is the Pod that deploy/ describes, and Binary,
+	// Dir, Detached and Flags have no meaning.
+	Image string
 	// Detached lets the agent outlive this process.
 	Detached bool
 	// Flags are further ones for the agent.
@@ -57,8 +60,11 @@ func New(ctx context.Context, c Config) (*World, error) {
 		return nil, err
 	}
 	w := &World{Cluster: c.Cluster, client: client}
-	if err := w.install(ctx); err != nil {
+	if err := w.install(ctx, c.Image); err != nil {
 		return nil, fmt.Errorf("cannot install Berth: %w", err)
+	}
+	if c.Image != "" {
+		return w, nil
 	}
 	kubeconfig, err := c.Cluster.KubeconfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
 	if err != nil {
@@ -75,23 +81,45 @@ func New(ctx context.Context, c Config) (*World, error) {
 	return w, nil
 }
 
-// install applies deploy/ without the Deployment: its image cannot run on a simulated node, and the agent
-// runs beside the cluster instead.
-func (w *World) install(ctx context.Context) error {
+// install applies deploy/. Without an image it leaves out the Deployment, because containers cannot run on a simulated
+// node: the agent runs beside the cluster instead.
+func (w *World) install(ctx context.Context, image string) error {
 	all, err := deploy.Objects()
 	if err != nil {
 		return err
 	}
 	var objects []*unstructured.Unstructured
 	for _, object := range all {
-		if object.GetKind() != "Deployment" {
-			objects = append(objects, object)
+		switch {
+		case object.GetKind() != "Deployment":
+		case image == "":
+			continue
+		default:
+			if err := setImage(object, image); err != nil {
+				return err
+			}
 		}
+		objects = append(objects, object)
 	}
 	if err := clustertest.Apply(ctx, w.Cluster.RESTConfig(), objects...); err != nil {
 		return err
 	}
 	return w.awaitRights(ctx)
+}
+
+// setImage has a Deployment's only container run another image.
+func setImage(deployment *unstructured.Unstructured, image string) error {
+	path := []string{"spec", "template", "spec", "containers"}
+	containers, _, err := unstructured.NestedSlice(deployment.Object, path...)
+	if err != nil || len(containers) != 1 {
+		return fmt.Errorf("the Deployment %s has %d containers (%v), want one", deployment.GetName(), len(containers), err)
+	}
+	container, ok := containers[0].(map[string]any)
+	if !ok {
+		return fmt.Errorf("the container of the Deployment %s is a %T", deployment.GetName(), containers[0])
+	}
+	container["image"] = image
+	return unstructured.SetNestedSlice(deployment.Object, containers, path...)
 }
 
 // awaitRights waits until the ClusterRoles that are put together from others are complete: what the agent watches, and

@@ -37,6 +37,10 @@ type Config struct {
 	APIServerOnly bool
 	// Audit makes the API server log its requests, for Requests.
 	Audit bool
+	// Binary is the path of another program that runs a cluster as .build/cluster does, and Flags are further ones for
+	// it; empty: .build/cluster.
+	Binary string
+	Flags  []string
 }
 
 func (c Config) arguments(verb string) []string {
@@ -50,7 +54,7 @@ func (c Config) arguments(verb string) []string {
 	if c.Audit {
 		arguments = append(arguments, "--audit")
 	}
-	return arguments
+	return append(arguments, c.Flags...)
 }
 
 // A Cluster is a running control plane with one simulated node.
@@ -96,7 +100,7 @@ func Shared(config Config) func(testing.TB) *Cluster {
 func Run(ctx context.Context, config Config) (*Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	binary, err := findBinary()
+	binary, err := config.binary()
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +186,13 @@ func open(kubeconfig string) (*Cluster, error) {
 	// A test's own writes are never to be what it waits for.
 	admin.QPS = -1
 	return &Cluster{kubeconfig: kubeconfig, admin: admin, stop: func() {}}, nil
+}
+
+func (c Config) binary() (string, error) {
+	if c.Binary != "" {
+		return c.Binary, nil
+	}
+	return findBinary()
 }
 
 // findBinary looks for the binary below the root of the repository, which is

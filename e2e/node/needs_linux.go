@@ -1,0 +1,42 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// plugins is where the CNI plugins are, as Debian and Ubuntu have them.
+const plugins = "/usr/lib/cni"
+
+// Packages are what Debian and Ubuntu call the programs that a node needs.
+const Packages = "containerd runc containernetworking-plugins iptables nftables iproute2"
+
+// trial does, in namespaces of its own, a little of all that a node does to the kernel.
+const trial = `ip link add b type bridge; ip link add v type veth peer name w; nft list tables
+d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; mkdir "$d/lower" "$d/upper" "$d/work" "$d/all"
+mount -t overlay overlay -o "lowerdir=$d/lower,upperdir=$d/upper,workdir=$d/work" "$d/all"; umount "$d/all"`
+
+// Missing says what keeps this machine from running a node, or nothing.
+func Missing() string {
+	if os.Geteuid() != 0 {
+		return "a real node needs root: namespaces, bridges and containers"
+	}
+	install := "; install it: apt-get install --no-install-recommends " + Packages
+	for _, program := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc", "ip", "nft"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Sprintf("a real node needs %s%s", program, install)
+		}
+	}
+	for _, plugin := range []string{"bridge", "host-local", "loopback"} {
+		if _, err := os.Stat(filepath.Join(plugins, plugin)); err != nil {
+			return fmt.Sprintf("a real node needs the CNI plugin %s%s", plugin, install)
+		}
+	}
+	if output, err := exec.Command("unshare", "-n", "-m", "-p", "-f", "sh", "-ec", trial).CombinedOutput(); err != nil {
+		return fmt.Sprintf("a real node needs namespaces with bridges, nftables and overlays, which this machine does not give: %v: %s", err, bytes.TrimSpace(output))
+	}
+	return ""
+}
