@@ -15,7 +15,7 @@ const plugins = "/usr/lib/cni"
 const Packages = "containerd runc containernetworking-plugins iptables nftables iproute2"
 
 // trial does, in namespaces of its own, a little of all that a node does to the kernel.
-const trial = `ip link add b type bridge; ip link add v type veth peer name w; nft list tables
+const trial = `ip link add name bridge0 type bridge; ip link add name veth0 type veth peer name veth1; nft list tables
 d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; mkdir "$d/lower" "$d/upper" "$d/work" "$d/all"
 mount -t overlay overlay -o "lowerdir=$d/lower,upperdir=$d/upper,workdir=$d/work" "$d/all"; umount "$d/all"`
 

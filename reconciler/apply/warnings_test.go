@@ -21,9 +21,9 @@ kind: CronJob
 metadata: {name: tidy, namespace: NS}
 spec: {schedule: "@daily", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b, securityContext: {privileged: true}}]}}}}}
 `
-	twice := strings.Replace(deployment, `image: "example.com/api:1"`, `image: "example.com/api:1", ports: [{containerPort: 80}, {name: again, containerPort: 80}]`, 1)
-	results := w.run(w.step(plan.Create, privileged, nil), w.step(plan.Create, twice, nil), w.step(plan.Create, configMap, nil))
-	for i, want := range []string{`would violate PodSecurity "baseline:latest": privileged (container "a" must not set securityContext.privileged=true)`, "duplicate port", ""} {
+	old := strings.Replace(deployment, "spec: {containers:", "spec: {nodeSelector: {beta.kubernetes.io/os: linux}, containers:", 1)
+	results := w.run(w.step(plan.Create, privileged, nil), w.step(plan.Create, old, nil), w.step(plan.Create, configMap, nil))
+	for i, want := range []string{`would violate PodSecurity "baseline:latest": privileged (container "a" must not set securityContext.privileged=true)`, `nodeSelector[beta.kubernetes.io/os]: deprecated`, ""} {
 		r := results[i]
 		if r.Err != nil {
 			t.Fatal(r.Err)
