@@ -17,7 +17,9 @@ import (
 type options struct {
 	branches, rounds, samples, workers int
 	// objects is how many the large environment has.
-	objects          int
+	objects int
+	// attackSize is how large the attacks are: about the number of objects that an attack brings.
+	attackSize       int
 	idle, settle     time.Duration
 	binary, profiles string
 	// profileTime is how long a CPU profile goes on.
@@ -25,7 +27,7 @@ type options struct {
 	parts       []string
 }
 
-var defaults = options{branches: 50, objects: 5000, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
+var defaults = options{branches: 50, objects: 5000, attackSize: 1000, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
 
 // part is something to measure, by itself or on what the parts before it have left behind.
 type part struct {
@@ -43,6 +45,7 @@ var parts = []part{
 	{"hook", (*bench).hooks},
 	{"listing", (*bench).listing},
 	{"large", (*bench).large},
+	{"hostile", (*bench).hostile},
 }
 
 func partNames() (names []string) {
@@ -65,13 +68,16 @@ type bench struct {
 	git    *gittest.Repository
 	// standing is the Repository that was rolled out last, with all its branches.
 	standing *team
+	// dir is for what the parts write, attackers how many there were.
+	dir       string
+	attackers int
 	// hookAddress is where the agent serves webhooks, profileAddress its profiles.
 	hookAddress, profileAddress string
 }
 
 // measure carries out the parts.
 func measure(t world.Reporter, cluster *clustertest.Cluster, dir string, o options) []figure {
-	b := &bench{options: o, t: t}
+	b := &bench{options: o, t: t, dir: dir}
 	var err error
 	if b.client, err = dynamic.NewForConfig(cluster.RESTConfig()); err != nil {
 		t.Fatalf("%v", err)

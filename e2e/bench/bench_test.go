@@ -17,7 +17,7 @@ func TestSmoke(t *testing.T) {
 		t.Fatalf("cannot build berth: %v: %s", err, output)
 	}
 	o := options{
-		branches: 3, objects: 40, rounds: 2, samples: 2, workers: 4, idle: time.Second, settle: time.Second,
+		branches: 3, objects: 40, attackSize: 10, rounds: 2, samples: 2, workers: 4, idle: time.Second, settle: time.Second,
 		binary: binary, profiles: t.TempDir(), profileTime: time.Second, parts: partNames(),
 	}
 	figures := measure(smoke{t}, clustertest.Start(t, clustertest.Config{Audit: true}), t.TempDir(), o)

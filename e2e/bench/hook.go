@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/gittest"
 )
 
 // What a webhook is proven with: a Secret of the agent's namespace, and its token.
@@ -25,28 +26,33 @@ func (b *bench) hooks() []figure {
 	b.rest(b.settle)
 	var took []time.Duration
 	for i := range b.samples {
-		took = append(took, b.reaction(t, i))
+		number := i % b.branches
+		b.push(number, fmt.Sprint("hook ", i))
+		took = append(took, b.reaction(t, place{git: b.git, branch: branch(number), namespace: t.name + "-" + branch(number)}))
 	}
 	return []figure{of("webhook to the first write", "ms", each(took, milliseconds)).within(300)}
 }
 
-// reaction pushes to a branch, delivers the webhook, and waits for the first write: that of the ConfigMap,
-// which names the commit and goes before all others.
-func (b *bench) reaction(t *team, i int) time.Duration {
-	number := i % b.branches
-	namespace := t.name + "-" + branch(number)
-	b.push(number, fmt.Sprint("hook ", i))
+// place is a branch and where it runs.
+type place struct {
+	git               *gittest.Repository
+	branch, namespace string
+}
+
+// reaction delivers the webhook of a push, and waits for the first write: that of the ConfigMap, which names the commit
+// and goes before all others.
+func (b *bench) reaction(t *team, at place) time.Duration {
 	seen := make(chan time.Time, 1)
-	options := b.fromNow(configMaps, namespace, "settings")
+	options := b.fromNow(configMaps, at.namespace, "settings")
 	go func() {
-		b.watched(configMaps, namespace, options, func(watch.EventType, *unstructured.Unstructured) bool { return true })
+		b.watched(configMaps, at.namespace, options, func(watch.EventType, *unstructured.Unstructured) bool { return true })
 		seen <- time.Now()
 	}()
 	told := time.Now()
 	b.deliver(t.name)
 	took := (<-seen).Sub(told)
 	// The next one finds a quiet cluster.
-	t.Environment(branch(number)).BecomesWithin(limit, v1alpha1.ReasonHealthy, b.git.Head(branch(number)))
+	t.Environment(at.branch).BecomesWithin(limit, v1alpha1.ReasonHealthy, at.git.Head(at.branch))
 	return took
 }
 
