@@ -9,7 +9,7 @@ import (
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
-	"berth.dev/berth/worker"
+	"berth.dev/berth/internal/worker"
 )
 
 // errNotNeeded is the answer to what builds do not do.

@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"berth.dev/berth/worker"
+	"berth.dev/berth/internal/worker"
 )
 
 // Files is the tree that a build reads. Names are slash-separated and begin at its root, which is ".".

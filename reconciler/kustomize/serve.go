@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
-	"berth.dev/berth/worker"
+	"berth.dev/berth/internal/worker"
 )
 
 // Serve is all that a child process of a Builder does. It returns the code to exit with.

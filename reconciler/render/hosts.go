@@ -109,7 +109,7 @@ func fieldsAt(value any, path []string) []string {
 }
 
 // quotedHost is a host in a rule of Traefik's.
-var quotedHost = regexp.MustCompile("Host(?:SNI)?\\(([^)]*)\\)")
+var quotedHost = regexp.MustCompile(`Host(?:SNI)?\(([^)]*)\)`)
 
 // hostsIn returns the hosts that the text of a field names.
 func hostsIn(kind, text string) []string {

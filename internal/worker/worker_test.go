@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"berth.dev/berth/worker"
+	"berth.dev/berth/internal/worker"
 )
 
 func TestMain(m *testing.M) {
@@ -79,7 +79,13 @@ func child(c *worker.Conn) error {
 	return c.Send(answer)
 }
 
-func recurse(n int) int { return recurse(n+1) + 1 }
+// recurse ends only when the stack does.
+func recurse(n int) int {
+	if n < 0 {
+		return 0
+	}
+	return recurse(n+1) + 1
+}
 
 // parent starts a child that is busy, prints its process id, and waits to be killed.
 func parent() {
