@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,13 +30,8 @@ func main() {
 		code, _ := strconv.Atoi(arguments[1])
 		os.Exit(code)
 	case "eat": // memory, until somebody objects
-		var eaten [][]byte
-		for {
-			bite := make([]byte, 4<<20)
-			for i := range bite {
-				bite[i] = 1
-			}
-			eaten = append(eaten, bite)
+		for eaten := []byte{}; ; {
+			eaten = append(eaten, bytes.Repeat([]byte{1}, 4<<20)...)
 			time.Sleep(5 * time.Millisecond)
 		}
 	default:
