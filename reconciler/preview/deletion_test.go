@@ -416,7 +416,8 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 	if err := second.client.Delete(t.Context(), second.repository()); err != nil {
 		t.Fatal(err)
 	}
-	second.becomes("f0", v1alpha1.ReasonWaiting)
+	// The time is counted from when the agent has noticed.
+	second.eventually("people are told", func() bool { return second.readyMessageHas("f0", "its Repository posts does not exist since") })
 	second.graceEnds()
 	second.eventually("the second is gone", func() bool { return len(second.environments()) == 0 })
 	w.poll()
