@@ -73,8 +73,15 @@ func TestACopyOverwritesNothing(t *testing.T) {
 				t.Errorf("the warnings are %q, want %q", o.Warnings, want)
 			}
 			w.secretSays("aGFuZA==")
-			if sent := w.wire.during("", func() { w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
-				t.Errorf("it is tried again at once: %q", sent)
+			// Once more, since the Secret may have gone before it was watched; and not again after that.
+			tried := 0
+			for range 5 {
+				if sent := w.wire.during("", func() { w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
+					tried++
+				}
+			}
+			if tried > 1 {
+				t.Errorf("it is tried again %d times", tried)
 			}
 			w.starts(w.env.Namespace)
 			w.becomes(plan.Settled)

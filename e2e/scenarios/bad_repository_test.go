@@ -96,7 +96,11 @@ func TestABranchIsMissing(t *testing.T) {
 	posts.pushes("trunk", application())
 	posts.git.SetDefault("trunk")
 	posts.followed()
-	posts.Becomes("Invalid", "entry production", "no branch main")
+	posts.Becomes("Invalid", "entry production", "no branch main", "the default branch trunk gets no environment", "name trunk in the entry that is meant")
+	if all := posts.Environments(); len(all) > 0 {
+		t.Errorf("%d environments were made of a default branch that may be production's", len(all))
+	}
+	posts.Patch(`{"spec":{"environments":[{"name":"production","branches":["trunk"],"path":"k8s","namespace":"nobranch","variables":{"HOST":"posts.example.com","REPLICAS":2}}]}}`)
 	posts.Environment("trunk").Becomes("Healthy", posts.git.Head("trunk"))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,18 +96,22 @@ func appendRequests(requests []Request, name string, since time.Time) ([]Request
 	if info, err := file.Stat(); err != nil || info.ModTime().Before(since) {
 		return requests, err
 	}
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	for lines := bufio.NewReader(file); ; {
+		text, err := lines.ReadBytes('\n')
+		if err == io.EOF {
+			return requests, nil // a last line without an end is still being written
+		}
 		var line auditLine
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+		if err == nil {
+			err = json.Unmarshal(text, &line)
+		}
+		if err != nil {
 			return requests, err
 		}
 		if !line.Received.Before(since) {
 			requests = append(requests, line.request())
 		}
 	}
-	return requests, lines.Err()
 }
 
 func (l auditLine) request() Request {

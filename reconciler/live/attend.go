@@ -33,10 +33,12 @@ type attended struct {
 }
 
 // Attend watches single objects for an environment, in place of those that it said before. It is woken when one of them
-// changes in any other respect than its status, and Moved names those then.
+// is seen for the first time, and when one changes in any other respect than its status. Moved names those then.
 func (w *Watches) Attend(name string, keys []manifest.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.change(func(wake wakes) { w.attend(name, keys, wake) })
+}
+
+func (w *Watches) attend(name string, keys []manifest.Key, wake wakes) {
 	for key, a := range w.attended {
 		if _, waits := a.waiting[name]; waits && !slices.Contains(keys, key) {
 			a.leave(name)
@@ -52,6 +54,10 @@ func (w *Watches) Attend(name string, keys []manifest.Key) {
 			w.attended[key] = a
 			f := feed[outline]{into: a, open: a.open, reduce: outlineOf, syncTimeout: w.cfg.SyncTimeout, poke: make(chan struct{}, 1)}
 			a.stop = w.begin(f.run)
+		}
+		if _, waits := a.waiting[name]; !waits && a.known { // for the same reason as in see
+			a.moved[name] = struct{}{}
+			wake.add(name)
 		}
 		a.waiting[name] = struct{}{}
 	}
@@ -140,12 +146,13 @@ func (a *attended) replace(all []outline, _ string, _ time.Time) {
 	a.see(string(all[0]))
 }
 
-// see takes in the object's state, and wakes who waits if it is another one.
+// see takes in the object's state, and wakes who waits if it is another one. The first state counts as another one: the
+// object may have changed after it was refused and before it was watched.
 func (a *attended) see(now string) {
 	a.w.change(func(wake wakes) {
 		before, known := a.seen, a.known
 		a.seen, a.known = now, true
-		if !known || before == now {
+		if known && before == now {
 			return
 		}
 		for name := range a.waiting {

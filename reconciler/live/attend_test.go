@@ -23,6 +23,10 @@ func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
 		return o.attended[key].known && o.attended[missing].known
 	}
 	o.until("both have been looked at", known)
+	if moved := o.Moved(env); !slices.Equal(moved, []manifest.Key{missing, key}) {
+		t.Errorf("%v may have changed before they were watched, and not both", moved)
+	}
+	o.Attend(env, []manifest.Key{key, missing})
 	if moved := o.Moved(env); len(moved) > 0 {
 		t.Errorf("before anything happened, %v has changed", moved)
 	}
