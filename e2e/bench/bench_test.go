@@ -68,8 +68,8 @@ func TestBareObjectsAreAsManyAsBerths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(objects) != objectsPerBranch+1 {
-		t.Errorf("there are %d objects, want the namespace and %d", len(objects), objectsPerBranch)
+	if len(objects) != objectsPerBranch+2 {
+		t.Errorf("there are %d objects, want the namespace, the binding of its account and %d", len(objects), objectsPerBranch)
 	}
 	for _, o := range objects {
 		if o.GetLabels()[labelBench] != "bare0" || o.GetKind() != "Namespace" && o.GetNamespace() != "bare0-branch-0007" {
