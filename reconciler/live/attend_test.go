@@ -18,8 +18,8 @@ func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
 	missing.Name = "missing"
 	o.Attend(env, []manifest.Key{key, missing})
 	known := func() bool {
-		o.mu.Lock()
-		defer o.mu.Unlock()
+		o.Watches.mu.Lock()
+		defer o.Watches.mu.Unlock()
 		return o.attended[key].known && o.attended[missing].known
 	}
 	o.until("both have been looked at", known)
@@ -38,8 +38,8 @@ func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
 	o.until("the deletion is seen", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{key}) })
 
 	o.Attend(env, nil)
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.Watches.mu.Lock()
+	defer o.Watches.mu.Unlock()
 	if len(o.attended) > 0 {
 		t.Errorf("%d objects are attended for nobody", len(o.attended))
 	}
