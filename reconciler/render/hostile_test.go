@@ -98,7 +98,11 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			o := options()
-			o.Kustomize = kustomizetest.Limited(kustomize.Limits{Memory: 160 << 20, CPU: time.Second})
+			limits := kustomize.Limits{Memory: 160 << 20, CPU: 20 * time.Second}
+			if c.want == limit {
+				limits.CPU = time.Second
+			}
+			o.Kustomize = kustomizetest.Limited(limits)
 			o.Variables["LONG"] = strings.Repeat("x", 1<<20)
 			o.Decrypter = decrypter{"infra/k8s/x.yaml": strings.ReplaceAll(c.files["infra/k8s/x.yaml"], encrypted, secretHeader)}
 			_, err := render.Render(t.Context(), files(c.files), o)
