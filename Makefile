@@ -93,7 +93,7 @@ race: cluster-binary ## Run the tests of what is concurrent with the race detect
 # Each is a package, a colon and its target. CI feeds those that strangers reach, by a push or over the network.
 exposed := reconciler/naming:FuzzPatterns reconciler/naming:FuzzSlug secrets:FuzzDecrypt secrets:FuzzEncrypted \
 	source/webhook:FuzzDelivery
-FUZZED := $(exposed) health:FuzzOf reconciler/render:FuzzRender reconciler/render:FuzzScalars reconciler/render:FuzzHaystack reconciler/manifest:FuzzHide source:FuzzParseTree source:FuzzProtocol
+FUZZED := $(exposed) health:FuzzOf reconciler/render:FuzzRender reconciler/render:FuzzScalars reconciler/manifest:FuzzHide source:FuzzParseTree source:FuzzProtocol
 FUZZTIME := 30s
 
 .PHONY: fuzz
