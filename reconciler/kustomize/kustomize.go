@@ -103,6 +103,7 @@ var ErrCrashed = worker.ErrCrashed
 // Error is an error of Kustomize itself. Its text may quote what Kustomize read.
 type Error struct{ Text string }
 
+// Error returns the text as Kustomize wrote it.
 func (e *Error) Error() string { return e.Text }
 
 // What a build may exchange with its parent.
