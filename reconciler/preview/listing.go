@@ -41,11 +41,19 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	if err != nil {
 		return err
 	}
+	if f.onlyPolled && f.spare.saves(r.Now()) {
+		if f.spare.literals {
+			_ = r.followLiterals(ctx, repo, store, f) // the trouble with the whole listing is told on
+		}
+		return f.trouble
+	}
 	interest := interestOf(repo, have)
 	listing, err := store.List(ctx, interest.keep)
 	if source.ReasonOf(err) == source.TooLarge {
 		// Whoever pushed so many branches does not keep those that an entry names from being followed.
-		if also := r.followLiterals(ctx, repo, store, f); also != nil {
+		also := r.followLiterals(ctx, repo, store, f)
+		f.spare = f.spare.after(err, also, r.Now())
+		if also != nil {
 			return fmt.Errorf("%w; nor those that entries name: %w", err, also)
 		}
 		return err
@@ -53,6 +61,7 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	if err != nil {
 		return err
 	}
+	f.spare = spare{}
 	if known := knownCommits(f.listing, have); doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.continues(ctx, repo, known) {
 		return &errDoubtful{repository: repo.Name}
 	}

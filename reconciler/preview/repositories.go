@@ -68,6 +68,9 @@ type followed struct {
 	grace   time.Duration // spec.goneAfter, for when it does not exist any more
 	spec    int64         // the generation that was listed for
 	cause   cause         // of the last listing
+	// onlyPolled says that nothing but the poll asked for the last listing.
+	onlyPolled bool
+	spare      spare
 	// request and confirmation are the ids of those that were carried out, bound is that of the newest confirmation of
 	// which it is known whom it lets go, and confirmed are these.
 	request, confirmation, bound string
@@ -157,8 +160,9 @@ func (r *Repositories) due(ctx context.Context, repo *v1alpha1.Repository, f *fo
 	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
 	hooked := r.hooked(repo.Name, request, asked)
 	_, doubted := errors.AsType[*errDoubtful](f.trouble)
-	due := !r.Now().Before(f.next) || f.spec != repo.Generation || asked || hooked ||
-		f.store != r.Stores.key(ctx, repo) || doubted && confirmed(repo)
+	called := f.spec != repo.Generation || asked || hooked || f.store != r.Stores.key(ctx, repo) || doubted && confirmed(repo)
+	due := called || !r.Now().Before(f.next)
+	f.onlyPolled = !called
 	f.spec, f.request, f.cause = repo.Generation, request, byPoll
 	if hooked {
 		f.cause = byHook
