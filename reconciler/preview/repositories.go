@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
 
@@ -35,7 +36,7 @@ type RepositoriesConfig struct {
 	Client client.Client
 	// Reader asks the API server itself, where what is remembered may be too old.
 	Reader client.Reader
-	Stores *Stores
+	Stores *stores.Set
 	Brake  *Brake
 	// Departures is told which Environments will be deleted.
 	Departures *Departures
@@ -160,7 +161,7 @@ func (r *Repositories) due(ctx context.Context, repo *v1alpha1.Repository, f *fo
 	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
 	hooked := r.hooked(repo.Name, request, asked)
 	_, doubted := errors.AsType[*errDoubtful](f.trouble)
-	called := f.spec != repo.Generation || asked || hooked || f.store != r.Stores.key(ctx, repo) || doubted && confirmed(repo)
+	called := f.spec != repo.Generation || asked || hooked || f.store != r.Stores.Key(ctx, repo) || doubted && confirmed(repo)
 	due := called || !r.Now().Before(f.next)
 	f.onlyPolled = !called
 	f.spec, f.request, f.cause = repo.Generation, request, byPoll
