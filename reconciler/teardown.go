@@ -18,6 +18,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	m.asked(e)
 	m.abandon()
+	m.reconsider(r.Watches.Moved(e.ID), r.Now())
 	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
 		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
 		record.Kinds = manifest.UsualKinds()
@@ -34,6 +35,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	results, record, err := r.act(ctx, e, before, record)
 	m.remember(r.Config, results)
 	after := r.takingDown(e, m, record)
+	r.Watches.Attend(e.ID, m.obstacles())
 	if err == nil && len(record.LastJobs) > 0 { // what else there is to know can be seen in the cluster
 		err = r.Records.Save(ctx, e.Name, after.Record)
 	}
