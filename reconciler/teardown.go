@@ -52,7 +52,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 
 // takingDown makes the plan of a teardown from what is known of the cluster.
 func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) plan.Plan {
-	observed := r.observe(e, manifest.Set{}, record)
+	seen := r.observe(e, manifest.Set{}, record)
 	return plan.Teardown(plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,
@@ -60,8 +60,8 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 		Within:       e.within(),
 		Namespace:    e.namespace(),
 		Own:          e.own(),
-		Observed:     observed,
-		Heirs:        r.claims.heirs(e, desired{}, observed),
+		Observed:     seen,
+		Heirs:        r.claims.heirs(e, desired{}, seen),
 		Record:       record,
 		Refusals:     m.refusals,
 		Now:          r.Now(),
