@@ -39,6 +39,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/secrets"
 	"berth.dev/berth/source"
 )
@@ -69,7 +70,7 @@ type agentOptions struct {
 func newAgent(s streams) *cobra.Command {
 	o := &agentOptions{
 		gitMemory:     *resource.NewQuantity(source.DefaultBudget, resource.BinarySI),
-		gitStoreBytes: *resource.NewQuantity(preview.DefaultStoreBytes, resource.BinarySI),
+		gitStoreBytes: *resource.NewQuantity(stores.DefaultBytes, resource.BinarySI),
 	}
 	c := &cobra.Command{
 		Use:   "agent",
@@ -160,7 +161,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if o.allowFileURLs {
 		local = source.AllowLocal
 	}
-	stores := preview.NewStores(preview.StoresConfig{
+	stores := stores.New(stores.Config{
 		Dir: o.storeDir, Credentials: gitCredentials(mgr.GetClient()), Local: local, Proxy: http.ProxyFromEnvironment,
 		Budget: source.NewBudget(o.gitMemory.Value()), Bytes: o.gitStoreBytes.Value(), Now: time.Now,
 	})

@@ -17,8 +17,8 @@ import (
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/naming"
-	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/render"
+	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
 
@@ -256,8 +256,8 @@ func (t *trees) fetch(ctx context.Context) error {
 		return err
 	}
 	t.done = append(t.done, func() error { return os.RemoveAll(dir) })
-	stores := preview.NewStores(preview.StoresConfig{Dir: dir, Credentials: t.credentials, Proxy: http.ProxyFromEnvironment})
-	if t.store, _, err = stores.For(ctx, t.repo); err != nil {
+	stores := stores.New(stores.Config{Dir: dir, Credentials: t.credentials, Proxy: http.ProxyFromEnvironment})
+	if t.store, _, err = stores.Open(ctx, t.repo); err != nil {
 		return err
 	}
 	t.done = append(t.done, t.store.Close)

@@ -17,11 +17,12 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
 
 // gitCredentials reads the Secret that a Repository names, with the entries that Flux uses too.
-func gitCredentials(c client.Reader) preview.Credentials {
+func gitCredentials(c client.Reader) stores.Credentials {
 	return func(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
 		if repo.Spec.SecretRef == nil {
 			return source.Credentials{}, nil

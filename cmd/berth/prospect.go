@@ -25,6 +25,7 @@ import (
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/preview"
 )
@@ -56,7 +57,7 @@ type prospectiveStep struct {
 
 // steps returns what a sync to a set would do.
 func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]prospectiveStep, error) {
-	observed, id, err := p.observe(ctx, set)
+	state, id, err := p.observe(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		Digest:   "diff",
 		Origin:   p.entry.Path + " of " + p.repository.Spec.URL,
 		Commit:   commit,
-		Observed: observed,
+		Observed: state,
 		Record:   record,
 		Now:      time.Now(),
 	}
@@ -118,8 +119,8 @@ func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospe
 }
 
 // observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
-func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed, string, error) {
-	observed := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: map[schema.GroupKind]plan.Unknown{}}
+func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.State, string, error) {
+	state := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: map[schema.GroupKind]observed.Unknown{}}
 	id := naming.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
 	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
 	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
@@ -130,40 +131,40 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed
 		if p.isCopy(object) {
 			continue
 		}
-		live := plan.Reduce(object)
-		observed.Objects[live.Key], id = live, live.Environment
+		live := observed.Reduce(object)
+		state.Objects[live.Key], id = live, live.Environment
 	}
-	if err := p.observePlaces(ctx, set, observed); err != nil {
-		return observed, "", err
+	if err := p.observePlaces(ctx, set, state); err != nil {
+		return state, "", err
 	}
 	namespace, err := p.live(ctx, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, p.ownNamespace())
 	switch {
 	case apierrors.IsForbidden(err): // then it is there, for all that matters here
-		observed.Namespace = &plan.Live{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
+		state.Namespace = &observed.Object{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
 	case err != nil:
-		return observed, "", explain(err, p.env.Spec.Namespace)
+		return state, "", explain(err, p.env.Spec.Namespace)
 	case namespace != nil:
-		live := plan.Reduce(namespace)
-		observed.Namespace = &live
+		live := observed.Reduce(namespace)
+		state.Namespace = &live
 	}
-	return observed, id, nil
+	return state, id, nil
 }
 
 // observePlaces reads what stands in the places of a set and does not bear the environment's label.
-func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, observed plan.Observed) error {
+func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state observed.State) error {
 	for _, o := range set.Objects {
-		if _, seen := observed.Objects[o.Key()]; seen {
+		if _, seen := state.Objects[o.Key()]; seen {
 			continue
 		}
 		switch object, err := p.live(ctx, o.GroupVersionKind(), o.Key()); {
 		case meta.IsNoMatchError(err):
-			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
+			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
 		case apierrors.IsForbidden(err):
-			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.Unwatched, Message: "it may not be read with your rights"}
+			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.Unwatched, Message: "it may not be read with your rights"}
 		case err != nil:
 			return explain(err, p.env.Spec.Namespace)
 		case object != nil:
-			observed.Objects[o.Key()] = plan.Reduce(object)
+			state.Objects[o.Key()] = observed.Reduce(object)
 		}
 	}
 	return nil

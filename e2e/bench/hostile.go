@@ -55,10 +55,12 @@ func (b *bench) hostile() []figure {
 		of("webhook to the first write of production, with Kustomize and in quiet", "ms", quiet),
 		{Name: "memory of the agent and its children at most, in quiet", Unit: "MB", Value: peak},
 	}
-	for _, a := range attacks {
+	for i, a := range attacks {
 		b.t.Logf("attacking: %s", a.name)
 		end := a.begin(b, b.attackSize)
+		stop := b.profile(fmt.Sprintf("attack-%d", i+1))
 		took, peak := b.underAttack(shop, at)
+		stop()
 		end()
 		figures = append(figures,
 			figure{Name: "multiple of that: " + a.name, Unit: "×", Value: median(took) / median(quiet), Budget: 2},

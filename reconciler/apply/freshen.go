@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -21,7 +22,7 @@ func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s p
 	if err != nil {
 		return nil
 	}
-	stale, _ := fresh(ctx, client, applied, plan.Owned(applied.GetManagedFields()))
+	stale, _ := fresh(ctx, client, applied, observed.Owned(applied.GetManagedFields()))
 	if stale.Empty() {
 		return nil
 	}
@@ -29,7 +30,7 @@ func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s p
 	if err != nil {
 		return err
 	}
-	if err := r.claim(ctx, client, live, plan.Unowned(stale, live.GetManagedFields())); err != nil {
+	if err := r.claim(ctx, client, live, observed.Unowned(stale, live.GetManagedFields())); err != nil {
 		return err
 	}
 	return r.hold(ctx, client, s, obj)
@@ -40,7 +41,7 @@ func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s p
 // twin, and a NetworkPolicy keeps the policyTypes of the rules that it had. It also returns the object without them. The
 // given one is the answer to a dry run, owned are the fields with a field manager.
 func fresh(ctx context.Context, client dynamic.ResourceInterface, applied *unstructured.Unstructured, owned *fieldpath.Set) (*fieldpath.Set, *unstructured.Unstructured) {
-	defaults := plan.DefaultsOf(applied, owned)
+	defaults := observed.DefaultsOf(applied, owned)
 	if defaults.None() {
 		return &fieldpath.Set{}, applied
 	}

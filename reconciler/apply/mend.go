@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -33,7 +34,7 @@ type mender struct {
 	live    *unstructured.Unstructured
 	version string
 	merger  *merger
-	beside  plan.Beside
+	beside  observed.Beside
 	// growing has, for every field that the API server complained of, the sets of fields around it that are yet to be
 	// tried, and the one that is tried now.
 	growing map[string]*growth
@@ -81,7 +82,7 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 		return nil, err
 	}
 	if s.TakeOver != nil { // what people own is removed in any case
-		entries, err := plan.TakeOver(live.GetManagedFields())
+		entries, err := observed.TakeOver(live.GetManagedFields())
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +105,7 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 		return nil, err
 	}
 	m := &mender{client: client, live: live, version: obj.GetAPIVersion(), merger: merger, growing: map[string]*growth{}}
-	m.beside = plan.BesideGit(there, git, live.GetManagedFields(), m.version)
+	m.beside = observed.BesideGit(there, git, live.GetManagedFields(), m.version)
 	return m, m.merge(&fieldpath.Set{})
 }
 
@@ -143,7 +144,7 @@ func (m *mender) find(ctx context.Context, refusal error) (*fieldpath.Set, *unst
 // grow adds what is to be removed because of a refusal, and says whether that is more than before.
 func (m *mender) grow(refusal error) (more bool) {
 	for _, field := range complaints(refusal) {
-		path := plan.Locate(field, m.tried.object.Object, m.tried.fields)
+		path := observed.Locate(field, m.tried.object.Object, m.tried.fields)
 		g := m.growing[path.String()]
 		if g == nil {
 			g = &growth{now: &fieldpath.Set{}, next: m.beside.Around(path)}
@@ -204,7 +205,7 @@ func (m *mender) try(ctx context.Context, remove *fieldpath.Set) (*unstructured.
 }
 
 func (m *mender) merge(remove *fieldpath.Set) error {
-	entries, err := plan.Claim(m.live.GetManagedFields(), remove, m.version)
+	entries, err := observed.Claim(m.live.GetManagedFields(), remove, m.version)
 	if err != nil {
 		return err
 	}
@@ -248,7 +249,7 @@ func difference(live, wanted *unstructured.Unstructured) []map[string]any {
 // write the status at any time, so it is tried again a few times. A crash before the apply is seen as drift.
 func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, fields *fieldpath.Set) error {
 	for tries := 1; ; tries++ {
-		entries, err := plan.Claim(live.GetManagedFields(), fields, live.GetAPIVersion())
+		entries, err := observed.Claim(live.GetManagedFields(), fields, live.GetAPIVersion())
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -181,7 +182,7 @@ func TestACustomResourcesUnionIsReverted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.created(choices)
-			var first *plan.Live
+			var first *observed.Object
 			w.until(func() bool {
 				r := w.do(plan.Create, choice, nil)
 				first = r.Live
@@ -278,7 +279,7 @@ func TestAMistakeInGitIsNotMended(t *testing.T) {
 	if !strings.Contains(r.Err.Message, "containerPort") || !slices.Equal(sent, []string{http.MethodPatch, http.MethodPatch, http.MethodPost}) {
 		t.Errorf("sent %q, got %s", sent, describe(r))
 	}
-	if got := w.look(pods).GetManagedFields(); !reflect.DeepEqual(plan.Ownership(got), w.seen(pods).Ownership) {
+	if got := w.look(pods).GetManagedFields(); !reflect.DeepEqual(observed.Ownership(got), w.seen(pods).Ownership) {
 		t.Error("its fields were claimed")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -52,7 +53,7 @@ func (r *run) outcome(ctx context.Context, client dynamic.ResourceInterface, s p
 	case isMendable(err):
 		return r.mend(ctx, client, s, obj, err)
 	case err == nil && s.Action == plan.Change:
-		_, after = fresh(ctx, client, after, plan.Owned(after.GetManagedFields()))
+		_, after = fresh(ctx, client, after, observed.Owned(after.GetManagedFields()))
 	}
 	return after, err
 }

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func TestUnusable(t *testing.T) {
@@ -65,6 +66,14 @@ func TestGitAndBerthRefuseTheSameNames(t *testing.T) {
 					t.Errorf("%q: git says %v, Berth %q", branch, err, Unusable(branch))
 				}
 			}
+		}
+	}
+}
+
+func TestTheShortWayOfInvisibleSaysWhatTheTablesSay(t *testing.T) {
+	for r := rune(0); r <= unicode.MaxASCII; r++ {
+		if isInvisible(r) != unicode.In(r, invisible...) {
+			t.Errorf("%U is invisible: %t", r, isInvisible(r))
 		}
 	}
 }

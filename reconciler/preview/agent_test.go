@@ -29,6 +29,7 @@ import (
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
 
@@ -76,7 +77,7 @@ func (w *world) wire() (*agent, error) {
 		secret := &corev1.Secret{}
 		return secret, mgr.GetClient().Get(ctx, name, secret)
 	}
-	stores := NewStores(StoresConfig{Dir: w.stores, Credentials: credentials(secrets)})
+	stores := stores.New(stores.Config{Dir: w.stores, Credentials: credentials(secrets)})
 	wakes := NewWakes()
 	watches := live.New(live.Config{Dynamic: dynamics, Metadata: metadatas, Mapper: mgr.GetRESTMapper(), Wake: wakes.Wake, Log: log})
 	passes := reconciler.New(reconciler.Config{
@@ -142,7 +143,7 @@ func (w *world) manager() (ctrl.Manager, error) {
 	})
 }
 
-func credentials(secrets Secrets) Credentials {
+func credentials(secrets Secrets) stores.Credentials {
 	return func(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
 		if repo.Spec.SecretRef == nil {
 			return source.Credentials{}, nil

@@ -16,6 +16,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/stores"
 )
 
 // Environments passes over Environments, and takes down those that are to go. It is the controller of
@@ -45,7 +46,7 @@ type EnvironmentsConfig struct {
 	// Reader asks the API server itself, where what is remembered may be too old.
 	Reader     client.Reader
 	Reconciler *reconciler.Reconciler
-	Stores     *Stores
+	Stores     *stores.Set
 	Brake      *Brake
 	// Departures knows which Environments will be deleted.
 	Departures *Departures
@@ -174,7 +175,7 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	if err != nil || s == nil {
 		return nil, "", err
 	}
-	s.Source = e.Stores.opened(repo.Name, s.Commit)
+	s.Source = e.Stores.State(repo.Name, s.Commit)
 	if s.literal {
 		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
 	}

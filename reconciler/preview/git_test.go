@@ -1,12 +1,15 @@
 package preview
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -413,6 +416,22 @@ func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 	w.healthy("main")
 	if !maps.Equal(before, w.uids()) {
 		t.Errorf("after a restart there is %v, want the same as before: %v", w.uids(), before)
+	}
+	whole := atomic.Int64{}
+	w.git.Misbehave(gittest.Only(gittest.ListRefs, func(e *gittest.Exchange) {
+		body, _ := io.ReadAll(e.HTTP.Body)
+		e.HTTP.Body = io.NopCloser(bytes.NewReader(body))
+		if !bytes.Contains(body, []byte("refs/heads/main")) {
+			whole.Add(1)
+		}
+		e.Answer()
+	}))
+	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Poll = "@every 1s" })
+	w.eventually("the change has all branches listed", func() bool { return whole.Load() == 1 })
+	w.code.Commit("main", content("four"), "polls go on without the whole listing")
+	w.healthy("main")
+	if w.says("main") != "four" || whole.Load() != 1 {
+		t.Errorf("production runs %q, and all branches were listed %d times, want once", w.says("main"), whole.Load())
 	}
 }
 

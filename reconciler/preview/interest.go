@@ -1,7 +1,6 @@
 package preview
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -70,39 +69,41 @@ func (i *interest) keep(branch string) bool {
 	if i.have[branch] {
 		return true
 	}
-	needs, named, squats := 0, false, ""
+	var patterns []followedEntry
+	named := false
 	for _, entry := range i.entries {
 		switch {
 		case !entry.Match(branch):
 		case entry.Literal():
 			named = true
 		default:
-			needs++
-			squats = cmp.Or(squats, i.squats(entry, branch))
+			patterns = append(patterns, entry)
 		}
 	}
 	switch {
-	case needs == 0 && !named:
+	case len(patterns) == 0 && !named:
 		return false
 	case i.refuse(branch, naming.Unusable(branch)):
 		return false
 	case named:
 		return true
-	case i.refuse(branch, squats):
-		return false
-	case needs > i.left:
+	case len(patterns) > i.left:
 		i.beyond++
 		return false
+	case i.refuse(branch, i.squats(patterns, branch)): // which costs most
+		return false
 	}
-	i.left -= needs
+	i.left -= len(patterns)
 	return true
 }
 
 // squats says that a branch would get the namespace of an entry that names its branches, perhaps before that has any.
-func (i *interest) squats(entry followedEntry, branch string) string {
-	namespace := naming.Namespace(entry.namespace, branch)
-	if owner := i.taken[namespace]; owner != "" {
-		return fmt.Sprintf("leads to the namespace %s, which is that of the entry %s", namespace, owner)
+func (i *interest) squats(entries []followedEntry, branch string) string {
+	for _, entry := range entries {
+		namespace := naming.Namespace(entry.namespace, branch)
+		if owner := i.taken[namespace]; owner != "" {
+			return fmt.Sprintf("leads to the namespace %s, which is that of the entry %s", namespace, owner)
+		}
 	}
 	return ""
 }

@@ -41,11 +41,19 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	if err != nil {
 		return err
 	}
+	if f.onlyPolled && f.spare.saves(r.Now()) {
+		if f.spare.literals {
+			_ = r.followLiterals(ctx, repo, store, f) // the trouble with the whole listing is told on
+		}
+		return f.trouble
+	}
 	interest := interestOf(repo, have)
 	listing, err := store.List(ctx, interest.keep)
 	if source.ReasonOf(err) == source.TooLarge {
 		// Whoever pushed so many branches does not keep those that an entry names from being followed.
-		if also := r.followLiterals(ctx, repo, store, f); also != nil {
+		also := r.followLiterals(ctx, repo, store, f)
+		f.spare = f.spare.after(err, also, r.Now())
+		if also != nil {
 			return fmt.Errorf("%w; nor those that entries name: %w", err, also)
 		}
 		return err
@@ -53,14 +61,16 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	if err != nil {
 		return err
 	}
-	if known := knownCommits(f.listing, have); doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.continues(ctx, repo, known) {
+	f.spare = spare{}
+	if known := knownCommits(f.listing, have); doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.Continues(ctx, repo, known) {
 		return &errDoubtful{repository: repo.Name}
 	}
 	wanted := want(repo, listing.Heads)
-	err = r.fetch(ctx, repo, wanted.commits())
+	err = r.fetch(ctx, repo, store, wanted.commits())
 	if source.ReasonOf(err) == source.Full {
-		r.renew(ctx, repo, slices.Concat(wanted.commits(), needed(have)), now)
-		err = r.fetch(ctx, repo, wanted.commits())
+		renewed, failure := r.Stores.Renew(ctx, repo.Name, slices.Concat(wanted.commits(), needed(have)))
+		r.logRenewal(repo.Name, renewed, failure)
+		err = r.fetch(ctx, repo, store, wanted.commits())
 	}
 	if source.ReasonOf(err) == source.Unreachable {
 		return err // any other is that of single commits, and told by their environments
@@ -70,7 +80,8 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	}
 	f.lacking = err != nil
 	if !maps.Equal(listing.Heads, f.listing.Heads) {
-		r.renew(ctx, repo, slices.Concat(wanted.commits(), needed(have)), whenGrown)
+		renewed, failure := r.Stores.RenewIfGrown(ctx, repo.Name, slices.Concat(wanted.commits(), needed(have)))
+		r.logRenewal(repo.Name, renewed, failure)
 	}
 	r.compareHooks(repo, f, listing.Heads)
 	f.listing, f.listed, f.leftOut = listing, true, interest.leftOut
@@ -98,7 +109,7 @@ func (r *Repositories) followLiterals(ctx context.Context, repo *v1alpha1.Reposi
 		listing.Heads = map[string]string{}
 	}
 	maps.Copy(listing.Heads, some.Heads)
-	if err := r.fetch(ctx, repo, want(repo, some.Heads).commits()); source.ReasonOf(err) == source.Unreachable {
+	if err := r.fetch(ctx, repo, store, want(repo, some.Heads).commits()); source.ReasonOf(err) == source.Unreachable {
 		return err
 	}
 	f.listing, f.listed = listing, true
@@ -107,7 +118,7 @@ func (r *Repositories) followLiterals(ctx context.Context, repo *v1alpha1.Reposi
 
 // open opens the store of a Repository, and wakes its Environments when they can be read from now on.
 func (r *Repositories) open(ctx context.Context, repo *v1alpha1.Repository, f *followed) (*source.Repository, error) {
-	store, key, err := r.Stores.For(ctx, repo)
+	store, key, err := r.Stores.Open(ctx, repo)
 	if err == nil && key != f.store {
 		r.wakeAll(ctx, repo)
 	}
@@ -129,14 +140,13 @@ func needed(have []v1alpha1.Environment) []string {
 	return slices.Compact(commits)
 }
 
-// renew replaces the store when it has grown. It goes on with the old one if it cannot be.
-func (r *Repositories) renew(ctx context.Context, repo *v1alpha1.Repository, keep []string, when renewal) {
-	renewed, err := r.Stores.renew(ctx, repo.Name, keep, when)
+// logRenewal logs the result of renewing a store. If that failed, the old content stays in use.
+func (r *Repositories) logRenewal(repository string, renewed bool, err error) {
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):
-		r.Log.Warn("cannot renew the store of a repository", "repository", repo.Name, "error", err)
+		r.Log.Warn("cannot renew the store of a repository", "repository", repository, "error", err)
 	case renewed:
-		r.Log.Info("renewed the store of a repository", "repository", repo.Name)
+		r.Log.Info("renewed the store of a repository", "repository", repository)
 	}
 }
 

@@ -17,20 +17,13 @@ import (
 const progressPause = 10 * time.Second
 
 // fetch brings commits. While that takes long, the Repository's status shows how far it is.
-func (r *Repositories) fetch(ctx context.Context, repo *v1alpha1.Repository, commits []string) error {
-	st := r.Stores.get(repo.Name)
-	if st == nil {
-		return fmt.Errorf("the store of %s is not open", repo.Name)
-	}
+func (r *Repositories) fetch(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, commits []string) error {
 	over := make(chan struct{})
 	var showing sync.WaitGroup
-	showing.Go(func() { r.showProgress(ctx, repo.DeepCopy(), st.Repository, over) })
-	err := st.Fetch(ctx, commits...)
+	showing.Go(func() { r.showProgress(ctx, repo.DeepCopy(), store, over) })
+	err := r.Stores.Fetch(ctx, repo.Name, commits...)
 	close(over)
 	showing.Wait()
-	if err != nil {
-		r.Stores.disk.measure(repo.Name) // what came in vain is removed
-	}
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
 
@@ -35,7 +36,7 @@ type RepositoriesConfig struct {
 	Client client.Client
 	// Reader asks the API server itself, where what is remembered may be too old.
 	Reader client.Reader
-	Stores *Stores
+	Stores *stores.Set
 	Brake  *Brake
 	// Departures is told which Environments will be deleted.
 	Departures *Departures
@@ -68,6 +69,9 @@ type followed struct {
 	grace   time.Duration // spec.goneAfter, for when it does not exist any more
 	spec    int64         // the generation that was listed for
 	cause   cause         // of the last listing
+	// onlyPolled says that nothing but the poll asked for the last listing.
+	onlyPolled bool
+	spare      spare
 	// request and confirmation are the ids of those that were carried out, bound is that of the newest confirmation of
 	// which it is known whom it lets go, and confirmed are these.
 	request, confirmation, bound string
@@ -157,8 +161,9 @@ func (r *Repositories) due(ctx context.Context, repo *v1alpha1.Repository, f *fo
 	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
 	hooked := r.hooked(repo.Name, request, asked)
 	_, doubted := errors.AsType[*errDoubtful](f.trouble)
-	due := !r.Now().Before(f.next) || f.spec != repo.Generation || asked || hooked ||
-		f.store != r.Stores.key(ctx, repo) || doubted && confirmed(repo)
+	called := f.spec != repo.Generation || asked || hooked || f.store != r.Stores.Key(ctx, repo) || doubted && confirmed(repo)
+	due := called || !r.Now().Before(f.next)
+	f.onlyPolled = !called
 	f.spec, f.request, f.cause = repo.Generation, request, byPoll
 	if hooked {
 		f.cause = byHook

@@ -1,4 +1,4 @@
-package preview
+package stores
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// DefaultStoreBytes bounds all Git stores together. It leaves room below the 4 GiB of the volume in deploy/, where a
+// DefaultBytes bounds all Git stores together. It leaves room below the 4 GiB of the volume in deploy/, where a
 // store that is renewed exists twice for a moment.
-const DefaultStoreBytes = 3 << 30
+const DefaultBytes = 3 << 30
 
 // idleStore is how long a store is not used before it may be emptied for others.
 const idleStore = time.Hour
@@ -30,7 +30,7 @@ type disk struct {
 
 func newDisk(dir string, most int64, now func() time.Time) *disk {
 	if most <= 0 {
-		most = DefaultStoreBytes
+		most = DefaultBytes
 	}
 	if now == nil {
 		now = time.Now

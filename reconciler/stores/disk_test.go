@@ -1,4 +1,4 @@
-package preview
+package stores
 
 import (
 	"crypto/rand"
@@ -45,7 +45,7 @@ func random(bytes int) string {
 
 // full is a world of stores on a volume of a few hundred kilobytes.
 type full struct {
-	*Stores
+	*Set
 	git *gittest.Server
 	now time.Time
 	t   *testing.T
@@ -53,7 +53,7 @@ type full struct {
 
 func newFull(t *testing.T, dir string) *full {
 	f := &full{git: gittest.NewServer(t), now: noon, t: t}
-	f.Stores = NewStores(StoresConfig{Dir: dir, Credentials: noCredentials, Bytes: 400 << 10, Now: func() time.Time { return f.now }})
+	f.Set = New(Config{Dir: dir, Credentials: noCredentials, Bytes: 400 << 10, Now: func() time.Time { return f.now }})
 	return f
 }
 
@@ -63,7 +63,7 @@ func (f *full) repository(name string, size int) (*v1alpha1.Repository, error) {
 	code := f.git.Repository(name)
 	head := code.Commit("main", map[string]string{"file": random(size)}, "change")
 	repo := repository(func(r *v1alpha1.Repository) { r.Name, r.Spec.URL = name, code.URL() })
-	store, _, err := f.For(f.t.Context(), repo)
+	store, _, err := f.Open(f.t.Context(), repo)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package preview
+package stores
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	credentials := source.Credentials{Username: "berth", Password: "one"}
-	stores := NewStores(StoresConfig{
+	stores := New(Config{
 		Dir:         t.TempDir(),
 		Credentials: func(context.Context, *v1alpha1.Repository) (source.Credentials, error) { return credentials, nil },
 	})
@@ -33,7 +33,7 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.change()
-			opened, _, err := stores.For(t.Context(), repo)
+			opened, _, err := stores.Open(t.Context(), repo)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,12 +52,12 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 func TestEveryKindOfCredentialsCounts(t *testing.T) {
 	var credentials source.Credentials
 	var trouble error
-	stores := NewStores(StoresConfig{Credentials: func(context.Context, *v1alpha1.Repository) (source.Credentials, error) {
+	stores := New(Config{Credentials: func(context.Context, *v1alpha1.Repository) (source.Credentials, error) {
 		return credentials, trouble
 	}})
 	keys := map[string]string{}
 	note := func(what string) {
-		key := stores.key(t.Context(), repository())
+		key := stores.Key(t.Context(), repository())
 		if other, known := keys[key]; known || key == "" {
 			t.Errorf("%s is taken for %s: %q", what, other, key)
 		}

@@ -1,4 +1,4 @@
-package preview
+package stores
 
 import (
 	"context"
@@ -36,9 +36,9 @@ func TestGrown(t *testing.T) {
 func TestAStoreThatIsTooLargeIsRenewedWithoutAGap(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
-	stores := NewStores(StoresConfig{Dir: t.TempDir(), Credentials: noCredentials})
+	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
 	repo := repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
-	if _, _, err := stores.For(t.Context(), repo); err != nil {
+	if _, _, err := stores.Open(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
 	head := code.Commit("main", map[string]string{"file": "content"}, "change")
@@ -53,7 +53,7 @@ func TestAStoreThatIsTooLargeIsRenewedWithoutAGap(t *testing.T) {
 		}
 		read, stop := make(chan error, 1), make(chan struct{})
 		go func() { read <- keepReading(kept, stop) }()
-		renewed, err := stores.renew(t.Context(), repo.Name, []string{head}, whenGrown)
+		renewed, err := stores.RenewIfGrown(t.Context(), repo.Name, []string{head})
 		close(stop)
 		if want := size >= renewBytes; renewed != want || err != nil {
 			t.Errorf("with %d bytes: renewed %t, %v, want %t", size, renewed, err, want)
@@ -92,9 +92,9 @@ func noCredentials(context.Context, *v1alpha1.Repository) (source.Credentials, e
 func TestAServerThatHangsHoldsOnePassAndNotAll(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
-	stores := NewStores(StoresConfig{Dir: t.TempDir(), Credentials: noCredentials})
+	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
 	repo := repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
-	if _, _, err := stores.For(t.Context(), repo); err != nil {
+	if _, _, err := stores.Open(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
 	here := code.Commit("main", map[string]string{"file": "1"}, "change")
@@ -132,15 +132,15 @@ func TestAServerThatHangsHoldsOnePassAndNotAll(t *testing.T) {
 func TestAStoreThatHasGrownIsRenewed(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
-	stores := NewStores(StoresConfig{Dir: t.TempDir(), Credentials: noCredentials})
+	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
 	repo := repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
-	store, _, err := stores.For(t.Context(), repo)
+	store, _, err := stores.Open(t.Context(), repo)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var commits []string
 	for i := range renewPacks {
-		if renewed, err := stores.renew(t.Context(), repo.Name, commits, whenGrown); renewed || err != nil {
+		if renewed, err := stores.RenewIfGrown(t.Context(), repo.Name, commits); renewed || err != nil {
 			t.Fatalf("after %d fetches: renewed %t, %v", i, renewed, err)
 		}
 		commits = append(commits, code.Commit("main", map[string]string{"file": fmt.Sprint(i)}, "change"))
@@ -149,7 +149,7 @@ func TestAStoreThatHasGrownIsRenewed(t *testing.T) {
 		}
 	}
 	pinned, head := commits[3], commits[len(commits)-1]
-	if renewed, err := stores.renew(t.Context(), repo.Name, []string{pinned, head, commit("e")}, whenGrown); !renewed || err != nil {
+	if renewed, err := stores.RenewIfGrown(t.Context(), repo.Name, []string{pinned, head, strings.Repeat("e", 40)}); !renewed || err != nil {
 		t.Fatalf("renewed %t, %v", renewed, err)
 	}
 	server.Forget()
