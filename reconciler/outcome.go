@@ -11,7 +11,6 @@ import (
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -120,7 +119,7 @@ type Problem struct {
 	// Beside says that nothing else waits for it, and that it keeps the environment from being healthy as little.
 	Beside bool
 	// Log is whose log may say why; nil: nobody's.
-	Log *observed.Container
+	Log *plan.Container
 }
 
 // Job is the newest run of a Job.

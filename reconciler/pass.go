@@ -11,7 +11,6 @@ import (
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -84,8 +83,8 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.
 func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Record) (plan.Plan, bool) {
-	seen := r.observe(e, d.set, record)
-	return plan.Make(r.input(e, m, d, seen, record)), !syncing(seen)
+	observed := r.observe(e, d.set, record)
+	return plan.Make(r.input(e, m, d, observed, record)), !syncing(observed)
 }
 
 // kinds returns all kinds that have to be watched: those of Git and of the agent, and those ever applied.
@@ -103,7 +102,7 @@ func (e Environment) kinds(s manifest.Set, record plan.Record) []schema.GroupVer
 	return kinds
 }
 
-func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) observed.State {
+func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) plan.Observed {
 	keys := make([]manifest.Key, 0, s.Len())
 	for _, o := range slices.Concat(e.own(), s.Objects) {
 		keys = append(keys, o.Key())
@@ -127,16 +126,16 @@ func isUnreadable(err error) bool {
 }
 
 // syncing says whether something is about to be known that is not known yet.
-func syncing(o observed.State) bool {
+func syncing(o plan.Observed) bool {
 	for _, u := range o.Unknown {
-		if u.State == observed.Syncing {
+		if u.State == plan.Syncing {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State, record plan.Record) plan.Input {
+func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
 	in := plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,

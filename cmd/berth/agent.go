@@ -35,6 +35,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/preview"
@@ -187,13 +188,13 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Now:      time.Now,
 		Log:      log,
 	})
-	brake, departures := preview.NewBrake(), preview.NewDepartures()
+	guard, departures := branches.NewGuard(), branches.NewDepartures()
 	repositories := preview.NewRepositories(preview.RepositoriesConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Departures: departures, Namespace: o.namespace, Installation: installation.id,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Guard: guard, Departures: departures, Namespace: o.namespace, Installation: installation.id,
 		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, Now: time.Now, Log: log,
 	})
 	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Departures: departures, Secrets: secretsOf(mgr.GetClient()),
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Guard: guard, Departures: departures, Secrets: secretsOf(mgr.GetClient()),
 		Keys: newKeyring(secretsOf(mgr.GetClient()), remote).keys, Installation: installation.id, SyncAtOnce: o.syncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: time.Now, Log: log,
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -97,12 +98,12 @@ func consequence(env *v1alpha1.Environment) string {
 
 // ask has a person agree, where there is one.
 func ask(c *cobra.Command, s streams, what string) error {
-	terminal, ok := s.in.(interface{ Fd() uintptr })
-	if !ok || !term.IsTerminal(int(terminal.Fd())) {
+	file, ok := s.in.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return usageError(c, "%s To do so without a terminal, add --yes", what)
 	}
 	fmt.Fprintf(s.err, "%s\nDelete it? [y/N] ", what)
-	answer, err := bufio.NewReader(s.in).ReadString('\n')
+	answer, err := bufio.NewReader(file).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

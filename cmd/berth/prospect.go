@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +25,6 @@ import (
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
-	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/preview"
 )
@@ -57,7 +56,7 @@ type prospectiveStep struct {
 
 // steps returns what a sync to a set would do.
 func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]prospectiveStep, error) {
-	state, id, err := p.observe(ctx, set)
+	observed, id, err := p.observe(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +79,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		Digest:   "diff",
 		Origin:   p.entry.Path + " of " + p.repository.Spec.URL,
 		Commit:   commit,
-		Observed: state,
+		Observed: observed,
 		Record:   record,
 		Now:      time.Now(),
 	}
@@ -119,8 +118,8 @@ func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospe
 }
 
 // observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
-func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.State, string, error) {
-	state := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: map[schema.GroupKind]observed.Unknown{}}
+func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed, string, error) {
+	observed := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: map[schema.GroupKind]plan.Unknown{}}
 	id := naming.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
 	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
 	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
@@ -131,40 +130,40 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.Stat
 		if p.isCopy(object) {
 			continue
 		}
-		live := observed.Reduce(object)
-		state.Objects[live.Key], id = live, live.Environment
+		live := plan.Reduce(object)
+		observed.Objects[live.Key], id = live, live.Environment
 	}
-	if err := p.observePlaces(ctx, set, state); err != nil {
-		return state, "", err
+	if err := p.observePlaces(ctx, set, observed); err != nil {
+		return observed, "", err
 	}
 	namespace, err := p.live(ctx, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, p.ownNamespace())
 	switch {
 	case apierrors.IsForbidden(err): // then it is there, for all that matters here
-		state.Namespace = &observed.Object{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
+		observed.Namespace = &plan.Live{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
 	case err != nil:
-		return state, "", explain(err, p.env.Spec.Namespace)
+		return observed, "", explain(err, p.env.Spec.Namespace)
 	case namespace != nil:
-		live := observed.Reduce(namespace)
-		state.Namespace = &live
+		live := plan.Reduce(namespace)
+		observed.Namespace = &live
 	}
-	return state, id, nil
+	return observed, id, nil
 }
 
 // observePlaces reads what stands in the places of a set and does not bear the environment's label.
-func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state observed.State) error {
+func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, observed plan.Observed) error {
 	for _, o := range set.Objects {
-		if _, seen := state.Objects[o.Key()]; seen {
+		if _, seen := observed.Objects[o.Key()]; seen {
 			continue
 		}
 		switch object, err := p.live(ctx, o.GroupVersionKind(), o.Key()); {
 		case meta.IsNoMatchError(err):
-			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
+			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
 		case apierrors.IsForbidden(err):
-			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.Unwatched, Message: "it may not be read with your rights"}
+			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.Unwatched, Message: "it may not be read with your rights"}
 		case err != nil:
 			return explain(err, p.env.Spec.Namespace)
 		case object != nil:
-			state.Objects[o.Key()] = observed.Reduce(object)
+			observed.Objects[o.Key()] = plan.Reduce(object)
 		}
 	}
 	return nil
@@ -229,13 +228,14 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 		return result, nil
 	}
 	result.Origin = s.Object.Origin.String()
+	wanted := p.sent(s)
 	if s.Live == nil {
 		var before *unstructured.Unstructured
 		if s.Before != nil {
 			before = s.Before.Unstructured
 		}
 		result.Fields = fields.Compare(before, s.Object.Unstructured)
-		result.Refused = cmp.Or(result.Refused, p.refusal(ctx, s))
+		result.Refused = cmp.Or(result.Refused, p.refusal(ctx, s, wanted))
 		return result, nil
 	}
 	before, err := p.live(ctx, s.Object.GroupVersionKind(), s.Key)
@@ -245,34 +245,28 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	case err != nil:
 		return nil, explain(err, p.env.Spec.Namespace)
 	}
-	if s.Action == plan.Replace {
-		result.Fields = fields.Wanted(before, s.Object.Unstructured)
-		return result, nil
+	if err := s.Fill(wanted, before); err != nil {
+		return nil, explain(err, p.env.Spec.Namespace)
 	}
-	if s.Action == plan.Correct {
-		s.TakeOver = s.Live.Added // the agent removes that in the pass after
-	}
-	after, refused := p.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace}, s)
+	after := wanted.DeepCopy()
+	err = p.Apply(ctx, client.ApplyConfigurationFromUnstructured(after), client.FieldOwner(manifest.FieldManager), client.ForceOwnership, client.DryRunAll)
 	switch {
-	case refused == nil:
-		result.Fields = fields.Compare(before, after)
-	case refused.Class == apply.Forbidden: // then the person may not change the object; the agent may
+	case s.Action == plan.Replace, apierrors.IsForbidden(err):
 		result.Fields = fields.Wanted(before, s.Object.Unstructured)
+	case err != nil:
+		result.Fields, result.Refused = fields.Wanted(before, s.Object.Unstructured), cmp.Or(result.Refused, err.Error())
 	default:
-		_, why, _ := strings.Cut(refused.Message, s.Key.String()+": ")
-		result.Fields, result.Refused = fields.Wanted(before, s.Object.Unstructured), cmp.Or(result.Refused, why)
+		result.Fields = fields.Compare(before, after)
 	}
-	if len(result.Fields) == 0 && result.Refused == "" {
+	if len(result.Fields) == 0 && result.Refused == "" && s.Action != plan.Replace {
 		return nil, nil
 	}
 	return result, nil
 }
 
 // refusal says what the cluster has against a new object, as far as that can be asked today.
-func (p *prospect) refusal(ctx context.Context, s plan.Step) string {
-	wanted := s.Object.DeepCopy()
-	s.Trim(wanted)
-	err := p.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
+func (p *prospect) refusal(ctx context.Context, s plan.Step, wanted *unstructured.Unstructured) string {
+	err := p.Create(ctx, wanted.DeepCopy(), client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return err.Error()
@@ -280,6 +274,21 @@ func (p *prospect) refusal(ctx context.Context, s plan.Step) string {
 		return "the cluster does not know the kind " + s.Key.Kind
 	}
 	return "" // what is missing yet, such as the namespace, the sync makes; what a person may not do, the agent may
+}
+
+// sent is an object as the agent would send it.
+func (p *prospect) sent(s plan.Step) *unstructured.Unstructured {
+	object := s.Object.DeepCopy()
+	s.Trim(object)
+	if s.Live == nil {
+		return object
+	}
+	// Berth's marks stay: to leave them out would be to take them away.
+	labels := map[string]string{}
+	maps.Copy(labels, object.GetLabels())
+	labels[manifest.LabelEnvironment] = s.Live.Environment
+	object.SetLabels(labels)
+	return object
 }
 
 func (p *prospect) ownNamespace() manifest.Key {

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -14,7 +13,7 @@ const (
 )
 
 // bound creates a claim that has a volume of its size.
-func (w *world) bound(text string) *observed.Object {
+func (w *world) bound(text string) *plan.Live {
 	w.created(expandable)
 	w.created(text)
 	w.patchAs("kube-controller-manager", text, `{"status":{"phase":"Bound","capacity":{"storage":"10Gi"},"accessModes":["ReadWriteOnce"]}}`, "status")

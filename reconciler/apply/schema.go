@@ -97,21 +97,14 @@ func newMerger(types managedfields.TypeConverter, live, git *unstructured.Unstru
 	return m, err
 }
 
-// merged is an object after an apply.
-type merged struct {
-	object *unstructured.Unstructured
-	// fields are all that it has, owned are those with a field manager.
-	fields, owned *fieldpath.Set
-}
-
-// merge returns what becomes of the live object if its managed fields were these.
-func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (merged, error) {
+// merge returns what becomes of the live object if its managed fields were these, and its fields.
+func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (*unstructured.Unstructured, *fieldpath.Set, error) {
 	managers := fieldpath.ManagedFields{}
 	own := ""
 	for i, e := range entries {
 		set := &fieldpath.Set{}
 		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())); err != nil {
-			return merged{}, err
+			return nil, nil, err
 		}
 		applied := e.Operation == metav1.ManagedFieldsOperationApply
 		name := fmt.Sprint(i)
@@ -121,23 +114,19 @@ func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (merged, error) {
 		managers[name] = fieldpath.NewVersionedSet(set, fieldpath.APIVersion(e.APIVersion), applied)
 	}
 	updater := (&merge.UpdaterBuilder{Converter: oneVersion(m.version), ReturnInputOnNoop: true}).BuildUpdater()
-	applied, managers, err := updater.Apply(m.live, m.git, m.version, managers, own, true)
+	merged, _, err := updater.Apply(m.live, m.git, m.version, managers, own, true)
 	if err != nil {
-		return merged{}, err
+		return nil, nil, err
 	}
-	fields, err := applied.ToFieldSet()
+	fields, err := merged.ToFieldSet()
 	if err != nil {
-		return merged{}, err
+		return nil, nil, err
 	}
-	owned := &fieldpath.Set{}
-	for _, manager := range managers {
-		owned = owned.Union(manager.Set())
-	}
-	object, err := m.types.TypedToObject(applied)
+	object, err := m.types.TypedToObject(merged)
 	if err != nil {
-		return merged{}, err
+		return nil, nil, err
 	}
-	return merged{object: object.(*unstructured.Unstructured), fields: fields, owned: owned}, nil
+	return object.(*unstructured.Unstructured), fields, nil
 }
 
 // oneVersion is the only version of an API that fields are compared in.

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -44,7 +43,7 @@ spec:
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			live := map[manifest.Key]*observed.Object{}
+			live := map[manifest.Key]*plan.Live{}
 			if test.there != "" {
 				made := w.created(test.there)
 				live[made.Key] = made

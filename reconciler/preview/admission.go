@@ -10,19 +10,20 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
 // admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
 // of all syncs, is reached.
 func (e *Environments) admit(ctx context.Context, env *v1alpha1.Environment, s *settings) (string, error) {
-	if s.limit > 0 && !e.berths.has(env.UID) {
+	if s.limit > 0 && !e.slots.Has(env.UID) {
 		siblings, err := e.siblings(ctx, env, s)
 		if err != nil {
 			return "", err
 		}
-		if why := e.berths.take(env, siblings, s.limit, e.hasBerth(ctx)); why != "" {
-			if isReason(env, v1alpha1.ReasonExpired) {
+		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot(ctx)); why != "" {
+			if branches.IsReason(env, v1alpha1.ReasonExpired) {
 				e.wakeQueued(siblings) // it comes before who is younger
 			}
 			return why, nil
@@ -34,10 +35,10 @@ func (e *Environments) admit(ctx context.Context, env *v1alpha1.Environment, s *
 		e.pause(name)
 		return "", nil // nothing new; drift is corrected at once
 	case s.literal:
-		e.turns.jump(name, env.Spec.Repository)
+		e.turns.Jump(name, env.Spec.Repository)
 		return "", nil
 	}
-	return e.turns.take(name, env.Spec.Repository), nil
+	return e.turns.Take(name, env.Spec.Repository), nil
 }
 
 // siblings returns the Environments of the same entry, itself among them.
@@ -59,8 +60,8 @@ func (e *Environments) ofRepository(ctx context.Context, one types.NamespacedNam
 	return list.Items, err
 }
 
-// hasBerth returns what says of an Environment whether the cluster shows that it has a berth.
-func (e *Environments) hasBerth(ctx context.Context) func(*v1alpha1.Environment) bool {
+// hasSlot returns what says of an Environment whether the cluster shows that it has a berth.
+func (e *Environments) hasSlot(ctx context.Context) func(*v1alpha1.Environment) bool {
 	return func(env *v1alpha1.Environment) bool {
 		return env.Status.AppliedCommit != "" || e.hasNamespace(ctx, env)
 	}
@@ -73,7 +74,7 @@ func (e *Environments) hasNamespace(ctx context.Context, env *v1alpha1.Environme
 	if err := e.Client.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil {
 		return false // the cache answers, and has nothing else to say
 	}
-	return ns.Labels[labelEnvironment] == naming.ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+	return ns.Labels[branches.LabelEnvironment] == naming.ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
 }
 
 func (e *Environments) endedWith(env *v1alpha1.Environment) string {
@@ -104,14 +105,14 @@ func (e *Environments) finished(env *v1alpha1.Environment, commit string) {
 
 // pause takes an Environment's turn back, and lets in who waits for one.
 func (e *Environments) pause(name types.NamespacedName) {
-	for _, next := range e.turns.give(name) {
+	for _, next := range e.turns.End(name) {
 		e.Wake(next)
 	}
 }
 
 // vacated lets in who waits for what an Environment had: a berth, a turn, or its deletion to be over.
 func (e *Environments) vacated(ctx context.Context, name types.NamespacedName, env remembered) {
-	e.berths.give(env.uid)
+	e.slots.Release(env.uid)
 	e.pause(name)
 	others, err := e.ofRepository(ctx, name, env.Repository)
 	if err != nil {
@@ -119,7 +120,7 @@ func (e *Environments) vacated(ctx context.Context, name types.NamespacedName, e
 	}
 	e.wakeQueued(others)
 	for i := range others {
-		if isLeaving(&others[i]) {
+		if branches.IsLeaving(&others[i]) {
 			e.Wake(client.ObjectKeyFromObject(&others[i]))
 		}
 	}
@@ -127,7 +128,7 @@ func (e *Environments) vacated(ctx context.Context, name types.NamespacedName, e
 
 func (e *Environments) wakeQueued(all []v1alpha1.Environment) {
 	for i := range all {
-		if isReason(&all[i], v1alpha1.ReasonQueued) {
+		if branches.IsReason(&all[i], v1alpha1.ReasonQueued) {
 			e.Wake(client.ObjectKeyFromObject(&all[i]))
 		}
 	}

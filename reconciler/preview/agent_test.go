@@ -26,6 +26,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/report"
@@ -95,13 +96,13 @@ func (w *world) wire() (*agent, error) {
 		Jitter:    func() float64 { return 0 },
 	})
 	reporter := report.New(report.Config{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("berth"), Metrics: counted(), Now: w.now})
-	brake, departures := NewBrake(), NewDepartures()
+	guard, departures := branches.NewGuard(), branches.NewDepartures()
 	repositories := NewRepositories(RepositoriesConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Brake: brake, Departures: departures, Namespace: w.namespace, Installation: w.installation,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Stores: stores, Guard: guard, Departures: departures, Namespace: w.namespace, Installation: w.installation,
 		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: wakes.Add, ProgressPause: w.progress, Now: w.now, Log: log,
 	})
 	environments := NewEnvironments(EnvironmentsConfig{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Brake: brake, Departures: departures, Secrets: secrets,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Reconciler: passes, Stores: stores, Guard: guard, Departures: departures, Secrets: secrets,
 		Installation: w.installation, SyncAtOnce: w.syncAtOnce, Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: wakes.Add, Now: w.now, Log: log,
 	})
 	if err := SetUp(w.t.Context(), mgr, repositories, environments, wakes); err != nil {

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 )
 
 // What may go on at once: a slow Git server holds one place, an environment's writes hold one. An API
@@ -101,7 +102,7 @@ func (r *Repositories) notCalledFor() predicate.Predicate {
 var appeared = predicate.Funcs{
 	DeleteFunc: func(event.DeleteEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetLabels()[labelEnvironment] != e.ObjectNew.GetLabels()[labelEnvironment]
+		return e.ObjectOld.GetLabels()[branches.LabelEnvironment] != e.ObjectNew.GetLabels()[branches.LabelEnvironment]
 	},
 }
 
@@ -112,7 +113,7 @@ func (r *Repositories) ownersOf(ctx context.Context, o client.Object) []reconcil
 	if !ok {
 		return nil
 	}
-	name, spec, ours := ownerOf(ns, r.Installation)
+	name, spec, ours := branches.OwnerOf(ns, r.Installation)
 	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
 		return nil
 	}

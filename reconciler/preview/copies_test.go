@@ -13,10 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 )
 
 func TestCopies(t *testing.T) {
-	env := environment(repository(), "review", "f0")
+	env := apitest.Environment(apitest.Repository(), "review", "f0")
 	entry := &v1alpha1.Entry{Name: "review", CopySecrets: []v1alpha1.SecretReference{{Name: "registry-pull"}}}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "registry-pull", Namespace: "berth", Labels: map[string]string{"owner": "ops"}, Finalizers: []string{"example.com/keep"}},

@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/branches"
 )
 
 func TestNothingIsDeletedBecauseTheServerGlitches(t *testing.T) {
@@ -335,7 +336,7 @@ func TestABranchThatIsGoneIsShownAtOnce(t *testing.T) {
 			strings.HasSuffix(says, "; to keep it, push the branch again; to delete it now: berth delete posts.review.f0") &&
 			w.readyMessageHas("f0", "its branch f0 is gone since")
 	})
-	if !isReason(w.environment("f0"), v1alpha1.ReasonHealthy) {
+	if !branches.IsReason(w.environment("f0"), v1alpha1.ReasonHealthy) {
 		t.Error("that the branch is gone says nothing of its health")
 	}
 	w.branches("two", "f0")

@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/stores"
 )
@@ -23,12 +24,12 @@ import (
 // Environments.
 type Environments struct {
 	EnvironmentsConfig
-	berths berths
-	turns  turns
-	mu     sync.Mutex
-	names  map[string]types.NamespacedName // by id
-	known  map[string]remembered           // by name
-	ended  map[types.UID]string            // the commit of the last sync that came to an end
+	slots *branches.Slots
+	turns *branches.Turns
+	mu    sync.Mutex
+	names map[string]types.NamespacedName // by id
+	known map[string]remembered           // by name
+	ended map[types.UID]string            // the commit of the last sync that came to an end
 }
 
 // remembered is what has to be undone when an Environment goes.
@@ -47,9 +48,9 @@ type EnvironmentsConfig struct {
 	Reader     client.Reader
 	Reconciler *reconciler.Reconciler
 	Stores     *stores.Set
-	Brake      *Brake
+	Guard      *branches.Guard
 	// Departures knows which Environments will be deleted.
-	Departures *Departures
+	Departures *branches.Departures
 	// Secrets reads those that entries copy, Keys what entries decrypt with (nil: nothing).
 	Secrets Secrets
 	Keys    Keys
@@ -74,8 +75,8 @@ type EnvironmentsConfig struct {
 func NewEnvironments(c EnvironmentsConfig) *Environments {
 	return &Environments{
 		EnvironmentsConfig: c,
-		berths:             berths{held: map[types.UID]bool{}},
-		turns:              turns{limit: c.SyncAtOnce, running: map[types.NamespacedName]string{}},
+		slots:              branches.NewSlots(),
+		turns:              branches.NewTurns(c.SyncAtOnce),
 		names:              map[string]types.NamespacedName{},
 		known:              map[string]remembered{},
 		ended:              map[types.UID]string{},
@@ -101,7 +102,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	e.Recall(env)
-	if name := nameOf(env.Spec); name != env.Name {
+	if name := branches.Name(env.Spec); name != env.Name {
 		return e.disown(ctx, env, name)
 	}
 	if !env.DeletionTimestamp.IsZero() {
@@ -131,7 +132,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	started := e.Now()
 	outcome := e.Reconciler.Pass(ctx, settings.Environment)
 	outcome.Link, outcome.Life, outcome.ShowLogs = settings.link, settings.life, !settings.literal
-	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.next)
+	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.Next)
 	e.log(ctx, outcome, e.Now().Sub(started))
 	e.endTurn(env, settings.Commit, outcome)
 	return e.conclude(ctx, env, outcome)
@@ -155,8 +156,8 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	repo := &v1alpha1.Repository{}
 	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
 	if apierrors.IsNotFound(err) {
-		if d, ok := e.Departures.get(env); ok {
-			return nil, d.text(env), nil
+		if d, ok := e.Departures.Get(env); ok {
+			return nil, d.Text(env), nil
 		}
 		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: berth confirm --repository %s",
 			env.Spec.Repository, env.Spec.Repository), nil
@@ -180,8 +181,8 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
 	}
 	s.live(env, entry, e.Now())
-	if d, ok := e.Departures.get(env); ok {
-		s.life.BranchGone = d.text(env)
+	if d, ok := e.Departures.Get(env); ok {
+		s.life.BranchGone = d.Text(env)
 	}
 	s.copy(ctx, e.Secrets, env, entry)
 	s.decrypt(ctx, e.Keys, env, entry)

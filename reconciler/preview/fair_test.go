@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/branches"
 )
 
 // A repository with many branches, none of which gets ready, holds all turns; the next that is free goes to another.
@@ -21,13 +22,13 @@ func TestASmallRepositoryDoesNotWaitForAHugeOne(t *testing.T) {
 		w.code.CommitFrom("main", name, map[string]string{"infra/k8s/slow.yaml": pendingPod}, "never ready")
 	}
 	w.follow()
-	being := func(reason string) (branches []string) {
+	being := func(reason string) (found []string) {
 		for _, env := range w.environments() {
-			if env.Spec.Repository == "posts" && isReason(&env, reason) {
-				branches = append(branches, env.Spec.Branch)
+			if env.Spec.Repository == "posts" && branches.IsReason(&env, reason) {
+				found = append(found, env.Spec.Branch)
 			}
 		}
-		return branches
+		return found
 	}
 	w.eventually("all turns are taken", func() bool {
 		return len(being(v1alpha1.ReasonSyncing)) == 2 && len(being(v1alpha1.ReasonQueued)) == len(names)-2

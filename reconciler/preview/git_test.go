@@ -24,7 +24,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/branches"
 )
 
 // What a Git server may do with branches and commits, as an agent lives through it.
@@ -103,7 +105,7 @@ func TestTheDefaultBranchIsRenamed(t *testing.T) {
 		return w.environment("trunk") != nil && w.readyMessageHas("trunk", "belongs to another environment")
 	})
 	for _, o := range []client.Object{w.space("main"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.space("main").Name, Name: "app"}}} {
-		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+labelEnvironment+`":null}}}`))
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+branches.LabelEnvironment+`":null}}}`))
 		if err := w.client.Patch(t.Context(), o, patch); err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +244,7 @@ func TestAPinThatTheServerDoesNotHave(t *testing.T) {
 	w.follow()
 	w.healthy("f0")
 	for _, digit := range []string{"d", "e"} {
-		w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = commit(digit) })
+		w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = apitest.Commit(digit) })
 		message := w.becomes("f0", v1alpha1.ReasonFailed)
 		for _, part := range []string{
 			"spec.pin names a commit that cannot be had", "commit " + strings.Repeat(digit, 10), "the server says",

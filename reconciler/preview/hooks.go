@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/source"
 )
 
@@ -164,10 +165,14 @@ func (r *Repositories) hooksOf(repository string) *hooks {
 	return h
 }
 
-// hooked says whether a webhook is a reason to list now; asked says that the request is a new one.
-func (r *Repositories) hooked(repository, request string, asked bool) bool {
-	h, now := r.hooksOf(repository), r.Now()
-	return h.take(now) || asked && h.takeRequest(request, now)
+// hooked reports whether a webhook is a reason to list now.
+func (r *Repositories) hooked(repository string) bool {
+	return r.hooksOf(repository).take(r.Now())
+}
+
+// hookRequested reports whether a new request comes from a replica that does not lead, and that received a webhook.
+func (r *Repositories) hookRequested(repository, request string) bool {
+	return r.hooksOf(repository).takeRequest(request, r.Now())
 }
 
 // compareHooks notes whether a webhook told of what a listing has found. The first listing is compared with
@@ -225,8 +230,8 @@ func changeOf(repo *v1alpha1.Repository, before, after map[string]string) string
 // headsOf leaves of all branches those that an entry matches.
 func headsOf(repo *v1alpha1.Repository, heads map[string]string) map[string]string {
 	matched := map[string]string{}
-	for _, w := range want(repo, heads).list {
-		matched[w.spec.Branch] = w.spec.Commit
+	for _, w := range branches.Want(repo, heads).List {
+		matched[w.Spec.Branch] = w.Spec.Commit
 	}
 	return matched
 }

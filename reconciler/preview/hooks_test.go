@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/source"
 )
 
-// at is so many milliseconds after noon.
+// at is so many milliseconds after apitest.Noon.
 func at(milliseconds int) time.Time {
 	return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(milliseconds) * time.Millisecond)
 }
@@ -215,7 +215,7 @@ func TestChangeOf(t *testing.T) {
 func TestAWebhookBeforeTheControllerRunsIsNotWaitedFor(t *testing.T) {
 	r := NewRepositories(RepositoriesConfig{Now: func() time.Time { return at(0) }})
 	r.Hook(types.NamespacedName{Name: "posts"})
-	if !r.hooked("posts", "", false) {
+	if !r.hooked("posts") {
 		t.Error("the first listing does not count as the webhook's")
 	}
 }

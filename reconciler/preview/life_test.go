@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/internal/gittest"
 )
 
@@ -234,7 +235,7 @@ func TestSuspendAndPin(t *testing.T) {
 		t.Errorf("a pinned branch runs %q", w.says("f0"))
 	}
 
-	w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = commit("d") })
+	w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = apitest.Commit("d") })
 	w.becomes("f0", v1alpha1.ReasonFailed)
 	if w.says("f0") != "one" {
 		t.Errorf("with a pin that cannot be had, the branch runs %q", w.says("f0"))

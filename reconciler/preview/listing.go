@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/source"
 )
 
@@ -47,8 +48,8 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 		}
 		return f.trouble
 	}
-	interest := interestOf(repo, have)
-	listing, err := store.List(ctx, interest.keep)
+	interest := branches.NewInterest(repo, have)
+	listing, err := store.List(ctx, interest.Keep)
 	if source.ReasonOf(err) == source.TooLarge {
 		// Whoever pushed so many branches does not keep those that an entry names from being followed.
 		also := r.followLiterals(ctx, repo, store, f)
@@ -62,15 +63,15 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 		return err
 	}
 	f.spare = spare{}
-	if known := knownCommits(f.listing, have); doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.Continues(ctx, repo, known) {
+	if known := branches.KnownCommits(f.listing, have); branches.Doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.Continues(ctx, repo, known) {
 		return &errDoubtful{repository: repo.Name}
 	}
-	wanted := want(repo, listing.Heads)
-	err = r.fetch(ctx, repo, store, wanted.commits())
+	wanted := branches.Want(repo, listing.Heads)
+	err = r.fetch(ctx, repo, store, wanted.Commits())
 	if source.ReasonOf(err) == source.Full {
-		renewed, failure := r.Stores.Renew(ctx, repo.Name, slices.Concat(wanted.commits(), needed(have)))
+		renewed, failure := r.Stores.Renew(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)))
 		r.logRenewal(repo.Name, renewed, failure)
-		err = r.fetch(ctx, repo, store, wanted.commits())
+		err = r.fetch(ctx, repo, store, wanted.Commits())
 	}
 	if source.ReasonOf(err) == source.Unreachable {
 		return err // any other is that of single commits, and told by their environments
@@ -80,12 +81,12 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 	}
 	f.lacking = err != nil
 	if !maps.Equal(listing.Heads, f.listing.Heads) {
-		renewed, failure := r.Stores.RenewIfGrown(ctx, repo.Name, slices.Concat(wanted.commits(), needed(have)))
+		renewed, failure := r.Stores.RenewIfGrown(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)))
 		r.logRenewal(repo.Name, renewed, failure)
 	}
 	r.compareHooks(repo, f, listing.Heads)
-	f.listing, f.listed, f.leftOut = listing, true, interest.leftOut
-	notice(f.absent, have, listing, r.Now())
+	f.listing, f.listed, f.leftOut = listing, true, interest.LeftOut
+	branches.Notice(f.absent, have, listing, r.Now())
 	if source.ReasonOf(err) == source.Full {
 		return err // which others than this commit's author can do something about
 	}
@@ -95,11 +96,11 @@ func (r *Repositories) tryToList(ctx context.Context, repo *v1alpha1.Repository,
 // followLiterals brings up to date what is known of the branches that entries name, where a whole listing cannot be had.
 // It proves nothing about others, and not that any is gone.
 func (r *Repositories) followLiterals(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, f *followed) error {
-	branches := literals(repo)
-	if len(branches) == 0 {
+	named := branches.Literals(repo)
+	if len(named) == 0 {
 		return nil
 	}
-	some, err := store.ListOnly(ctx, branches)
+	some, err := store.ListOnly(ctx, named)
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (r *Repositories) followLiterals(ctx context.Context, repo *v1alpha1.Reposi
 		listing.Heads = map[string]string{}
 	}
 	maps.Copy(listing.Heads, some.Heads)
-	if err := r.fetch(ctx, repo, store, want(repo, some.Heads).commits()); source.ReasonOf(err) == source.Unreachable {
+	if err := r.fetch(ctx, repo, store, branches.Want(repo, some.Heads).Commits()); source.ReasonOf(err) == source.Unreachable {
 		return err
 	}
 	f.listing, f.listed = listing, true

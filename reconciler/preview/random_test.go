@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 )
@@ -46,10 +47,10 @@ func TestBranchesAtRandom(t *testing.T) {
 	w.pass(time.Second)
 	w.poll()
 	w.confirm() // in case that many went at once
-	branches := slices.Sorted(maps.Keys(says))
-	w.healthy(append(branches, "main")...)
+	names := slices.Sorted(maps.Keys(says))
+	w.healthy(append(names, "main")...)
 	w.eventually("there is exactly what there should be", func() bool {
-		return slices.Equal(w.spaces(), w.expected(branches)) && len(w.environments()) == len(branches)+1
+		return slices.Equal(w.spaces(), w.expected(names)) && len(w.environments()) == len(names)+1
 	})
 	for branch, text := range says {
 		if got := w.says(branch); got != text {
@@ -67,7 +68,7 @@ func (w *world) spaces() []string {
 	}
 	var names []string
 	for i := range list.Items {
-		if _, spec, ours := ownerOf(&metav1.PartialObjectMetadata{ObjectMeta: list.Items[i].ObjectMeta}, w.installation); ours {
+		if _, spec, ours := branches.OwnerOf(&metav1.PartialObjectMetadata{ObjectMeta: list.Items[i].ObjectMeta}, w.installation); ours {
 			names = append(names, spec.Namespace)
 		}
 	}

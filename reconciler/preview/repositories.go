@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
@@ -26,9 +27,9 @@ type Repositories struct {
 	RepositoriesConfig
 	inbox
 	mu     sync.Mutex
-	known  map[string]*followed         // by name
-	hooks  map[string]*hooks            // by name
-	called map[string]map[string]wanted // what Environments are to be, by repository and name
+	known  map[string]*followed                  // by name
+	hooks  map[string]*hooks                     // by name
+	called map[string]map[string]branches.Wanted // what Environments are to be, by repository and name
 }
 
 // RepositoriesConfig is what Repositories is made of.
@@ -37,9 +38,9 @@ type RepositoriesConfig struct {
 	// Reader asks the API server itself, where what is remembered may be too old.
 	Reader client.Reader
 	Stores *stores.Set
-	Brake  *Brake
+	Guard  *branches.Guard
 	// Departures is told which Environments will be deleted.
-	Departures *Departures
+	Departures *branches.Departures
 	// Namespace is the agent's own, Installation the random id of this installation of Berth.
 	Namespace, Installation string
 	// Report writes a Repository's status, if it is another than before.
@@ -60,10 +61,10 @@ type RepositoriesConfig struct {
 type followed struct {
 	listing source.Listing
 	listed  bool // listing is a complete one
-	leftOut leftOut
+	leftOut branches.LeftOut
 	lacking bool   // a commit of it could not be had
 	store   string // what the store was opened with, or why it cannot be
-	absent  map[string]absence
+	absent  map[string]branches.Absence
 	next    time.Time
 	missing time.Time     // since when the Repository itself does not exist
 	grace   time.Duration // spec.goneAfter, for when it does not exist any more
@@ -83,7 +84,7 @@ type followed struct {
 
 // NewRepositories returns the controller of Repositories.
 func NewRepositories(c RepositoriesConfig) *Repositories {
-	return &Repositories{RepositoriesConfig: c, inbox: newInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}, called: map[string]map[string]wanted{}}
+	return &Repositories{RepositoriesConfig: c, inbox: newInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}, called: map[string]map[string]branches.Wanted{}}
 }
 
 // Reconcile lists a Repository's branches when it is time to, and writes and deletes its Environments.
@@ -108,11 +109,11 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	case repo.Spec.Suspend:
 		// What runs is still corrected, and may need a commit for it.
 		_, f.trouble = r.open(ctx, repo, f)
-		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, changes{}))
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
 	case err != nil:
 		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
 		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // whoever asked is told why not
-		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, changes{}))
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
 	case r.due(ctx, repo, f):
 		r.list(ctx, repo, f)
 		f.next = schedule.Next(r.Now())
@@ -122,7 +123,7 @@ func (r *Repositories) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	next := f.next
-	for _, sooner := range []time.Time{c.next, r.missedHook(repo)} {
+	for _, sooner := range []time.Time{c.Next, r.missedHook(repo)} {
 		if !sooner.IsZero() && sooner.Before(next) {
 			next = sooner
 		}
@@ -148,7 +149,7 @@ func (r *Repositories) followed(name string) *followed {
 	defer r.mu.Unlock()
 	f, ok := r.known[name]
 	if !ok {
-		f = &followed{absent: map[string]absence{}}
+		f = &followed{absent: map[string]branches.Absence{}}
 		r.known[name] = f
 	}
 	return f
@@ -159,7 +160,7 @@ func (r *Repositories) followed(name string) *followed {
 func (r *Repositories) due(ctx context.Context, repo *v1alpha1.Repository, f *followed) bool {
 	request := repo.Annotations[v1alpha1.AnnotationRequested]
 	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
-	hooked := r.hooked(repo.Name, request, asked)
+	hooked := r.hooked(repo.Name) || asked && r.hookRequested(repo.Name, request)
 	_, doubted := errors.AsType[*errDoubtful](f.trouble)
 	called := f.spec != repo.Generation || asked || hooked || f.store != r.Stores.Key(ctx, repo) || doubted && confirmed(repo)
 	due := called || !r.Now().Before(f.next)
@@ -178,31 +179,31 @@ func confirmed(repo *v1alpha1.Repository) bool {
 }
 
 // converge writes and deletes Environments as the last complete listing says.
-func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, f *followed) (changes, error) {
+func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, f *followed) (branches.Changes, error) {
 	have, err := r.environments(ctx, client.ObjectKeyFromObject(repo))
 	if err != nil {
-		return changes{}, err
+		return branches.Changes{}, err
 	}
 	warnings, err := r.restore(ctx, repo, have)
 	if err != nil || !f.listed {
-		return changes{warnings: warnings}, err
+		return branches.Changes{Warnings: warnings}, err
 	}
-	over := over(have, repo, r.Now())
+	over := branches.Overdue(have, repo, r.Now())
 	if err := r.confirm(ctx, repo, f, over); err != nil {
-		return changes{}, err
+		return branches.Changes{}, err
 	}
-	c := compare(have, want(repo, f.listing.Heads), evidence{
-		listing:   f.listing,
-		current:   f.trouble == nil,
-		absent:    f.absent,
-		over:      over,
-		now:       r.Now(),
-		goneAfter: repo.Spec.GoneAfter.Duration,
-		confirmed: f.confirmed,
+	c := branches.Compare(have, branches.Want(repo, f.listing.Heads), branches.Evidence{
+		Listing:   f.listing,
+		Current:   f.trouble == nil,
+		Absent:    f.absent,
+		Over:      over,
+		Now:       r.Now(),
+		GoneAfter: repo.Spec.GoneAfter.Duration,
+		Confirmed: f.confirmed,
 	})
-	c.warnings = warnings
-	f.confirmed = nameSet(c.confirmed...)
-	r.depart(client.ObjectKeyFromObject(repo), c.departing)
+	c.Warnings = warnings
+	f.confirmed = nameSet(c.Confirmed...)
+	r.depart(client.ObjectKeyFromObject(repo), c.Departing)
 	changed, err := r.carryOut(ctx, repo, have, c)
 	if changed {
 		f.changed = r.Now()
@@ -211,31 +212,31 @@ func (r *Repositories) converge(ctx context.Context, repo *v1alpha1.Repository, 
 }
 
 // carryOut writes and deletes Environments; one that fails delays no other.
-func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment, c changes) (changed bool, err error) {
-	existing := named(have)
-	r.call(repo.Name, c.write)
+func (r *Repositories) carryOut(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment, c branches.Changes) (changed bool, err error) {
+	existing := branches.ByName(have)
+	r.call(repo.Name, c.Write)
 	var errs []error
-	for _, w := range c.write {
-		wrote, err := r.write(ctx, repo, existing[w.name], w)
+	for _, w := range c.Write {
+		wrote, err := r.write(ctx, repo, existing[w.Name], w)
 		changed = changed || wrote
 		errs = append(errs, err)
 	}
-	for _, d := range c.delete {
+	for _, d := range c.Delete {
 		changed = true
-		errs = append(errs, r.delete(ctx, d.environment, d.why))
+		errs = append(errs, r.delete(ctx, d.Environment, d.Why))
 	}
-	for _, env := range c.release {
-		r.Brake.release(env)
+	for _, env := range c.Release {
+		r.Guard.Allow(env)
 		r.Wake(client.ObjectKeyFromObject(env))
 	}
 	return changed, errors.Join(errs...)
 }
 
 // call notes what the Environments of a repository are to be, before they are made so.
-func (r *Repositories) call(repository string, all []wanted) {
-	called := make(map[string]wanted, len(all))
+func (r *Repositories) call(repository string, all []branches.Wanted) {
+	called := make(map[string]branches.Wanted, len(all))
 	for _, w := range all {
-		called[w.name] = w
+		called[w.Name] = w
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,25 +246,25 @@ func (r *Repositories) call(repository string, all []wanted) {
 // delete begins the end of an Environment that the brake has let through.
 func (r *Repositories) delete(ctx context.Context, env *v1alpha1.Environment, why string) error {
 	r.Log.Info("deleting the environment", "environment", env.Name, "reason", why)
-	r.Brake.release(env)
+	r.Guard.Allow(env)
 	uid := env.UID
 	return client.IgnoreNotFound(r.Client.Delete(ctx, env, client.Preconditions{UID: &uid}))
 }
 
 // write applies an Environment if it is not what it should be, and says whether it did.
-func (r *Repositories) write(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, w wanted) (bool, error) {
+func (r *Repositories) write(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, w branches.Wanted) (bool, error) {
 	if env != nil && (!env.DeletionTimestamp.IsZero() || upToDate(env, w)) {
 		return false, nil
 	}
 	if err := r.Client.Apply(ctx, environmentApply(repo.Namespace, w), client.ForceOwnership, fieldOwner); err != nil {
-		return false, fmt.Errorf("the environment %s: %w", w.name, err)
+		return false, fmt.Errorf("the environment %s: %w", w.Name, err)
 	}
 	return true, nil
 }
 
 // depart has it shown which Environments of a repository will be deleted.
-func (r *Repositories) depart(repo types.NamespacedName, all map[string]departing) {
-	for _, name := range r.Departures.set(repo.Name, all) {
+func (r *Repositories) depart(repo types.NamespacedName, all map[string]branches.Departure) {
+	for _, name := range r.Departures.Set(repo.Name, all) {
 		r.Wake(types.NamespacedName{Namespace: repo.Namespace, Name: name})
 	}
 }
@@ -284,14 +285,14 @@ func (r *Repositories) removed(ctx context.Context, name types.NamespacedName) (
 	}
 	at := r.goneAt(name.Name)
 	due, left := !at.IsZero() && !r.Now().Before(at), []v1alpha1.Environment{}
-	if total := standing(have, r.Now()); tooMany(total, total) {
+	if branches.Count(have, nil, r.Now()).BlocksAll() {
 		at, due = time.Time{}, false
 	}
 	var errs []error
 	for i := range have {
 		switch env := &have[i]; {
 		case !env.DeletionTimestamp.IsZero():
-		case due || confirmedBy(env):
+		case due || branches.ConfirmedBy(env):
 			errs = append(errs, r.delete(ctx, env, "its Repository was removed"))
 		default:
 			left = append(left, *env)
@@ -323,14 +324,14 @@ func (r *Repositories) goneAt(name string) time.Time {
 }
 
 // orphans are the Environments that go together with their Repository, at a time; zero: not before somebody confirms.
-func (r *Repositories) orphans(repository string, left []v1alpha1.Environment, at time.Time) map[string]departing {
+func (r *Repositories) orphans(repository string, left []v1alpha1.Environment, at time.Time) map[string]branches.Departure {
 	if at.IsZero() {
 		return nil
 	}
-	all := make(map[string]departing, len(left))
+	all := make(map[string]branches.Departure, len(left))
 	for _, env := range left {
 		since := r.followed(repository).missing
-		all[env.Name] = departing{since: since.Truncate(time.Second), at: at.Truncate(time.Second), orphaned: true}
+		all[env.Name] = branches.Departure{Since: since.Truncate(time.Second), At: at.Truncate(time.Second), Orphaned: true}
 	}
 	return all
 }

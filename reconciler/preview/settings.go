@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
@@ -20,7 +21,7 @@ type settings struct {
 	entry      string
 	literal    bool
 	limit      int
-	expiry     expiry
+	expiry     branches.Expiry
 	life       reconciler.Life
 }
 
@@ -40,10 +41,10 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 		Healthy:    env.Status.HealthyCommit,
 		Suspended:  env.Spec.Suspend,
 	}
-	if pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
+	if branches.Pending(env, v1alpha1.AnnotationRetry, env.Status.HandledRetry) {
 		e.Retry = env.Annotations[v1alpha1.AnnotationRetry]
 	}
-	if pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation) {
+	if branches.Pending(env, v1alpha1.AnnotationConfirmed, env.Status.HandledConfirmation) {
 		e.Confirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
 	}
 	return e
@@ -95,9 +96,9 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 // live adds how long the environment has been left alone, and what follows from that.
 func (s *settings) live(env *v1alpha1.Environment, entry *v1alpha1.Entry, now time.Time) {
 	if entry.ExpireAfter != nil {
-		s.expiry = expire(env, entry.ExpireAfter.Duration, now)
+		s.expiry = branches.Expire(env, entry.ExpireAfter.Duration, now)
 	}
-	s.life = reconciler.Life{Activity: activity(env), LastActivity: lastActivity(env, now), ExpiresAt: s.expiry.at, ExpiresSoon: s.expiry.soon, Moved: moved(env, entry)}
+	s.life = reconciler.Life{Activity: branches.Activity(env), LastActivity: branches.LastActivity(env, now), ExpiresAt: s.expiry.At, ExpiresSoon: s.expiry.Soon, Moved: branches.Moved(env, entry)}
 }
 
 // copy adds the Secrets that the entry copies.
@@ -105,10 +106,4 @@ func (s *settings) copy(ctx context.Context, read Secrets, env *v1alpha1.Environ
 	list, digest, err := copies(ctx, read, env, entry)
 	s.Copies, s.Problem = list, err
 	s.Settings += digest
-}
-
-// pending says whether somebody asked for something that has not been done yet.
-func pending(env *v1alpha1.Environment, annotation, handled string) bool {
-	id := env.Annotations[annotation]
-	return id != "" && id != handled
 }

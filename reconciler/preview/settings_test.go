@@ -5,17 +5,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/reconciler/naming"
 )
 
 func TestARenamedEntryChangesNothingOfWhatRuns(t *testing.T) {
 	for _, branch := range []string{"main", "feature/login"} {
-		repo := repository()
+		repo := apitest.Repository()
 		entry := &repo.Spec.Environments[0]
 		if branch != "main" {
-			entry = review(repo)
+			entry = &repo.Spec.Environments[1]
 		}
-		env := environment(repo, entry.Name, branch)
+		env := apitest.Environment(repo, entry.Name, branch)
 		read := func() *settings {
 			t.Helper()
 			follows := naming.EntryOf(repo, &env)
@@ -31,10 +32,10 @@ func TestARenamedEntryChangesNothingOfWhatRuns(t *testing.T) {
 		before := read()
 		entry.Name = "renamed"
 		after := read()
-		if diff := cmp.Diff(before.Variables(commit("a")), after.Variables(commit("a"))); diff != "" {
+		if diff := cmp.Diff(before.Variables(apitest.Commit("a")), after.Variables(apitest.Commit("a"))); diff != "" {
 			t.Errorf("the variables of %s (-before +after):\n%s", branch, diff)
 		}
-		if got := after.Variables(commit("a"))["ENVIRONMENT"]; got != env.Name {
+		if got := after.Variables(apitest.Commit("a"))["ENVIRONMENT"]; got != env.Name {
 			t.Errorf("ENVIRONMENT of %s is %v", env.Name, got)
 		}
 		if before.Settings != after.Settings {
@@ -44,14 +45,14 @@ func TestARenamedEntryChangesNothingOfWhatRuns(t *testing.T) {
 }
 
 func TestAnEntryThatSaysSomethingElseIsAnotherInput(t *testing.T) {
-	repo := repository()
-	env := environment(repo, "review", "f0")
-	before, err := settingsOf(&env, repo, review(repo), "installation")
+	repo := apitest.Repository()
+	env := apitest.Environment(repo, "review", "f0")
+	before, err := settingsOf(&env, repo, &repo.Spec.Environments[1], "installation")
 	if err != nil {
 		t.Fatal(err)
 	}
-	review(repo).Path = "elsewhere"
-	after, err := settingsOf(&env, repo, review(repo), "installation")
+	repo.Spec.Environments[1].Path = "elsewhere"
+	after, err := settingsOf(&env, repo, &repo.Spec.Environments[1], "installation")
 	if err != nil {
 		t.Fatal(err)
 	}

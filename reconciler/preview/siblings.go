@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
 )
 
 // siblingsIn returns the other Environments of an Environment's namespace. Those of the same branch are to be looked at
@@ -20,7 +21,7 @@ func (e *Environments) siblingsIn(ctx context.Context, env *v1alpha1.Environment
 	var siblings []reconciler.Sibling
 	for i := range all.Items {
 		other := &all.Items[i]
-		if other.Spec.Namespace != env.Spec.Namespace || other.Name == env.Name || other.Name != nameOf(other.Spec) || !other.DeletionTimestamp.IsZero() {
+		if other.Spec.Namespace != env.Spec.Namespace || other.Name == env.Name || other.Name != branches.Name(other.Spec) || !other.DeletionTimestamp.IsZero() {
 			continue
 		}
 		commit := other.Spec.Commit
@@ -28,7 +29,7 @@ func (e *Environments) siblingsIn(ctx context.Context, env *v1alpha1.Environment
 			commit = env.Spec.Commit
 		}
 		siblings = append(siblings, reconciler.Sibling{
-			ID: idOf(other.Spec, e.Installation), Name: other.Name, Commit: cmp.Or(other.Spec.Pin, commit),
+			ID: branches.ID(other.Spec, e.Installation), Name: other.Name, Commit: cmp.Or(other.Spec.Pin, commit),
 		})
 	}
 	return siblings

@@ -9,17 +9,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/source"
 )
 
 // statusOf is what there is to say about a Repository. Nothing in it changes because of a mere poll.
-func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.RepositoryStatus {
+func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alpha1.RepositoryStatus {
 	status := *repo.Status.DeepCopy()
 	status.ObservedGeneration = repo.Generation
 	status.HandledRequest = cmp.Or(f.request, status.HandledRequest)
 	status.HandledConfirmation = cmp.Or(f.confirmation, status.HandledConfirmation)
-	if c.judged {
-		status.Held, status.Confirmed = c.held, c.confirmed
+	if c.Judged {
+		status.Held, status.Confirmed = c.Held, c.Confirmed
 	}
 	if !f.changed.IsZero() {
 		status.LastChangeTime = &metav1.Time{Time: f.changed.Truncate(1e9)}
@@ -35,17 +36,17 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.Reposi
 	case f.trouble != nil:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reasonOf(f.trouble), f.trouble.Error()
 		stalled = ready.Reason != v1alpha1.ReasonUnreachable
-	case len(c.notes)+len(c.doubts) > 0:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalid, strings.Join(slices.Concat(c.doubts, c.notes), "; ")
+	case len(c.Notes)+len(c.Doubts) > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalid, strings.Join(slices.Concat(c.Doubts, c.Notes), "; ")
 		stalled = true
-		if len(c.doubts) > 0 {
+		if len(c.Doubts) > 0 {
 			ready.Reason = v1alpha1.ReasonWaiting
 		}
 	default:
-		ready.Message = strings.Join(slices.Concat([]string{following(f.listing.Branches)}, c.warnings), "; ")
+		ready.Message = strings.Join(slices.Concat([]string{following(f.listing.Branches)}, c.Warnings), "; ")
 	}
 	conditions := []metav1.Condition{ready}
-	if c := f.leftOut.condition(repo); c != nil && !repo.Spec.Suspend {
+	if c := f.leftOut.Condition(repo); c != nil && !repo.Spec.Suspend {
 		conditions = append(conditions, *c)
 	}
 	if stalled {
@@ -55,7 +56,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c changes) v1alpha1.Reposi
 	return status
 }
 
-func following(branches int) string { return "following " + branchCount(branches) }
+func following(n int) string { return "following " + branches.BranchCount(n) }
 
 // reasonOf names the trouble with a Git server as a condition does.
 func reasonOf(err error) string {

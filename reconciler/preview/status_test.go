@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/source"
 )
 
@@ -14,26 +16,26 @@ func TestStatusOf(t *testing.T) {
 	trouble := func(reason source.Reason) *followed {
 		return &followed{trouble: &source.Error{Reason: reason, Op: "list"}}
 	}
-	suspended := repository(func(r *v1alpha1.Repository) { r.Spec.Suspend = true })
+	suspended := apitest.Repository(func(r *v1alpha1.Repository) { r.Spec.Suspend = true })
 	for _, test := range []struct {
 		name    string
 		repo    *v1alpha1.Repository
 		f       *followed
-		c       changes
+		c       branches.Changes
 		reason  string
 		stalled bool
 	}{
-		{"all is well", repository(), &followed{}, changes{}, v1alpha1.ReasonWatching, false},
-		{"something is wrong with an entry", repository(), &followed{}, changes{notes: []string{"no branch main"}}, v1alpha1.ReasonInvalid, true},
-		{"a person has to confirm", repository(), &followed{}, changes{notes: []string{"no branch main"}, doubts: []string{"4 of 5"}}, v1alpha1.ReasonWaiting, true},
-		{"suspended, whatever else", suspended, trouble(source.Unauthorized), changes{}, v1alpha1.ReasonSuspended, false},
-		{"the server is down", repository(), trouble(source.Unreachable), changes{notes: []string{"hidden"}}, v1alpha1.ReasonUnreachable, false},
-		{"wrong credentials", repository(), trouble(source.Unauthorized), changes{}, v1alpha1.ReasonUnauthorized, true},
-		{"no branches", repository(), trouble(source.Empty), changes{}, v1alpha1.ReasonEmpty, true},
-		{"no such repository", repository(), trouble(source.NotFound), changes{}, v1alpha1.ReasonInvalid, true},
-		{"something that is not Git", repository(), trouble(source.NotGit), changes{}, v1alpha1.ReasonInvalid, true},
-		{"another repository", repository(), &followed{trouble: &errDoubtful{repository: "posts"}}, changes{}, v1alpha1.ReasonDoubtful, true},
-		{"any other trouble", repository(), &followed{trouble: errors.New("cannot")}, changes{}, v1alpha1.ReasonInvalid, true},
+		{"all is well", apitest.Repository(), &followed{}, branches.Changes{}, v1alpha1.ReasonWatching, false},
+		{"something is wrong with an entry", apitest.Repository(), &followed{}, branches.Changes{Notes: []string{"no branch main"}}, v1alpha1.ReasonInvalid, true},
+		{"a person has to confirm", apitest.Repository(), &followed{}, branches.Changes{Notes: []string{"no branch main"}, Doubts: []string{"4 of 5"}}, v1alpha1.ReasonWaiting, true},
+		{"suspended, whatever else", suspended, trouble(source.Unauthorized), branches.Changes{}, v1alpha1.ReasonSuspended, false},
+		{"the server is down", apitest.Repository(), trouble(source.Unreachable), branches.Changes{Notes: []string{"hidden"}}, v1alpha1.ReasonUnreachable, false},
+		{"wrong credentials", apitest.Repository(), trouble(source.Unauthorized), branches.Changes{}, v1alpha1.ReasonUnauthorized, true},
+		{"no branches", apitest.Repository(), trouble(source.Empty), branches.Changes{}, v1alpha1.ReasonEmpty, true},
+		{"no such repository", apitest.Repository(), trouble(source.NotFound), branches.Changes{}, v1alpha1.ReasonInvalid, true},
+		{"something that is not Git", apitest.Repository(), trouble(source.NotGit), branches.Changes{}, v1alpha1.ReasonInvalid, true},
+		{"another repository", apitest.Repository(), &followed{trouble: &errDoubtful{repository: "posts"}}, branches.Changes{}, v1alpha1.ReasonDoubtful, true},
+		{"any other trouble", apitest.Repository(), &followed{trouble: errors.New("cannot")}, branches.Changes{}, v1alpha1.ReasonInvalid, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := statusOf(test.repo, test.f, test.c)
@@ -48,11 +50,11 @@ func TestStatusOf(t *testing.T) {
 }
 
 func TestAPollAloneChangesNoStatus(t *testing.T) {
-	f := &followed{listing: source.Listing{Heads: map[string]string{"main": commit("a")}}, changed: noon, request: "1", confirmation: "2"}
-	repo := repository()
-	repo.Status = statusOf(repo, f, changes{})
+	f := &followed{listing: source.Listing{Heads: map[string]string{"main": apitest.Commit("a")}}, changed: apitest.Noon, request: "1", confirmation: "2"}
+	repo := apitest.Repository()
+	repo.Status = statusOf(repo, f, branches.Changes{})
 	repo.Status.LastHookTime = repo.Status.LastChangeTime
-	again := statusOf(repo, &followed{listing: f.listing}, changes{})
+	again := statusOf(repo, &followed{listing: f.listing}, branches.Changes{})
 	if again.HandledRequest != "1" || again.HandledConfirmation != "2" || !again.LastChangeTime.Equal(repo.Status.LastChangeTime) || again.LastHookTime == nil {
 		t.Errorf("after a restart the status is %+v", again)
 	}

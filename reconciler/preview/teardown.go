@@ -15,11 +15,12 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
-// breath is how long an Environment that somebody deleted by hand is left as it is: who deletes many
-// deletes them one after the other, and the brake has to see them together.
+// breath is how long the teardown waits after a user deleted an Environment. A user who deletes many deletes them one
+// after the other, and the deletion guard has to see them together.
 const breath = 3 * time.Second
 
 // teardown takes an Environment one step towards being gone, and lets go of it when it is. Nobody waits for that.
@@ -28,7 +29,7 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 	if !controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) {
 		return ctrl.Result{}, nil // it is held by somebody else's
 	}
-	if !begun(env) {
+	if !branches.Begun(env) {
 		if going, err := isGoing(ctx, e.Reader, "environments"); err != nil {
 			return ctrl.Result{}, err
 		} else if going {
@@ -53,20 +54,20 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 
 // held says whether the teardown has to wait: for a moment, or for a person.
 func (e *Environments) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
-	if e.Brake.released(env) || confirmedBy(env) || isReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
+	if e.Guard.Allowed(env) || branches.ConfirmedBy(env) || branches.IsReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
 		return 0, "", nil
 	}
-	if left := breath - e.Brake.deletedFor(env, e.Now()); left > 0 {
+	if left := breath - e.Guard.DeletedFor(env, e.Now()); left > 0 {
 		return left, "", nil
 	}
 	have, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
 	if err != nil {
 		return 0, "", err
 	}
-	if going, total := leaving(have, e.Now()), standing(have, e.Now()); tooMany(going, total) {
-		return 0, held(going, total, env.Spec.Repository), nil
+	if n := branches.Count(have, nil, e.Now()); n.BlocksDeletions() {
+		return 0, n.Blocked(env.Spec.Repository), nil
 	}
-	e.Brake.release(env)
+	e.Guard.Allow(env)
 	return 0, "", nil
 }
 
@@ -134,7 +135,7 @@ func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) err
 func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
 	e.pause(client.ObjectKeyFromObject(env))
 	outcome := reconciler.Outcome{Environment: env.Name, Gone: true}
-	if !isReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
+	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
 		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
 	}
 	outcome.Deleting = false
@@ -144,7 +145,7 @@ func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s 
 		outcome.Life.Stage = reconciler.Expired
 		outcome.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
 	}
-	had := !isReason(env, v1alpha1.ReasonExpired)
+	had := !branches.IsReason(env, v1alpha1.ReasonExpired)
 	result, err := e.conclude(ctx, env, outcome)
 	if outcome.Gone && had && err == nil {
 		e.vacated(ctx, client.ObjectKeyFromObject(env), remembered{Environment: s.Environment, uid: env.UID})
@@ -162,7 +163,7 @@ func (e *Environments) left(ctx context.Context, name types.NamespacedName) {
 	}
 	delete(e.ended, env.uid)
 	e.mu.Unlock()
-	e.Brake.forget(name.Name)
+	e.Guard.Forget(name.Name)
 	if ok {
 		e.Reconciler.Forget(env.Environment)
 		e.Gone(&v1alpha1.Environment{

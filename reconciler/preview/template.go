@@ -12,6 +12,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
@@ -34,7 +35,7 @@ func NamespaceMarks(env *v1alpha1.Environment, entry *v1alpha1.Entry, patterns n
 			marks.Annotations[annotationBounds] = "networkpolicies"
 		}
 	}
-	marks.Annotations[AnnotationOnRemoval] = string(env.Spec.OnRemoval)
+	marks.Annotations[branches.AnnotationOnRemoval] = string(env.Spec.OnRemoval)
 	if len(marks.Labels) == 0 {
 		marks.Labels = nil // which is another content, as far as digests go
 	}

@@ -23,6 +23,7 @@ import (
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
@@ -344,13 +345,13 @@ func (w *world) becomes(branch, reason string) string {
 }
 
 // healthy waits until branches are healthy at their heads.
-func (w *world) healthy(branches ...string) {
+func (w *world) healthy(all ...string) {
 	w.t.Helper()
-	for _, branch := range branches {
+	for _, branch := range all {
 		head := w.code.Head(branch)
 		w.eventually(branch+" is healthy", func() bool {
 			env := w.environment(branch)
-			return env != nil && env.Spec.Commit == head && env.Status.HealthyCommit == head && isReason(env, v1alpha1.ReasonHealthy)
+			return env != nil && env.Spec.Commit == head && env.Status.HealthyCommit == head && branches.IsReason(env, v1alpha1.ReasonHealthy)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/source"
 )
@@ -52,7 +53,7 @@ type full struct {
 }
 
 func newFull(t *testing.T, dir string) *full {
-	f := &full{git: gittest.NewServer(t), now: noon, t: t}
+	f := &full{git: gittest.NewServer(t), now: apitest.Noon, t: t}
 	f.Set = New(Config{Dir: dir, Credentials: noCredentials, Bytes: 400 << 10, Now: func() time.Time { return f.now }})
 	return f
 }
@@ -62,7 +63,7 @@ func (f *full) repository(name string, size int) (*v1alpha1.Repository, error) {
 	f.t.Helper()
 	code := f.git.Repository(name)
 	head := code.Commit("main", map[string]string{"file": random(size)}, "change")
-	repo := repository(func(r *v1alpha1.Repository) { r.Name, r.Spec.URL = name, code.URL() })
+	repo := apitest.Repository(func(r *v1alpha1.Repository) { r.Name, r.Spec.URL = name, code.URL() })
 	store, _, err := f.Open(f.t.Context(), repo)
 	if err != nil {
 		f.t.Fatal(err)
@@ -77,7 +78,7 @@ func TestTheStoreThatNobodyUsesGoesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFull(t, dir)
-	f.now = noon.Add(2 * time.Hour)
+	f.now = apitest.Noon.Add(2 * time.Hour)
 	suspended, err := f.repository("suspended", 100<<10)
 	if err != nil {
 		t.Fatal(err)

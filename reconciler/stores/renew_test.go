@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/source"
 )
@@ -37,7 +38,7 @@ func TestAStoreThatIsTooLargeIsRenewedWithoutAGap(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
 	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
-	repo := repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
+	repo := apitest.Repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
 	if _, _, err := stores.Open(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestAServerThatHangsHoldsOnePassAndNotAll(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
 	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
-	repo := repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
+	repo := apitest.Repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
 	if _, _, err := stores.Open(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestAStoreThatHasGrownIsRenewed(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
 	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
-	repo := repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
+	repo := apitest.Repository(func(r *v1alpha1.Repository) { r.Spec.URL = code.URL() })
 	store, _, err := stores.Open(t.Context(), repo)
 	if err != nil {
 		t.Fatal(err)

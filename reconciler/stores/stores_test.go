@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/source"
 )
 
@@ -57,7 +58,7 @@ func TestEveryKindOfCredentialsCounts(t *testing.T) {
 	}})
 	keys := map[string]string{}
 	note := func(what string) {
-		key := stores.Key(t.Context(), repository())
+		key := stores.Key(t.Context(), apitest.Repository())
 		if other, known := keys[key]; known || key == "" {
 			t.Errorf("%s is taken for %s: %q", what, other, key)
 		}

@@ -1,0 +1,63 @@
+package branches
+
+import (
+	"fmt"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// The deletion guard blocks deletions that would leave too little of a Repository: more than guardCount environments and
+// more than guardPercent of all of them are deleted at the same time only after a user confirmed it.
+const (
+	guardCount   = 3
+	guardPercent = 30
+)
+
+// census counts the environments of one Repository for the deletion guard.
+type census struct {
+	// standing have something to lose, leaving are being torn down.
+	standing, leaving int
+	// doomed are standing, and have no branch or entry any more; over are those whose time is over.
+	doomed, over int
+}
+
+// Count counts Environments of one Repository, of which over are to expire.
+func Count(have []v1alpha1.Environment, over []*v1alpha1.Environment, now time.Time) census {
+	c := census{over: len(over)}
+	for i := range have {
+		env := &have[i]
+		if stuck(env, now) {
+			continue
+		}
+		if Stands(env) {
+			c.standing++
+		}
+		if IsLeaving(env) {
+			c.leaving++
+		}
+	}
+	return c
+}
+
+// goes is the number of environments that are deleted, without those that expire.
+func (c census) goes() int { return c.leaving + c.doomed }
+
+// BlocksDeletions reports whether a deletion needs a confirmation. Pending expiries never block deletions.
+func (c census) BlocksDeletions() bool { return tooMany(c.goes(), c.standing) }
+
+// BlocksExpiries reports whether an expiry needs a confirmation. Pending deletions do block expiries.
+func (c census) BlocksExpiries() bool { return tooMany(c.goes()+c.over, c.standing) }
+
+// BlocksAll reports whether the deletion of all environments together needs a confirmation.
+func (c census) BlocksAll() bool { return tooMany(c.standing, c.standing) }
+
+func tooMany(going, all int) bool { return going > guardCount && going*100 > guardPercent*all }
+
+// Blocked says that deletions are blocked, and which command allows them.
+func (c census) Blocked(repository string) string { return blocked(c.goes(), c.standing, repository) }
+
+func blocked(going, all int, repository string) string {
+	return fmt.Sprintf("nothing is taken down, for %d of %d environments would be at once; if that is meant: berth confirm --repository %s",
+		going, all, repository)
+}

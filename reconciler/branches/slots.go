@@ -1,0 +1,89 @@
+package branches
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// contender is an Environment of an entry with a limit.
+type contender struct {
+	name string
+	uid  types.UID
+	born int64 // creation time, in seconds
+	// holds says that it has a slot.
+	holds bool
+}
+
+// place returns the position of an Environment in the queue, from 1; 0: there is a slot for it. Holders keep their slots.
+// The others follow in the order of their creation.
+func place(all []contender, uid types.UID, limit int) int {
+	var queue []contender
+	taken := 0
+	for _, c := range all {
+		if c.holds {
+			taken++
+			if c.uid == uid {
+				return 0
+			}
+			continue
+		}
+		queue = append(queue, c)
+	}
+	slices.SortFunc(queue, func(a, b contender) int { return cmp.Or(cmp.Compare(a.born, b.born), cmp.Compare(a.name, b.name)) })
+	free := max(0, limit-taken)
+	return max(0, 1+slices.IndexFunc(queue, func(c contender) bool { return c.uid == uid })-free)
+}
+
+// Slots are the places of entries with a limit. It knows who holds one before the cluster shows it.
+type Slots struct {
+	mu   sync.Mutex
+	held map[types.UID]bool
+}
+
+// NewSlots returns Slots that nobody holds.
+func NewSlots() *Slots { return &Slots{held: map[types.UID]bool{}} }
+
+// Has reports whether an Environment was given a slot, which it keeps.
+func (s *Slots) Has(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[uid]
+}
+
+// Take gives an Environment a slot, or says why it has to wait. siblings are all Environments of its entry; holds reports
+// what the cluster shows.
+func (s *Slots) Take(env *v1alpha1.Environment, siblings []v1alpha1.Environment, limit int, holds func(*v1alpha1.Environment) bool) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]contender, 0, len(siblings))
+	for i := range siblings {
+		o := &siblings[i]
+		if o.UID == env.UID || s.held[o.UID] || !dormant(o) {
+			all = append(all, contender{name: o.Name, uid: o.UID, born: o.CreationTimestamp.Unix(), holds: s.held[o.UID] || holds(o)})
+		}
+	}
+	nth := place(all, env.UID, limit)
+	if nth == 0 {
+		s.held[env.UID] = true
+		return ""
+	}
+	return fmt.Sprintf("place %d in the queue, for the limit of its entry is %d; delete a branch, or raise the limit", nth, limit)
+}
+
+// dormant reports whether an Environment needs no slot, because it has expired and its branch has not been used since.
+func dormant(env *v1alpha1.Environment) bool {
+	return IsReason(env, v1alpha1.ReasonExpired) && env.Status.Activity == Activity(env)
+}
+
+// Release frees the slot of an Environment.
+func (s *Slots) Release(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, uid)
+}

@@ -1,0 +1,124 @@
+package branches
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
+)
+
+func TestPlace(t *testing.T) {
+	held := func(name string, born int64) contender { return contender{name, types.UID(name), born, true} }
+	waits := func(name string, born int64) contender { return contender{name, types.UID(name), born, false} }
+	for _, test := range []struct {
+		name  string
+		all   []contender
+		limit int
+		want  int // of "x"
+	}{
+		{"alone", []contender{waits("x", 1)}, 1, 0},
+		{"a berth is free", []contender{held("a", 1), waits("x", 2)}, 2, 0},
+		{"no berth is free", []contender{held("a", 1), waits("x", 2)}, 1, 1},
+		{"who has one keeps it", []contender{held("x", 9), waits("a", 1)}, 1, 0},
+		{"who has one keeps it beyond a lower limit", []contender{held("x", 9), held("a", 1), held("b", 2)}, 1, 0},
+		{"the oldest first", []contender{held("a", 1), waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 2},
+		{"the oldest take what is free", []contender{waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 1},
+		{"by name where the second is the same", []contender{waits("y", 1), waits("x", 1)}, 1, 0},
+		{"many berths are free", []contender{waits("b", 2), waits("x", 3)}, 9, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := place(test.all, "x", test.limit); got != test.want {
+				t.Errorf("place %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestBerthsAreNeverTakenTwice(t *testing.T) {
+	repo := apitest.Repository()
+	var all []v1alpha1.Environment
+	for i, branch := range []string{"f0", "f1", "f2"} {
+		all = append(all, apitest.Environment(repo, "review", branch, func(env *v1alpha1.Environment) {
+			env.CreationTimestamp = metav1.Unix(int64(i), 0)
+		}))
+	}
+	expired := apitest.Environment(repo, "review", "e", apitest.Reason(v1alpha1.ReasonExpired))
+	expired.Status.Activity = Activity(&expired)
+	all = append(all, expired)
+	shown := func(*v1alpha1.Environment) bool { return false } // the cluster is late
+	b := NewSlots()
+	take := func(i int) string { return b.Take(&all[i], all, 1, shown) }
+
+	if why := take(1); !strings.Contains(why, "place 1 in the queue") {
+		t.Errorf("the second is told %q", why)
+	}
+	if why := take(0); why != "" {
+		t.Errorf("the first is told %q", why)
+	}
+	if why := take(2); !strings.Contains(why, "place 2 in the queue") {
+		t.Errorf("the third is told %q", why)
+	}
+	b.Release(all[0].UID)
+	all = all[1:]
+	if why := take(0); why != "" {
+		t.Errorf("the second is told %q when the first is gone", why)
+	}
+	all[2].Spec.Commit = apitest.Commit("b") // a push to the branch that had expired, the oldest of all
+	if why := take(2); !strings.Contains(why, "place 1 in the queue") {
+		t.Errorf("the revived one is told %q", why)
+	}
+}
+
+func TestTurns(t *testing.T) {
+	name := func(text string) types.NamespacedName { return types.NamespacedName{Name: text} }
+	in := NewTurns(2)
+	take := func(text string, want bool) {
+		t.Helper()
+		repository, _, _ := strings.Cut(text, "-")
+		if why := in.Take(name(text), repository); (why == "") != want {
+			t.Errorf("%s is told %q", text, why)
+		}
+	}
+	give := func(text string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, n := range in.End(name(text)) {
+			got = append(got, n.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("after %s, %q are let in, want %q", text, got, want)
+		}
+	}
+	take("a-1", true)
+	take("a-2", true)
+	take("a-3", false)
+	take("a-4", false)
+	take("b-1", false)
+	take("a-1", true) // which has its turn already
+	give("a-1", "b-1")
+	take("a-3", false) // it came first, but its repository has a turn
+	take("b-1", true)
+	give("b-1", "a-3")
+	give("b-1")
+	take("a-3", true)
+	in.Jump(name("p-1"), "p")
+	give("a-2")
+	take("a-4", false) // production counts
+	give("a-4")        // it is gone
+	give("p-1")
+	take("b-2", true)
+}
+
+func TestWithoutABoundNobodyWaits(t *testing.T) {
+	in := NewTurns(0)
+	for _, n := range []string{"a", "b", "c"} {
+		if why := in.Take(types.NamespacedName{Name: n}, "posts"); why != "" {
+			t.Errorf("%s is told %q", n, why)
+		}
+	}
+}

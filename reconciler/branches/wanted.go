@@ -1,0 +1,128 @@
+package branches
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/source"
+)
+
+// Wanted is one environment that an entry and a branch call for.
+type Wanted struct {
+	Name  string
+	entry *v1alpha1.Entry
+	// literal says that the entry names its branches, one by one.
+	literal bool
+	Spec    v1alpha1.EnvironmentSpec
+}
+
+// demand is all that the entries of a repository and its branches call for.
+type demand struct {
+	List []Wanted
+	// entries are those that there are; of those that cannot be followed the value is false.
+	entries map[string]bool
+	// missing are the entries whose branches are named, and none of which exists.
+	missing []string
+	// notes are for people: branches that an entry names and that do not exist, entries and branches that
+	// cannot be followed.
+	notes []string
+}
+
+// unclear says whether there is an entry that cannot be followed.
+func (d demand) unclear() bool {
+	return slices.Contains(slices.Collect(maps.Values(d.entries)), false)
+}
+
+// Commits are the heads of all that is called for.
+func (d demand) Commits() []string {
+	commits := make([]string, 0, len(d.List))
+	for _, w := range d.List {
+		commits = append(commits, w.Spec.Commit)
+	}
+	return commits
+}
+
+// Want pairs the entries of a repository with the branches that they match.
+func Want(repo *v1alpha1.Repository, heads map[string]string) demand {
+	d := demand{entries: map[string]bool{}}
+	branches := slices.Sorted(maps.Keys(heads))
+	for i := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[i]
+		patterns, err := naming.CompilePatterns(entry.Branches)
+		if err == nil && entry.Namespace == repo.Namespace {
+			err = fmt.Errorf("namespace %s is Berth's own, with its keys and records; give the entry another", entry.Namespace)
+		}
+		d.entries[entry.Name] = err == nil
+		if err != nil {
+			d.notes = append(d.notes, fmt.Sprintf("entry %s: %v", entry.Name, err))
+			continue
+		}
+		matched := 0
+		for _, branch := range branches {
+			if patterns.Match(branch) {
+				matched++
+				d.List = append(d.List, wantedFor(repo, entry, patterns, source.Revision{Branch: branch, Commit: heads[branch]}))
+			}
+		}
+		if matched == 0 && patterns.Literal() {
+			d.missing = append(d.missing, entry.Name)
+			d.notes = append(d.notes, fmt.Sprintf("entry %s: the repository has no branch %s", entry.Name, entry.Branches[0]))
+		}
+	}
+	return d
+}
+
+// withUsable leaves out what is called for on branches whose names cannot be used; a listing keeps the default branch
+// whatever its name is. What has an Environment keeps it.
+func (d demand) withUsable(have map[string]*v1alpha1.Environment) demand {
+	d.List = slices.DeleteFunc(slices.Clone(d.List), func(w Wanted) bool {
+		return have[w.Name] == nil && naming.Unusable(w.Spec.Branch) != ""
+	})
+	return d
+}
+
+// withoutRenamed leaves out what patterns call for on the default branch while the branch that an entry names is missing:
+// then the default branch has probably been renamed, and would become a preview of production. What has an Environment
+// keeps it.
+func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environment) demand {
+	if branch == "" || len(d.missing) == 0 {
+		return d
+	}
+	named := slices.ContainsFunc(d.List, func(w Wanted) bool { return w.literal && w.Spec.Branch == branch })
+	var kept []Wanted
+	for _, w := range d.List {
+		if named || w.literal || w.Spec.Branch != branch || have[w.Name] != nil {
+			kept = append(kept, w)
+			continue
+		}
+		d.notes = append(slices.Clip(d.notes), fmt.Sprintf("entry %s: the default branch %s gets no environment while the branch of entry %s does not exist: it may have been renamed; name %s in the entry that is meant",
+			w.entry.Name, branch, d.missing[0], branch))
+	}
+	d.List = kept
+	return d
+}
+
+func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming.Patterns, head source.Revision) Wanted {
+	removal := v1alpha1.RemovalDelete
+	if patterns.Literal() {
+		removal = v1alpha1.RemovalOrphan
+	}
+	return Wanted{
+		Name:    naming.Environment(repo.Name, entry.Name, head.Branch),
+		entry:   entry,
+		literal: patterns.Literal(),
+		Spec: v1alpha1.EnvironmentSpec{
+			Repository:         repo.Name,
+			Entry:              entry.Name,
+			Branch:             head.Branch,
+			Namespace:          naming.Namespace(entry.Namespace, head.Branch),
+			ServiceAccountName: entry.ServiceAccountName,
+			OnRemoval:          cmp.Or(entry.OnRemoval, removal),
+			Commit:             head.Commit,
+		},
+	}
+}

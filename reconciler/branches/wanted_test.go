@@ -1,0 +1,149 @@
+package branches
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
+	"berth.dev/berth/source"
+)
+
+func TestWant(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		entries  []v1alpha1.Entry
+		branches []string
+		want     []string // environments, and their namespaces
+		notes    []string
+	}{
+		{
+			name:     "every entry matches by itself",
+			branches: []string{"main", "feature/login"},
+			want:     []string{"posts.production.main posts Orphan", "posts.review.feature-login-hxtcaw posts-feature-login-hxtcaw Delete"},
+		},
+		{
+			name:     "a branch that an entry names and that is not there",
+			branches: []string{"develop"},
+			want:     []string{"posts.review.develop posts-develop Delete"},
+			notes:    []string{"entry production: the repository has no branch main"},
+		},
+		{
+			name:     "an entry that cannot be followed takes nothing from the others",
+			entries:  []v1alpha1.Entry{{Name: "bad", Branches: []v1alpha1.BranchPattern{"a b"}}, {Name: "good", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts"}},
+			branches: []string{"main"},
+			want:     []string{"posts.good.main posts Orphan"},
+			notes:    []string{`entry bad: branch pattern "a b"`},
+		},
+		{
+			name:     "Berth's own namespace",
+			entries:  []v1alpha1.Entry{{Name: "greedy", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "berth"}},
+			branches: []string{"main"},
+			notes:    []string{"entry greedy: namespace berth is Berth's own"},
+		},
+		{
+			name:     "what an entry says of removal",
+			entries:  []v1alpha1.Entry{{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts", OnRemoval: v1alpha1.RemovalDelete}},
+			branches: []string{"main"},
+			want:     []string{"posts.production.main posts Delete"},
+		},
+		{
+			name:    "no branch at all",
+			entries: []v1alpha1.Entry{{Name: "review", Branches: []v1alpha1.BranchPattern{"**"}, Namespace: "posts-${BRANCH_SLUG}"}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			repo := apitest.Repository(func(r *v1alpha1.Repository) {
+				if test.entries != nil {
+					r.Spec.Environments = test.entries
+				}
+			})
+			heads := map[string]string{}
+			for _, branch := range test.branches {
+				heads[branch] = apitest.Commit("a")
+			}
+			d := Want(repo, heads)
+			var got []string
+			for _, w := range d.List {
+				got = append(got, w.Name+" "+w.Spec.Namespace+" "+string(w.Spec.OnRemoval))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			sameNotes(t, d.notes, test.notes)
+		})
+	}
+}
+
+// sameNotes checks that each note begins as it should.
+func sameNotes(t *testing.T, got, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("the notes are %q, want %q", got, want)
+	}
+	for i := range got {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("the note is %q, want %q", got[i], want[i])
+		}
+	}
+}
+
+func TestTheDefaultBranchIsNoPreviewOfProduction(t *testing.T) {
+	develop := v1alpha1.Entry{Name: "staging", Branches: []v1alpha1.BranchPattern{"develop"}, Namespace: "staging"}
+	for _, test := range []struct {
+		name     string
+		change   func(*v1alpha1.Repository)
+		branches []string
+		head     string
+		have     []string // branches that have a review
+		want     string
+	}{
+		{"renamed", nil, []string{"f0", "trunk"}, "trunk", nil, "review f0"},
+		{"renamed, and had a review before", nil, []string{"f0", "trunk"}, "trunk", []string{"trunk"}, "review f0, review trunk"},
+		{"another branch is the default one", nil, []string{"develop", "main"}, "develop", nil, "production main, review develop"},
+		{"another entry names it", func(r *v1alpha1.Repository) { r.Spec.Environments = append(r.Spec.Environments, develop) },
+			[]string{"develop", "f0"}, "develop", nil, "review develop, review f0, staging develop"},
+		{"there are patterns alone", func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[1:] },
+			[]string{"develop", "f0"}, "develop", nil, "review develop, review f0"},
+		{"there is no default branch", nil, []string{"f0", "trunk"}, "", nil, "review f0, review trunk"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			repo := apitest.Repository()
+			if test.change != nil {
+				test.change(repo)
+			}
+			s := scene{repo: repo, Evidence: listed(0).Evidence}
+			s.Listing = source.Listing{Default: test.head, Heads: map[string]string{}}
+			for _, branch := range test.branches {
+				s.Listing.Heads[branch] = apitest.Commit("a")
+			}
+			for _, branch := range test.have {
+				s.have = append(s.have, apitest.Environment(repo, "review", branch))
+			}
+			c := Compare(s.have, Want(repo, s.Listing.Heads), s.Evidence)
+			var got []string
+			for _, w := range c.Write {
+				got = append(got, w.entry.Name+" "+w.Spec.Branch)
+			}
+			slices.Sort(got)
+			if all := strings.Join(got, ", "); all != test.want {
+				t.Errorf("got %s, want %s", all, test.want)
+			}
+			left := !slices.ContainsFunc(c.Write, func(w Wanted) bool { return w.Spec.Branch == test.head }) && test.head != ""
+			if said := strings.Contains(strings.Join(c.Notes, "; "), "the default branch "+test.head+" gets no environment"); said != left {
+				t.Errorf("the notes are %q", c.Notes)
+			}
+		})
+	}
+}
+
+func TestADefaultBranchThatNobodyCanReadGetsNothing(t *testing.T) {
+	s := listed(0, func(s *scene) {
+		s.Listing = source.Listing{Default: "gnp\u202efdp", Heads: map[string]string{"gnp\u202efdp": apitest.Commit("a"), "main": apitest.Commit("a"), "bad\xff": apitest.Commit("a")}}
+	})
+	c := Compare(s.have, Want(s.repo, s.Listing.Heads), s.Evidence)
+	if len(c.Write) != 1 || c.Write[0].Spec.Branch != "main" {
+		t.Errorf("written are %+v", c.Write)
+	}
+}

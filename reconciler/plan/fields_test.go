@@ -1,0 +1,173 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// entry is a part of an object's managed fields; who is the manager, with the subresource after a colon.
+func entry(who, fields string, at ...time.Duration) metav1.ManagedFieldsEntry {
+	manager, subresource, _ := strings.Cut(who, ":")
+	e := metav1.ManagedFieldsEntry{
+		Manager: manager, Subresource: subresource, Operation: metav1.ManagedFieldsOperationUpdate,
+		APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields),
+	}
+	if manager == manifest.FieldManager {
+		e.Operation = metav1.ManagedFieldsOperationApply
+	}
+	for _, d := range at {
+		e.Time = &metav1.Time{Time: noon.Add(d)}
+	}
+	return e
+}
+
+func reduced(entries ...metav1.ManagedFieldsEntry) plan.Live {
+	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "api", ManagedFields: entries}}
+	return plan.ReduceMetadata(o, deployment("api").GroupVersionKind())
+}
+
+func TestWhatPeopleAdded(t *testing.T) {
+	ours := entry("berth", `{"f:spec":{"f:replicas":{},"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{".":{},"f:image":{},"f:name":{}}}}}}}`)
+	env := func(name string) string {
+		return `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:env":{".":{},"k:{\"name\":\"` + name + `\"}":{".":{},"f:name":{},"f:value":{}}}}}}}}}`
+	}
+	old := entry("kubectl-edit", `{"f:spec":{"f:paused":{}}}`)
+	old.APIVersion = "apps/v1beta1"
+	tests := []struct {
+		name    string
+		entries []metav1.ManagedFieldsEntry
+		want    string
+	}{
+		{"nobody else", []metav1.ManagedFieldsEntry{ours}, ""},
+		{"a variable", []metav1.ManagedFieldsEntry{ours, entry("kubectl-set", env("DEBUG"))}, `kubectl-set added spec.template.spec.containers[name="api"].env`},
+		{"fields that are ours too", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:image":{}}}}}}}`)}, ""},
+		{"many fields", []metav1.ManagedFieldsEntry{ours, entry("kubectl-patch", `{"f:spec":{"f:a":{},"f:b":{},"f:c":{},"f:d":{},"f:e":{}}}`)}, "kubectl-patch added spec.a, spec.b, spec.c and 2 more"},
+		{"a whole pod template's part, by somebody who is no person", []metav1.ManagedFieldsEntry{ours, entry("istio", env("DEBUG"))}, ""},
+		{"labels and annotations", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:metadata":{"f:labels":{"f:a":{}},"f:annotations":{".":{},"f:b":{}},"f:finalizers":{"v:\"x\"":{}}}}`)}, ""},
+		{"replicas, a restart, a status", []metav1.ManagedFieldsEntry{
+			ours, entry("kubectl-edit", `{"f:spec":{"f:replicas":{},"f:template":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}}}}},"f:status":{"f:x":{}}}`),
+		}, ""},
+		{"the scale subresource", []metav1.ManagedFieldsEntry{ours, entry("kubectl:scale", `{"f:spec":{"f:paused":{}}}`)}, ""},
+		{"another version of the API", []metav1.ManagedFieldsEntry{ours, old}, ""},
+		{"an object that kubectl made", []metav1.ManagedFieldsEntry{entry("kubectl-create", `{"f:spec":{"f:paused":{}}}`)}, "kubectl-create added spec.paused"},
+		{"managed fields that were reset", []metav1.ManagedFieldsEntry{ours, entry("before-first-apply", `{"f:metadata":{"f:finalizers":{}},"f:spec":{"f:paused":{},"f:volumeName":{}}}`)}, "before-first-apply added spec.paused"},
+		{"what cannot be read", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{`)}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := ""
+			if a := reduced(test.entries...).Added; a != nil {
+				got = a.String()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTakeOver(t *testing.T) {
+	ours := entry("berth", `{"f:spec":{"f:replicas":{}}}`)
+	hpa := entry("kube-controller-manager:scale", `{"f:spec":{"f:replicas":{}}}`)
+	tests := []struct {
+		name    string
+		entries []metav1.ManagedFieldsEntry
+		want    string
+	}{
+		{"nothing to take", []metav1.ManagedFieldsEntry{ours, hpa}, `berth {"f:spec":{"f:replicas":{}}}; kube-controller-manager {"f:spec":{"f:replicas":{}}}`},
+		{"all of it", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:spec":{"f:paused":{}}}`), hpa}, `kube-controller-manager {"f:spec":{"f:replicas":{}}}; berth {"f:spec":{"f:paused":{},"f:replicas":{}}}`},
+		{"all but labels", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:metadata":{"f:labels":{"f:a":{}}},"f:spec":{"f:paused":{}}}`)},
+			`kubectl-edit {"f:metadata":{"f:labels":{"f:a":{}}}}; berth {"f:spec":{"f:paused":{},"f:replicas":{}}}`},
+		{"what was never ours", []metav1.ManagedFieldsEntry{entry("kubectl-create", `{"f:spec":{"f:paused":{}}}`), entry("kubectl-patch", `{"f:spec":{"f:minReadySeconds":{}}}`)},
+			`berth {"f:spec":{"f:minReadySeconds":{},"f:paused":{}}}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			entries, err := plan.TakeOver(test.entries)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range entries {
+				got = append(got, e.Manager+" "+e.FieldsV1.GetRawString())
+			}
+			if text := strings.Join(got, "; "); text != test.want {
+				t.Errorf("got  %s\nwant %s", text, test.want)
+			}
+			live := reduced(entries...)
+			if live.Added != nil {
+				t.Errorf("after it there is still: %s", live.Added)
+			}
+		})
+	}
+}
+
+func TestWhoScalesAndWhoWroteLast(t *testing.T) {
+	ours := func(fields string) metav1.ManagedFieldsEntry { return entry("berth", fields, time.Minute) }
+	replicas := `{"f:spec":{"f:replicas":{}}}`
+	tests := []struct {
+		name          string
+		entries       []metav1.ManagedFieldsEntry
+		scaler, rival string
+	}{
+		{"nobody", []metav1.ManagedFieldsEntry{ours(replicas)}, "", ""},
+		{"an autoscaler", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kube-controller-manager:scale", replicas, time.Hour)}, "kube-controller-manager", "kube-controller-manager"},
+		{"an autoscaler that wanted what Git says", []metav1.ManagedFieldsEntry{ours(replicas), entry("kube-controller-manager:scale", replicas, 0)}, "", ""},
+		{"a person", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kubectl:scale", replicas, time.Hour)}, "kubectl", "kubectl"},
+		{"somebody before us", []metav1.ManagedFieldsEntry{ours(replicas), entry("kubectl-edit", `{}`, time.Second)}, "", ""},
+		{"a controller's status", []metav1.ManagedFieldsEntry{ours(replicas), entry("kube-controller-manager:status", `{}`, time.Hour)}, "", ""},
+		{"the newest of several", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`, 3*time.Hour), entry("kubectl-edit", `{}`, time.Hour)}, "", "operator"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if live := reduced(test.entries...); live.Scaler != test.scaler || live.Rival != test.rival {
+				t.Errorf("scaled by %q, last written by %q, want %q and %q", live.Scaler, live.Rival, test.scaler, test.rival)
+			}
+		})
+	}
+}
+
+func TestWhoseToolAnObjectIs(t *testing.T) {
+	labelled := func(name, value string) edit {
+		return func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{name: value}) }
+	}
+	managed := func(manager string) edit {
+		return func(u *unstructured.Unstructured) {
+			u.SetManagedFields([]metav1.ManagedFieldsEntry{entry(manager, `{}`)})
+		}
+	}
+	tests := []struct {
+		name string
+		edit edit
+		want string
+	}{
+		{"nobody's", labelled("app", "api"), ""},
+		{"a label that anybody may write", labelled("app.kubernetes.io/managed-by", "Helm"), ""},
+		{"Helm, by its annotation", annotated("meta.helm.sh/release-name", "posts"), "Helm (release /posts)"},
+		{"Helm, by its writes", managed("helm"), "Helm"},
+		{"Flux, by its label", labelled("kustomize.toolkit.fluxcd.io/name", "posts"), "Flux (Kustomization /posts)"},
+		{"Flux, for Helm", labelled("helm.toolkit.fluxcd.io/name", "posts"), "Flux (HelmRelease /posts)"},
+		{"Argo CD, by its annotation", annotated("argocd.argoproj.io/tracking-id", "posts:apps/Deployment:posts/api"), "Argo CD (posts:apps/Deployment:posts/api)"},
+		{"Argo CD, by its label", labelled("argocd.argoproj.io/instance", "posts"), "Argo CD (application posts)"},
+		{"Argo CD, by its writes", managed("argocd-controller"), "Argo CD"},
+		{"ours, and Helm's before", func(u *unstructured.Unstructured) {
+			labelled(manifest.LabelEnvironment, ours)(u)
+			annotated("meta.helm.sh/release-name", "posts")(u)
+		}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := deployment("api", test.edit)
+			if got := plan.ReduceMetadata(o.Unstructured, o.GroupVersionKind()).Tool; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package preview
+
+import (
+	"errors"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
+	"berth.dev/berth/reconciler"
+)
+
+func TestEndOfATurn(t *testing.T) {
+	unavailable := errors.New("the server does not answer")
+	for _, test := range []struct {
+		name         string
+		outcome      reconciler.Outcome
+		given, ended bool
+	}{
+		{"it syncs", reconciler.Outcome{State: "Going"}, false, false},
+		{"it syncs what ran before", reconciler.Outcome{State: "Going", Err: unavailable}, false, false},
+		{"it is healthy", reconciler.Outcome{State: "Settled"}, true, true},
+		{"it has failed", reconciler.Outcome{State: "Failed"}, true, true},
+		{"it waits for a watch", reconciler.Outcome{Quiet: true}, false, false},
+		{"it waits for Git", reconciler.Outcome{State: "Failed", Quiet: true, Err: unavailable}, true, false},
+		{"it waits for Git, and runs what ran before", reconciler.Outcome{State: "Settled", Err: unavailable}, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var woken []types.NamespacedName
+			e := NewEnvironments(EnvironmentsConfig{SyncAtOnce: 1, Wake: func(n types.NamespacedName) { woken = append(woken, n) }})
+			env, next := apitest.Environment(apitest.Repository(), "review", "f0"), apitest.Environment(apitest.Repository(), "review", "f1")
+			e.turns.Take(client.ObjectKeyFromObject(&env), "posts")
+			e.turns.Take(client.ObjectKeyFromObject(&next), "posts")
+			e.endTurn(&env, apitest.Commit("a"), test.outcome)
+			if given := len(woken) == 1; given != test.given {
+				t.Errorf("the turn is given back: %t, want %t", given, test.given)
+			}
+			if ended := e.endedWith(&env) == apitest.Commit("a"); ended != test.ended {
+				t.Errorf("the commit counts as tried: %t, want %t", ended, test.ended)
+			}
+		})
+	}
+}
+
+// A branch that moves back to what runs has nothing to wait for; it stood first in the queue for ever.
+func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
+	e := NewEnvironments(EnvironmentsConfig{SyncAtOnce: 1, Wake: func(types.NamespacedName) {}})
+	a, b, c := apitest.Environment(apitest.Repository(), "review", "a"), apitest.Environment(apitest.Repository(), "review", "b"), apitest.Environment(apitest.Repository(), "review", "c")
+	admit := func(env *v1alpha1.Environment, to string) string {
+		why, err := e.admit(t.Context(), env, &settings{Environment: reconciler.Environment{Commit: apitest.Commit(to)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return why
+	}
+	b.Status.HealthyCommit = apitest.Commit("0")
+	if admit(&a, "1") != "" || admit(&b, "1") == "" || admit(&c, "1") == "" {
+		t.Fatal("not one of the three syncs")
+	}
+	admit(&b, "0")
+	e.endTurn(&a, apitest.Commit("1"), reconciler.Outcome{State: "Settled"})
+	if why := admit(&c, "1"); why != "" {
+		t.Errorf("the last one is told %q", why)
+	}
+}
+
+func TestATeardownThatIsStuckHoldsNoTurn(t *testing.T) {
+	w := newWorld(t)
+	w.agent.stop()
+	w.syncAtOnce = 1
+	w.start()
+	w.code.CommitFrom("main", "f0", map[string]string{"infra/k8s/slow.yaml": pendingPod}, "never ready")
+	w.follow()
+	w.becomes("f0", v1alpha1.ReasonSyncing)
+	w.branches("one", "f1")
+	w.poll()
+	w.becomes("f1", v1alpha1.ReasonQueued)
+	w.block("f0")
+	if err := w.client.Delete(t.Context(), w.environment("f0")); err != nil {
+		t.Fatal(err)
+	}
+	w.healthy("f1")
+	stuck := w.space("f0")
+	if stuck == nil {
+		t.Fatal("the teardown was to be stuck")
+	}
+	w.unblock("f0")
+	w.eventually("f0 begins anew, for its branch is there", func() bool {
+		ns := w.space("f0")
+		return ns != nil && ns.UID != stuck.UID
+	})
+}
+
+// Who has a berth keeps it: nobody else has to be looked at, at every pass.
+func TestWhoHasABerthLooksAtNobodyElse(t *testing.T) {
+	env := apitest.Environment(apitest.Repository(), "review", "f")
+	env.Status.HealthyCommit = apitest.Commit("a")
+	e := NewEnvironments(EnvironmentsConfig{}) // it has no client to ask with
+	e.slots.Take(&env, []v1alpha1.Environment{env}, 1, func(*v1alpha1.Environment) bool { return true })
+	s := &settings{Environment: reconciler.Environment{Commit: apitest.Commit("a")}, limit: 1}
+	if why, err := e.admit(t.Context(), &env, s); why != "" || err != nil {
+		t.Errorf("it is told %q, %v", why, err)
+	}
+}
