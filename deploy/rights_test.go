@@ -104,6 +104,18 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"get", "apiextensions.k8s.io", "customresourcedefinitions", ""}, // whether the agent's own kinds are going
 	{"list", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"watch", "apiextensions.k8s.io", "customresourcedefinitions", ""},
+	{"list", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""}, // whose end lifts a refusal
+	{"watch", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""},
+	{"list", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", ""},
+	{"watch", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", ""},
+	{"list", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""},
+	{"watch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""},
+	{"list", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""},
+	{"watch", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""},
+	{"list", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", ""},
+	{"watch", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", ""},
+	{"list", "admissionregistration.k8s.io", "validatingwebhookconfigurations", ""},
+	{"watch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", ""},
 	{"operate", "berth.dev", "installations", ""}, // for policies.yaml
 	{"get", "", "pods/log", theirs},
 	{"list", "", "events", ""},

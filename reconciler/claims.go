@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -108,7 +109,7 @@ func (c *claims) forget(id string) {
 }
 
 // heirs returns who else wants the objects that an environment has and does not want any more.
-func (c *claims) heirs(e Environment, d desired, o plan.Observed) map[manifest.Key]string {
+func (c *claims) heirs(e Environment, d desired, o observed.State) map[manifest.Key]string {
 	var heirs map[manifest.Key]string
 	wanted := map[manifest.Key]bool{}
 	for _, object := range d.set.Objects {
@@ -133,7 +134,7 @@ func (c *claims) heirs(e Environment, d desired, o plan.Observed) map[manifest.K
 }
 
 // released returns what an environment may take over of what it wants: objects of others that these let go.
-func (c *claims) released(e Environment, o plan.Observed) map[manifest.Key]bool {
+func (c *claims) released(e Environment, o observed.State) map[manifest.Key]bool {
 	var released map[manifest.Key]bool
 	c.mu.Lock()
 	defer c.mu.Unlock()

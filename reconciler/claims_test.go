@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 func keyNamed(name string) manifest.Key {
@@ -29,10 +29,10 @@ func desiredOf(names ...string) desired {
 }
 
 // seen is what the cluster has: objects by name, and whose each is.
-func seen(owners map[string]string) plan.Observed {
-	o := plan.Observed{Objects: map[manifest.Key]plan.Live{}}
+func seen(owners map[string]string) observed.State {
+	o := observed.State{Objects: map[manifest.Key]observed.Object{}}
 	for name, owner := range owners {
-		o.Objects[keyNamed(name)] = plan.Live{Key: keyNamed(name), Environment: owner}
+		o.Objects[keyNamed(name)] = observed.Object{Key: keyNamed(name), Environment: owner}
 	}
 	return o
 }

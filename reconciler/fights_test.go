@@ -6,13 +6,14 @@ import (
 
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
 func TestFights(t *testing.T) {
 	key := manifest.Key{Kind: "ConfigMap", Namespace: "posts", Name: "env"}
 	noon := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
-	corrected := []apply.Result{{Done: apply.Corrected, Step: plan.Step{Key: key, Live: &plan.Live{Key: key, Rival: "operator"}}}}
+	corrected := []apply.Result{{Done: apply.Corrected, Step: plan.Step{Key: key, Live: &observed.Object{Key: key, Rival: "operator"}}}}
 	tests := []struct {
 		name string
 		at   []time.Duration // of the corrections

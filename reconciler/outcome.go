@@ -11,6 +11,7 @@ import (
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -119,7 +120,7 @@ type Problem struct {
 	// Beside says that nothing else waits for it, and that it keeps the environment from being healthy as little.
 	Beside bool
 	// Log is whose log may say why; nil: nobody's.
-	Log *plan.Container
+	Log *observed.Container
 }
 
 // Job is the newest run of a Job.

@@ -11,6 +11,7 @@ import (
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -83,8 +84,8 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.
 func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Record) (plan.Plan, bool) {
-	observed := r.observe(e, d.set, record)
-	return plan.Make(r.input(e, m, d, observed, record)), !syncing(observed)
+	seen := r.observe(e, d.set, record)
+	return plan.Make(r.input(e, m, d, seen, record)), !syncing(seen)
 }
 
 // kinds returns all kinds that have to be watched: those of Git and of the agent, and those ever applied.
@@ -102,7 +103,7 @@ func (e Environment) kinds(s manifest.Set, record plan.Record) []schema.GroupVer
 	return kinds
 }
 
-func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) plan.Observed {
+func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) observed.State {
 	keys := make([]manifest.Key, 0, s.Len())
 	for _, o := range slices.Concat(e.own(), s.Objects) {
 		keys = append(keys, o.Key())
@@ -126,16 +127,16 @@ func isUnreadable(err error) bool {
 }
 
 // syncing says whether something is about to be known that is not known yet.
-func syncing(o plan.Observed) bool {
+func syncing(o observed.State) bool {
 	for _, u := range o.Unknown {
-		if u.State == plan.Syncing {
+		if u.State == observed.Syncing {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *Reconciler) input(e Environment, m *memory, d desired, o plan.Observed, record plan.Record) plan.Input {
+func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State, record plan.Record) plan.Input {
 	in := plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,

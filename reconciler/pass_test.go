@@ -281,7 +281,13 @@ func TestRefusals(t *testing.T) {
 		w.ahead += pause(o)
 	}
 	refuse(403, forbidden)
-	o := w.becomes(plan.Failed, "a.yaml:1: ConfigMap/", "admission webhook says no")
+	m := w.memory(w.env.Name)
+	o := w.passes("the first look at what was refused, and a try because of it", func(o Outcome) bool {
+		return o.State == plan.Failed && m.barred[w.key("ConfigMap/a")].n > 0 && pause(o) > 0
+	})
+	if !holds(o.Message, []string{"a.yaml:1: ConfigMap/", "admission webhook says no"}) {
+		t.Errorf("it says %q", o.Message)
+	}
 	if w.pass(); len(w.wire.during("configmaps/a", func() { w.pass() })) > 0 {
 		t.Error("it was tried again without a pause")
 	}
@@ -292,7 +298,6 @@ func TestRefusals(t *testing.T) {
 	w.env.Retry = "now"
 	w.becomes(plan.Settled)
 
-	m := w.memory(w.env.Name)
 	refuse(403, forbidden)
 	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
 	w.becomes(plan.Degraded, "a.yaml:1: ConfigMap/")
@@ -301,8 +306,8 @@ func TestRefusals(t *testing.T) {
 	}
 	w.commits("a.yaml", "", "b.yaml", configMap("b", "one"))
 	w.becomes(plan.Settled)
-	if len(m.refusals)+len(m.tries) > 0 {
-		t.Errorf("what is gone is remembered: %v %v", m.refusals, m.tries)
+	if len(m.refusals)+len(m.tries)+len(m.barred) > 0 {
+		t.Errorf("what is gone is remembered: %v %v %v", m.refusals, m.tries, m.barred)
 	}
 }
 

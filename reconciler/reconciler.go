@@ -158,7 +158,9 @@ type memory struct {
 	renderings map[string]*rendering
 	refusals   map[manifest.Key]plan.Refusal
 	tries      map[manifest.Key]int
-	fights     fights
+	// barred has what refuses these objects, by object.
+	barred map[manifest.Key]barrier
+	fights fights
 	// retried is the id of the last retry, validated the digest of the last input that the cluster had
 	// nothing against, held that of one that was rejected and has nothing to be taken back to.
 	retried, validated, held string
@@ -167,8 +169,10 @@ type memory struct {
 	settings string
 	// again says that a retry has been asked for, and not been begun.
 	again bool
-	// refused counts how often in a row the cluster had something against the newest input.
+	// refused counts how often in a row the cluster had something against the newest input, and moves how often what
+	// stands against it has changed.
 	refused int
+	moves   moves
 	// awaited is since when deletions wait for a sibling; zero: they do not.
 	awaited time.Time
 	// contested says that a sibling that has not been looked at has something that is wanted here.
@@ -188,7 +192,7 @@ func (r *Reconciler) memory(environment string) *memory {
 	defer r.mu.Unlock()
 	m, ok := r.memories[environment]
 	if !ok {
-		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, fights: fights{}}
+		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, barred: map[manifest.Key]barrier{}, fights: fights{}}
 		r.memories[environment] = m
 	}
 	return m

@@ -19,7 +19,7 @@ const (
 	longPause  = time.Minute
 	fatalPause = 5 * time.Minute
 	// liftedPause is the longest for what a policy, a right or a quota refuses, and for a deletion: with the jitter, it is
-	// tried again within a minute of the obstacle's end, of which no event tells.
+	// tried again within a minute of the obstacle's end, also where no event reports that.
 	liftedPause = 40 * time.Second
 	atOncePause = 50 * time.Millisecond
 )
@@ -31,6 +31,7 @@ func (m *memory) asked(e Environment) bool {
 	if m.again {
 		clear(m.refusals)
 		clear(m.tries)
+		clear(m.barred)
 		m.unrendered, m.rejected, m.validated, m.held, m.refused = unrendered{}, rejection{}, "", "", 0
 	}
 	return m.again
@@ -65,6 +66,7 @@ func (m *memory) tidy(p plan.Plan) {
 	}
 	maps.DeleteFunc(m.refusals, func(k manifest.Key, _ plan.Refusal) bool { return !known[k] })
 	maps.DeleteFunc(m.tries, func(k manifest.Key, _ int) bool { return !known[k] })
+	maps.DeleteFunc(m.barred, func(k manifest.Key, _ barrier) bool { return !known[k] })
 }
 
 // remember keeps what the API server refused, so that it is tried again at the right time, and forgets
@@ -77,6 +79,7 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 		if r.Err == nil || r.Revealed() {
 			delete(m.refusals, key)
 			delete(m.tries, key)
+			delete(m.barred, key)
 			continue
 		}
 		fatal, pause := pauseAfter(r.Err.Class, m.tries[key])
@@ -86,6 +89,7 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 		pause = max(pause+time.Duration(float64(pause)*c.Jitter()/2), r.Err.RetryAfter)
 		results[i].Repeated = m.refusals[key].Message == r.Err.Message && m.refusals[key].Digest == r.Step.Content()
 		m.tries[key]++
+		m.barred[key] = barrier{by: r.Err.Obstacles, moves: m.barred[key].moves}
 		m.refusals[key] = plan.Refusal{
 			Digest: r.Step.Content(), Message: r.Err.Message, Fatal: fatal,
 			Immutable: r.Err.Class == apply.Immutable, Taken: r.Err.Class == apply.Taken, Unanswered: r.Err.Class == apply.Unanswered,

@@ -6,6 +6,7 @@ import (
 
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -13,10 +14,10 @@ import (
 func refusing(t *testing.T, action plan.Action, class apply.Class, times int) (last apply.Result, pause time.Duration) {
 	t.Helper()
 	now := time.Now()
-	m := &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, fights: fights{}}
+	m := &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, barred: map[manifest.Key]barrier{}, fights: fights{}}
 	c := Config{Now: func() time.Time { return now }, Jitter: func() float64 { return 0.999 }}
 	key := manifest.Key{Kind: "ConfigMap", Namespace: "posts", Name: "old"}
-	live := &plan.Live{Key: key, UID: "1"}
+	live := &observed.Object{Key: key, UID: "1"}
 	for range times {
 		results := []apply.Result{{Step: plan.Step{Action: action, Key: key, Live: live}, Err: &apply.Error{Class: class, Message: "no"}}}
 		m.remember(c, results)

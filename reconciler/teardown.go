@@ -18,6 +18,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	m.asked(e)
 	m.abandon()
+	m.reconsider(r.Watches.Moved(e.ID), r.Now())
 	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
 		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
 		record.Kinds = manifest.UsualKinds()
@@ -34,6 +35,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	results, record, err := r.act(ctx, e, before, record)
 	m.remember(r.Config, results)
 	after := r.takingDown(e, m, record)
+	r.Watches.Attend(e.ID, m.obstacles())
 	if err == nil && len(record.LastJobs) > 0 { // what else there is to know can be seen in the cluster
 		err = r.Records.Save(ctx, e.Name, after.Record)
 	}
@@ -50,7 +52,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 
 // takingDown makes the plan of a teardown from what is known of the cluster.
 func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) plan.Plan {
-	observed := r.observe(e, manifest.Set{}, record)
+	seen := r.observe(e, manifest.Set{}, record)
 	return plan.Teardown(plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,
@@ -58,8 +60,8 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 		Within:       e.within(),
 		Namespace:    e.namespace(),
 		Own:          e.own(),
-		Observed:     observed,
-		Heirs:        r.claims.heirs(e, desired{}, observed),
+		Observed:     seen,
+		Heirs:        r.claims.heirs(e, desired{}, seen),
 		Record:       record,
 		Refusals:     m.refusals,
 		Now:          r.Now(),

@@ -133,7 +133,7 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 	if e.Suspended || !sync.Running || sync.Settled || m.validated == d.digest {
 		return nil
 	}
-	refused := &refusedError{}
+	refused, obstacles := &refusedError{}, []manifest.Key(nil)
 	for _, s := range p.Impossible() {
 		refused.add(s, s.Describe())
 	}
@@ -143,18 +143,20 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 			continue
 		}
 		refused.add(result.Step, result.Err.Message)
+		obstacles = append(obstacles, result.Err.Obstacles...)
 		_, after := pauseAfter(result.Err.Class, m.refused)
 		pause = min(pause, after)
 	}
 	if len(refused.Problems) == 0 {
-		m.validated, m.refused = d.digest, 0
+		m.validated, m.refused, m.moves = d.digest, 0, moves{}
 		return nil
 	}
 	m.head, m.refused = desired{}, m.refused+1
 	until := r.Now().Add(pause + time.Duration(float64(pause)*r.Jitter()/2))
 	m.rejected = e.rejects(refused, d.about, until)
+	m.rejected.by = obstacles
 	for _, p := range refused.Problems {
-		m.rejected.obstacles = append(m.rejected.obstacles, p.Key)
+		m.rejected.objects = append(m.rejected.objects, p.Key)
 	}
 	return refused
 }
@@ -181,8 +183,8 @@ type rejection struct {
 	err                      error
 	// until is when to look again all the same; zero: never.
 	until time.Time
-	// obstacles are the objects whose change may make it right.
-	obstacles []manifest.Key
+	// objects are those that the cluster would refuse, and by what would refuse them. A change of any may make it right.
+	objects, by []manifest.Key
 }
 
 func (e Environment) rejects(err error, about CommitInfo, until time.Time) rejection {

@@ -29,6 +29,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/source"
 )
@@ -218,6 +219,12 @@ func (w *world) client(name string) (dynamic.ResourceInterface, string) {
 		return w.admin.Resource(resources[kind]), short
 	}
 	return w.admin.Resource(resources[kind]).Namespace(w.env.Namespace), short
+}
+
+// key identifies an object of the environment.
+func (w *world) key(name string) manifest.Key {
+	kind, short, _ := strings.Cut(name, "/")
+	return manifest.Key{Group: resources[kind].Group, Kind: kind, Namespace: w.env.Namespace, Name: short}
 }
 
 // look returns an object of the environment; nil if there is none.

@@ -3,11 +3,14 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/deploy"
@@ -23,6 +26,7 @@ import (
 //	follow [ENTRY [SPEC]]  has Berth follow the repository of the script, $REPO: main in the namespace $REPO, and a
 //	                 preview of every other branch; the entries and the spec have the fields of the files besides
 //	secret NAME ENTRY FILE  makes a Secret in Berth's namespace
+//	edit RESOURCE/NAME MANAGER FILE  changes an object in the namespace $REPO by a JSON patch, as another client
 //	role NAME        from here on the rights of an account that has a role of people in Berth's namespace
 func TestActing(t *testing.T) {
 	p, kubeconfig := newPort(t)
@@ -42,6 +46,7 @@ func TestActing(t *testing.T) {
 			"push":   p.push,
 			"drop":   p.drop,
 			"follow": p.followScript,
+			"edit":   p.edit,
 			"role":   p.role,
 			"secret": p.secret,
 		},
@@ -81,6 +86,14 @@ func (p *port) followScript(ts *testscript.TestScript, _ bool, args []string) {
 func (p *port) secret(ts *testscript.TestScript, _ bool, args []string) {
 	object := newObject("v1", "Secret", args[0], map[string]any{"stringData": map[string]any{args[1]: ts.ReadFile(args[2])}})
 	ts.Check(clustertest.Apply(p.t.Context(), p.cluster.RESTConfig(), object))
+}
+
+func (p *port) edit(ts *testscript.TestScript, _ bool, args []string) {
+	plural, name, _ := strings.Cut(args[0], "/")
+	resource, group, _ := strings.Cut(plural, ".")
+	_, err := p.client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}).Namespace(ts.Getenv("REPO")).
+		Patch(p.t.Context(), name, types.JSONPatchType, []byte(ts.ReadFile(args[2])), metav1.PatchOptions{FieldManager: args[1]})
+	ts.Check(err)
 }
 
 func (p *port) role(ts *testscript.TestScript, _ bool, args []string) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,12 +97,12 @@ func consequence(env *v1alpha1.Environment) string {
 
 // ask has a person agree, where there is one.
 func ask(c *cobra.Command, s streams, what string) error {
-	file, ok := s.in.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	terminal, ok := s.in.(interface{ Fd() uintptr })
+	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return usageError(c, "%s To do so without a terminal, add --yes", what)
 	}
 	fmt.Fprintf(s.err, "%s\nDelete it? [y/N] ", what)
-	answer, err := bufio.NewReader(file).ReadString('\n')
+	answer, err := bufio.NewReader(s.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

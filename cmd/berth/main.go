@@ -24,8 +24,8 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, program: os.Args[0]}))
+	context.AfterFunc(ctx, stop) // a second signal ends the program whatever it is doing
+	os.Exit(run(ctx, os.Args[1:], streams{in: input{os.Stdin, ctx}, out: os.Stdout, err: os.Stderr, program: os.Args[0]}))
 }
 
 // run carries out a command line, and returns the exit code.

@@ -93,7 +93,7 @@ func pinTo(commit string) func(context.Context, *follower, *v1alpha1.Environment
 			pin = full
 		}
 		err := f.setSpec(ctx, env, "pin", pin)
-		return observed(env.Generation), err
+		return generationSeen(env.Generation), err
 	}
 }
 

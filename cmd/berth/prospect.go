@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +25,7 @@ import (
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/preview"
 )
@@ -56,7 +57,7 @@ type prospectiveStep struct {
 
 // steps returns what a sync to a set would do.
 func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]prospectiveStep, error) {
-	observed, id, err := p.observe(ctx, set)
+	state, id, err := p.observe(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		Digest:   "diff",
 		Origin:   p.entry.Path + " of " + p.repository.Spec.URL,
 		Commit:   commit,
-		Observed: observed,
+		Observed: state,
 		Record:   record,
 		Now:      time.Now(),
 	}
@@ -118,8 +119,8 @@ func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospe
 }
 
 // observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
-func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed, string, error) {
-	observed := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: map[schema.GroupKind]plan.Unknown{}}
+func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.State, string, error) {
+	state := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: map[schema.GroupKind]observed.Unknown{}}
 	id := naming.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
 	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
 	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
@@ -130,40 +131,40 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (plan.Observed
 		if p.isCopy(object) {
 			continue
 		}
-		live := plan.Reduce(object)
-		observed.Objects[live.Key], id = live, live.Environment
+		live := observed.Reduce(object)
+		state.Objects[live.Key], id = live, live.Environment
 	}
-	if err := p.observePlaces(ctx, set, observed); err != nil {
-		return observed, "", err
+	if err := p.observePlaces(ctx, set, state); err != nil {
+		return state, "", err
 	}
 	namespace, err := p.live(ctx, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, p.ownNamespace())
 	switch {
 	case apierrors.IsForbidden(err): // then it is there, for all that matters here
-		observed.Namespace = &plan.Live{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
+		state.Namespace = &observed.Object{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
 	case err != nil:
-		return observed, "", explain(err, p.env.Spec.Namespace)
+		return state, "", explain(err, p.env.Spec.Namespace)
 	case namespace != nil:
-		live := plan.Reduce(namespace)
-		observed.Namespace = &live
+		live := observed.Reduce(namespace)
+		state.Namespace = &live
 	}
-	return observed, id, nil
+	return state, id, nil
 }
 
 // observePlaces reads what stands in the places of a set and does not bear the environment's label.
-func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, observed plan.Observed) error {
+func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state observed.State) error {
 	for _, o := range set.Objects {
-		if _, seen := observed.Objects[o.Key()]; seen {
+		if _, seen := state.Objects[o.Key()]; seen {
 			continue
 		}
 		switch object, err := p.live(ctx, o.GroupVersionKind(), o.Key()); {
 		case meta.IsNoMatchError(err):
-			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
+			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
 		case apierrors.IsForbidden(err):
-			observed.Unknown[o.Key().GroupKind()] = plan.Unknown{State: plan.Unwatched, Message: "it may not be read with your rights"}
+			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.Unwatched, Message: "it may not be read with your rights"}
 		case err != nil:
 			return explain(err, p.env.Spec.Namespace)
 		case object != nil:
-			observed.Objects[o.Key()] = plan.Reduce(object)
+			state.Objects[o.Key()] = observed.Reduce(object)
 		}
 	}
 	return nil
@@ -228,14 +229,13 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 		return result, nil
 	}
 	result.Origin = s.Object.Origin.String()
-	wanted := p.sent(s)
 	if s.Live == nil {
 		var before *unstructured.Unstructured
 		if s.Before != nil {
 			before = s.Before.Unstructured
 		}
 		result.Fields = fields.Compare(before, s.Object.Unstructured)
-		result.Refused = cmp.Or(result.Refused, p.refusal(ctx, s, wanted))
+		result.Refused = cmp.Or(result.Refused, p.refusal(ctx, s))
 		return result, nil
 	}
 	before, err := p.live(ctx, s.Object.GroupVersionKind(), s.Key)
@@ -245,28 +245,34 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	case err != nil:
 		return nil, explain(err, p.env.Spec.Namespace)
 	}
-	if err := s.Fill(wanted, before); err != nil {
-		return nil, explain(err, p.env.Spec.Namespace)
-	}
-	after := wanted.DeepCopy()
-	err = p.Apply(ctx, client.ApplyConfigurationFromUnstructured(after), client.FieldOwner(manifest.FieldManager), client.ForceOwnership, client.DryRunAll)
-	switch {
-	case s.Action == plan.Replace, apierrors.IsForbidden(err):
+	if s.Action == plan.Replace {
 		result.Fields = fields.Wanted(before, s.Object.Unstructured)
-	case err != nil:
-		result.Fields, result.Refused = fields.Wanted(before, s.Object.Unstructured), cmp.Or(result.Refused, err.Error())
-	default:
-		result.Fields = fields.Compare(before, after)
+		return result, nil
 	}
-	if len(result.Fields) == 0 && result.Refused == "" && s.Action != plan.Replace {
+	if s.Action == plan.Correct {
+		s.TakeOver = s.Live.Added // the agent removes that in the pass after
+	}
+	after, refused := p.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace}, s)
+	switch {
+	case refused == nil:
+		result.Fields = fields.Compare(before, after)
+	case refused.Class == apply.Forbidden: // then the person may not change the object; the agent may
+		result.Fields = fields.Wanted(before, s.Object.Unstructured)
+	default:
+		_, why, _ := strings.Cut(refused.Message, s.Key.String()+": ")
+		result.Fields, result.Refused = fields.Wanted(before, s.Object.Unstructured), cmp.Or(result.Refused, why)
+	}
+	if len(result.Fields) == 0 && result.Refused == "" {
 		return nil, nil
 	}
 	return result, nil
 }
 
 // refusal says what the cluster has against a new object, as far as that can be asked today.
-func (p *prospect) refusal(ctx context.Context, s plan.Step, wanted *unstructured.Unstructured) string {
-	err := p.Create(ctx, wanted.DeepCopy(), client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
+func (p *prospect) refusal(ctx context.Context, s plan.Step) string {
+	wanted := s.Object.DeepCopy()
+	s.Trim(wanted)
+	err := p.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return err.Error()
@@ -274,21 +280,6 @@ func (p *prospect) refusal(ctx context.Context, s plan.Step, wanted *unstructure
 		return "the cluster does not know the kind " + s.Key.Kind
 	}
 	return "" // what is missing yet, such as the namespace, the sync makes; what a person may not do, the agent may
-}
-
-// sent is an object as the agent would send it.
-func (p *prospect) sent(s plan.Step) *unstructured.Unstructured {
-	object := s.Object.DeepCopy()
-	s.Trim(object)
-	if s.Live == nil {
-		return object
-	}
-	// Berth's marks stay: to leave them out would be to take them away.
-	labels := map[string]string{}
-	maps.Copy(labels, object.GetLabels())
-	labels[manifest.LabelEnvironment] = s.Live.Environment
-	object.SetLabels(labels)
-	return object
 }
 
 func (p *prospect) ownNamespace() manifest.Key {

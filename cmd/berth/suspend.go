@@ -63,7 +63,7 @@ func (e *errand) setSuspended(c *cobra.Command, s streams, args []string, value 
 			return nil, err
 		}
 		if value == nil {
-			return observed(env.Generation), nil
+			return generationSeen(env.Generation), nil
 		}
 		return stopped(env.Generation), nil
 	})
@@ -72,7 +72,7 @@ func (e *errand) setSuspended(c *cobra.Command, s streams, args []string, value 
 // stopped judges whether the agent has seen that it is to leave an Environment alone.
 func stopped(generation int64) judgement {
 	return func(env *v1alpha1.Environment) verdict {
-		if v := observed(generation)(env); v.stage == stale || env.DeletionTimestamp != nil {
+		if v := generationSeen(generation)(env); v.stage == stale || env.DeletionTimestamp != nil {
 			return v
 		}
 		return verdict{stage: good}

@@ -64,8 +64,8 @@ func handled(id string, in func(v1alpha1.EnvironmentStatus) string) judgement {
 	}
 }
 
-// observed judges once the agent has seen a generation of the spec.
-func observed(generation int64) judgement {
+// generationSeen judges once the agent has seen a generation of the spec.
+func generationSeen(generation int64) judgement {
 	return func(env *v1alpha1.Environment) verdict {
 		if env.DeletionTimestamp == nil && env.Status.ObservedGeneration < generation {
 			return verdict{}

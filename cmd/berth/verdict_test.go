@@ -82,8 +82,8 @@ func TestVerdicts(t *testing.T) {
 		{"a request in the queue", asked, state("Queued"), going},
 		{"a request of what is being deleted", asked, state("Healthy", deletedNow), bad},
 
-		{"a spec that nobody has seen", observed(2), state("Healthy", unobserved), stale},
-		{"a spec that was seen", observed(2), state("Failed"), bad},
+		{"a spec that nobody has seen", generationSeen(2), state("Healthy", unobserved), stale},
+		{"a spec that was seen", generationSeen(2), state("Failed"), bad},
 		{"suspended as it was asked for", stopped(2), state("Suspended"), good},
 		{"about to be suspended", stopped(2), state("Healthy", unobserved), stale},
 		{"suspended while it is deleted", stopped(2), state("Suspended", deletedNow), bad},

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -27,6 +28,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/reconciler/apply"
 )
 
 // defaultNamespace is where deploy/ installs the agent, and so where Environments are.
@@ -52,6 +54,8 @@ type viewer struct {
 	discovery  discovery.DiscoveryInterface
 	logs       inspect.Logs
 	core       typedcorev1.SecretsGetter
+	// applier tells what the agent would write, and writes nothing.
+	applier *apply.Applier
 }
 
 // open connects, without a request yet.
@@ -93,7 +97,15 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &viewer{WithWatch: c, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(), logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1()}, nil
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &viewer{
+		WithWatch: c, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(),
+		logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1(),
+		applier: apply.New(apply.Config{Dynamic: objects, Mapper: c.RESTMapper(), OpenAPI: kubernetes.Discovery().OpenAPIV3()}),
+	}, nil
 }
 
 // environments lists all there are.

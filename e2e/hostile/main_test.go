@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
@@ -21,6 +22,9 @@ import (
 
 // shared is the world of all attempts.
 var shared *world.World
+
+// buildTime is the processor time that one build of a kustomization may take.
+const buildTime = 10 * time.Second
 
 // atOnce is how many attempts run beside each other. They wait more than they work.
 const atOnce = "8"
@@ -68,7 +72,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	if err := errors.Join(err, <-built); err != nil {
 		return nil, err
 	}
-	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: binary, Flags: []string{"--log-level", "debug", "--kustomize-cpu", "10s"}})
+	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: binary, Flags: []string{"--log-level", "debug", "--kustomize-cpu", buildTime.String()}})
 	if err == nil {
 		err = w.Agent.Start()
 	}

@@ -8,24 +8,32 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// protects is a policy that keeps what bears a label from being deleted in one namespace.
-const protects = `apiVersion: admissionregistration.k8s.io/v1
+// forbids is a policy that refuses operations on the ConfigMap precious of one namespace.
+func forbids(namespace, operations string) string {
+	return strings.NewReplacer("NS", namespace, "OPERATIONS", operations).Replace(`apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
-metadata: {name: protects-obstacle}
+metadata: {name: protects-NS}
 spec:
   failurePolicy: Fail
   matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: obstacle}}
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NS}}
     resourceRules:
-    - {apiGroups: [""], apiVersions: ["*"], resources: [configmaps], operations: [DELETE]}
+    - {apiGroups: [""], apiVersions: ["*"], resources: [configmaps], resourceNames: [precious], operations: [OPERATIONS]}
   validations:
-  - {expression: "oldObject.metadata.name != 'precious'", message: precious things stay}
+  - {expression: "false", message: precious things stay}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
-metadata: {name: protects-obstacle}
-spec: {policyName: protects-obstacle, validationActions: [Deny]}
-`
+metadata: {name: protects-NS}
+spec: {policyName: protects-NS, validationActions: [Deny]}
+`)
+}
+
+// inForce waits until an admission policy has something against what is tried.
+func inForce(t *testing.T, try func() error) {
+	t.Helper()
+	world.Await(t, "the policy is in force", func() (string, bool) { return "", try() != nil })
+}
 
 // An object that left Git and cannot be deleted is a warning on a healthy sync, and no reason to take it back.
 func TestADeletionThatIsRefusedRollsNothingBack(t *testing.T) {
@@ -33,11 +41,8 @@ func TestADeletionThatIsRefusedRollsNothingBack(t *testing.T) {
 	posts := begins(t, "obstacle", rollsBack)
 	production := posts.Environment("main")
 	production.Becomes("Healthy", posts.pushes("main", with(application(), "k8s/precious.yaml", configMap("precious", "A: b"))))
-	lift := installs(t, protects)
-	world.Await(t, "the policy is in force", func() (string, bool) {
-		err := other{t, "administrator", "obstacle"}.triesToDelete("configmaps", "precious")
-		return "", err != nil
-	})
+	lift := installs(t, forbids("obstacle", "DELETE"))
+	inForce(t, func() error { return other{t, "administrator", "obstacle"}.triesToDelete("configmaps", "precious") })
 
 	image := production.Object("Deployment/api").Image()
 	commit := posts.pushes("main", with(code("newer"), "k8s/precious.yaml", ""))
@@ -48,10 +53,61 @@ func TestADeletionThatIsRefusedRollsNothingBack(t *testing.T) {
 	next := posts.pushes("main", code("newest"))
 	production.Becomes("Healthy", next, "cannot delete ConfigMap/precious")
 	lift()
-	world.AwaitFor(t, 70*time.Second, "what was protected is gone", func() (string, bool) {
+	lifted := time.Now()
+	world.AwaitFor(t, time.Minute, "what was protected is gone", func() (string, bool) {
 		_, there := production.Find("ConfigMap/precious")
 		return "", !there
 	})
+	t.Logf("it was deleted %s after the policy", time.Since(lifted).Round(time.Millisecond))
+}
+
+// The end of a policy or a webhook wakes what it refused: a whole commit where something runs, and in a first sync the
+// object alone.
+func TestALiftedRefusalIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	precious := with(application(), "k8s/precious.yaml", configMap("precious", "A: b"))
+	for name, test := range map[string]struct {
+		namespace string
+		before    map[string]string // what runs
+		refuses   func(t *testing.T, namespace string) (lift func())
+		says      string
+	}{
+		"a commit, by a policy": {"lift-commit", application(), func(t *testing.T, namespace string) func() {
+			return installs(t, forbids(namespace, "CREATE"))
+		}, "ValidatingAdmissionPolicy 'protects-lift-commit' with binding 'protects-lift-commit' denied request: precious things stay"},
+		"an object of a first sync, by a policy": {"lift-first", nil, func(t *testing.T, namespace string) func() {
+			return installs(t, forbids(namespace, "CREATE"))
+		}, "ValidatingAdmissionPolicy 'protects-lift-first' with binding 'protects-lift-first' denied request: precious things stay"},
+		"a commit, by a webhook": {"lift-hook", application(), func(t *testing.T, namespace string) func() {
+			return guards(t, namespace, func(a asked) string {
+				if a.about("precious") {
+					return "precious things stay"
+				}
+				return ""
+			})
+		}, `admission webhook "guard.example.com" denied the request: precious things stay`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			posts := begins(t, test.namespace)
+			production := posts.Environment("main")
+			if test.before != nil {
+				production.Becomes("Healthy", posts.pushes("main", test.before))
+			} else {
+				other{t, "administrator", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: "+test.namespace+"}}")
+			}
+			lift := test.refuses(t, test.namespace)
+			inForce(t, func() error {
+				return other{t, "administrator", test.namespace}.tries("configmaps", configMap("precious", "A: b"))
+			})
+			commit := posts.pushes("main", precious)
+			production.Becomes("Failed", commit, "ConfigMap/"+test.namespace+"/precious", test.says)
+			lift()
+			lifted := time.Now()
+			production.BecomesWithin(time.Minute, "Healthy", commit)
+			t.Logf("it was healthy %s after the end of the refusal", time.Since(lifted).Round(time.Millisecond))
+		})
+	}
 }
 
 // A pause by hand is drift; while drift is left alone, a paused rollout is not done.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -114,6 +116,24 @@ func (a *Agent) Running() bool {
 // PID returns the process id.
 func (a *Agent) PID() int { return a.process.Pid }
 
+// Children returns the process ids of what the agent has started and what runs. There are none where the system does not
+// say so: only Linux does.
+func (a *Agent) Children() (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", a.PID()))
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue // the thread has just ended
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
 // LogFile returns the path of the log.
 func (a *Agent) LogFile() string { return a.log }
 
@@ -122,6 +142,10 @@ func (a *Agent) Kill() error { return a.end(syscall.SIGKILL) }
 
 // Stop asks the agent to end, and waits for it.
 func (a *Agent) Stop() error { return a.end(syscall.SIGTERM) }
+
+// Signal sends a signal, and does not wait for what the agent does about it. An agent that has ended is then cleared away
+// by Stop.
+func (a *Agent) Signal(signal syscall.Signal) error { return a.process.Signal(signal) }
 
 // Freeze stops the agent where it is, until Thaw.
 func (a *Agent) Freeze() error { return a.process.Signal(syscall.SIGSTOP) }

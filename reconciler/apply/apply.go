@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/openapi"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -107,7 +108,7 @@ type Result struct {
 	Done Done
 	// Live is what the object has become, and for an object that stands in the way what that is; nil
 	// when it is gone or not known.
-	Live *plan.Live
+	Live *observed.Object
 	// Warnings is what the API server warned of when it wrote the object: in its words, sorted, none of a dry run and
 	// none of a Secret, whose content they might quote.
 	Warnings []string
@@ -278,7 +279,7 @@ func (r *run) note(result Result) {
 }
 
 // act makes the requests of one step.
-func (r *run) act(ctx context.Context, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) act(ctx context.Context, s plan.Step) (Done, *observed.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	client, err := r.client(s)

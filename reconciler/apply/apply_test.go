@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -129,7 +130,7 @@ func TestRunIsCutShort(t *testing.T) {
 
 func TestRunDoesNothingForStepsThatDoNotAct(t *testing.T) {
 	w := newWorld(t, transport(func(r *http.Request) { t.Errorf("asked for %s", r.URL) }))
-	live := &plan.Live{UID: "x"}
+	live := &observed.Object{UID: "x"}
 	kept := w.step(plan.Keep, configMap, live)
 	blocked := w.step(plan.Change, configMap, live)
 	blocked.Blocked = "waits"

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -13,7 +14,7 @@ const (
 )
 
 // bound creates a claim that has a volume of its size.
-func (w *world) bound(text string) *plan.Live {
+func (w *world) bound(text string) *observed.Object {
 	w.created(expandable)
 	w.created(text)
 	w.patchAs("kube-controller-manager", text, `{"status":{"phase":"Bound","capacity":{"storage":"10Gi"},"accessModes":["ReadWriteOnce"]}}`, "status")

@@ -80,6 +80,9 @@ type Error struct {
 	Message string
 	// RetryAfter is how long to wait before another try; zero: not known.
 	RetryAfter time.Duration
+	// Obstacles are the objects that refuse the step, as far as the answer names them: their change may let it pass. A key
+	// without a name stands for all objects of its kind.
+	Obstacles []manifest.Key
 	// Err is the cause. That of a Secret's step holds no values either.
 	Err error
 	// answer is the cause as it came; it may quote a Secret, and is never shown.
@@ -104,7 +107,7 @@ func (f *finding) Unwrap() error { return f.cause }
 
 // explain makes an Error of what went wrong with a step.
 func (r *run) explain(s plan.Step, err error) *Error {
-	e := &Error{Class: classOf(err), Err: err, answer: err}
+	e := &Error{Class: classOf(err), Err: err, answer: err, Obstacles: obstaclesOf(s.Key, err)}
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && (e.Class == Transient || e.Class == Unanswered) {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}

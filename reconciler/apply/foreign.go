@@ -47,6 +47,11 @@ func isUncountedQuota(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: ")
 }
 
+// isPodSecurity says whether a 403 comes from the level of Pod Security that the namespace's labels set.
+func isPodSecurity(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `violates PodSecurity "`)
+}
+
 // isWithoutDryRun says whether a webhook that has side effects could not be asked without having them.
 func isWithoutDryRun(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
@@ -192,8 +197,9 @@ func isUnanswered(err error) bool {
 // fieldPath begins an error of a typed patch; longer forms name list items by their values.
 var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
 
-// policyDenies finds who refuses, beside what may quote what is refused.
-var policyDenies = regexp.MustCompile(`ValidatingAdmissionPolicy '[-.\w]+' with binding '[-.\w]+' denied request`)
+// policyDenies finds which admission policy refuses, beside what may quote what is refused. Without a binding, the policy
+// itself is wrong; one that mutates is called "policy" only, and refuses where it cannot be evaluated.
+var policyDenies = regexp.MustCompile(`(ValidatingAdmissionP|p)olicy ['"]([-.\w]+)['"](?: with binding '([-.\w]+)')? denied request`)
 
 // webhookDenies is how the API server begins what an admission webhook has against an object.
 var webhookDenies = regexp.MustCompile(`admission webhook "[^"]*" denied the request`)

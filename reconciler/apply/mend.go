@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -33,14 +34,13 @@ type mender struct {
 	live    *unstructured.Unstructured
 	version string
 	merger  *merger
-	beside  plan.Beside
+	beside  observed.Beside
 	// growing has, for every field that the API server complained of, the sets of fields around it that are yet to be
 	// tried, and the one that is tried now.
 	growing map[string]*growth
 	trials  int
-	// tried is what was tried last, and its fields.
-	tried  *unstructured.Unstructured
-	fields *fieldpath.Set
+	// tried is what was tried last.
+	tried merged
 }
 
 type growth struct {
@@ -62,9 +62,15 @@ func (r *run) mend(ctx context.Context, client dynamic.ResourceInterface, s plan
 	}
 	remove, answer, err := m.find(ctx, refusal)
 	if err != nil || len(r.dryRun) > 0 {
-		return answer, err
+		return m.fresh(ctx, s, answer), err
 	}
 	if err := r.claim(ctx, client, m.live, remove); err != nil {
+		return nil, err
+	}
+	if err := r.hold(ctx, client, s, obj); err != nil { // the claim made another version of it
+		return nil, err
+	}
+	if err := r.freshen(ctx, client, s, obj); err != nil {
 		return nil, err
 	}
 	return r.patch(ctx, client, obj)
@@ -74,6 +80,13 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 	live, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
+	}
+	if s.TakeOver != nil { // what people own is removed in any case
+		entries, err := observed.TakeOver(live.GetManagedFields())
+		if err != nil {
+			return nil, err
+		}
+		live.SetManagedFields(entries)
 	}
 	types, err := r.schemas.of(obj.GroupVersionKind().GroupVersion())
 	if err != nil {
@@ -92,7 +105,7 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 		return nil, err
 	}
 	m := &mender{client: client, live: live, version: obj.GetAPIVersion(), merger: merger, growing: map[string]*growth{}}
-	m.beside = plan.BesideGit(there, git, live.GetManagedFields(), m.version)
+	m.beside = observed.BesideGit(there, git, live.GetManagedFields(), m.version)
 	return m, m.merge(&fieldpath.Set{})
 }
 
@@ -131,7 +144,7 @@ func (m *mender) find(ctx context.Context, refusal error) (*fieldpath.Set, *unst
 // grow adds what is to be removed because of a refusal, and says whether that is more than before.
 func (m *mender) grow(refusal error) (more bool) {
 	for _, field := range complaints(refusal) {
-		path := plan.Locate(field, m.tried.Object, m.fields)
+		path := observed.Locate(field, m.tried.object.Object, m.tried.fields)
 		g := m.growing[path.String()]
 		if g == nil {
 			g = &growth{now: &fieldpath.Set{}, next: m.beside.Around(path)}
@@ -142,6 +155,14 @@ func (m *mender) grow(refusal error) (more bool) {
 		}
 	}
 	return more
+}
+
+// fresh returns the answer to a dry run without stale defaults. Its managed fields are those of a patch and not of an apply.
+func (m *mender) fresh(ctx context.Context, s plan.Step, answer *unstructured.Unstructured) *unstructured.Unstructured {
+	if answer != nil && s.Action == plan.Change {
+		_, answer = fresh(ctx, m.client, answer, m.tried.owned)
+	}
+	return answer
 }
 
 func (m *mender) now() *fieldpath.Set {
@@ -180,40 +201,45 @@ func (m *mender) try(ctx context.Context, remove *fieldpath.Set) (*unstructured.
 	if err := m.merge(remove); err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(m.patch())
+	return become(ctx, m.client, m.live, m.tried.object)
+}
+
+func (m *mender) merge(remove *fieldpath.Set) error {
+	entries, err := observed.Claim(m.live.GetManagedFields(), remove, m.version)
+	if err != nil {
+		return err
+	}
+	m.tried, err = m.merger.merge(entries)
+	return err
+}
+
+// become asks the API server, by a dry run, to make of a live object what is wanted: what is not, it may fill in.
+func become(ctx context.Context, client dynamic.ResourceInterface, live, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	body, err := json.Marshal(difference(live, wanted))
 	if err != nil {
 		return nil, err
 	}
-	return m.client.Patch(ctx, m.live.GetName(), types.JSONPatchType, body, metav1.PatchOptions{
+	return client.Patch(ctx, live.GetName(), types.JSONPatchType, body, metav1.PatchOptions{
 		FieldManager:    manifest.FieldManager,
 		FieldValidation: metav1.FieldValidationStrict,
 		DryRun:          []string{metav1.DryRunAll},
 	})
 }
 
-func (m *mender) merge(remove *fieldpath.Set) error {
-	entries, err := plan.Claim(m.live.GetManagedFields(), remove, m.version)
-	if err != nil {
-		return err
-	}
-	m.tried, m.fields, err = m.merger.merge(entries)
-	return err
-}
-
-// patch returns the JSON patch that makes of the live object what was merged.
-func (m *mender) patch() []map[string]any {
+// difference returns the JSON patch that makes of a live object what is wanted.
+func difference(live, wanted *unstructured.Unstructured) []map[string]any {
 	patch := []map[string]any{
-		{"op": "add", "path": "/metadata/labels", "value": m.tried.GetLabels()},
-		{"op": "add", "path": "/metadata/annotations", "value": m.tried.GetAnnotations()},
+		{"op": "add", "path": "/metadata/labels", "value": wanted.GetLabels()},
+		{"op": "add", "path": "/metadata/annotations", "value": wanted.GetAnnotations()},
 	}
-	for _, field := range slices.Sorted(maps.Keys(m.live.Object)) {
-		if _, stays := m.tried.Object[field]; !stays {
+	for _, field := range slices.Sorted(maps.Keys(live.Object)) {
+		if _, stays := wanted.Object[field]; !stays {
 			patch = append(patch, map[string]any{"op": "remove", "path": "/" + field})
 		}
 	}
-	for _, field := range slices.Sorted(maps.Keys(m.tried.Object)) {
+	for _, field := range slices.Sorted(maps.Keys(wanted.Object)) {
 		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "status"}, field) {
-			patch = append(patch, map[string]any{"op": "add", "path": "/" + field, "value": m.tried.Object[field]})
+			patch = append(patch, map[string]any{"op": "add", "path": "/" + field, "value": wanted.Object[field]})
 		}
 	}
 	return patch
@@ -223,7 +249,7 @@ func (m *mender) patch() []map[string]any {
 // write the status at any time, so it is tried again a few times. A crash before the apply is seen as drift.
 func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, fields *fieldpath.Set) error {
 	for tries := 1; ; tries++ {
-		entries, err := plan.Claim(live.GetManagedFields(), fields, live.GetAPIVersion())
+		entries, err := observed.Claim(live.GetManagedFields(), fields, live.GetAPIVersion())
 		if err != nil {
 			return err
 		}

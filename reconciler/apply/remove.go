@@ -9,11 +9,12 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
 // replace deletes an object once it is proved that its successor can be created.
-func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	there, err := r.prove(ctx, client, s)
 	if err != nil {
 		return "", nil, err
@@ -49,7 +50,7 @@ func (r *run) prove(ctx context.Context, client dynamic.ResourceInterface, s pla
 }
 
 // remove deletes an object, and what it controls first where pods still run for it.
-func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	propagation := metav1.DeletePropagationBackground
 	if runsPods(s.Key) {
 		propagation = metav1.DeletePropagationForeground
@@ -63,7 +64,7 @@ func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s pl
 
 // delete deletes exactly what the plan saw, and returns what is left of it: an object that finalizers
 // hold and that is watched, or nil.
-func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, how metav1.DeletionPropagation) (*plan.Live, error) {
+func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, how metav1.DeletionPropagation) (*observed.Object, error) {
 	if s.Live == nil {
 		return nil, nil
 	}
@@ -87,13 +88,13 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 		live.Deleting, live.Health = true, health.Health{Status: health.Terminating, Message: "is being deleted"}
 		return followed(live), nil
 	}
-	live := plan.Reduce(obj)
+	live := observed.Reduce(obj)
 	return followed(live), nil
 }
 
 // followed returns an object whose end the watches will tell of; nil for one without Berth's label, which none
 // of them sees: it is asked for again by trying to create its successor.
-func followed(live plan.Live) *plan.Live {
+func followed(live observed.Object) *observed.Object {
 	if live.Environment == "" {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -114,7 +115,7 @@ func TestAJobThatOnlySpellsOutDefaults(t *testing.T) {
 	spelled := with(job, "template: {", "completions: 1\n  parallelism: 1\n  backoffLimit: 6\n  template: {")
 	twice := with(job, "template: {", "completions: 2\n  template: {")
 	old := w.created(job)
-	replaces := func(text string, live *plan.Live) Result {
+	replaces := func(text string, live *observed.Object) Result {
 		s := w.step(plan.Replace, text, live)
 		s.Ran = old.Job.Spec
 		return w.run(s)[0]

@@ -97,14 +97,21 @@ func newMerger(types managedfields.TypeConverter, live, git *unstructured.Unstru
 	return m, err
 }
 
-// merge returns what becomes of the live object if its managed fields were these, and its fields.
-func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (*unstructured.Unstructured, *fieldpath.Set, error) {
+// merged is an object after an apply.
+type merged struct {
+	object *unstructured.Unstructured
+	// fields are all that it has, owned are those with a field manager.
+	fields, owned *fieldpath.Set
+}
+
+// merge returns what becomes of the live object if its managed fields were these.
+func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (merged, error) {
 	managers := fieldpath.ManagedFields{}
 	own := ""
 	for i, e := range entries {
 		set := &fieldpath.Set{}
 		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())); err != nil {
-			return nil, nil, err
+			return merged{}, err
 		}
 		applied := e.Operation == metav1.ManagedFieldsOperationApply
 		name := fmt.Sprint(i)
@@ -114,19 +121,23 @@ func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (*unstructured.Unstr
 		managers[name] = fieldpath.NewVersionedSet(set, fieldpath.APIVersion(e.APIVersion), applied)
 	}
 	updater := (&merge.UpdaterBuilder{Converter: oneVersion(m.version), ReturnInputOnNoop: true}).BuildUpdater()
-	merged, _, err := updater.Apply(m.live, m.git, m.version, managers, own, true)
+	applied, managers, err := updater.Apply(m.live, m.git, m.version, managers, own, true)
 	if err != nil {
-		return nil, nil, err
+		return merged{}, err
 	}
-	fields, err := merged.ToFieldSet()
+	fields, err := applied.ToFieldSet()
 	if err != nil {
-		return nil, nil, err
+		return merged{}, err
 	}
-	object, err := m.types.TypedToObject(merged)
+	owned := &fieldpath.Set{}
+	for _, manager := range managers {
+		owned = owned.Union(manager.Set())
+	}
+	object, err := m.types.TypedToObject(applied)
 	if err != nil {
-		return nil, nil, err
+		return merged{}, err
 	}
-	return object.(*unstructured.Unstructured), fields, nil
+	return merged{object: object.(*unstructured.Unstructured), fields: fields, owned: owned}, nil
 }
 
 // oneVersion is the only version of an API that fields are compared in.

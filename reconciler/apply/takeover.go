@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -27,7 +28,7 @@ func (r *run) takeOver(ctx context.Context, client dynamic.ResourceInterface, s 
 	if obj.GetUID() != s.Live.UID || obj.GetDeletionTimestamp() != nil {
 		return &finding{class: Conflict, text: otherUID}
 	}
-	fields, err := plan.TakeOver(obj.GetManagedFields())
+	fields, err := observed.TakeOver(obj.GetManagedFields())
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -23,7 +24,7 @@ func (w *world) patchAs(manager, text, patch string, subresource ...string) {
 }
 
 // takesOver returns the step that corrects what people added, as the plan makes it.
-func (w *world) takesOver(action plan.Action, text string, live *plan.Live) plan.Step {
+func (w *world) takesOver(action plan.Action, text string, live *observed.Object) plan.Step {
 	w.t.Helper()
 	if live.Added == nil {
 		w.t.Fatalf("nothing seems to have been added to %s", live.Key)

@@ -104,6 +104,8 @@ var changes = []struct{ name, before, after string }{
 	{"a StatefulSet's strategy", statefulSet, with(statefulSet, "serviceName: db,", "serviceName: db, updateStrategy: {type: OnDelete},")},
 	{"a StatefulSet's strategy, and back", with(statefulSet, "serviceName: db,", "serviceName: db, updateStrategy: {type: OnDelete},"), statefulSet},
 	{"a DaemonSet's strategy", daemonSet, with(daemonSet, "spec: {selector", "spec: {updateStrategy: {type: OnDelete}, selector")},
+	{"a DaemonSet's strategy, written out", with(daemonSet, "spec: {selector", "spec: {updateStrategy: {type: RollingUpdate}, selector"), with(daemonSet, "spec: {selector", "spec: {updateStrategy: {type: OnDelete}, selector")},
+	{"a DaemonSet's strategy, and back", with(daemonSet, "spec: {selector", "spec: {updateStrategy: {type: OnDelete}, selector"), daemonSet},
 	{"NodePort to ClusterIP", with(front, "spec:", "spec:\n  type: NodePort"), with(front, "spec:", "spec:\n  type: ClusterIP")},
 	{"NodePort to nothing", with(front, "spec:", "spec:\n  type: NodePort"), front},
 	{"ClusterIP to ExternalName", front, with(front, "spec:", "spec:\n  type: ExternalName\n  externalName: example.com")},
@@ -135,10 +137,24 @@ var changes = []struct{ name, before, after string }{
 	{"data to binaryData", configMap, with(configMap, "data: {mode: fast}", "binaryData: {mode: AAEC}")},
 	{"a seccomp profile", with(pods, "      containers:", "      securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}\n      containers:"), with(pods, "      containers:", "      securityContext: {seccompProfile: {type: RuntimeDefault}}\n      containers:")},
 	{"hostNetwork that leaves", with(pods, "      containers:", "      hostNetwork: true\n      containers:"), pods},
+	{"an account that leaves a Deployment", with(pods, "      containers:", "      serviceAccountName: api\n      containers:"), pods},
+	{"an account that leaves under its deprecated name", with(pods, "      containers:", "      serviceAccount: api\n      containers:"), pods},
+	{"an account of a Deployment", with(pods, "      containers:", "      serviceAccountName: api\n      containers:"), with(pods, "      containers:", "      serviceAccountName: web\n      containers:")},
+	{"an account that leaves a StatefulSet", with(statefulSet, "containers:", "serviceAccountName: api, containers:"), statefulSet},
+	{"an account that leaves a DaemonSet", with(daemonSet, "containers:", "serviceAccountName: api, containers:"), daemonSet},
+	{"an account that leaves a CronJob", with(cronJob, "restartPolicy: Never,", "restartPolicy: Never, serviceAccountName: api,"), cronJob},
+	{"egress that leaves a NetworkPolicy", with(network, "ingress: [{}]", "ingress: [{}], egress: [{}]"), network},
+	{"egress that comes to a NetworkPolicy", network, with(network, "ingress: [{}]", "ingress: [{}], egress: [{}]")},
+	{"an image that is no longer the latest", with(pods, "example.com/first:1", "example.com/first"), pods},
+	{"an image that becomes the latest", pods, with(pods, "example.com/first:1", "example.com/first")},
+	{"a scope that leaves a webhook", with(webhook, "resources: [configmaps]", "resources: [configmaps], scope: Namespaced"), webhook},
+	{"a toleration's value", with(pods, "      containers:", "      tolerations: [{key: a, operator: Equal, value: b}]\n      containers:"), with(pods, "      containers:", "      tolerations: [{key: a, operator: Exists}]\n      containers:")},
+	{"a port's target", with(front, "port: 80", "port: 80, targetPort: web"), front},
 	{"a backend", ingress, with(ingress, "service: {name: api, port: {number: 80}}", "resource: {apiGroup: example.com, kind: Bucket, name: x}")},
 }
 
 const (
+	network = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: api, namespace: NS}, spec: {podSelector: {}, ingress: [{}]}}"
 	budget  = "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: api, namespace: NS}, spec: {minAvailable: 1, selector: {matchLabels: {app: api}}}}"
 	ingress = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: api, namespace: NS}, spec: {defaultBackend: {service: {name: api, port: {number: 80}}}}}"
 	hpa     = "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: api, namespace: NS}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: api}, maxReplicas: 7, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}"

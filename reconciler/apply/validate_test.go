@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -43,7 +44,7 @@ spec:
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			live := map[manifest.Key]*plan.Live{}
+			live := map[manifest.Key]*observed.Object{}
 			if test.there != "" {
 				made := w.created(test.there)
 				live[made.Key] = made

@@ -19,6 +19,7 @@ import (
 
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -114,14 +115,14 @@ func (w *world) object(text string) *manifest.Object {
 }
 
 // step returns a step for what Git says of an object.
-func (w *world) step(action plan.Action, text string, live *plan.Live) plan.Step {
+func (w *world) step(action plan.Action, text string, live *observed.Object) plan.Step {
 	w.t.Helper()
 	o := w.object(text)
 	return plan.Step{Action: action, Key: o.Key(), Object: o, Live: live}
 }
 
 // gone returns the step that deletes an object.
-func gone(live *plan.Live) plan.Step {
+func gone(live *observed.Object) plan.Step {
 	return plan.Step{Action: plan.Delete, Key: live.Key, Live: live}
 }
 
@@ -135,19 +136,19 @@ func (w *world) run(steps ...plan.Step) []Result {
 }
 
 // do runs one step.
-func (w *world) do(action plan.Action, text string, live *plan.Live) Result {
+func (w *world) do(action plan.Action, text string, live *observed.Object) Result {
 	w.t.Helper()
 	return w.run(w.step(action, text, live))[0]
 }
 
 // created creates an object as Berth does and returns what it has become.
-func (w *world) created(text string) *plan.Live {
+func (w *world) created(text string) *observed.Object {
 	w.t.Helper()
 	return w.must(Created, w.do(plan.Create, text, nil))
 }
 
 // must checks a success and returns what the object has become.
-func (w *world) must(done Done, r Result) *plan.Live {
+func (w *world) must(done Done, r Result) *observed.Object {
 	w.t.Helper()
 	if r.Err != nil || r.Done != done {
 		w.t.Fatalf("%s: got %q, %v (cause %#v), want %q", r.Step.Key, r.Done, r.Err, causeOf(r), done)
@@ -239,13 +240,13 @@ func (w *world) look(text string) *unstructured.Unstructured {
 }
 
 // seen reads an object as the watches would show it.
-func (w *world) seen(text string) *plan.Live {
+func (w *world) seen(text string) *observed.Object {
 	w.t.Helper()
 	obj := w.look(text)
 	if obj == nil {
 		w.t.Fatalf("there is no %s", w.object(text).Key())
 	}
-	live := plan.Reduce(obj)
+	live := observed.Reduce(obj)
 	return &live
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -24,7 +25,7 @@ const otherUID = "was deleted or made anew by somebody else meanwhile"
 
 // apply writes an object with server-side apply: exactly the object that the plan saw, or a new one
 // where it saw none.
-func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.sent(s)
 	if err != nil {
 		return "", nil, err
@@ -42,7 +43,10 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 	if err := r.hold(ctx, client, s, obj); err != nil {
 		return "", nil, err
 	}
-	answer, err := r.patch(ctx, client, obj)
+	if err := r.freshen(ctx, client, s, obj); err != nil {
+		return "", nil, err
+	}
+	answer, err := r.patch(ctx, client, obj, r.dryRun...)
 	if s.Live != nil && isMendable(err) {
 		answer, err = r.mend(ctx, client, s, obj, err)
 	}
@@ -61,7 +65,7 @@ func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s pla
 }
 
 // patch applies an object.
-func (r *run) patch(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (r *run) patch(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured, dryRun ...string) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(obj.Object)
 	if err != nil {
 		return nil, err
@@ -71,7 +75,7 @@ func (r *run) patch(ctx context.Context, client dynamic.ResourceInterface, obj *
 		FieldManager:    manifest.FieldManager,
 		FieldValidation: metav1.FieldValidationStrict,
 		Force:           &force,
-		DryRun:          r.dryRun,
+		DryRun:          dryRun,
 	})
 }
 
@@ -92,7 +96,7 @@ func (r *run) hold(ctx context.Context, client dynamic.ResourceInterface, s plan
 }
 
 // create makes a Job, which is never applied: its spec cannot be changed.
-func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.marked(s.Object)
 	if err != nil {
 		return "", nil, err
@@ -120,12 +124,12 @@ func (r *run) hasRun(ctx context.Context, client dynamic.ResourceInterface, s pl
 	if err != nil {
 		return false
 	}
-	completed := plan.Reduce(answer)
+	completed := observed.Reduce(answer)
 	return completed.Job != nil && completed.Job.Spec == s.Ran
 }
 
 // same leaves a Job that has run, and gives it the digest of what Git says now.
-func (r *run) same(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) same(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	if s.Live == nil {
 		return Same, nil, nil
 	}
@@ -134,7 +138,7 @@ func (r *run) same(ctx context.Context, client dynamic.ResourceInterface, s plan
 }
 
 // prepare asks the API server whether it would take a Job that is created later.
-func (r *run) prepare(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) prepare(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.marked(s.Object)
 	if err != nil {
 		return "", nil, err
@@ -160,7 +164,7 @@ func createOptions(dryRun ...string) metav1.CreateOptions {
 }
 
 // mark corrects the labels and annotations of a Job, which is all that can be corrected.
-func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.marked(s.Object)
 	if err != nil {
 		return "", nil, err
@@ -240,8 +244,8 @@ func setAll(obj *unstructured.Unstructured, field string, values map[string]stri
 
 // written judges the answer to a write: one that shows a dying object, or another than the plan meant,
 // is no success.
-func written(s plan.Step, answer *unstructured.Unstructured) (Done, *plan.Live, error) {
-	live := plan.Reduce(answer)
+func written(s plan.Step, answer *unstructured.Unstructured) (Done, *observed.Object, error) {
+	live := observed.Reduce(answer)
 	switch {
 	case live.Deleting:
 		return "", &live, &finding{class: Terminating, text: live.Health.Message}
@@ -259,7 +263,7 @@ func written(s plan.Step, answer *unstructured.Unstructured) (Done, *plan.Live, 
 }
 
 // inTheWay reads the object that stands where one was to be created, and says whose it is.
-func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *plan.Live, error) {
+func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return "", nil, &finding{class: Conflict, text: "was made and deleted by somebody else meanwhile"}
@@ -267,7 +271,7 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 	if err != nil {
 		return "", nil, err
 	}
-	live := plan.Reduce(obj)
+	live := observed.Reduce(obj)
 	switch {
 	case live.Deleting:
 		return "", followed(live), &finding{class: Terminating, text: live.Health.Message}

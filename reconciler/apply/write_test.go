@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -77,7 +78,7 @@ func TestAnswersAreWhatWatchesBring(t *testing.T) {
 }
 
 // watched reduces the first event of a watch.
-func watched(t *testing.T, w *world, text string) *plan.Live {
+func watched(t *testing.T, w *world, text string) *observed.Object {
 	t.Helper()
 	o := w.object(text)
 	watch, err := w.resource(o).Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + o.GetName()})
@@ -85,12 +86,12 @@ func watched(t *testing.T, w *world, text string) *plan.Live {
 		t.Fatal(err)
 	}
 	defer watch.Stop()
-	live := plan.Reduce((<-watch.ResultChan()).Object.(*unstructured.Unstructured))
+	live := observed.Reduce((<-watch.ResultChan()).Object.(*unstructured.Unstructured))
 	return &live
 }
 
 // watchedMetadata does so for a watch that brings no more than metadata.
-func watchedMetadata(t *testing.T, w *world, text string) plan.Live {
+func watchedMetadata(t *testing.T, w *world, text string) observed.Object {
 	t.Helper()
 	o := w.object(text)
 	client, err := metadata.NewForConfig(w.config)
@@ -106,7 +107,7 @@ func watchedMetadata(t *testing.T, w *world, text string) plan.Live {
 		t.Fatal(err)
 	}
 	defer watch.Stop()
-	return plan.ReduceMetadata((<-watch.ResultChan()).Object.(*metav1.PartialObjectMetadata), o.GroupVersionKind())
+	return observed.ReduceMetadata((<-watch.ResultChan()).Object.(*metav1.PartialObjectMetadata), o.GroupVersionKind())
 }
 
 func TestChange(t *testing.T) {
@@ -286,7 +287,7 @@ func TestCorrectJobTouchesMetadataAlone(t *testing.T) {
 	if labels := obj.GetLabels(); labels["mine"] != "x" || labels["tier"] != "db" {
 		t.Errorf("labels are %v", labels)
 	}
-	if program := plan.Program(obj); program != plan.Program(w.object(job).Unstructured) {
+	if program := observed.Program(obj); program != observed.Program(w.object(job).Unstructured) {
 		t.Error("the spec was changed")
 	}
 

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,24 +17,25 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// mostAttended bounds the watches of single objects. Environments whose objects are beyond it learn of changes
+// mostAttended bounds the watches of attended objects. Environments whose objects are beyond it learn of changes
 // when they look again by themselves.
 const mostAttended = 256
 
-// attended is a single object that environments wait for, whatever labels it has.
+// attended is an object that environments wait for, whatever labels it has; without a name, all objects of a kind.
 type attended struct {
 	w       *Watches
 	key     manifest.Key
 	waiting set[string]
 	moved   set[string] // of these, those that have not asked since it changed
-	// seen stands for the object's state; it is empty while the object is not there, and void before the first list.
-	seen  string
+	// seen has the states by name; known is false before the first list.
+	seen  map[string]string
 	known bool
 	stop  context.CancelFunc
 }
 
-// Attend watches single objects for an environment, in place of those that it said before. It is woken when one of them
-// is seen for the first time, and when one changes in any other respect than its status. Moved names those then.
+// Attend watches objects for an environment, in place of those that it said before; a key without a name stands for all
+// objects of its kind. The environment is woken when one of them is seen for the first time, and when one changes in any
+// other respect than its status. Moved names those then.
 func (w *Watches) Attend(name string, keys []manifest.Key) {
 	w.change(func(wake wakes) { w.attend(name, keys, wake) })
 }
@@ -50,7 +52,7 @@ func (w *Watches) attend(name string, keys []manifest.Key, wake wakes) {
 		case !ok && len(w.attended) >= mostAttended:
 			continue
 		case !ok:
-			a = &attended{w: w, key: key, waiting: set[string]{}, moved: set[string]{}}
+			a = &attended{w: w, key: key, waiting: set[string]{}, moved: set[string]{}, seen: map[string]string{}}
 			w.attended[key] = a
 			f := feed[outline]{into: a, open: a.open, reduce: outlineOf, syncTimeout: w.cfg.SyncTimeout, poke: make(chan struct{}, 1)}
 			a.stop = w.begin(f.run)
@@ -97,7 +99,10 @@ func (a *attended) open() (*cache.ListWatch, error) {
 	if a.key.Namespace != "" {
 		resource = a.w.cfg.Metadata.Resource(mapping.Resource).Namespace(a.key.Namespace)
 	}
-	selector := fields.OneTermEqualSelector("metadata.name", a.key.Name).String()
+	var selector string
+	if a.key.Name != "" {
+		selector = fields.OneTermEqualSelector("metadata.name", a.key.Name).String()
+	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = selector
@@ -111,12 +116,12 @@ func (a *attended) open() (*cache.ListWatch, error) {
 }
 
 // outline stands for all of an object's metadata that something other than its status may have changed.
-type outline string
+type outline struct{ name, state string }
 
 func outlineOf(obj runtime.Object) outline {
 	o, ok := obj.(metav1.Object)
 	if !ok {
-		return ""
+		return outline{}
 	}
 	var managers []metav1.ManagedFieldsEntry
 	for _, entry := range o.GetManagedFields() {
@@ -129,30 +134,38 @@ func outlineOf(obj runtime.Object) outline {
 		"labels": o.GetLabels(), "annotations": o.GetAnnotations(), "managers": managers,
 	})
 	if err != nil {
-		return outline(o.GetResourceVersion())
+		return outline{o.GetName(), o.GetResourceVersion()}
 	}
-	return outline(manifest.Digest(string(text)))
+	return outline{o.GetName(), manifest.Digest(string(text))}
 }
 
-func (a *attended) put(s outline)  { a.see(string(s)) }
-func (a *attended) remove(outline) { a.see("") }
-func (a *attended) lost(error)     {}
-
-func (a *attended) replace(all []outline, _ string, _ time.Time) {
-	if len(all) == 0 {
-		a.see("")
-		return
-	}
-	a.see(string(all[0]))
+func (a *attended) put(o outline) {
+	a.see(func(all map[string]string) { all[o.name] = o.state })
 }
 
-// see takes in the object's state, and wakes who waits if it is another one. The first state counts as another one: the
-// object may have changed after it was refused and before it was watched.
-func (a *attended) see(now string) {
+func (a *attended) remove(o outline) {
+	a.see(func(all map[string]string) { delete(all, o.name) })
+}
+
+func (a *attended) lost(error) {}
+
+func (a *attended) replace(list []outline, _ string, _ time.Time) {
+	a.see(func(all map[string]string) {
+		clear(all)
+		for _, o := range list {
+			all[o.name] = o.state
+		}
+	})
+}
+
+// see takes in a change of the states, and wakes who waits if it is one. The first list always counts: the object may
+// have changed after the refusal and before it was watched.
+func (a *attended) see(change func(all map[string]string)) {
 	a.w.change(func(wake wakes) {
-		before, known := a.seen, a.known
-		a.seen, a.known = now, true
-		if known && before == now {
+		before, known := maps.Clone(a.seen), a.known
+		change(a.seen)
+		a.known = true
+		if known && maps.Equal(before, a.seen) {
 			return
 		}
 		for name := range a.waiting {

@@ -37,12 +37,32 @@ func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
 	o.delete(strange)
 	o.until("the deletion is seen", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{key}) })
 
+	// Without a name, a key stands for all objects of its kind.
+	every := manifest.Key{Kind: key.Kind, Namespace: key.Namespace}
+	o.Attend(env, []manifest.Key{every})
+	o.until("all are looked at", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{every}) })
+	first, second := o.write("kubectl", env, sample(configMaps, "first")), o.write("kubectl", env, sample(configMaps, "second"))
+	o.until("both new ones are seen", func() bool { o.Moved(env); return o.attendedHas(every, "first", "second") })
+	o.delete(first)
+	o.until("the end of one is seen", func() bool {
+		return slices.Equal(o.Moved(env), []manifest.Key{every}) && !o.attendedHas(every, "first")
+	})
+	o.patch(second, `{"metadata":{"annotations":{"a":"b"}}}`)
+	o.until("the change of another is seen", func() bool { return slices.Equal(o.Moved(env), []manifest.Key{every}) })
+
 	o.Attend(env, nil)
 	o.Watches.mu.Lock()
 	defer o.Watches.mu.Unlock()
 	if len(o.attended) > 0 {
 		t.Errorf("%d objects are attended for nobody", len(o.attended))
 	}
+}
+
+// attendedHas says whether objects with these names are known of a kind that is attended.
+func (o *observer) attendedHas(key manifest.Key, names ...string) bool {
+	o.Watches.mu.Lock()
+	defer o.Watches.mu.Unlock()
+	return !slices.ContainsFunc(names, func(name string) bool { return o.attended[key].seen[name] == "" })
 }
 
 // A workload's status changes all the time, and lifts no obstacle.

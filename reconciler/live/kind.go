@@ -19,7 +19,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // kind is the watch of one kind for all environments, and what it has brought. It is watched in the
@@ -31,7 +31,7 @@ type kind struct {
 	followers set[string]
 	objects   map[types.NamespacedName]*object
 	// state says why nothing is known; empty: everything is.
-	state   plan.KindState
+	state   observed.KindState
 	message string
 	// elsewhere is where a kind of this name is served, if not here.
 	elsewhere string
@@ -47,7 +47,7 @@ type kind struct {
 func newKind(w *Watches, gk schema.GroupKind) *kind {
 	return &kind{
 		w: w, gk: gk, followers: set[string]{}, objects: map[types.NamespacedName]*object{},
-		state: plan.Syncing, message: "the list is not complete yet",
+		state: observed.Syncing, message: "the list is not complete yet",
 		poke: make(chan struct{}, 1), stop: func() {},
 	}
 }
@@ -146,11 +146,11 @@ func listWatch[L runtime.Object](c client[L], selector string) *cache.ListWatch 
 // lost notes that the kind cannot be watched. What may pass by itself does not make unknown what is
 // known: until the next list there is then merely nothing new.
 func (k *kind) lost(err error) {
-	state, message, elsewhere := plan.Unwatched, unwatched(k.gk, err), ""
+	state, message, elsewhere := observed.Unwatched, unwatched(k.gk, err), ""
 	k.misled = apierrors.IsNotFound(err)
 	gone := k.misled || meta.IsNoMatchError(err)
 	if gone {
-		state, message = plan.NotServed, fmt.Sprintf("the API server does not know the kind %s; create its CustomResourceDefinition, or correct apiVersion and kind", k.gk)
+		state, message = observed.NotServed, fmt.Sprintf("the API server does not know the kind %s; create its CustomResourceDefinition, or correct apiVersion and kind", k.gk)
 		elsewhere = manifest.ServedIn(k.w.cfg.Mapper, k.gk.Kind)
 	}
 	lasting := gone || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
@@ -195,7 +195,7 @@ func watchable(refused *metav1.StatusDetails) string {
 }
 
 // become changes what is known of the kind as a whole.
-func (k *kind) become(state plan.KindState, message string, wake wakes) {
+func (k *kind) become(state observed.KindState, message string, wake wakes) {
 	if k.state != state {
 		for e := range k.followers {
 			wake.add(e)
@@ -264,7 +264,7 @@ func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 func (w *Watches) served(crd manifest.Key) {
 	_, group, _ := strings.Cut(crd.Name, ".")
 	for gk, k := range w.kinds {
-		if gk.Group == group && k.state == plan.NotServed {
+		if gk.Group == group && k.state == observed.NotServed {
 			k.retry()
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 var crds = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
@@ -38,9 +38,9 @@ func TestAKindInAWrongGroupIsFoundElsewhere(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
 	kind := schema.GroupVersionKind{Version: "v1", Kind: "Deployment"}
-	o.await(o.environment(kind), "the kind to be missed", func(seen plan.Observed) bool {
+	o.await(o.environment(kind), "the kind to be missed", func(seen observed.State) bool {
 		u := seen.Unknown[kind.GroupKind()]
-		return u.State == plan.NotServed && u.Elsewhere == "apps/v1"
+		return u.State == observed.NotServed && u.Elsewhere == "apps/v1"
 	})
 }
 
@@ -49,28 +49,28 @@ func TestAKindAppearsAndDisappears(t *testing.T) {
 	o := observe(t)
 	text, kind := custom("Ferry")
 	env := o.environment(crds, kind, configMaps)
-	seen := o.await(env, "the kind to be missed", func(seen plan.Observed) bool {
-		return len(seen.Unknown) == 1 && seen.Unknown[kind.GroupKind()].State == plan.NotServed
+	seen := o.await(env, "the kind to be missed", func(seen observed.State) bool {
+		return len(seen.Unknown) == 1 && seen.Unknown[kind.GroupKind()].State == observed.NotServed
 	})
 	if message := seen.Unknown[kind.GroupKind()].Message; !strings.Contains(message, "Ferry.ferry.example.com") {
 		t.Errorf("the message %q does not name the kind", message)
 	}
 
 	definition := o.write(manifest.FieldManager, env, parse(text))
-	o.await(env, "the kind to be served", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
+	o.await(env, "the kind to be served", func(seen observed.State) bool { return len(seen.Unknown) == 0 })
 	ferry := o.write(manifest.FieldManager, env, sample(kind, "it"))
 	o.await(env, "an object of the kind", has(ferry))
 
 	o.delete(definition)
-	seen = o.await(env, "the kind to be gone", func(seen plan.Observed) bool {
-		return seen.Unknown[kind.GroupKind()].State == plan.NotServed
+	seen = o.await(env, "the kind to be gone", func(seen observed.State) bool {
+		return seen.Unknown[kind.GroupKind()].State == observed.NotServed
 	})
 	if has(ferry)(seen) {
 		t.Error("an object outlived its kind")
 	}
 	o.write(manifest.FieldManager, env, parse(text))
 	t.Cleanup(func() { o.delete(definition) })
-	o.await(env, "the kind to be back", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
+	o.await(env, "the kind to be back", func(seen observed.State) bool { return len(seen.Unknown) == 0 })
 }
 
 func TestAVersionThatIsNoLongerServedIsWatchedInAnother(t *testing.T) {
@@ -97,7 +97,7 @@ func TestAKindMovesToAnotherVersion(t *testing.T) {
 	o.patch(definition, `{"spec": {"versions": [
 		{"name": "v1", "served": false, "storage": true, `+open+`},
 		{"name": "v2", "served": true, "storage": false, `+open+`}]}}`)
-	seen := o.await(env, "the object in the other version", func(seen plan.Observed) bool {
+	seen := o.await(env, "the object in the other version", func(seen observed.State) bool {
 		return seen.Objects[manifest.KeyOf(barge)].APIVersion == kind.Group+"/v2"
 	})
 	if len(seen.Unknown) != 0 {
@@ -118,8 +118,8 @@ func TestWithoutRightsAKindIsUnwatchedUntilTheyAreGranted(t *testing.T) {
 	}
 	o := observeAs(t, rights, Config{})
 	env := o.environment(configMaps)
-	seen := o.await(env, "both kinds to be refused", func(seen plan.Observed) bool {
-		return seen.Unknown[configMaps.GroupKind()].State == plan.Unwatched && seen.Unknown[namespaceKind].State == plan.Unwatched
+	seen := o.await(env, "both kinds to be refused", func(seen observed.State) bool {
+		return seen.Unknown[configMaps.GroupKind()].State == observed.Unwatched && seen.Unknown[namespaceKind].State == observed.Unwatched
 	})
 	for _, want := range []string{"cannot watch ConfigMap", "system:serviceaccount:" + space + ":powerless", "let the agent watch it"} {
 		if message := seen.Unknown[configMaps.GroupKind()].Message; !strings.Contains(message, want) {
@@ -135,7 +135,7 @@ subjects: [{kind: ServiceAccount, name: powerless}]`)
 	subjects := grant.Object["subjects"].([]any)
 	subjects[0].(map[string]any)["namespace"] = space
 	admin.write(people, "", grant)
-	o.await(env, "the kind to be known", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
+	o.await(env, "the kind to be known", func(seen observed.State) bool { return len(seen.Unknown) == 0 })
 }
 
 func TestAListThatNeverEndsIsSaidAndTriedAgain(t *testing.T) {
@@ -154,12 +154,12 @@ func TestAListThatNeverEndsIsSaidAndTriedAgain(t *testing.T) {
 	})
 	o := observeAs(t, rights, Config{SyncTimeout: 500 * time.Millisecond})
 	env := o.environment(configMaps, claims)
-	seen := o.await(env, "the list to be given up", func(seen plan.Observed) bool {
-		return seen.Unknown[configMaps.GroupKind()].State == plan.Unwatched && len(seen.Unknown) == 1
+	seen := o.await(env, "the list to be given up", func(seen observed.State) bool {
+		return seen.Unknown[configMaps.GroupKind()].State == observed.Unwatched && len(seen.Unknown) == 1
 	})
 	if message := seen.Unknown[configMaps.GroupKind()].Message; !strings.Contains(message, "in time") {
 		t.Errorf("the message %q does not say what was waited for", message)
 	}
 	stuck.Store(false)
-	o.await(env, "the list", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
+	o.await(env, "the list", func(seen observed.State) bool { return len(seen.Unknown) == 0 })
 }

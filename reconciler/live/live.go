@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Config is what Watches need.
@@ -32,7 +32,7 @@ type Config struct {
 	// Log gets a line when a kind cannot be watched. nil: silent.
 	Log *slog.Logger
 	// SyncTimeout is how long an initial listing may take; one that takes longer is reported as
-	// plan.Unwatched and tried again. 0: 30 s.
+	// observed.Unwatched and tried again. 0: 30 s.
 	SyncTimeout time.Duration
 }
 
@@ -231,7 +231,7 @@ func (w *Watches) leave(name string, before, now environment) {
 
 // Wrote brings in at once what a write of our own made of an object, so that nothing acts on what was
 // there before. The watch's echo of it wakes nobody; who lost the object to the one that wrote it is woken.
-func (w *Watches) Wrote(l plan.Live) {
+func (w *Watches) Wrote(l observed.Object) {
 	w.change(func(wake wakes) {
 		k, ok := w.kinds[l.Key.GroupKind()]
 		if !ok || w.graves.cover(l) {

@@ -11,7 +11,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 func TestWhatMattersWakes(t *testing.T) {
@@ -31,11 +31,11 @@ func TestWhatMattersWakes(t *testing.T) {
 				t.Errorf("a new object is seen as %+v", created)
 			}
 			o.patch(obj, `{"metadata": {"annotations": {"berth.dev/digest": "1:other"}}}`)
-			o.await(env, "an overwritten field", func(seen plan.Observed) bool {
+			o.await(env, "an overwritten field", func(seen observed.State) bool {
 				return seen.Objects[key].Ownership != created.Ownership && seen.Objects[key].Digest == "1:other"
 			})
 			o.write(manifest.FieldManager, env, sample(kind, "it"))
-			o.await(env, "the field to be ours again", func(seen plan.Observed) bool {
+			o.await(env, "the field to be ours again", func(seen observed.State) bool {
 				return seen.Objects[key].Ownership == created.Ownership
 			})
 			o.patch(obj, label(nil))
@@ -44,7 +44,7 @@ func TestWhatMattersWakes(t *testing.T) {
 			o.await(env, "the label to be back", has(obj))
 			o.patch(obj, `{"metadata": {"finalizers": ["berth.dev/test"]}}`)
 			o.delete(obj)
-			o.await(env, "the deletion to begin", func(seen plan.Observed) bool { return seen.Objects[key].Deleting })
+			o.await(env, "the deletion to begin", func(seen observed.State) bool { return seen.Objects[key].Deleting })
 			o.patch(obj, `{"metadata": {"finalizers": null}}`)
 			o.await(env, "the object to be gone", lacks(obj))
 		})
@@ -59,7 +59,7 @@ func TestWhatDoesNotMatterWakesNobody(t *testing.T) {
 	env := o.synced(configMaps, buoys)
 	settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
 	buoy := o.write(manifest.FieldManager, env, sample(buoys, "it"))
-	o.await(env, "both objects", func(seen plan.Observed) bool { return has(settings)(seen) && has(buoy)(seen) })
+	o.await(env, "both objects", func(seen observed.State) bool { return has(settings)(seen) && has(buoy)(seen) })
 	o.quiet(env, configMaps, func() {}) // the wakes for both have come
 	o.quiet(env, buoys, func() {})
 
@@ -97,14 +97,14 @@ func TestOwnWritesAreKnownAtOnceAndWakeNobody(t *testing.T) {
 	n := o.quiet(env, configMaps, func() {
 		for range 20 {
 			settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
-			o.Wrote(plan.Reduce(settings))
+			o.Wrote(observed.Reduce(settings))
 			seen := o.look(env).Objects[manifest.KeyOf(settings)]
 			if seen.ResourceVersion != settings.GetResourceVersion() {
 				t.Fatalf("after a write resource version %q is seen, want %q", seen.ResourceVersion, settings.GetResourceVersion())
 			}
 			other := sample(configMaps, "settings")
 			unstructured.SetNestedField(other.Object, "red", "data", "colour")
-			o.Wrote(plan.Reduce(o.write(manifest.FieldManager, env, other)))
+			o.Wrote(observed.Reduce(o.write(manifest.FieldManager, env, other)))
 		}
 	})
 	if n != 0 {
@@ -119,9 +119,11 @@ func TestOldAnswersDoNotHideNewEvents(t *testing.T) {
 	written := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
 	stolen := o.patch(written, `{"data": {"colour": "red"}}`)
 	key := manifest.KeyOf(written)
-	newest := func(seen plan.Observed) bool { return seen.Objects[key].ResourceVersion == stolen.GetResourceVersion() }
+	newest := func(seen observed.State) bool {
+		return seen.Objects[key].ResourceVersion == stolen.GetResourceVersion()
+	}
 	o.await(env, "the newest state", newest)
-	o.Wrote(plan.Reduce(written))
+	o.Wrote(observed.Reduce(written))
 	if !newest(o.look(env)) {
 		t.Error("the late answer to a write took the place of what happened after it")
 	}
@@ -139,13 +141,13 @@ func TestDeletedObjectsStayDeleted(t *testing.T) {
 	if has(settings)(o.look(env)) {
 		t.Error("an object that we deleted is still seen")
 	}
-	o.Wrote(plan.Reduce(settings))
+	o.Wrote(observed.Reduce(settings))
 	if has(settings)(o.look(env)) {
 		t.Error("the late answer to an earlier write brought it back")
 	}
 	again := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
 	o.cable.mend()
-	o.await(env, "the object that was made anew", func(seen plan.Observed) bool {
+	o.await(env, "the object that was made anew", func(seen observed.State) bool {
 		return seen.Objects[manifest.KeyOf(again)].UID == again.GetUID()
 	})
 }
@@ -158,8 +160,8 @@ func TestAWatchThatIsFasterThanTheAnswer(t *testing.T) {
 	gone := o.write(manifest.FieldManager, env, sample(configMaps, "gone"))
 	o.await(env, "the object", has(gone))
 	o.delete(gone)
-	o.await(env, "the end of the object", func(seen plan.Observed) bool { return !has(gone)(seen) })
-	o.Wrote(plan.Reduce(gone))
+	o.await(env, "the end of the object", func(seen observed.State) bool { return !has(gone)(seen) })
+	o.Wrote(observed.Reduce(gone))
 	if has(gone)(o.look(env)) {
 		t.Error("the answer to a write that came before the end brought it back")
 	}
@@ -167,8 +169,8 @@ func TestAWatchThatIsFasterThanTheAnswer(t *testing.T) {
 	freed := o.write(manifest.FieldManager, env, sample(claims, "freed"))
 	o.await(env, "the claim", has(freed))
 	o.patch(freed, label(nil))
-	o.await(env, "the end of the claim", func(seen plan.Observed) bool { return !has(freed)(seen) })
-	o.Wrote(plan.Reduce(o.write(manifest.FieldManager, env, sample(claims, "freed"))))
+	o.await(env, "the end of the claim", func(seen observed.State) bool { return !has(freed)(seen) })
+	o.Wrote(observed.Reduce(o.write(manifest.FieldManager, env, sample(claims, "freed"))))
 	if !has(freed)(o.look(env)) {
 		t.Error("the answer to a write that brought the label back is not believed")
 	}
@@ -193,7 +195,7 @@ func TestARelistFindsWhatWasMissed(t *testing.T) {
 	kept := o.write(manifest.FieldManager, env, sample(configMaps, "kept"))
 	gone := o.write(manifest.FieldManager, env, sample(configMaps, "gone"))
 	freed := o.write(manifest.FieldManager, env, sample(claims, "freed"))
-	o.await(env, "all objects", func(seen plan.Observed) bool { return len(seen.Objects) == 3 })
+	o.await(env, "all objects", func(seen observed.State) bool { return len(seen.Objects) == 3 })
 	o.cable.cut()
 	o.delete(gone)
 	o.patch(freed, label(nil))
@@ -203,7 +205,7 @@ func TestARelistFindsWhatWasMissed(t *testing.T) {
 		t.Errorf("with a broken watch %d objects and %v unknown kinds are seen, want what was last known", len(seen.Objects), seen.Unknown)
 	}
 	o.cable.mend()
-	o.await(env, "what was missed", func(seen plan.Observed) bool {
+	o.await(env, "what was missed", func(seen observed.State) bool {
 		return lacks(gone)(seen) && lacks(freed)(seen) && has(added)(seen) &&
 			seen.Objects[manifest.KeyOf(kept)].ResourceVersion == stolen.GetResourceVersion()
 	})
@@ -287,7 +289,7 @@ func TestWhatLiesInAnothersNamespaceIsNotOurs(t *testing.T) {
 	namespaces := schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
 	production, branch := o.synced(configMaps, namespaces), o.synced(configMaps, namespaces)
 	o.patch(sample(namespaces, o.spaces[branch]), label(branch))
-	o.await(branch, "the own namespace", func(seen plan.Observed) bool { return seen.Namespace.Environment == branch })
+	o.await(branch, "the own namespace", func(seen observed.State) bool { return seen.Namespace.Environment == branch })
 	trap := sample(configMaps, "trap")
 	trap.SetNamespace(o.spaces[branch])
 	before := o.wakesOf(production)
@@ -309,9 +311,9 @@ func TestNamespacesAreSeenWhoeverTheyBelongTo(t *testing.T) {
 	env := o.synced(configMaps, namespaces)
 	space := sample(namespaces, o.spaces[env])
 	o.patch(space, label("theirs"))
-	o.await(env, "the foreign label", func(seen plan.Observed) bool { return seen.Namespace.Environment == "theirs" })
+	o.await(env, "the foreign label", func(seen observed.State) bool { return seen.Namespace.Environment == "theirs" })
 	o.patch(space, label(env))
-	seen := o.await(env, "our label", func(seen plan.Observed) bool { return seen.Namespace.Environment == env })
+	seen := o.await(env, "our label", func(seen observed.State) bool { return seen.Namespace.Environment == env })
 	if len(seen.Objects) != 0 {
 		t.Error("the own namespace is among the environment's objects")
 	}
@@ -319,8 +321,8 @@ func TestNamespacesAreSeenWhoeverTheyBelongTo(t *testing.T) {
 		t.Error("the own namespace is not seen when asked for")
 	}
 	o.delete(space)
-	o.await(env, "the namespace to go", func(seen plan.Observed) bool { return seen.Namespace.Deleting })
-	o.await(env, "the namespace to be gone", func(seen plan.Observed) bool { return seen.Namespace == nil })
+	o.await(env, "the namespace to go", func(seen observed.State) bool { return seen.Namespace.Deleting })
+	o.await(env, "the namespace to be gone", func(seen observed.State) bool { return seen.Namespace == nil })
 }
 
 func TestForgottenEnvironmentsAreLeftAlone(t *testing.T) {
@@ -336,10 +338,10 @@ func TestForgottenEnvironmentsAreLeftAlone(t *testing.T) {
 	// Nobody follows claims any more: their watch is over, and begins anew for who follows them again.
 	begun := len(o.cable.requests("persistentvolumeclaims"))
 	again := o.environment(claims)
-	if state := o.look(again).Unknown[claims.GroupKind()].State; state != plan.Syncing {
-		t.Errorf("a kind that nobody followed any more is %q, want %q", state, plan.Syncing)
+	if state := o.look(again).Unknown[claims.GroupKind()].State; state != observed.Syncing {
+		t.Errorf("a kind that nobody followed any more is %q, want %q", state, observed.Syncing)
 	}
-	o.await(again, "the kind to be known", func(seen plan.Observed) bool { return len(seen.Unknown) == 0 })
+	o.await(again, "the kind to be known", func(seen observed.State) bool { return len(seen.Unknown) == 0 })
 	if len(o.cable.requests("persistentvolumeclaims")) == begun {
 		t.Error("the kind became known without a watch")
 	}
@@ -357,8 +359,8 @@ func TestFollowBeforeRun(t *testing.T) {
 	w := New(Config{Dynamic: o.cfg.Dynamic, Metadata: o.cfg.Metadata, Mapper: o.mapper, Wake: func(e string) { woken <- e }})
 	w.Follow("early", "default", []schema.GroupVersionKind{configMaps})
 	query := Query{Environment: "early", Namespace: "default", Kinds: []schema.GroupVersionKind{configMaps}}
-	if state := w.Observe(query).Unknown[configMaps.GroupKind()].State; state != plan.Syncing {
-		t.Errorf("before Run the kind is %q, want %q", state, plan.Syncing)
+	if state := w.Observe(query).Unknown[configMaps.GroupKind()].State; state != observed.Syncing {
+		t.Errorf("before Run the kind is %q, want %q", state, observed.Syncing)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -378,7 +380,7 @@ func TestIdleWatchesCostNothing(t *testing.T) {
 	o := observe(t)
 	env := o.synced(configMaps, claims, deployments)
 	deployment := o.write(manifest.FieldManager, env, sample(deployments, "web"))
-	o.await(env, "the rollout", func(seen plan.Observed) bool {
+	o.await(env, "the rollout", func(seen observed.State) bool {
 		return seen.Objects[manifest.KeyOf(deployment)].Health.Status == health.Healthy
 	})
 	before, began := len(o.cable.requests("")), time.Now()

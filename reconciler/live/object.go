@@ -15,12 +15,12 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // object is what is kept of one object.
 type object struct {
-	live plan.Live
+	live observed.Object
 	// workload is set for kinds that have pods. After a write of our own that changed more than marks it is not until
 	// the watch brings what the controller makes of it.
 	workload *podOwner
@@ -44,12 +44,12 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	var a arrival
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
-		a.live, a.workload, a.ours = plan.Reduce(o), workloadOf(o), ours(o.GetManagedFields())
+		a.live, a.workload, a.ours = observed.Reduce(o), workloadOf(o), ours(o.GetManagedFields())
 		if k.whole {
 			a.whole = judgeable(o)
 		}
 	case metav1.Object:
-		a.live, a.ours = plan.ReduceMetadata(o, k.gvk), ours(o.GetManagedFields())
+		a.live, a.ours = observed.ReduceMetadata(o, k.gvk), ours(o.GetManagedFields())
 	}
 	return a
 }
@@ -143,7 +143,7 @@ func (w *Watches) release(o *object, to wakes) {
 }
 
 // concerned adds the environments that a change of the object matters to.
-func (w *Watches) concerned(l plan.Live, to wakes) {
+func (w *Watches) concerned(l observed.Object, to wakes) {
 	to.add(l.Environment)
 	to.addAll(wakes(w.claimants[l.Key]))
 	delete(w.claimants, l.Key) // they claim it again if they still have to
@@ -211,7 +211,7 @@ func nameOf(k manifest.Key) types.NamespacedName {
 
 // same says whether two states of an object are the same to any decision. In which version of its API
 // it came does not matter: our own writes' answers come in the one that Git names. Nor does who wrote last.
-func same(a, b plan.Live) bool {
+func same(a, b observed.Object) bool {
 	if !slices.Equal(a.Finalizers, b.Finalizers) || !reflect.DeepEqual(a.Job, b.Job) {
 		return false
 	}
@@ -230,7 +230,7 @@ func compare(a, b string) int {
 }
 
 // intern shares the texts that thousands of objects have in common.
-func intern(l *plan.Live) {
+func intern(l *observed.Object) {
 	for _, text := range []*string{&l.Key.Group, &l.Key.Kind, &l.Key.Namespace, &l.APIVersion, &l.Environment, &l.Prune, &l.Order.Wave, &l.Order.DependsOn, &l.Scaler, &l.Rival, &l.Tool} {
 		*text = unique.Make(*text).Value()
 	}
@@ -276,7 +276,7 @@ func (g *graves) has(uid types.UID) bool {
 }
 
 // cover says whether the answer to a write is older than the end of the object, which a watch may bring first.
-func (g *graves) cover(l plan.Live) bool {
+func (g *graves) cover(l observed.Object) bool {
 	grave, ok := g.of[l.UID]
 	return ok && (grave.version == "" || compare(l.ResourceVersion, grave.version) < 0)
 }

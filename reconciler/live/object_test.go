@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/health"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 func TestOursIsWhatNobodyWroteAfterUs(t *testing.T) {
@@ -35,20 +35,20 @@ func TestOursIsWhatNobodyWroteAfterUs(t *testing.T) {
 }
 
 func TestSameIsWhatDecisionsCannotTellApart(t *testing.T) {
-	base := plan.Live{UID: "1", ResourceVersion: "1", Finalizers: []string{"a"}, Job: &plan.JobLive{Program: "p"}}
+	base := observed.Object{UID: "1", ResourceVersion: "1", Finalizers: []string{"a"}, Job: &observed.Job{Program: "p"}}
 	for name, test := range map[string]struct {
-		change func(*plan.Live)
+		change func(*observed.Object)
 		want   bool
 	}{
-		"nothing":              {func(*plan.Live) {}, true},
-		"the resource version": {func(l *plan.Live) { l.ResourceVersion = "2" }, true},
-		"the API version":      {func(l *plan.Live) { l.APIVersion = "v2" }, true},
-		"an equal Job":         {func(l *plan.Live) { l.Job = &plan.JobLive{Program: "p"} }, true},
-		"the Job's end":        {func(l *plan.Live) { l.Job = &plan.JobLive{Program: "p", Finished: true} }, false},
-		"the UID":              {func(l *plan.Live) { l.UID = "2" }, false},
-		"a finalizer":          {func(l *plan.Live) { l.Finalizers = nil }, false},
-		"the health's message": {func(l *plan.Live) { l.Health = health.Health{Message: "m"} }, false},
-		"the ownership":        {func(l *plan.Live) { l.Ownership = "o" }, false},
+		"nothing":              {func(*observed.Object) {}, true},
+		"the resource version": {func(l *observed.Object) { l.ResourceVersion = "2" }, true},
+		"the API version":      {func(l *observed.Object) { l.APIVersion = "v2" }, true},
+		"an equal Job":         {func(l *observed.Object) { l.Job = &observed.Job{Program: "p"} }, true},
+		"the Job's end":        {func(l *observed.Object) { l.Job = &observed.Job{Program: "p", Finished: true} }, false},
+		"the UID":              {func(l *observed.Object) { l.UID = "2" }, false},
+		"a finalizer":          {func(l *observed.Object) { l.Finalizers = nil }, false},
+		"the health's message": {func(l *observed.Object) { l.Health = health.Health{Message: "m"} }, false},
+		"the ownership":        {func(l *observed.Object) { l.Ownership = "o" }, false},
 	} {
 		other := base
 		test.change(&other)

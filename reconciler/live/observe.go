@@ -9,7 +9,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Query asks for what is known of an environment.
@@ -36,7 +36,7 @@ type Query struct {
 // places, and the kinds of which nothing is known. Namespaces are always among the latter until they have been
 // listed. The health of workloads that have not settled says what their newest pods say. What the values point to
 // is shared: it must not be changed.
-func (w *Watches) Observe(q Query) plan.Observed {
+func (w *Watches) Observe(q Query) observed.State {
 	seen, whole := w.observe(q)
 	// An expression may take milliseconds, for which nobody else is to wait.
 	for key, obj := range whole {
@@ -48,14 +48,14 @@ func (w *Watches) Observe(q Query) plan.Observed {
 }
 
 // observe returns what is known, and the objects that expressions are to judge.
-func (w *Watches) observe(q Query) (plan.Observed, map[manifest.Key]*unstructured.Unstructured) {
+func (w *Watches) observe(q Query) (observed.State, map[manifest.Key]*unstructured.Unstructured) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kinds := set[schema.GroupKind]{}
 	for _, gvk := range q.Kinds {
 		kinds[gvk.GroupKind()] = struct{}{}
 	}
-	seen := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: w.unknown(kinds)}
+	seen := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: w.unknown(kinds)}
 	whole := map[manifest.Key]*unstructured.Unstructured{}
 	see := func(o *object) {
 		l := w.judged(o, q)
@@ -96,15 +96,15 @@ func (w *Watches) foreign(o *object) bool {
 }
 
 // unknown says why nothing is known of some of the kinds, and of namespaces.
-func (w *Watches) unknown(kinds set[schema.GroupKind]) map[schema.GroupKind]plan.Unknown {
-	unknown := map[schema.GroupKind]plan.Unknown{}
+func (w *Watches) unknown(kinds set[schema.GroupKind]) map[schema.GroupKind]observed.Unknown {
+	unknown := map[schema.GroupKind]observed.Unknown{}
 	note := func(gk schema.GroupKind) {
 		k, ok := w.kinds[gk]
 		switch {
 		case !ok:
-			unknown[gk] = plan.Unknown{State: plan.Syncing, Message: "its watch has not begun yet"}
+			unknown[gk] = observed.Unknown{State: observed.Syncing, Message: "its watch has not begun yet"}
 		case k.state != "":
-			unknown[gk] = plan.Unknown{State: k.state, Message: k.message, Elsewhere: k.elsewhere}
+			unknown[gk] = observed.Unknown{State: k.state, Message: k.message, Elsewhere: k.elsewhere}
 		}
 	}
 	note(namespaceKind)
@@ -123,7 +123,7 @@ func (w *Watches) find(key manifest.Key) *object {
 }
 
 // judged returns an object with what its pods say, or that there is nothing yet for an expression to judge by.
-func (w *Watches) judged(o *object, q Query) plan.Live {
+func (w *Watches) judged(o *object, q Query) observed.Object {
 	l := o.live
 	if !l.Deleting && o.whole == nil && q.Expressions.Judge(l.Key.GroupKind()) {
 		l.Health = health.Health{Status: health.Progressing, Message: "has just been written"}
@@ -132,7 +132,7 @@ func (w *Watches) judged(o *object, q Query) plan.Live {
 		v := w.verdict(o, q)
 		l.Health, l.Recheck = v.Health, v.Next
 		if ran := v.Blamed.Ended || v.Blamed.Restarts > 0 || v.Blamed.ExitCode != 0; ran && v.Blamed.Container != "" {
-			l.Blamed = &plan.Container{Pod: v.Blamed.Name, Name: v.Blamed.Container}
+			l.Blamed = &observed.Container{Pod: v.Blamed.Name, Name: v.Blamed.Container}
 		}
 		if l.Health.Status == health.Healthy {
 			o.proven, o.fresh = true, false

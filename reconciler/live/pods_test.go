@@ -12,7 +12,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // workload returns a workload of a kind whose container runs an image.
@@ -35,15 +35,15 @@ func apps(kind string) schema.GroupVersionKind {
 }
 
 // blamesPod says that an object has failed, in the words of one of its pods.
-func blamesPod(key manifest.Key) func(plan.Observed) bool {
-	return func(seen plan.Observed) bool {
+func blamesPod(key manifest.Key) func(observed.State) bool {
+	return func(seen observed.State) bool {
 		h := seen.Objects[key].Health
 		return h.Status == health.Failed && strings.Contains(h.Message, "pod it-") && strings.Contains(h.Message, "cannot be pulled")
 	}
 }
 
-func healthy(key manifest.Key) func(plan.Observed) bool {
-	return func(seen plan.Observed) bool { return seen.Objects[key].Health.Status == health.Healthy }
+func healthy(key manifest.Key) func(observed.State) bool {
+	return func(seen observed.State) bool { return seen.Objects[key].Health.Status == health.Healthy }
 }
 
 func TestARolloutFailsWithItsNewestPods(t *testing.T) {
@@ -61,8 +61,8 @@ func TestARolloutFailsWithItsNewestPods(t *testing.T) {
 
 			// Mended, the pods that are still broken do not speak for it any more. (Of a StatefulSet they
 			// stay broken until a person deletes them.)
-			o.Wrote(plan.Reduce(o.write(manifest.FieldManager, env, workload(kind, "good"))))
-			o.await(env, "the mended rollout", func(seen plan.Observed) bool {
+			o.Wrote(observed.Reduce(o.write(manifest.FieldManager, env, workload(kind, "good"))))
+			o.await(env, "the mended rollout", func(seen observed.State) bool {
 				if h := seen.Objects[key].Health; h.Status == health.Failed {
 					t.Errorf("while it recovers: %+v", h)
 				}

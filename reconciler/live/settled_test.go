@@ -13,7 +13,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // crashing returns a workload without a readiness probe whose program ends as soon as it has begun, again and again.
@@ -28,8 +28,8 @@ func crashing(kind schema.GroupVersionKind) *unstructured.Unstructured {
 }
 
 // says returns a condition: an object has a health, and its message this part.
-func says(key manifest.Key, status health.Status, part string) func(plan.Observed) bool {
-	return func(seen plan.Observed) bool {
+func says(key manifest.Key, status health.Status, part string) func(observed.State) bool {
+	return func(seen observed.State) bool {
 		h := seen.Objects[key].Health
 		return h.Status == status && strings.Contains(h.Message, part)
 	}
@@ -45,7 +45,7 @@ func TestAProgramThatDiesAtOnceIsNeverHealthy(t *testing.T) {
 			env := o.synced(kind)
 			key := manifest.KeyOf(o.write(manifest.FieldManager, env, crashing(kind)))
 			fails := says(key, health.Failed, "container c exited with code 1, restarted again and again")
-			o.await(env, "the failure", func(seen plan.Observed) bool {
+			o.await(env, "the failure", func(seen observed.State) bool {
 				if healthy(key)(seen) {
 					t.Error("it is healthy between two crashes")
 				}
@@ -53,7 +53,7 @@ func TestAProgramThatDiesAtOnceIsNeverHealthy(t *testing.T) {
 			})
 			// Once it has failed it stays so, whether it runs just then or not.
 			runs := o.wakesOf(env) + 6
-			o.await(env, "more crashes", func(seen plan.Observed) bool {
+			o.await(env, "more crashes", func(seen observed.State) bool {
 				if !fails(seen) {
 					t.Errorf("between two crashes it is %+v", seen.Objects[key].Health)
 				}
@@ -78,7 +78,7 @@ func TestAfterARestartOfTheAgentPodsAreLookedAtFirst(t *testing.T) {
 	again := observe(t)
 	again.spaces, again.kinds = o.spaces, o.kinds
 	again.Follow(env, o.spaces[env], o.kinds[env])
-	again.await(env, "the same failure", func(seen plan.Observed) bool {
+	again.await(env, "the same failure", func(seen observed.State) bool {
 		if healthy(key)(seen) {
 			t.Error("it is healthy before its pods are known")
 		}

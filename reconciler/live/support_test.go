@@ -27,7 +27,7 @@ import (
 
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 var cluster = clustertest.Shared(clustertest.Config{})
@@ -137,7 +137,7 @@ func (o *observer) synced(kinds ...schema.GroupVersionKind) string {
 }
 
 // look observes an environment.
-func (o *observer) look(environment string, keys ...manifest.Key) plan.Observed {
+func (o *observer) look(environment string, keys ...manifest.Key) observed.State {
 	return o.Observe(Query{
 		Environment: environment, Namespace: o.spaces[environment], Kinds: o.kinds[environment],
 		Keys: keys, Now: time.Now(),
@@ -145,7 +145,7 @@ func (o *observer) look(environment string, keys ...manifest.Key) plan.Observed 
 }
 
 // await waits until what is observed of an environment is as it should be; it looks only when woken.
-func (o *observer) await(environment, what string, ok func(plan.Observed) bool) plan.Observed {
+func (o *observer) await(environment, what string, ok func(observed.State) bool) observed.State {
 	o.t.Helper()
 	for {
 		seen := o.look(environment)
@@ -198,7 +198,7 @@ func (o *observer) quiet(environment string, kind schema.GroupVersionKind, do fu
 	do()
 	// What looks like our own write is announced last.
 	o.write(manifest.FieldManager, other, sample(kind, "marker"))
-	o.await(other, "the marker", func(seen plan.Observed) bool { return len(seen.Objects) == 1 })
+	o.await(other, "the marker", func(seen observed.State) bool { return len(seen.Objects) == 1 })
 	for o.wakesOf(other) == others {
 		o.next("the marker's wake")
 	}
@@ -284,15 +284,15 @@ func label(environment any) string {
 }
 
 // has says that an object is seen.
-func has(obj *unstructured.Unstructured) func(plan.Observed) bool {
-	return func(seen plan.Observed) bool {
+func has(obj *unstructured.Unstructured) func(observed.State) bool {
+	return func(seen observed.State) bool {
 		_, ok := seen.Objects[manifest.KeyOf(obj)]
 		return ok
 	}
 }
 
-func lacks(obj *unstructured.Unstructured) func(plan.Observed) bool {
-	return func(seen plan.Observed) bool { return !has(obj)(seen) }
+func lacks(obj *unstructured.Unstructured) func(observed.State) bool {
+	return func(seen observed.State) bool { return !has(obj)(seen) }
 }
 
 // cable is the connection to the API server; it counts requests and can be cut.

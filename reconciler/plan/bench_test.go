@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Every event of every watch is reduced: this is most of what the agent itself does in a rollout.
@@ -28,7 +28,7 @@ func BenchmarkReduce(b *testing.B) {
 	}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if plan.Reduce(object).Ownership == "" {
+		if observed.Reduce(object).Ownership == "" {
 			b.Fatal("no ownership")
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -66,7 +67,7 @@ func TestBrake(t *testing.T) {
 		}, held},
 		{"nor for more than was told", func(w *world) {
 			left(w, append(parts(1, 6), object("v1", "Secret", "old"))...)
-			w.unseen(secrets, plan.Unwatched, "secrets is forbidden")
+			w.unseen(secrets, observed.Unwatched, "secrets is forbidden")
 			w.pass()
 			w.confirms()
 			delete(w.unknown, secrets)

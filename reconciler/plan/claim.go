@@ -6,32 +6,17 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"berth.dev/berth/reconciler/observed"
 )
 
-// requested is where a claim says how much storage it asks for.
-const requested = "spec.resources.requests.storage"
-
-var storage = fieldpath.MakePathOrDie("spec", "resources", "requests", "storage")
-
-func isClaim(group, kind string) bool { return group == "" && kind == "PersistentVolumeClaim" }
-
-// enlarged returns how much a claim asks for where that is not what Berth applied.
-func enlarged(claim *unstructured.Unstructured) string {
-	if !isClaim(claim.GroupVersionKind().Group, claim.GetKind()) || setsOurs(claim.GetManagedFields(), storage) {
-		return ""
-	}
-	size, _, _ := unstructured.NestedString(claim.Object, strings.Split(requested, ".")...)
-	return size
-}
-
-// isEnlarged says whether somebody else, such as a resizer, has the claim ask for more than Git does. Since no claim can
-// shrink, Git's number would be refused for ever.
+// isEnlarged says whether another field manager, such as a resizer, made the claim ask for more than Git does. No claim
+// can shrink, so the API server would refuse Git's number forever.
 func (m *maker) isEnlarged(s *Step) bool {
 	if s.Live == nil || s.Live.Deleting || s.Live.Enlarged == "" {
 		return false
 	}
-	git, _, _ := unstructured.NestedString(s.Object.Object, strings.Split(requested, ".")...)
+	git, _, _ := unstructured.NestedString(s.Object.Object, strings.Split(observed.StorageRequest, ".")...)
 	wanted, err := resource.ParseQuantity(git)
 	if err != nil {
 		return false

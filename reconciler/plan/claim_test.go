@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -30,7 +31,7 @@ func TestAClaimStaysAsLargeAsItIs(t *testing.T) {
 			w := newWorld(t)
 			w.git(claim("db", test.git))
 			w.settle()
-			w.change("PersistentVolumeClaim/db", func(l *plan.Live) { l.Enlarged = test.there })
+			w.change("PersistentVolumeClaim/db", func(l *observed.Object) { l.Enlarged = test.there })
 			w.git(claim("db", test.git, version(2)))
 			p := w.plan()
 			i := slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Key.Kind == "PersistentVolumeClaim" })

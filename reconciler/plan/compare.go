@@ -82,6 +82,9 @@ func (m *maker) disturbance(s *Step) string {
 	return "was changed by " + cmp.Or(s.Live.Rival, "somebody else")
 }
 
+// mutationAnnotation is the word of other tools for manifest.AnnotationDrift.
+const mutationAnnotation = "client.lifecycle.config.k8s.io/mutation"
+
 // ignoresDrift says whether Git leaves to others what they change.
 func ignoresDrift(o *manifest.Object) bool {
 	return annotation(o, manifest.AnnotationDrift) == "ignore" || annotation(o, mutationAnnotation) == "ignore"

@@ -8,13 +8,14 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
 // What happens in a world: controllers at work, and people.
 
 // change changes an object by its kind/name, as somebody else does.
-func (w *world) change(short string, do func(*plan.Live)) {
+func (w *world) change(short string, do func(*observed.Object)) {
 	w.t.Helper()
 	live, ok := w.find(short)
 	if !ok {
@@ -27,11 +28,11 @@ func (w *world) change(short string, do func(*plan.Live)) {
 
 // disturb changes fields that Berth set; strip takes Berth's marks away.
 func (w *world) disturb(short string) {
-	w.change(short, func(l *plan.Live) { l.Ownership = "other fields" })
+	w.change(short, func(l *observed.Object) { l.Ownership = "other fields" })
 }
 
 func (w *world) strip(short string) {
-	w.change(short, func(l *plan.Live) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
+	w.change(short, func(l *observed.Object) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
 }
 
 // left settles manifests in a cluster and then takes them from Git, but for the api.
@@ -46,14 +47,14 @@ func (w *world) confirms() { w.in.Confirmation = "confirmation " + w.next() }
 
 // becomes says how an object is.
 func (w *world) becomes(short string, status health.Status, message string) {
-	w.change(short, func(l *plan.Live) { l.Health = health.Health{Status: status, Message: message} })
+	w.change(short, func(l *observed.Object) { l.Health = health.Health{Status: status, Message: message} })
 }
 
 func (w *world) fails(short, message string) {
-	w.change(short, func(l *plan.Live) {
+	w.change(short, func(l *observed.Object) {
 		l.Health = health.Health{Status: health.Failed, Message: message}
 		if l.Job != nil {
-			l.Job = &plan.JobLive{Finished: true, FinishedAt: w.in.Now, Program: l.Job.Program, Spec: l.Job.Spec}
+			l.Job = &observed.Job{Finished: true, FinishedAt: w.in.Now, Program: l.Job.Program, Spec: l.Job.Spec}
 		}
 	})
 }
@@ -65,10 +66,10 @@ func (w *world) finish(short string) {
 		w.vanish(live.Key)
 		return
 	}
-	w.change(short, func(l *plan.Live) {
+	w.change(short, func(l *observed.Object) {
 		l.Health = health.Health{Status: health.Healthy}
 		if l.Job != nil {
-			l.Job = &plan.JobLive{Finished: true, Succeeded: true, FinishedAt: w.in.Now, Program: l.Job.Program, Spec: l.Job.Spec}
+			l.Job = &observed.Job{Finished: true, Succeeded: true, FinishedAt: w.in.Now, Program: l.Job.Program, Spec: l.Job.Spec}
 		}
 	})
 }
@@ -85,13 +86,13 @@ func (w *world) remove(short string) {
 
 // hold lets finalizers hold an object that is being deleted.
 func (w *world) hold(short string, finalizers ...string) {
-	w.change(short, func(l *plan.Live) {
+	w.change(short, func(l *observed.Object) {
 		l.Deleting, l.Finalizers = true, finalizers
 		l.Health = health.Health{Status: health.Terminating, Message: "is being deleted; held by " + finalizers[0]}
 	})
 }
 
-func (w *world) delete(key manifest.Key) *plan.Live {
+func (w *world) delete(key manifest.Key) *observed.Object {
 	live := w.objects[key]
 	switch key.Kind {
 	case "Job", "Deployment", "Namespace":
@@ -115,8 +116,8 @@ func (w *world) vanish(key manifest.Key) {
 }
 
 // unseen makes a kind one of which nothing is known.
-func (w *world) unseen(gk schema.GroupKind, state plan.KindState, message string) {
-	w.unknown[gk] = plan.Unknown{State: state, Message: message}
+func (w *world) unseen(gk schema.GroupKind, state observed.KindState, message string) {
+	w.unknown[gk] = observed.Unknown{State: state, Message: message}
 }
 
 // refuse lets the API server refuse an object until it is allowed again.

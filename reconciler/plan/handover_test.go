@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // TestHandover is about objects that move in Git from one environment of a namespace to another.
@@ -93,7 +93,7 @@ func TestNoNumberOfReplicas(t *testing.T) {
 		{"is not sent where somebody else has set one", func(w *world) {
 			w.git(deployment("api", replicas(2)))
 			w.settle()
-			w.change("Deployment/api", func(l *plan.Live) { l.Scaler, l.Replicas = "kube-controller-manager", false })
+			w.change("Deployment/api", func(l *observed.Object) { l.Scaler, l.Replicas = "kube-controller-manager", false })
 			w.git(deployment("api", null), autoscaler("api"))
 		}, `
 			keep Namespace/posts

@@ -6,6 +6,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -385,7 +386,7 @@ func TestDeadline(t *testing.T) {
 		{"a health that changes by itself is looked at again", func(w *world) {
 			w.git(deployment("api"))
 			w.pass()
-			w.change("Deployment/api", func(l *plan.Live) { l.Recheck = noon.Add(30 * time.Second) })
+			w.change("Deployment/api", func(l *observed.Object) { l.Recheck = noon.Add(30 * time.Second) })
 		}, 30 * time.Second},
 		{"a finished Job has its time to live", func(w *world) {
 			w.git(job("migrate", ttl(60)))
@@ -464,7 +465,7 @@ func TestAGuessedHealthIsAWarning(t *testing.T) {
 	w := newWorld(t)
 	w.git(deployment("api"))
 	w.settle()
-	w.change("Deployment/api", func(l *plan.Live) { l.Health.Message = "counts as healthy because it exists" })
+	w.change("Deployment/api", func(l *observed.Object) { l.Health.Message = "counts as healthy because it exists" })
 	p := w.plan()
 	if want := "Deployment/api counts as healthy because it exists"; p.State != plan.Settled || len(p.Warnings) != 1 || p.Warnings[0] != want {
 		t.Errorf("it is %s with the warnings %q, want %q", p.State, p.Warnings, want)
@@ -476,11 +477,11 @@ func TestDegradedLastsUntilAllHasSettled(t *testing.T) {
 	w := newWorld(t)
 	w.git(deployment("api"))
 	w.settle()
-	ill := func(s health.Status, message string) func(l *plan.Live) {
-		return func(l *plan.Live) { l.Health = health.Health{Status: s, Message: message} }
+	ill := func(s health.Status, message string) func(l *observed.Object) {
+		return func(l *observed.Object) { l.Health = health.Health{Status: s, Message: message} }
 	}
 	for _, step := range []struct {
-		change func(l *plan.Live)
+		change func(l *observed.Object)
 		want   plan.State
 	}{
 		{ill(health.Progressing, "1 of 2 ready"), plan.Settled}, // a pod moves to another node

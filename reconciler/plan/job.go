@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // again is what a person can do about a run that failed.
@@ -102,11 +103,11 @@ func (m *maker) lookAt(s *Step) JobRecord {
 // or the record, shows that Berth created it with the digest that it bears: a copy bears that, too.
 func (m *maker) identity(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
-	case live.proved(m.in.Environment, m.in.Prover), m.in.Released[s.Key] && live.proved(live.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
+	case live.Proved(m.in.Environment, m.in.Prover), m.in.Released[s.Key] && live.Proved(live.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
 		return live.Digest
 	case live.UID == ran.UID:
 		return ran.Digest // somebody has removed the mark, or it was taken over before
-	case live.Job.Succeeded && live.Job.Program == Program(s.Object.Unstructured):
+	case live.Job.Succeeded && live.Job.Program == observed.Program(s.Object.Unstructured):
 		return s.Object.Digest // a cluster taken over from kubectl: the same work is done
 	}
 	return ""
@@ -161,7 +162,7 @@ func (m *maker) replaceJob(s *Step, ran JobRecord) {
 	case s.Live.Deleting:
 		m.intend(s, Create, "is to run")
 		s.block(forOthers, "the previous run "+s.Live.Health.Message)
-	case !s.Live.runs(), s.Object.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate":
+	case !s.Live.Runs(), s.Object.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate":
 		m.intend(s, Replace, m.replaceReason(s, ran))
 	default:
 		s.Action, s.Reason = Replace, m.replaceReason(s, ran)
@@ -174,20 +175,14 @@ func (m *maker) replaceReason(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
 	case live.Digest == s.Object.Digest && ran.State == JobIntended:
 		return "is to run again, as somebody asked"
-	case live.UID != ran.UID && !live.proved(m.in.Environment, m.in.Prover):
+	case live.UID != ran.UID && !live.Proved(m.in.Environment, m.in.Prover):
 		return "was made by somebody else, and did not do the same work"
-	case live.runs():
+	case live.Runs():
 		return "changed while it runs"
 	case !live.Job.Finished:
 		return "changed while it was suspended"
 	}
 	return "changed since it ran"
-}
-
-// runs says whether a Job may be in the middle of its work. A suspended one has no pods, and would be
-// waited for without end.
-func (l *Live) runs() bool {
-	return l.Job == nil || !l.Job.Finished && l.Health.Status != health.Suspended
 }
 
 // readable is how long a run that failed stays at least, so that its log can be read.
@@ -213,7 +208,7 @@ func (m *maker) timeToLive(s *Step, ran JobRecord) {
 	s.Blocked = ""
 }
 
-func uid(l *Live) (id types.UID) {
+func uid(l *observed.Object) (id types.UID) {
 	if l != nil {
 		id = l.UID
 	}

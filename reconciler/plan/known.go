@@ -7,9 +7,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // writer is what a well-known controller writes into objects that ask for it. Git may set the same fields, as a
@@ -109,12 +109,8 @@ func (s Step) share(object, live *unstructured.Unstructured) {
 			return
 		}
 	}
-	path := fieldpath.MakePathOrDie(s.Share)
-	for _, entry := range live.GetManagedFields() {
-		if entry.Manager != manifest.FieldManager && !isPeoples(entry) && setOf(entry).Has(path) {
-			delete(object.Object, s.Share)
-			return
-		}
+	if observed.OwnedByController(live.GetManagedFields(), s.Share) {
+		delete(object.Object, s.Share)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // autoscalers are the kinds whose objects see to the replicas of another object, and where they name it.
@@ -62,7 +63,7 @@ func (m *maker) leave(s *Step) {
 	case s.Live != nil && s.Live.Ownership != "" && s.Live.Scaler == "" && !s.Live.Replicas && setsReplicas(s.Object):
 		s.Seek = true
 	case m.isEnlarged(s):
-		s.Leave = append(s.Leave, requested)
+		s.Leave = append(s.Leave, observed.StorageRequest)
 	}
 }
 
@@ -110,6 +111,10 @@ func (m *maker) isScaled(s *Step) bool {
 		return applied.ScaledBy != ""
 	}
 	return !isKubectl(s.Live.Scaler)
+}
+
+func isKubectl(manager string) bool {
+	return manager == "kubectl" || strings.HasPrefix(manager, "kubectl-")
 }
 
 // rescaled says whether the number of replicas was left to somebody who sees to it no more, so that Git's

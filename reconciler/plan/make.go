@@ -12,6 +12,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
@@ -152,7 +153,7 @@ func (m *maker) namespace() {
 }
 
 // lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed or changed.
-func (m *maker) lostItsMarks(l *Live) bool {
+func (m *maker) lostItsMarks(l *observed.Object) bool {
 	return !m.others(*l) && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
 }
 
@@ -208,7 +209,7 @@ func (m *maker) object(o *manifest.Object) {
 
 // asApplied returns the object with the digest that it bears, if nothing has changed since but which kinds have keyed
 // ones.
-func (m *maker) asApplied(o *manifest.Object, live *Live) *manifest.Object {
+func (m *maker) asApplied(o *manifest.Object, live *observed.Object) *manifest.Object {
 	digests := []string{m.record.Applied[o.Key()].Digest, m.record.Jobs[o.Key()].Digest}
 	if live != nil {
 		digests = append(digests, live.Digest)
@@ -226,10 +227,10 @@ func (m *maker) asApplied(o *manifest.Object, live *Live) *manifest.Object {
 }
 
 // unknown decides about an object that cannot be seen.
-func (m *maker) unknown(s *Step, u Unknown) {
+func (m *maker) unknown(s *Step, u observed.Unknown) {
 	s.Action, s.Reason = Create, "is not known to be in the cluster"
 	switch {
-	case u.State != NotServed:
+	case u.State != observed.NotServed:
 		s.block(forItself, fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message))
 		s.Health = health.Health{Status: health.Unknown, Message: s.Blocked}
 	case m.brought[s.Key.GroupKind()]:

@@ -92,7 +92,7 @@ func (m *maker) prepare(s *Step) {
 	case s.Live != nil && s.Live.Deleting:
 		s.Action = Delete
 		s.block(forItself, s.Live.Health.Message)
-	case s.Live != nil && s.Live.runs():
+	case s.Live != nil && s.Live.Runs():
 		s.Action, s.Health = Delete, health.Health{Status: health.Progressing, Message: "waits for the running Job to finish"}
 		s.block(forOthers, s.Health.Message)
 	case s.Live != nil:

@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -140,7 +141,7 @@ func TestOrder(t *testing.T) {
 			Failed: Widget/one (one.yaml:1): the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?`},
 		{"a kind whose watch has not delivered everything is neither there nor absent", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
-			w.unseen(configMaps, plan.Syncing, "its watch has not begun yet")
+			w.unseen(configMaps, observed.Syncing, "its watch has not begun yet")
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			create ConfigMap/posts/env: is not known to be in the cluster [blocked: what there is of kind ConfigMap cannot be seen: its watch has not begun yet]
@@ -149,7 +150,7 @@ func TestOrder(t *testing.T) {
 		{"a kind that cannot be watched degrades only its objects", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
-			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 		}, `
 			keep Namespace/posts
 			create ConfigMap/posts/env: is not known to be in the cluster [blocked: what there is of kind ConfigMap cannot be seen: configmaps is forbidden]
@@ -248,7 +249,7 @@ func TestNamespace(t *testing.T) {
 		{"a namespace of ours without its label is still ours", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
-			w.change("Namespace/posts", func(l *plan.Live) { l.Environment, l.Ownership = "", "other fields" })
+			w.change("Namespace/posts", func(l *observed.Object) { l.Environment, l.Ownership = "", "other fields" })
 		}, `
 			correct Namespace/posts: was changed by somebody else
 			keep ConfigMap/posts/env
@@ -263,7 +264,7 @@ func TestNamespace(t *testing.T) {
 			Degraded: Namespace/posts (the environment): was there before and is not Berth's; an entry with a pattern uses only namespaces that Berth made: delete it, or change the entry's namespace`},
 		{"namespaces that cannot be watched are neither there nor absent", func(w *world) {
 			w.git(configMap("env"))
-			w.unseen(schema.GroupKind{Kind: "Namespace"}, plan.Unwatched, "namespaces is forbidden")
+			w.unseen(schema.GroupKind{Kind: "Namespace"}, observed.Unwatched, "namespaces is forbidden")
 		}, `
 			create Namespace/posts: is not known to be in the cluster [blocked: what there is of kind Namespace cannot be seen: namespaces is forbidden]
 			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden]

@@ -6,18 +6,19 @@ import (
 	"strings"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Ours says whether Berth provably made an object for an environment: it bears the environment's label, and
 // the record has it or it bears a proof that was made for this very object. The label alone proves nothing,
 // because anybody with rights in the namespace can write it, and because a copy bears it too.
-func Ours(l Live, environment string, record Record, prover manifest.Prover) bool {
-	return l.Environment == environment && !l.Controlled && (record.has(l) || l.proved(environment, prover))
+func Ours(l observed.Object, environment string, record Record, prover manifest.Prover) bool {
+	return l.Environment == environment && !l.Controlled && (record.has(l) || l.Proved(environment, prover))
 }
 
 // has says whether the record has an object: that it was written and still bears something of that, or which run
 // of a Job it is.
-func (r Record) has(l Live) bool {
+func (r Record) has(l observed.Object) bool {
 	if manifest.IsJob(l.Key.GroupKind()) {
 		run, ok := r.Jobs[l.Key]
 		return ok && run.UID == l.UID
@@ -26,15 +27,8 @@ func (r Record) has(l Live) bool {
 	return ok && (l.Ownership != "" || l.Digest != "")
 }
 
-// proved says whether the object bears a proof that Berth made it for an environment, and fields that it
-// applied. Jobs are created, not applied.
-func (l Live) proved(environment string, prover manifest.Prover) bool {
-	written := l.Ownership != "" || manifest.IsJob(l.Key.GroupKind())
-	return written && prover.Made(environment, l.Key, l.Digest, l.Proof)
-}
-
 // ours is Ours for the environment of the plan.
-func (m *maker) ours(l Live) bool {
+func (m *maker) ours(l observed.Object) bool {
 	if !m.within(l.Key) && !m.in.Record.has(l) {
 		return false
 	}
@@ -49,11 +43,11 @@ func (m *maker) within(k manifest.Key) bool {
 // others says whether an object is provably another environment's, or may be another installation's, of which
 // nothing can be proved. A label that somebody has changed on an object of ours makes it nobody else's: whoever takes
 // an object over writes a proof of their own.
-func (m *maker) others(l Live) bool {
-	if l.Environment == "" || l.Environment == m.in.Environment || m.in.Record.has(l) && l.proved(m.in.Environment, m.in.Prover) {
+func (m *maker) others(l observed.Object) bool {
+	if l.Environment == "" || l.Environment == m.in.Environment || m.in.Record.has(l) && l.Proved(m.in.Environment, m.in.Prover) {
 		return false
 	}
-	return !m.in.Record.has(l) || !sameInstallation(l.Environment, m.in.Environment) || l.proved(l.Environment, m.in.Prover)
+	return !m.in.Record.has(l) || !sameInstallation(l.Environment, m.in.Environment) || l.Proved(l.Environment, m.in.Prover)
 }
 
 func sameInstallation(environment, other string) bool {
@@ -63,7 +57,7 @@ func sameInstallation(environment, other string) bool {
 }
 
 // unmarked says whether an object that we wrote bears no proof yet.
-func (m *maker) unmarked(l *Live) bool { return l.Proof == "" && m.in.Prover.Proves() }
+func (m *maker) unmarked(l *observed.Object) bool { return l.Proof == "" && m.in.Prover.Proves() }
 
 // copies warns of objects that bear our label and digest and that Berth did not make: they are somebody's copies,
 // and are left alone.
@@ -72,14 +66,14 @@ func (m *maker) copies() {
 	for _, s := range m.steps {
 		desired[s.Key] = true
 	}
-	var copies []Live
+	var copies []observed.Object
 	for key, live := range m.in.Observed.Objects {
 		labelled := live.Environment == m.in.Environment && live.Digest != "" && !live.Controlled && !live.Deleting
 		if labelled && !desired[key] && !m.ours(live) {
 			copies = append(copies, live)
 		}
 	}
-	slices.SortFunc(copies, func(a, b Live) int { return a.Key.Compare(b.Key) })
+	slices.SortFunc(copies, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
 	for i, live := range copies {
 		if i == namedCopies {
 			m.warnings = append(m.warnings, fmt.Sprintf("%d more copies like that; to find them: kubectl get KIND -A -l %s=%s",

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -60,7 +61,7 @@ func TestCopies(t *testing.T) {
 			Settled`},
 		{"what a record has is pruned without a proof, as before there were any", func(w *world) {
 			left(w, configMap("old"))
-			w.change("ConfigMap/old", func(l *plan.Live) { l.Proof = "" })
+			w.change("ConfigMap/old", func(l *observed.Object) { l.Proof = "" })
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -78,7 +79,7 @@ func TestCopies(t *testing.T) {
 		{"but not without both", func(w *world) {
 			left(w, configMap("old"))
 			w.in.Record = plan.Record{Kinds: w.in.Record.Kinds}
-			w.change("ConfigMap/old", func(l *plan.Live) { l.Proof = "" })
+			w.change("ConfigMap/old", func(l *observed.Object) { l.Proof = "" })
 		}, `
 			correct Namespace/posts: has no record of what was applied
 			correct Deployment/posts/api: has no record of what was applied
@@ -86,7 +87,7 @@ func TestCopies(t *testing.T) {
 		{"nor by a proof that was made up", func(w *world) {
 			left(w, configMap("old"))
 			w.in.Record = plan.Record{Kinds: w.in.Record.Kinds}
-			w.change("ConfigMap/old", func(l *plan.Live) { l.Proof = strings.Repeat("a", 26) })
+			w.change("ConfigMap/old", func(l *observed.Object) { l.Proof = strings.Repeat("a", 26) })
 		}, `
 			correct Namespace/posts: has no record of what was applied
 			correct Deployment/posts/api: has no record of what was applied
@@ -105,7 +106,9 @@ func TestCopies(t *testing.T) {
 		{"a copy of a Job is no run of the Job that it is named as", func(w *world) {
 			settled(w)
 			copied(w, "Job/migrate", manifest.Key{Namespace: "posts", Name: "seed"})
-			w.change("Job/seed", func(l *plan.Live) { l.Job = &plan.JobLive{Finished: true, FinishedAt: noon, Program: l.Job.Program} })
+			w.change("Job/seed", func(l *observed.Object) {
+				l.Job = &observed.Job{Finished: true, FinishedAt: noon, Program: l.Job.Program}
+			})
 			w.git(deployment("api"), configMap("env"), job("migrate"), job("seed"))
 		}, `
 			keep Namespace/posts
@@ -178,7 +181,7 @@ func TestEarlierMarks(t *testing.T) {
 		{"a Job that an agent created just before it was updated does not run again", func(w *world) {
 			w.git(job("migrate"))
 			w.crash(2)
-			w.change("Job/migrate", func(l *plan.Live) { l.Proof = "" })
+			w.change("Job/migrate", func(l *observed.Object) { l.Proof = "" })
 		}, `
 			correct Namespace/posts: has no record of what was applied
 			correct Job/posts/migrate: does not bear Berth's marks
@@ -191,7 +194,7 @@ func TestForgedLabels(t *testing.T) {
 	check(t, []spec{
 		{"a namespace is not ours because it says so", func(w *world) {
 			ns := w.write(w.in.Namespace.Object, "")
-			w.change(ns.Key.Short(), func(l *plan.Live) { l.Environment = ours })
+			w.change(ns.Key.Short(), func(l *observed.Object) { l.Environment = ours })
 			w.git(configMap("env"))
 		}, `
 			keep Namespace/posts [failed: bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace]
@@ -200,7 +203,7 @@ func TestForgedLabels(t *testing.T) {
 		{"where others' namespaces may be used, it is used and stays theirs", func(w *world) {
 			w.in.Namespace.Shared = true
 			ns := w.write(w.in.Namespace.Object, "")
-			w.change(ns.Key.Short(), func(l *plan.Live) { l.Environment = ours })
+			w.change(ns.Key.Short(), func(l *observed.Object) { l.Environment = ours })
 			w.git(configMap("env"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
@@ -209,7 +212,7 @@ func TestForgedLabels(t *testing.T) {
 		{"another environment's label on what we made is drift", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
-			relabel := func(l *plan.Live) { l.Environment, l.Ownership = theirs, "other fields" }
+			relabel := func(l *observed.Object) { l.Environment, l.Ownership = theirs, "other fields" }
 			w.change("ConfigMap/env", relabel)
 			w.change("Namespace/posts", relabel)
 		}, `
@@ -227,7 +230,7 @@ func TestForgedLabels(t *testing.T) {
 		{"another installation's label, too, while the proof is ours", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
-			w.change("ConfigMap/env", func(l *plan.Live) { l.Environment, l.Ownership = "z9y8x7.posts-main", "other fields" })
+			w.change("ConfigMap/env", func(l *observed.Object) { l.Environment, l.Ownership = "z9y8x7.posts-main", "other fields" })
 		}, `
 			keep Namespace/posts
 			correct ConfigMap/posts/env: was changed by somebody else
@@ -235,7 +238,7 @@ func TestForgedLabels(t *testing.T) {
 		{"but not where another installation has taken it over", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
-			w.change("ConfigMap/env", func(l *plan.Live) {
+			w.change("ConfigMap/env", func(l *observed.Object) {
 				l.Environment, l.Ownership, l.Proof = "z9y8x7.posts-main", "other fields", "of another key"
 			})
 		}, `
@@ -259,7 +262,7 @@ func TestTeardownOfWhatIsProved(t *testing.T) {
 			Going: 1 to delete: ConfigMap/env: the environment is taken down`},
 		{"a namespace is not ours because it says so", func(w *world) {
 			ns := w.write(w.in.Namespace.Object, "")
-			w.change(ns.Key.Short(), func(l *plan.Live) { l.Environment = ours })
+			w.change(ns.Key.Short(), func(l *observed.Object) { l.Environment = ours })
 		}, `
 			Settled`},
 		{"what was never written within the namespace stays if the record does not have it", func(w *world) {

@@ -9,21 +9,22 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
 // add lets people add fields to an object; scale lets somebody scale it.
 func (w *world) add(short, manager string, fields ...string) {
-	w.change(short, func(l *plan.Live) { l.Added = &plan.Additions{Manager: manager, Fields: fields} })
+	w.change(short, func(l *observed.Object) { l.Added = &observed.Additions{Manager: manager, Fields: fields} })
 }
 
 func (w *world) scale(short, manager string) {
-	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership, l.Replicas = manager, "without replicas", false })
+	w.change(short, func(l *observed.Object) { l.Scaler, l.Ownership, l.Replicas = manager, "without replicas", false })
 }
 
 // scaleToZero leaves no name: a number that is zero is in nobody's managed fields.
 func (w *world) scaleToZero(short string) {
-	w.change(short, func(l *plan.Live) { l.Scaler, l.Ownership, l.Replicas = "", "without replicas, at zero", false })
+	w.change(short, func(l *observed.Object) { l.Scaler, l.Ownership, l.Replicas = "", "without replicas, at zero", false })
 }
 
 // TestAdditions is about what people add to objects of ours.
@@ -59,7 +60,7 @@ func TestAdditions(t *testing.T) {
 			w.git(configMap("env"))
 			w.settle()
 			w.disturb("ConfigMap/env")
-			w.change("ConfigMap/env", func(l *plan.Live) { l.Rival = "kubectl-edit" })
+			w.change("ConfigMap/env", func(l *observed.Object) { l.Rival = "kubectl-edit" })
 		}, `
 			keep Namespace/posts
 			correct ConfigMap/posts/env: was changed by kubectl-edit
@@ -81,7 +82,7 @@ func TestTools(t *testing.T) {
 		w.in.Namespace.Shared = true
 		w.write(w.in.Namespace.Object, "")
 		w.write(configMap("env"), "")
-		w.change("ConfigMap/env", func(l *plan.Live) { l.Tool = "Helm (release posts/posts)" })
+		w.change("ConfigMap/env", func(l *observed.Object) { l.Tool = "Helm (release posts/posts)" })
 	}
 	check(t, []spec{
 		{"what belongs to another tool is not taken", func(w *world) {
@@ -102,7 +103,7 @@ func TestTools(t *testing.T) {
 		{"and what was ours before stays ours", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
-			w.change("ConfigMap/env", func(l *plan.Live) { l.Tool = "Helm (release posts/posts)" })
+			w.change("ConfigMap/env", func(l *observed.Object) { l.Tool = "Helm (release posts/posts)" })
 		}, `
 			keep Namespace/posts
 			keep ConfigMap/posts/env
@@ -198,7 +199,7 @@ func TestAutoscalers(t *testing.T) {
 			w.settle()
 			w.scale("Deployment/api", "keda")
 			w.settle()
-			w.change("Deployment/api", func(l *plan.Live) { l.Scaler = "kubectl" })
+			w.change("Deployment/api", func(l *observed.Object) { l.Scaler = "kubectl" })
 		}, `
 			keep Namespace/posts
 			correct Deployment/posts/api: was scaled by kubectl, and nothing that is known of scales it now
@@ -206,7 +207,7 @@ func TestAutoscalers(t *testing.T) {
 		{"where Git says no number there is nothing to leave", func(w *world) {
 			w.git(deployment("api"), autoscaler("api"))
 			w.settle()
-			w.change("Deployment/api", func(l *plan.Live) { l.Scaler = controllerManager })
+			w.change("Deployment/api", func(l *observed.Object) { l.Scaler = controllerManager })
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -226,7 +227,7 @@ func TestAutoscalers(t *testing.T) {
 			w.settle()
 			w.git(deployment("api"), autoscaler("api"))
 			w.settle()
-			w.change("Deployment/api", func(l *plan.Live) { l.Replicas, l.Ownership = true, "others" })
+			w.change("Deployment/api", func(l *observed.Object) { l.Replicas, l.Ownership = true, "others" })
 		}, `
 			keep Namespace/posts
 			correct Deployment/posts/api: was changed by somebody else [keeps spec.replicas]

@@ -12,6 +12,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Action is what is to be done with one object.
@@ -35,7 +36,7 @@ type Step struct {
 	// Object is what Git says; nil for what is to be deleted.
 	Object *manifest.Object
 	// Live is what the cluster has; nil for what is not there.
-	Live *Live
+	Live *observed.Object
 	// Reason says why, for people.
 	Reason string
 	// Blocked says what the step waits for; a step without it may act now.
@@ -62,7 +63,7 @@ type Step struct {
 	// sees to them.
 	Hold []string
 	// TakeOver says what people have added and is to be removed with the next apply; nil for nothing.
-	TakeOver *Additions
+	TakeOver *observed.Additions
 	// MayReplace says that Git allows that the object, which is ours, is deleted and re-created if it cannot be changed.
 	MayReplace bool
 	// Ran is the digest of the completed spec of the Job that ran before and succeeded; empty for none. One whose spec is
@@ -207,7 +208,7 @@ type Input struct {
 	Desired manifest.Set
 	// Digest stands for all that Desired was made from; Commit is where it was read.
 	Digest, Commit string
-	Observed       Observed
+	Observed       observed.State
 	Record         Record
 	// Heirs are the environments that want what this one has and does not want any more, and Released says what others
 	// let this one have. Both share its namespace.

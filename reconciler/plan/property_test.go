@@ -10,6 +10,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -130,7 +131,7 @@ func newHistory(rt *rapid.T) *history {
 	h.write(configMap("nobodys"), "")
 	h.write(configMap("theirs"), theirs)
 	h.write(configMap("controlled"), ours)
-	h.change("ConfigMap/controlled", func(l *plan.Live) { l.Controlled = true })
+	h.change("ConfigMap/controlled", func(l *observed.Object) { l.Controlled = true })
 	h.commit()
 	return h
 }

@@ -10,6 +10,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // keepsData are the kinds whose deletion destroys what Git cannot bring back.
@@ -23,7 +24,7 @@ func HoldsData(k manifest.Key) bool { return keepsData[k.Kind] }
 func (m *maker) prune() {
 	gone, total := m.leftovers()
 	waits, blocked := m.pruneBlocked(gone, total)
-	var leaving []Live
+	var leaving []observed.Object
 	for _, live := range gone {
 		if reason := m.staying(live); reason != "" {
 			m.leftover(Step{Action: Keep, Key: live.Key, Live: &live, Reason: reason, Health: health.Health{Status: health.Healthy}, Stage: stageDeletions})
@@ -39,7 +40,7 @@ func (m *maker) prune() {
 		case live.Deleting:
 			s.block(deleter(live), live.Health.Message)
 			m.obstructed(&s, s.waits == forOthers)
-		case live.Job != nil && live.runs():
+		case live.Job != nil && live.Runs():
 			s.block(forOthers, "waits for the running Job to finish")
 		case m.in.Undecided != "":
 			s.block(forItself, "waits for "+m.in.Undecided+" in the same namespace, which may want it")
@@ -85,7 +86,7 @@ func (m *maker) leftover(s Step) {
 }
 
 // staying says why an object that left Git is left alone; empty if it is not.
-func (m *maker) staying(l Live) string {
+func (m *maker) staying(l observed.Object) string {
 	switch {
 	case m.in.Incomplete:
 		return "may be part of what cannot be had now"
@@ -93,7 +94,7 @@ func (m *maker) staying(l Live) string {
 		return "is handed over to " + m.in.Heirs[l.Key] + ", which has it in Git now"
 	case m.in.Past && l.Job != nil:
 		return "is a run of a newer commit, which finds it if it is tried again"
-	case l.kept():
+	case kept(l):
 		return "is no longer in Git, and kept: " + keptBecause(l)
 	}
 	return ""
@@ -101,7 +102,7 @@ func (m *maker) staying(l Live) string {
 
 // deleter says who has to move until an object is gone: the cluster itself, which is about to, unless somebody
 // else's finalizer holds it.
-func deleter(l Live) blocker {
+func deleter(l observed.Object) blocker {
 	for _, f := range l.Finalizers {
 		if f != metav1.FinalizerDeleteDependents && f != metav1.FinalizerOrphanDependents {
 			return forOthers
@@ -110,7 +111,7 @@ func deleter(l Live) blocker {
 	return forItself
 }
 
-func keptBecause(l Live) string {
+func keptBecause(l observed.Object) string {
 	if l.Prune == "never" {
 		return manifest.AnnotationPrune + ": never"
 	}
@@ -118,7 +119,7 @@ func keptBecause(l Live) string {
 }
 
 // leftovers returns what is provably ours and not desired, and how many objects of Git are ours in all.
-func (m *maker) leftovers() (gone []Live, total int) {
+func (m *maker) leftovers() (gone []observed.Object, total int) {
 	desired := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {
 		desired[s.Key] = true
@@ -134,12 +135,12 @@ func (m *maker) leftovers() (gone []Live, total int) {
 			gone = append(gone, live)
 		}
 	}
-	slices.SortFunc(gone, func(a, b Live) int { return a.Key.Compare(b.Key) })
+	slices.SortFunc(gone, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
 	return gone, total
 }
 
 // pruneBlocked says what all deletions wait for.
-func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
+func (m *maker) pruneBlocked(gone []observed.Object, total int) (blocker, string) {
 	if m.in.Suspended {
 		return forOthers, suspended
 	}
@@ -155,9 +156,9 @@ func (m *maker) pruneBlocked(gone []Live, total int) (blocker, string) {
 }
 
 // deletable counts what would be deleted of what Git said.
-func deletable(gone []Live) (n int) {
+func deletable(gone []observed.Object) (n int) {
 	for _, l := range gone {
-		if !l.Deleting && !l.kept() && !manifest.IsOwn(l.Key) {
+		if !l.Deleting && !kept(l) && !manifest.IsOwn(l.Key) {
 			n++
 		}
 	}
@@ -165,6 +166,6 @@ func deletable(gone []Live) (n int) {
 }
 
 // kept says whether an object outlives its place in Git.
-func (l Live) kept() bool {
+func kept(l observed.Object) bool {
 	return l.Prune == "never" || keepsData[l.Key.Kind] && l.Prune != "allow"
 }

@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -120,21 +121,21 @@ func TestPrune(t *testing.T) {
 			Going: PersistentVolumeClaim/cache: is no longer in Git`},
 		{"what has a controller is its business", func(w *world) {
 			left(w, configMap("copy"))
-			w.change("ConfigMap/copy", func(l *plan.Live) { l.Controlled = true })
+			w.change("ConfigMap/copy", func(l *observed.Object) { l.Controlled = true })
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
 			Settled`},
 		{"what only bears our label was not applied by us", func(w *world) {
 			left(w, configMap("copy"))
-			w.change("ConfigMap/copy", func(l *plan.Live) { l.Ownership, l.Digest = "", "" })
+			w.change("ConfigMap/copy", func(l *observed.Object) { l.Ownership, l.Digest = "", "" })
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
 			Settled`},
 		{"what bears another environment's label is never deleted", func(w *world) {
 			left(w, configMap("theirs"))
-			w.change("ConfigMap/theirs", func(l *plan.Live) { l.Environment = theirs })
+			w.change("ConfigMap/theirs", func(l *observed.Object) { l.Environment = theirs })
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -163,7 +164,7 @@ func TestPrune(t *testing.T) {
 			Going: Job/later, Job/migrate: is no longer in Git`},
 		{"a kind that cannot be watched stops all deletions", func(w *world) {
 			left(w, configMap("old"))
-			w.unseen(deployment("").GroupVersionKind().GroupKind(), plan.Unwatched, "deployments is forbidden")
+			w.unseen(deployment("").GroupVersionKind().GroupKind(), observed.Unwatched, "deployments is forbidden")
 		}, `
 			keep Namespace/posts
 			create Deployment/posts/api: is not known to be in the cluster [blocked: what there is of kind Deployment cannot be seen: deployments is forbidden]
@@ -171,7 +172,7 @@ func TestPrune(t *testing.T) {
 			Going: Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden; and 1 more`},
 		{"what cannot be seen is not deleted, even if it once was seen", func(w *world) {
 			left(w, configMap("old"))
-			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -179,7 +180,7 @@ func TestPrune(t *testing.T) {
 			Waiting: ConfigMap/old: what there is of it cannot be seen: configmaps is forbidden`},
 		{"nor passed over where the record does not name it, and it keeps nothing else", func(w *world) {
 			left(w, configMap("old"), job("migrate"))
-			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 			clear(w.in.Record.Applied)
 		}, `
 			correct Namespace/posts: has no record of what was applied
@@ -189,7 +190,7 @@ func TestPrune(t *testing.T) {
 			Going: Namespace/posts, Deployment/api: has no record of what was applied; ConfigMap/*: what there is of it cannot be seen: configmaps is forbidden; and 1 more`},
 		{"a run that cannot be seen is not forgotten, either", func(w *world) {
 			left(w, configMap("old"), job("migrate"))
-			w.unseen(job("").GroupVersionKind().GroupKind(), plan.Unwatched, "jobs is forbidden")
+			w.unseen(job("").GroupVersionKind().GroupKind(), observed.Unwatched, "jobs is forbidden")
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -198,7 +199,7 @@ func TestPrune(t *testing.T) {
 			Going: Job/migrate: what there is of it cannot be seen: jobs is forbidden; ConfigMap/old: is no longer in Git`},
 		{"what the cluster does not serve any more is gone", func(w *world) {
 			left(w, configMap("old"))
-			w.unseen(configMaps, plan.NotServed, "no such kind")
+			w.unseen(configMaps, observed.NotServed, "no such kind")
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -371,8 +372,8 @@ func TestTeardown(t *testing.T) {
 			delete ConfigMap/posts/env: the environment is taken down [blocked: the webhook does not answer]
 			Waiting: ConfigMap/env: the webhook does not answer`},
 		{"a kind that cannot be seen is not said to be gone", func(w *world) {
-			w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
-			w.unseen(deployment("").GroupVersionKind().GroupKind(), plan.Syncing, "its watch has not begun yet")
+			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
+			w.unseen(deployment("").GroupVersionKind().GroupKind(), observed.Syncing, "its watch has not begun yet")
 		}, `
 			keep ConfigMap/*: may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
 			keep Deployment/*: may be there [blocked: what there is of it cannot be seen: its watch has not begun yet]

@@ -76,7 +76,7 @@ func (m *maker) stays(s *Step) {
 		return
 	}
 	s.Reason = "has run before with this content, and does not run again for a commit that is not new"
-	if s.Live != nil && m.ours(*s.Live) && s.Live.runs() {
+	if s.Live != nil && m.ours(*s.Live) && s.Live.Runs() {
 		s.block(forOthers, fmt.Sprintf("waits for the running %s of another commit to finish", s.Key.Kind))
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	}

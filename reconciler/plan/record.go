@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Record is what cannot be seen in the cluster. It is stored before the deeds that it protects;
@@ -175,7 +176,7 @@ func (r *Record) Warned(key manifest.Key, warnings []string) {
 }
 
 // Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
-func (r *Record) Wrote(s Step, now *Live) {
+func (r *Record) Wrote(s Step, now *observed.Object) {
 	if s.Object != nil && s.Action != Correct && s.Action != Delete {
 		r.Sync.Since = time.Time{} // a rollout has its time from the last write on
 	}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -81,20 +82,20 @@ func TestRecordOfWhatWasWritten(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		step    plan.Step
-		now     *plan.Live
+		now     *observed.Object
 		applied string
 		run     plan.JobRecord
 	}{
 		{"what was applied, and which fields are ours now",
-			plan.Step{Action: plan.Change, Key: env, Object: object(configMap("env"))}, &plan.Live{Ownership: "more"}, "more", intended},
+			plan.Step{Action: plan.Change, Key: env, Object: object(configMap("env"))}, &observed.Object{Ownership: "more"}, "more", intended},
 		{"what was deleted is gone", plan.Step{Action: plan.Delete, Key: env}, nil, "", intended},
 		{"the run of a Job that was created",
-			plan.Step{Action: plan.Create, Key: migrate, Object: object(job("migrate"))}, &plan.Live{UID: "u2"}, "fields",
+			plan.Step{Action: plan.Create, Key: migrate, Object: object(job("migrate"))}, &observed.Object{UID: "u2"}, "fields",
 			plan.JobRecord{Digest: "1:b", State: plan.JobCreated, UID: "u2"}},
 		{"a Job that was deleted for another does not run yet",
 			plan.Step{Action: plan.Replace, Key: migrate, Object: object(job("migrate"))}, nil, "fields", intended},
 		{"a Job whose marks were put back runs as before",
-			plan.Step{Action: plan.Correct, Key: migrate, Object: object(job("migrate"))}, &plan.Live{UID: "u2"}, "fields", intended},
+			plan.Step{Action: plan.Correct, Key: migrate, Object: object(job("migrate"))}, &observed.Object{UID: "u2"}, "fields", intended},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := recorded()
@@ -132,7 +133,7 @@ func TestRecordKeepsKindsThatCannotBeSeen(t *testing.T) {
 	w.git(configMap("env"), deployment("api"))
 	w.settle()
 	w.git(deployment("api"))
-	w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+	w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 	if kinds := w.plan().Record.Kinds; len(kinds) != 2 {
 		t.Errorf("what is left of a kind that cannot be seen would be forgotten: the kinds to watch are %v", kinds)
 	}
@@ -140,7 +141,7 @@ func TestRecordKeepsKindsThatCannotBeSeen(t *testing.T) {
 
 func TestRecordNamesNoKindThatWasNeverSeen(t *testing.T) {
 	w := newWorld(t)
-	w.unseen(configMaps, plan.Unwatched, "configmaps is forbidden")
+	w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 	w.git(configMap("env"), deployment("api"))
 	w.pass()
 	w.git(deployment("api"))

@@ -7,14 +7,15 @@ import (
 	"strconv"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // removal is the order in which objects are deleted: the reverse of the one in which they were applied, as
 // far as the annotations tell that they still bear in the cluster. What others need goes last.
 type removal struct {
 	// objects are those to be deleted, in order.
-	objects []Live
-	live    map[manifest.Key]Live
+	objects []observed.Object
+	live    map[manifest.Key]observed.Object
 	// places are where they stood when they were applied. One that depends on others came with the last of
 	// them at the earliest.
 	places map[manifest.Key]manifest.Place
@@ -26,9 +27,9 @@ type removal struct {
 
 // removalOf orders objects for deletion. Annotations of objects that were never together in one commit may
 // contradict each other: a circle is cut somewhere, so that nothing waits without end.
-func removalOf(objects []Live) *removal {
-	r := &removal{objects: objects, live: map[manifest.Key]Live{}, places: map[manifest.Key]manifest.Place{}, dependents: map[manifest.Key][]manifest.Key{}, named: names{}}
-	slices.SortFunc(objects, func(a, b Live) int { return a.Key.Compare(b.Key) })
+func removalOf(objects []observed.Object) *removal {
+	r := &removal{objects: objects, live: map[manifest.Key]observed.Object{}, places: map[manifest.Key]manifest.Place{}, dependents: map[manifest.Key][]manifest.Key{}, named: names{}}
+	slices.SortFunc(objects, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
 	for _, l := range objects {
 		r.live[l.Key] = l
 		r.named.add(l.Key)
@@ -41,7 +42,7 @@ func removalOf(objects []Live) *removal {
 }
 
 func (r *removal) sort() {
-	slices.SortStableFunc(r.objects, func(a, b Live) int { return r.places[b.Key].Compare(r.places[a.Key]) })
+	slices.SortStableFunc(r.objects, func(a, b observed.Object) int { return r.places[b.Key].Compare(r.places[a.Key]) })
 }
 
 // visit finds the place of an object, and what depends on it.
@@ -51,7 +52,7 @@ func (r *removal) visit(key manifest.Key) manifest.Place {
 	}
 	r.path = append(r.path, key)
 	l := r.live[key]
-	place := l.place()
+	place := placeOf(l)
 	for _, reference := range references(l.Order.DependsOn) {
 		targets, _ := r.named.find(key, reference)
 		for _, target := range targets {
@@ -70,7 +71,7 @@ func (r *removal) visit(key manifest.Key) manifest.Place {
 }
 
 // place is where an object stood in the order in which it was applied.
-func (l Live) place() manifest.Place {
+func placeOf(l observed.Object) manifest.Place {
 	place := manifest.KindPlace(l.Key.GroupKind())
 	if wave, err := strconv.Atoi(l.Order.Wave); err == nil {
 		return place.InWave(wave)
@@ -79,7 +80,7 @@ func (l Live) place() manifest.Place {
 }
 
 // addLast puts an object below all others of a phase.
-func (r *removal) addLast(l Live, phase manifest.Phase) {
+func (r *removal) addLast(l observed.Object, phase manifest.Phase) {
 	r.objects, r.places[l.Key] = append(r.objects, l), manifest.Place{Phase: phase, Wave: math.MinInt}
 	r.sort()
 }

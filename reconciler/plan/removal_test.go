@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -74,8 +75,8 @@ func TestRemoval(t *testing.T) {
 			Going: Service/old: is no longer in Git; and 3 more`},
 		{"a dependency that contradicts a wave decides: both were never together in one commit", func(w *world) {
 			left(w, deployment("db"), deployment("web"))
-			order(w, "Deployment/db", plan.Order{Wave: "3"})
-			order(w, "Deployment/web", plan.Order{Wave: "1", DependsOn: "Deployment/db"})
+			order(w, "Deployment/db", observed.Order{Wave: "3"})
+			order(w, "Deployment/web", observed.Order{Wave: "1", DependsOn: "Deployment/db"})
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -84,9 +85,9 @@ func TestRemoval(t *testing.T) {
 			Going: Deployment/web: is no longer in Git; and 1 more`},
 		{"a circle is cut", func(w *world) {
 			left(w, deployment("a"), deployment("b"), deployment("c"))
-			order(w, "Deployment/a", plan.Order{DependsOn: "Deployment/b"})
-			order(w, "Deployment/b", plan.Order{DependsOn: "Deployment/c"})
-			order(w, "Deployment/c", plan.Order{DependsOn: "Deployment/a, Deployment/c"})
+			order(w, "Deployment/a", observed.Order{DependsOn: "Deployment/b"})
+			order(w, "Deployment/b", observed.Order{DependsOn: "Deployment/c"})
+			order(w, "Deployment/c", observed.Order{DependsOn: "Deployment/a, Deployment/c"})
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -96,7 +97,7 @@ func TestRemoval(t *testing.T) {
 			Going: Deployment/a: is no longer in Git; and 2 more`},
 		{"what cannot be read says nothing", func(w *world) {
 			left(w, deployment("a"), deployment("b"))
-			order(w, "Deployment/a", plan.Order{Wave: "soon", DependsOn: "everything, Deployment/gone,"})
+			order(w, "Deployment/a", observed.Order{Wave: "soon", DependsOn: "everything, Deployment/gone,"})
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
@@ -136,8 +137,8 @@ func TestRemoval(t *testing.T) {
 }
 
 // order gives an object of the cluster other annotations, as another commit had left them.
-func order(w *world, short string, o plan.Order) {
-	w.change(short, func(l *plan.Live) { l.Order = o })
+func order(w *world, short string, o observed.Order) {
+	w.change(short, func(l *observed.Object) { l.Order = o })
 }
 
 // TestRemovalEnds says that whatever the objects in the cluster say of each other, there is always one that
@@ -154,7 +155,7 @@ func TestRemovalEnds(t *testing.T) {
 		w.settle()
 		reference := rapid.SampledFrom([]string{"", "Deployment/a", "Deployment/b", "ConfigMap/c", "ConfigMap/d", "Deployment/e, ConfigMap/a", "ConfigMap/f, Deployment/c"})
 		for _, o := range objects[1:] {
-			order(w, o.Key().Short(), plan.Order{
+			order(w, o.Key().Short(), observed.Order{
 				Wave:      rapid.SampledFrom([]string{"", "", "-1", "1", "x"}).Draw(rt, "wave"),
 				DependsOn: reference.Draw(rt, "depends on"),
 			})

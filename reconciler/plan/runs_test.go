@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -374,7 +375,7 @@ func TestRuns(t *testing.T) {
 			taken(w)
 			w.git(job("migrate"))
 			w.settle()
-			w.unseen(namespace("").GroupVersionKind().GroupKind(), plan.Unwatched, "namespaces is forbidden")
+			w.unseen(namespace("").GroupVersionKind().GroupKind(), observed.Unwatched, "namespaces is forbidden")
 		}, `
 			create Namespace/posts: is not known to be in the cluster [blocked: what there is of kind Namespace cannot be seen: namespaces is forbidden]
 			keep Job/posts/migrate: has run

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // Teardown decides how an environment is taken down: by its namespace if Berth made it, else object by
@@ -15,7 +16,7 @@ func Teardown(in Input) Plan {
 	awaited := m.lastJobs()
 	ns := in.Observed.Namespace
 	owned := ns != nil && m.ours(*ns)
-	var objects, inside, own []Live
+	var objects, inside, own []observed.Object
 	for _, live := range in.Observed.Objects {
 		switch {
 		case owned && live.Key.Namespace == ns.Key.Name:
@@ -24,7 +25,7 @@ func Teardown(in Input) Plan {
 			own = append(own, live)
 		case m.ours(live) && m.in.Heirs[live.Key] != "":
 			m.handOver(live)
-		case m.ours(live) && !live.kept():
+		case m.ours(live) && !kept(live):
 			objects = append(objects, live)
 		}
 	}
@@ -66,7 +67,7 @@ func (m *maker) equip() {
 }
 
 // takeDown adds the step of one object; awaited is what all wait for that come after the last Jobs.
-func (m *maker) takeDown(live Live, order *removal, awaited string) {
+func (m *maker) takeDown(live observed.Object, order *removal, awaited string) {
 	if _, isLast := m.record.LastJobs[live.Key]; isLast && awaited != "" {
 		return // it has a step already
 	}
@@ -81,15 +82,15 @@ func (m *maker) takeDown(live Live, order *removal, awaited string) {
 }
 
 // handOver leaves an object to the environment that has it in Git now, and waits until it is that one's.
-func (m *maker) handOver(live Live) {
+func (m *maker) handOver(live observed.Object) {
 	s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "is handed over", Health: live.Health}
 	s.block(forOthers, "waits for "+m.in.Heirs[live.Key]+" to take it over, which has it in Git now")
 	m.steps = append(m.steps, s)
 }
 
 // holding adds a step for every object that keeps its namespace from going, of those that are known.
-func (m *maker) holding(inside []Live) {
-	slices.SortFunc(inside, func(a, b Live) int { return a.Key.Compare(b.Key) })
+func (m *maker) holding(inside []observed.Object) {
+	slices.SortFunc(inside, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
 	for _, live := range inside {
 		if live.Deleting && len(live.Finalizers) > 0 {
 			s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "goes with its namespace", Health: live.Health}

@@ -2,64 +2,14 @@ package plan
 
 import (
 	"fmt"
-	"slices"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
-// Labels and annotations by which other tools say that an object is theirs.
-const (
-	helmRelease      = "meta.helm.sh/release-name"
-	helmNamespace    = "meta.helm.sh/release-namespace"
-	fluxKustomize    = "kustomize.toolkit.fluxcd.io/"
-	fluxHelm         = "helm.toolkit.fluxcd.io/"
-	argoTrackingID   = "argocd.argoproj.io/tracking-id"
-	argoInstance     = "argocd.argoproj.io/instance"
-	instance         = "app.kubernetes.io/instance"
-	argoFieldManager = "argocd-controller"
-)
-
-// toolManagers are the names under which these tools write.
-var toolManagers = map[string]string{
-	"helm":                          "Helm",
-	"kustomize-controller":          "Flux",
-	"helm-controller":               "Flux",
-	argoFieldManager:                "Argo CD",
-	"argocd-application-controller": "Argo CD",
-}
-
-// toolOf names the tool that a live object belongs to; empty for none that is known.
-func toolOf(obj metav1.Object, entries []metav1.ManagedFieldsEntry) string {
-	labels, annotations := obj.GetLabels(), obj.GetAnnotations()
-	for _, flux := range []struct{ prefix, kind string }{{fluxKustomize, "Kustomization"}, {fluxHelm, "HelmRelease"}} {
-		if name := labels[flux.prefix+"name"]; name != "" {
-			return fmt.Sprintf("Flux (%s %s/%s)", flux.kind, labels[flux.prefix+"namespace"], name)
-		}
-	}
-	if release := annotations[helmRelease]; release != "" {
-		return fmt.Sprintf("Helm (release %s/%s)", annotations[helmNamespace], release)
-	}
-	if id := annotations[argoTrackingID]; id != "" {
-		return fmt.Sprintf("Argo CD (%s)", id)
-	}
-	if app := labels[argoInstance]; app != "" {
-		return fmt.Sprintf("Argo CD (application %s)", app)
-	}
-	i := slices.IndexFunc(entries, func(e metav1.ManagedFieldsEntry) bool { return toolManagers[e.Manager] != "" })
-	if i < 0 {
-		return ""
-	}
-	if app := labels[instance]; app != "" && toolManagers[entries[i].Manager] == "Argo CD" {
-		return fmt.Sprintf("Argo CD (application %s)", app)
-	}
-	return toolManagers[entries[i].Manager]
-}
-
-// Claimed says why an object of the cluster may not become what Git says, because another tool sees to it;
-// empty if it may. Two tools that write the same object would fight without end.
-func Claimed(l Live, wanted *manifest.Object) string {
+// Claimed says why an object of the cluster may not become what Git says: another tool manages it. It is empty if it may.
+// Two tools that write the same object would fight without end.
+func Claimed(l observed.Object, wanted *manifest.Object) string {
 	if l.Tool == "" || l.Environment != "" || wanted.GetAnnotations()[manifest.AnnotationAdopt] == "true" {
 		return ""
 	}

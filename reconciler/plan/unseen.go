@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // everyName stands for all objects of a kind of which no name is known.
@@ -64,7 +65,7 @@ func (m *maker) unseenKinds() {
 // any more is gone.
 func (m *maker) hidden(gk schema.GroupKind) bool {
 	unknown, isUnknown := m.in.Observed.Unknown[gk]
-	return isUnknown && unknown.State != NotServed
+	return isUnknown && unknown.State != observed.NotServed
 }
 
 func (m *maker) mayBeThere(key manifest.Key, reason string) Step {

@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -41,8 +42,8 @@ type world struct {
 	// in holds what does not come from the cluster; its Record is the stored one.
 	in      plan.Input
 	commits int
-	objects map[manifest.Key]plan.Live
-	unknown map[schema.GroupKind]plan.Unknown
+	objects map[manifest.Key]observed.Object
+	unknown map[schema.GroupKind]observed.Unknown
 	// refuses has what the API server says to every write of an object.
 	refuses map[manifest.Key]plan.Refusal
 	serial  int
@@ -65,8 +66,8 @@ func newWorld(t tester) *world {
 			Now:         noon,
 			Timeout:     5 * time.Minute,
 		},
-		objects:    map[manifest.Key]plan.Live{},
-		unknown:    map[schema.GroupKind]plan.Unknown{},
+		objects:    map[manifest.Key]observed.Object{},
+		unknown:    map[schema.GroupKind]observed.Unknown{},
 		refuses:    map[manifest.Key]plan.Refusal{},
 		crashAfter: -1,
 		created:    map[string]int{},
@@ -101,10 +102,10 @@ func (w *world) decrypting(kinds ...string) {
 func (w *world) after(d time.Duration) { w.in.Now = w.in.Now.Add(d) }
 
 // observed is what the watches know. What they knew of a kind before they lost sight of it is still there.
-func (w *world) observed() plan.Observed {
-	o := plan.Observed{Objects: map[manifest.Key]plan.Live{}, Unknown: maps.Clone(w.unknown)}
+func (w *world) observed() observed.State {
+	o := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: maps.Clone(w.unknown)}
 	if crd, ok := w.find("CustomResourceDefinition/widgets.example.com"); !ok || crd.Health.Status != health.Healthy {
-		o.Unknown[schema.GroupKind{Group: "example.com", Kind: "Widget"}] = plan.Unknown{State: plan.NotServed, Message: "no such kind"}
+		o.Unknown[schema.GroupKind{Group: "example.com", Kind: "Widget"}] = observed.Unknown{State: observed.NotServed, Message: "no such kind"}
 	}
 	wanted := map[manifest.Key]bool{}
 	for _, d := range slices.Concat(w.in.Own, w.in.Desired.Objects) {
@@ -113,7 +114,7 @@ func (w *world) observed() plan.Observed {
 	own := w.in.Namespace.Object.Key()
 	for key, live := range w.objects {
 		switch {
-		case o.Unknown[key.GroupKind()].State == plan.NotServed:
+		case o.Unknown[key.GroupKind()].State == observed.NotServed:
 		case key == own:
 			o.Namespace = &live
 		case wanted[key] || live.Environment == ours:
@@ -256,7 +257,7 @@ func (w *world) crash(after int) {
 }
 
 // carryOut is the API server's side of a step.
-func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
+func (w *world) carryOut(s plan.Step) (*observed.Object, bool) {
 	w.t.Helper()
 	there, exists := w.objects[s.Key]
 	if r, ok := w.refuses[s.Key]; ok && !(r.Immutable && s.Live == nil) && !(r.Immutable && s.Action == plan.Replace) {
@@ -265,7 +266,7 @@ func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
 		return nil, false
 	}
 	isJob := manifest.IsJob(s.Key.GroupKind())
-	if s.Ran != "" && plan.Reduce(completed(s.Object.Unstructured)).Job.Spec == s.Ran {
+	if s.Ran != "" && observed.Reduce(completed(s.Object.Unstructured)).Job.Spec == s.Ran {
 		w.same = true
 		if !exists {
 			return nil, true
@@ -310,7 +311,7 @@ func (w *world) carryOut(s plan.Step) (*plan.Live, bool) {
 }
 
 // write makes an object what a manifest says, on behalf of an environment.
-func (w *world) write(o manifest.Object, environment string) plan.Live {
+func (w *world) write(o manifest.Object, environment string) observed.Object {
 	before, exists := w.objects[o.Key()]
 	u := o.DeepCopy()
 	u.SetResourceVersion(w.next())
@@ -329,7 +330,7 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 		fields := metav1.NewFieldsV1(string(text))
 		u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: manifest.FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: fields}})
 	}
-	live := plan.ReduceMetadata(u, u.GroupVersionKind())
+	live := observed.ReduceMetadata(u, u.GroupVersionKind())
 	_, live.Replicas, _ = unstructured.NestedFieldNoCopy(u.Object, "spec", "replicas")
 	live.Health, live.Job = before.Health, before.Job
 	if !exists || before.Digest != "" && before.Digest != live.Digest && !manifest.IsJob(live.Key.GroupKind()) {
@@ -340,12 +341,12 @@ func (w *world) write(o manifest.Object, environment string) plan.Live {
 }
 
 // atFirst is the health of an object that has just been written.
-func atFirst(u *unstructured.Unstructured) (health.Health, *plan.JobLive) {
+func atFirst(u *unstructured.Unstructured) (health.Health, *observed.Job) {
 	switch suspend, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); {
 	case u.GetKind() == "Job" && suspend:
-		return health.Health{Status: health.Suspended, Message: "suspended"}, plan.Reduce(completed(u)).Job
+		return health.Health{Status: health.Suspended, Message: "suspended"}, observed.Reduce(completed(u)).Job
 	case u.GetKind() == "Job":
-		return health.Health{Status: health.Progressing, Message: "0 of 1 completed"}, plan.Reduce(completed(u)).Job
+		return health.Health{Status: health.Progressing, Message: "0 of 1 completed"}, observed.Reduce(completed(u)).Job
 	case u.GetKind() == "Deployment":
 		return health.Health{Status: health.Progressing, Message: "0 of 1 ready"}, nil
 	case u.GetKind() == "CustomResourceDefinition":
@@ -371,11 +372,11 @@ func (w *world) next() string {
 }
 
 // find returns an object by its kind/name.
-func (w *world) find(short string) (plan.Live, bool) {
+func (w *world) find(short string) (observed.Object, bool) {
 	for key, live := range w.objects {
 		if key.Short() == short {
 			return live, true
 		}
 	}
-	return plan.Live{}, false
+	return observed.Object{}, false
 }

@@ -14,7 +14,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // How much of a log is shown, of how many objects, and how long it is waited for.
@@ -41,7 +41,7 @@ type Logs struct {
 // container is one of a namespace.
 type container struct {
 	namespace string
-	plan.Container
+	observed.Container
 }
 
 // NewLogs returns Logs that ask for a pass when they have read one.

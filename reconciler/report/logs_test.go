@@ -17,7 +17,7 @@ import (
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // kubelet is an API server that knows nothing but logs.
@@ -54,7 +54,7 @@ func failing(pod string) reconciler.Outcome {
 		Unhealthy: []reconciler.Problem{{
 			Key:    manifest.Key{Group: "apps", Kind: "Deployment", Namespace: "posts-login", Name: "api"},
 			Health: health.Health{Status: health.Failed, Message: "container app exited with code 1"},
-			Log:    &plan.Container{Pod: pod, Name: "app"},
+			Log:    &observed.Container{Pod: pod, Name: "app"},
 		}},
 	}
 }

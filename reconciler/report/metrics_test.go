@@ -9,6 +9,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -19,7 +20,7 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
 		{Err: &apply.Error{Class: apply.Exists}},
-		{Err: &apply.Error{Class: apply.Exists}, Live: &plan.Live{}}, // only now it is known to be there
+		{Err: &apply.Error{Class: apply.Exists}, Live: &observed.Object{}}, // only now it is known to be there
 	}})
 	families, err := registry.Gather()
 	if err != nil {

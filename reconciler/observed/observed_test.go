@@ -1,4 +1,4 @@
-package plan_test
+package observed_test
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 func TestOwnership(t *testing.T) {
@@ -18,7 +18,7 @@ func TestOwnership(t *testing.T) {
 	}
 	own := entry(manifest.FieldManager, metav1.ManagedFieldsOperationApply, "", `{"f:data":{"f:a":{},"f:b":{}}}`)
 	kubectl := entry("kubectl-edit", metav1.ManagedFieldsOperationUpdate, "", `{"f:data":{"f:c":{}}}`)
-	hash := plan.Ownership([]metav1.ManagedFieldsEntry{own})
+	hash := observed.Ownership([]metav1.ManagedFieldsEntry{own})
 	for _, c := range []struct {
 		name   string
 		fields []metav1.ManagedFieldsEntry
@@ -32,13 +32,13 @@ func TestOwnership(t *testing.T) {
 		{"an object that nobody manages is not ours", nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := plan.Ownership(c.fields); got != c.want {
+			if got := observed.Ownership(c.fields); got != c.want {
 				t.Errorf("the hash is %q, want %q", got, c.want)
 			}
 		})
 	}
 	taken := entry(manifest.FieldManager, metav1.ManagedFieldsOperationApply, "", `{"f:data":{"f:a":{}}}`)
-	if got := plan.Ownership([]metav1.ManagedFieldsEntry{taken}); hash == "" || got == hash {
+	if got := observed.Ownership([]metav1.ManagedFieldsEntry{taken}); hash == "" || got == hash {
 		t.Errorf("a field that somebody took from us does not change the hash %q", hash)
 	}
 }
@@ -55,24 +55,24 @@ func TestReduce(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		object manifest.Object
+		object *unstructured.Unstructured
 		want   health.Health
-		job    *plan.JobLive
+		job    *observed.Job
 	}{
 		{"a plain object is healthy when it is there", configMap("env"), health.Health{Status: health.Healthy}, nil},
 		{"one on its way out says what holds it", configMap("env", deleted),
 			health.Health{Status: health.Terminating, Message: "is being deleted; held by the finalizers example.com/backup"}, nil},
-		{"a Job that has not finished", job("migrate"), health.Health{Status: health.Progressing, Message: "not started"}, &plan.JobLive{}},
+		{"a Job that has not finished", job("migrate"), health.Health{Status: health.Progressing, Message: "not started"}, &observed.Job{}},
 		{"a Job that has run", job("migrate", condition("Complete")),
-			health.Health{Status: health.Healthy}, &plan.JobLive{Finished: true, Succeeded: true, FinishedAt: finished}},
+			health.Health{Status: health.Healthy}, &observed.Job{Finished: true, Succeeded: true, FinishedAt: finished}},
 		{"a Job that failed", job("migrate", condition("Failed")),
-			health.Health{Status: health.Failed, Message: "Because"}, &plan.JobLive{Finished: true, FinishedAt: finished}},
+			health.Health{Status: health.Failed, Message: "Because"}, &observed.Job{Finished: true, FinishedAt: finished}},
 		{"a Job that runs, and has a condition that says so", job("migrate", condition("FailureTarget")),
-			health.Health{Status: health.Progressing, Message: "failing, waiting for its pods to end: Because"}, &plan.JobLive{}},
+			health.Health{Status: health.Progressing, Message: "failing, waiting for its pods to end: Because"}, &observed.Job{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := plan.Reduce(c.object.Unstructured)
-			if got.Key != c.object.Key() || got.Health != c.want {
+			got := observed.Reduce(c.object)
+			if got.Key != key(c.object) || got.Health != c.want {
 				t.Errorf("it is reduced to %s, %+v; want %+v", got.Key, got.Health, c.want)
 			}
 			if c.job == nil {
@@ -81,7 +81,7 @@ func TestReduce(t *testing.T) {
 				}
 				return
 			}
-			c.job.Program = plan.Program(c.object.Unstructured)
+			c.job.Program = observed.Program(c.object)
 			if got.Job != nil {
 				c.job.Spec = got.Job.Spec
 			}
@@ -94,15 +94,15 @@ func TestReduce(t *testing.T) {
 
 // The spec of a Job is the same whatever names this very object, and however long it stays.
 func TestSpecOfAJob(t *testing.T) {
-	spec := func(o manifest.Object) string { return plan.Reduce(o.Unstructured).Job.Spec }
+	spec := func(o *unstructured.Unstructured) string { return observed.Reduce(o).Job.Spec }
 	migrate := job("migrate")
-	marked := manifest.Object{Unstructured: completed(job("other", ttl(60)).Unstructured)}
-	if spec(manifest.Object{Unstructured: completed(migrate.Unstructured)}) != spec(marked) {
+	marked := completed(job("other", ttl(60)))
+	if spec(completed(migrate)) != spec(marked) {
 		t.Error("its name, its UID and its time to live make it another spec")
 	}
 	labelled := job("migrate", field("api", "spec", "template", "metadata", "labels", "app"))
 	chosen := field("chosen", "spec", "selector", "matchLabels", "app")
-	for what, other := range map[string]manifest.Object{
+	for what, other := range map[string]*unstructured.Unstructured{
 		"another program": job("migrate", runs("app:2")), "a label of its pods": labelled,
 		"a selector that its author chose": job("migrate", chosen, field(true, "spec", "manualSelector")),
 	} {
@@ -113,7 +113,7 @@ func TestSpecOfAJob(t *testing.T) {
 }
 
 func TestProgram(t *testing.T) {
-	program := func(o manifest.Object) string { return plan.Program(o.Unstructured) }
+	program := func(o *unstructured.Unstructured) string { return observed.Program(o) }
 	if program(job("a")) != program(job("b", deadline(60), ttl(5))) {
 		t.Error("what does not run makes it another program")
 	}

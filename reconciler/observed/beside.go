@@ -1,4 +1,4 @@
-package plan
+package observed
 
 import (
 	"slices"
@@ -8,14 +8,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
-
-	"berth.dev/berth/reconciler/manifest"
 )
 
-// Beside are the fields that an object has in the cluster and that Git does not set, as far as they may be removed.
+// Beside are the fields that an object has in the cluster, that Git does not set, and that may be removed.
 type Beside struct {
 	git *fieldpath.Set
-	// owned are those that another field manager owns, all also those that nobody does: defaults.
+	// owned are those that another field manager owns; all are owned and those that no field manager owns: defaults.
 	owned, all *fieldpath.Set
 }
 
@@ -41,7 +39,7 @@ func BesideGit(live, git *fieldpath.Set, entries []metav1.ManagedFieldsEntry, ve
 	return b
 }
 
-// isKey says whether a path names the field by which a list item is known.
+// isKey says whether a path names a field that identifies a list item.
 func isKey(path fieldpath.Path) bool {
 	if len(path) < 2 {
 		return false
@@ -50,9 +48,9 @@ func isKey(path fieldpath.Path) bool {
 	return field != nil && item != nil && slices.ContainsFunc(*item, func(f value.Field) bool { return f.Name == *field })
 }
 
-// Around returns growing sets of these fields, all of them around a field that the API server complains of: first
-// what other managers own at that place, then also what nobody owns there, then the same for what contains it, up to
-// the whole object. A list item that Git does not set is removed whole or not at all.
+// Around returns growing sets of these fields around a field that the API server complains of. The first set is what other
+// managers own at that place; the second adds what no manager owns there. Then the same follows for what contains the
+// field, up to the whole object. A list item that Git does not set is removed whole or not at all.
 func (b Beside) Around(complaint fieldpath.Path) []*fieldpath.Set {
 	for i, part := range complaint {
 		if part.FieldName == nil && !b.git.Has(complaint[:i+1]) {
@@ -72,7 +70,8 @@ func (b Beside) Around(complaint fieldpath.Path) []*fieldpath.Set {
 	return sets
 }
 
-// Parts splits a set of these fields into what can stay or go by itself: a list item, or a field with all below it.
+// Parts splits a set of these fields into parts that can be removed independently: a list item, or a field with all below
+// it.
 func (b Beside) Parts(set *fieldpath.Set) []*fieldpath.Set {
 	var parts []*fieldpath.Set
 	var roots []fieldpath.Path
@@ -98,8 +97,8 @@ func below(set *fieldpath.Set, path fieldpath.Path) *fieldpath.Set {
 	return found
 }
 
-// Locate finds what a complaint of the API server names, "spec.ports[1].name", in the object that it complains of.
-// It goes as deep as the object does.
+// Locate finds the field that a complaint of the API server names, such as "spec.ports[1].name", in the object that it
+// complains of. It goes as deep as the object does.
 func Locate(field string, object map[string]any, fields *fieldpath.Set) fieldpath.Path {
 	var path fieldpath.Path
 	var at any = object
@@ -127,7 +126,7 @@ func Locate(field string, object map[string]any, fields *fieldpath.Set) fieldpat
 	return path
 }
 
-// dotless writes a field's path with zeros between its parts; what stands in brackets is one part, dots and all.
+// dotless writes a field's path with zeros between its parts. Text in brackets is one part, with its dots.
 func dotless(field string) string {
 	inBrackets := false
 	return strings.Map(func(r rune) rune {
@@ -145,8 +144,8 @@ func dotless(field string) string {
 	}, field)
 }
 
-// itemIn finds the path element of an item of a list: by its keys, some of which may be left to their defaults, or by
-// its value.
+// itemIn finds the path element of a list item, by its value or by its keys. Keys that the item leaves to their defaults
+// are ignored.
 func itemIn(list *fieldpath.Set, item any) (fieldpath.PathElement, bool) {
 	fields, _ := item.(map[string]any)
 	for element := range list.Members.All() {
@@ -161,51 +160,4 @@ func itemIn(list *fieldpath.Set, item any) (fieldpath.PathElement, bool) {
 		}
 	}
 	return fieldpath.PathElement{}, false
-}
-
-// Claim returns managed fields in which some fields of the object, whoever owns them, are Berth's alone: the next apply
-// then removes of them what Git does not set. Entries of another version of the API, whose paths cannot be compared,
-// lose all their fields. It changes nothing that it is given.
-func Claim(entries []metav1.ManagedFieldsEntry, fields *fieldpath.Set, version string) ([]metav1.ManagedFieldsEntry, error) {
-	ours := metav1.ManagedFieldsEntry{Manager: manifest.FieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: version, FieldsType: "FieldsV1"}
-	claimed, result := fields, make([]metav1.ManagedFieldsEntry, 0, len(entries)+1)
-	for _, e := range entries {
-		switch {
-		case isOurs(e):
-			ours, claimed = e, claimed.Union(setOf(e))
-		case e.Subresource != "":
-			result = append(result, e)
-		case e.APIVersion == version:
-			left := without(setOf(e), fields)
-			if left.Empty() {
-				continue
-			}
-			rest, err := withFields(e, left)
-			if err != nil {
-				return nil, err
-			}
-			result = append(result, rest)
-		}
-	}
-	ours, err := withFields(ours, claimed)
-	return append(result, ours), err
-}
-
-// without returns what is left of a set when some fields and all below them go. What contained them goes, too, if the
-// set has nothing else in it: whoever owned all of a struct owned the struct.
-func without(set, fields *fieldpath.Set) *fieldpath.Set {
-	left := set.RecursiveDifference(fields)
-	contained := &fieldpath.Set{}
-	for path := range left.All() {
-		if !below(fields, path).Empty() {
-			contained.Insert(path.Copy())
-		}
-	}
-	others := left.Difference(contained)
-	for path := range contained.All() {
-		if !below(others, path).Empty() {
-			others.Insert(path.Copy())
-		}
-	}
-	return others
 }

@@ -1,4 +1,4 @@
-package plan_test
+package observed_test
 
 import (
 	"strings"
@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/reconciler/manifest"
-	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/observed"
 )
 
 // entry is a part of an object's managed fields; who is the manager, with the subresource after a colon.
@@ -28,9 +28,9 @@ func entry(who, fields string, at ...time.Duration) metav1.ManagedFieldsEntry {
 	return e
 }
 
-func reduced(entries ...metav1.ManagedFieldsEntry) plan.Live {
+func reduced(entries ...metav1.ManagedFieldsEntry) observed.Object {
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "api", ManagedFields: entries}}
-	return plan.ReduceMetadata(o, deployment("api").GroupVersionKind())
+	return observed.ReduceMetadata(o, deployment("api").GroupVersionKind())
 }
 
 func TestWhatPeopleAdded(t *testing.T) {
@@ -90,7 +90,7 @@ func TestTakeOver(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			entries, err := plan.TakeOver(test.entries)
+			entries, err := observed.TakeOver(test.entries)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,15 +158,60 @@ func TestWhoseToolAnObjectIs(t *testing.T) {
 		{"Argo CD, by its label", labelled("argocd.argoproj.io/instance", "posts"), "Argo CD (application posts)"},
 		{"Argo CD, by its writes", managed("argocd-controller"), "Argo CD"},
 		{"ours, and Helm's before", func(u *unstructured.Unstructured) {
-			labelled(manifest.LabelEnvironment, ours)(u)
+			labelled(manifest.LabelEnvironment, "a1b2c3.posts-main")(u)
 			annotated("meta.helm.sh/release-name", "posts")(u)
 		}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			o := deployment("api", test.edit)
-			if got := plan.ReduceMetadata(o.Unstructured, o.GroupVersionKind()).Tool; got != test.want {
+			if got := observed.ReduceMetadata(o, o.GroupVersionKind()).Tool; got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWhoseSizeAClaimHas(t *testing.T) {
+	size := field("30Gi", "spec", "resources", "requests", "storage")
+	requests := `{"f:spec":{"f:resources":{"f:requests":{"f:storage":{}}}}}`
+	managed := func(entries ...metav1.ManagedFieldsEntry) edit {
+		return func(u *unstructured.Unstructured) { u.SetManagedFields(entries) }
+	}
+	tests := []struct {
+		name   string
+		object *unstructured.Unstructured
+		want   string
+	}{
+		{"Berth's", object("v1", "PersistentVolumeClaim", "db", size, managed(entry("berth", requests))), ""},
+		{"a resizer's", object("v1", "PersistentVolumeClaim", "db", size, managed(entry("berth", `{"f:spec":{}}`), entry("resizer", requests))), "30Gi"},
+		{"of another kind", object("example.com/v1", "PersistentVolumeClaim", "db", size), ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := observed.Reduce(test.object).Enlarged; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWhoExtendsAList(t *testing.T) {
+	secrets := `{"f:imagePullSecrets":{}}`
+	tests := []struct {
+		name    string
+		entries []metav1.ManagedFieldsEntry
+		want    bool
+	}{
+		{"Berth", []metav1.ManagedFieldsEntry{entry("berth", secrets)}, false},
+		{"a person", []metav1.ManagedFieldsEntry{entry("kubectl-edit", secrets)}, false},
+		{"a controller", []metav1.ManagedFieldsEntry{entry("berth", secrets), entry("openshift-controller-manager", secrets)}, true},
+		{"a controller of another field", []metav1.ManagedFieldsEntry{entry("openshift-controller-manager", `{"f:secrets":{}}`)}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := observed.OwnedByController(test.entries, "imagePullSecrets"); got != test.want {
+				t.Errorf("got %t, want %t", got, test.want)
 			}
 		})
 	}

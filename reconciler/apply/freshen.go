@@ -1,0 +1,53 @@
+package apply
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"berth.dev/berth/reconciler/observed"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// freshen claims the stale defaults of an object that is about to change, so that the apply removes them and the API server
+// fills them in again. An apply that is refused has none: the apply itself reports why.
+func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) error {
+	if s.Live == nil || s.Action != plan.Change || len(r.dryRun) > 0 {
+		return nil
+	}
+	applied, err := r.patch(ctx, client, obj, metav1.DryRunAll)
+	if err != nil {
+		return nil
+	}
+	stale, _ := fresh(ctx, client, applied, observed.Owned(applied.GetManagedFields()))
+	if stale.Empty() {
+		return nil
+	}
+	live, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if err := r.claim(ctx, client, live, observed.Unowned(stale, live.GetManagedFields())); err != nil {
+		return err
+	}
+	return r.hold(ctx, client, s, obj)
+}
+
+// fresh returns the defaults that contradict what Git says: those that an object keeps when it is applied, and that the
+// API server fills in otherwise if they are not there. A removed serviceAccountName comes back from its deprecated
+// twin, and a NetworkPolicy keeps the policyTypes of the rules that it had. It also returns the object without them. The
+// given one is the answer to a dry run, owned are the fields with a field manager.
+func fresh(ctx context.Context, client dynamic.ResourceInterface, applied *unstructured.Unstructured, owned *fieldpath.Set) (*fieldpath.Set, *unstructured.Unstructured) {
+	defaults := observed.DefaultsOf(applied, owned)
+	if defaults.None() {
+		return &fieldpath.Set{}, applied
+	}
+	again, err := become(ctx, client, applied, defaults.Without())
+	if err != nil {
+		return &fieldpath.Set{}, applied // they cannot be done without
+	}
+	return defaults.Stale(again), again
+}

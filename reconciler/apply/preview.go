@@ -1,0 +1,68 @@
+package apply
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/reconciler/observed"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Preview returns what Run would make of an object that exists, and writes nothing: the API server answers dry runs. It
+// is for steps that apply; Jobs and new objects are not.
+func (a *Applier) Preview(ctx context.Context, target Target, s plan.Step) (*unstructured.Unstructured, *Error) {
+	r := a.begin(target, metav1.DryRunAll)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	if s.Seek {
+		s = r.seek(ctx, s)
+	}
+	client, err := r.client(s)
+	if err != nil {
+		return nil, r.explain(s, err)
+	}
+	after, err := r.outcome(ctx, client, s)
+	if err != nil {
+		return nil, r.explain(s, err)
+	}
+	return after, nil
+}
+
+// outcome returns an object as apply would write it.
+func (r *run) outcome(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (*unstructured.Unstructured, error) {
+	obj, err := r.sent(s)
+	if err != nil {
+		return nil, err
+	}
+	obj.SetUID(s.Live.UID)
+	if err := r.hold(ctx, client, s, obj); err != nil {
+		return nil, err
+	}
+	if s.TakeOver != nil {
+		m, err := r.mender(ctx, client, s, obj)
+		if err != nil {
+			return nil, err
+		}
+		return m.outcome(ctx, s)
+	}
+	after, err := r.patch(ctx, client, obj, r.dryRun...)
+	switch {
+	case isMendable(err):
+		return r.mend(ctx, client, s, obj, err)
+	case err == nil && s.Action == plan.Change:
+		_, after = fresh(ctx, client, after, observed.Owned(after.GetManagedFields()))
+	}
+	return after, err
+}
+
+// outcome returns an object as it is written once what people own of it is Berth's.
+func (m *mender) outcome(ctx context.Context, s plan.Step) (*unstructured.Unstructured, error) {
+	after, err := become(ctx, m.client, m.live, m.tried.object)
+	if isMendable(err) {
+		_, after, err = m.find(ctx, err)
+	}
+	return m.fresh(ctx, s, after), err
+}

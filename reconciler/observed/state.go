@@ -1,0 +1,36 @@
+package observed
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// State is what is known of an environment's objects in the cluster.
+type State struct {
+	// Objects are those that bear the environment's label. Where an object of the environment belongs, they also have what
+	// is there of other environments or of none, as far as that is known.
+	Objects map[manifest.Key]Object
+	// Unknown has the kinds of which nothing is known.
+	Unknown map[schema.GroupKind]Unknown
+	// Namespace is the environment's own, whoever made it; nil when it does not exist.
+	Namespace *Object
+}
+
+// Unknown is a kind whose objects cannot be seen: neither present nor absent.
+type Unknown struct {
+	State   KindState
+	Message string
+	// Elsewhere is the group in which the API server has a kind of that name; empty for none.
+	Elsewhere string
+}
+
+// KindState says why nothing is known of the objects of a kind.
+type KindState string
+
+// The reasons.
+const (
+	Syncing   KindState = "syncing"    // the watch has not delivered everything yet
+	NotServed KindState = "not served" // the API server does not know the kind
+	Unwatched KindState = "unwatched"  // the watch is unavailable
+)

@@ -1,0 +1,81 @@
+package observed_test
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"berth.dev/berth/reconciler/manifest"
+)
+
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// edit changes an object of the cluster before it is reduced.
+type edit func(*unstructured.Unstructured)
+
+func object(apiVersion, kind, name string, edits ...edit) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	u.SetNamespace("posts")
+	u.SetName(name)
+	for _, e := range edits {
+		e(u)
+	}
+	return u
+}
+
+func configMap(name string, edits ...edit) *unstructured.Unstructured {
+	return object("v1", "ConfigMap", name, edits...)
+}
+
+func deployment(name string, edits ...edit) *unstructured.Unstructured {
+	return object("apps/v1", "Deployment", name, edits...)
+}
+
+func job(name string, edits ...edit) *unstructured.Unstructured {
+	return object("batch/v1", "Job", name, append([]edit{runs("app:1")}, edits...)...)
+}
+
+func field(value any, path ...string) edit {
+	return func(u *unstructured.Unstructured) {
+		if err := unstructured.SetNestedField(u.Object, value, path...); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func annotated(name, value string) edit {
+	return func(u *unstructured.Unstructured) {
+		annotations := u.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[name] = value
+		u.SetAnnotations(annotations)
+	}
+}
+
+// runs says which program a Job runs; ttl and deadline are fields of its spec.
+func runs(image string) edit {
+	container := map[string]any{"name": "main", "image": image}
+	return field([]any{container}, "spec", "template", "spec", "containers")
+}
+
+func ttl(seconds int64) edit { return field(seconds, "spec", "ttlSecondsAfterFinished") }
+
+func deadline(seconds int64) edit { return field(seconds, "spec", "activeDeadlineSeconds") }
+
+// completed is a Job as the API server has it once it is created.
+func completed(job *unstructured.Unstructured) *unstructured.Unstructured {
+	job = job.DeepCopy()
+	for _, name := range []string{"batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name"} {
+		field(job.GetName(), "spec", "template", "metadata", "labels", name)(job)
+	}
+	field(job.GetName(), "spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid")(job)
+	return job
+}
+
+func key(u *unstructured.Unstructured) manifest.Key {
+	return manifest.Object{Unstructured: u}.Key()
+}
