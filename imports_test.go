@@ -38,14 +38,15 @@ var arrows = []struct {
 	{pkg: "reconciler/observed", knows: []string{"reconciler/manifest", "health"}},
 	{pkg: "reconciler/plan", knows: []string{"reconciler/manifest", "reconciler/observed", "health"}},
 	{pkg: "reconciler/apply", knows: []string{"reconciler/manifest", "reconciler/observed", "reconciler/plan", "health"}},
+	{pkg: "reconciler/records", knows: []string{"reconciler/manifest", "reconciler/plan"}},
 	{pkg: "reconciler/live", knows: []string{"reconciler/manifest", "reconciler/observed", "health"}},
 	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
-		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/live"}},
+		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
 	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "health", "reconciler", "reconciler/branches", "reconciler/naming", "reconciler/stores"},
-		inTests: []string{"deploy", "reconciler/apply", "reconciler/live", "reconciler/manifest", "reconciler/report"}},
+		inTests: []string{"deploy", "reconciler/apply", "reconciler/live", "reconciler/manifest", "reconciler/records", "reconciler/report"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
 		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
@@ -61,7 +62,7 @@ var arrows = []struct {
 var testSupport = []string{"internal/apitest", "internal/clustertest", "internal/gittest", "internal/kustomizetest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/preview", "reconciler/report", "cmd/...",
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/preview", "reconciler/report", "cmd/...",
 	"internal/clustertest"}
 
 // fences says where things from outside may be used: import paths, or single functions as "path.Name".

@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/records"
 )
 
 // Pass takes an environment one step towards what Git says: what should be, what is, the plan, the
@@ -122,7 +123,7 @@ func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) 
 
 // isUnreadable says whether a record is there and cannot be read: then there is none.
 func isUnreadable(err error) bool {
-	_, unreadable := errors.AsType[*apply.UnreadableError](err)
+	_, unreadable := errors.AsType[*records.UnreadableError](err)
 	return unreadable
 }
 

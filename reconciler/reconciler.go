@@ -18,6 +18,7 @@ import (
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/source"
 )
@@ -121,7 +122,7 @@ type Snapshots func(ctx context.Context, repository, commit string) (*source.Sna
 type Config struct {
 	Snapshots Snapshots
 	Applier   *apply.Applier
-	Records   *apply.Records
+	Records   *records.Store
 	Watches   *live.Watches
 	// ClusterScoped says whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
 	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.

@@ -31,6 +31,7 @@ import (
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
+	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/source"
 )
 
@@ -86,7 +87,7 @@ func (w *world) starts(namespace string) {
 	w.Reconciler = New(Config{
 		Snapshots:      storeOf(w.store),
 		Applier:        apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
-		Records:        apply.NewRecords(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
+		Records:        records.New(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
 		Watches:        watches,
 		ClusterScoped:  func(schema.GroupKind) (bool, error) { return false, nil },
 		RenderPatience: patience,

@@ -39,6 +39,7 @@ import (
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/secrets"
@@ -171,7 +172,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     stores.Snapshot,
 		Applier:       apply.New(apply.Config{Dynamic: clients.writing, As: clients.as, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),
-		Records:       apply.NewRecords(clients.kubernetes.CoreV1(), o.namespace),
+		Records:       records.New(clients.kubernetes.CoreV1(), o.namespace),
 		Watches:       watches,
 		ClusterScoped: scopes(clients.mapper),
 		Kustomize:     o.kustomize.builder(),

@@ -28,6 +28,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/records"
 )
 
 // parallel is how many requests of a diff go on at once.
@@ -61,7 +62,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	if err != nil {
 		return nil, err
 	}
-	record, err := apply.NewRecords(p.core, p.namespace).Load(ctx, p.env.Name)
+	record, err := records.New(p.core, p.namespace).Load(ctx, p.env.Name)
 	if err != nil {
 		p.complain(fmt.Sprintf("what ran before is not known: %v", err))
 	}

@@ -29,6 +29,7 @@ import (
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
@@ -84,7 +85,7 @@ func (w *world) wire() (*agent, error) {
 	passes := reconciler.New(reconciler.Config{
 		Snapshots: stores.Snapshot,
 		Applier:   apply.New(apply.Config{Dynamic: dynamics, Mapper: mgr.GetRESTMapper()}),
-		Records:   apply.NewRecords(kubernetes.CoreV1(), w.namespace),
+		Records:   records.New(kubernetes.CoreV1(), w.namespace),
 		Watches:   watches,
 		ClusterScoped: func(gk schema.GroupKind) (bool, error) {
 			mapping, err := mgr.GetRESTMapper().RESTMapping(gk)

@@ -1,4 +1,4 @@
-package apply
+package records
 
 import (
 	"errors"
@@ -17,9 +17,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
+
+var cluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 const production = "posts.production.main"
 
@@ -49,8 +56,8 @@ func newArchive(t *testing.T) *archive {
 	return a
 }
 
-// open returns the Records of an agent that has just started.
-func (a *archive) open() *Records { return NewRecords(a.client, a.namespace) }
+// open returns the Store of an agent that has just started.
+func (a *archive) open() *Store { return New(a.client, a.namespace) }
 
 // asked checks which requests were made since it was last called.
 func (a *archive) asked(want ...string) {
@@ -63,7 +70,7 @@ func (a *archive) asked(want ...string) {
 
 func (a *archive) secret(environment string) *corev1.Secret {
 	a.t.Helper()
-	secret, err := a.client.Secrets(a.namespace).Get(a.t.Context(), recordName(environment), metav1.GetOptions{})
+	secret, err := a.client.Secrets(a.namespace).Get(a.t.Context(), nameOf(environment), metav1.GetOptions{})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -71,14 +78,14 @@ func (a *archive) secret(environment string) *corev1.Secret {
 	return secret
 }
 
-func (a *archive) save(r *Records, environment string, record plan.Record) {
+func (a *archive) save(r *Store, environment string, record plan.Record) {
 	a.t.Helper()
 	if err := r.Save(a.t.Context(), environment, record); err != nil {
 		a.t.Fatal(err)
 	}
 }
 
-func (a *archive) loads(r *Records, environment string, want plan.Record) {
+func (a *archive) loads(r *Store, environment string, want plan.Record) {
 	a.t.Helper()
 	got, err := r.Load(a.t.Context(), environment)
 	if err != nil {
@@ -174,7 +181,7 @@ func TestConflictingRecordIsNotOverwritten(t *testing.T) {
 			a.save(other, production, record(2))
 
 			err := r.Save(t.Context(), production, record(3))
-			if !errors.Is(err, errRecordConflict) {
+			if !errors.Is(err, errConflict) {
 				t.Fatalf("got %v, want a conflict", err)
 			}
 			a.loads(r, production, record(2))
@@ -209,10 +216,10 @@ func TestDeleteRecord(t *testing.T) {
 
 func TestUnreadableRecord(t *testing.T) {
 	for name, data := range map[string]map[string]string{
-		"not gzip":    {recordKey: "garbage"},
-		"cut off":     {recordKey: "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"},
+		"not gzip":    {entry: "garbage"},
+		"cut off":     {entry: "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"},
 		"no entry":    {"else": "x"},
-		"not JSON":    {recordKey: "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00"},
+		"not JSON":    {entry: "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00"},
 		"not our key": {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +255,7 @@ func TestAllRecordsAreReadAtOnce(t *testing.T) {
 	for i := range 3 {
 		a.save(before, fmt.Sprint("posts.review.branch-", i), record(i+1))
 	}
-	stranger := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "copy", Labels: map[string]string{recordMark: "true"}}}
+	stranger := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "copy", Labels: map[string]string{mark: "true"}}}
 	if _, err := a.client.Secrets(a.namespace).Create(t.Context(), stranger, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +283,7 @@ func TestRecordsOfAnotherNamespaceAreForbidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := NewRecords(client, a.namespace)
+	r := New(client, a.namespace)
 	for name, try := range map[string]func() error{
 		"Load":   func() error { _, err := r.Load(t.Context(), production); return err },
 		"Save":   func() error { return r.Save(t.Context(), production, record(1)) },
@@ -294,7 +301,7 @@ func TestRecordName(t *testing.T) {
 		{"Posts/Main", "berth-record." + manifest.Digest("Posts/Main")},
 		{strings.Repeat("a", 250), "berth-record." + manifest.Digest(strings.Repeat("a", 250))},
 	} {
-		if got := recordName(test.environment); got != test.want {
+		if got := nameOf(test.environment); got != test.want {
 			t.Errorf("%q: got %q, want %q", test.environment, got, test.want)
 		}
 	}
@@ -306,7 +313,7 @@ func TestSizeOfALargeRecord(t *testing.T) {
 	large := record(5000)
 	a.save(a.open(), production, large)
 	a.loads(a.open(), production, large)
-	size := len(a.secret(production).Data[recordKey])
+	size := len(a.secret(production).Data[entry])
 	t.Logf("5,000 objects take %d bytes", size)
 	if size > corev1.MaxSecretSize/2 {
 		t.Errorf("it takes %d bytes", size)
@@ -315,7 +322,7 @@ func TestSizeOfALargeRecord(t *testing.T) {
 
 // Records are packed with every step of a rollout, and fifty environments roll out at once.
 func BenchmarkEncode(b *testing.B) {
-	records := NewRecords(&typedcorev1.CoreV1Client{}, "berth")
+	records := New(&typedcorev1.CoreV1Client{}, "berth")
 	record := plan.Record{}.Clone()
 	for i := range 12 {
 		key := manifest.Key{Group: "apps", Kind: "Deployment", Namespace: "posts", Name: fmt.Sprint("app-", i)}

@@ -1,4 +1,6 @@
-package apply
+// Package records stores what cannot be seen in the cluster: one Secret for each environment, in the agent's namespace. What
+// a record says is decided by plan, which declares plan.Record.
+package records
 
 import (
 	"bytes"
@@ -21,21 +23,20 @@ import (
 )
 
 const (
-	// recordMark is the label of the Secrets that hold records, and their type. They do not bear
-	// manifest.LabelEnvironment: they are not part of the environment, and nothing prunes them.
-	recordMark = "berth.dev/record"
-	// recordKey is the entry of the Secret: gzip over JSON.
-	recordKey = "record.json.gz"
-	// maxRecord bounds what an entry may unpack to.
-	maxRecord = 64 << 20
+	// mark is the label of the Secrets that hold records, and their type. They do not bear manifest.LabelEnvironment, so
+	// that nothing prunes them: they are not part of the environment.
+	mark = "berth.dev/record"
+	// entry is the entry of the Secret: gzip over JSON.
+	entry = "record.json.gz"
+	// maxSize is how many bytes an entry may unpack to.
+	maxSize = 64 << 20
 )
 
-// errRecordConflict says that somebody else wrote a record meanwhile. It has been read again: the pass
-// is to be repeated.
-var errRecordConflict = errors.New("the record was changed by somebody else meanwhile; the pass is repeated")
+// errConflict says that another writer changed a record. It has been read again: the pass has to be repeated.
+var errConflict = errors.New("the record was changed by somebody else meanwhile; the pass is repeated")
 
-// UnreadableError says that a stored record cannot be read, and is treated as none: everything is
-// applied once more. The next Save overwrites it.
+// UnreadableError says that a stored record cannot be read. It counts as none: everything is applied once more. The next
+// Save overwrites it.
 type UnreadableError struct {
 	Environment string
 	Secret      string
@@ -50,16 +51,16 @@ func (e *UnreadableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// Records stores the record of every environment as a Secret in the agent's namespace. One Records is
-// meant to be the only writer; that it is not is noticed.
-type Records struct {
+// Store keeps the record of every environment as a Secret in the agent's namespace. It expects to be the only writer, and
+// notices other writers. Its methods may be called from any goroutine.
+type Store struct {
 	secrets   typedcorev1.SecretInterface
 	namespace string
-	// packers has writers to be used again: a new one takes 800 kB for its tables.
+	// packers holds writers for reuse: a new one takes 800 kB for its tables.
 	packers sync.Pool // of *gzip.Writer
 
 	listing sync.Mutex
-	listed  bool // what is not known does not exist
+	listed  bool // known has all records that exist
 
 	mu    sync.Mutex
 	known map[string]stored // by the name of the environment
@@ -72,15 +73,15 @@ type stored struct {
 	unreadable error
 }
 
-// NewRecords returns the Records in a namespace.
-func NewRecords(client typedcorev1.SecretsGetter, namespace string) *Records {
-	return &Records{secrets: client.Secrets(namespace), namespace: namespace, known: map[string]stored{}}
+// New returns a Store in a namespace.
+func New(client typedcorev1.SecretsGetter, namespace string) *Store {
+	return &Store{secrets: client.Secrets(namespace), namespace: namespace, known: map[string]stored{}}
 }
 
-// Load returns the record of an environment; the zero record when there is none, and with an
-// *UnreadableError when there is one that cannot be read. The first Load reads all records there are with
-// one request; after it none asks anybody.
-func (r *Records) Load(ctx context.Context, environment string) (plan.Record, error) {
+// Load returns the record of an environment, or the zero record when there is none. It returns the zero record and an
+// *UnreadableError when the record cannot be read. The first Load reads all records with one request; later ones answer
+// from memory.
+func (r *Store) Load(ctx context.Context, environment string) (plan.Record, error) {
 	if err := r.list(ctx); err != nil {
 		return plan.Record{}, err
 	}
@@ -90,21 +91,21 @@ func (r *Records) Load(ctx context.Context, environment string) (plan.Record, er
 	return known.record.Clone(), known.unreadable
 }
 
-// list reads all records unless that was done. Those who come meanwhile wait for the one request.
-func (r *Records) list(ctx context.Context) error {
+// list reads all records, once. Concurrent callers wait for the one request.
+func (r *Store) list(ctx context.Context) error {
 	r.listing.Lock()
 	defer r.listing.Unlock()
 	if r.listed {
 		return nil
 	}
-	list, err := r.secrets.List(ctx, metav1.ListOptions{LabelSelector: recordMark + "=true"})
+	list, err := r.secrets.List(ctx, metav1.ListOptions{LabelSelector: mark + "=true"})
 	if err != nil {
 		return fmt.Errorf("reading the records in the namespace %q: %w", r.namespace, err)
 	}
 	for i := range list.Items {
 		secret := &list.Items[i]
-		// One that is not named after its environment is somebody's copy.
-		if environment := secret.Annotations[manifest.AnnotationEnvironment]; secret.Name == recordName(environment) {
+		// One that does not have the name of its environment is a copy.
+		if environment := secret.Annotations[manifest.AnnotationEnvironment]; secret.Name == nameOf(environment) {
 			r.keep(environment, r.decode(environment, secret))
 		}
 	}
@@ -112,9 +113,9 @@ func (r *Records) list(ctx context.Context) error {
 	return nil
 }
 
-// Save stores a record unless that would change nothing. One that is no longer what Load returned is not
-// overwritten: that is an error, and Load returns what is there now.
-func (r *Records) Save(ctx context.Context, environment string, record plan.Record) error {
+// Save stores a record unless that would change nothing. It returns an error if the stored record is no longer what Load
+// returned; then Load returns what is stored now.
+func (r *Store) Save(ctx context.Context, environment string, record plan.Record) error {
 	if _, err := r.Load(ctx, environment); err != nil && !isUnreadable(err) {
 		return err
 	}
@@ -134,7 +135,7 @@ func (r *Records) Save(ctx context.Context, environment string, record plan.Reco
 		if _, err := r.read(ctx, environment); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: %w", environment, errRecordConflict)
+		return fmt.Errorf("%s: %w", environment, errConflict)
 	case err != nil:
 		return fmt.Errorf("%s: cannot store its record in Secret/%s/%s: %w", environment, r.namespace, secret.Name, err)
 	}
@@ -142,22 +143,22 @@ func (r *Records) Save(ctx context.Context, environment string, record plan.Reco
 	return nil
 }
 
-// write creates the Secret, or updates it if it still is what it was.
-func (r *Records) write(ctx context.Context, secret *corev1.Secret, version string) (*corev1.Secret, error) {
+// write creates the Secret, or updates it if it still has the version that was read.
+func (r *Store) write(ctx context.Context, secret *corev1.Secret, version string) (*corev1.Secret, error) {
 	if version != "" {
 		secret.ResourceVersion = version
 		written, err := r.secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: manifest.FieldManager})
 		if !apierrors.IsNotFound(err) {
 			return written, err
 		}
-		secret.ResourceVersion = "" // somebody deleted it
+		secret.ResourceVersion = "" // it was deleted
 	}
 	return r.secrets.Create(ctx, secret, metav1.CreateOptions{FieldManager: manifest.FieldManager})
 }
 
-// Delete removes the record of an environment; it is no error if there is none.
-func (r *Records) Delete(ctx context.Context, environment string) error {
-	name := recordName(environment)
+// Delete removes the record of an environment. It returns no error if there is none.
+func (r *Store) Delete(ctx context.Context, environment string) error {
+	name := nameOf(environment)
 	err := r.secrets.Delete(ctx, name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s: cannot delete its record in Secret/%s/%s: %w", environment, r.namespace, name, err)
@@ -168,9 +169,9 @@ func (r *Records) Delete(ctx context.Context, environment string) error {
 	return nil
 }
 
-// read brings what is known of one environment's record up to what the cluster has.
-func (r *Records) read(ctx context.Context, environment string) (stored, error) {
-	name := recordName(environment)
+// read reads the record of one environment again.
+func (r *Store) read(ctx context.Context, environment string) (stored, error) {
+	name := nameOf(environment)
 	secret, err := r.secrets.Get(ctx, name, metav1.GetOptions{})
 	var known stored
 	switch {
@@ -183,13 +184,13 @@ func (r *Records) read(ctx context.Context, environment string) (stored, error) 
 	return known, nil
 }
 
-func (r *Records) keep(environment string, known stored) {
+func (r *Store) keep(environment string, known stored) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.known[environment] = known
 }
 
-func (r *Records) encode(environment string, record plan.Record) (*corev1.Secret, error) {
+func (r *Store) encode(environment string, record plan.Record) (*corev1.Secret, error) {
 	var packed bytes.Buffer
 	w, ok := r.packers.Get().(*gzip.Writer)
 	if !ok {
@@ -205,17 +206,17 @@ func (r *Records) encode(environment string, record plan.Record) (*corev1.Secret
 	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        recordName(environment),
+			Name:        nameOf(environment),
 			Namespace:   r.namespace,
-			Labels:      map[string]string{recordMark: "true"},
+			Labels:      map[string]string{mark: "true"},
 			Annotations: map[string]string{manifest.AnnotationEnvironment: environment},
 		},
-		Type: recordMark,
-		Data: map[string][]byte{recordKey: packed.Bytes()},
+		Type: mark,
+		Data: map[string][]byte{entry: packed.Bytes()},
 	}, nil
 }
 
-func (r *Records) decode(environment string, secret *corev1.Secret) stored {
+func (r *Store) decode(environment string, secret *corev1.Secret) stored {
 	known := stored{version: secret.ResourceVersion}
 	if err := unpack(secret, &known.record); err != nil {
 		known.record = plan.Record{}
@@ -225,22 +226,22 @@ func (r *Records) decode(environment string, secret *corev1.Secret) stored {
 }
 
 func unpack(secret *corev1.Secret, record *plan.Record) error {
-	packed, ok := secret.Data[recordKey]
+	packed, ok := secret.Data[entry]
 	if !ok {
-		return fmt.Errorf("it has no entry %q", recordKey)
+		return fmt.Errorf("it has no entry %q", entry)
 	}
 	reader, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(io.LimitReader(reader, maxRecord))
+	text, err := io.ReadAll(io.LimitReader(reader, maxSize))
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(text, record)
 }
 
-func (r *Records) unreadable(environment, secret string, err error) *UnreadableError {
+func (r *Store) unreadable(environment, secret string, err error) *UnreadableError {
 	return &UnreadableError{Environment: environment, Secret: r.namespace + "/" + secret, Err: err}
 }
 
@@ -249,8 +250,8 @@ func isUnreadable(err error) bool {
 	return errors.As(err, &unreadable)
 }
 
-// recordName returns the name of the Secret with an environment's record.
-func recordName(environment string) string {
+// nameOf returns the name of the Secret that holds an environment's record.
+func nameOf(environment string) string {
 	name := "berth-record." + environment
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
 		return "berth-record." + manifest.Digest(environment)
