@@ -187,5 +187,8 @@ func (r *Repository) Explain() {
 			fmt.Fprintf(&text, "    %s/%s %s: %s\n", object.Kind, object.Name, object.Health, object.Message)
 		}
 	}
-	r.t.Logf("Repository %s\n%s\nwhat the agent said about it:\n%s", r.Name, &text, r.world.Agent.Log(r.Name))
+	if r.world.Agent != nil { // else it runs in the cluster, and its log is there
+		fmt.Fprintf(&text, "\nwhat the agent said about it:\n%s", r.world.Agent.Log(r.Name))
+	}
+	r.t.Logf("Repository %s\n%s", r.Name, &text)
 }
