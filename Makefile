@@ -55,6 +55,10 @@ node-packages: ## Install what "make node" needs: containerd, runc, CNI plugins 
 node: node-binary ## Run Berth as a Pod on a real node, in namespaces of its own (Linux and root; else the tests say why they are skipped).
 	cd e2e && go test ./node -v -count=1
 
+.PHONY: forge
+forge: cluster-binary ## Run scenarios with a real Gitea: GITEA=/path/to/gitea (one built without bindata: GITEA_ASSETS=folder of its sources; else the tests say why they are skipped).
+	cd e2e && go test ./forge -v -count=1
+
 .PHONY: demo
 demo: cluster-binary build ## Show the main job on a local cluster, and leave it running.
 	@echo "Building the demo."

@@ -191,10 +191,13 @@ func (t *httpTransport) checkAnswer(response *http.Response, contentType string)
 		return &fault{reason: Unauthorized,
 			cause: fmt.Sprintf("%s after redirecting to %s, where the credentials are not sent", status, redact(response.Request.URL)),
 			hint:  "put the address that it redirects to into the Repository, if you trust it"}
-	case code == http.StatusUnauthorized && !t.credentials.given():
+	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && !t.credentials.given():
 		return &fault{reason: Unauthorized, cause: status + ": it wants credentials",
 			hint: "name a Secret with username and password, or bearerToken, in secretRef"}
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case code == http.StatusForbidden:
+		return &fault{reason: Unauthorized, cause: status + ": the credentials do not give the right to read this repository",
+			hint: "give the token the scope for that (GitLab: read_repository, GitHub: Contents: read, Gitea: read:repository), and its user access to the repository"}
+	case code == http.StatusUnauthorized:
 		return &fault{reason: Unauthorized, cause: status + ": it does not accept the credentials",
 			hint: "check the Secret that secretRef names: is the token expired, may it read this repository?"}
 	case code == http.StatusNotFound || code == http.StatusGone:

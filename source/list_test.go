@@ -156,7 +156,7 @@ func TestListErrors(t *testing.T) {
 		text   string
 	}{
 		{"401", gittest.Status(401), Unauthorized, "secretRef"},
-		{"403", gittest.Status(403), Unauthorized, "does not accept the credentials"},
+		{"403", gittest.Status(403), Unauthorized, "403 Forbidden: it wants credentials"},
 		{"407", gittest.Status(407), Unreachable, "the proxy answers 407 Proxy Authentication Required; check the user and password in the agent's HTTP_PROXY"},
 		{"404", gittest.Status(404), NotFound, "check the URL"},
 		{"429", gittest.Status(429), Unreachable, "429"},
@@ -250,6 +250,14 @@ func TestCredentials(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that knows a token, and refuses, means its scope or its user.
+func TestCredentialsWithoutTheRight(t *testing.T) {
+	o := newOrigin(t)
+	o.server.Misbehave(gittest.Status(403))
+	_, err := o.open(func(c *Config) { c.Credentials = Credentials{Password: "planted"} }).List(soon(t), nil)
+	wantReason(t, err, Unauthorized, "403 Forbidden: the credentials do not give the right to read this repository; give the token the scope for that")
 }
 
 func TestServersThatQuoteCredentials(t *testing.T) {

@@ -96,7 +96,7 @@ func TestABranchIsMissing(t *testing.T) {
 	posts.pushes("trunk", application())
 	posts.git.SetDefault("trunk")
 	posts.followed()
-	posts.Becomes("Invalid", "entry production", "no branch main", "the default branch trunk gets no environment", "name trunk in the entry that is meant")
+	posts.Becomes("Invalid", "entry production", "no branch main", "the default branch trunk gets no environment", "write trunk in place of the old name in all entries")
 	if all := posts.Environments(); len(all) > 0 {
 		t.Errorf("%d environments were made of a default branch that may be production's", len(all))
 	}

@@ -99,7 +99,7 @@ func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environm
 			kept = append(kept, w)
 			continue
 		}
-		d.notes = append(slices.Clip(d.notes), fmt.Sprintf("entry %s: the default branch %s gets no environment while the branch of entry %s does not exist: it may have been renamed; name %s in the entry that is meant",
+		d.notes = append(slices.Clip(d.notes), fmt.Sprintf("entry %s: the default branch %s gets no environment while the branch of entry %s does not exist: it may have been renamed; write %s in place of the old name in all entries",
 			w.entry.Name, branch, d.missing[0], branch))
 	}
 	d.List = kept

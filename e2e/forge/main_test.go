@@ -1,0 +1,193 @@
+package forge_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/e2e/forge"
+	"berth.dev/berth/e2e/world"
+	"berth.dev/berth/internal/clustertest"
+)
+
+// missing says why there is no Gitea; then every test is skipped with that.
+const missing = "no Gitea: say in the environment variable GITEA where the program is; for one that is built without bindata, GITEA_ASSETS is the folder with its templates"
+
+// shared is a control plane with the agent, and gitea the server. Deliveries reach the agent through the recorder.
+var (
+	shared   *world.World
+	gitea    *forge.Gitea
+	recorder *forge.Recorder
+)
+
+// recordTo is where deliveries are recorded for the tests of source/webhook.
+var recordTo = flag.String("record", "", "folder to record deliveries to")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	binary := os.Getenv("GITEA")
+	if binary == "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "berth-forge-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = begin(context.Background(), dir, binary)
+	}
+	defer end()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// begin starts Gitea, a control plane, and an agent that takes webhooks.
+func begin(ctx context.Context, dir, binary string) error {
+	program := filepath.Join(dir, "berth")
+	if output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", program, "./cmd/berth").CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build berth: %w: %s", err, output)
+	}
+	hooks, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	recorder = forge.Record(hooks)
+	if gitea, err = forge.Start(ctx, forge.Config{Binary: binary, Assets: os.Getenv("GITEA_ASSETS"), Dir: filepath.Join(dir, "gitea")}); err != nil {
+		return err
+	}
+	cluster, err := clustertest.Run(ctx, clustertest.Config{Dir: filepath.Join(dir, "cluster")})
+	if err != nil {
+		return err
+	}
+	shared, err = world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: program, Flags: []string{"--webhook-address", hooks, "--log-level", "debug"}})
+	if err != nil {
+		cluster.Stop()
+		return err
+	}
+	return shared.Agent.Start()
+}
+
+// end stops what was started, however far that came.
+func end() {
+	if shared != nil {
+		if err := shared.Agent.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		shared.Cluster.Stop()
+	}
+	if gitea != nil {
+		gitea.Stop()
+	}
+	if recorder != nil {
+		recorder.Close()
+	}
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), errors.Join(listener.Close())
+}
+
+// A team has a private repository of Gitea, which Berth follows with a token that may read, and learns of by webhooks.
+type team struct {
+	*world.Repository
+	forge *forge.Repository
+}
+
+const hookToken = "a-secret-of-hooks"
+
+// begins starts a team whose repository is still empty, with a token that has what docs/git.md asks for.
+func begins(t *testing.T, name string) *team { return beginsWith(t, name, "read:repository") }
+
+// beginsWith is begins with a token of a scope. Nothing is polled within the time of a test.
+func beginsWith(t *testing.T, name, scope string) *team {
+	t.Helper()
+	if gitea == nil {
+		t.Skip(missing)
+	}
+	token, err := gitea.Token(t.Context(), name, scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	team := &team{forge: gitea.Repository(t, name)}
+	shared.SetSecret(reporter{t}, name+"-git", map[string]string{"password": token})
+	shared.SetSecret(reporter{t}, name+"-hook", map[string]string{"token": hookToken})
+	team.forge.Hook(forge.Hook{URL: recorder.URL("/hooks/" + name), ContentType: "json", Secret: hookToken})
+	health := v1alpha1.Health{Timeout: metav1.Duration{Duration: time.Minute}}
+	repository := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
+		URL: team.forge.URL(), Poll: "@every 1h", GoneAfter: metav1.Duration{Duration: time.Second},
+		SecretRef: &v1alpha1.SecretReference{Name: name + "-git"},
+		Webhook:   &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: name + "-hook"}},
+		Environments: []v1alpha1.Entry{
+			{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Path: "k8s", Namespace: name, Health: health},
+			{Name: "review", Branches: []v1alpha1.BranchPattern{"**", "!main"}, Path: "k8s", Namespace: name + "-${BRANCH_SLUG}", Health: health},
+		},
+	}}
+	repository.Name = name
+	team.Repository = shared.Follow(reporter{t}, repository)
+	t.Cleanup(func() {
+		if t.Failed() {
+			team.Explain()
+		}
+		team.Remove()
+	})
+	return team
+}
+
+// follows has an entry follow another branch.
+func (team *team) follows(entry, branch string) {
+	entries := team.Get().Spec.Environments
+	for i := range entries {
+		if entries[i].Name == entry {
+			entries[i].Branches = []v1alpha1.BranchPattern{v1alpha1.BranchPattern(branch)}
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": entries}})
+	if err != nil {
+		panic(err)
+	}
+	team.Patch(string(patch))
+}
+
+// reporter is a test whose context lasts until its cleanup is done.
+type reporter struct{ *testing.T }
+
+func (reporter) Context() context.Context { return context.Background() }
+
+// application says a text.
+func application(text string) map[string]string {
+	return map[string]string{"k8s/app.yaml": `apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {text: "` + text + `"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      containers: [{name: api, image: registry.example.com/acme/app:1, readinessProbe: {httpGet: {path: /, port: 80}}}]
+`}
+}

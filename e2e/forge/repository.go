@@ -1,0 +1,129 @@
+package forge
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Reporter hears about what fails. testing.TB is one.
+type Reporter interface {
+	Helper()
+	Context() context.Context
+	Fatalf(format string, arguments ...any)
+	TempDir() string
+}
+
+// A Repository is a private one of Gitea, with a clone of it from which a person pushes.
+type Repository struct {
+	Name  string
+	gitea *Gitea
+	clone string
+	t     Reporter
+}
+
+// Repository makes an empty repository whose default branch is main.
+func (g *Gitea) Repository(t Reporter, name string) *Repository {
+	t.Helper()
+	r := &Repository{Name: name, gitea: g, clone: filepath.Join(t.TempDir(), name), t: t}
+	r.asks(http.MethodPost, "/user/repos", map[string]any{"name": name, "private": true, "default_branch": "main"})
+	if err := os.MkdirAll(r.clone, 0o700); err != nil {
+		t.Fatalf("%v", err)
+	}
+	r.git("init", "--quiet", "--initial-branch=main")
+	return r
+}
+
+// URL is the address for clients.
+func (r *Repository) URL() string { return r.gitea.URL + "/" + owner + "/" + r.Name + ".git" }
+
+// Push commits files on top of a branch, which begins at main if it is new, pushes it, and returns the commit.
+func (r *Repository) Push(branch string, files map[string]string) string {
+	r.t.Helper()
+	if r.git("for-each-ref", "refs/heads/"+branch) != "" {
+		r.git("checkout", "--quiet", branch)
+	} else if r.git("for-each-ref", "refs/heads") != "" {
+		r.git("checkout", "--quiet", "-b", branch, "main")
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(r.clone, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			r.t.Fatalf("%v", err)
+		}
+		if err := os.WriteFile(path, []byte(files[name]), 0o600); err != nil {
+			r.t.Fatalf("%v", err)
+		}
+	}
+	r.git("add", "--all")
+	r.git("commit", "--quiet", "--allow-empty", "--message", "a push to "+branch)
+	address, err := url.Parse(r.URL())
+	if err != nil {
+		r.t.Fatalf("%v", err)
+	}
+	address.User = url.UserPassword(owner, password)
+	r.git("push", "--quiet", address.String(), branch)
+	return r.git("rev-parse", "HEAD")
+}
+
+// DeleteBranch deletes a branch on the server, as the button does.
+func (r *Repository) DeleteBranch(branch string) {
+	r.t.Helper()
+	r.asks(http.MethodDelete, r.path("/branches/"+url.PathEscape(branch)), nil)
+}
+
+// RenameBranch renames a branch on the server. A default branch stays the default one.
+func (r *Repository) RenameBranch(from, to string) {
+	r.t.Helper()
+	r.asks(http.MethodPatch, r.path("/branches/"+url.PathEscape(from)), map[string]any{"name": to})
+}
+
+// Rename renames the repository on the server, which redirects from the old address.
+func (r *Repository) Rename(name string) {
+	r.t.Helper()
+	r.asks(http.MethodPatch, r.path(""), map[string]any{"name": name})
+	r.Name = name
+}
+
+// A Hook is a webhook of a repository.
+type Hook struct {
+	// URL is where deliveries go, ContentType is "json" or "form", and Secret signs them.
+	URL, ContentType, Secret string
+}
+
+// Hook adds a webhook for pushes, and for branches that come and go.
+func (r *Repository) Hook(h Hook) {
+	r.t.Helper()
+	r.asks(http.MethodPost, r.path("/hooks"), map[string]any{
+		"type": "gitea", "active": true, "events": []string{"push", "create", "delete"},
+		"config": map[string]string{"url": h.URL, "content_type": h.ContentType, "secret": h.Secret},
+	})
+}
+
+func (r *Repository) path(below string) string { return "/repos/" + owner + "/" + r.Name + below }
+
+func (r *Repository) asks(method, path string, body any) {
+	r.t.Helper()
+	if err := r.gitea.call(r.t.Context(), method, path, body, nil); err != nil {
+		r.t.Fatalf("%v", err)
+	}
+}
+
+// git runs a command of Git in the clone, with no configuration but its own, and returns what it prints.
+func (r *Repository) git(arguments ...string) string {
+	r.t.Helper()
+	command := exec.CommandContext(r.t.Context(), "git", append([]string{"-c", "user.name=" + owner, "-c", "user.email=ada@example.com"}, arguments...)...)
+	command.Dir = r.clone
+	command.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0")
+	output, err := command.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %s: %v: %s", arguments[0], err, fmt.Sprintf("%s", output))
+	}
+	return strings.TrimSpace(string(output))
+}
