@@ -49,6 +49,26 @@ func TestAnEnlargedClaimIsLeft(t *testing.T) {
 	}
 }
 
+// A correction that leaves everything as it is reports none, whoever has written the object since.
+func TestWhatIsLeftAloneIsNotCorrected(t *testing.T) {
+	for name, since := range map[string]func(*world){
+		"at once": func(*world) {},
+		"after its resizing": func(w *world) {
+			w.patchAs("kube-controller-manager", disk, `{"status":{"capacity":{"storage":"30Gi"}}}`, "status")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.bound(disk)
+			w.patchAs("kubectl-edit", disk, `{"spec":{"resources":{"requests":{"storage":"30Gi"}}}}`)
+			s := w.step(plan.Correct, disk, w.seen(disk))
+			s.Leave = []string{"spec.resources.requests.storage"}
+			since(w)
+			w.must(Unchanged, w.run(s)[0])
+		})
+	}
+}
+
 func TestAClaimThatShrinksInGitIsRefused(t *testing.T) {
 	w := newWorld(t)
 	r := w.classed(Immutable, w.do(plan.Change, with(disk, "10Gi", "5Gi"), w.bound(disk)))

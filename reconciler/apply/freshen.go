@@ -15,7 +15,7 @@ import (
 // freshen claims the stale defaults of an object that is about to change, so that the apply removes them and the API server
 // fills them in again. An apply that is refused has none: the apply itself reports why.
 func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) error {
-	if s.Live == nil || s.Action != plan.Change || len(r.dryRun) > 0 {
+	if s.Live == nil || s.Action != plan.Change || len(r.dryRun) > 0 || !observed.HasDefaults(s.Key.GroupKind()) {
 		return nil
 	}
 	applied, err := r.patch(ctx, client, obj, metav1.DryRunAll)

@@ -253,13 +253,22 @@ func written(s plan.Step, answer *unstructured.Unstructured) (Done, *observed.Ob
 		return "", &live, &finding{class: Conflict, text: otherUID}
 	case s.Live != nil && live.ResourceVersion == s.Live.ResourceVersion:
 		return Unchanged, &live, nil
-	case s.Action == plan.Correct:
+	case s.Action == plan.Correct && reverted(s, live):
 		return Corrected, &live, nil
+	case s.Action == plan.Correct:
+		return Unchanged, &live, nil
 	case s.Live == nil:
 		return Created, &live, nil
 	default:
 		return Changed, &live, nil
 	}
+}
+
+// reverted says whether the correction of an object took anything back from others. If it applied the fields that were
+// Berth's before, all that was changed is left to others; only what people added is taken from them without a trace. Jobs
+// are not applied.
+func reverted(s plan.Step, live observed.Object) bool {
+	return s.Live == nil || s.TakeOver != nil || s.Live.Ownership != live.Ownership || manifest.IsJob(s.Key.GroupKind())
 }
 
 // inTheWay reads the object that stands where one was to be created, and says whose it is.

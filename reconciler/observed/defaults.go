@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
@@ -21,6 +22,18 @@ type Defaults struct {
 // allotted are the fields in which the API server notes what it has allotted to a Service, which no dry run does. They are
 // nobody's, and follow from nothing that the object says.
 var allotted = []string{"clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"}
+
+// HasDefaults says whether the API server fills in fields of a kind's objects, as far as that is known: it is so of all but
+// a few.
+func HasDefaults(kind schema.GroupKind) bool {
+	switch kind.Group {
+	case "rbac.authorization.k8s.io":
+		return false
+	case "":
+		return !slices.Contains([]string{"ConfigMap", "Secret", "ServiceAccount"}, kind.Kind)
+	}
+	return true
+}
 
 // Owned returns the fields that any field manager owns.
 func Owned(entries []metav1.ManagedFieldsEntry) *fieldpath.Set {

@@ -121,7 +121,8 @@ func (s Step) Trim(object *unstructured.Unstructured) {
 	}
 }
 
-// trim removes a field; * stands for every entry of a list.
+// trim removes a field, and what holds nothing else: an empty map is a field by itself, which would become Berth's.
+// * stands for every entry of a list.
 func trim(value any, path []string) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -130,6 +131,9 @@ func trim(value any, path []string) {
 			return
 		}
 		trim(value[path[0]], path[1:])
+		if left, isMap := value[path[0]].(map[string]any); isMap && len(left) == 0 {
+			delete(value, path[0])
+		}
 	case []any:
 		if path[0] == "*" {
 			for _, entry := range value {
