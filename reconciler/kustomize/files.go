@@ -5,8 +5,13 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"berth.dev/berth/internal/worker"
@@ -21,8 +26,40 @@ type askedFiles struct {
 	conn     *worker.Conn
 	kinds    map[string]Kind
 	contents map[string]reply
+	// plain has the kustomization in folder not ask for origins.
+	plain  bool
+	folder string
 	// broken is why nothing more can be asked.
 	broken error
+}
+
+// mention says whether a file that was read has a text.
+func (f *askedFiles) mention(text *regexp.Regexp) bool {
+	for _, r := range f.contents {
+		if text.Match(r.Content) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutOrigins returns a kustomization that does not ask for the origins of objects.
+func withoutOrigins(kustomization []byte) []byte {
+	var document yaml.Node
+	if yaml.Unmarshal(kustomization, &document) != nil || len(document.Content) == 0 {
+		return kustomization
+	}
+	fields := document.Content[0].Content
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i].Value == "buildMetadata" {
+			fields[i+1].Content = slices.DeleteFunc(fields[i+1].Content, func(n *yaml.Node) bool { return n.Value == types.OriginAnnotations })
+		}
+	}
+	text, err := yaml.Marshal(&document)
+	if err != nil {
+		return kustomization
+	}
+	return text
 }
 
 // absolute and relative translate between the names of the tree and Kustomize's paths.
@@ -73,6 +110,9 @@ func (f *askedFiles) ReadFile(file string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	case r.Failed != "":
 		return nil, errors.New(r.Failed)
+	}
+	if f.plain && path.Dir(name) == f.folder && slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(name)) {
+		return withoutOrigins(r.Content), nil
 	}
 	return r.Content, nil
 }

@@ -7,11 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/kustomize"
@@ -138,6 +142,62 @@ func TestOriginsAreRemovedFromWhereTheyWereCopied(t *testing.T) {
 			t.Errorf("%s: got\n%s", reason, text)
 		}
 	}
+}
+
+// The annotation with an object's origin makes no difference to a patch: the result is that of kustomize build.
+func TestPatchesOfAnnotationsSeeThoseOfGitAlone(t *testing.T) {
+	annotated := strings.Replace(object, "{name: api}", "{name: api, annotations: {a: b}}", 1)
+	for _, patch := range []string{
+		`{"op": "add", "path": "/metadata/annotations/x", "value": "y"}`,
+		`{"op": "add", "path": "/metadata/annotations", "value": {"x": "z"}}`,
+		`{"op": "remove", "path": "/metadata/annotations"}`,
+		`{"op": "test", "path": "/metadata/annotations", "value": {"a": "b"}}`,
+		`{"op": "replace", "path": "/metadata/annotations", "value": {"x": "z"}}`,
+		`{"op": "copy", "from": "/metadata/annotations", "path": "/data"}`,
+		`{"op": "move", "from": "/metadata/annotations", "path": "/data"}`,
+	} {
+		for _, x := range []string{object, annotated} {
+			for _, f := range []files{
+				{"k8s/kustomization.yaml": "resources: [x.yaml]\npatches: [{target: {kind: ConfigMap}, patch: '[" + patch + "]'}]", "k8s/x.yaml": x},
+				{"k8s/kustomization.yaml": "resources: [x.yaml]\npatchesJson6902: [{target: {version: v1, kind: ConfigMap, name: api}, patch: '[" + patch + "]'}]", "k8s/x.yaml": x},
+				{"k8s/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": "resources: [x.yaml]\npatches: [{target: {kind: ConfigMap}, path: p.yaml}]", "base/x.yaml": x, "base/p.yaml": "[" + patch + "]"},
+			} {
+				want, refused := kustomized(t, f)
+				f["k8s/kustomization.yaml"] += "\nbuildMetadata: [originAnnotations]\n"
+				resources, err := kustomizetest.Builder().Build(t.Context(), kustomize.Request{Folder: "k8s"}, f)
+				if refused != nil || err != nil {
+					if refused == nil || err == nil {
+						t.Errorf("%s to %s: got %v, want %v", patch, x, err, refused)
+					}
+					continue
+				}
+				var got any
+				if err := resources[0].Node.Decode(&got); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s to %s: got %v, want %v", patch, x, got, want)
+				}
+			}
+		}
+	}
+}
+
+// kustomized builds the only object of the folder "k8s" with Kustomize alone.
+func kustomized(t *testing.T, f files) (object any, err error) {
+	t.Helper()
+	disk := filesys.MakeFsInMemory()
+	for name, text := range f {
+		if err := disk.WriteFile(name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := krusty.MakeKustomizer(&krusty.Options{PluginConfig: types.DisabledPluginConfig()}).Run(disk, "k8s")
+	if err != nil {
+		return nil, err
+	}
+	text, err := built.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object, yaml.Unmarshal(text, &object)
 }
 
 func TestErrors(t *testing.T) {

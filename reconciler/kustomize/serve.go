@@ -3,12 +3,16 @@ package kustomize
 import (
 	"errors"
 	"io"
+	"path"
+	"regexp"
 	"slices"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"berth.dev/berth/internal/worker"
@@ -30,7 +34,7 @@ func serve(c *worker.Conn) error {
 	if err := c.Receive(&r); err != nil {
 		return err
 	}
-	files := &askedFiles{conn: c, kinds: map[string]Kind{}, contents: map[string]reply{}}
+	files := &askedFiles{conn: c, folder: path.Clean(r.Folder), kinds: map[string]Kind{}, contents: map[string]reply{}}
 	built, err := build(files, r)
 	if files.broken != nil {
 		return files.broken
@@ -51,11 +55,35 @@ const maxText = 64 << 10
 
 func cutAt(text string, length int) string { return text[:min(len(text), length)] }
 
-// build runs Kustomize, which panics on some hostile input.
-func build(files *askedFiles, r request) (built []*wireResource, err error) {
+// build runs Kustomize. Berth has it note the origin of each object in an annotation, which makes a difference to whatever
+// looks at annotations: a JSON patch may add one only if there are others, or test them all. Then it runs once more
+// without, and that is what counts.
+func build(files *askedFiles, r request) ([]*wireResource, error) {
+	objects, err := run(files, r.Folder)
+	if r.KeepOrigins || !files.mention(annotations) {
+		return encoded(objects, err, r.KeepOrigins)
+	}
+	noted, err := encoded(objects, err, false)
+	openapi.ResetOpenAPI()
+	files.plain = true
+	objects, plainErr := run(files, r.Folder)
+	built, plainErr := encoded(objects, plainErr, true)
+	if plainErr == nil && err == nil && len(built) == len(noted) {
+		for i, one := range built {
+			one.Path, one.ConfiguredIn = noted[i].Path, noted[i].ConfiguredIn
+		}
+	}
+	return built, plainErr
+}
+
+// annotations is how patches and replacements name the annotations of an object.
+var annotations = regexp.MustCompile(`metadata[/.]annotations`)
+
+// run runs Kustomize once, which panics on some hostile input.
+func run(files *askedFiles, folder string) (objects resmap.ResMap, err error) {
 	defer func() {
 		if recover() != nil {
-			built, err = nil, errors.New("a panic in its code")
+			objects, err = nil, errors.New("a panic in its code")
 		}
 	}()
 	kustomizer := krusty.MakeKustomizer(&krusty.Options{
@@ -64,10 +92,15 @@ func build(files *askedFiles, r request) (built []*wireResource, err error) {
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
 	})
-	objects, err := kustomizer.Run(files, absolute(r.Folder))
+	return kustomizer.Run(files, absolute(folder))
+}
+
+// encoded returns objects as they are sent to the parent.
+func encoded(objects resmap.ResMap, err error, keepOrigins bool) ([]*wireResource, error) {
 	if err != nil {
 		return nil, err
 	}
+	var built []*wireResource
 	for _, object := range objects.Resources() {
 		one, err := withOrigin(object)
 		if err != nil {
@@ -75,7 +108,7 @@ func build(files *askedFiles, r request) (built []*wireResource, err error) {
 		}
 		built = append(built, one)
 	}
-	if !r.KeepOrigins {
+	if !keepOrigins {
 		if err := removeOrigins(objects.Resources()); err != nil {
 			return nil, err
 		}
