@@ -46,7 +46,10 @@ var arrows = []struct {
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
 	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "health", "reconciler", "reconciler/branches", "reconciler/naming", "reconciler/stores"},
-		inTests: []string{"deploy", "reconciler/apply", "reconciler/live", "reconciler/manifest", "reconciler/records", "reconciler/report"}},
+		inTests: []string{"reconciler/manifest"}},
+	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
+		"reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/preview", "reconciler/records", "reconciler/report", "reconciler/stores"},
+		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
 		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
@@ -62,8 +65,8 @@ var arrows = []struct {
 var testSupport = []string{"internal/apitest", "internal/clustertest", "internal/gittest", "internal/kustomizetest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/preview", "reconciler/report", "cmd/...",
-	"internal/clustertest"}
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/preview", "reconciler/report",
+	"cmd/...", "internal/clustertest"}
 
 // fences says where things from outside may be used: import paths, or single functions as "path.Name".
 var fences = []struct {

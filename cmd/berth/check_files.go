@@ -16,6 +16,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/agent"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/reconciler/stores"
@@ -148,7 +149,7 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 		subject := naming.SubjectOf(env, chosen.patterns)
 		subject.Commit = target(env)
 		options := chosen.options(entry.Path, subject)
-		options.Decrypter, options.ClusterScoped = decrypter, scopes(t.RESTMapper())
+		options.Decrypter, options.ClusterScoped = decrypter, agent.Scopes(t.RESTMapper())
 		looked = look(ctx, looked, about, tree, options, env.Spec.Branch)
 	}
 	for _, l := range looked {
@@ -267,7 +268,7 @@ func (t *trees) fetch(ctx context.Context) error {
 
 // credentials are those of the Repository, if they may be read.
 func (t *trees) credentials(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
-	credentials, err := gitCredentials(t)(ctx, repo)
+	credentials, err := agent.GitCredentials(t)(ctx, repo)
 	if apierrors.IsForbidden(err) {
 		err = fmt.Errorf("you are not allowed to look at Secret/%s with the credentials", repo.Spec.SecretRef.Name)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"berth.dev/berth/reconciler/agent"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -31,7 +32,7 @@ func (v *viewer) decrypter(ctx context.Context, s streams, file string, c choice
 		return openerOf(s, file)
 	}
 	name := v.key(c.entry.Decryption.SecretRef.Name)
-	decrypter, _, err := newKeyring(secretsOf(v), remoteKeys{}).keys(ctx, &name, c.entry.Decryption.Allow)
+	decrypter, _, err := newKeyring(agent.SecretsOf(v), remoteKeys{}).keys(ctx, &name, c.entry.Decryption.Allow)
 	switch {
 	case apierrors.IsForbidden(err):
 		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s may not be read with your rights; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil

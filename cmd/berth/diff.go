@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/agent"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
@@ -135,7 +136,7 @@ func (o *diffOptions) render(ctx context.Context, s streams, v *viewer, env *v1a
 	subject := naming.SubjectOf(env, c.patterns)
 	subject.Commit = commit
 	options := c.options(folder, subject)
-	options.ClusterScoped, options.Decrypter = scopes(v.RESTMapper()), decrypter
+	options.ClusterScoped, options.Decrypter = agent.Scopes(v.RESTMapper()), decrypter
 	result, err := render.Render(ctx, tree, options)
 	warn(s.err, result.Set.Warnings)
 	if ctx.Err() != nil {

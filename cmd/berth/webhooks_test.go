@@ -258,17 +258,6 @@ func (p *port) freeAddress() string {
 	return listener.Addr().String()
 }
 
-func TestNobodyIsReadyBeforeWebhooksAreServed(t *testing.T) {
-	w := &webhooks{}
-	if err := w.ready(nil); err == nil {
-		t.Error("ready before it listens")
-	}
-	w.listening.Store(true)
-	if err := w.ready(nil); err != nil {
-		t.Error(err)
-	}
-}
-
 // follow has Berth follow a repository whose ConfigMap tells the commit that was applied.
 func (p *port) follow(name string) *gittest.Repository {
 	p.t.Helper()

@@ -66,33 +66,6 @@ func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
 	}
 }
 
-func TestATeardownThatIsStuckHoldsNoTurn(t *testing.T) {
-	w := newWorld(t)
-	w.agent.stop()
-	w.syncAtOnce = 1
-	w.start()
-	w.code.CommitFrom("main", "f0", map[string]string{"infra/k8s/slow.yaml": pendingPod}, "never ready")
-	w.follow()
-	w.becomes("f0", v1alpha1.ReasonSyncing)
-	w.branches("one", "f1")
-	w.poll()
-	w.becomes("f1", v1alpha1.ReasonQueued)
-	w.block("f0")
-	if err := w.client.Delete(t.Context(), w.environment("f0")); err != nil {
-		t.Fatal(err)
-	}
-	w.healthy("f1")
-	stuck := w.space("f0")
-	if stuck == nil {
-		t.Fatal("the teardown was to be stuck")
-	}
-	w.unblock("f0")
-	w.eventually("f0 begins anew, for its branch is there", func() bool {
-		ns := w.space("f0")
-		return ns != nil && ns.UID != stuck.UID
-	})
-}
-
 // Who has a berth keeps it: nobody else has to be looked at, at every pass.
 func TestWhoHasABerthLooksAtNobodyElse(t *testing.T) {
 	env := apitest.Environment(apitest.Repository(), "review", "f")

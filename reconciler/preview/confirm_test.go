@@ -60,7 +60,7 @@ func TestAConfirmationIsForWhatWasHeld(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			repo := apitest.Repository()
-			annotate(repo, v1alpha1.AnnotationConfirmed, "yes")
+			repo.Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "yes"}
 			repo.Status = test.status
 			r := NewRepositories(RepositoriesConfig{Report: reported})
 			if err := r.confirm(t.Context(), repo, test.f, test.Overdue); err != nil {
@@ -85,7 +85,7 @@ func TestAConfirmationIsForWhatWasHeld(t *testing.T) {
 // Between the note of whom a confirmation lets go and their end the agent may die, and forget since when branches are gone.
 func TestAConfirmationOutlivesTheAgent(t *testing.T) {
 	repo := apitest.Repository()
-	annotate(repo, v1alpha1.AnnotationConfirmed, "yes")
+	repo.Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "yes"}
 	all := []string{"posts.review.f0", "posts.review.f1", "posts.review.f2", "posts.review.f3"}
 	repo.Status.Held = all
 	r := NewRepositories(RepositoriesConfig{Report: reported})
@@ -128,7 +128,7 @@ func TestAConfirmationOutlivesTheAgent(t *testing.T) {
 
 func TestNothingIsDoneWhileAConfirmationCannotBeNoted(t *testing.T) {
 	repo := apitest.Repository()
-	annotate(repo, v1alpha1.AnnotationConfirmed, "yes")
+	repo.Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "yes"}
 	repo.Status.Held = []string{"a"}
 	r := NewRepositories(RepositoriesConfig{Report: reported})
 	ended, end := context.WithCancel(t.Context())

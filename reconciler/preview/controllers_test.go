@@ -24,7 +24,7 @@ func TestARepositoryIsNotWokenByWhatItCallsFor(t *testing.T) {
 		{"what its entry does not say", func(env *v1alpha1.Environment) { env.Spec.OnRemoval = v1alpha1.RemovalOrphan }, true},
 		{"a request", func(env *v1alpha1.Environment) {
 			env.Spec.Commit = heads["f"]
-			annotate(env, v1alpha1.AnnotationConfirmed, "1")
+			env.Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "1"}
 		}, true},
 		{"a deletion", func(env *v1alpha1.Environment) { env.Spec.Commit = heads["f"]; apitest.Deleted(env) }, true},
 	} {

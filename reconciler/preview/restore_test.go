@@ -4,30 +4,14 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
-
-// Else a thousand new environments would have the whole repository looked at a thousand times.
-func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) {
-	w := newWorld(t)
-	w.follow()
-	w.branches("one", "feature/login")
-	w.poll()
-	w.healthy("feature/login")
-	namespace := w.space("feature/login")
-	repositories := NewRepositories(RepositoriesConfig{Client: w.client, Namespace: w.namespace, Installation: w.installation})
-	ns := &metav1.PartialObjectMetadata{ObjectMeta: namespace.ObjectMeta}
-	if woken := repositories.ownersOf(t.Context(), ns); len(woken) != 0 {
-		t.Errorf("it wakes %v", woken)
-	}
-	ns.Annotations[branches.AnnotationEnvironment], ns.Annotations[branches.AnnotationBranch] = "posts.review.lost", "lost"
-	ns.Labels[branches.LabelEnvironment] = naming.ID(w.installation, "posts", "review", "lost")
-	if woken := repositories.ownersOf(t.Context(), ns); len(woken) != 1 || woken[0].Name != "posts" {
-		t.Errorf("without its Environment it wakes %v", woken)
-	}
-}
 
 // Else every repository would look through the namespaces of all, at every event.
 func TestNamespacesAreFoundByRepository(t *testing.T) {
@@ -46,5 +30,33 @@ func TestNamespacesAreFoundByRepository(t *testing.T) {
 	}
 	if got := append(r.repositoryIn(ns("posts", "Orphan")), r.repositoryIn(ns("other", "Delete"))...); len(got) > 0 {
 		t.Errorf("what needs no Environment, or is not what it says, belongs to %q", got)
+	}
+}
+
+// Otherwise the whole repository would be reconciled once for each of a thousand new environments.
+func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	env := apitest.Environment(apitest.Repository(), "review", "feature/login")
+	r := NewRepositories(RepositoriesConfig{
+		Client:    fake.NewClientBuilder().WithScheme(scheme).WithObjects(&env).Build(),
+		Namespace: env.Namespace, Installation: "mine",
+	})
+	ns := func(branch string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Name:   "posts-" + naming.Slug(branch),
+			Labels: map[string]string{branches.LabelEnvironment: naming.ID("mine", "posts", "review", branch)},
+			Annotations: map[string]string{
+				branches.AnnotationBranch: branch, branches.AnnotationEnvironment: naming.Environment("posts", "review", branch), branches.AnnotationOnRemoval: "Delete",
+			},
+		}}
+	}
+	if woken := r.ownersOf(t.Context(), ns("feature/login")); len(woken) != 0 {
+		t.Errorf("it wakes %v", woken)
+	}
+	if woken := r.ownersOf(t.Context(), ns("lost")); len(woken) != 1 || woken[0].Name != "posts" {
+		t.Errorf("without its Environment it wakes %v", woken)
 	}
 }

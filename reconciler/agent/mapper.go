@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"fmt"
@@ -37,4 +37,19 @@ func (m *mapper) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RES
 		}
 	}
 	return mapping, err
+}
+
+// Scopes says from what the API server serves which kinds live outside namespaces. Of a kind that it does not serve,
+// nobody can say so, and of one that it does not tell of now, neither.
+func Scopes(mapper meta.RESTMapper) func(schema.GroupKind) (bool, error) {
+	return func(gk schema.GroupKind) (bool, error) {
+		mapping, err := mapper.RESTMapping(gk)
+		switch {
+		case meta.IsNoMatchError(err):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+		return mapping.Scope.Name() == meta.RESTScopeNameRoot, nil
+	}
 }

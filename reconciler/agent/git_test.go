@@ -1,4 +1,4 @@
-package preview
+package agent
 
 import (
 	"bytes"
@@ -337,14 +337,14 @@ func TestWebhooksThatStopAreWarnedOfOnce(t *testing.T) {
 		w.branches(text, "f0")
 		tell()
 		w.healthy("f0")
-		w.pass(2 * hookGrace)
+		w.pass(2 * time.Minute)
 		w.poll()
 		w.poll() // by now the first one has said what it had to say
 	}
 	silently := w.poll
 	told := func() {
 		before := w.repository().Status.LastHookTime
-		w.agent.hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"})
+		w.agent.repositories.Hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"})
 		w.eventually("the status shows the webhook", func() bool { return !w.repository().Status.LastHookTime.Equal(before) })
 	}
 	push(silently)

@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"strings"
@@ -38,7 +38,7 @@ func TestGitCredentials(t *testing.T) {
 			}
 			repo := &v1alpha1.Repository{ObjectMeta: metav1.ObjectMeta{Namespace: "berth", Name: "posts"}}
 			repo.Spec.SecretRef = &v1alpha1.SecretReference{Name: "posts-git"}
-			got, err := gitCredentials(c.Build())(t.Context(), repo)
+			got, err := GitCredentials(c.Build())(t.Context(), repo)
 			if test.says != "" {
 				if err == nil || !strings.Contains(err.Error(), test.says) || source.ReasonOf(err) != source.Unauthorized {
 					t.Errorf("got %v, want %q", err, test.says)

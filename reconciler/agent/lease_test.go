@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func (r *replicas) replica(identity string) *replica {
 	lock := &resourcelock.LeaseLock{Client: r.client.CoordinationV1(), LockConfig: resourcelock.ResourceLockConfig{Identity: identity}}
 	lock.LeaseMeta.Namespace, lock.LeaseMeta.Name = "berth", leaseName
 	one := &replica{t: r.t, lease: &lease{
-		Interface: lock, duration: defaultLease, taken: make(chan struct{}),
+		Interface: lock, duration: DefaultLease, taken: make(chan struct{}),
 		now: func() time.Time { return r.clock }, log: slog.New(slog.DiscardHandler),
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { one.sent.Add(1) }))
@@ -103,7 +103,7 @@ func TestOnlyWhoLeadsWrites(t *testing.T) {
 	}
 	one.expect("when nobody else had taken it", true)
 
-	all.clock = all.clock.Add(defaultLease)
+	all.clock = all.clock.Add(DefaultLease)
 	if err := two.leads(); err != nil {
 		t.Fatal(err)
 	}
@@ -196,9 +196,9 @@ func TestTimePassesByEitherClock(t *testing.T) {
 
 func TestTheDurationOfALease(t *testing.T) {
 	for duration, fine := range map[time.Duration]bool{
-		defaultLease: true, leastLease: true, time.Second: false, 0: false, -time.Minute: false, 3500 * time.Millisecond: false,
+		DefaultLease: true, leastLease: true, time.Second: false, 0: false, -time.Minute: false, 3500 * time.Millisecond: false,
 	} {
-		if err := checkLease(duration); (err == nil) != fine {
+		if err := CheckLease(duration); (err == nil) != fine {
 			t.Errorf("a lease of %s: %v", duration, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package preview
+package agent
 
 import (
 	"fmt"
@@ -297,7 +297,7 @@ func TestARepositoryThatIsRemoved(t *testing.T) {
 func (w *world) graceEnds() {
 	w.t.Helper()
 	w.pass(longGone)
-	w.agent.hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"}) // which looks again, as a timer would
+	w.agent.repositories.Hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"}) // which looks again, as a timer would
 }
 
 func TestARepositoryThatIsWrittenAgainInTimeKeepsEverything(t *testing.T) {

@@ -1,8 +1,10 @@
-package preview
+package agent
 
 import (
+	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -18,13 +20,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/report"
 )
 
 var cluster = clustertest.Shared(clustertest.Config{Audit: true})
@@ -36,6 +41,7 @@ const patience = time.Minute
 const atOnce = "6"
 
 func TestMain(m *testing.M) {
+	kustomizetest.Serve()
 	flag.Parse()
 	if err := flag.Set("test.parallel", atOnce); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,7 +64,7 @@ type world struct {
 	installation string
 	syncAtOnce   int
 	progress     time.Duration // between two reports of a fetch
-	agent        *agent
+	agent        *running
 
 	mu    sync.Mutex
 	ahead time.Duration // of the real clock
@@ -111,6 +117,7 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
+// installKinds installs what deploy has beside the agent itself and its admission policies: its kinds and roles.
 func installKinds(t *testing.T, c *clustertest.Cluster) {
 	t.Helper()
 	objects, err := deploy.Objects()
@@ -118,13 +125,54 @@ func installKinds(t *testing.T, c *clustertest.Cluster) {
 		t.Fatal(err)
 	}
 	for _, o := range objects {
-		if o.GetKind() != "CustomResourceDefinition" {
+		if kind := o.GetKind(); kind != "CustomResourceDefinition" && kind != "ClusterRole" {
 			continue
 		}
 		if err := clustertest.Apply(t.Context(), c.RESTConfig(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// running is an agent that runs.
+type running struct {
+	*Agent
+	stop func()
+}
+
+// counted are the metrics of all agents of the process.
+var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(metrics.Registry) })
+
+// start starts an agent, with the installation's id that the world knows.
+func (w *world) start() {
+	w.t.Helper()
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: installationSecret},
+		StringData: map[string]string{"id": w.installation, "digest-key": "key"},
+	}
+	if err := w.client.Create(w.t.Context(), secret); err != nil && !apierrors.IsAlreadyExists(err) {
+		w.t.Fatal(err)
+	}
+	a, err := New(w.t.Context(), Config{
+		Cluster: w.cluster.RESTConfig(), Namespace: w.namespace, StoreDir: w.stores, SyncAtOnce: w.syncAtOnce, ProgressPause: w.progress,
+		MetricsAddress: "0", HealthAddress: "0", WebhookAddress: "0", ProfileAddress: "0",
+		Kustomize: kustomizetest.Builder(), Metrics: counted(), Version: "test",
+		Now: w.now, Jitter: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("the agent ended with: %v", err)
+		}
+	})
+	w.agent = &running{Agent: a, stop: stop}
+	w.t.Cleanup(stop)
 }
 
 // restart stops the agent and starts another one, which knows nothing.

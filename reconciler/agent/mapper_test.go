@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"context"
@@ -15,6 +15,9 @@ import (
 
 	"berth.dev/berth/internal/clustertest"
 )
+
+// bareCluster is one in which nothing moves.
+var bareCluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 
 // unanswered is an API that nobody serves.
 const unanswered = `

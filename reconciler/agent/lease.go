@@ -1,6 +1,7 @@
-package main
+package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 const (
 	// leaseName is that of the Lease by which one of several replicas leads.
 	leaseName = "berth-agent"
-	// defaultLease is how long a leader that is not heard of is waited for, leastLease what that may be at least.
-	defaultLease = 15 * time.Second
+	// DefaultLease is how long standbys wait before they replace a silent leader, leastLease its minimum.
+	DefaultLease = 15 * time.Second
 	leastLease   = 3 * time.Second
 )
 
@@ -48,11 +49,11 @@ type lease struct {
 }
 
 // newElected returns a manager that works only while this replica leads, if replicas are to elect one.
-func newElected(config *rest.Config, options ctrl.Options, o *agentOptions, log *slog.Logger) (ctrl.Manager, error) {
-	if !o.leaderElect {
+func newElected(config *rest.Config, options ctrl.Options, c *Config) (ctrl.Manager, error) {
+	if !c.LeaderElect {
 		return ctrl.NewManager(config, options)
 	}
-	l, err := newLease(config, o, log)
+	l, err := newLease(config, c)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +69,8 @@ func newElected(config *rest.Config, options ctrl.Options, o *agentOptions, log 
 	return mgr, mgr.Add(l)
 }
 
-// checkLease says what is wrong with the duration of a lease, which the Lease holds in seconds.
-func checkLease(d time.Duration) error {
+// CheckLease says what is wrong with the duration of a lease. A Lease object holds whole seconds.
+func CheckLease(d time.Duration) error {
 	if d < leastLease || d%time.Second != 0 {
 		return fmt.Errorf("--lease-duration %s is less than %s, or not in whole seconds", d, leastLease)
 	}
@@ -77,18 +78,18 @@ func checkLease(d time.Duration) error {
 }
 
 // newLease returns the lock in the agent's namespace. config must not be fenced by it.
-func newLease(config *rest.Config, o *agentOptions, log *slog.Logger) (*lease, error) {
+func newLease(config *rest.Config, c *Config) (*lease, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("cannot name this agent in its lease: %w", err)
 	}
-	l := &lease{duration: o.lease, now: time.Now, log: log, taken: make(chan struct{})}
+	l := &lease{duration: cmp.Or(c.LeaseDuration, DefaultLease), now: time.Now, log: c.Log, taken: make(chan struct{})}
 	who := resourcelock.ResourceLockConfig{Identity: host + "_" + randomText(16)}
-	if l.predecessor, l.place, err = takePlace(o.storeDir, who.Identity); err != nil {
-		log.Warn("an earlier agent's lease is waited for: whether it has ended cannot be told", "error", err)
+	if l.predecessor, l.place, err = takePlace(c.StoreDir, who.Identity); err != nil {
+		c.Log.Warn("waiting for the lease of an earlier agent, because it is unknown whether that has ended", "error", err)
 	}
 	l.begun = l.now()
-	l.Interface, err = resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, who, config, l.deadline())
+	l.Interface, err = resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, c.Namespace, leaseName, who, config, l.deadline())
 	return l, err
 }
 

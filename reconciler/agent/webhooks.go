@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"context"
@@ -52,18 +52,18 @@ type webhooks struct {
 }
 
 // addWebhooks has the manager serve webhooks, unless the address is 0.
-func addWebhooks(mgr ctrl.Manager, o *agentOptions, repositories *preview.Repositories, log *slog.Logger) error {
-	if o.webhookAddress == "0" {
+func (a *Agent) addWebhooks() error {
+	if a.WebhookAddress == "0" {
 		return nil
 	}
 	w := &webhooks{
-		mgr: mgr, address: o.webhookAddress, namespace: o.namespace, repositories: repositories, log: log,
+		mgr: a.mgr, address: a.WebhookAddress, namespace: a.Namespace, repositories: a.repositories, log: a.Log,
 		relay: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](webhookPause, webhookRetries*webhookPause)),
 	}
-	if err := mgr.AddReadyzCheck("webhooks", w.ready); err != nil {
+	if err := a.mgr.AddReadyzCheck("webhooks", w.ready); err != nil {
 		return err
 	}
-	return mgr.Add(w)
+	return a.mgr.Add(w)
 }
 
 // ready says whether deliveries are taken: a pod that was ready before would let them fail, and a Git server disables

@@ -1,18 +1,14 @@
-package main
+package agent
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"fmt"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -21,8 +17,8 @@ import (
 	"berth.dev/berth/source"
 )
 
-// gitCredentials reads the Secret that a Repository names, with the entries that Flux uses too.
-func gitCredentials(c client.Reader) stores.Credentials {
+// GitCredentials reads the Secret that a Repository names, with the entries that Flux uses too.
+func GitCredentials(c client.Reader) stores.Credentials {
 	return func(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
 		if repo.Spec.SecretRef == nil {
 			return source.Credentials{}, nil
@@ -59,48 +55,10 @@ var gitEntries = []string{"username", "password", "bearerToken", "identity", "kn
 // oneLine leaves out the line's end that echo and editors put after a password.
 func oneLine(value []byte) string { return strings.TrimRight(string(value), "\r\n") }
 
-// secretsOf reads the Secrets that entries copy.
-func secretsOf(c client.Reader) preview.Secrets {
+// SecretsOf reads the Secrets that entries copy.
+func SecretsOf(c client.Reader) preview.Secrets {
 	return func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
 		secret := &corev1.Secret{}
 		return secret, c.Get(ctx, name, secret)
 	}
-}
-
-// installation is what tells this Berth from others on the same cluster.
-type installation struct {
-	id        string
-	digestKey []byte
-}
-
-// installationSecret holds the installation's id; with another id, what runs would be a stranger's.
-const installationSecret = "berth-installation"
-
-// ensureInstallation reads the installation's id, and makes one the first time.
-func ensureInstallation(ctx context.Context, secrets typedcorev1.SecretInterface) (installation, error) {
-	secret, err := secrets.Get(ctx, installationSecret, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		secret, err = secrets.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: installationSecret},
-			Data:       map[string][]byte{"id": []byte(randomText(8)), "digest-key": []byte(randomText(52))},
-		}, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			secret, err = secrets.Get(ctx, installationSecret, metav1.GetOptions{})
-		}
-	}
-	if err != nil {
-		return installation{}, fmt.Errorf("reading the installation's id from Secret/%s: %w", installationSecret, err)
-	}
-	i := installation{id: string(secret.Data["id"]), digestKey: secret.Data["digest-key"]}
-	if i.id == "" || len(i.digestKey) == 0 {
-		return installation{}, fmt.Errorf("reading the installation's id from Secret/%s: it has no id or no digest-key; put them back, for with another id all that runs would count as a stranger's", installationSecret)
-	}
-	return i, nil
-}
-
-// randomText returns n random lower-case letters and digits.
-func randomText(n int) string {
-	random := make([]byte, n)
-	_, _ = rand.Read(random) // never fails: it ends the program instead
-	return strings.ToLower(base32.StdEncoding.EncodeToString(random))[:n]
 }

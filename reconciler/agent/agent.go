@@ -1,0 +1,154 @@
+// Package agent is Berth's agent as a library: it wires the controllers to a cluster and to Git servers, and runs them.
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/kustomize"
+	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/records"
+	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/reconciler/stores"
+	"berth.dev/berth/source"
+)
+
+// Config configures an Agent.
+type Config struct {
+	// Cluster says how to reach the API server. It is not changed.
+	Cluster *rest.Config
+	// Namespace is the agent's own namespace: that of Repositories, Environments, keys and records.
+	Namespace string
+	// StoreDir is the folder of the Git stores. What is in it can be lost.
+	StoreDir string
+	// GitMemory bounds the memory of all fetches together, GitStoreBytes the size of all stores together. Both are in bytes;
+	// 0 means source.DefaultBudget and stores.DefaultBytes.
+	GitMemory, GitStoreBytes int64
+	// LocalGit says whether Repositories may name folders of this machine.
+	LocalGit source.LocalAccess
+	// Proxy chooses the proxy of requests to Git servers; nil: none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// SyncAtOnce is the maximum number of environments that sync at the same time; 0: any number.
+	SyncAtOnce int
+	// LeaderElect lets one of several replicas lead, by a Lease of LeaseDuration (0: DefaultLease).
+	LeaderElect   bool
+	LeaseDuration time.Duration
+	// MetricsAddress, HealthAddress, WebhookAddress and ProfileAddress are what the agent listens at; "0" listens nowhere.
+	MetricsAddress, HealthAddress, WebhookAddress, ProfileAddress string
+	// MetricsAuthorization serves metrics only to accounts that may get their path.
+	MetricsAuthorization bool
+	// Kustomize builds kustomizations.
+	Kustomize *kustomize.Builder
+	// Keys returns what entries decrypt with, from Secrets that it reads by a client; nil: nothing is decrypted.
+	Keys func(client.Reader) preview.Keys
+	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
+	ProgressPause time.Duration
+	// Metrics counts what the agent does. Agents of one process share it.
+	Metrics *report.Metrics
+	// Version is that of the program.
+	Version string
+	// Now is the clock, Jitter a source of random numbers in [0,1).
+	Now    func() time.Time
+	Jitter func() float64
+	Log    *slog.Logger
+}
+
+// Agent follows the Repositories of one namespace, and makes the cluster what their branches say.
+type Agent struct {
+	Config
+	mgr          ctrl.Manager
+	installation installation
+	repositories *preview.Repositories
+	wakes        *preview.Wakes
+}
+
+// New wires an agent, in the order in which a commit travels from Git to the cluster. It reads the installation's id from
+// the cluster, and creates one the first time.
+func New(ctx context.Context, c Config) (*Agent, error) {
+	config := c.connection()
+	mgr, err := newManager(config, &c)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := newClients(config, mgr)
+	if err != nil {
+		return nil, err
+	}
+	installation, err := ensureInstallation(ctx, clients.kubernetes.CoreV1().Secrets(c.Namespace))
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{Config: c, mgr: mgr, installation: installation, wakes: preview.NewWakes()}
+	store := stores.New(stores.Config{
+		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
+		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
+	})
+	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: a.wakes.Wake, Log: c.Log})
+	passes := reconciler.New(reconciler.Config{
+		Snapshots:     store.Snapshot,
+		Applier:       apply.New(apply.Config{Dynamic: clients.writing, As: clients.as, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),
+		Records:       records.New(clients.kubernetes.CoreV1(), c.Namespace),
+		Watches:       watches,
+		ClusterScoped: Scopes(clients.mapper),
+		Kustomize:     c.Kustomize,
+		Wake:          a.wakes.Wake,
+		DigestKey:     installation.digestKey,
+		Now:           c.Now,
+		Jitter:        c.Jitter,
+	})
+	reporter := report.New(report.Config{
+		Client:   mgr.GetClient(),
+		Recorder: mgr.GetEventRecorder("berth"),
+		Metrics:  c.Metrics,
+		Logs:     report.NewLogs(clients.kubernetes.CoreV1(), a.wakes.Add),
+		Now:      c.Now,
+		Log:      c.Log,
+	})
+	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {
+		return nil, err
+	}
+	return a, a.wireControllers(ctx, store, passes, reporter)
+}
+
+// wireControllers connects both controllers, and adds them to the manager with what runs beside them.
+func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *reconciler.Reconciler, reporter *report.Reporter) error {
+	reads, guard, departures := a.mgr.GetClient(), branches.NewGuard(), branches.NewDepartures()
+	secrets := SecretsOf(reads)
+	var keys preview.Keys
+	if a.Keys != nil {
+		keys = a.Keys(reads)
+	}
+	a.repositories = preview.NewRepositories(preview.RepositoriesConfig{
+		Client: reads, Reader: a.mgr.GetAPIReader(), Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
+		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Now: a.Now, Log: a.Log,
+	})
+	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
+		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
+		Keys: keys, Installation: a.installation.id, SyncAtOnce: a.SyncAtOnce,
+		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: a.wakes.Add, Now: a.Now, Log: a.Log,
+	})
+	if err := preview.SetUp(ctx, a.mgr, a.repositories, environments, a.wakes); err != nil {
+		return fmt.Errorf("setting up the controllers: %w", err)
+	}
+	return a.addWebhooks()
+}
+
+// Run runs the agent until the context ends. It can be called once.
+func (a *Agent) Run(ctx context.Context) error {
+	a.Log.Info("starting", "version", a.Version, "namespace", a.Namespace, "installation", a.installation.id)
+	return a.mgr.Start(ctx)
+}
