@@ -72,20 +72,13 @@ func (c *claims) set(e Environment, d desired) (waiting []string) {
 		keys[o.Key()] = struct{}{}
 	}
 	c.of[e.ID] = claim{name: e.Name, commit: e.Commit, digest: d.digest, keys: keys, freed: was.freed, awaits: was.awaits}
-	waiting = c.awaiting(e.ID)
-	for id, other := range c.of {
-		before := len(other.freed)
-		for key := range was.keys {
-			if _, still := keys[key]; !still && id != e.ID && other.has(key) {
-				other.freed = append(other.freed, key)
-			}
-		}
-		if len(other.freed) > before {
-			c.of[id] = other
-			waiting = append(waiting, id)
+	left := map[manifest.Key]struct{}{}
+	for key := range was.keys {
+		if _, still := keys[key]; !still {
+			left[key] = struct{}{}
 		}
 	}
-	return waiting
+	return append(c.awaiting(e.ID), c.free(left)...)
 }
 
 // freed returns what others have let go since an environment last asked.
@@ -102,10 +95,30 @@ func (c *claims) freed(id string) []manifest.Key {
 	return freed
 }
 
-func (c *claims) forget(id string) {
+// forget drops an environment, and returns who wants something that it wanted.
+func (c *claims) forget(id string) (waiting []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	was := c.of[id]
 	delete(c.of, id)
+	return c.free(was.keys)
+}
+
+// free notes that some objects are let go, and returns who wants any of them.
+func (c *claims) free(keys map[manifest.Key]struct{}) (waiting []string) {
+	for id, other := range c.of {
+		before := len(other.freed)
+		for key := range keys {
+			if other.has(key) {
+				other.freed = append(other.freed, key)
+			}
+		}
+		if len(other.freed) > before {
+			c.of[id] = other
+			waiting = append(waiting, id)
+		}
+	}
+	return waiting
 }
 
 // heirs returns who else wants the objects that an environment has and does not want any more.
@@ -133,9 +146,10 @@ func (c *claims) heirs(e Environment, d desired, o observed.State) map[manifest.
 	return heirs
 }
 
-// released returns what an environment may take over of what it wants: objects of others that these let go.
+// released returns what an environment may take over of what it wants: objects of others that these let go, or that do
+// not exist any more. The latter goes for the namespace as well.
 func (c *claims) released(e Environment, o observed.State) map[manifest.Key]bool {
-	var released map[manifest.Key]bool
+	released := map[manifest.Key]bool{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own := c.of[e.ID]
@@ -143,14 +157,22 @@ func (c *claims) released(e Environment, o observed.State) map[manifest.Key]bool
 		if live.Environment == "" || live.Environment == e.ID || !own.has(key) {
 			continue
 		}
-		if owner, known := c.of[live.Environment]; known && owner.keys != nil && !owner.has(key) {
-			if released == nil {
-				released = map[manifest.Key]bool{}
-			}
+		owner, known := c.of[live.Environment]
+		if known && owner.keys != nil && !owner.has(key) || e.isLeft(live) {
 			released[key] = true
 		}
 	}
+	if o.Namespace != nil && e.isLeft(*o.Namespace) {
+		released[o.Namespace.Key] = true
+	}
 	return released
+}
+
+// isLeft says whether an object of this namespace, or the namespace, belongs to an environment of this installation that
+// does not exist any more. Nobody looks after it, as after what was made by hand.
+func (e Environment) isLeft(live observed.Object) bool {
+	inside := live.Key.Namespace == e.Namespace || live.Key.Kind == "Namespace" && live.Key.Name == e.Namespace
+	return inside && live.Environment != e.ID && e.Exists != nil && plan.SameInstallation(live.Environment, e.ID) && !e.Exists(live.Environment)
 }
 
 // undecided returns the name of a sibling that has not been looked at for what should run there: it may want what

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -101,5 +102,39 @@ func TestWhoCannotBeRenderedLetsNothingGo(t *testing.T) {
 	c.look(back)
 	if released := c.released(front, seen(map[string]string{"web": back.ID})); len(released) > 0 {
 		t.Errorf("released is %v", released)
+	}
+}
+
+// What an environment has left that does not exist any more is nobody's: it is taken over by who wants it, at once.
+func TestWhatAnEnvironmentLeftBehindIsTakenOver(t *testing.T) {
+	namespace := manifest.Key{Kind: "Namespace", Name: "posts"}
+	cluster := seen(map[string]string{"api": "inst.main", "web": "other.main", "page": "inst.main", "own": "inst.trunk"})
+	cluster.Namespace = &observed.Object{Key: namespace, Environment: "inst.main"}
+	elsewhere := manifest.Key{Kind: "ConfigMap", Namespace: "kube-system", Name: "api"}
+	cluster.Objects[elsewhere] = observed.Object{Key: elsewhere, Environment: "inst.main"}
+
+	c, exists := claims{of: map[string]claim{}}, true
+	before := Environment{ID: "inst.main", Name: "posts.production.main", Namespace: "posts", Commit: "1"}
+	after := Environment{ID: "inst.trunk", Name: "posts.production.trunk", Namespace: "posts", Commit: "1",
+		Exists: func(id string) bool { return id != before.ID || exists }}
+	c.set(before, desiredOf("api", "page"))
+	c.set(after, desiredOf("api", "web", "own"))
+	if got := c.released(after, cluster); len(got) > 0 {
+		t.Errorf("%v are taken from an environment that exists", got)
+	}
+	exists = false
+	if waiting := c.forget(before.ID); !slices.Equal(waiting, []string{after.ID}) {
+		t.Errorf("%q are woken", waiting)
+	}
+	if got := c.freed(after.ID); !slices.Equal(got, []manifest.Key{keyNamed("api")}) {
+		t.Errorf("%v are free", got)
+	}
+	want := map[manifest.Key]bool{keyNamed("api"): true, namespace: true}
+	if got := c.released(after, cluster); !maps.Equal(got, want) {
+		t.Errorf("%v may be taken over, want %v", got, want)
+	}
+	after.Exists = nil
+	if got := c.released(after, cluster); len(got) > 0 {
+		t.Errorf("%v are taken over although nobody knows who exists", got)
 	}
 }

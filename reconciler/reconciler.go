@@ -56,6 +56,9 @@ type Environment struct {
 	Bounds []*unstructured.Unstructured
 	// Siblings returns the other environments of the namespace, where it may have any; nil: it has none.
 	Siblings func() []Sibling
+	// Exists says whether there is an environment with an id, in whatever namespace; nil: all exist. What one has left that
+	// does not exist may be taken over in a namespace that environments share.
+	Exists func(id string) bool
 	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
 	Copies []Copy
 	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
@@ -205,8 +208,11 @@ func (r *Reconciler) Forget(e Environment) {
 	r.mu.Lock()
 	delete(r.memories, e.Name)
 	r.mu.Unlock()
-	r.claims.forget(e.ID)
+	waiting := r.claims.forget(e.ID)
 	r.Watches.Forget(e.ID)
+	for _, id := range waiting {
+		r.Wake(id)
+	}
 }
 
 // target says whose the objects of an environment are, and who writes them.

@@ -105,7 +105,8 @@ func TestARepositoryIsRenamedOnTheServer(t *testing.T) {
 	}
 }
 
-// The new default branch is no preview, although the pattern names it, while production waits for its own.
+// The new default branch is no preview, although the pattern names it, while production waits for its own. When the entries
+// name it, it takes over what is there.
 func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	posts := begins(t, "trunks")
 	production := posts.Environment("main")
@@ -119,6 +120,13 @@ func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	}
 	if all := posts.Environments(); slices.ContainsFunc(all, func(e v1alpha1.Environment) bool { return e.Spec.Branch == "trunk" }) {
 		t.Errorf("the new default branch has an environment: %v", all)
+	}
+	posts.follows("trunk")
+	posts.Environment("trunk").Becomes("Healthy", healthy)
+	commit := posts.forge.Push("trunk", application("three"))
+	posts.Environment("trunk").Becomes("Healthy", commit)
+	if all := posts.Environments(); len(all) != 2 {
+		t.Errorf("there are %d environments, want those of trunk and of side", len(all))
 	}
 }
 

@@ -153,14 +153,11 @@ func beginsWith(t *testing.T, name, scope string) *team {
 	return team
 }
 
-// follows has an entry follow another branch.
-func (team *team) follows(entry, branch string) {
+// follows has production follow another branch, of which there is no preview then.
+func (team *team) follows(branch string) {
 	entries := team.Get().Spec.Environments
-	for i := range entries {
-		if entries[i].Name == entry {
-			entries[i].Branches = []v1alpha1.BranchPattern{v1alpha1.BranchPattern(branch)}
-		}
-	}
+	entries[0].Branches = []v1alpha1.BranchPattern{v1alpha1.BranchPattern(branch)}
+	entries[1].Branches = []v1alpha1.BranchPattern{"**", v1alpha1.BranchPattern("!" + branch)}
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": entries}})
 	if err != nil {
 		panic(err)

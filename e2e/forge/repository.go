@@ -23,16 +23,16 @@ type Reporter interface {
 
 // A Repository is a private one of Gitea, with a clone of it from which a person pushes.
 type Repository struct {
-	Name  string
-	gitea *Gitea
-	clone string
-	t     Reporter
+	Name        string
+	gitea       *Gitea
+	clone, main string // the folder, and the default branch
+	t           Reporter
 }
 
 // Repository makes an empty repository whose default branch is main.
 func (g *Gitea) Repository(t Reporter, name string) *Repository {
 	t.Helper()
-	r := &Repository{Name: name, gitea: g, clone: filepath.Join(t.TempDir(), name), t: t}
+	r := &Repository{Name: name, gitea: g, clone: filepath.Join(t.TempDir(), name), main: "main", t: t}
 	r.asks(http.MethodPost, "/user/repos", map[string]any{"name": name, "private": true, "default_branch": "main"})
 	if err := os.MkdirAll(r.clone, 0o700); err != nil {
 		t.Fatalf("%v", err)
@@ -44,13 +44,13 @@ func (g *Gitea) Repository(t Reporter, name string) *Repository {
 // URL is the address for clients.
 func (r *Repository) URL() string { return r.gitea.URL + "/" + owner + "/" + r.Name + ".git" }
 
-// Push commits files on top of a branch, which begins at main if it is new, pushes it, and returns the commit.
+// Push commits files on top of a branch, which begins at the default branch if it is new, pushes it, and returns the commit.
 func (r *Repository) Push(branch string, files map[string]string) string {
 	r.t.Helper()
 	if r.git("for-each-ref", "refs/heads/"+branch) != "" {
 		r.git("checkout", "--quiet", branch)
 	} else if r.git("for-each-ref", "refs/heads") != "" {
-		r.git("checkout", "--quiet", "-b", branch, "main")
+		r.git("checkout", "--quiet", "-b", branch, r.main)
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		path := filepath.Join(r.clone, name)
@@ -82,6 +82,10 @@ func (r *Repository) DeleteBranch(branch string) {
 func (r *Repository) RenameBranch(from, to string) {
 	r.t.Helper()
 	r.asks(http.MethodPatch, r.path("/branches/"+url.PathEscape(from)), map[string]any{"name": to})
+	r.git("branch", "--move", from, to)
+	if r.main == from {
+		r.main = to
+	}
 }
 
 // Rename renames the repository on the server, which redirects from the old address.

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -98,4 +99,39 @@ func TestWhoIsRefusedIsLookedAtAgainWhenTheObstacleGoes(t *testing.T) {
 	production.Becomes("Failed", commit, "belongs to Argo CD")
 	helm.deletes("configmaps", "argos")
 	production.BecomesWithin(20*time.Second, "Healthy", commit)
+}
+
+// A default branch that is renamed: what the environment of the old name left is taken over by that of the new one, with
+// the namespace, and without a restart.
+func TestAnEntryFollowsARenamedBranch(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "follows")
+	production := posts.Environment("main")
+	head := posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", "")))
+	production.Becomes("Healthy", head)
+	api, migrate := production.Object("Deployment/api"), production.Object("Job/migrate")
+
+	posts.git.Branch("trunk", "main")
+	posts.git.SetDefault("trunk")
+	posts.git.Delete("main")
+	posts.Becomes("Invalid", "write trunk in place of the old name in all entries")
+	entries := posts.Get().Spec.Environments
+	entries[0].Branches, entries[1].Branches = []v1alpha1.BranchPattern{"trunk"}, []v1alpha1.BranchPattern{"**", "!trunk"}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": entries}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	posts.Patch(string(patch))
+	trunk := posts.Environment("trunk")
+	trunk.Becomes("Healthy", head)
+	if now := trunk.Object("Deployment/api"); now.GetUID() != api.GetUID() || now.Field("spec.template") != api.Field("spec.template") {
+		t.Error("the Deployment was re-created, or rolled out")
+	}
+	if trunk.Object("Job/migrate").GetUID() != migrate.GetUID() {
+		t.Error("the migration ran again")
+	}
+	trunk.Becomes("Healthy", posts.pushes("trunk", code("newer")))
+	if all := posts.Environments(); len(all) != 1 {
+		t.Errorf("there are %d environments, want that of trunk", len(all))
+	}
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +25,6 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/internal/gittest"
-	"berth.dev/berth/reconciler/branches"
 )
 
 // What a Git server may do with branches and commits, as an agent lives through it.
@@ -101,15 +99,6 @@ func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	})
 	w.code.Commit("trunk", content("two"), "two")
 	w.poll()
-	w.eventually("the new branch does not take what is the old one's", func() bool {
-		return w.environment("trunk") != nil && w.readyMessageHas("trunk", "belongs to another environment")
-	})
-	for _, o := range []client.Object{w.space("main"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.space("main").Name, Name: "app"}}} {
-		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+branches.LabelEnvironment+`":null}}}`))
-		if err := w.client.Patch(t.Context(), o, patch); err != nil {
-			t.Fatal(err)
-		}
-	}
 	w.eventually("production follows the new name", func() bool { return w.says("main") == "two" })
 	if w.space("main").UID != production {
 		t.Error("the namespace is another one")

@@ -141,6 +141,8 @@ func (m *maker) namespace() {
 		m.compare(&s)
 	case live.Environment == m.in.Environment && !m.in.Namespace.Shared:
 		m.fail(&s, "bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace")
+	case m.in.Released[s.Key]:
+		m.compare(&s)
 	case live.Environment != "" && live.Environment != m.in.Environment:
 		m.fail(&s, "belongs to another environment; choose another namespace for one of the two")
 	case m.in.Namespace.Shared:

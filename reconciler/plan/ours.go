@@ -47,10 +47,11 @@ func (m *maker) others(l observed.Object) bool {
 	if l.Environment == "" || l.Environment == m.in.Environment || m.in.Record.has(l) && l.Proved(m.in.Environment, m.in.Prover) {
 		return false
 	}
-	return !m.in.Record.has(l) || !sameInstallation(l.Environment, m.in.Environment) || l.Proved(l.Environment, m.in.Prover)
+	return !m.in.Record.has(l) || !SameInstallation(l.Environment, m.in.Environment) || l.Proved(l.Environment, m.in.Prover)
 }
 
-func sameInstallation(environment, other string) bool {
+// SameInstallation says whether two environments, given by their label's values, are of one installation.
+func SameInstallation(environment, other string) bool {
 	id, _, _ := strings.Cut(environment, ".")
 	otherID, _, _ := strings.Cut(other, ".")
 	return id == otherID

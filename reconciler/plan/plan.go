@@ -211,7 +211,7 @@ type Input struct {
 	Observed       observed.State
 	Record         Record
 	// Heirs are the environments that want what this one has and does not want any more, and Released says what others
-	// let this one have. Both share its namespace.
+	// let this one have, or have left behind. Both share its namespace.
 	Heirs    map[manifest.Key]string
 	Released map[manifest.Key]bool
 	// Undecided is an environment of the same namespace of which it is not known yet what it wants; empty: none.

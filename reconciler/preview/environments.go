@@ -179,6 +179,7 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	s.Source = e.Stores.State(repo.Name, s.Commit)
 	if s.literal {
 		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
+		s.Exists = func(id string) bool { return e.exists(ctx, env.Namespace, id) }
 	}
 	s.live(env, entry, e.Now())
 	if d, ok := e.Departures.Get(env); ok {

@@ -3,6 +3,7 @@ package preview
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,4 +34,15 @@ func (e *Environments) siblingsIn(ctx context.Context, env *v1alpha1.Environment
 		})
 	}
 	return siblings
+}
+
+// exists says whether there is an Environment with an id, one that is being deleted included.
+func (e *Environments) exists(ctx context.Context, namespace, id string) bool {
+	var all v1alpha1.EnvironmentList
+	if err := e.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return true // nothing is taken from anybody on doubt
+	}
+	return slices.ContainsFunc(all.Items, func(other v1alpha1.Environment) bool {
+		return branches.ID(other.Spec, e.Installation) == id
+	})
 }
