@@ -64,12 +64,17 @@ func TrialOf(obj *unstructured.Unstructured) Trial {
 	if obj.GetKind() == "Job" || v.Spec.MinReadySeconds > 0 || ptr.Deref(v.Spec.Replicas, 1) == 0 {
 		return t
 	}
-	for _, c := range serving(v.Spec.Template.Spec) {
+	t.of(v.Spec.Template.Spec)
+	return t
+}
+
+// of sets what the containers of a pod ask for.
+func (t *Trial) of(pod corev1.PodSpec) {
+	for _, c := range serving(pod) {
 		if needs, why := trialOf(c); needs > t.For {
 			t.For, t.Why = needs, why
 		}
 	}
-	return t
 }
 
 // serving returns the containers that are meant to keep running.

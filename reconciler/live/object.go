@@ -24,6 +24,8 @@ type object struct {
 	// workload is set for kinds that have pods. After a write of our own that changed more than marks it is not until
 	// the watch brings what the controller makes of it.
 	workload *podOwner
+	// alone is set, likewise, for pods.
+	alone *health.Alone
 	// proven says that a workload has settled, and is so still as far as its status says. fresh says that it was well
 	// already when it was first seen: what was before is not known.
 	proven, fresh bool
@@ -44,7 +46,7 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	var a arrival
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
-		a.live, a.workload, a.ours = observed.Reduce(o), workloadOf(o), ours(o.GetManagedFields())
+		a.live, a.workload, a.alone, a.ours = observed.Reduce(o), workloadOf(o), aloneOf(o), ours(o.GetManagedFields())
 		if k.whole {
 			a.whole = judgeable(o)
 		}
@@ -101,7 +103,7 @@ func (k *kind) take(a arrival, wake wakes) {
 	if o != nil {
 		healthy = o.live.Health.Status == health.Healthy
 		untold := o.fresh && o.workload == nil // what can be said of its pods only now
-		if same(o.live, a.live) && reflect.DeepEqual(o.whole, a.whole) && !untold {
+		if same(o.live, a.live) && reflect.DeepEqual(o.whole, a.whole) && reflect.DeepEqual(o.alone, a.alone) && !untold {
 			k.store(a.object)
 			return
 		}

@@ -128,18 +128,25 @@ func (w *Watches) judged(o *object, q Query) observed.Object {
 	if !l.Deleting && o.whole == nil && q.Expressions.Judge(l.Key.GroupKind()) {
 		l.Health = health.Health{Status: health.Progressing, Message: "has just been written"}
 	}
+	if o.alone != nil && !l.Deleting {
+		follow(&l, o.alone.Judge(q.Now, q.ImagePullGrace))
+	}
 	if health.HasPods(l.Key.GroupKind()) && o.unsettled() {
-		v := w.verdict(o, q)
-		l.Health, l.Recheck = v.Health, v.Next
-		if ran := v.Blamed.Ended || v.Blamed.Restarts > 0 || v.Blamed.ExitCode != 0; ran && v.Blamed.Container != "" {
-			l.Blamed = &observed.Container{Pod: v.Blamed.Name, Name: v.Blamed.Container}
-		}
+		follow(&l, w.verdict(o, q))
 		if l.Health.Status == health.Healthy {
 			o.proven, o.fresh = true, false
 			w.untrack(o)
 		}
 	}
 	return l
+}
+
+// follow writes a verdict into an object.
+func follow(l *observed.Object, v health.Verdict) {
+	l.Health, l.Recheck = v.Health, v.Next
+	if ran := v.Blamed.Ended || v.Blamed.Restarts > 0 || v.Blamed.ExitCode != 0; ran && v.Blamed.Container != "" {
+		l.Blamed = &observed.Container{Pod: v.Blamed.Name, Name: v.Blamed.Container}
+	}
 }
 
 // verdict judges a workload with what its pods say, and those events that explain them.

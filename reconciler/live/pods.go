@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/health"
@@ -25,6 +26,15 @@ func workloadOf(obj *unstructured.Unstructured) *podOwner {
 	return &podOwner{revision: health.RevisionOf(obj), trial: health.TrialOf(obj)}
 }
 
+// aloneOf returns what is kept of a pod; nil for other kinds.
+func aloneOf(obj *unstructured.Unstructured) *health.Alone {
+	if obj.GroupVersionKind().GroupKind() != (schema.GroupKind{Kind: "Pod"}) {
+		return nil
+	}
+	alone := health.AloneOf(obj)
+	return &alone
+}
+
 // isOf says whether what is known of a workload is about the same spec as before.
 func (p *podOwner) isOf(before *podOwner) bool {
 	return p == nil || before == nil || p.trial.Generation == before.trial.Generation
@@ -34,6 +44,9 @@ func (p *podOwner) isOf(before *podOwner) bool {
 func (o *object) inherit(before object) {
 	if o.live.UID != before.live.UID || o.live.Health.Status != health.Healthy {
 		return
+	}
+	if o.alone == nil {
+		o.alone = before.alone
 	}
 	if o.workload == nil {
 		o.workload = before.workload // its controller has seen the newest spec, which so is the one of before

@@ -109,6 +109,43 @@ func TestAWorkloadWithoutAProbeSettlesInTime(t *testing.T) {
 	o.until("the watch of its pods to end", func() bool { return len(o.watched()) == 0 })
 }
 
+// alone returns a Pod that no workload makes, without a readiness probe.
+func alone(behaviour string) *unstructured.Unstructured {
+	obj := parse("{apiVersion: v1, kind: Pod, metadata: {name: alone}, spec: {containers: [{name: c, image: good}]}}")
+	if behaviour != "" {
+		obj.SetLabels(map[string]string{"kwok.berth.dev/behaviour": behaviour})
+	}
+	return obj
+}
+
+func TestAPodInGitHasToStayUp(t *testing.T) {
+	t.Parallel()
+	pod := schema.GroupVersionKind{Version: "v1", Kind: "Pod"}
+	t.Run("it dies at once", func(t *testing.T) {
+		o := observe(t)
+		env := o.synced(pod)
+		key := manifest.KeyOf(o.write(manifest.FieldManager, env, alone("crash-loop")))
+		fails := says(key, health.Failed, "container c exited with code 1, restarted again and again")
+		o.await(env, "the failure", func(seen observed.State) bool {
+			if healthy(key)(seen) {
+				t.Error("it is healthy between two crashes")
+			}
+			return fails(seen)
+		})
+	})
+	t.Run("it stays up", func(t *testing.T) {
+		o := observe(t)
+		env := o.synced(pod)
+		key := manifest.KeyOf(o.write(manifest.FieldManager, env, alone("")))
+		waits := o.await(env, "its trial", says(key, health.Progressing, "waits until its pods have run for 10s without a restart: container c has no readiness probe"))
+		recheck := waits.Objects[key].Recheck
+		seen := o.Observe(Query{Environment: env, Namespace: o.spaces[env], Kinds: o.kinds[env], Now: recheck.Add(time.Second)})
+		if recheck.IsZero() || !healthy(key)(seen) {
+			t.Errorf("after its trial, at %s, it is %+v", recheck, seen.Objects[key].Health)
+		}
+	})
+}
+
 // What only events say is the reason before anything times out.
 func TestEventsExplainWhatStatusesDoNot(t *testing.T) {
 	t.Parallel()

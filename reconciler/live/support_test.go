@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -246,7 +247,9 @@ func (o *observer) write(manager, environment string, obj *unstructured.Unstruct
 	o.t.Helper()
 	obj = obj.DeepCopy()
 	if manager == manifest.FieldManager {
-		obj.SetLabels(map[string]string{manifest.LabelEnvironment: environment})
+		labels := map[string]string{manifest.LabelEnvironment: environment}
+		maps.Copy(labels, obj.GetLabels())
+		obj.SetLabels(labels)
 		obj.SetAnnotations(map[string]string{manifest.AnnotationDigest: "1:abc"})
 	}
 	if obj.GetNamespace() == "" {

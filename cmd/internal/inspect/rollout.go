@@ -42,6 +42,12 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 	inNamespace := map[string]*dependants{}
 	for _, object := range objects {
 		h := r.judges.Of(object)
+		if object.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Pod"}) {
+			v := health.AloneOf(object).Judge(i.Now(), r.pullGrace)
+			if h = v.Health; h.Status != health.Healthy {
+				i.readLog(ctx, object, v.Blamed, d)
+			}
+		}
 		if health.HasPods(object.GroupVersionKind().GroupKind()) && mayMove(object, h, i.Now()) {
 			namespace := object.GetNamespace()
 			if inNamespace[namespace] == nil {
