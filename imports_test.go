@@ -45,7 +45,7 @@ var arrows = []struct {
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
-	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "health", "reconciler", "reconciler/branches", "reconciler/naming", "reconciler/stores"},
+	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "health", "reconciler", "reconciler/branches", "reconciler/naming", "reconciler/report", "reconciler/stores"},
 		inTests: []string{"reconciler/manifest"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
 		"reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/preview", "reconciler/records", "reconciler/report", "reconciler/stores"},

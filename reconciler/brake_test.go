@@ -26,7 +26,7 @@ func TestAConfirmationCountsOnce(t *testing.T) {
 		w.becomes(plan.Waiting, "7 of 8 objects would be deleted at once")
 		w.restarts()
 		w.env.Confirmation = confirmation
-		if o := w.becomes(plan.Settled); o.Confirmation != confirmation || w.look("ConfigMap/part-0") != nil {
+		if o := w.becomes(plan.Settled); found(o).Confirmation != confirmation || w.look("ConfigMap/part-0") != nil {
 			t.Errorf("it is not confirmed by %q: %+v", confirmation, o)
 		}
 		w.commits(files...)

@@ -28,8 +28,8 @@ func TestCopies(t *testing.T) {
 	w := newWorld(t)
 	w.env.Copies = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}
 	w.commits("a.yaml", configMap("a", "one"))
-	if o := w.becomes(plan.Settled); o.Total != 3 {
-		t.Errorf("%d objects", o.Total)
+	if o := w.becomes(plan.Settled); found(o).Total != 3 {
+		t.Errorf("%d objects", found(o).Total)
 	}
 	w.secretSays("Y29waWVk")
 	w.edits("Secret/pull", `{"data":{"v":"aGFuZA=="}}`)
@@ -69,8 +69,8 @@ func TestACopyOverwritesNothing(t *testing.T) {
 			}
 			w.env.Copies, w.env.Settings = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}, "with a copy"
 			o := w.becomes(plan.Settled)
-			if want := "Secret/pull is there already and stays as it is"; len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], want) {
-				t.Errorf("the warnings are %q, want %q", o.Warnings, want)
+			if want := "Secret/pull is there already and stays as it is"; len(found(o).Warnings) != 1 || !strings.Contains(found(o).Warnings[0], want) {
+				t.Errorf("the warnings are %q, want %q", found(o).Warnings, want)
 			}
 			w.secretSays("aGFuZA==")
 			// Once more, since the Secret may have gone before it was watched; and not again after that.

@@ -201,7 +201,7 @@ func TestDeathAtEveryWriteOfASync(t *testing.T) {
 		dropped := "ConfigMap/of-" + last
 		last = version
 		w.passes("the end", w.outliving(m, func(o Outcome) bool {
-			return o.State == plan.Settled && o.HealthyCommit == w.env.Commit && w.look(dropped) == nil && w.look("Job/brief") == nil
+			return o.State() == plan.Settled && found(o).HealthyCommit == w.env.Commit && w.look(dropped) == nil && w.look("Job/brief") == nil
 		}))
 		if got := w.value("stays", "v"); got != version {
 			t.Errorf("%s: the ConfigMap says %q", version, got)
@@ -254,7 +254,7 @@ func TestDeathAtEveryWriteOfAKind(t *testing.T) {
 		group := "v" + version + "." + w.env.Namespace
 		w.commits("definition.yaml", definition(group), "widget.yaml", "apiVersion: "+group+"/v1\nkind: Widget\nmetadata: {name: one}\n")
 		w.passes("the end", w.outliving(m, func(o Outcome) bool {
-			return o.State == plan.Settled && o.HealthyCommit == w.env.Commit && (last == "" || !has(last))
+			return o.State() == plan.Settled && found(o).HealthyCommit == w.env.Commit && (last == "" || !has(last))
 		}))
 		if !has(group) {
 			t.Errorf("%s: the object is not there", version)
@@ -283,9 +283,9 @@ func (w *world) lives(m *mortal, version string) {
 	drop := strings.Replace(job("drop", "api:"+version), "{name: drop}", "{name: drop, annotations: {berth.dev/job: on-removal}}", 1)
 	w.commits("job.yaml", job("migrate", "api:"+version), "api.yaml", deployment("api", "api:1"), "a.yaml", configMap("a", version), "drop.yaml", drop)
 	w.passes("the beginning", w.outliving(m, func(o Outcome) bool {
-		return o.State == plan.Settled && o.HealthyCommit == w.env.Commit
+		return o.State() == plan.Settled && found(o).HealthyCommit == w.env.Commit
 	}))
-	w.drive("the end", func() Outcome { return w.Teardown(w.t.Context(), w.env) }, w.outliving(m, func(o Outcome) bool { return o.Gone }))
+	w.drive("the end", func() Outcome { return w.Teardown(w.t.Context(), w.env) }, w.outliving(m, func(o Outcome) bool { return gone(o) }))
 	if m.ran("drop") != m.ran("migrate") {
 		w.t.Errorf("%s: the Job that runs on removal ran %d times in %d lives", version, m.ran("drop"), m.ran("migrate"))
 	}

@@ -34,7 +34,7 @@ func TestAnEditThatExcludesWhatGitSays(t *testing.T) {
 		return len(ports) == 1 && ports[0].(map[string]any)["containerPort"] == int64(80) && env["value"] == "fast" && env["valueFrom"] == nil
 	}
 	w.edits("Deployment/api", edit)
-	w.passes("the correction", func(o Outcome) bool { return isGits() && o.State == plan.Settled })
+	w.passes("the correction", func(o Outcome) bool { return isGits() && o.State() == plan.Settled })
 
 	w.edits("Deployment/api", edit)
 	w.commits("api.yaml", with("api:2"))
@@ -58,7 +58,7 @@ func TestAnOlderProblemHoldsUpNoCommit(t *testing.T) {
 	w.becomes(plan.Degraded, "a policy says no")
 	commit := w.commits("b.yaml", configMap("b", "two"), "c.yaml", configMap("c", "one"))
 	o := w.becomes(plan.Settled)
-	if o.HealthyCommit != commit || len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], "a policy says no") || w.value("b", "v")+w.value("c", "v") != "twoone" || w.value("a", "v") != "by hand" {
+	if found(o).HealthyCommit != commit || len(found(o).Warnings) != 1 || !strings.Contains(found(o).Warnings[0], "a policy says no") || w.value("b", "v")+w.value("c", "v") != "twoone" || w.value("a", "v") != "by hand" {
 		t.Errorf("got %+v", o)
 	}
 	w.commits("a.yaml", configMap("a", "two"))

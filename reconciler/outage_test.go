@@ -43,15 +43,15 @@ func TestARemoteKeyThatDoesNotAnswer(t *testing.T) {
 	}
 	key.down = true
 	w.commits("db.yaml", secret("one"), "a.yaml", configMap("a", "one"))
-	if o := w.becomes(plan.Waiting, "db.yaml: cannot be decrypted: "+errDown.Error()); o.Err == nil || len(o.Results) > 0 || o.AppliedCommit != "" {
+	if o := w.becomes(plan.Waiting, "db.yaml: cannot be decrypted: "+errDown.Error()); o.Err == nil || len(o.Results) > 0 || found(o).AppliedCommit != "" {
 		t.Errorf("before anything ran: %+v", o)
 	}
 	key.down = false
-	good := w.becomes(plan.Settled).AppliedCommit
+	good := found(w.becomes(plan.Settled)).AppliedCommit
 
 	key.down = true
 	w.commits("db.yaml", secret("two"), "a.yaml", configMap("a", "two"))
-	if o := w.becomes(plan.Waiting, errDown.Error()); o.Err == nil || o.HealthyCommit != good || o.Total != 3 || o.Healthy != 3 || !o.About.Time.IsZero() {
+	if o := w.becomes(plan.Waiting, errDown.Error()); o.Err == nil || found(o).HealthyCommit != good || found(o).Total != 3 || found(o).Healthy != 3 || !found(o).About.Time.IsZero() {
 		t.Errorf("while another commit runs: %+v", o)
 	}
 	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)

@@ -25,7 +25,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m.abandon(e.Commit, e.Applied, e.Healthy)
 	record, err := r.Records.Load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
-		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
+		return Outcome{Finding: NotJudged{}, Err: fmt.Errorf("reading the record: %w", err)}
 	}
 	if record.Leaving() {
 		return r.leave(ctx, e)
@@ -38,21 +38,16 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	wanted, why := r.wanted(ctx, e, m, record)
 	r.claim(e, wanted, why)
 	if wanted.commit == "" {
-		o := failed(e, why)
-		o.About = m.rejected.about
-		o.Deadline = m.rejected.until
-		o.rendering(why, r.Now())
-		o.Quiet = o.Quiet || o.Rendering && e.Applied == e.Commit // the agent has just begun, and nothing is new
-		return o
+		return unplanned(e, passed{why: why, rejected: m.rejected, now: r.Now()})
 	}
 	r.Watches.Follow(e.ID, e.Namespace, e.kinds(wanted.set, record))
 	r.Watches.KeepWhole(e.judges.Kinds())
 	p, known := r.decide(e, m, wanted, record)
 	if !known {
-		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
+		return Outcome{Finding: NotJudged{}}
 	}
 	if m.contested {
-		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true, Deadline: r.Now().Add(siblingLook)}
+		return Outcome{Finding: NotJudged{}, Deadline: r.Now().Add(siblingLook)}
 	}
 	if isRendering(why) {
 		m.again = false // it is meant for the commit that is being rendered
@@ -78,9 +73,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, p.Record)
 	}
-	o := outcome(e, wanted, p, passed{results: results, fights: fights, rejected: why, about: m.rejected.about, look: m.rejected.until, lost: lost, err: err})
-	o.rendering(why, r.Now())
-	return o
+	return judged(e, wanted, p, passed{results: results, fights: fights, lost: lost, why: why, rejected: m.rejected, now: r.Now(), err: err})
 }
 
 // decide makes the plan from what is known of the cluster, and says whether enough is.

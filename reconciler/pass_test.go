@@ -15,11 +15,11 @@ func TestTheFirstSync(t *testing.T) {
 	w := newWorld(t)
 	commit := w.commits("a.yaml", configMap("a", "one"), "api.yaml", deployment("api", "api:1"), "job.yaml", job("migrate", "api:1"))
 	o := w.becomes(plan.Settled)
-	if o.AppliedCommit != commit || o.HealthyCommit != commit || o.Total != 4 || o.Healthy != 4 {
+	if found(o).AppliedCommit != commit || found(o).HealthyCommit != commit || found(o).Total != 4 || found(o).Healthy != 4 {
 		t.Errorf("got %+v", o)
 	}
-	if len(o.Jobs) != 1 || o.Jobs[0].State != plan.JobSucceeded {
-		t.Errorf("Jobs: %+v", o.Jobs)
+	if len(found(o).Jobs) != 1 || found(o).Jobs[0].State != plan.JobSucceeded {
+		t.Errorf("Jobs: %+v", found(o).Jobs)
 	}
 	if w.value("a", "v") != "one" {
 		t.Error("the ConfigMap is not there")
@@ -38,7 +38,7 @@ func TestANoOpCostsNothing(t *testing.T) {
 	}
 	commit := w.commits("README.md", "Read this.\n")
 	var o Outcome
-	if sent := w.wire.during("", func() { o = w.pass() }); len(sent) > 0 || o.HealthyCommit != commit || len(o.Results) > 0 {
+	if sent := w.wire.during("", func() { o = w.pass() }); len(sent) > 0 || found(o).HealthyCommit != commit || len(o.Results) > 0 {
 		t.Errorf("a pass over another commit sent %q, %+v", sent, o)
 	}
 	if sent := w.wire.during("", func() { w.restarts(); w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
@@ -53,7 +53,7 @@ func TestTheNewestWins(t *testing.T) {
 	w.commits("api.yaml", deployment("api", "api:broken"))
 	w.becomes(plan.Failed, "Deployment/api", "cannot be pulled")
 	commit := w.commits("api.yaml", deployment("api", "api:1"))
-	if o := w.becomes(plan.Settled); o.HealthyCommit != commit {
+	if o := w.becomes(plan.Settled); found(o).HealthyCommit != commit {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -70,7 +70,7 @@ func TestAHeadThatDoesNotRender(t *testing.T) {
 		t.Run(agent.name, func(t *testing.T) {
 			w.commits("a.yaml", "apiVersion: v1\nkind: [\n")
 			agent.do()
-			if o := w.becomes(plan.Failed, "a.yaml"); !o.Rejected || o.AppliedCommit != "" || w.env.Applied != good {
+			if o := w.becomes(plan.Failed, "a.yaml"); found(o).CommitState != Rejected || found(o).AppliedCommit != "" || w.env.Applied != good {
 				t.Errorf("got %+v", o)
 			}
 			w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
@@ -150,10 +150,10 @@ func TestTheRecordIsLost(t *testing.T) {
 	w.losesRecord()
 	said := false
 	w.passes("what runs to be found", func(o Outcome) bool {
-		said = said || o.RecordLost
-		return !o.Quiet && !o.Again && o.State == plan.Settled
+		said = said || found(o).RecordLost
+		return !o.Quiet() && !o.Again && o.State() == plan.Settled
 	})
-	if !said || w.pass().RecordLost {
+	if !said || found(w.pass()).RecordLost {
 		t.Errorf("the loss is said: %t, and not for ever", said)
 	}
 	if w.look("Job/migrate").GetUID() != migration {
@@ -216,7 +216,7 @@ func TestTheStoreIsUnavailable(t *testing.T) {
 	snapshots := w.Snapshots
 	w.restarts()
 	w.Snapshots = nothing
-	if o := w.pass(); !o.Quiet || o.Err == nil || len(o.Results) > 0 {
+	if o := w.pass(); !o.Quiet() || o.Err == nil || len(o.Results) > 0 {
 		t.Errorf("got %+v", o)
 	}
 	w.Snapshots = snapshots
@@ -224,7 +224,7 @@ func TestTheStoreIsUnavailable(t *testing.T) {
 
 	w.Snapshots = nothing
 	w.env.Commit = strings.Repeat("1", 40)
-	if o := w.passes("an outcome", func(o Outcome) bool { return !o.Quiet }); o.Err == nil || o.State != plan.Settled || o.HealthyCommit == w.env.Commit {
+	if o := w.passes("an outcome", func(o Outcome) bool { return !o.Quiet() }); o.Err == nil || o.State() != plan.Settled || found(o).HealthyCommit == w.env.Commit {
 		t.Errorf("what runs is not judged while the newest commit cannot be had: %+v", o)
 	}
 }
@@ -249,7 +249,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 		}
 		return 0, ""
 	})
-	if o := w.pass(); !o.Quiet || o.Err == nil {
+	if o := w.pass(); !o.Quiet() || o.Err == nil {
 		t.Errorf("without its record: %+v", o)
 	}
 	w.wire.answers(nil)
@@ -283,10 +283,10 @@ func TestRefusals(t *testing.T) {
 	refuse(403, forbidden)
 	m := w.memory(w.env.Name)
 	o := w.passes("the first look at what was refused, and a try because of it", func(o Outcome) bool {
-		return o.State == plan.Failed && m.barred[w.key("ConfigMap/a")].n > 0 && pause(o) > 0
+		return o.State() == plan.Failed && m.barred[w.key("ConfigMap/a")].n > 0 && pause(o) > 0
 	})
-	if !holds(o.Message, []string{"a.yaml:1: ConfigMap/", "admission webhook says no"}) {
-		t.Errorf("it says %q", o.Message)
+	if !holds(found(o).Message, []string{"a.yaml:1: ConfigMap/", "admission webhook says no"}) {
+		t.Errorf("it says %q", found(o).Message)
 	}
 	if w.pass(); len(w.wire.during("configmaps/a", func() { w.pass() })) > 0 {
 		t.Error("it was tried again without a pause")
@@ -323,8 +323,8 @@ func TestADeletionIsRefused(t *testing.T) {
 	})
 	w.commits("b.yaml", "")
 	o := w.becomes(plan.Settled)
-	if len(o.Warnings) != 1 || !holds(o.Warnings[0], []string{"cannot delete ConfigMap/b", "b stays"}) {
-		t.Errorf("the warnings are %q", o.Warnings)
+	if len(found(o).Warnings) != 1 || !holds(found(o).Warnings[0], []string{"cannot delete ConfigMap/b", "b stays"}) {
+		t.Errorf("the warnings are %q", found(o).Warnings)
 	}
 	w.wire.answers(nil)
 	w.ahead += o.Deadline.Sub(w.now())
@@ -337,7 +337,7 @@ func TestSuspended(t *testing.T) {
 	w.becomes(plan.Settled)
 	w.env.Suspended = true
 	w.commits("a.yaml", configMap("a", "two"))
-	if o := w.becomes(plan.Waiting); !o.Suspended || w.value("a", "v") != "one" {
+	if o := w.becomes(plan.Waiting); w.value("a", "v") != "one" {
 		t.Errorf("got %+v", o)
 	}
 	w.env.Suspended = false
@@ -352,10 +352,10 @@ func TestTeardown(t *testing.T) {
 	w.becomes(plan.Settled)
 	teardown := func() Outcome { return w.Teardown(t.Context(), w.env) }
 	w.drive("the end", teardown, func(o Outcome) bool {
-		if !o.Deleting && !o.Quiet {
+		if !isTornDown(o) && !o.Quiet() {
 			t.Errorf("got %+v", o)
 		}
-		return o.Gone
+		return gone(o)
 	})
 	if w.look("Namespace/"+w.env.Namespace) != nil {
 		t.Error("the namespace is still there")
@@ -363,7 +363,7 @@ func TestTeardown(t *testing.T) {
 	if len(w.memories) > 0 {
 		t.Errorf("remembered: %v", w.memories)
 	}
-	if o := teardown(); !o.Gone && !o.Quiet {
+	if o := teardown(); !gone(o) && !o.Quiet() {
 		t.Errorf("a teardown of nothing: %+v", o)
 	}
 	if record, err := w.Records.Load(t.Context(), w.env.Name); err != nil || !record.Equal(plan.Record{}) {
@@ -387,7 +387,7 @@ func TestTeardownWithoutTheRecord(t *testing.T) {
 				if o.Err != nil {
 					t.Errorf("it failed: %v", o.Err)
 				}
-				return o.Gone
+				return gone(o)
 			})
 			if w.look("ConfigMap/a") != nil || w.look("Deployment/api") != nil {
 				t.Error("something was left behind")
@@ -445,7 +445,7 @@ func TestPauses(t *testing.T) {
 func TestAllProblemsOfACommitAreOneLine(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", "kind: [", "b.yaml", "kind: [")
-	if o := w.becomes(plan.Failed, "a.yaml:1", "; b.yaml:1"); strings.Contains(o.Message, "\n") {
-		t.Errorf("got %q", o.Message)
+	if o := w.becomes(plan.Failed, "a.yaml:1", "; b.yaml:1"); strings.Contains(found(o).Message, "\n") {
+		t.Errorf("got %q", found(o).Message)
 	}
 }

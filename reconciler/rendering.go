@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/source"
 )
@@ -49,26 +48,6 @@ func (e *renderingError) Error() string {
 func isRendering(err error) bool {
 	_, is := errors.AsType[*renderingError](err)
 	return is
-}
-
-// rendering makes an outcome one of a commit that is still being rendered, if that is why it is not the newest that was
-// judged. A render that ends soon is not worth telling of.
-func (o *Outcome) rendering(why error, now time.Time) {
-	e, ok := errors.AsType[*renderingError](why)
-	if !ok {
-		return
-	}
-	meanwhile := ""
-	if o.Total > 0 {
-		meanwhile = separated(o.Message)
-	}
-	o.Rendering, o.State, o.Message, o.About = true, plan.Going, e.Error()+meanwhile, CommitInfo{}
-	if at := e.since.Add(renderQuiet); now.Before(at) {
-		o.Quiet = true
-		if o.Deadline.IsZero() || at.Before(o.Deadline) {
-			o.Deadline = at
-		}
-	}
 }
 
 // render renders a commit, or goes on with the render that an earlier pass began. Its error is a renderingError if that

@@ -49,7 +49,7 @@ func TestNoPassWaitsForARender(t *testing.T) {
 	w.becomes(plan.Settled)
 	g := w.impatient()
 	slow := w.commits("a.yaml", configMap("a", "slow"))
-	if o := w.pass(); !o.Quiet || !o.Rendering || o.Deadline.IsZero() {
+	if o := w.pass(); !o.Quiet() || found(o).CommitState != Rendering || o.Deadline.IsZero() {
 		t.Errorf("at first: got %+v", o)
 	}
 	w.ahead += time.Minute
@@ -59,7 +59,7 @@ func TestNoPassWaitsForARender(t *testing.T) {
 	w.passes("the correction of what runs", func(Outcome) bool { return w.value("a", "v") == "one" })
 
 	close(g.open)
-	if o := w.becomes(plan.Settled); o.HealthyCommit != slow || w.value("a", "v") != "slow" {
+	if o := w.becomes(plan.Settled); found(o).HealthyCommit != slow || w.value("a", "v") != "slow" {
 		t.Errorf("at last: got %+v", o)
 	}
 }
@@ -71,7 +71,7 @@ func TestTheFirstCommitIsRenderedBesideThePasses(t *testing.T) {
 	w.ahead += time.Minute
 	w.pass()
 	w.ahead += time.Minute
-	if o := w.pass(); o.State != plan.Going || o.Quiet || !strings.HasPrefix(o.Message, "rendering commit ") {
+	if o := w.pass(); o.State() != plan.Going || o.Quiet() || !strings.HasPrefix(found(o).Message, "rendering commit ") {
 		t.Errorf("got %+v", o)
 	}
 	close(g.open)
@@ -87,7 +87,7 @@ func TestARestartIsNotTold(t *testing.T) {
 	g := w.impatient()
 	w.pass()
 	w.ahead += time.Minute
-	if o := w.pass(); !o.Quiet {
+	if o := w.pass(); !o.Quiet() {
 		t.Errorf("got %+v", o)
 	}
 	close(g.open)

@@ -9,11 +9,11 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Teardown takes an environment one step towards being gone. Its outcome is Gone when nothing is left.
+// Teardown takes an environment one step towards being gone. It finds a TornDown unless nothing can be judged.
 func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	record, err := r.Records.Load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
-		return failed(e, &unavailable{fmt.Errorf("reading the record: %w", err)})
+		return Outcome{Finding: NotJudged{}, Err: fmt.Errorf("reading the record: %w", err)}
 	}
 	m := r.memory(e.Name)
 	m.asked(e)
@@ -28,7 +28,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		r.Wake(id) // which takes over what it wants
 	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
-		return Outcome{Environment: e.Name, Commit: e.Commit, Quiet: true}
+		return Outcome{Finding: NotJudged{}}
 	}
 	m.retried = e.Retry
 	before := r.takingDown(e, m, record)
@@ -40,14 +40,12 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		err = r.Records.Save(ctx, e.Name, after.Record)
 	}
 	after.Warnings = before.Warnings // that a Job was given up is new only once
-	o := tornDown(e, after, results, err)
-	if o.Gone {
-		if o.Err = r.Records.Delete(ctx, e.Name); o.Err == nil {
+	if after.State == plan.Settled && err == nil {
+		if err = r.Records.Delete(ctx, e.Name); err == nil {
 			r.Forget(e)
 		}
-		o.Gone = o.Err == nil
 	}
-	return o
+	return tornDown(e, after, results, err)
 }
 
 // takingDown makes the plan of a teardown from what is known of the cluster.
@@ -70,15 +68,24 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 	})
 }
 
-// leave goes on with a removal that cannot be undone any more, although somebody needs the environment again: what its
-// Jobs removed is gone, and all that was made before has to be made again.
+// leave goes on with a removal although the environment is needed again. It cannot be undone any more: what its Jobs
+// removed is gone, so everything has to be created again.
 func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
 	o := r.Teardown(ctx, e)
-	if o.Gone {
+	t, ok := o.Finding.(TornDown)
+	switch {
+	case !ok:
+		return o
+	case t.Gone:
 		return r.Pass(ctx, e)
 	}
-	o.Deleting, o.State = false, plan.Waiting
-	o.Message = "is re-created once its removal, which has begun, is done" + separated(o.Message)
+	o.Finding = Judged{
+		Commit:       e.Commit,
+		State:        plan.Waiting,
+		Message:      "is re-created once its removal, which has begun, is done" + separated(t.Message),
+		Objects:      &Objects{Unhealthy: t.Left, Warnings: t.Warnings},
+		Confirmation: t.Confirmation,
+	}
 	return o
 }
 

@@ -30,7 +30,7 @@ func TestValidationComesFirst(t *testing.T) {
 			t.Errorf("it was written: %s", request)
 		}
 	}
-	if !o.Rejected || len(o.Unhealthy) != 2 || o.Deadline.IsZero() || w.env.Applied != good {
+	if found(o).CommitState != Rejected || len(found(o).Unhealthy) != 2 || o.Deadline.IsZero() || w.env.Applied != good {
 		t.Errorf("got %+v", o)
 	}
 	w.passes("nothing is tried again, once what was refused has been looked at", func(Outcome) bool {
@@ -132,11 +132,13 @@ func rolls(t *testing.T) (w *world, healthy string) {
 // rolledBack passes until the last healthy commit runs in place of the newest.
 func (w *world) rolledBack(healthy string) Outcome {
 	w.t.Helper()
-	o := w.passes("the rollback", func(o Outcome) bool { return !o.Quiet && !o.Again && o.RolledBack && o.State == plan.Settled })
-	if !holds(o.Message, []string{w.env.Commit[:8], healthy[:8], "Deployment/api", "cannot be pulled", "berth retry"}) {
-		w.t.Errorf("the message is %q", o.Message)
+	o := w.passes("the rollback", func(o Outcome) bool {
+		return !o.Quiet() && !o.Again && found(o).CommitState == RolledBack && o.State() == plan.Settled
+	})
+	if !holds(found(o).Message, []string{w.env.Commit[:8], healthy[:8], "Deployment/api", "cannot be pulled", "berth retry"}) {
+		w.t.Errorf("the message is %q", found(o).Message)
 	}
-	if o.AppliedCommit != healthy || o.HealthyCommit != healthy || o.Commit != w.env.Commit {
+	if found(o).AppliedCommit != healthy || found(o).HealthyCommit != healthy || found(o).Commit != w.env.Commit {
 		w.t.Errorf("got %+v", o)
 	}
 	return o
@@ -146,7 +148,7 @@ func TestRollback(t *testing.T) {
 	w, healthy := rolls(t)
 	w.commits("a.yaml", configMap("a", "two"), "api.yaml", deployment("api", "api:broken"), "job.yaml", job("migrate", "api:2"), "new.yaml", configMap("new", "one"))
 	failed := w.becomes(plan.Failed, "Deployment/api", "cannot be pulled")
-	if failed.RolledBack || failed.Again {
+	if found(failed).CommitState == RolledBack || failed.Again {
 		t.Errorf("the failure itself is not told: %+v", failed)
 	}
 	migration := w.look("Job/migrate").GetUID()
@@ -184,7 +186,7 @@ func TestRollback(t *testing.T) {
 	})
 	t.Run("a fix", func(t *testing.T) {
 		fix := w.commits("api.yaml", deployment("api", "api:2"))
-		if o := w.becomes(plan.Settled); o.RolledBack || o.HealthyCommit != fix {
+		if o := w.becomes(plan.Settled); found(o).CommitState == RolledBack || found(o).HealthyCommit != fix {
 			t.Errorf("got %+v", o)
 		}
 		if record, _ := w.Records.Load(t.Context(), w.env.Name); record.Rejected != (plan.Rejected{}) {
@@ -213,7 +215,7 @@ func TestRollbackWhereTheHealthyCommitCannotBeHad(t *testing.T) {
 	}
 	lost()
 	if sent := w.wire.during("", func() {
-		if o := w.pass(); !o.Quiet || !passes(o.Err) {
+		if o := w.pass(); !o.Quiet() || !passes(o.Err) {
 			t.Errorf("the server is down: got %+v", o)
 		}
 	}); containsWrite(sent) {
@@ -250,7 +252,7 @@ func TestARejectedInputChanges(t *testing.T) {
 	w.rolledBack(healthy)
 	image = "api:2"
 	w.env.Settings = `{"variables":{"IMAGE":"api:2"}}`
-	if o := w.becomes(plan.Settled); o.RolledBack {
+	if o := w.becomes(plan.Settled); found(o).CommitState == RolledBack {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -296,7 +298,7 @@ func TestNoRollback(t *testing.T) {
 			for o.Again || !o.Deadline.IsZero() && !o.Deadline.After(w.now()) {
 				o = w.pass()
 			}
-			if o.RolledBack || o.State != plan.Failed {
+			if found(o).CommitState == RolledBack || o.State() != plan.Failed {
 				t.Errorf("got %+v", o)
 			}
 		})
@@ -316,7 +318,7 @@ func TestDegradedIsNotTakenBack(t *testing.T) {
 		return 0, ""
 	})
 	w.edits("ConfigMap/a", `{"data":{"v":"by hand"}}`)
-	if o := w.becomes(plan.Degraded); o.RolledBack {
+	if o := w.becomes(plan.Degraded); found(o).CommitState == RolledBack {
 		t.Errorf("got %+v", o)
 	}
 	w.wire.answers(nil)

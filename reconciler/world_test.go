@@ -152,13 +152,38 @@ func (w *world) commits(files ...string) string {
 func (w *world) pass() Outcome {
 	w.t.Helper()
 	o := w.Pass(w.t.Context(), w.env)
-	if o.AppliedCommit != "" {
-		w.env.Applied = o.AppliedCommit
+	if found(o).AppliedCommit != "" {
+		w.env.Applied = found(o).AppliedCommit
 	}
-	if o.HealthyCommit != "" {
-		w.env.Healthy = o.HealthyCommit
+	if found(o).HealthyCommit != "" {
+		w.env.Healthy = found(o).HealthyCommit
 	}
 	return o
+}
+
+// view is what a pass found of an environment that is to run.
+type view struct {
+	Judged
+	Objects
+}
+
+func found(o Outcome) view {
+	j, _ := o.Finding.(Judged)
+	v := view{Judged: j}
+	if j.Objects != nil {
+		v.Objects = *j.Objects
+	}
+	return v
+}
+
+func isTornDown(o Outcome) bool {
+	_, is := o.Finding.(TornDown)
+	return is
+}
+
+func gone(o Outcome) bool {
+	t, _ := o.Finding.(TornDown)
+	return t.Gone
 }
 
 // passes passes as often as the agent would, until an outcome is as it should be.
@@ -198,7 +223,7 @@ func (w *world) drive(what string, pass func() Outcome, ok func(Outcome) bool) O
 func (w *world) becomes(state plan.State, texts ...string) Outcome {
 	w.t.Helper()
 	return w.passes(fmt.Sprintf("%s %q", state, texts), func(o Outcome) bool {
-		return !o.Quiet && !o.Again && o.State == state && o.Commit == w.env.Commit && holds(o.Message, texts)
+		return !o.Quiet() && !o.Again && o.State() == state && found(o).Commit == w.env.Commit && holds(found(o).Message, texts)
 	})
 }
 

@@ -90,7 +90,7 @@ func (e *Environments) endTurn(env *v1alpha1.Environment, commit string, o recon
 	case o.Syncing():
 	case o.Err != nil:
 		e.pause(client.ObjectKeyFromObject(env))
-	case !o.Quiet: // else it waits for a watch, which takes a moment
+	case !o.Quiet(): // else it waits for a watch, which takes a moment
 		e.finished(env, commit)
 	}
 }

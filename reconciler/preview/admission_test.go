@@ -19,13 +19,13 @@ func TestEndOfATurn(t *testing.T) {
 		outcome      reconciler.Outcome
 		given, ended bool
 	}{
-		{"it syncs", reconciler.Outcome{State: "Going"}, false, false},
-		{"it syncs what ran before", reconciler.Outcome{State: "Going", Err: unavailable}, false, false},
-		{"it is healthy", reconciler.Outcome{State: "Settled"}, true, true},
-		{"it has failed", reconciler.Outcome{State: "Failed"}, true, true},
-		{"it waits for a watch", reconciler.Outcome{Quiet: true}, false, false},
-		{"it waits for Git", reconciler.Outcome{State: "Failed", Quiet: true, Err: unavailable}, true, false},
-		{"it waits for Git, and runs what ran before", reconciler.Outcome{State: "Settled", Err: unavailable}, true, false},
+		{"it syncs", reconciler.Outcome{Finding: reconciler.Judged{State: "Going"}}, false, false},
+		{"it syncs what ran before", reconciler.Outcome{Finding: reconciler.Judged{State: "Going"}, Err: unavailable}, false, false},
+		{"it is healthy", reconciler.Outcome{Finding: reconciler.Judged{State: "Settled"}}, true, true},
+		{"it has failed", reconciler.Outcome{Finding: reconciler.Judged{State: "Failed"}}, true, true},
+		{"it waits for a watch", reconciler.Outcome{Finding: reconciler.NotJudged{}}, false, false},
+		{"it waits for Git", reconciler.Outcome{Finding: reconciler.NotJudged{}, Err: unavailable}, true, false},
+		{"it waits for Git, and runs what ran before", reconciler.Outcome{Finding: reconciler.Judged{State: "Settled"}, Err: unavailable}, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var woken []types.NamespacedName
@@ -60,7 +60,7 @@ func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
 		t.Fatal("not one of the three syncs")
 	}
 	admit(&b, "0")
-	e.endTurn(&a, apitest.Commit("1"), reconciler.Outcome{State: "Settled"})
+	e.endTurn(&a, apitest.Commit("1"), reconciler.Outcome{Finding: reconciler.Judged{State: "Settled"}})
 	if why := admit(&c, "1"); why != "" {
 		t.Errorf("the last one is told %q", why)
 	}

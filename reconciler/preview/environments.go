@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 )
 
@@ -60,7 +61,7 @@ type EnvironmentsConfig struct {
 	SyncAtOnce int
 	// Report writes an Environment's status, events and metrics. It may put off what is not urgent: then
 	// it says for how long.
-	Report func(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error)
+	Report func(ctx context.Context, env *v1alpha1.Environment, s report.Standing) (time.Duration, error)
 	// Recall brings the status of an Environment, which comes from a cache, up to what Report last wrote.
 	Recall func(env *v1alpha1.Environment)
 	// Gone drops what Report remembers of an Environment that does not exist any more.
@@ -114,7 +115,7 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, err
 	case why != "":
 		e.pause(req.NamespacedName)
-		return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
+		return e.hold(ctx, env, why)
 	case settings == nil:
 		e.pause(req.NamespacedName)
 		return ctrl.Result{}, nil
@@ -125,17 +126,18 @@ func (e *Environments) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Re
 	} else if goes {
 		return e.expire(ctx, env, settings)
 	}
-	if why, err := e.admit(ctx, env, settings); why != "" || err != nil {
-		settings.life.Stage = reconciler.Queued
-		return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Link: settings.link, Life: settings.life, Err: err})
+	if why, err := e.admit(ctx, env, settings); err != nil {
+		return ctrl.Result{}, err
+	} else if why != "" {
+		settings.life.Stage, settings.life.Message = report.Queued, why
+		return e.conclude(ctx, env, report.Standing{Life: settings.life})
 	}
 	started := e.Now()
 	outcome := e.Reconciler.Pass(ctx, settings.Environment)
-	outcome.Link, outcome.Life, outcome.ShowLogs = settings.link, settings.life, !settings.literal
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.Next)
-	e.log(ctx, outcome, e.Now().Sub(started))
+	e.log(ctx, settings.Environment, outcome, e.Now().Sub(started))
 	e.endTurn(env, settings.Commit, outcome)
-	return e.conclude(ctx, env, outcome)
+	return e.conclude(ctx, env, report.Standing{Life: settings.life, Outcome: outcome, Link: settings.link, ShowLogs: !settings.literal})
 }
 
 // disown does nothing for an Environment whose name is not that of its branch, and lets it go without taking anything
@@ -147,7 +149,7 @@ func (e *Environments) disown(ctx context.Context, env *v1alpha1.Environment, na
 	}
 	why := fmt.Sprintf("nothing is done for it: the environment of the branch %s is %s, and two of them would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
 		env.Spec.Branch, name, env.Name, env.Namespace)
-	return e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
+	return e.hold(ctx, env, why)
 }
 
 // settings returns what a pass has to know; or nothing, and perhaps for what a person has to be waited
@@ -190,20 +192,20 @@ func (e *Environments) settings(ctx context.Context, env *v1alpha1.Environment) 
 	return s, "", nil
 }
 
-// hold reports on an Environment with which nothing is done.
-func (e *Environments) hold(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (ctrl.Result, error) {
-	o.Commit = env.Spec.Commit
-	return e.conclude(ctx, env, o)
+// hold reports why nothing is done for an Environment.
+func (e *Environments) hold(ctx context.Context, env *v1alpha1.Environment, why string) (ctrl.Result, error) {
+	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Held, Message: why}})
 }
 
 // conclude reports, and says when the next pass is due.
-func (e *Environments) conclude(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (ctrl.Result, error) {
-	if o.Quiet && o.Err != nil {
+func (e *Environments) conclude(ctx context.Context, env *v1alpha1.Environment, s report.Standing) (ctrl.Result, error) {
+	o := s.Outcome
+	if o.Quiet() && o.Err != nil {
 		// The Repository's condition tells, and wakes this Environment when it has passed.
 		e.Log.Debug("nothing can be judged", "environment", env.Name, "error", o.Err)
 		return ctrl.Result{RequeueAfter: unavailablePause}, nil
 	}
-	putOff, err := e.Report(ctx, env, o)
+	putOff, err := e.Report(ctx, env, s)
 	if err := errors.Join(err, o.Err); err != nil {
 		return ctrl.Result{}, fmt.Errorf("the environment %s: %w", env.Name, err)
 	}
@@ -228,7 +230,7 @@ func earliest(a, b time.Time) time.Time {
 }
 
 // log writes one line for a pass that did something.
-func (e *Environments) log(ctx context.Context, o reconciler.Outcome, took time.Duration) {
+func (e *Environments) log(ctx context.Context, of reconciler.Environment, o reconciler.Outcome, took time.Duration) {
 	if len(o.Results) == 0 {
 		return
 	}
@@ -242,7 +244,7 @@ func (e *Environments) log(ctx context.Context, o reconciler.Outcome, took time.
 			if r.Repeated {
 				level = slog.LevelDebug
 			}
-			e.Log.Log(ctx, level, "the cluster refused", "environment", o.Environment, "commit", o.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)
+			e.Log.Log(ctx, level, "the cluster refused", "environment", of.Name, "commit", of.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)
 			continue
 		}
 		done[string(r.Done)]++
@@ -250,7 +252,7 @@ func (e *Environments) log(ctx context.Context, o reconciler.Outcome, took time.
 	if len(done) == 0 {
 		return
 	}
-	attributes := []any{"environment", o.Environment, "commit", o.Commit, "state", string(o.State), "took", took.Round(time.Millisecond)}
+	attributes := []any{"environment", of.Name, "commit", of.Commit, "state", string(o.State()), "took", took.Round(time.Millisecond)}
 	for _, action := range []string{"created", "changed", "corrected", "replaced", "deleted"} {
 		if n := done[action]; n > 0 {
 			attributes = append(attributes, action, n)

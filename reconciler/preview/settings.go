@@ -11,6 +11,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/report"
 )
 
 // settings are what an Environment, its Repository and its entry say together.
@@ -22,7 +23,7 @@ type settings struct {
 	literal    bool
 	limit      int
 	expiry     branches.Expiry
-	life       reconciler.Life
+	life       report.Life
 }
 
 // identityOf returns what a teardown has to know, which is all that outlives the entry.
@@ -98,7 +99,7 @@ func (s *settings) live(env *v1alpha1.Environment, entry *v1alpha1.Entry, now ti
 	if entry.ExpireAfter != nil {
 		s.expiry = branches.Expire(env, entry.ExpireAfter.Duration, now)
 	}
-	s.life = reconciler.Life{Activity: branches.Activity(env), LastActivity: branches.LastActivity(env, now), ExpiresAt: s.expiry.At, ExpiresSoon: s.expiry.Soon, Moved: branches.Moved(env, entry)}
+	s.life = report.Life{Activity: branches.Activity(env), LastActivity: branches.LastActivity(env, now), ExpiresAt: s.expiry.At, ExpiresSoon: s.expiry.Soon, Moved: branches.Moved(env, entry)}
 }
 
 // copy adds the Secrets that the entry copies.

@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/report"
 )
 
 // breath is how long the teardown waits after a user deleted an Environment. A user who deletes many deletes them one
@@ -39,14 +40,14 @@ func (e *Environments) teardown(ctx context.Context, env *v1alpha1.Environment) 
 		if wait, why, err := e.held(ctx, env); wait > 0 || why != "" || err != nil {
 			result := ctrl.Result{RequeueAfter: wait}
 			if why != "" {
-				result, err = e.hold(ctx, env, reconciler.Outcome{Environment: env.Name, Message: why, Life: reconciler.Life{Stage: reconciler.Held}})
+				result, err = e.hold(ctx, env, why)
 			}
 			return result, err
 		}
 	}
 	outcome := e.takeDown(ctx, env)
-	if !outcome.Gone {
-		return e.conclude(ctx, env, e.progress(ctx, env, outcome))
+	if !isGone(outcome) {
+		return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Deleting}, Outcome: e.progress(ctx, env, outcome)})
 	}
 	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
 	return ctrl.Result{}, e.letGo(ctx, env)
@@ -77,8 +78,14 @@ func (e *Environments) takeDown(ctx context.Context, env *v1alpha1.Environment) 
 	e.remember(env, going)
 	started := e.Now()
 	outcome := e.Reconciler.Teardown(ctx, going)
-	e.log(ctx, outcome, e.Now().Sub(started))
+	e.log(ctx, going, outcome, e.Now().Sub(started))
 	return outcome
+}
+
+// isGone says whether nothing is left of what was taken down.
+func isGone(o reconciler.Outcome) bool {
+	t, ok := o.Finding.(reconciler.TornDown)
+	return ok && t.Gone
 }
 
 // scopeOf returns how far an Environment reaches. One whose entry is gone is confined to its namespace: outside, only
@@ -104,7 +111,8 @@ const (
 // progress adds to the outcome of a teardown what the cluster says about a namespace that does not go.
 // Watches tell only that it is still there.
 func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) reconciler.Outcome {
-	if o.Gone || o.Quiet || len(o.Results) > 0 {
+	t, ok := o.Finding.(reconciler.TornDown)
+	if !ok || t.Gone || len(o.Results) > 0 {
 		return o
 	}
 	ns := &corev1.Namespace{}
@@ -113,14 +121,14 @@ func (e *Environments) progress(ctx context.Context, env *v1alpha1.Environment, 
 	}
 	again := soon
 	if why := health.Remaining(ns.Status.Conditions); why != "" {
-		o.Message, again = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why), seldom
-		for _, p := range o.Unhealthy {
+		t.Message, again = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why), seldom
+		for _, p := range t.Left {
 			if p.Key.Namespace != "" {
-				o.Message += fmt.Sprintf("; %s: %s", p.Key.Short(), p.Health.Message)
+				t.Message += fmt.Sprintf("; %s: %s", p.Key.Short(), p.Health.Message)
 			}
 		}
 	}
-	o.Deadline = earliest(o.Deadline, e.Now().Add(again))
+	o.Finding, o.Deadline = t, earliest(o.Deadline, e.Now().Add(again))
 	return o
 }
 
@@ -134,20 +142,19 @@ func (e *Environments) letGo(ctx context.Context, env *v1alpha1.Environment) err
 // expire takes down what an Environment runs. The Environment stays, until its branch moves or is gone.
 func (e *Environments) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
 	e.pause(client.ObjectKeyFromObject(env))
-	outcome := reconciler.Outcome{Environment: env.Name, Gone: true}
+	outcome, expired := reconciler.Outcome{}, true
 	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
 		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
+		expired = isGone(outcome)
 	}
-	outcome.Deleting = false
-	outcome.Commit, outcome.Link, outcome.Life = s.Commit, s.link, s.life
-	outcome.Life.Stage = reconciler.Expiring
-	if outcome.Gone {
-		outcome.Life.Stage = reconciler.Expired
-		outcome.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
+	s.life.Stage = report.Expiring
+	if expired {
+		s.life.Stage, outcome.Finding = report.Expired, nil
+		s.life.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
 	}
 	had := !branches.IsReason(env, v1alpha1.ReasonExpired)
-	result, err := e.conclude(ctx, env, outcome)
-	if outcome.Gone && had && err == nil {
+	result, err := e.conclude(ctx, env, report.Standing{Life: s.life, Outcome: outcome})
+	if expired && had && err == nil {
 		e.vacated(ctx, client.ObjectKeyFromObject(env), remembered{Environment: s.Environment, uid: env.UID})
 	}
 	return result, err

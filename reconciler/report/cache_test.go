@@ -58,14 +58,13 @@ func (l *late) environment(branch string) *v1alpha1.Environment {
 }
 
 // says reports an outcome, and looks at the reason that is stored and at how many events there were.
-func (l *late) says(env *v1alpha1.Environment, o reconciler.Outcome, want string, wantEvents int) {
+func (l *late) says(env *v1alpha1.Environment, j reconciler.Judged, want string, wantEvents int) {
 	l.t.Helper()
-	o.Commit, o.Sync.Commit = commit, commit
-	if _, err := l.Environment(l.t.Context(), env.DeepCopy(), o); err != nil {
+	if _, err := l.Environment(l.t.Context(), env.DeepCopy(), withCommit(j)); err != nil {
 		l.t.Fatal(err)
 	}
 	if ready := meta.FindStatusCondition(l.stored(env).Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != want {
-		l.t.Errorf("after %s it is %v, want %s", o.State, ready, want)
+		l.t.Errorf("after %s it is %v, want %s", j.State, ready, want)
 	}
 	l.told(wantEvents)
 }
@@ -89,7 +88,7 @@ func (l *late) told(want int) {
 	}
 }
 
-func of(state plan.State) reconciler.Outcome { return reconciler.Outcome{State: state} }
+func of(state plan.State) reconciler.Judged { return reconciler.Judged{State: state} }
 
 // Passes follow each other faster than the cache brings what the last one wrote.
 func TestALateCache(t *testing.T) {
@@ -166,56 +165,56 @@ func TestTheEndOfASyncIsLoggedOnce(t *testing.T) {
 	env := l.environment("login")
 	began := l.now
 	for _, step := range []struct {
-		outcome reconciler.Outcome
-		reason  string
-		line    string // what the log says then; empty: nothing
+		judged reconciler.Judged
+		reason string
+		line   string // what the log says then; empty: nothing
 	}{
 		{of(plan.Going), v1alpha1.ReasonSyncing, ""},
-		{reconciler.Outcome{State: plan.Failed, Message: "Deployment/web: crashes"}, v1alpha1.ReasonFailed, `outcome=Failed took=1m0s reason="Deployment/web: crashes"`},
-		{reconciler.Outcome{State: plan.Failed, Message: "Deployment/web: still crashes"}, v1alpha1.ReasonFailed, ""},
+		{reconciler.Judged{State: plan.Failed, Message: "Deployment/web: crashes"}, v1alpha1.ReasonFailed, `outcome=Failed took=1m0s reason="Deployment/web: crashes"`},
+		{reconciler.Judged{State: plan.Failed, Message: "Deployment/web: still crashes"}, v1alpha1.ReasonFailed, ""},
 		{of(plan.Settled), v1alpha1.ReasonHealthy, "environment=posts.review.login commit=" + commit + " outcome=Healthy took=1m0s"},
 		{of(plan.Degraded), v1alpha1.ReasonDegraded, ""},
 		{of(plan.Settled), v1alpha1.ReasonHealthy, ""},
 	} {
 		l.now = began.Add(time.Minute)
-		step.outcome.Sync.Started = began
+		step.judged.Sync.Started = began
 		l.log.Reset()
-		_, err := l.Environment(t.Context(), env.DeepCopy(), withCommit(step.outcome))
+		_, err := l.Environment(t.Context(), env.DeepCopy(), withCommit(step.judged))
 		if got := l.log.String(); err != nil || (got == "") != (step.line == "") || !strings.Contains(got, step.line) {
-			t.Errorf("after %s the log says %q, want %q (%v)", step.outcome.State, got, step.line, err)
+			t.Errorf("after %s the log says %q, want %q (%v)", step.judged.State, got, step.line, err)
 		}
 	}
 }
 
-func withCommit(o reconciler.Outcome) reconciler.Outcome {
-	o.Commit, o.Sync.Commit = commit, commit
-	return o
+func withCommit(j reconciler.Judged) report.Standing {
+	j.Commit, j.Sync.Commit = commit, commit
+	return report.Standing{Outcome: reconciler.Outcome{Finding: j}}
 }
 
 // An object that is corrected is not as Git says for a moment, and a workload that scales for a while.
 func TestWhatIsMendedSoonIsNotTold(t *testing.T) {
 	l := newLate(t)
 	env := l.environment("login")
-	whole := reconciler.Outcome{State: plan.Settled, Total: 2, Healthy: 2}
-	dipped := reconciler.Outcome{State: plan.Settled, Total: 2, Healthy: 1, Unhealthy: []reconciler.Problem{{
+	whole := reconciler.Judged{State: plan.Settled, Objects: &reconciler.Objects{Total: 2, Healthy: 2}}
+	dipped := reconciler.Judged{State: plan.Settled, Objects: &reconciler.Objects{Total: 2, Healthy: 1, Unhealthy: []reconciler.Problem{{
 		Key: manifest.Key{Kind: "Deployment", Name: "web"}, Health: health.Health{Status: health.Progressing, Message: "1 of 2 ready"},
-	}}}
-	report := func(o reconciler.Outcome, wantAgain time.Duration, wantHealthy int32) {
+	}}}}
+	told := func(j reconciler.Judged, wantAgain time.Duration, wantHealthy int32) {
 		t.Helper()
-		again, err := l.Environment(t.Context(), env.DeepCopy(), withCommit(o))
+		again, err := l.Environment(t.Context(), env.DeepCopy(), withCommit(j))
 		if got := l.stored(env).Status.Objects; err != nil || again != wantAgain || got.Healthy != wantHealthy {
 			t.Errorf("%d of 2 are told, and again in %s; want %d in %s (%v)", got.Healthy, again, wantHealthy, wantAgain, err)
 		}
 	}
-	report(whole, 0, 2)
+	told(whole, 0, 2)
 	l.now = l.now.Add(time.Hour)
-	report(dipped, 5*time.Second, 2)
+	told(dipped, 5*time.Second, 2)
 	l.now = l.now.Add(3 * time.Second)
-	report(dipped, 2*time.Second, 2)
-	report(whole, 0, 2)
-	report(dipped, 5*time.Second, 2)
+	told(dipped, 2*time.Second, 2)
+	told(whole, 0, 2)
+	told(dipped, 5*time.Second, 2)
 	l.now = l.now.Add(5 * time.Second)
-	report(dipped, 0, 1)
+	told(dipped, 0, 1)
 	ready := meta.FindStatusCondition(l.stored(env).Status.Conditions, v1alpha1.ConditionReady)
 	if want := "of 2 objects, 1 settle again: Deployment/web: 1 of 2 ready"; ready.Reason != v1alpha1.ReasonHealthy || !strings.Contains(ready.Message, want) {
 		t.Errorf("it is %s: %s, want %q", ready.Reason, ready.Message, want)

@@ -51,8 +51,8 @@ func (r *Reporter) logEnd(before, env *v1alpha1.Environment) {
 }
 
 // tellLoss warns that what only the record knew is gone.
-func (r *Reporter) tellLoss(env *v1alpha1.Environment, o reconciler.Outcome) {
-	if o.RecordLost {
+func (r *Reporter) tellLoss(env *v1alpha1.Environment, s Standing) {
+	if j, ok := s.judged(); ok && j.RecordLost {
 		r.say(env, nil, event{corev1.EventTypeWarning, "RecordLost", "Sync",
 			"the record of what was applied (a Secret of the type berth.dev/record in this namespace) is gone or unreadable; everything was applied once more, and a Job that had run and is not in the cluster any more runs again"})
 	}
@@ -78,9 +78,13 @@ func (r *Reporter) tellCorrections(env *v1alpha1.Environment, o reconciler.Outco
 }
 
 // tellFights warns of objects that others have begun to change as often as they are corrected.
-func (r *Reporter) tellFights(env *v1alpha1.Environment, o reconciler.Outcome) {
-	for _, p := range o.Unhealthy {
-		if o.Fights > 0 && p.Beside {
+func (r *Reporter) tellFights(env *v1alpha1.Environment, s Standing) {
+	j, ok := s.judged()
+	if !ok || j.Fights == 0 || j.Objects == nil {
+		return
+	}
+	for _, p := range j.Objects.Unhealthy {
+		if p.Beside {
 			related := &corev1.ObjectReference{Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name}
 			r.say(env, related, event{corev1.EventTypeWarning, "Fight", "Correct", p.Key.Short() + " " + p.Health.Message})
 		}
@@ -88,24 +92,20 @@ func (r *Reporter) tellFights(env *v1alpha1.Environment, o reconciler.Outcome) {
 }
 
 // tellSkipped warns of Jobs that should have run before the environment went, and could not.
-func (r *Reporter) tellSkipped(env *v1alpha1.Environment, o reconciler.Outcome) {
-	for _, warning := range o.Warnings {
-		if goes(o) {
-			r.say(env, nil, event{corev1.EventTypeWarning, "JobSkipped", "Delete", warning})
-		}
+func (r *Reporter) tellSkipped(env *v1alpha1.Environment, s Standing) {
+	t, _ := s.tornDown()
+	for _, warning := range t.Warnings {
+		r.say(env, nil, event{corev1.EventTypeWarning, "JobSkipped", "Delete", warning})
 	}
 }
 
 // tellRemoval warns of a Job that did not succeed and that the removal waits for.
-func (r *Reporter) tellRemoval(before, env *v1alpha1.Environment, o reconciler.Outcome) {
+func (r *Reporter) tellRemoval(before, env *v1alpha1.Environment, s Standing) {
 	was, is := ready(before.Status.Conditions), ready(env.Status.Conditions)
-	if goes(o) && o.State == plan.Failed && is.Message != was.Message {
+	if t, ok := s.tornDown(); ok && t.State == plan.Failed && is.Message != was.Message {
 		r.say(env, nil, event{corev1.EventTypeWarning, "RemovalWaits", "Delete", is.Message})
 	}
 }
-
-// goes says whether the environment is being taken down.
-func goes(o reconciler.Outcome) bool { return o.Deleting || o.Life.Stage == reconciler.Expiring }
 
 func (r *Reporter) tellRepository(before, repo *v1alpha1.Repository) {
 	was, is := ready(before.Status.Conditions), ready(repo.Status.Conditions)

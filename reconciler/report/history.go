@@ -23,24 +23,23 @@ const (
 // skew is how far the agent's clock may be behind that of the API server.
 const skew = time.Minute
 
-// history puts the syncs that have ended before the others. One that failed and then came right, without
-// another commit, has ended well. Of one that is older than the Environment, which was made anew meanwhile, nobody
-// knows how long it took.
-func history(env *v1alpha1.Environment, o reconciler.Outcome, now time.Time) []v1alpha1.SyncStatus {
+// history puts the syncs that have ended before the others. One that failed and then became healthy without another commit
+// ended well. If the Environment was re-created since the sync began, how long it took is not known.
+func history(env *v1alpha1.Environment, j reconciler.Judged, now time.Time) []v1alpha1.SyncStatus {
 	past := env.Status.History
-	if o.Suspended {
+	if env.Spec.Suspend {
 		return past
 	}
-	if entry, ok := supersededBy(past, o); ok {
+	if entry, ok := supersededBy(past, j); ok {
 		past = append([]v1alpha1.SyncStatus{entry}, past...)
 	}
-	if entry, ok := ended(o, now); ok && !told(past, o, entry) {
+	if entry, ok := ended(j, now); ok && !told(past, j, entry) {
 		if len(past) > 0 && past[0].Commit == entry.Commit {
 			past = past[1:]
 		}
-		rebuilt := o.Sync.Started.Before(env.CreationTimestamp.Add(-skew))
-		if !o.Rejected && !rebuilt && !older(o, past) {
-			entry.Took = between(o.Sync.Started, now)
+		rebuilt := j.Sync.Started.Before(env.CreationTimestamp.Add(-skew))
+		if j.CommitState != reconciler.Rejected && !rebuilt && !older(j, past) {
+			entry.Took = between(j.Sync.Started, now)
 		}
 		past = append([]v1alpha1.SyncStatus{entry}, past...)
 	}
@@ -48,15 +47,15 @@ func history(env *v1alpha1.Environment, o reconciler.Outcome, now time.Time) []v
 }
 
 // ended returns the sync that an outcome ends, if it does.
-func ended(o reconciler.Outcome, now time.Time) (v1alpha1.SyncStatus, bool) {
-	entry := v1alpha1.SyncStatus{Commit: o.Commit, Time: *timeOf(now)}
+func ended(j reconciler.Judged, now time.Time) (v1alpha1.SyncStatus, bool) {
+	entry := v1alpha1.SyncStatus{Commit: j.Commit, Time: *timeOf(now)}
 	switch {
-	case o.State == plan.Settled && o.RolledBack:
-		entry.Commit, entry.Outcome, entry.Reason = o.Sync.Commit, rolledBack, clip(o.Message, maxMessage)
-	case o.State == plan.Settled:
+	case j.State == plan.Settled && j.CommitState == reconciler.RolledBack:
+		entry.Commit, entry.Outcome, entry.Reason = j.Sync.Commit, rolledBack, clip(j.Message, maxMessage)
+	case j.State == plan.Settled:
 		entry.Outcome = healthy
-	case o.State == plan.Failed:
-		entry.Outcome, entry.Reason = failed, clip(o.Message, maxMessage)
+	case j.State == plan.Failed:
+		entry.Outcome, entry.Reason = failed, clip(j.Message, maxMessage)
 	default:
 		return entry, false
 	}
@@ -65,35 +64,35 @@ func ended(o reconciler.Outcome, now time.Time) (v1alpha1.SyncStatus, bool) {
 
 // told says whether the newest of the past syncs says it already: of the same commit, or of the same attempt
 // at an earlier commit, from which the newer one does not differ in anything that counts.
-func told(past []v1alpha1.SyncStatus, o reconciler.Outcome, entry v1alpha1.SyncStatus) bool {
+func told(past []v1alpha1.SyncStatus, j reconciler.Judged, entry v1alpha1.SyncStatus) bool {
 	if len(past) == 0 || past[0].Outcome != entry.Outcome {
 		return false
 	}
-	same := !o.Rejected && (past[0].Commit == o.Sync.Commit || older(o, past))
+	same := j.CommitState != reconciler.Rejected && (past[0].Commit == j.Sync.Commit || older(j, past))
 	return same || past[0].Commit == entry.Commit
 }
 
 // older says whether the attempt began before the newest of the past syncs ended.
-func older(o reconciler.Outcome, past []v1alpha1.SyncStatus) bool {
-	return len(past) > 0 && timeOf(o.Sync.Started).Before(&past[0].Time)
+func older(j reconciler.Judged, past []v1alpha1.SyncStatus) bool {
+	return len(past) > 0 && timeOf(j.Sync.Started).Before(&past[0].Time)
 }
 
 // supersededBy returns the sync that a newer commit took the place of before it had ended, unless that has
 // been told.
-func supersededBy(past []v1alpha1.SyncStatus, o reconciler.Outcome) (v1alpha1.SyncStatus, bool) {
-	before := o.Sync.Superseded
+func supersededBy(past []v1alpha1.SyncStatus, j reconciler.Judged) (v1alpha1.SyncStatus, bool) {
+	before := j.Sync.Superseded
 	isTold := func(s v1alpha1.SyncStatus) bool {
 		return s.Commit == before.Commit && !s.Time.Before(timeOf(before.Started))
 	}
-	if before.Commit == "" || o.RolledBack || older(o, past) || slices.ContainsFunc(past, isTold) {
+	if before.Commit == "" || j.CommitState == reconciler.RolledBack || older(j, past) || slices.ContainsFunc(past, isTold) {
 		return v1alpha1.SyncStatus{}, false
 	}
 	return v1alpha1.SyncStatus{
 		Commit:  before.Commit,
 		Outcome: superseded,
-		Time:    *timeOf(o.Sync.Started),
-		Took:    between(before.Started, o.Sync.Started),
-		Reason:  fmt.Sprintf("commit %.8s took its place", o.Sync.Commit),
+		Time:    *timeOf(j.Sync.Started),
+		Took:    between(before.Started, j.Sync.Started),
+		Reason:  fmt.Sprintf("commit %.8s took its place", j.Sync.Commit),
 	}, true
 }
 

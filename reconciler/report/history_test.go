@@ -177,11 +177,15 @@ func (s *story) begins(commit string) *story {
 
 func (s *story) reports(state plan.State) {
 	s.attempt.Settled = s.attempt.Settled || state == plan.Settled
-	o := reconciler.Outcome{State: state, Commit: s.commit, Sync: s.attempt, RolledBack: s.rolledBack, Suspended: s.suspended}
-	s.env.Status.History = history(&s.env, o, s.now)
+	j := reconciler.Judged{State: state, Commit: s.commit, Sync: s.attempt}
+	if s.rolledBack {
+		j.CommitState = reconciler.RolledBack
+	}
+	s.env.Spec.Suspend = s.suspended
+	s.env.Status.History = history(&s.env, j, s.now)
 }
 
 func (s *story) rejects(why string) {
-	o := reconciler.Outcome{State: plan.Failed, Rejected: true, Message: why, Commit: s.commit, Sync: s.attempt}
-	s.env.Status.History = history(&s.env, o, s.now)
+	j := reconciler.Judged{State: plan.Failed, CommitState: reconciler.Rejected, Message: why, Commit: s.commit, Sync: s.attempt}
+	s.env.Status.History = history(&s.env, j, s.now)
 }

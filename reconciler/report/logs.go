@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/observed"
 )
 
@@ -50,14 +49,15 @@ func NewLogs(pods typedcorev1.PodsGetter, wake func(types.NamespacedName)) *Logs
 }
 
 // add puts the logs that are known into a status, and has the others read.
-func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alpha1.EnvironmentStatus, o reconciler.Outcome) {
-	if l == nil || !o.ShowLogs || o.Mask == nil {
+func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alpha1.EnvironmentStatus, s Standing) {
+	j, ok := s.judged()
+	if l == nil || !ok || !s.ShowLogs || j.Mask == nil || j.Objects == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before, now := l.known[env.UID], map[container]string{}
-	for i, p := range o.Unhealthy[:min(logObjects, len(o.Unhealthy), len(status.Unhealthy))] {
+	for i, p := range j.Objects.Unhealthy[:min(logObjects, len(j.Objects.Unhealthy), len(status.Unhealthy))] {
 		if p.Log == nil {
 			status.Unhealthy[i].Log = logOf(env.Status, status.Unhealthy[i]) // the pod of a Job may be gone
 			continue
@@ -68,7 +68,7 @@ func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alp
 		status.Unhealthy[i].Log = text
 		if !asked {
 			status.Unhealthy[i].Log = logOf(env.Status, status.Unhealthy[i]) // what an agent before this one read
-			go l.read(context.WithoutCancel(ctx), env.DeepCopy(), c, o.Mask)
+			go l.read(context.WithoutCancel(ctx), env.DeepCopy(), c, j.Mask)
 		}
 	}
 	delete(l.known, env.UID)

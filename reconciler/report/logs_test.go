@@ -47,23 +47,29 @@ func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
 }
 
 // failing is an outcome in which a container of a Deployment failed.
-func failing(pod string) reconciler.Outcome {
-	return reconciler.Outcome{
-		ShowLogs: true,
-		Mask:     func(text string) string { return strings.ReplaceAll(text, "hunter2", "•••") },
-		Unhealthy: []reconciler.Problem{{
+func failing(pod string) reconciler.Judged {
+	return reconciler.Judged{
+		Mask: func(text string) string { return strings.ReplaceAll(text, "hunter2", "•••") },
+		Objects: &reconciler.Objects{Unhealthy: []reconciler.Problem{{
 			Key:    manifest.Key{Group: "apps", Kind: "Deployment", Namespace: "posts-login", Name: "api"},
 			Health: health.Health{Status: health.Failed, Message: "container app exited with code 1"},
 			Log:    &observed.Container{Pod: pod, Name: "app"},
-		}},
+		}}},
 	}
 }
 
+// showing is how an environment stands whose logs everybody may read.
+func showing(j reconciler.Judged) Standing {
+	s := found(j)
+	s.ShowLogs = true
+	return s
+}
+
 // report returns the log in the status of an outcome.
-func (k *kubelet) report(o reconciler.Outcome) string {
+func (k *kubelet) report(j reconciler.Judged) string {
 	k.t.Helper()
-	status := v1alpha1.EnvironmentStatus{Unhealthy: unhealthy(k.env, o)}
-	k.add(k.t.Context(), k.env, &status, o)
+	status := v1alpha1.EnvironmentStatus{Unhealthy: unhealthy(k.env, j.Objects.Unhealthy)}
+	k.add(k.t.Context(), k.env, &status, showing(j))
 	k.env.Status = status
 	return status.Unhealthy[0].Log
 }
@@ -101,8 +107,8 @@ func TestLogs(t *testing.T) {
 	if n := k.asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
-	healthy := reconciler.Outcome{ShowLogs: true, Mask: failing("").Mask}
-	k.add(t.Context(), k.env, &v1alpha1.EnvironmentStatus{}, healthy)
+	healthy := reconciler.Judged{Objects: &reconciler.Objects{}, Mask: failing("").Mask}
+	k.add(t.Context(), k.env, &v1alpha1.EnvironmentStatus{}, showing(healthy))
 	if len(k.known) > 0 {
 		t.Errorf("remembered: %v", k.known)
 	}
@@ -110,7 +116,7 @@ func TestLogs(t *testing.T) {
 	t.Run("the pod is gone", func(t *testing.T) {
 		k.env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Namespace: "posts-login", Name: "api", Message: "container app exited with code 1", Log: want}}
 		gone := failing("api-1")
-		gone.Unhealthy[0].Log = nil
+		gone.Objects.Unhealthy[0].Log = nil
 		if got := k.report(gone); got != want {
 			t.Errorf("it forgot what had been read: %q", got)
 		}
@@ -153,9 +159,10 @@ func TestALogThatWasCutOff(t *testing.T) {
 // Whoever may read the status of production need not be allowed to read its logs.
 func TestNoLogsWhereTheyAreNotToBeShown(t *testing.T) {
 	k := logging(t, func(*http.Request) string { return "never" })
-	o := failing("api-1")
-	o.ShowLogs = false
-	if got := k.report(o); got != "" || len(k.known) > 0 {
+	j := failing("api-1")
+	status := v1alpha1.EnvironmentStatus{Unhealthy: unhealthy(k.env, j.Objects.Unhealthy)}
+	k.add(t.Context(), k.env, &status, found(j))
+	if got := status.Unhealthy[0].Log; got != "" || len(k.known) > 0 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -47,15 +47,15 @@ func (m *Metrics) count(env *v1alpha1.Environment, o reconciler.Outcome) {
 			m.corrections.WithLabelValues(repository, entry).Inc()
 		}
 	}
-	if o.Fights > 0 {
-		m.fights.WithLabelValues(repository, entry).Add(float64(o.Fights))
+	if j, ok := o.Finding.(reconciler.Judged); ok && j.Fights > 0 {
+		m.fights.WithLabelValues(repository, entry).Add(float64(j.Fights))
 	}
 }
 
-// judge says how an environment is, after a pass that could tell.
-func (m *Metrics) judge(env *v1alpha1.Environment, o reconciler.Outcome) {
+// judge shows whether an environment is ready.
+func (m *Metrics) judge(env *v1alpha1.Environment, s Standing) {
 	ready := 0.0
-	if o.State == plan.Settled && !o.RolledBack && !o.Suspended && !o.Deleting {
+	if j, ok := s.judged(); ok && j.State == plan.Settled && j.CommitState != reconciler.RolledBack && !env.Spec.Suspend {
 		ready = 1
 	}
 	m.ready.WithLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name).Set(ready)

@@ -15,7 +15,7 @@ import (
 
 func TestWhatCountsAsARefusal(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	NewMetrics(registry).count(&v1alpha1.Environment{}, reconciler.Outcome{Fights: 1, Results: []apply.Result{
+	NewMetrics(registry).count(&v1alpha1.Environment{}, reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
 		{Done: apply.Created},
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
@@ -44,9 +44,9 @@ func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	r := New(Config{Metrics: NewMetrics(registry)})
 	env := &v1alpha1.Environment{}
-	r.Metrics.judge(env, reconciler.Outcome{State: plan.Settled})
-	for _, o := range []reconciler.Outcome{{Quiet: true}, {State: plan.Going, Again: true}} {
-		if _, err := r.Environment(t.Context(), env, o); err != nil {
+	r.Metrics.judge(env, found(reconciler.Judged{State: plan.Settled}))
+	for _, o := range []reconciler.Outcome{{Finding: reconciler.NotJudged{}}, {Finding: reconciler.Judged{State: plan.Going, Premature: true}}, {Finding: reconciler.Judged{State: plan.Going}, Again: true}} {
+		if _, err := r.Environment(t.Context(), env, Standing{Outcome: o}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,12 +56,41 @@ func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 	}
 }
 
+// An environment is ready only while it runs what Git says: not once it has expired, suspended or been rolled back.
+func TestWhatIsReady(t *testing.T) {
+	settled := reconciler.Judged{State: plan.Settled}
+	back := reconciler.Judged{State: plan.Settled, CommitState: reconciler.RolledBack}
+	gone := reconciler.Outcome{Finding: reconciler.TornDown{State: plan.Settled, Gone: true}}
+	for _, test := range []struct {
+		name     string
+		standing Standing
+		suspend  bool
+		want     float64
+	}{
+		{"it is healthy", found(settled), false, 1},
+		{"it is suspended", found(settled), true, 0},
+		{"it was rolled back", found(back), false, 0},
+		{"it waits for a slot", Standing{Life: Life{Stage: Queued}}, false, 0},
+		{"its namespace has just been deleted because it expired", Standing{Life: Life{Stage: Expired}, Outcome: gone}, false, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			registry := prometheus.NewRegistry()
+			env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Suspend: test.suspend}}
+			NewMetrics(registry).judge(env, test.standing)
+			families, err := registry.Gather()
+			if err != nil || families[0].Metric[0].GetGauge().GetValue() != test.want {
+				t.Errorf("got %v, %v, want %v", families, err, test.want)
+			}
+		})
+	}
+}
+
 func TestNothingIsKeptOfAnEnvironmentThatIsGone(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	r := New(Config{Metrics: NewMetrics(registry), Logs: NewLogs(nil, nil)})
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
 	env.Name, env.UID = "posts.review.login", "1"
-	r.Metrics.judge(env, reconciler.Outcome{State: plan.Settled})
+	r.Metrics.judge(env, found(reconciler.Judged{State: plan.Settled}))
 	r.dips[env.UID], r.Logs.known[env.UID] = time.Now(), map[container]string{}
 	r.Forget(env)
 	families, err := registry.Gather()

@@ -19,22 +19,24 @@ func TestWhatIsSaidOfARemoval(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		was, is string
-		outcome reconciler.Outcome
+		life    Stage
+		finding reconciler.Finding
 		want    bool
 	}{
-		{name: "a Job has failed", was: "Job/drop: 0 of 1 completed", is: failed, outcome: reconciler.Outcome{Deleting: true, State: plan.Failed}, want: true},
-		{name: "it is still so", was: failed, is: failed, outcome: reconciler.Outcome{Deleting: true, State: plan.Failed}},
-		{name: "a preview expires", was: "", is: failed, outcome: reconciler.Outcome{State: plan.Failed, Life: reconciler.Life{Stage: reconciler.Expiring}}, want: true},
-		{name: "a Job runs", was: "", is: "Job/drop: 0 of 1 completed", outcome: reconciler.Outcome{Deleting: true, State: plan.Waiting}},
-		{name: "a sync has failed", was: "", is: failed, outcome: reconciler.Outcome{State: plan.Failed}},
-		{name: "a Job could not run", outcome: reconciler.Outcome{Deleting: true, Warnings: []string{skipped}}, want: true},
-		{name: "a sync warns", outcome: reconciler.Outcome{Warnings: []string{skipped}}},
+		{name: "a Job has failed", was: "Job/drop: 0 of 1 completed", is: failed, life: Deleting, finding: reconciler.TornDown{State: plan.Failed}, want: true},
+		{name: "it is still so", was: failed, is: failed, life: Deleting, finding: reconciler.TornDown{State: plan.Failed}},
+		{name: "a preview expires", was: "", is: failed, life: Expiring, finding: reconciler.TornDown{State: plan.Failed}, want: true},
+		{name: "a Job runs", was: "", is: "Job/drop: 0 of 1 completed", life: Deleting, finding: reconciler.TornDown{State: plan.Waiting}},
+		{name: "a sync has failed", was: "", is: failed, finding: reconciler.Judged{State: plan.Failed}},
+		{name: "a Job could not run", life: Deleting, finding: reconciler.TornDown{Warnings: []string{skipped}}, want: true},
+		{name: "a sync warns", finding: reconciler.Judged{Objects: &reconciler.Objects{Warnings: []string{skipped}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(1)
 			r := New(Config{Recorder: recorder})
-			r.tellSkipped(&v1alpha1.Environment{}, test.outcome)
-			r.tellRemoval(saying(test.was), saying(test.is), test.outcome)
+			standing := Standing{Life: Life{Stage: test.life}, Outcome: reconciler.Outcome{Finding: test.finding}}
+			r.tellSkipped(&v1alpha1.Environment{}, standing)
+			r.tellRemoval(saying(test.was), saying(test.is), standing)
 			select {
 			case said := <-recorder.Events:
 				if !test.want || !strings.Contains(said, failed) && !strings.Contains(said, skipped) {

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -51,28 +50,27 @@ func New(c Config) *Reporter {
 	return &Reporter{Config: c, dips: map[types.UID]time.Time{}}
 }
 
-// Environment writes an Environment's status if it changed, and the events and metrics of the pass.
-// What only counts how far a rollout is, it puts off to spare the API server: then it returns for how
-// long.
-func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) (time.Duration, error) {
-	r.Metrics.count(env, o)
-	r.tellCorrections(env, o)
-	r.tellFights(env, o)
-	r.tellLoss(env, o)
-	r.tellSkipped(env, o)
-	if o.Again || o.Quiet {
+// Environment writes an Environment's status if it changed, and the events and metrics of the pass. To spare the API
+// server, it delays what only counts how far a rollout is: then it returns for how long.
+func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s Standing) (time.Duration, error) {
+	r.Metrics.count(env, s.Outcome)
+	r.tellCorrections(env, s.Outcome)
+	r.tellFights(env, s)
+	r.tellLoss(env, s)
+	r.tellSkipped(env, s)
+	if s.Outcome.Again || s.Outcome.Quiet() {
 		return 0, nil // the next pass has more to say
 	}
-	r.Metrics.judge(env, o)
+	r.Metrics.judge(env, s)
 	r.Recall(env)
-	status := environmentStatus(env, o, r.Now())
-	r.Logs.add(ctx, env, &status, o)
+	status := environmentStatus(env, s, r.Now())
+	r.Logs.add(ctx, env, &status, s)
 	if equality.Semantic.DeepEqual(status, env.Status) {
 		r.rose(env.UID)
 		return 0, nil
 	}
 	if onlyCounts(env.Status, status) {
-		if left := r.left(env, o); left > 0 {
+		if left := r.left(env, s.Outcome.State()); left > 0 {
 			return left, nil
 		}
 	}
@@ -84,7 +82,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, o
 	r.environments.wrote(env, env.Status.DeepCopy(), r.Now())
 	r.rose(env.UID)
 	r.tell(before, env)
-	r.tellRemoval(before, env, o)
+	r.tellRemoval(before, env, s)
 	r.logEnd(before, env)
 	return 0, nil
 }
@@ -122,12 +120,12 @@ func (r *Reporter) Forget(env *v1alpha1.Environment) {
 	r.rose(env.UID)
 }
 
-// left returns how long a write that only counts is to be put off: a rollout is told of at most once in a
-// pause, and of what is corrected within one nothing is told.
-func (r *Reporter) left(env *v1alpha1.Environment, o reconciler.Outcome) time.Duration {
+// left returns how long to delay a write that only counts. The status shows the progress of a rollout at most once in a
+// pause, and does not show what is corrected within one.
+func (r *Reporter) left(env *v1alpha1.Environment, state plan.State) time.Duration {
 	now := r.Now()
 	wait := pause - r.environments.since(env.UID, now)
-	if o.State == plan.Settled {
+	if state == plan.Settled {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		since, fell := r.dips[env.UID]

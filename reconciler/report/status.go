@@ -35,62 +35,68 @@ var reasons = map[plan.State]string{
 }
 
 // stages name the stages of an environment's life in which no pass is made.
-var stages = map[reconciler.Stage]string{
-	reconciler.Queued:   v1alpha1.ReasonQueued,
-	reconciler.Held:     v1alpha1.ReasonWaiting,
-	reconciler.Expiring: v1alpha1.ReasonExpiring,
-	reconciler.Expired:  v1alpha1.ReasonExpired,
+var stages = map[Stage]string{
+	Queued:   v1alpha1.ReasonQueued,
+	Held:     v1alpha1.ReasonWaiting,
+	Expiring: v1alpha1.ReasonExpiring,
+	Expired:  v1alpha1.ReasonExpired,
+	Deleting: v1alpha1.ReasonDeleting,
 }
 
-// environmentStatus is what there is to say about an Environment after a pass.
-func environmentStatus(env *v1alpha1.Environment, o reconciler.Outcome, now time.Time) v1alpha1.EnvironmentStatus {
+// environmentStatus is the status of an Environment after it was reconciled.
+func environmentStatus(env *v1alpha1.Environment, standing Standing, now time.Time) v1alpha1.EnvironmentStatus {
 	s := *env.Status.DeepCopy()
 	s.ObservedGeneration = env.Generation
-	s.Conditions = conditions(s.Conditions, environmentConditions(env, o), now)
-	if goes(o) {
-		s.HandledRetry = cmp.Or(o.Retry, s.HandledRetry)
-		s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
+	s.Conditions = conditions(s.Conditions, environmentConditions(env, standing), now)
+	if t, ok := standing.tornDown(); ok {
+		s.HandledRetry = cmp.Or(t.Retry, s.HandledRetry)
+		s.HandledConfirmation = cmp.Or(t.Confirmation, s.HandledConfirmation)
+		if standing.Life.Stage == Deleting {
+			s.Unhealthy = unhealthy(env, t.Left)
+		}
 	}
-	if o.Deleting {
-		s.Unhealthy = unhealthy(env, o)
-		return s
+	if standing.Life.Stage != Deleting {
+		alive(&s, env, standing.Life)
 	}
-	alive(&s, env, o.Life)
-	if o.Life.Stage != reconciler.Living {
-		return s
+	if j, ok := standing.judged(); ok {
+		judged(&s, env, j, now)
+		s.Link = standing.Link
 	}
-	if !o.Rendering {
-		s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
-		s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
-		s.HandledConfirmation = cmp.Or(o.Confirmation, s.HandledConfirmation)
-	}
-	s.Link = o.Link
-	commit(&s, o)
-	s.AppliedCommit = cmp.Or(o.AppliedCommit, s.AppliedCommit)
-	s.HealthyCommit = cmp.Or(o.HealthyCommit, s.HealthyCommit)
-	if o.Total > 0 || !o.Rejected {
-		s.Objects = &v1alpha1.ObjectCount{Total: int32(o.Total), Healthy: int32(o.Healthy)}
-		s.Unhealthy = unhealthy(env, o)
-		s.Warnings = warnings(o)
-		s.Jobs = jobs(o)
-	}
-	s.History = history(env, o, now)
 	return s
 }
 
+// judged writes down what a pass found.
+func judged(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, j reconciler.Judged, now time.Time) {
+	if j.CommitState != reconciler.Rendering {
+		s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
+		s.HandledRetry = env.Annotations[v1alpha1.AnnotationRetry]
+		s.HandledConfirmation = cmp.Or(j.Confirmation, s.HandledConfirmation)
+	}
+	commit(s, j)
+	s.AppliedCommit = cmp.Or(j.AppliedCommit, s.AppliedCommit)
+	s.HealthyCommit = cmp.Or(j.HealthyCommit, s.HealthyCommit)
+	if o := j.Objects; o != nil {
+		s.Objects = &v1alpha1.ObjectCount{Total: int32(o.Total), Healthy: int32(o.Healthy)}
+		s.Unhealthy = unhealthy(env, o.Unhealthy)
+		s.Warnings = warnings(o.Warnings)
+		s.Jobs = jobs(*o)
+	}
+	s.History = history(env, j, now)
+}
+
 // commit writes down which commit the status is about. What is known of another commit is not kept.
-func commit(s *v1alpha1.EnvironmentStatus, o reconciler.Outcome) {
-	short := o.Commit[:min(shortCommit, len(o.Commit))]
+func commit(s *v1alpha1.EnvironmentStatus, j reconciler.Judged) {
+	short := j.Commit[:min(shortCommit, len(j.Commit))]
 	if short != s.ShortCommit {
 		s.ShortCommit, s.CommitTime, s.CommitAuthor, s.CommitSubject = short, nil, "", ""
 	}
-	if !o.About.Time.IsZero() {
-		s.CommitTime, s.CommitAuthor, s.CommitSubject = timeOf(o.About.Time), o.About.Author, o.About.Subject
+	if !j.About.Time.IsZero() {
+		s.CommitTime, s.CommitAuthor, s.CommitSubject = timeOf(j.About.Time), j.About.Author, j.About.Subject
 	}
 }
 
-// alive writes down what there is to say of an environment's life. Of one that has expired nothing is left.
-func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l reconciler.Life) {
+// alive writes down where the environment stands in its life. Nothing is left of one that has expired.
+func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l Life) {
 	if l.Activity != "" {
 		s.Activity, s.LastActivityTime = l.Activity, timeOf(l.LastActivity)
 	}
@@ -98,44 +104,39 @@ func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l reconcile
 	if !l.ExpiresAt.IsZero() {
 		s.ExpiresAt = timeOf(l.ExpiresAt)
 	}
-	if l.Stage == reconciler.Expired {
+	if l.Stage == Expired {
 		s.AppliedCommit, s.HealthyCommit = "", ""
 		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
 		s.Objects, s.Unhealthy, s.Jobs = nil, nil, nil
 	}
 }
 
-func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []metav1.Condition {
-	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasons[o.State], Message: clip(o.Message, maxMessage)}
+func environmentConditions(env *v1alpha1.Environment, s Standing) []metav1.Condition {
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: stages[s.Life.Stage], Message: s.Life.Message}
 	also := ""
-	switch {
-	case o.Deleting && o.State == plan.Failed:
-		ready.Reason, also = v1alpha1.ReasonDeleting, v1alpha1.ConditionStalled
-	case o.Deleting:
-		ready.Reason, also = v1alpha1.ReasonDeleting, v1alpha1.ConditionReconciling
-	case o.Life.Stage != reconciler.Living:
-		ready.Reason = stages[o.Life.Stage]
-	case o.Suspended:
-		ready.Reason = v1alpha1.ReasonSuspended
-		ready.Message = clip("left as it is while spec.suspend is true"+separated(o.Message), maxMessage)
-	case o.State == plan.Settled && o.RolledBack:
-		ready.Reason, also = v1alpha1.ReasonRolledBack, v1alpha1.ConditionStalled
-	case o.State == plan.Settled:
-		ready.Status, ready.Message = metav1.ConditionTrue, clip(healthyMessage(o), maxMessage)
-	case o.State == plan.Going, o.State == plan.Waiting:
-		also = v1alpha1.ConditionReconciling
-	case o.State == plan.Failed:
-		also = v1alpha1.ConditionStalled
+	if t, ok := s.tornDown(); ok {
+		ready.Message = t.Message
+		switch {
+		case s.Life.Stage != Deleting:
+		case t.State == plan.Failed:
+			also = v1alpha1.ConditionStalled
+		default:
+			also = v1alpha1.ConditionReconciling
+		}
 	}
+	if j, ok := s.judged(); ok {
+		ready.Status, ready.Reason, ready.Message, also = readiness(env, j, s.Life)
+	}
+	ready.Message = clip(ready.Message, maxMessage)
 	ready.ObservedGeneration = env.Generation
 	list := []metav1.Condition{ready}
 	if also != "" {
 		list = append(list, metav1.Condition{Type: also, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: env.Generation})
 	}
 	for _, more := range []metav1.Condition{
-		{Type: v1alpha1.ConditionExpiresSoon, Message: o.Life.ExpiresSoon},
-		{Type: v1alpha1.ConditionMoved, Message: o.Life.Moved},
-		{Type: v1alpha1.ConditionBranchGone, Message: o.Life.BranchGone},
+		{Type: v1alpha1.ConditionExpiresSoon, Message: s.Life.ExpiresSoon},
+		{Type: v1alpha1.ConditionMoved, Message: s.Life.Moved},
+		{Type: v1alpha1.ConditionBranchGone, Message: s.Life.BranchGone},
 	} {
 		if more.Message != "" {
 			more.Status, more.Reason, more.ObservedGeneration = metav1.ConditionTrue, more.Type, env.Generation
@@ -145,6 +146,24 @@ func environmentConditions(env *v1alpha1.Environment, o reconciler.Outcome) []me
 	return list
 }
 
+// readiness is what Ready says of an environment that a pass judged, and the condition that comes with it, if any.
+func readiness(env *v1alpha1.Environment, j reconciler.Judged, l Life) (status metav1.ConditionStatus, reason, message, also string) {
+	status, reason, message = metav1.ConditionFalse, reasons[j.State], j.Message
+	switch {
+	case env.Spec.Suspend:
+		reason, message = v1alpha1.ReasonSuspended, "left as it is while spec.suspend is true"+separated(j.Message)
+	case j.State == plan.Settled && j.CommitState == reconciler.RolledBack:
+		reason, also = v1alpha1.ReasonRolledBack, v1alpha1.ConditionStalled
+	case j.State == plan.Settled:
+		status, message = metav1.ConditionTrue, healthyMessage(env.Name, j, l)
+	case j.State == plan.Going, j.State == plan.Waiting:
+		also = v1alpha1.ConditionReconciling
+	case j.State == plan.Failed:
+		also = v1alpha1.ConditionStalled
+	}
+	return status, reason, message, also
+}
+
 func separated(message string) string {
 	if message == "" {
 		return ""
@@ -152,23 +171,23 @@ func separated(message string) string {
 	return "; " + message
 }
 
-// healthyMessage tells the warnings, and what is on its way although everything had settled.
-func healthyMessage(o reconciler.Outcome) string {
-	message := "everything is as Git says"
-	if o.Life.BranchGone != "" {
-		message = o.Life.BranchGone
+// healthyMessage shows the warnings, and what changes although everything had settled.
+func healthyMessage(name string, j reconciler.Judged, l Life) string {
+	message := cmp.Or(l.BranchGone, "everything is as Git says")
+	if j.Objects == nil {
+		return message
 	}
-	moving := slices.DeleteFunc(slices.Clone(o.Unhealthy), func(p reconciler.Problem) bool { return p.Beside }) // warnings name those
+	moving := slices.DeleteFunc(slices.Clone(j.Objects.Unhealthy), func(p reconciler.Problem) bool { return p.Beside }) // warnings name those
 	if len(moving) > 0 {
 		worst := moving[0]
-		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", o.Total, len(moving), worst.Key.Short(), worst.Health.Message)
+		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", j.Objects.Total, len(moving), worst.Key.Short(), worst.Health.Message)
 	}
-	shown := o.Warnings[:min(len(o.Warnings), maxInMessage)]
+	shown := j.Objects.Warnings[:min(len(j.Objects.Warnings), maxInMessage)]
 	for _, w := range shown {
 		message += "; " + w
 	}
-	if more := len(o.Warnings) - len(shown); more > 0 {
-		message += fmt.Sprintf("; warnings more: %d, see berth describe %s", more, o.Environment)
+	if more := len(j.Objects.Warnings) - len(shown); more > 0 {
+		message += fmt.Sprintf("; warnings more: %d, see berth describe %s", more, name)
 	}
 	return message
 }
@@ -176,9 +195,9 @@ func healthyMessage(o reconciler.Outcome) string {
 // maxInMessage is how many warnings the message of a healthy environment names.
 const maxInMessage = 3
 
-func warnings(o reconciler.Outcome) []string {
+func warnings(all []string) []string {
 	var list []string
-	for _, w := range o.Warnings[:min(len(o.Warnings), maxWarnings)] {
+	for _, w := range all[:min(len(all), maxWarnings)] {
 		list = append(list, clip(w, maxMessage))
 	}
 	return list
@@ -214,9 +233,9 @@ func conditions(before, after []metav1.Condition, now time.Time) []metav1.Condit
 // timeOf cuts a time to what the API stores.
 func timeOf(t time.Time) *metav1.Time { return &metav1.Time{Time: t.UTC().Truncate(time.Second)} }
 
-func unhealthy(env *v1alpha1.Environment, o reconciler.Outcome) []v1alpha1.UnhealthyObject {
+func unhealthy(env *v1alpha1.Environment, problems []reconciler.Problem) []v1alpha1.UnhealthyObject {
 	var list []v1alpha1.UnhealthyObject
-	for _, p := range o.Unhealthy[:min(maxUnhealthy, len(o.Unhealthy))] {
+	for _, p := range problems[:min(maxUnhealthy, len(problems))] {
 		u := v1alpha1.UnhealthyObject{Kind: p.Key.Kind, Namespace: p.Key.Namespace, Name: p.Key.Name, Health: string(p.Health.Status), Message: clip(p.Health.Message, maxMessage)}
 		if u.Namespace == env.Spec.Namespace {
 			u.Namespace = ""
@@ -230,7 +249,7 @@ var outcomes = map[plan.JobState]string{
 	plan.JobIntended: "Running", plan.JobCreated: "Running", plan.JobSucceeded: "Complete", plan.JobFailed: "Failed",
 }
 
-func jobs(o reconciler.Outcome) []v1alpha1.JobStatus {
+func jobs(o reconciler.Objects) []v1alpha1.JobStatus {
 	var list []v1alpha1.JobStatus
 	for _, j := range o.Jobs {
 		s := v1alpha1.JobStatus{Name: j.Key.Name, Outcome: outcomes[j.State]}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
@@ -23,11 +24,12 @@ func TestWarningsOfAHealthyEnvironment(t *testing.T) {
 		{5, 5, "everything is as Git says; warning 0; warning 1; warning 2; warnings more: 2, see berth describe posts.production.main"},
 		{30, 20, "everything is as Git says; warning 0; warning 1; warning 2; warnings more: 27, see berth describe posts.production.main"},
 	} {
-		o := reconciler.Outcome{Environment: "posts.production.main", State: plan.Settled, Total: 1, Healthy: 1}
+		o := &reconciler.Objects{Total: 1, Healthy: 1}
+		env := &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "posts.production.main"}}
 		for i := range test.warnings {
 			o.Warnings = append(o.Warnings, fmt.Sprintf("warning %d", i))
 		}
-		status := environmentStatus(&v1alpha1.Environment{}, o, time.Unix(0, 0))
+		status := environmentStatus(env, found(reconciler.Judged{State: plan.Settled, Objects: o}), time.Unix(0, 0))
 		if got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message; got != test.message {
 			t.Errorf("got  %s\nwant %s", got, test.message)
 		}
