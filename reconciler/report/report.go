@@ -54,10 +54,9 @@ func New(c Config) *Reporter {
 // server, it delays what only counts how far a rollout is: then it returns for how long.
 func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s Standing) (time.Duration, error) {
 	r.Metrics.count(env, s.Outcome)
-	r.tellCorrections(env, s.Outcome)
-	r.tellFights(env, s)
-	r.tellLoss(env, s)
-	r.tellSkipped(env, s)
+	for _, e := range incidents(s) {
+		r.say(env, e)
+	}
 	if s.Outcome.Again || s.Outcome.Quiet() {
 		return 0, nil // the next pass has more to say
 	}
@@ -81,9 +80,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s
 	}
 	r.environments.wrote(env, env.Status.DeepCopy(), r.Now())
 	r.rose(env.UID)
-	r.tell(before, env)
-	r.tellRemoval(before, env, s)
-	r.logEnd(before, env)
+	r.tell(env, Transitions(before.Status, env.Status))
 	return 0, nil
 }
 
@@ -102,7 +99,9 @@ func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, st
 		return client.IgnoreNotFound(err)
 	}
 	r.repositories.wrote(repo, repo.Status.DeepCopy(), r.Now())
-	r.tellRepository(before, repo)
+	for _, e := range repositoryEvents(before.Status, repo.Status) {
+		r.say(repo, e)
+	}
 	return nil
 }
 

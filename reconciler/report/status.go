@@ -117,10 +117,9 @@ func environmentConditions(env *v1alpha1.Environment, s Standing) []metav1.Condi
 	if t, ok := s.tornDown(); ok {
 		ready.Message = t.Message
 		switch {
-		case s.Life.Stage != Deleting:
 		case t.State == plan.Failed:
 			also = v1alpha1.ConditionStalled
-		default:
+		case s.Life.Stage == Deleting:
 			also = v1alpha1.ConditionReconciling
 		}
 	}
