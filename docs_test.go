@@ -19,6 +19,7 @@ var (
 	heading    = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	row        = regexp.MustCompile(`(?m)^\| (.*) \|[^|]*\|$`)
 	differs    = regexp.MustCompile(`…|^cannot |\b[A-Z]+\b|\w*[0-9]+|[/"%:;,()\[\]]+`)
+	testName   = regexp.MustCompile("`(Test[A-Z]\\w+)`")
 	joined     = regexp.MustCompile(`"\s*\+\s*"`)
 	notInLinks = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
@@ -99,6 +100,24 @@ func TestTroubleshootingSpeaksOfWhatIsSaid(t *testing.T) {
 	}
 	if looked < 100 {
 		t.Errorf("looked for %d texts only", looked)
+	}
+}
+
+// Every test that docs/security.md names exists, so that the list of attempts stays one of what is tested.
+func TestAttemptsAreTested(t *testing.T) {
+	said := sources(t)
+	page, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := testName.FindAllStringSubmatch(string(page), -1)
+	for _, match := range named {
+		if !strings.Contains(said, "func "+match[1]+"(t *testing.T)") {
+			t.Errorf("there is no test %s", match[1])
+		}
+	}
+	if len(named) < 30 {
+		t.Errorf("%d tests are named only", len(named))
 	}
 }
 

@@ -63,6 +63,26 @@ func TestNamesThatDeceive(t *testing.T) {
 	posts.goesOn()
 }
 
+// A branch takes the very name that another one's slug got so as to be its own.
+func TestABranchNamedLikeAnothersSlug(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "slugs")
+	first := posts.pushes("Feature/Login", nil)
+	first.isHealthy()
+	slug := strings.TrimPrefix(first.Namespace(), "slugs-")
+	before := first.Contents()
+	evil := posts.pushes(slug, map[string]string{"k8s/evil.yaml": configMap("evil")})
+	evil.isHealthy()
+	if evil.Namespace() == first.Namespace() {
+		t.Errorf("%s and %s share the namespace %s", first.Branch, evil.Branch, evil.Namespace())
+	}
+	first.isHealthy()
+	if changed := before.Changed(first.Contents()); len(changed) > 0 {
+		t.Errorf("the first branch felt it: %q", changed)
+	}
+	posts.felt()
+}
+
 // More branches than an administrator allowed for cost the others nothing, and production goes on.
 func TestBranchesWithoutEnd(t *testing.T) {
 	t.Parallel()

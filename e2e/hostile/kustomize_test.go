@@ -132,6 +132,7 @@ func TestKustomizeStaysInTheCommit(t *testing.T) {
 		{"cycle", kustomization("resources: &a [*a]"), []string{"aliases (*name) stand for too many values, or for themselves"}},
 		{"depth", kustomization("resources: [app.yaml, deep.json]", "k8s/deep.json", strings.Repeat("[", 1<<20)), []string{"k8s/deep.json"}},
 		{"copies", kustomization("resources: [app.yaml]\npatches: [{path: p.txt, target: {kind: ConfigMap}}]", "k8s/p.txt", each(40, "- {op: copy, from: /data, path: /data/x%}\n")), []string{"Unable to complete the copy"}},
+		{"pattern", kustomization("resources: [app.yaml]\npatches: [{path: app.yaml, target: {name: '((((a{100}){100}){100}){100})+$'}}]"), []string{"k8s/kustomization.yaml"}},
 		{"schema", kustomization("resources: [app.yaml]\nopenapi: {path: s.json}\npatches: [{path: app.yaml}]", "k8s/s.json", `{"definitions": 1}`), []string{"k8s/kustomization.yaml"}},
 	})
 }

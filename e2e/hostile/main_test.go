@@ -10,12 +10,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 )
@@ -25,6 +30,14 @@ var shared *world.World
 
 // buildTime is the processor time that one build of a kustomization may take.
 const buildTime = 10 * time.Second
+
+// memoryLimit is what the agent and its children may hold together, and unlimited why this system cannot enforce it.
+const memoryLimit = 512 << 20
+
+var unlimited error
+
+// hooks is where the agent takes webhooks.
+var hooks string
 
 // atOnce is how many attempts run beside each other. They wait more than they work.
 const atOnce = "8"
@@ -50,7 +63,7 @@ func run(m *testing.M) int {
 	}
 	defer shared.Cluster.Stop()
 	code := m.Run()
-	if err := shared.Agent.Stop(); err != nil {
+	if err := errors.Join(shared.Agent.Stop(), withinMemory(), shared.Cgroup.Remove()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -72,7 +85,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	if err := errors.Join(err, <-built); err != nil {
 		return nil, err
 	}
-	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: binary, Flags: []string{"--log-level", "debug", "--kustomize-cpu", buildTime.String()}})
+	w, err := installed(ctx, cluster, dir, binary)
 	if err == nil {
 		err = w.Agent.Start()
 	}
@@ -80,4 +93,62 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 		cluster.Stop()
 	}
 	return w, err
+}
+
+func installed(ctx context.Context, cluster *clustertest.Cluster, dir, binary string) (w *world.World, err error) {
+	config := world.Config{Cluster: cluster, Dir: dir, Binary: binary}
+	if config.Environment, err = deployedMemory(); err != nil {
+		return nil, err
+	}
+	config.Cgroup, unlimited = world.NewCgroup(memoryLimit)
+	if hooks, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	config.Flags = []string{"--log-level", "debug", "--kustomize-cpu", buildTime.String(), "--webhook-address", hooks}
+	return world.New(ctx, config)
+}
+
+// freeAddress returns one of this machine that nobody listens at.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// withinMemory is an error if the kernel had to kill a process because of the memory limit, whatever attempt it was.
+func withinMemory() error {
+	if unlimited != nil {
+		return nil
+	}
+	kills, err := shared.Cgroup.Kills()
+	if err == nil && kills > 0 {
+		err = fmt.Errorf("the kernel killed %d processes of the agent, for they held more than %d MiB", kills, memoryLimit>>20)
+	}
+	return err
+}
+
+// deployedMemory returns the environment variable by which the Deployment in deploy/ bounds the memory of the agent's own
+// process.
+func deployedMemory() ([]string, error) {
+	objects, err := deploy.Objects()
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		if object.GetKind() != "Deployment" {
+			continue
+		}
+		var d appsv1.Deployment
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d); err != nil {
+			return nil, err
+		}
+		for _, variable := range d.Spec.Template.Spec.Containers[0].Env {
+			if variable.Name == "GOMEMLIMIT" {
+				return []string{variable.Name + "=" + variable.Value}, nil
+			}
+		}
+	}
+	return nil, errors.New("the Deployment in deploy/ does not set GOMEMLIMIT")
 }

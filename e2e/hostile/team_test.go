@@ -24,6 +24,7 @@ import (
 type team struct {
 	*world.Repository
 	t          *testing.T
+	server     *gittest.Server
 	git        *gittest.Repository
 	production *world.Environment
 	// healthy is the commit that production runs, and before what it consisted of then.
@@ -34,7 +35,8 @@ type team struct {
 // begins starts a team whose production is healthy. The name is short, and no beginning of another's.
 func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
-	team := &team{t: t, git: gittest.NewServer(t).Repository(name)}
+	server := gittest.NewServer(t)
+	team := &team{t: t, server: server, git: server.Repository(name)}
 	team.healthy = team.git.Commit("main", application(), "begin")
 	repository := repositoryOf(name, team.git.URL())
 	for _, set := range settings {

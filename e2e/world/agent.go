@@ -17,7 +17,8 @@ import (
 type Agent struct {
 	binary, kubeconfig, stores, log string
 	detached                        bool
-	flags                           []string
+	flags, environment              []string
+	cgroup                          *Cgroup
 
 	process *os.Process
 	ended   chan struct{}
@@ -41,9 +42,11 @@ func (a *Agent) Start() error {
 	if err != nil {
 		return err
 	}
-	arguments := append([]string{"agent", "--kubeconfig", a.kubeconfig, "--store-dir", a.stores,
+	arguments := append([]string{a.binary, "agent", "--kubeconfig", a.kubeconfig, "--store-dir", a.stores,
 		"--metrics-address", "0", "--health-address", "0", "--webhook-address", "0"}, a.flags...)
-	command := exec.Command(a.binary, arguments...)
+	arguments = a.cgroup.wrap(arguments)
+	command := exec.Command(arguments[0], arguments[1:]...)
+	command.Env = append(command.Environ(), a.environment...)
 	command.Stdout, command.Stderr = log, log
 	if a.detached {
 		command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -97,7 +100,7 @@ func (a *Agent) awaitLog(offset int64, text string) error {
 
 // Twin returns another agent of the same installation, with stores and a log of its own. It does not run yet.
 func (a *Agent) Twin(name string) *Agent {
-	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: a.flags}
+	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: a.flags, environment: a.environment}
 }
 
 // Running says whether the agent runs, frozen or not.

@@ -36,19 +36,23 @@ type Config struct {
 	Dir string
 	// Binary is the path of berth, which runs beside the cluster.
 	Binary string
-	// Image is that of the agent on a cluster that runs containers: then it is the Pod that deploy/ describes, and Binary,
-	// Dir, Detached and Flags have no meaning.
+	// Image is that of the agent on a cluster that runs containers: then it is the Pod that deploy/ describes, and all
+	// fields but Cluster have no meaning.
 	Image string
 	// Detached lets the agent outlive this process.
 	Detached bool
-	// Flags are further ones for the agent.
-	Flags []string
+	// Flags are further ones for the agent, and Environment are NAME=VALUE.
+	Flags, Environment []string
+	// Cgroup is where the agent runs; nil leaves its memory without a limit.
+	Cgroup *Cgroup
 }
 
 // A World is a control plane with Berth installed, and its agent.
 type World struct {
 	Cluster *clustertest.Cluster
 	Agent   *Agent
+	// Cgroup is where the agent runs, if there is one.
+	Cgroup *Cgroup
 	// client has all rights: it is the people's, never the agent's.
 	client dynamic.Interface
 }
@@ -59,7 +63,7 @@ func New(ctx context.Context, c Config) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Cluster: c.Cluster, client: client}
+	w := &World{Cluster: c.Cluster, Cgroup: c.Cgroup, client: client}
 	if err := w.install(ctx, c.Image); err != nil {
 		return nil, fmt.Errorf("cannot install Berth: %w", err)
 	}
@@ -77,6 +81,9 @@ func New(ctx context.Context, c Config) (*World, error) {
 		log:        filepath.Join(c.Dir, "agent.log"),
 		detached:   c.Detached,
 		flags:      c.Flags,
+
+		environment: c.Environment,
+		cgroup:      c.Cgroup,
 	}
 	return w, nil
 }

@@ -1,6 +1,7 @@
 package gittest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -73,6 +74,17 @@ func EmptyListing(e *Exchange) {
 	}
 	e.HTTP.URL.Path = "/" + e.server.empty().name + ".git/" + rest
 	e.Answer()
+}
+
+// EndlessListing answers a list of references with branches that do not end before the client stops reading.
+func EndlessListing(e *Exchange) {
+	e.Writer.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+	for i := 0; ; i++ {
+		line := fmt.Sprintf("%040x refs/heads/endless-%d\n", i+1, i)
+		if _, err := fmt.Fprintf(e.Writer, "%04x%s", len(line)+4, line); err != nil {
+			return
+		}
+	}
 }
 
 // Redirect sends the client to the same path at another address, as a

@@ -37,7 +37,13 @@ func (r *Repository) Commit(branch string, files map[string]string, message stri
 // a new branch, or a forced push.
 func (r *Repository) CommitFrom(base, branch string, files map[string]string, message string) string {
 	r.server.reporter.Helper()
-	return r.write(commit{branch: branch, parent: r.resolve(base), message: message, changes: writes(files)})
+	return r.ChangeFrom(base, branch, message, writes(files)...)
+}
+
+// ChangeFrom is CommitFrom with any changes.
+func (r *Repository) ChangeFrom(base, branch, message string, changes ...Change) string {
+	r.server.reporter.Helper()
+	return r.write(commit{branch: branch, parent: r.resolve(base), message: message, changes: changes})
 }
 
 // CommitFS makes a commit on top of a branch that holds exactly what a file
