@@ -18,16 +18,19 @@ type options struct {
 	branches, rounds, samples, workers int
 	// objects is how many the large environment has.
 	objects int
-	// attackSize is how large the attacks are: about the number of objects that an attack brings.
-	attackSize       int
-	idle, settle     time.Duration
-	binary, profiles string
+	// references is how many a repository has beside its branches.
+	references int
+	// attackSize is how large the attacks are: about the number of objects that an attack brings. attackSamples is how
+	// often production is deployed under each.
+	attackSize, attackSamples int
+	idle, settle              time.Duration
+	binary, profiles          string
 	// profileTime is how long a CPU profile goes on.
 	profileTime time.Duration
 	parts       []string
 }
 
-var defaults = options{branches: 50, objects: 5000, attackSize: 1000, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
+var defaults = options{branches: 50, objects: 5000, references: 20_000, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
 
 // part is something to measure, by itself or on what the parts before it have left behind.
 type part struct {

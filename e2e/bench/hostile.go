@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -79,14 +77,14 @@ func (b *bench) underAttack(t *team, at place) (took []float64, peak float64) {
 		for {
 			select {
 			case <-ticker.C:
-				most = max(most, residentOf(b.world.Agent.PID()))
+				most = max(most, heldBy(b.world.Agent))
 			case <-done:
 				highest <- most
 				return
 			}
 		}
 	}()
-	for i := range b.samples {
+	for i := range b.attackSamples {
 		at.git.Commit(at.branch, map[string]string{"app/main.go": fmt.Sprintf("package main\n\n// %d at %d\n", i, time.Now().UnixNano())}, "change the code")
 		took = append(took, milliseconds(b.reaction(t, at)))
 	}
@@ -94,21 +92,11 @@ func (b *bench) underAttack(t *team, at place) (took []float64, peak float64) {
 	return took, <-highest
 }
 
-// residentOf is what a process and its children have in memory, in megabytes. Pages that they share count twice.
-func residentOf(pid int) (megabytes float64) {
-	all := []int{pid}
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task)
-		for _, child := range strings.Fields(string(text)) {
-			if n, err := strconv.Atoi(child); err == nil {
-				all = append(all, n)
-			}
-		}
-	}
-	for _, p := range all {
-		if _, resident, err := memoryOf(p); err == nil { // else it has just ended
-			megabytes += resident
+// heldBy is what an agent and its children have in memory together, in megabytes. Pages that they share count once.
+func heldBy(agent *world.Agent) (megabytes float64) {
+	for _, pid := range append(agent.Children(), agent.PID()) {
+		if m, err := memoryOf(pid); err == nil { // else it has just ended
+			megabytes += m.proportional
 		}
 	}
 	return megabytes
@@ -135,7 +123,8 @@ func (b *bench) attackBuild(texts map[string]string) func() {
 	return func() { b.remove(t) }
 }
 
-// attacker is a repository whose every branch gets an environment.
+// attacker is a repository whose every branch gets an environment. Its namespaces stay: deleting one takes the control plane
+// seconds, and says nothing about the agent.
 func (b *bench) attacker() (*gittest.Repository, *team) {
 	b.attackers++
 	name := fmt.Sprintf("attack%d", b.attackers)
@@ -143,21 +132,14 @@ func (b *bench) attacker() (*gittest.Repository, *team) {
 	git.Commit("main", map[string]string{"k8s/settings.yaml": settingsFile}, "begin")
 	return git, b.follow(name, func(spec *v1alpha1.RepositorySpec) {
 		spec.URL, spec.Poll = git.URL(), "@every 1s"
+		spec.Environments[0].OnRemoval = v1alpha1.RemovalOrphan
 	})
 }
 
 // attackListing lets Repositories follow servers that go on listing for as long as they are listened to.
 func (b *bench) attackListing(servers int) func() {
 	server := gittest.Serve(b.t, gittest.Config{Dir: filepath.Join(b.dir, "endless")})
-	server.Misbehave(gittest.Only(gittest.ListRefs, func(e *gittest.Exchange) {
-		e.Writer.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-		for i := 0; ; i++ {
-			line := fmt.Sprintf("%040x refs/heads/endless-%d\n", i+1, i)
-			if _, err := fmt.Fprintf(e.Writer, "%04x%s", len(line)+4, line); err != nil {
-				return
-			}
-		}
-	}))
+	server.Misbehave(gittest.Only(gittest.ListRefs, gittest.EndlessListing))
 	var teams []*team
 	for i := range servers {
 		git := server.Repository(fmt.Sprintf("endless%d", i))

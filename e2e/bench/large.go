@@ -39,7 +39,7 @@ func (b *bench) large() []figure {
 		t.Environment("main").BecomesWithin(limit, v1alpha1.ReasonHealthy, git.Head("main"))
 	})
 	b.rest(b.settle)
-	anonymous, _, err := memoryOf(b.world.Agent.PID())
+	held, err := memoryOf(b.world.Agent.PID())
 	if err != nil {
 		b.t.Fatalf("cannot read the agent's memory: %v", err)
 	}
@@ -66,7 +66,7 @@ func (b *bench) large() []figure {
 		{Name: "the same by the bare client", Unit: "s", Value: bare.took.Seconds()},
 		{Name: "multiple of the bare client" + in, Unit: "×", Value: multiple(ours.took, bare.took)},
 		{Name: "multiple of the bare client, in CPU" + in, Unit: "×", Value: multiple(ours.work, bare.work)},
-		{Name: "memory: anonymous" + in, Unit: "MB", Value: anonymous},
+		{Name: "memory: anonymous" + in, Unit: "MB", Value: held.anonymous},
 		{Name: "record, which an API server takes up to 1,000 kB" + in, Unit: "kB", Value: size, Budget: 1000},
 		of("webhook to healthy again, for a commit that changes one object"+in, "ms", took),
 		of("API requests for it", "", requests),

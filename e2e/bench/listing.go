@@ -8,15 +8,12 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// mergeRequests is how many references a large project has beside its branches.
-const mergeRequests = 20_000
-
-// listing measures what a poll of a repository with many references costs.
+// listing measures what a poll of a repository costs that has many references beside its branches: merge requests.
 func (b *bench) listing() []figure {
 	large := b.server.Repository("large")
 	head := large.Commit("main", files(), "begin")
 	refs := map[string]string{}
-	for i := range mergeRequests {
+	for i := range b.references {
 		refs[fmt.Sprintf("refs/merge-requests/%d/head", i+1)] = head
 	}
 	for i := range b.branches {
@@ -38,5 +35,5 @@ func (b *bench) listing() []figure {
 		}
 		return fmt.Sprintf("%d listings", len(sizes)), len(sizes) >= polls
 	})
-	return []figure{of(fmt.Sprintf("bytes of a poll, with %d other references", mergeRequests), "kB", sizes).within(30)}
+	return []figure{of(fmt.Sprintf("bytes of a poll, with %d other references", b.references), "kB", sizes).within(30)}
 }

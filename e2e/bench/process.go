@@ -71,11 +71,19 @@ func familyTime() (time.Duration, error) {
 	return total, nil
 }
 
-// memoryOf returns what a process has in memory, in megabytes: what is its own alone, and all.
-func memoryOf(pid int) (anonymous, resident float64, err error) {
+// memory is what a process has in memory, in megabytes.
+type memory struct {
+	// anonymous is the process' own alone, resident all of it.
+	anonymous, resident float64
+	// proportional is resident with a share of each page that others have too.
+	proportional float64
+}
+
+// memoryOf reads what the kernel says of a process.
+func memoryOf(pid int) (m memory, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
-		return 0, 0, err
+		return m, err
 	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
@@ -86,12 +94,15 @@ func memoryOf(pid int) (anonymous, resident float64, err error) {
 		if err != nil {
 			continue // the address
 		}
+		megabytes := kilobytes * 1024 / 1e6
 		switch fields[0] {
 		case "Anonymous:":
-			anonymous = kilobytes * 1024 / 1e6
+			m.anonymous = megabytes
 		case "Rss:":
-			resident = kilobytes * 1024 / 1e6
+			m.resident = megabytes
+		case "Pss:":
+			m.proportional = megabytes
 		}
 	}
-	return anonymous, resident, nil
+	return m, nil
 }

@@ -14,7 +14,7 @@ import (
 func (b *bench) memory() []figure {
 	b.stand()
 	b.rest(b.settle)
-	anonymous, resident, err := memoryOf(b.world.Agent.PID())
+	held, err := memoryOf(b.world.Agent.PID())
 	if err != nil {
 		b.t.Fatalf("cannot read the agent's memory: %v", err)
 	}
@@ -24,8 +24,8 @@ func (b *bench) memory() []figure {
 	}
 	b.heap("memory")
 	return []figure{
-		{Name: fmt.Sprintf("memory with %d branches: anonymous", b.branches), Unit: "MB", Value: anonymous, Budget: budgets[0]},
-		{Name: fmt.Sprintf("memory with %d branches: resident", b.branches), Unit: "MB", Value: resident, Budget: budgets[1]},
+		{Name: fmt.Sprintf("memory with %d branches: anonymous", b.branches), Unit: "MB", Value: held.anonymous, Budget: budgets[0]},
+		{Name: fmt.Sprintf("memory with %d branches: resident", b.branches), Unit: "MB", Value: held.resident, Budget: budgets[1]},
 	}
 }
 
