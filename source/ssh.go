@@ -83,7 +83,7 @@ func (t *sshTransport) trust(hosts []byte, dir string) error {
 
 // identify chooses how to log in.
 func (t *sshTransport) identify(c Credentials) error {
-	t.refused = fault{reason: Unauthorized, cause: "the server does not accept the SSH key", hint: "add its public half to the server, with the right to read"}
+	t.refused = fault{reason: Unauthorized, cause: "the server does not accept the SSH key", hint: "add its public half to the server, with the right to read, and check the user in the URL, before the @"}
 	if len(c.Identity) == 0 {
 		if c.Password != "" {
 			t.refused.cause, t.refused.hint = "the server does not accept the user name and password", "check them in the repository's Secret"

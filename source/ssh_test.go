@@ -195,7 +195,7 @@ func TestSSHErrors(t *testing.T) {
 		reason      Reason
 		text        string
 	}{
-		{"another key", dir, Credentials{Identity: stranger, KnownHosts: server.knownHosts()}, Unauthorized, "does not accept the SSH key"},
+		{"another key", dir, Credentials{Identity: stranger, KnownHosts: server.knownHosts()}, Unauthorized, "does not accept the SSH key; add its public half to the server, with the right to read, and check the user in the URL"},
 		{"no key", dir, Credentials{KnownHosts: server.knownHosts()}, Unauthorized, "there is no SSH key"},
 		{"not a key", dir, Credentials{Identity: []byte("planted"), KnownHosts: server.knownHosts()}, Invalid, "private key in PEM"},
 		{"another passphrase", dir, Credentials{Identity: locked, Password: "planted", KnownHosts: server.knownHosts()}, Invalid, "password its passphrase"},
