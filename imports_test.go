@@ -45,10 +45,13 @@ var arrows = []struct {
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
-	{pkg: "reconciler/preview", knows: []string{"api/v1alpha1", "source", "health", "reconciler", "reconciler/branches", "reconciler/naming", "reconciler/report", "reconciler/stores"},
-		inTests: []string{"reconciler/manifest"}},
+	{pkg: "reconciler/control", knows: []string{"api/v1alpha1"}},
+	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/control", "reconciler/naming", "reconciler/stores"}},
+	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
+		"reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
-		"reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/preview", "reconciler/records", "reconciler/report", "reconciler/stores"},
+		"reconciler/environments", "reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/records", "reconciler/report",
+		"reconciler/repositories", "reconciler/stores"},
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
 		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},
@@ -65,7 +68,7 @@ var arrows = []struct {
 var testSupport = []string{"internal/apitest", "internal/clustertest", "internal/gittest", "internal/kustomizetest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/preview", "reconciler/report",
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",
 	"cmd/...", "internal/clustertest"}
 
 // fences says where things from outside may be used: import paths, or single functions as "path.Name".

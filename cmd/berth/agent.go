@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"berth.dev/berth/reconciler/agent"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/secrets"
@@ -141,7 +141,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		MetricsAddress: o.metricsAddress, MetricsAuthorization: o.metricsGuarded,
 		HealthAddress: o.healthAddress, WebhookAddress: o.webhookAddress, ProfileAddress: o.pprofAddress,
 		Kustomize: o.kustomize.builder(),
-		Keys:      func(c client.Reader) preview.Keys { return newKeyring(agent.SecretsOf(c), remote).keys },
+		Keys:      func(c client.Reader) environments.Keys { return newKeyring(agent.SecretsOf(c), remote).keys },
 		Metrics:   report.NewMetrics(metrics.Registry),
 		Now:       time.Now, Jitter: rand.Float64, Log: log,
 	})

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/reconciler"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/secrets"
 )
@@ -113,7 +113,7 @@ func keyEntries(content []byte) (map[string][]byte, error) {
 // keyring makes Decrypters out of key Secrets, and keeps them for as long as the Secrets are the same. All
 // share what they decrypted.
 type keyring struct {
-	read   preview.Secrets
+	read   environments.Secrets
 	remote remoteKeys
 	cache  *secrets.Cache
 
@@ -127,11 +127,11 @@ type heldKeys struct {
 	digest    string
 }
 
-func newKeyring(read preview.Secrets, remote remoteKeys) *keyring {
+func newKeyring(read environments.Secrets, remote remoteKeys) *keyring {
 	return &keyring{read: read, remote: remote, cache: secrets.NewCache(0), kept: map[string]heldKeys{}}
 }
 
-// keys is the preview.Keys of a keyring.
+// keys is the environments.Keys of a keyring.
 func (k *keyring) keys(ctx context.Context, name *types.NamespacedName, allow []string) (reconciler.Decrypter, string, error) {
 	if name == nil {
 		return opener{k.decrypter(nil, allow)}, "", nil

@@ -23,11 +23,11 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
-	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/records"
 )
 
@@ -66,11 +66,11 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	if err != nil {
 		p.complain(fmt.Sprintf("what ran before is not known: %v", err))
 	}
-	bounds, err := preview.Bounds(p.entry)
+	bounds, err := environments.Bounds(p.entry)
 	if err != nil {
 		return nil, err
 	}
-	marks := preview.NamespaceMarks(p.env, p.entry, p.patterns)
+	marks := environments.NamespaceMarks(p.env, p.entry, p.patterns)
 	in := plan.Input{
 		Environment: id,
 		Prover:      proverFor(record),

@@ -25,8 +25,8 @@ import (
 )
 
 var (
-	environments = schema.GroupVersionResource{Group: "berth.dev", Version: "v1alpha1", Resource: "environments"}
-	secretsKind  = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	environmentsServed = schema.GroupVersionResource{Group: "berth.dev", Version: "v1alpha1", Resource: "environments"}
+	secretsKind        = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 )
 
 // The Secret that a golden file of package secrets holds, for a key of Vault, and what it says.
@@ -253,7 +253,7 @@ func (p *port) environmentBecomes(name, reason string, texts ...string) {
 		}
 	}()
 	p.await(fmt.Sprintf("%s is %s %q", name, reason, texts), func(ctx context.Context) bool {
-		object, err := p.client.Resource(environments).Namespace(deploy.Namespace).Get(ctx, name, metav1.GetOptions{})
+		object, err := p.client.Resource(environmentsServed).Namespace(deploy.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false
 		}
@@ -281,7 +281,7 @@ func holdsAll(text string, parts []string) bool {
 // environment returns a text of an Environment, or nothing.
 func (p *port) environment(name string, fields ...string) string {
 	p.t.Helper()
-	object, err := p.client.Resource(environments).Namespace(deploy.Namespace).Get(p.t.Context(), name, metav1.GetOptions{})
+	object, err := p.client.Resource(environmentsServed).Namespace(deploy.Namespace).Get(p.t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		return ""
 	}

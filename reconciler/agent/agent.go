@@ -4,6 +4,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,11 +19,12 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/live"
-	"berth.dev/berth/reconciler/preview"
 	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/reconciler/repositories"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
@@ -54,7 +56,7 @@ type Config struct {
 	// Kustomize builds kustomizations.
 	Kustomize *kustomize.Builder
 	// Keys returns what entries decrypt with, from Secrets that it reads by a client; nil: nothing is decrypted.
-	Keys func(client.Reader) preview.Keys
+	Keys func(client.Reader) environments.Keys
 	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
 	ProgressPause time.Duration
 	// Metrics counts what the agent does. Agents of one process share it.
@@ -72,8 +74,8 @@ type Agent struct {
 	Config
 	mgr          ctrl.Manager
 	installation installation
-	repositories *preview.Repositories
-	wakes        *preview.Wakes
+	repositories *repositories.Controller
+	wakes        *environments.Wakes
 }
 
 // New wires an agent, in the order in which a commit travels from Git to the cluster. It reads the installation's id from
@@ -92,7 +94,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{Config: c, mgr: mgr, installation: installation, wakes: preview.NewWakes()}
+	a := &Agent{Config: c, mgr: mgr, installation: installation, wakes: environments.NewWakes()}
 	store := stores.New(stores.Config{
 		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
 		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
@@ -128,20 +130,20 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *reconciler.Reconciler, reporter *report.Reporter) error {
 	reads, guard, departures := a.mgr.GetClient(), branches.NewGuard(), branches.NewDepartures()
 	secrets := SecretsOf(reads)
-	var keys preview.Keys
+	var keys environments.Keys
 	if a.Keys != nil {
 		keys = a.Keys(reads)
 	}
-	a.repositories = preview.NewRepositories(preview.RepositoriesConfig{
+	a.repositories = repositories.New(repositories.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
 		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Now: a.Now, Log: a.Log,
 	})
-	environments := preview.NewEnvironments(preview.EnvironmentsConfig{
+	envs := environments.New(environments.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
 		Keys: keys, Installation: a.installation.id, SyncAtOnce: a.SyncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: a.wakes.Add, Now: a.Now, Log: a.Log,
 	})
-	if err := preview.SetUp(ctx, a.mgr, a.repositories, environments, a.wakes); err != nil {
+	if err := errors.Join(a.repositories.SetUp(ctx, a.mgr), envs.SetUp(a.mgr, a.wakes)); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	return a.addWebhooks()

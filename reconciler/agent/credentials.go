@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
@@ -56,7 +56,7 @@ var gitEntries = []string{"username", "password", "bearerToken", "identity", "kn
 func oneLine(value []byte) string { return strings.TrimRight(string(value), "\r\n") }
 
 // SecretsOf reads the Secrets that entries copy.
-func SecretsOf(c client.Reader) preview.Secrets {
+func SecretsOf(c client.Reader) environments.Secrets {
 	return func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
 		secret := &corev1.Secret{}
 		return secret, c.Get(ctx, name, secret)

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/reconciler/preview"
+	"berth.dev/berth/reconciler/repositories"
 	"berth.dev/berth/source/webhook"
 )
 
@@ -44,7 +44,7 @@ type webhooks struct {
 	mgr          ctrl.Manager
 	address      string
 	namespace    string
-	repositories *preview.Repositories
+	repositories *repositories.Controller
 	log          *slog.Logger
 
 	relay     workqueue.TypedRateLimitingInterface[string]
@@ -182,7 +182,7 @@ func (w *webhooks) tryToPassOn(ctx context.Context, repository string) {
 // request writes the annotation that the leader acts upon.
 func (w *webhooks) request(ctx context.Context, repository string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-		v1alpha1.AnnotationRequested: preview.HookRequest + randomText(8),
+		v1alpha1.AnnotationRequested: repositories.HookRequest + randomText(8),
 	}}})
 	if err != nil {
 		return err

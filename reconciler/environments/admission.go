@@ -1,0 +1,134 @@
+package environments
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/naming"
+)
+
+// admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
+// of all syncs, is reached.
+func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *settings) (string, error) {
+	if s.limit > 0 && !e.slots.Has(env.UID) {
+		siblings, err := e.siblings(ctx, env, s)
+		if err != nil {
+			return "", err
+		}
+		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot(ctx)); why != "" {
+			if branches.IsReason(env, v1alpha1.ReasonExpired) {
+				e.wakeQueued(siblings) // it comes before who is younger
+			}
+			return why, nil
+		}
+	}
+	name := client.ObjectKeyFromObject(env)
+	switch {
+	case s.Commit == env.Status.HealthyCommit || e.endedWith(env) == s.Commit:
+		e.pause(name)
+		return "", nil // nothing new; drift is corrected at once
+	case s.literal:
+		e.turns.Jump(name, env.Spec.Repository)
+		return "", nil
+	}
+	return e.turns.Take(name, env.Spec.Repository), nil
+}
+
+// siblings returns the Environments of the same entry, itself among them.
+func (e *Controller) siblings(ctx context.Context, env *v1alpha1.Environment, s *settings) ([]v1alpha1.Environment, error) {
+	all, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
+	siblings := all[:0]
+	for i := range all {
+		if entry := naming.EntryOf(s.repository, &all[i]); entry != nil && entry.Name == s.entry {
+			siblings = append(siblings, all[i])
+		}
+	}
+	return siblings, err
+}
+
+// ofRepository returns the Environments of a Repository in the namespace of one of them. They must not be changed.
+func (e *Controller) ofRepository(ctx context.Context, one types.NamespacedName, repository string) ([]v1alpha1.Environment, error) {
+	return control.Environments(ctx, e.Client, types.NamespacedName{Namespace: one.Namespace, Name: repository})
+}
+
+// hasSlot returns what says of an Environment whether the cluster shows that it has a berth.
+func (e *Controller) hasSlot(ctx context.Context) func(*v1alpha1.Environment) bool {
+	return func(env *v1alpha1.Environment) bool {
+		return env.Status.AppliedCommit != "" || e.hasNamespace(ctx, env)
+	}
+}
+
+// hasNamespace says whether an Environment has a namespace that Berth made for it.
+func (e *Controller) hasNamespace(ctx context.Context, env *v1alpha1.Environment) bool {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := e.Client.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil {
+		return false // the cache answers, and has nothing else to say
+	}
+	return ns.Labels[branches.LabelEnvironment] == naming.ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+}
+
+func (e *Controller) endedWith(env *v1alpha1.Environment) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended[env.UID]
+}
+
+// endTurn takes an Environment's turn back when it has no use for it: nothing more comes of its commit by itself, or
+// nothing can be done about it now. Only a commit that was tried counts as finished.
+func (e *Controller) endTurn(env *v1alpha1.Environment, commit string, o reconciler.Outcome) {
+	switch {
+	case o.Syncing():
+	case o.Err != nil:
+		e.pause(client.ObjectKeyFromObject(env))
+	case !o.Quiet(): // else it waits for a watch, which takes a moment
+		e.finished(env, commit)
+	}
+}
+
+// finished notes that nothing more comes of a commit by itself, and lets in who waits.
+func (e *Controller) finished(env *v1alpha1.Environment, commit string) {
+	e.mu.Lock()
+	e.ended[env.UID] = commit
+	e.mu.Unlock()
+	e.pause(client.ObjectKeyFromObject(env))
+}
+
+// pause takes an Environment's turn back, and lets in who waits for one.
+func (e *Controller) pause(name types.NamespacedName) {
+	for _, next := range e.turns.End(name) {
+		e.Wake(next)
+	}
+}
+
+// vacated lets in who waits for what an Environment had: a berth, a turn, or its deletion to be over.
+func (e *Controller) vacated(ctx context.Context, name types.NamespacedName, env remembered) {
+	e.slots.Release(env.uid)
+	e.pause(name)
+	others, err := e.ofRepository(ctx, name, env.Repository)
+	if err != nil {
+		return // the cache answers, and has nothing to fail at
+	}
+	e.wakeQueued(others)
+	for i := range others {
+		if branches.IsLeaving(&others[i]) {
+			e.Wake(client.ObjectKeyFromObject(&others[i]))
+		}
+	}
+}
+
+func (e *Controller) wakeQueued(all []v1alpha1.Environment) {
+	for i := range all {
+		if branches.IsReason(&all[i], v1alpha1.ReasonQueued) {
+			e.Wake(client.ObjectKeyFromObject(&all[i]))
+		}
+	}
+}

@@ -1,0 +1,268 @@
+package environments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/report"
+	"berth.dev/berth/reconciler/stores"
+)
+
+// Environments passes over Environments, and takes down those that are to go. It is the controller of
+// Environments.
+type Controller struct {
+	Config
+	slots *branches.Slots
+	turns *branches.Turns
+	mu    sync.Mutex
+	names map[string]types.NamespacedName // by id
+	known map[string]remembered           // by name
+	ended map[types.UID]string            // the commit of the last sync that came to an end
+}
+
+// remembered is what has to be undone when an Environment goes.
+type remembered struct {
+	reconciler.Environment
+	uid types.UID
+}
+
+// unavailablePause is how long to wait for what a pass cannot do without.
+const unavailablePause = 30 * time.Second
+
+// Config is what Environments is made of.
+type Config struct {
+	Client client.Client
+	// Reader asks the API server itself, where what is remembered may be too old.
+	Reader     client.Reader
+	Reconciler *reconciler.Reconciler
+	Stores     *stores.Set
+	Guard      *branches.Guard
+	// Departures knows which Environments will be deleted.
+	Departures *branches.Departures
+	// Secrets reads those that entries copy, Keys what entries decrypt with (nil: nothing).
+	Secrets Secrets
+	Keys    Keys
+	// Installation is the random id of this installation of Berth.
+	Installation string
+	// SyncAtOnce is how many environments may be on their way to a new commit at once; 0: any number.
+	SyncAtOnce int
+	// Report writes an Environment's status, events and metrics. It may put off what is not urgent: then
+	// it says for how long.
+	Report func(ctx context.Context, env *v1alpha1.Environment, s report.Standing) (time.Duration, error)
+	// Recall brings the status of an Environment, which comes from a cache, up to what Report last wrote.
+	Recall func(env *v1alpha1.Environment)
+	// Gone drops what Report remembers of an Environment that does not exist any more.
+	Gone func(env *v1alpha1.Environment)
+	// Wake requeues an Environment.
+	Wake func(types.NamespacedName)
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+// New returns the controller of Environments.
+func New(c Config) *Controller {
+	return &Controller{
+		Config: c,
+		slots:  branches.NewSlots(),
+		turns:  branches.NewTurns(c.SyncAtOnce),
+		names:  map[string]types.NamespacedName{},
+		known:  map[string]remembered{},
+		ended:  map[types.UID]string{},
+	}
+}
+
+// Name returns the Environment whose objects bear an id.
+func (e *Controller) Name(id string) (types.NamespacedName, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	name, ok := e.names[id]
+	return name, ok
+}
+
+// Reconcile passes over one Environment once.
+func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	env := &v1alpha1.Environment{}
+	if err := e.Client.Get(ctx, req.NamespacedName, env); err != nil {
+		if apierrors.IsNotFound(err) {
+			e.left(ctx, req.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	e.Recall(env)
+	if name := branches.Name(env.Spec); name != env.Name {
+		return e.disown(ctx, env, name)
+	}
+	if !env.DeletionTimestamp.IsZero() {
+		return e.teardown(ctx, env)
+	}
+	settings, why, err := e.settings(ctx, env)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case why != "":
+		e.pause(req.NamespacedName)
+		return e.hold(ctx, env, why)
+	case settings == nil:
+		e.pause(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	e.remember(env, settings.Environment)
+	if goes, err := e.expires(ctx, env, settings); err != nil {
+		return ctrl.Result{}, err
+	} else if goes {
+		return e.expire(ctx, env, settings)
+	}
+	if why, err := e.admit(ctx, env, settings); err != nil {
+		return ctrl.Result{}, err
+	} else if why != "" {
+		settings.life.Stage, settings.life.Message = report.Queued, why
+		return e.conclude(ctx, env, report.Standing{Life: settings.life})
+	}
+	started := e.Now()
+	outcome := e.Reconciler.Pass(ctx, settings.Environment)
+	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.Next)
+	e.log(ctx, settings.Environment, outcome, e.Now().Sub(started))
+	e.endTurn(env, settings.Commit, outcome)
+	return e.conclude(ctx, env, report.Standing{Life: settings.life, Outcome: outcome, Link: settings.link, ShowLogs: !settings.literal})
+}
+
+// disown does nothing for an Environment whose name is not that of its branch, and lets it go without taking anything
+// down: what it would apply and delete is the other one's.
+func (e *Controller) disown(ctx context.Context, env *v1alpha1.Environment, name string) (ctrl.Result, error) {
+	if !env.DeletionTimestamp.IsZero() {
+		e.Log.Warn("letting an Environment go without taking anything down, because its name is not that of its branch", "environment", env.Name, "wants", name)
+		return ctrl.Result{}, e.letGo(ctx, env)
+	}
+	why := fmt.Sprintf("nothing is done for it: the environment of the branch %s is %s, and two of them would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
+		env.Spec.Branch, name, env.Name, env.Namespace)
+	return e.hold(ctx, env, why)
+}
+
+// settings returns what a pass has to know; or nothing, and perhaps for what a person has to be waited
+// for: what runs is then left alone.
+func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*settings, string, error) {
+	repo := &v1alpha1.Repository{}
+	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
+	if apierrors.IsNotFound(err) {
+		if d, ok := e.Departures.Get(env); ok {
+			return nil, d.Text(env), nil
+		}
+		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: berth confirm --repository %s",
+			env.Spec.Repository, env.Spec.Repository), nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	entry := naming.EntryOf(repo, env)
+	switch {
+	case entry == nil || !e.Stores.Has(repo.Name):
+		return nil, "", nil // the Repository deletes it, or wakes it once it can be read
+	case env.Spec.Commit == "" && env.Spec.Pin == "":
+		return nil, fmt.Sprintf("nothing is known of the branch %s until it is listed", env.Spec.Branch), nil
+	}
+	s, err := settingsOf(env, repo, entry, e.Installation)
+	if err != nil || s == nil {
+		return nil, "", err
+	}
+	s.Source = e.Stores.State(repo.Name, s.Commit)
+	if s.literal {
+		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
+		s.Exists = func(id string) bool { return e.exists(ctx, env.Namespace, id) }
+	}
+	s.live(env, entry, e.Now())
+	if d, ok := e.Departures.Get(env); ok {
+		s.life.BranchGone = d.Text(env)
+	}
+	s.copy(ctx, e.Secrets, env, entry)
+	s.decrypt(ctx, e.Keys, env, entry)
+	return s, "", nil
+}
+
+// hold reports why nothing is done for an Environment.
+func (e *Controller) hold(ctx context.Context, env *v1alpha1.Environment, why string) (ctrl.Result, error) {
+	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Held, Message: why}})
+}
+
+// conclude reports, and says when the next pass is due.
+func (e *Controller) conclude(ctx context.Context, env *v1alpha1.Environment, s report.Standing) (ctrl.Result, error) {
+	o := s.Outcome
+	if o.Quiet() && o.Err != nil {
+		// The Repository's condition tells, and wakes this Environment when it has passed.
+		e.Log.Debug("nothing can be judged", "environment", env.Name, "error", o.Err)
+		return ctrl.Result{RequeueAfter: unavailablePause}, nil
+	}
+	putOff, err := e.Report(ctx, env, s)
+	if err := errors.Join(err, o.Err); err != nil {
+		return ctrl.Result{}, fmt.Errorf("the environment %s: %w", env.Name, err)
+	}
+	result := ctrl.Result{RequeueAfter: putOff}
+	if o.Again {
+		result.RequeueAfter = time.Nanosecond
+	}
+	if !o.Deadline.IsZero() {
+		if wait := max(o.Deadline.Sub(e.Now()), time.Millisecond); result.RequeueAfter == 0 || wait < result.RequeueAfter {
+			result.RequeueAfter = wait
+		}
+	}
+	return result, nil
+}
+
+// earliest returns the earlier of two times, of which a zero one is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// log writes one line for a pass that did something.
+func (e *Controller) log(ctx context.Context, of reconciler.Environment, o reconciler.Outcome, took time.Duration) {
+	if len(o.Results) == 0 {
+		return
+	}
+	done := map[string]int{}
+	for _, r := range o.Results {
+		if r.Harmless() {
+			continue // what is there may stay, or the next pass says whether
+		}
+		if r.Err != nil {
+			level := slog.LevelWarn
+			if r.Repeated {
+				level = slog.LevelDebug
+			}
+			e.Log.Log(ctx, level, "the cluster refused", "environment", of.Name, "commit", of.Commit, "object", r.Step.Key.String(), "action", string(r.Step.Action), "error", r.Err.Message)
+			continue
+		}
+		done[string(r.Done)]++
+	}
+	if len(done) == 0 {
+		return
+	}
+	attributes := []any{"environment", of.Name, "commit", of.Commit, "state", string(o.State()), "took", took.Round(time.Millisecond)}
+	for _, action := range []string{"created", "changed", "corrected", "replaced", "deleted"} {
+		if n := done[action]; n > 0 {
+			attributes = append(attributes, action, n)
+		}
+	}
+	e.Log.Info("passed", attributes...)
+}
+
+func (e *Controller) remember(env *v1alpha1.Environment, as reconciler.Environment) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.names[as.ID], e.known[env.Name] = client.ObjectKeyFromObject(env), remembered{Environment: as, uid: env.UID}
+}

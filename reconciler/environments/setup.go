@@ -1,0 +1,73 @@
+package environments
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/control"
+)
+
+// atOnce is how many Environments are reconciled at the same time. An API server creates Services one after the other,
+// because it allocates their addresses: with many more, those of all environments would wait there together, and no
+// Deployment would begin before them.
+const atOnce = 12
+
+// SetUp registers the controller with a manager, and connects wakes to it.
+func (e *Controller) SetUp(mgr ctrl.Manager, wakes *Wakes) error {
+	wakes.name = e.Name
+	reader := mgr.GetClient()
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("environment").
+		For(&v1alpha1.Environment{}, builder.WithPredicates(control.Asked)).
+		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
+		WatchesRawSource(wakes.Source()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
+		Complete(e)
+}
+
+// environmentsWith finds the Environments whose entries copy a Secret or decrypt with it.
+func environmentsWith(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
+		var list v1alpha1.RepositoryList
+		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
+			return nil // the cache answers, and has nothing to fail at
+		}
+		for i := range list.Items {
+			if slices.ContainsFunc(list.Items[i].Spec.Environments, func(entry v1alpha1.Entry) bool { return reads(entry, secret.GetName()) }) {
+				requests = append(requests, environmentsOf(c)(ctx, &list.Items[i])...)
+			}
+		}
+		return requests
+	}
+}
+
+func reads(entry v1alpha1.Entry, secret string) bool {
+	keys := entry.Decryption
+	return keys != nil && keys.SecretRef != nil && keys.SecretRef.Name == secret ||
+		slices.Contains(entry.CopySecrets, v1alpha1.SecretReference{Name: secret})
+}
+
+func environmentsOf(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, repo client.Object) []reconcile.Request {
+		all, err := control.Environments(ctx, c, client.ObjectKeyFromObject(repo))
+		if err != nil {
+			return nil // the cache answers, and cannot fail
+		}
+		requests := make([]reconcile.Request, 0, len(all))
+		for i := range all {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all[i])})
+		}
+		return requests
+	}
+}

@@ -1,0 +1,48 @@
+package environments
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
+)
+
+// siblingsIn returns the other Environments of an Environment's namespace. Those of the same branch are to be looked at
+// for the same commit, although the Environment may be written a moment later.
+func (e *Controller) siblingsIn(ctx context.Context, env *v1alpha1.Environment) []reconciler.Sibling {
+	var all v1alpha1.EnvironmentList
+	if err := e.Client.List(ctx, &all, client.InNamespace(env.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil // the cache answers, and has nothing to fail at
+	}
+	var siblings []reconciler.Sibling
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.Spec.Namespace != env.Spec.Namespace || other.Name == env.Name || other.Name != branches.Name(other.Spec) || !other.DeletionTimestamp.IsZero() {
+			continue
+		}
+		commit := other.Spec.Commit
+		if other.Spec.Repository == env.Spec.Repository && other.Spec.Branch == env.Spec.Branch {
+			commit = env.Spec.Commit
+		}
+		siblings = append(siblings, reconciler.Sibling{
+			ID: branches.ID(other.Spec, e.Installation), Name: other.Name, Commit: cmp.Or(other.Spec.Pin, commit),
+		})
+	}
+	return siblings
+}
+
+// exists says whether there is an Environment with an id, one that is being deleted included.
+func (e *Controller) exists(ctx context.Context, namespace, id string) bool {
+	var all v1alpha1.EnvironmentList
+	if err := e.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return true // nothing is taken from anybody on doubt
+	}
+	return slices.ContainsFunc(all.Items, func(other v1alpha1.Environment) bool {
+		return branches.ID(other.Spec, e.Installation) == id
+	})
+}

@@ -1,0 +1,183 @@
+package environments
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/reconciler/report"
+)
+
+// breath is how long the teardown waits after a user deleted an Environment. A user who deletes many deletes them one
+// after the other, and the deletion guard has to see them together.
+const breath = 3 * time.Second
+
+// teardown takes an Environment one step towards being gone, and lets go of it when it is. Nobody waits for that.
+func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (ctrl.Result, error) {
+	e.pause(client.ObjectKeyFromObject(env))
+	if !controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) {
+		return ctrl.Result{}, nil // it is held by somebody else's
+	}
+	if !branches.Begun(env) {
+		if going, err := control.KindIsGoing(ctx, e.Reader, "environments"); err != nil {
+			return ctrl.Result{}, err
+		} else if going {
+			e.Log.Warn("leaving all as it is, for the kind Environment is being deleted", "environment", env.Name)
+			return ctrl.Result{}, e.letGo(ctx, env)
+		}
+		if wait, why, err := e.held(ctx, env); wait > 0 || why != "" || err != nil {
+			result := ctrl.Result{RequeueAfter: wait}
+			if why != "" {
+				result, err = e.hold(ctx, env, why)
+			}
+			return result, err
+		}
+	}
+	outcome := e.takeDown(ctx, env)
+	if !isGone(outcome) {
+		return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Deleting}, Outcome: e.progress(ctx, env, outcome)})
+	}
+	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
+	return ctrl.Result{}, e.letGo(ctx, env)
+}
+
+// held says whether the teardown has to wait: for a moment, or for a person.
+func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
+	if e.Guard.Allowed(env) || branches.ConfirmedBy(env) || branches.IsReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
+		return 0, "", nil
+	}
+	if left := breath - e.Guard.DeletedFor(env, e.Now()); left > 0 {
+		return left, "", nil
+	}
+	have, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
+	if err != nil {
+		return 0, "", err
+	}
+	if n := branches.Count(have, nil, e.Now()); n.BlocksDeletions() {
+		return 0, n.Blocked(env.Spec.Repository), nil
+	}
+	e.Guard.Allow(env)
+	return 0, "", nil
+}
+
+func (e *Controller) takeDown(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
+	going := identityOf(env, e.Installation)
+	going.Scope = e.scopeOf(ctx, env)
+	e.remember(env, going)
+	started := e.Now()
+	outcome := e.Reconciler.Teardown(ctx, going)
+	e.log(ctx, going, outcome, e.Now().Sub(started))
+	return outcome
+}
+
+// isGone says whether nothing is left of what was taken down.
+func isGone(o reconciler.Outcome) bool {
+	t, ok := o.Finding.(reconciler.TornDown)
+	return ok && t.Gone
+}
+
+// scopeOf returns how far an Environment reaches. One whose entry is gone is confined to its namespace: outside, only
+// what its record has is taken down.
+func (e *Controller) scopeOf(ctx context.Context, env *v1alpha1.Environment) reconciler.Scope {
+	repo := &v1alpha1.Repository{}
+	if err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo); err != nil {
+		return reconciler.Namespaced // the cache answers, and has nothing else to say
+	}
+	if entry := naming.EntryOf(repo, env); entry != nil && entry.Scope == v1alpha1.ScopeCluster {
+		return reconciler.Cluster
+	}
+	return reconciler.Namespaced
+}
+
+// When a namespace that is being deleted is looked at again: soon, while the cluster does not say what it
+// waits for, and seldom afterwards.
+const (
+	soon   = time.Second
+	seldom = time.Minute
+)
+
+// progress adds to the outcome of a teardown what the cluster says about a namespace that does not go.
+// Watches tell only that it is still there.
+func (e *Controller) progress(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) reconciler.Outcome {
+	t, ok := o.Finding.(reconciler.TornDown)
+	if !ok || t.Gone || len(o.Results) > 0 {
+		return o
+	}
+	ns := &corev1.Namespace{}
+	if err := e.Reader.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil || ns.DeletionTimestamp.IsZero() {
+		return o // the watch will tell
+	}
+	again := soon
+	if why := health.Remaining(ns.Status.Conditions); why != "" {
+		t.Message, again = fmt.Sprintf("Namespace/%s is being deleted: %s", ns.Name, why), seldom
+		for _, p := range t.Left {
+			if p.Key.Namespace != "" {
+				t.Message += fmt.Sprintf("; %s: %s", p.Key.Short(), p.Health.Message)
+			}
+		}
+	}
+	o.Finding, o.Deadline = t, earliest(o.Deadline, e.Now().Add(again))
+	return o
+}
+
+func (e *Controller) letGo(ctx context.Context, env *v1alpha1.Environment) error {
+	before := env.DeepCopy()
+	controllerutil.RemoveFinalizer(env, v1alpha1.FinalizerTeardown)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(e.Client.Patch(ctx, env, patch))
+}
+
+// expire takes down what an Environment runs. The Environment stays, until its branch moves or is gone.
+func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
+	e.pause(client.ObjectKeyFromObject(env))
+	outcome, expired := reconciler.Outcome{}, true
+	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
+		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
+		expired = isGone(outcome)
+	}
+	s.life.Stage = report.Expiring
+	if expired {
+		s.life.Stage, outcome.Finding = report.Expired, nil
+		s.life.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
+	}
+	had := !branches.IsReason(env, v1alpha1.ReasonExpired)
+	result, err := e.conclude(ctx, env, report.Standing{Life: s.life, Outcome: outcome})
+	if expired && had && err == nil {
+		e.vacated(ctx, client.ObjectKeyFromObject(env), remembered{Environment: s.Environment, uid: env.UID})
+	}
+	return result, err
+}
+
+// left drops what is remembered of an Environment that does not exist any more.
+func (e *Controller) left(ctx context.Context, name types.NamespacedName) {
+	e.mu.Lock()
+	env, ok := e.known[name.Name]
+	delete(e.known, name.Name)
+	if e.names[env.ID] == name {
+		delete(e.names, env.ID)
+	}
+	delete(e.ended, env.uid)
+	e.mu.Unlock()
+	e.Guard.Forget(name.Name)
+	if ok {
+		e.Reconciler.Forget(env.Environment)
+		e.Gone(&v1alpha1.Environment{
+			ObjectMeta: metav1.ObjectMeta{Name: name.Name, Namespace: name.Namespace, UID: env.uid},
+			Spec:       v1alpha1.EnvironmentSpec{Repository: env.Repository, Entry: env.Entry},
+		})
+		e.vacated(ctx, name, env)
+	}
+}

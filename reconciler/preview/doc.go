@@ -1,2 +1,0 @@
-// Package preview turns branches into Environments: names, limits, expiry, teardown.
-package preview

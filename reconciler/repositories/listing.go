@@ -1,0 +1,163 @@
+package repositories
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/source"
+)
+
+// errDoubtful says that what answers may be another repository.
+type errDoubtful struct{ repository string }
+
+func (e *errDoubtful) Error() string {
+	return fmt.Sprintf("the branches are all other ones than before, as if another repository had taken this one's place, and nothing follows them; if that is meant: berth confirm --repository %s",
+		e.repository)
+}
+
+// list asks the Git server for all branches, and brings what has moved. What is known stays as it was
+// if that fails.
+func (r *Controller) list(ctx context.Context, repo *v1alpha1.Repository, f *followed) {
+	if f.trouble != nil || !f.listed {
+		defer r.wakeAll(ctx, repo)
+	}
+	f.trouble = r.tryToList(ctx, repo, f)
+	r.retryHook(repo, f)
+}
+
+func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f *followed) error {
+	store, err := r.open(ctx, repo, f)
+	if err != nil {
+		return err
+	}
+	have, err := control.Environments(ctx, r.Client, client.ObjectKeyFromObject(repo))
+	if err != nil {
+		return err
+	}
+	if f.onlyPolled && f.spare.saves(r.Now()) {
+		if f.spare.literals {
+			_ = r.followLiterals(ctx, repo, store, f) // the trouble with the whole listing is told on
+		}
+		return f.trouble
+	}
+	interest := branches.NewInterest(repo, have)
+	listing, err := store.List(ctx, interest.Keep)
+	if source.ReasonOf(err) == source.TooLarge {
+		// Whoever pushed so many branches does not keep those that an entry names from being followed.
+		also := r.followLiterals(ctx, repo, store, f)
+		f.spare = f.spare.after(err, also, r.Now())
+		if also != nil {
+			return fmt.Errorf("%w; nor those that entries name: %w", err, also)
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	f.spare = spare{}
+	if known := branches.KnownCommits(f.listing, have); branches.Doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.Continues(ctx, repo, known) {
+		return &errDoubtful{repository: repo.Name}
+	}
+	wanted := branches.Want(repo, listing.Heads)
+	err = r.fetch(ctx, repo, store, wanted.Commits())
+	if source.ReasonOf(err) == source.Full {
+		renewed, failure := r.Stores.Renew(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)))
+		r.logRenewal(repo.Name, renewed, failure)
+		err = r.fetch(ctx, repo, store, wanted.Commits())
+	}
+	if source.ReasonOf(err) == source.Unreachable {
+		return err // any other is that of single commits, and told by their environments
+	}
+	if f.lacking && err == nil {
+		defer r.wakeAll(ctx, repo)
+	}
+	f.lacking = err != nil
+	if !maps.Equal(listing.Heads, f.listing.Heads) {
+		renewed, failure := r.Stores.RenewIfGrown(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)))
+		r.logRenewal(repo.Name, renewed, failure)
+	}
+	r.compareHooks(repo, f, listing.Heads)
+	f.listing, f.listed, f.leftOut = listing, true, interest.LeftOut
+	branches.Notice(f.absent, have, listing, r.Now())
+	if source.ReasonOf(err) == source.Full {
+		return err // which others than this commit's author can do something about
+	}
+	return nil
+}
+
+// followLiterals brings up to date what is known of the branches that entries name, where a whole listing cannot be had.
+// It proves nothing about others, and not that any is gone.
+func (r *Controller) followLiterals(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, f *followed) error {
+	named := branches.Literals(repo)
+	if len(named) == 0 {
+		return nil
+	}
+	some, err := store.ListOnly(ctx, named)
+	if err != nil {
+		return err
+	}
+	listing := f.listing
+	listing.Heads = maps.Clone(f.listing.Heads)
+	if listing.Heads == nil {
+		listing.Heads = map[string]string{}
+	}
+	maps.Copy(listing.Heads, some.Heads)
+	if err := r.fetch(ctx, repo, store, branches.Want(repo, some.Heads).Commits()); source.ReasonOf(err) == source.Unreachable {
+		return err
+	}
+	f.listing, f.listed = listing, true
+	return nil
+}
+
+// open opens the store of a Repository, and wakes its Environments when they can be read from now on.
+func (r *Controller) open(ctx context.Context, repo *v1alpha1.Repository, f *followed) (*source.Repository, error) {
+	store, key, err := r.Stores.Open(ctx, repo)
+	if err == nil && key != f.store {
+		r.wakeAll(ctx, repo)
+	}
+	f.store = key
+	return store, err
+}
+
+// needed are the commits that must outlive a renewal of the store beside the heads.
+func needed(have []v1alpha1.Environment) []string {
+	var commits []string
+	for _, env := range have {
+		for _, commit := range []string{env.Spec.Commit, env.Spec.Pin, env.Status.AppliedCommit, env.Status.HealthyCommit} {
+			if commit != "" {
+				commits = append(commits, commit)
+			}
+		}
+	}
+	slices.Sort(commits)
+	return slices.Compact(commits)
+}
+
+// logRenewal logs the result of renewing a store. If that failed, the old content stays in use.
+func (r *Controller) logRenewal(repository string, renewed bool, err error) {
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
+		r.Log.Warn("cannot renew the store of a repository", "repository", repository, "error", err)
+	case renewed:
+		r.Log.Info("renewed the store of a repository", "repository", repository)
+	}
+}
+
+// wakeAll asks for passes over all Environments of a Repository, which had to wait for its store.
+func (r *Controller) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
+	have, err := control.Environments(ctx, r.Client, client.ObjectKeyFromObject(repo))
+	if err != nil {
+		return // the cache answers, and has nothing to fail at
+	}
+	for i := range have {
+		r.Wake(client.ObjectKeyFromObject(&have[i]))
+	}
+}

@@ -1,0 +1,346 @@
+package repositories
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/stores"
+	"berth.dev/berth/source"
+)
+
+// Repositories makes the Environments of a Repository those that its branches call for. It is the
+// controller of Repositories.
+type Controller struct {
+	Config
+	inbox  control.Inbox
+	mu     sync.Mutex
+	known  map[string]*followed                  // by name
+	hooks  map[string]*hooks                     // by name
+	called map[string]map[string]branches.Wanted // what Environments are to be, by repository and name
+}
+
+// Config is what Repositories is made of.
+type Config struct {
+	Client client.Client
+	// Reader asks the API server itself, where what is remembered may be too old.
+	Reader client.Reader
+	Stores *stores.Set
+	Guard  *branches.Guard
+	// Departures is told which Environments will be deleted.
+	Departures *branches.Departures
+	// Namespace is the agent's own, Installation the random id of this installation of Berth.
+	Namespace, Installation string
+	// Report writes a Repository's status, if it is another than before.
+	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
+	// Made says whether Berth provably made a namespace for an environment of this name and id.
+	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
+	// HookMissed warns of a change that no webhook told of, though webhooks told of others before.
+	HookMissed func(repo *v1alpha1.Repository, change string)
+	// Wake asks for a pass over an Environment.
+	Wake func(types.NamespacedName)
+	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
+	ProgressPause time.Duration
+	Now           func() time.Time
+	Log           *slog.Logger
+}
+
+// followed is what is remembered of a Repository; all of it can be lost.
+type followed struct {
+	listing source.Listing
+	listed  bool // listing is a complete one
+	leftOut branches.LeftOut
+	lacking bool   // a commit of it could not be had
+	store   string // what the store was opened with, or why it cannot be
+	absent  map[string]branches.Absence
+	next    time.Time
+	missing time.Time     // since when the Repository itself does not exist
+	grace   time.Duration // spec.goneAfter, for when it does not exist any more
+	spec    int64         // the generation that was listed for
+	cause   cause         // of the last listing
+	// onlyPolled says that nothing but the poll asked for the last listing.
+	onlyPolled bool
+	spare      spare
+	// request and confirmation are the ids of those that were carried out, bound is that of the newest confirmation of
+	// which it is known whom it lets go, and confirmed are these.
+	request, confirmation, bound string
+	confirmed                    map[string]bool
+	trouble                      error // with the Git server, or with the spec
+	changed                      time.Time
+	told                         time.Time // when a webhook last told of a change
+}
+
+// NewRepositories returns the controller of Repositories.
+func New(c Config) *Controller {
+	return &Controller{Config: c, inbox: control.NewInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}, called: map[string]map[string]branches.Wanted{}}
+}
+
+// Reconcile lists a Repository's branches when it is time to, and writes and deletes its Environments.
+func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	repo := &v1alpha1.Repository{}
+	if err := r.Client.Get(ctx, req.NamespacedName, repo); err != nil {
+		if apierrors.IsNotFound(err) {
+			wait, err := r.removed(ctx, req.NamespacedName)
+			return ctrl.Result{RequeueAfter: wait}, err
+		}
+		return ctrl.Result{}, err
+	}
+	f := r.followed(repo.Name)
+	if !f.missing.IsZero() { // it has been written again, and begins anew
+		r.forget(repo.Name)
+		r.depart(req.NamespacedName, nil)
+		f = r.followed(repo.Name)
+	}
+	f.grace = repo.Spec.GoneAfter.Duration
+	schedule, err := scheduleOf(repo.Spec.Poll, repo.Spec.TimeZone)
+	switch {
+	case repo.Spec.Suspend:
+		// What runs is still corrected, and may need a commit for it.
+		_, f.trouble = r.open(ctx, repo, f)
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
+	case err != nil:
+		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
+		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // whoever asked is told why not
+		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
+	case r.due(ctx, repo, f):
+		r.list(ctx, repo, f)
+		f.next = schedule.Next(r.Now())
+	}
+	c, err := r.converge(ctx, repo, f)
+	if err := errors.Join(err, r.Report(ctx, repo, statusOf(repo, f, c))); err != nil {
+		return ctrl.Result{}, err
+	}
+	next := f.next
+	for _, sooner := range []time.Time{c.Next, r.missedHook(repo)} {
+		if !sooner.IsZero() && sooner.Before(next) {
+			next = sooner
+		}
+	}
+	return ctrl.Result{RequeueAfter: max(next.Sub(r.Now()), time.Millisecond)}, nil
+}
+
+// scheduleOf reads a cron expression, or a descriptor such as @every 1m, in a time zone.
+func scheduleOf(poll, zone string) (cron.Schedule, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		return nil, fmt.Errorf("timeZone %q is not known: %w", zone, err)
+	}
+	schedule, err := cron.ParseStandard("TZ=" + location.String() + " " + poll)
+	if err != nil {
+		return nil, fmt.Errorf("poll %q is not a schedule: %w", poll, err)
+	}
+	return schedule, nil
+}
+
+func (r *Controller) followed(name string) *followed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f, ok := r.known[name]
+	if !ok {
+		f = &followed{absent: map[string]branches.Absence{}}
+		r.known[name] = f
+	}
+	return f
+}
+
+// due says whether the branches are to be listed now: because of the poll, a change of the spec or of
+// the credentials, or because somebody or a webhook asked.
+func (r *Controller) due(ctx context.Context, repo *v1alpha1.Repository, f *followed) bool {
+	request := repo.Annotations[v1alpha1.AnnotationRequested]
+	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
+	hooked := r.hooked(repo.Name) || asked && r.hookRequested(repo.Name, request)
+	_, doubted := errors.AsType[*errDoubtful](f.trouble)
+	called := f.spec != repo.Generation || asked || hooked || f.store != r.Stores.Key(ctx, repo) || doubted && confirmed(repo)
+	due := called || !r.Now().Before(f.next)
+	f.onlyPolled = !called
+	f.spec, f.request, f.cause = repo.Generation, request, byPoll
+	if hooked {
+		f.cause = byHook
+	}
+	return due
+}
+
+// confirmed says whether somebody lets pass what is held on doubt.
+func confirmed(repo *v1alpha1.Repository) bool {
+	id := repo.Annotations[v1alpha1.AnnotationConfirmed]
+	return id != "" && id != repo.Status.HandledConfirmation
+}
+
+// converge writes and deletes Environments as the last complete listing says.
+func (r *Controller) converge(ctx context.Context, repo *v1alpha1.Repository, f *followed) (branches.Changes, error) {
+	have, err := control.Environments(ctx, r.Client, client.ObjectKeyFromObject(repo))
+	if err != nil {
+		return branches.Changes{}, err
+	}
+	warnings, err := r.restore(ctx, repo, have)
+	if err != nil || !f.listed {
+		return branches.Changes{Warnings: warnings}, err
+	}
+	over := branches.Overdue(have, repo, r.Now())
+	if err := r.confirm(ctx, repo, f, over); err != nil {
+		return branches.Changes{}, err
+	}
+	c := branches.Compare(have, branches.Want(repo, f.listing.Heads), branches.Evidence{
+		Listing:   f.listing,
+		Current:   f.trouble == nil,
+		Absent:    f.absent,
+		Over:      over,
+		Now:       r.Now(),
+		GoneAfter: repo.Spec.GoneAfter.Duration,
+		Confirmed: f.confirmed,
+	})
+	c.Warnings = warnings
+	f.confirmed = nameSet(c.Confirmed...)
+	r.depart(client.ObjectKeyFromObject(repo), c.Departing)
+	changed, err := r.carryOut(ctx, repo, have, c)
+	if changed {
+		f.changed = r.Now()
+	}
+	return c, err
+}
+
+// carryOut writes and deletes Environments; one that fails delays no other.
+func (r *Controller) carryOut(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment, c branches.Changes) (changed bool, err error) {
+	existing := branches.ByName(have)
+	r.call(repo.Name, c.Write)
+	var errs []error
+	for _, w := range c.Write {
+		wrote, err := r.write(ctx, repo, existing[w.Name], w)
+		changed = changed || wrote
+		errs = append(errs, err)
+	}
+	for _, d := range c.Delete {
+		changed = true
+		errs = append(errs, r.delete(ctx, d.Environment, d.Why))
+	}
+	for _, env := range c.Release {
+		r.Guard.Allow(env)
+		r.Wake(client.ObjectKeyFromObject(env))
+	}
+	return changed, errors.Join(errs...)
+}
+
+// call notes what the Environments of a repository are to be, before they are made so.
+func (r *Controller) call(repository string, all []branches.Wanted) {
+	called := make(map[string]branches.Wanted, len(all))
+	for _, w := range all {
+		called[w.Name] = w
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.called[repository] = called
+}
+
+// delete begins the end of an Environment that the brake has let through.
+func (r *Controller) delete(ctx context.Context, env *v1alpha1.Environment, why string) error {
+	r.Log.Info("deleting the environment", "environment", env.Name, "reason", why)
+	r.Guard.Allow(env)
+	uid := env.UID
+	return client.IgnoreNotFound(r.Client.Delete(ctx, env, client.Preconditions{UID: &uid}))
+}
+
+// write applies an Environment if it is not what it should be, and says whether it did.
+func (r *Controller) write(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, w branches.Wanted) (bool, error) {
+	if env != nil && (!env.DeletionTimestamp.IsZero() || upToDate(env, w)) {
+		return false, nil
+	}
+	if err := r.Client.Apply(ctx, environmentApply(repo.Namespace, w), client.ForceOwnership, fieldOwner); err != nil {
+		return false, fmt.Errorf("the environment %s: %w", w.Name, err)
+	}
+	return true, nil
+}
+
+// depart has it shown which Environments of a repository will be deleted.
+func (r *Controller) depart(repo types.NamespacedName, all map[string]branches.Departure) {
+	for _, name := range r.Departures.Set(repo.Name, all) {
+		r.Wake(types.NamespacedName{Namespace: repo.Namespace, Name: name})
+	}
+}
+
+// removed takes care of the Environments of a Repository that does not exist: each goes as its own
+// onRemoval says, once the Repository has been missing for its goneAfter. It returns when to look again; 0: never.
+//
+// That a Repository is missing proves nothing by itself, for its kind may be deleted, or it may not have been restored
+// yet: then, and where the brake holds, each waits for a person.
+func (r *Controller) removed(ctx context.Context, name types.NamespacedName) (time.Duration, error) {
+	have, err := control.Environments(ctx, r.Client, name)
+	if err != nil {
+		return 0, err
+	}
+	going, err := control.KindIsGoing(ctx, r.Reader, "repositories")
+	if err != nil || going {
+		return 0, err
+	}
+	at := r.goneAt(name.Name)
+	due, left := !at.IsZero() && !r.Now().Before(at), []v1alpha1.Environment{}
+	if branches.Count(have, nil, r.Now()).BlocksAll() {
+		at, due = time.Time{}, false
+	}
+	var errs []error
+	for i := range have {
+		switch env := &have[i]; {
+		case !env.DeletionTimestamp.IsZero():
+		case due || branches.ConfirmedBy(env):
+			errs = append(errs, r.delete(ctx, env, "its Repository was removed"))
+		default:
+			left = append(left, *env)
+		}
+	}
+	r.depart(name, r.orphans(name.Name, left, at))
+	errs = append(errs, r.Stores.Drop(name.Name))
+	if len(left) > 0 && !at.IsZero() {
+		return max(at.Sub(r.Now()), time.Millisecond), errors.Join(errs...)
+	}
+	if len(left) == 0 {
+		r.forget(name.Name)
+	}
+	return 0, errors.Join(errs...)
+}
+
+// goneAt returns when the Environments of a Repository that does not exist may go; zero if this process never saw it.
+func (r *Controller) goneAt(name string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f, seen := r.known[name]
+	if !seen {
+		return time.Time{}
+	}
+	if f.missing.IsZero() {
+		f.missing = r.Now()
+	}
+	return f.missing.Add(f.grace)
+}
+
+// orphans are the Environments that go together with their Repository, at a time; zero: not before somebody confirms.
+func (r *Controller) orphans(repository string, left []v1alpha1.Environment, at time.Time) map[string]branches.Departure {
+	if at.IsZero() {
+		return nil
+	}
+	all := make(map[string]branches.Departure, len(left))
+	for _, env := range left {
+		since := r.followed(repository).missing
+		all[env.Name] = branches.Departure{Since: since.Truncate(time.Second), At: at.Truncate(time.Second), Orphaned: true}
+	}
+	return all
+}
+
+func (r *Controller) forget(repository string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, repository)
+	delete(r.hooks, repository)
+	delete(r.called, repository)
+}

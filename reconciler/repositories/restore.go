@@ -1,0 +1,76 @@
+package repositories
+
+import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
+)
+
+// indexRepository is the index by which the namespaces of a repository are found among those of all: they are looked
+// at whenever the repository is.
+const indexRepository = "berth.dev/repository"
+
+// repositoryIn returns the repository of a namespace whose Environment has to be there.
+func (r *Controller) repositoryIn(o client.Object) []string {
+	ns, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return nil
+	}
+	_, spec, ours := branches.OwnerOf(ns, r.Installation)
+	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
+		return nil
+	}
+	return []string{spec.Repository}
+}
+
+// restore writes the Environments of a Repository that were lost while their namespaces were not, if it is proved that
+// Berth made those. Evidence and brake then decide about them as about any other. It returns warnings of the others.
+func (r *Controller) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
+	var all metav1.PartialObjectMetadataList
+	all.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := r.Client.List(ctx, &all, client.MatchingFields{indexRepository: repo.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, l := range branches.Lost(repo.Name, r.Installation, all.Items, have) {
+		made, err := r.Made(ctx, l.Name, branches.ID(l.Spec, r.Installation), l.Namespace)
+		switch {
+		case err != nil:
+		case !made || !l.CalledFor(repo):
+			warnings = append(warnings, l.Warning())
+		default:
+			err = r.rewrite(ctx, repo.Namespace, l.Wanted)
+		}
+		errs = append(errs, err)
+	}
+	return warnings, errors.Join(errs...)
+}
+
+func (r *Controller) rewrite(ctx context.Context, namespace string, w branches.Wanted) error {
+	if confirmed, err := r.isLost(ctx, namespace, w); !confirmed || err != nil {
+		return err
+	}
+	r.Log.Warn("writing an Environment again, because its namespace is there", "environment", w.Name, "namespace", w.Spec.Namespace)
+	return r.Client.Apply(ctx, environmentApply(namespace, w), client.ForceOwnership, fieldOwner)
+}
+
+// isLost asks the API server itself: what is remembered of namespaces and Environments may be of
+// different ages, and one that is just being deleted must not come back.
+func (r *Controller) isLost(ctx context.Context, namespace string, w branches.Wanted) (bool, error) {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := r.Reader.Get(ctx, types.NamespacedName{Name: w.Spec.Namespace}, ns)
+	if err != nil || !ns.DeletionTimestamp.IsZero() {
+		return false, client.IgnoreNotFound(err)
+	}
+	err = r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: w.Name}, &v1alpha1.Environment{})
+	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+}

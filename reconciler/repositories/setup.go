@@ -1,0 +1,111 @@
+package repositories
+
+import (
+	"context"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
+)
+
+// atOnce is how many Repositories are reconciled at the same time. A slow Git server blocks one of them.
+const atOnce = 16
+
+// SetUp registers the controller with a manager.
+func (r *Controller) SetUp(ctx context.Context, mgr ctrl.Manager) error {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := mgr.GetFieldIndexer().IndexField(ctx, namespace, indexRepository, r.repositoryIn); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("repository").
+		For(&v1alpha1.Repository{}, builder.WithPredicates(control.Asked)).
+		// An Environment that was deleted or changed may have to be written again.
+		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(control.Asked, notNew, r.notCalledFor())).
+		// A namespace may be all that is left of an Environment.
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ownersOf), builder.WithPredicates(appeared)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(mgr.GetClient()))).
+		WatchesRawSource(r.inbox.Source()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
+		Complete(r)
+}
+
+// notNew drops the creation of Environments, which only the agent makes.
+var notNew = predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
+
+// notCalledFor drops what makes an Environment what its repository calls for, as the agent's own writes do.
+func (r *Controller) notCalledFor() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		env, ok := e.ObjectNew.(*v1alpha1.Environment)
+		if !ok || !env.DeletionTimestamp.IsZero() || !maps.Equal(e.ObjectOld.GetAnnotations(), env.Annotations) {
+			return true
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		w, called := r.called[env.Spec.Repository][env.Name]
+		return !called || !upToDate(env, w)
+	}}
+}
+
+// appeared lets through namespaces that are there and stay: what becomes of others is no news.
+var appeared = predicate.Funcs{
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetLabels()[branches.LabelEnvironment] != e.ObjectNew.GetLabels()[branches.LabelEnvironment]
+	},
+}
+
+// ownersOf finds the Repository of a namespace of ours whose Environment is lost. The others need nothing,
+// and every new environment brings one.
+func (r *Controller) ownersOf(ctx context.Context, o client.Object) []reconcile.Request {
+	ns, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return nil
+	}
+	name, spec, ours := branches.OwnerOf(ns, r.Installation)
+	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
+		return nil
+	}
+	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: name}, &v1alpha1.Environment{}); err == nil {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: spec.Repository}}}
+}
+
+// repositoriesWith finds the Repositories that read their credentials from a Secret.
+func repositoriesWith(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
+		var list v1alpha1.RepositoryList
+		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
+			return nil // the cache answers, and has nothing to fail at
+		}
+		for i := range list.Items {
+			if ref := list.Items[i].Spec.SecretRef; ref != nil && ref.Name == secret.GetName() {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+			}
+		}
+		return requests
+	}
+}
+
+func repositoryOf(_ context.Context, o client.Object) []reconcile.Request {
+	env, ok := o.(*v1alpha1.Environment)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}}}
+}
