@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/cmd/internal/repofile"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
@@ -173,7 +175,10 @@ func repository(document []byte) (*v1alpha1.Repository, error) {
 		return nil, err
 	}
 	unknown, err := json.UnmarshalStrict(text, repo)
-	return repo, errors.Join(append(unknown, inWords(err))...)
+	if err := errors.Join(append(unknown, inWords(err))...); err != nil {
+		return repo, err
+	}
+	return repo, repofile.Validate(context.Background(), text) // its cost is bounded
 }
 
 // chosen fills in what the API server would.
