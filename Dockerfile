@@ -10,10 +10,10 @@ ARG TARGETOS TARGETARCH
 ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /berth ./cmd/berth
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /programs/ ./cmd/berth ./cmd/berth-sops
 
 # Certificates for HTTPS, time zones for schedules, an account that is not root, and nothing to run but Berth.
 FROM gcr.io/distroless/static-debian12:nonroot
-COPY --from=build /berth /usr/local/bin/berth
+COPY --from=build /programs/ /usr/local/bin/
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/berth"]

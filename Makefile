@@ -20,8 +20,9 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: ## Build .build/berth.
-	go build -o .build/berth ./cmd/berth
+build: ## Build .build/berth, and .build/berth-sops, which decrypts for it.
+	@mkdir -p .build
+	CGO_ENABLED=0 go build -o .build/ ./cmd/berth ./cmd/berth-sops
 
 .PHONY: cluster-binary
 cluster-binary: ## Build .build/cluster, the local Kubernetes cluster.
@@ -72,7 +73,6 @@ demo-down: ## Stop what "make demo" left running.
 .PHONY: test
 test: cluster-binary ## Run all tests.
 	go test ./...
-	cd secrets/compat && go test ./...
 	cd e2e && go test ./...
 
 .PHONY: crash
@@ -121,16 +121,13 @@ lint: .build/staticcheck ## Check format, vet, staticcheck, imports, and that ge
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	cd e2e && go vet ./...
-	cd secrets/compat && go vet ./...
 	.build/staticcheck ./...
 	cd e2e && ../.build/staticcheck ./...
-	cd secrets/compat && ../../.build/staticcheck ./...
 	go test -run Imports .
 	@before=$$(cat $(generated) | cksum); $(MAKE) --no-print-directory generate; test "$$before" = "$$(cat $(generated) | cksum)" || \
 		{ echo "what is generated from api/v1alpha1 was stale: review it with git diff, and commit it"; exit 1; }
 	go mod tidy -diff
 	cd e2e && go mod tidy -diff
-	cd secrets/compat && go mod tidy -diff
 	cd tools && go mod tidy -diff
 
 .build/staticcheck: e2e/go.mod

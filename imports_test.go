@@ -29,7 +29,7 @@ var arrows = []struct {
 	{pkg: "api/v1alpha1"},
 	{pkg: "source"},
 	{pkg: "source/webhook"},
-	{pkg: "secrets"},
+	{pkg: "secrets", knows: []string{"internal/worker"}},
 	{pkg: "health"},
 	{pkg: "reconciler/manifest"},
 	{pkg: "internal/worker"},
@@ -55,6 +55,8 @@ var arrows = []struct {
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
 		inTests: []string{"deploy", "health", "reconciler/apply", "reconciler/manifest"}},
+	{pkg: "cmd/berth-sops/closed"},
+	{pkg: "cmd/berth-sops", knows: []string{"cmd/berth-sops/closed", "secrets"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
 	{pkg: "deploy"},
 	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "secrets", "reconciler/manifest", "reconciler/render"}},
@@ -62,10 +64,11 @@ var arrows = []struct {
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
 	{pkg: "internal/kustomizetest", knows: []string{"reconciler/kustomize"}},
+	{pkg: "internal/sopstest", knows: []string{"secrets"}},
 	{pkg: "."},
 }
 
-var testSupport = []string{"internal/apitest", "internal/clustertest", "internal/gittest", "internal/kustomizetest"}
+var testSupport = []string{"internal/apitest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
 var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",
@@ -85,9 +88,15 @@ var fences = []struct {
 		why:    "how Git is read is source's matter",
 	},
 	{
-		things: []string{"github.com/getsops/...", "filippo.io/...", "github.com/ProtonMail/..."},
-		only:   []string{"secrets"},
-		why:    "how files are decrypted is the matter of secrets",
+		things: []string{"github.com/getsops/...", "github.com/aws/...", "github.com/Azure/...", "cloud.google.com/...",
+			"google.golang.org/api/...", "github.com/hashicorp/...", "golang.org/x/oauth2/..."},
+		only: []string{"cmd/berth-sops"},
+		why:  "the SOPS library, and the clouds' clients with it, run in a process of their own",
+	},
+	{
+		things: []string{"filippo.io/...", "github.com/ProtonMail/..."},
+		only:   []string{"secrets", "cmd/berth-sops"},
+		why:    "keys are read by secrets and its worker",
 	},
 	{
 		things:  []string{"sigs.k8s.io/kustomize/..."},
@@ -124,7 +133,7 @@ var fences = []struct {
 	},
 	{
 		things:  []string{"context.Background", "context.TODO"},
-		only:    []string{"cmd/berth", "internal/..."},
+		only:    []string{"cmd/berth", "cmd/berth-sops", "internal/..."},
 		inTests: []string{anything},
 		why:     "whatever may take long can be ended by its caller",
 	},

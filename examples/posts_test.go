@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/internal/kustomizetest"
+	"berth.dev/berth/internal/sopstest"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/secrets"
@@ -234,8 +236,8 @@ type opener struct{ *secrets.Decrypter }
 
 func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
 
-func (o opener) Open(file string, content []byte) (render.Opened, error) {
-	plain, err := o.Decrypter.Open(file, content)
+func (o opener) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
+	plain, err := o.Decrypter.Open(ctx, file, content)
 	opened := render.Opened{Content: plain.Content, Veiled: plain.Veiled, Values: map[string]render.Value{}}
 	for placeholder, value := range plain.Values {
 		opened.Values[placeholder] = render.Value(value)
@@ -249,7 +251,7 @@ func decrypter(t *testing.T, entry v1alpha1.Entry) opener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return opener{secrets.New(secrets.Config{Keys: keys})}
+	return opener{secrets.New(secrets.Config{Keys: keys, Workers: secrets.NewWorkers(secrets.WorkersConfig{Command: []string{sopstest.Worker(t)}})})}
 }
 
 func names(objects map[string]manifest.Object) []string {

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func (*remoteKey) Encrypted(_ string, content []byte) bool {
 	return strings.HasPrefix(string(content), sealed)
 }
 
-func (k *remoteKey) Open(_ string, content []byte) (render.Opened, error) {
+func (k *remoteKey) Open(_ context.Context, _ string, content []byte) (render.Opened, error) {
 	if k.down {
 		return render.Opened{}, remoteKeyError{errDown}
 	}

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -33,7 +34,9 @@ func (g *gate) Encrypted(_ string, content []byte) bool {
 	return false
 }
 
-func (g *gate) Open(string, []byte) (render.Opened, error) { return render.Opened{}, nil }
+func (g *gate) Open(context.Context, string, []byte) (render.Opened, error) {
+	return render.Opened{}, nil
+}
 
 // impatient makes passes leave every render that does not end at once.
 func (w *world) impatient() *gate {

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
-	"io"
 	"strings"
 
 	"filippo.io/age"
@@ -13,9 +12,6 @@ import (
 	"filippo.io/age/armor"
 	"golang.org/x/crypto/ssh"
 )
-
-// maxShare bounds a decrypted data key, or a part of one.
-const maxShare = 1 << 10
 
 // addAge reads native identities, or an SSH key. Plugins are programs, and none is ever run.
 func (k *Keys) addAge(content []byte) error {
@@ -40,7 +36,7 @@ func (k *Keys) addAge(content []byte) error {
 			k.recipients = append(k.recipients, identity.Recipient().String())
 		}
 	}
-	k.age = append(k.age, identities...)
+	k.held.Age = append(k.held.Age, identities...)
 	return nil
 }
 
@@ -78,28 +74,7 @@ func (k *Keys) addSSH(content []byte) error {
 	if err != nil {
 		return errors.New("it is a broken SSH key")
 	}
-	k.age = append(k.age, identity)
+	k.held.Age = append(k.held.Age, identity)
 	k.recipients = append(k.recipients, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))))
 	return nil
-}
-
-// openAge decrypts a data key with the identities at hand and nothing else: the library looks nowhere
-// if it is given some.
-func (k *Keys) openAge(dataKey string) ([]byte, error) {
-	if len(k.age) == 0 {
-		return nil, errNoKey
-	}
-	plain, err := age.Decrypt(armor.NewReader(strings.NewReader(dataKey)), k.age...)
-	var others *age.NoIdentityMatchError
-	switch {
-	case errors.As(err, &others):
-		return nil, errNoKey
-	case err != nil:
-		return nil, errBadDataKey
-	}
-	share, err := io.ReadAll(io.LimitReader(plain, maxShare))
-	if err != nil {
-		return nil, errBadDataKey
-	}
-	return share, nil
 }

@@ -1,23 +1,122 @@
 package secrets_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	"berth.dev/berth/internal/sopstest"
 	"berth.dev/berth/secrets"
 )
 
-func BenchmarkDecrypt(b *testing.B) {
-	content := golden(b, "secret.yaml")
-	for name, cache := range map[string]*secrets.Cache{"each time": nil, "cached": secrets.NewCache(0)} {
-		d := secrets.New(secrets.Config{Keys: keysOf(b, "production"), Cache: cache})
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := d.Decrypt("secret.yaml", content); err != nil {
+// cost measures what decrypting takes: the time by the clock, and processor time of this process and of the workers, which
+// have ended by the time it is read.
+func cost(b *testing.B, decrypt func(w *secrets.Workers)) {
+	command := []string{sopstest.Worker(b)}
+	before := spent(b)
+	for b.Loop() {
+		w := secrets.NewWorkers(secrets.WorkersConfig{Command: command})
+		decrypt(w)
+		w.Close()
+	}
+	b.ReportMetric(float64((spent(b)-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
+}
+
+// spent is the processor time of this process and of its children that have ended.
+func spent(b *testing.B) time.Duration {
+	b.Helper()
+	var sum int64
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(who, &usage); err != nil {
+			b.Fatal(err)
+		}
+		sum += usage.Utime.Nano() + usage.Stime.Nano()
+	}
+	return time.Duration(sum)
+}
+
+// The first Secret of an entry, which starts its worker.
+func BenchmarkFirst(b *testing.B) {
+	content, keys := golden(b, "secret.yaml"), keysOf(b, "production")
+	cost(b, func(w *secrets.Workers) {
+		d := secrets.New(secrets.Config{Keys: keys, Workers: w, Cache: secrets.NewCache(0)})
+		if _, err := d.Open(b.Context(), "secret.yaml", content); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// One file that 50 branches share.
+func BenchmarkShared(b *testing.B) {
+	content, keys := golden(b, "secret.yaml"), keysOf(b, "production")
+	cost(b, func(w *secrets.Workers) {
+		cache := secrets.NewCache(0)
+		var branches sync.WaitGroup
+		for range 50 {
+			branches.Go(func() {
+				d := secrets.New(secrets.Config{Keys: keys, Workers: w, Cache: cache})
+				if _, err := d.Open(b.Context(), "secret.yaml", content); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		branches.Wait()
+		if got := cache.Stats().Misses; got != 1 {
+			b.Errorf("it was decrypted %d times", got)
+		}
+	})
+}
+
+// So many different files of one entry: 200 are a restart of an agent with as many, one after the other as the agent's
+// passes read them.
+func BenchmarkDifferent(b *testing.B) {
+	content, keys := golden(b, "secret.yaml"), keysOf(b, "production")
+	for _, n := range []int{200, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			cost(b, func(w *secrets.Workers) {
+				d := secrets.New(secrets.Config{Keys: keys, Workers: w, Cache: secrets.NewCache(0)})
+				for i := range n {
+					if _, err := d.Open(b.Context(), fmt.Sprintf("%d.yaml", i), content); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The memory of a worker that has decrypted and has nothing to do.
+func BenchmarkIdleWorker(b *testing.B) {
+	d := with(b, "production")
+	for b.Loop() {
+		if _, err := d.Open(b.Context(), "secret.yaml", golden(b, "secret.yaml")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, process := range processes {
+		text, err := os.ReadFile(process)
+		if err != nil || !strings.Contains(string(text), fmt.Sprintf("\nPPid:\t%d\n", os.Getpid())) {
+			continue // of another, or gone
+		}
+		for name, unit := range map[string]string{"RssAnon": "MB-anonymous", "VmRSS": "MB-resident"} {
+			var kB float64
+			if _, value, ok := strings.Cut(string(text), name+":"); ok {
+				if _, err := fmt.Sscan(value, &kB); err != nil {
 					b.Fatal(err)
 				}
 			}
-		})
+			b.ReportMetric(kB/1e3, unit)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package secrets
 
 import (
 	"container/list"
+	"context"
+	"errors"
 	"sync"
 )
 
@@ -60,29 +62,51 @@ func (c *Cache) Stats() Stats {
 	return stats
 }
 
-// get returns the plain text for a key, from open if it is not at hand. Whoever asks meanwhile waits
-// for the one answer. Errors are not kept.
-func (c *Cache) get(key cacheKey, open func() (Plain, error)) (Plain, error) {
+// get returns the plain text for a key, from open if it is not kept. Others who ask meanwhile wait for that one answer,
+// unless who opens gives up. Errors are not kept.
+func (c *Cache) get(ctx context.Context, key cacheKey, open func() (Plain, error)) (Plain, error) {
+	for {
+		mine, other, plain := c.look(key)
+		switch {
+		case mine != nil:
+			mine.plain, mine.err = open()
+			c.settle(key, mine)
+			return mine.plain, mine.err
+		case other == nil:
+			return plain, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Plain{}, ctx.Err()
+		case <-other.done:
+		}
+		if !errors.Is(other.err, context.Canceled) && !errors.Is(other.err, context.DeadlineExceeded) {
+			return other.plain, other.err
+		}
+	}
+}
+
+// look returns a call to make, a call to wait for, or what is kept.
+func (c *Cache) look(key cacheKey) (mine, other *call, kept Plain) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if element, ok := c.byKey[key]; ok {
 		c.recency.MoveToFront(element)
 		c.stats.Hits++
-		c.mu.Unlock()
-		return element.Value.(*cached).plain, nil
+		return nil, nil, element.Value.(*cached).plain
 	}
 	if other, ok := c.waiting[key]; ok {
 		c.stats.Hits++
-		c.mu.Unlock()
-		<-other.done
-		return other.plain, other.err
+		return nil, other, Plain{}
 	}
-	mine := &call{done: make(chan struct{})}
+	mine = &call{done: make(chan struct{})}
 	c.waiting[key] = mine
 	c.stats.Misses++
-	c.mu.Unlock()
+	return mine, nil, Plain{}
+}
 
-	mine.plain, mine.err = open()
-
+// settle ends a call.
+func (c *Cache) settle(key cacheKey, mine *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, key)
@@ -90,7 +114,6 @@ func (c *Cache) get(key cacheKey, open func() (Plain, error)) (Plain, error) {
 	if mine.err == nil {
 		c.keep(key, mine.plain)
 	}
-	return mine.plain, mine.err
 }
 
 func (c *Cache) keep(key cacheKey, plain Plain) {

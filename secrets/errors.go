@@ -20,6 +20,11 @@ const (
 	Tampered Reason = "Tampered"
 	// Unauthenticated means that the file has no MAC, so that nobody can tell whether it is.
 	Unauthenticated Reason = "Unauthenticated"
+	// Exhausting means that decrypting the file takes more memory or processor time than one file may.
+	Exhausting Reason = "Exhausting"
+	// Unfinished means that the worker did not get to an answer, for a reason that is not the file's. It is worth
+	// another try.
+	Unfinished Reason = "Unfinished"
 	// Malformed means that the file is no SOPS document, though it looks like one.
 	Malformed Reason = "Malformed"
 )
@@ -54,7 +59,7 @@ func (e *Error) Error() string {
 }
 
 // Temporary says whether the same file and keys may decrypt at another time.
-func (e *Error) Temporary() bool { return e.Reason == Unreachable }
+func (e *Error) Temporary() bool { return e.Reason == Unreachable || e.Reason == Unfinished }
 
 func (e *Error) problem() string {
 	switch e.Reason {
@@ -75,6 +80,10 @@ func (e *Error) problem() string {
 		return "its remote key gave no data key: " + e.Detail
 	case Tampered:
 		return "it is not what was encrypted: " + e.Detail
+	case Exhausting:
+		return "the file exhausts " + e.Detail
+	case Unfinished:
+		return "its decryption did not finish: " + e.Detail
 	default:
 		return "it is no whole SOPS document: " + e.Detail
 	}
@@ -94,6 +103,10 @@ func (e *Error) hint() string {
 		return fmt.Sprintf("take it from a commit in which it was whole, or encrypt it again: sops encrypt -i %s", shellQuoted(e.File))
 	case NotAllowed:
 		return "an administrator may list the key, or encrypt it for an age key instead: sops updatekeys " + shellQuoted(e.File)
+	case Exhausting:
+		return "split the file, or make it smaller"
+	case Unfinished:
+		return "" // it is tried again, or Detail says what to do
 	case Unreachable:
 		return "check that the service is up, and that the key Secret's credentials, or else the agent's identity, may decrypt with the key"
 	default:

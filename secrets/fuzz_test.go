@@ -23,7 +23,7 @@ func FuzzDecrypt(f *testing.F) {
 	d := with(f, "production", "review")
 	f.Fuzz(func(t *testing.T, file string, content []byte) {
 		encrypted := secrets.Encrypted(file, content)
-		plain, err := d.Decrypt(file, content)
+		plain, err := d.Decrypt(t.Context(), file, content)
 		var e *secrets.Error
 		switch {
 		case err == nil && !encrypted:

@@ -8,12 +8,14 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"berth.dev/berth/internal/sopstest"
 	"berth.dev/berth/secrets"
 )
 
-// golden returns a file that the SOPS library encrypted: see compat/golden_test.go.
+// golden returns a file that the SOPS library encrypted: see cmd/berth-sops/golden_test.go.
 func golden(t testing.TB, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", "golden", name))
@@ -26,7 +28,21 @@ func golden(t testing.TB, name string) []byte {
 // with returns a Decrypter with the keys of these golden files.
 func with(t testing.TB, names ...string) *secrets.Decrypter {
 	t.Helper()
-	return secrets.New(secrets.Config{Keys: keysOf(t, names...)})
+	return secrets.New(secrets.Config{Keys: keysOf(t, names...), Workers: workers(t)})
+}
+
+// shared are the workers of all tests that need no others.
+var shared struct {
+	sync.Once
+	workers *secrets.Workers
+}
+
+// workers run berth-sops.
+func workers(t testing.TB) *secrets.Workers {
+	t.Helper()
+	command := []string{sopstest.Worker(t)}
+	shared.Do(func() { shared.workers = secrets.NewWorkers(secrets.WorkersConfig{Command: command}) })
+	return shared.workers
 }
 
 func keysOf(t testing.TB, names ...string) *secrets.Keys {
@@ -48,11 +64,11 @@ func TestGoldenFiles(t *testing.T) {
 		keys []string
 		want string
 	}{
-		{"secret.yaml", []string{"production"}, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  user: \"app\"\n  password: \"hunter2\"\n  port: 5432\n"},
-		{"whole.yaml", []string{"production"}, "a: \"hunter2\"\nlist:\n  - \"hunter2\"\n  - 3\n"},
-		{"whole.yaml", []string{"review"}, "a: \"hunter2\"\nlist:\n  - \"hunter2\"\n  - 3\n"},
-		{"comments.yaml", []string{"production"}, "#\na: \"hunter2\"\nb: plain\n"},
-		{"only-encrypted.yaml", []string{"production"}, "kind: Secret\nstringData:\n  a: \"hunter2\"\n"},
+		{"secret.yaml", []string{"production"}, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  user: app\n  password: hunter2\n  port: 5432\n"},
+		{"whole.yaml", []string{"production"}, "a: hunter2\nlist:\n  - hunter2\n  - 3\n"},
+		{"whole.yaml", []string{"review"}, "a: hunter2\nlist:\n  - hunter2\n  - 3\n"},
+		{"comments.yaml", []string{"production"}, "#\na: hunter2\nb: plain\n"},
+		{"only-encrypted.yaml", []string{"production"}, "kind: Secret\nstringData:\n  a: hunter2\n"},
 		{"groups.json", []string{"production", "review"}, "{\n\t\"a\": \"hunter2\"\n}\n"},
 		{"groups.json", []string{"hybrid", "review"}, "{\n\t\"a\": \"hunter2\"\n}\n"},
 		{"groups.json", []string{"hybrid", "review", "production"}, "{\n\t\"a\": \"hunter2\"\n}\n"},
@@ -60,9 +76,9 @@ func TestGoldenFiles(t *testing.T) {
 		{"db.env", []string{"production"}, "USER=app\nPASSWORD=hunter2\n"},
 		{"app.ini", []string{"production"}, "[db]\nuser     = app\npassword = hunter2\n"},
 		{"tls.key", []string{"production"}, "hunter2\n"},
-		{"ssh.yaml", []string{"ssh-ed25519", "ssh-rsa"}, "a: \"hunter2\"\n"},
+		{"ssh.yaml", []string{"ssh-ed25519", "ssh-rsa"}, "a: hunter2\n"},
 	} {
-		got, err := with(t, test.keys...).Decrypt(test.file, golden(t, test.file))
+		got, err := with(t, test.keys...).Decrypt(t.Context(), test.file, golden(t, test.file))
 		if err != nil || string(got) != test.want {
 			t.Errorf("%s with %q: %v, got\n%s\nwant\n%s", test.file, test.keys, err, got, test.want)
 		}
@@ -72,7 +88,7 @@ func TestGoldenFiles(t *testing.T) {
 // Whoever reads a message about the second document looks for its line in the file.
 func TestDocumentsStayOnTheirLines(t *testing.T) {
 	content := golden(t, "several.yaml")
-	got, err := with(t, "production").Decrypt("several.yaml", content)
+	got, err := with(t, "production").Decrypt(t.Context(), "several.yaml", content)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +126,7 @@ const plainDocument = "kind: ConfigMap # stays\ndata:\n  text: |+\n    as it is\
 
 func TestDocumentsThatWereEncryptedApart(t *testing.T) {
 	mixed := []byte(plainDocument + "---\n" + string(golden(t, "secret.yaml")) + "---\n" + plainDocument + "---\n" + string(golden(t, "several.yaml")))
-	got, err := with(t, "production").Decrypt("mixed.yaml", mixed)
+	got, err := with(t, "production").Decrypt(t.Context(), "mixed.yaml", mixed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +141,7 @@ func TestDocumentsThatWereEncryptedApart(t *testing.T) {
 // A production document copied into a branch's file closes the file, and is named.
 func TestOneDocumentForOthersClosesTheFile(t *testing.T) {
 	mixed := append(append(golden(t, "whole.yaml"), "---\n"...), golden(t, "secret.yaml")...)
-	_, err := with(t, "review").Decrypt("mixed.yaml", mixed)
+	_, err := with(t, "review").Decrypt(t.Context(), "mixed.yaml", mixed)
 	var e *secrets.Error
 	if !errors.As(err, &e) || e.Reason != secrets.NoKey || e.Document != 2 || !strings.HasPrefix(err.Error(), "document 2: no key at hand decrypts it: ") {
 		t.Errorf("got %v", err)
@@ -137,9 +153,9 @@ func TestOpenTellsTheValuesThatWereEncrypted(t *testing.T) {
 		"secret.yaml": {"app", "hunter2", "5432"}, "several.yaml": {"hunter2", "hunter3"}, "comments.yaml": {"hunter2"},
 		"db.env": {"app", "hunter2"}, "tls.key": {"hunter2\n"},
 	} {
-		d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Cache: secrets.NewCache(0)})
+		d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Cache: secrets.NewCache(0), Workers: workers(t)})
 		for range 2 {
-			got, err := d.Open(file, golden(t, file))
+			got, err := d.Open(t.Context(), file, golden(t, file))
 			var values []string
 			for placeholder, value := range got.Values {
 				values = append(values, value.Text)

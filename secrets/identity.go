@@ -3,14 +3,10 @@ package secrets
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
-	"os"
+	"regexp"
 	"slices"
-	"strings"
-	"time"
 )
 
 // IdentityConfig says by what the agent proves to services of remote keys who it is, without a stored
@@ -20,10 +16,6 @@ type IdentityConfig struct {
 	GCP   GCPIdentity
 	Azure AzureIdentity
 	Vault VaultIdentity
-	// HTTPClient reaches the services, see Config.
-	HTTPClient *http.Client
-	// Now is the clock; nil stands for the real one.
-	Now func() time.Time
 }
 
 // AWSIdentity is a role that AWS lets the agent assume. With a Role and its TokenFile the agent asks STS
@@ -36,6 +28,9 @@ type AWSIdentity struct {
 	// CredentialsURL gives credentials to who sends what CredentialsTokenFile holds.
 	CredentialsURL, CredentialsTokenFile string
 }
+
+// Assumes says whether the agent asks STS for the role.
+func (a AWSIdentity) Assumes() bool { return a.Role != "" && a.TokenFile != "" }
 
 // GCPIdentity is the service account that Google's metadata server vouches for: that of the pod (Workload
 // Identity Federation for GKE), or that of the machine.
@@ -62,30 +57,25 @@ type VaultIdentity struct {
 }
 
 // Identity is who the agent is to the services of remote keys. It is meant to be shared by all
-// Decrypters, whose Remote says which of them may use it for which keys. It is safe for concurrent use.
-type Identity struct {
-	IdentityConfig
-	caller
-	aws               leases[awsCredentials]
-	gcp, azure, vault leases[string]
-}
+// Decrypters, whose Remote says which of them may use it for which keys.
+type Identity struct{ IdentityConfig }
 
-// NewIdentity returns an Identity. It neither reads a file nor asks a service before it is used.
+// azureTenant is the form of a tenant of Entra.
+var azureTenant = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+
+// NewIdentity returns an Identity. It neither reads a file nor asks a service.
 func NewIdentity(c IdentityConfig) (*Identity, error) {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Azure.Authority == "" {
 		c.Azure.Authority = azureLogin
 	}
 	var problems []error
-	if address := c.AWS.CredentialsURL; address != "" && !confidential(address) {
+	if address := c.AWS.CredentialsURL; address != "" && !Confidential(address) {
 		problems = append(problems, fmt.Errorf("cannot ask %q for credentials of AWS: it is neither https nor an address of this node", address))
 	}
-	if host := c.GCP.MetadataHost; host != "" && !confidential("http://"+host) {
+	if host := c.GCP.MetadataHost; host != "" && !Confidential("http://"+host) {
 		problems = append(problems, fmt.Errorf("cannot ask %q for credentials of Google: it is no address of this node", host))
 	}
-	if address := c.Azure.Authority; !confidential(address) {
+	if address := c.Azure.Authority; !Confidential(address) {
 		problems = append(problems, fmt.Errorf("cannot ask %q for credentials of Azure: it is not https", address))
 	}
 	if c.Azure.Tenant != "" && !azureTenant.MatchString(c.Azure.Tenant) {
@@ -94,50 +84,43 @@ func NewIdentity(c IdentityConfig) (*Identity, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return &Identity{IdentityConfig: c, caller: newCaller(c.HTTPClient)}, nil
+	return &Identity{c}, nil
 }
+
+// azureLogin is the address of Entra in the public cloud.
+const azureLogin = "https://login.microsoftonline.com/"
 
 // Services names those to which the agent can prove who it is.
 func (i *Identity) Services() []string {
-	if i == nil {
-		return nil
-	}
 	var names []string
 	for _, s := range []struct {
 		name string
-		is   bool
-	}{
-		{"AWS", i.AWS.assumes() || i.AWS.CredentialsURL != ""}, {"GCP", i.GCP.MetadataHost != ""},
-		{"Azure", i.Azure.TokenFile != ""}, {"Vault", i.Vault.TokenFile != ""},
-	} {
-		if s.is {
+		kind Kind
+	}{{"AWS", KindAWS}, {"GCP", KindGCP}, {"Azure", KindAzure}, {"Vault", KindVault}} {
+		if i.proves(s.kind) {
 			names = append(names, s.name)
 		}
 	}
 	return names
 }
 
-// forget drops what a service has given, which it may not take any more.
-func (i *Identity) forget(kind string) {
-	switch {
-	case i == nil:
-	case kind == kindAWS:
-		i.aws.forget()
-	case kind == kindGCP:
-		i.gcp.forget()
-	case kind == kindAzure:
-		i.azure.forget()
-	default:
-		i.vault.forget()
+// proves says whether the agent can prove who it is to the service of a kind of keys.
+func (i *Identity) proves(kind Kind) bool {
+	if i == nil {
+		return false
 	}
+	return map[Kind]bool{
+		KindAWS: i.AWS.Assumes() || i.AWS.CredentialsURL != "", KindGCP: i.GCP.MetadataHost != "",
+		KindAzure: i.Azure.TokenFile != "", KindVault: i.Vault.TokenFile != "",
+	}[kind]
 }
 
 // nodeHosts are where clouds put what gives a node's pods their credentials, over plain HTTP: the traffic
 // does not leave the node.
 var nodeHosts = []string{GCPMetadataHost, "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd20:ce::254", "metadata.google.internal"}
 
-// confidential says whether what is sent to an address reaches nobody on the way.
-func confidential(address string) bool {
+// Confidential says whether what is sent to an address reaches nobody on the way.
+func Confidential(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil {
 		return false
@@ -149,24 +132,3 @@ func confidential(address string) bool {
 
 // GCPMetadataHost is where Google has its metadata server.
 const GCPMetadataHost = "169.254.169.254"
-
-// maxToken bounds a token in a file.
-const maxToken = 64 << 10
-
-// tokenIn reads a token, which whoever put it there replaces now and then.
-func tokenIn(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", fmt.Errorf("reading the agent's token: %w", err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxToken))
-	if err != nil {
-		return "", fmt.Errorf("reading the agent's token: %w", err)
-	}
-	token := strings.TrimSpace(string(content))
-	if token == "" || printable(token) != token {
-		return "", fmt.Errorf("reading the agent's token: %s holds none", file)
-	}
-	return token, nil
-}

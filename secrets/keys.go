@@ -15,7 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 )
 
-// The entries of a key Secret, named as Flux names them. Those with keys of age and PGP are many.
+// The entries of a key Secret, named as Flux names them. There may be several with keys of age and PGP.
 const (
 	ageSuffix  = ".agekey"
 	pgpSuffix  = ".asc"
@@ -27,20 +27,30 @@ const (
 
 // Keys are what files can be decrypted with. They print as their recipients, never as themselves.
 type Keys struct {
-	age        []age.Identity
-	pgp        openpgp.EntityList
-	remote     credentials
+	held Held
+	// entries are those of the key Secret that are used.
+	entries    map[string][]byte
 	recipients []string
 	digest     string
 	unused     []string
 }
+
+// Held are the keys themselves.
+type Held struct {
+	Age         []age.Identity
+	PGP         openpgp.EntityList
+	Credentials Credentials
+}
+
+// Held returns the keys themselves, for the worker.
+func (k *Keys) Held() Held { return k.held }
 
 // ParseKeys reads the data of a key Secret. Entries of age hold native identities (one a line), or an
 // SSH key without a passphrase; those of PGP armored private keys without a passphrase; the others
 // credentials for remote keys. The error joins what is wrong with each entry; the Keys are then those
 // of the others.
 func ParseKeys(data map[string][]byte) (*Keys, error) {
-	k := &Keys{}
+	k := &Keys{entries: map[string][]byte{}}
 	var problems []error
 	digest := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(data)) {
@@ -53,6 +63,7 @@ func ParseKeys(data map[string][]byte) (*Keys, error) {
 			k.unused = append(k.unused, name)
 			continue
 		}
+		k.entries[name] = data[name]
 		content := sha256.Sum256(data[name])
 		fmt.Fprintf(digest, "%q %x\n", name, content)
 	}
@@ -65,7 +76,7 @@ func ParseKeys(data map[string][]byte) (*Keys, error) {
 }
 
 func (k *Keys) empty() bool {
-	return len(k.age) == 0 && len(k.pgp) == 0 && k.remote == (credentials{})
+	return len(k.held.Age) == 0 && len(k.held.PGP) == 0 && !k.held.Credentials.any()
 }
 
 func (k *Keys) add(name string, content []byte) (used bool, err error) {
@@ -75,13 +86,13 @@ func (k *Keys) add(name string, content []byte) (used bool, err error) {
 	case strings.HasSuffix(name, pgpSuffix):
 		return true, k.addPGP(content)
 	case name == vaultEntry:
-		k.remote.vaultToken, err = parseVault(content)
+		k.held.Credentials.Vault, err = parseVault(content)
 	case name == awsEntry:
-		k.remote.aws, err = parseAWS(content)
+		k.held.Credentials.AWS, err = parseAWS(content)
 	case name == gcpEntry:
-		k.remote.gcp, err = parseGCP(content)
+		k.held.Credentials.GCP, err = parseGCP(content)
 	case name == azureEntry:
-		k.remote.azure, err = parseAzure(content)
+		k.held.Credentials.Azure, err = parseAzure(content)
 	default:
 		return false, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
 )
 
 func (k *Keys) addPGP(content []byte) error {
@@ -25,7 +24,7 @@ func (k *Keys) addPGP(content []byte) error {
 			return errors.New("it is a PGP key with a passphrase, which nobody is there to type; export one without")
 		}
 		found = true
-		k.pgp = append(k.pgp, entity)
+		k.held.PGP = append(k.held.PGP, entity)
 		k.recipients = append(k.recipients, strings.ToUpper(hex.EncodeToString(entity.PrimaryKey.Fingerprint)))
 	}
 	if !found {
@@ -71,24 +70,4 @@ func isLocked(entity *openpgp.Entity) bool {
 		}
 	}
 	return false
-}
-
-// openPGP decrypts a data key without gpg, its agent or its home.
-func (k *Keys) openPGP(dataKey string) ([]byte, error) {
-	if len(k.pgp) == 0 {
-		return nil, errNoKey
-	}
-	block, err := armor.Decode(strings.NewReader(dataKey))
-	if err != nil {
-		return nil, errBadDataKey
-	}
-	message, err := openpgp.ReadMessage(block.Body, k.pgp, nil, nil)
-	if err != nil || message.DecryptedWith.Entity == nil {
-		return nil, errNoKey // the library says the same of a message for others and of a broken one
-	}
-	share, err := io.ReadAll(io.LimitReader(message.UnverifiedBody, maxShare))
-	if err != nil {
-		return nil, errBadDataKey
-	}
-	return share, nil
 }

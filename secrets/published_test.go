@@ -31,13 +31,13 @@ func publishedKeys(t testing.TB) *secrets.Keys {
 }
 
 func TestPublishedFiles(t *testing.T) {
-	d := secrets.New(secrets.Config{Keys: publishedKeys(t)})
+	d := secrets.New(secrets.Config{Keys: publishedKeys(t), Workers: workers(t)})
 	for file, want := range map[string]string{
-		"example.yaml":       "password: \"",
+		"example.yaml":       "password: ",
 		"example.json":       "\"lastName\": \"Smith\"",
 		"example.ini":        "[phoneNumbers]",
 		"example.txt":        "Welcome to SOPS",
-		"comments.enc.yaml":  "dolor: \"sit\"",
+		"comments.enc.yaml":  "dolor: sit",
 		"format.enc.env":     "foo = bar",
 		"format.enc.ini":     "[foo]",
 		"format-2.enc.ini":   "[foo]",
@@ -50,7 +50,7 @@ func TestPublishedFiles(t *testing.T) {
 			if !secrets.Encrypted(file, content) {
 				t.Error("not seen as encrypted")
 			}
-			got, err := d.Decrypt(file, content)
+			got, err := d.Decrypt(t.Context(), file, content)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +62,7 @@ func TestPublishedFiles(t *testing.T) {
 }
 
 func TestPublishedFileWithoutMAC(t *testing.T) {
-	_, err := secrets.New(secrets.Config{Keys: publishedKeys(t)}).Decrypt("no_mac.yaml", published(t, "no_mac.yaml"))
+	_, err := secrets.New(secrets.Config{Keys: publishedKeys(t), Workers: workers(t)}).Decrypt(t.Context(), "no_mac.yaml", published(t, "no_mac.yaml"))
 	var e *secrets.Error
 	if !errors.As(err, &e) || e.Reason != secrets.Unauthenticated {
 		t.Errorf("got %v", err)

@@ -1,17 +1,15 @@
 package secrets
 
 import (
-	"errors"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
-	"time"
 )
 
-// Remote lists the remote keys that files may be decrypted with. What a list names is allowed, and what
-// lies below it at a "/". Files name services and keys, so that without lists a branch could send the
-// credentials of the key Secret wherever it likes.
+// Remote lists the remote keys that files may be decrypted with. A list allows what it names, and what lies below that
+// at a "/". Files name services and keys, so without lists a branch could send the credentials of the key Secret
+// wherever it likes.
 type Remote struct {
 	// AWS holds ARNs of keys.
 	AWS []string
@@ -24,14 +22,22 @@ type Remote struct {
 	Vault []string
 }
 
-func (r Remote) allows(kind, id string) bool {
-	lists := map[string][]string{kindAWS: r.AWS, kindGCP: r.GCP, kindAzure: r.Azure, kindVault: r.Vault}
-	for _, allowed := range lists[kind] {
-		if within(id, allowed) {
-			return true
+// Allows says why a file may not use a key: an *Error, or nil if it may.
+func (r Remote) Allows(key RemoteKey) error {
+	lists := map[Kind][]string{KindAWS: r.AWS, KindGCP: r.GCP, KindAzure: r.Azure, KindVault: r.Vault}
+	switch name := shortened(printable(key.ID)); {
+	case key.broken:
+		return tampered("its data key for " + name + " is broken")
+	case key.role != "":
+		return &Error{Reason: NotAllowed, Detail: name + " through the role " + shortened(printable(key.role)) + ", and roles that files name are never assumed"}
+	default:
+		for _, allowed := range lists[key.Kind] {
+			if within(key.ID, allowed) {
+				return nil
+			}
 		}
+		return &Error{Reason: NotAllowed, Detail: name}
 	}
-	return false
 }
 
 func within(id, allowed string) bool {
@@ -59,45 +65,45 @@ func (r Remote) Narrow(list []string) Remote {
 	return Remote{AWS: narrow(r.AWS), GCP: narrow(r.GCP), Azure: narrow(r.Azure), Vault: narrow(r.Vault)}
 }
 
-// remoteKey is a key that a file names, in its one canonical form.
-type remoteKey struct {
-	id string
+// RemoteKey is a key of a service, in the one form in which lists name it.
+type RemoteKey struct {
+	Kind Kind
+	ID   string
 	// broken says that the file names no key of the kind.
 	broken bool
-	// role is what AWS would have to let us be.
-	role    string
-	context map[string]string
+	// role is what AWS would have to let the agent be.
+	role string
 }
 
-var (
-	arnForm   = regexp.MustCompile(`^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]+:(?:key|alias)/[A-Za-z0-9/_-]+$`)
-	gcpForm   = regexp.MustCompile(`^projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+$`)
-	azureForm = regexp.MustCompile(`^https://[a-z0-9.-]+(?::[0-9]+)?/keys/[A-Za-z0-9-]+/[A-Za-z0-9]+$`)
-	vaultForm = regexp.MustCompile(`^https?://[a-z0-9.:\[\]-]+(?:/[\w.-]+)*/v1(?:/[\w.-]+)+/keys/[\w.-]+$`)
-)
+var forms = map[Kind]*regexp.Regexp{
+	KindAWS:   regexp.MustCompile(`^arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]+:(?:key|alias)/[A-Za-z0-9/_-]+$`),
+	KindGCP:   regexp.MustCompile(`^projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+$`),
+	KindAzure: regexp.MustCompile(`^https://[a-z0-9.-]+(?::[0-9]+)?/keys/[A-Za-z0-9-]+/[A-Za-z0-9]+$`),
+	KindVault: regexp.MustCompile(`^https?://[a-z0-9.:\[\]-]+(?:/[\w.-]+)*/v1(?:/[\w.-]+)+/keys/[\w.-]+$`),
+}
 
-func newRemoteKey(kind string, f fields) remoteKey {
-	var (
-		key  remoteKey
-		form *regexp.Regexp
-	)
-	switch kind {
-	case kindAWS:
-		key.id, form = f.text("arn"), arnForm
-		key.role, key.context = f.text("role"), texts(f["context"])
-	case kindGCP:
-		key.id, form = f.text("resource_id"), gcpForm
-	case kindAzure:
-		key.id = baseURL(f.text("vault_url")) + "/keys/" + f.text("name") + "/" + f.text("version")
-		form = azureForm
-	case kindVault:
-		key.id = baseURL(f.text("vault_address")) + "/v1/" + strings.Trim(f.text("engine_path"), "/") + "/keys/" + f.text("key_name")
-		form = vaultForm
-	default:
-		return remoteKey{broken: true}
-	}
-	key.broken = !form.MatchString(key.id) || hasDots(key.id)
+func newRemoteKey(kind Kind, id string) RemoteKey {
+	return RemoteKey{Kind: kind, ID: id, broken: !forms[kind].MatchString(id) || hasDots(id)}
+}
+
+// AWSKey is a key of AWS KMS, and the role that a file wants to use it in.
+func AWSKey(arn, role string) RemoteKey {
+	key := newRemoteKey(KindAWS, arn)
+	key.role = role
 	return key
+}
+
+// GCPKey is a key of Google Cloud KMS.
+func GCPKey(resource string) RemoteKey { return newRemoteKey(KindGCP, resource) }
+
+// AzureKey is a key of Azure Key Vault.
+func AzureKey(vault, name, version string) RemoteKey {
+	return newRemoteKey(KindAzure, baseURL(vault)+"/keys/"+name+"/"+version)
+}
+
+// VaultKey is a key of a transit engine of HashiCorp Vault, or of OpenBao.
+func VaultKey(address, engine, name string) RemoteKey {
+	return newRemoteKey(KindVault, baseURL(address)+"/v1/"+strings.Trim(engine, "/")+"/keys/"+name)
 }
 
 // hasDots says whether an id climbs, so that it is not what it looks like.
@@ -118,68 +124,25 @@ func baseURL(address string) string {
 	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.Path, "/")
 }
 
-func texts(value any) map[string]string {
-	found := map[string]string{}
-	if values, ok := value.(map[string]any); ok {
-		for key := range values {
-			found[key] = fields(values).text(key)
+// vaultRole is the address of a role with which one logs in, as Vault's API names it.
+var vaultRole = regexp.MustCompile(`^https?://[a-z0-9.:\[\]-]+(?:/[\w.-]+)*/v1(?:/[\w.-]+)*/auth(?:/[\w.-]+)+/role/[\w.-]+$`)
+
+// VaultRoles returns the listed roles at the address of a key.
+func (r Remote) VaultRoles(key RemoteKey) []string {
+	var roles []string
+	for _, allowed := range r.Vault {
+		if vaultRole.MatchString(allowed) && !hasDots(allowed) && origin(allowed) == origin(key.ID) {
+			roles = append(roles, allowed)
 		}
 	}
-	return found
+	return roles
 }
 
-// credentials are what a key Secret holds for remote keys.
-type credentials struct {
-	vaultToken string
-	aws        awsCredentials
-	gcp        gcpCredentials
-	azure      azureCredentials
-}
-
-// remoteService asks remote keys to decrypt data keys, with the credentials of the key Secret, or for
-// want of those with the agent's identity.
-type remoteService struct {
-	caller
-	credentials credentials
-	identity    *Identity
-	allowed     Remote
-	now         func() time.Time
-}
-
-// open returns the data key, or an *Error; or errBadDataKey.
-func (s *remoteService) open(r recipient) ([]byte, error) {
-	switch {
-	case r.remote.broken:
-		return nil, errBadDataKey
-	case !s.allowed.allows(r.kind, r.remote.id):
-		return nil, &Error{Reason: NotAllowed, Detail: shortened(r.name)}
+// origin returns the scheme and the host of an address.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
 	}
-	share, err := s.ask(r)
-	var refused *refusedError
-	switch {
-	case err == nil:
-		return share, nil
-	case errors.Is(err, errNoKey):
-		return nil, &Error{Reason: NoKey, Detail: "for " + shortened(r.name) + " there are no credentials (" + entries[r.kind] + ")"}
-	case errors.As(err, &refused):
-		s.identity.forget(r.kind)
-	case errors.As(err, new(*Error)) || errors.Is(err, errBadDataKey):
-		return nil, err
-	}
-	return nil, &Error{Reason: Unreachable, Detail: shortened(r.name) + ": " + err.Error()}
-}
-
-// entries of the key Secret hold the credentials for each kind.
-var entries = map[string]string{kindAWS: awsEntry, kindGCP: gcpEntry, kindAzure: azureEntry, kindVault: vaultEntry}
-
-func (s *remoteService) ask(r recipient) ([]byte, error) {
-	switch r.kind {
-	case kindAWS:
-		return s.openAWS(r)
-	case kindGCP:
-		return s.openGCP(r)
-	case kindAzure:
-		return s.openAzure(r)
-	}
-	return s.openVault(r)
+	return u.Scheme + "://" + u.Host
 }

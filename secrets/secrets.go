@@ -1,14 +1,14 @@
-// Package secrets decrypts SOPS documents in memory, with the keys that it is given and no others.
+// Package secrets decrypts SOPS files in memory, with the keys that it is given and no others. The SOPS library does
+// the work, in worker processes that hold the keys of one entry each. This package checks what they are given to read.
 package secrets
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"time"
 )
 
 // Config says what a Decrypter works with.
@@ -22,31 +22,29 @@ type Config struct {
 	Identity *Identity
 	// Cache is shared by all Decrypters; nil keeps nothing.
 	Cache *Cache
-	// HTTPClient reaches remote keys. Nil stands for NewHTTPClient(), which is better made once. Whichever
-	// it is, redirects are not followed, and calls take at most RemoteTimeout.
-	HTTPClient *http.Client
+	// Workers decrypt. They are shared by all Decrypters. Without keys none is needed, and it may be nil.
+	Workers *Workers
 }
 
 // Decrypter decrypts the files of one entry of a Repository. It is safe for concurrent use.
 type Decrypter struct {
-	service keyService
-	cache   *Cache
+	keys     *Keys
+	remote   Remote
+	identity *Identity
+	cache    *Cache
+	workers  *Workers
 	// scope stands for all but the file that a result depends on.
 	scope string
 }
 
 // New returns a Decrypter.
 func New(c Config) *Decrypter {
-	keys := c.Keys
-	if keys == nil {
-		keys = &Keys{}
+	d := &Decrypter{keys: c.Keys, remote: c.Remote, identity: c.Identity, cache: c.Cache, workers: c.Workers}
+	if d.keys == nil {
+		d.keys = &Keys{}
 	}
-	remote := &remoteService{caller: newCaller(c.HTTPClient), credentials: keys.remote, identity: c.Identity, allowed: c.Remote, now: time.Now}
-	return &Decrypter{
-		service: keyService{keys: keys, remote: remote},
-		cache:   c.Cache,
-		scope:   fmt.Sprintf("%s %q %t", keys.Digest(), c.Remote, c.Identity != nil),
-	}
+	d.scope = fmt.Sprintf("%s %q %t", d.keys.Digest(), c.Remote, c.Identity != nil)
+	return d
 }
 
 // Plain is a decrypted file.
@@ -77,125 +75,152 @@ func (p Plain) size() int {
 }
 
 // Decrypt returns the plain text of an encrypted file, see Open.
-func (d *Decrypter) Decrypt(file string, content []byte) ([]byte, error) {
-	plain, err := d.Open(file, content)
+func (d *Decrypter) Decrypt(ctx context.Context, file string, content []byte) ([]byte, error) {
+	plain, err := d.Open(ctx, file, content)
 	return plain.Content, err
 }
 
-// Open decrypts an encrypted file (see Encrypted). The result lacks SOPS' own part and all comments, but
-// of a YAML file with several documents, those that are not encrypted stay as they are, byte for byte,
-// and all begin on their lines unless those before them have grown. Every error is an *Error. The result
-// is the caller's.
-func (d *Decrypter) Open(file string, content []byte) (Plain, error) {
+// Open decrypts an encrypted file (see Encrypted). The result is what SOPS writes, without comments. Of a YAML file with
+// several documents, those that are not encrypted stay as they are, byte for byte, and all begin on their lines unless
+// those before them have grown. Every error is an *Error, or that of ctx. The result is the caller's.
+func (d *Decrypter) Open(ctx context.Context, file string, content []byte) (Plain, error) {
 	if d.cache == nil {
-		return d.open(file, content)
+		return d.open(ctx, file, content)
 	}
 	// The file's name tells formats apart and stands in errors, of which each caller wants its own.
 	key := sha256.New()
 	fmt.Fprintf(key, "%q %q ", d.scope, file)
 	key.Write(content)
-	plain, err := d.cache.get(cacheKey(key.Sum(nil)), func() (Plain, error) { return d.open(file, content) })
+	plain, err := d.cache.get(ctx, cacheKey(key.Sum(nil)), func() (Plain, error) { return d.open(ctx, file, content) })
 	return Plain{bytes.Clone(plain.Content), bytes.Clone(plain.Veiled), maps.Clone(plain.Values)}, err
 }
 
-// open contains whatever goes wrong within, panics of the libraries included.
-func (d *Decrypter) open(file string, content []byte) (plain Plain, err error) {
-	defer func() {
-		if recover() != nil { // what it says may quote the file
-			err = malformed("reading it breaks a library")
-		}
-		if err != nil {
-			plain, err = Plain{}, d.explained(err, file)
-		}
-	}()
-	f, single := formatOf(file, content)
-	if !single {
-		return d.openYAML(content)
+func (d *Decrypter) open(ctx context.Context, file string, content []byte) (Plain, error) {
+	plain, err := d.opened(ctx, file, content)
+	switch {
+	case ctx.Err() != nil:
+		return Plain{}, ctx.Err()
+	case err != nil:
+		return Plain{}, d.explained(err, file)
 	}
-	rest, meta, err := f.parse(content)
+	return plain, nil
+}
+
+func (d *Decrypter) opened(ctx context.Context, file string, content []byte) (Plain, error) {
+	plain := Plain{Values: map[string]Value{}}
+	parts, err := read(file, content)
 	if err != nil {
 		return plain, err
 	}
-	if meta == nil {
-		return plain, malformed("it has encrypted values and no part that says for whom")
+	contents, veiled := map[int][]byte{}, map[int][]byte{}
+	for _, p := range parts.encrypted {
+		unsealed, err := d.unseal(ctx, p)
+		if err != nil {
+			if len(p.documents) > 0 {
+				err = inDocument(err, p.documents[0], len(parts.documents))
+			}
+			return plain, err
+		}
+		maps.Copy(plain.Values, unsealed.Values)
+		if len(parts.documents) == 0 {
+			plain.Content, plain.Veiled = unsealed.Documents[0].Content, unsealed.Documents[0].Veiled
+			return plain, nil
+		}
+		for i, number := range p.documents {
+			contents[number], veiled[number] = unsealed.Documents[i].Content, unsealed.Documents[i].Veiled
+		}
 	}
-	if err = d.openDocuments([]branch{rest}, meta); err != nil {
-		return plain, err
+	plain.Content, plain.Veiled = parts.joined(contents), parts.joined(veiled)
+	return plain, nil
+}
+
+// unseal has a worker decrypt what was encrypted together, if it may be given it.
+func (d *Decrypter) unseal(ctx context.Context, p part) (Unsealed, error) {
+	unsealed, err := Unsealed{}, d.permit(p.metadata)
+	if err == nil {
+		unsealed, err = d.workers.unseal(ctx, d.grant(), p.Sealed)
 	}
-	if plain.Content, err = f.emit(rest); err != nil {
-		return plain, err
+	if want := max(len(p.documents), 1); err == nil && len(unsealed.Documents) != want {
+		err = malformed("SOPS finds another number of documents in it")
 	}
-	plain.Values = map[string]Value{}
-	veil(rest, f.value, plain.Values)
-	plain.Veiled, err = f.emit(rest)
-	return plain, err
+	var e *Error
+	if errors.As(err, &e) {
+		e.Recipients = p.metadata.recipients()
+	}
+	return unsealed, err
+}
+
+// permit refuses a file that cannot be decrypted with what there is, before a worker sees it: of each group that is
+// needed, some recipient has to be worth a try. The worker checks remote keys again, as SOPS reads them.
+func (d *Decrypter) permit(m metadata) error {
+	if m.mac == "" {
+		return &Error{Reason: Unauthenticated}
+	}
+	worst := &Error{Reason: NoKey}
+	for _, group := range m.groups {
+		for _, r := range group {
+			err := d.permits(r)
+			if err == nil {
+				return nil
+			}
+			worst = Graver(worst, err)
+		}
+	}
+	return worst
+}
+
+func (d *Decrypter) permits(r recipient) *Error {
+	switch r.kind {
+	case KindAge, KindPGP:
+		if r.kind == KindAge && len(d.keys.held.Age) > 0 || r.kind == KindPGP && len(d.keys.held.PGP) > 0 {
+			return nil
+		}
+		return &Error{Reason: NoKey}
+	case KindHuawei:
+		return &Error{Reason: NotAllowed, Detail: shortened(r.name) + " is a key of Huawei Cloud, which is not supported"}
+	}
+	var refused *Error
+	if errors.As(d.remote.Allows(r.remote), &refused) {
+		return refused
+	}
+	if d.keys.held.Credentials.has(r.kind) || d.identity.proves(r.kind) && (r.kind != KindVault || len(d.remote.VaultRoles(r.remote)) > 0) {
+		return nil
+	}
+	return &Error{Reason: NoKey, Detail: "for " + shortened(r.name) + " there are no credentials (" + entries[r.kind] + ")"}
+}
+
+// Graver returns the one of two errors that says more about why a file stays closed: a service that would have the key
+// comes before the lack of one.
+func Graver(a, b *Error) *Error {
+	rank := map[Reason]int{NoKey: 1, NotAllowed: 2, Tampered: 3, Unreachable: 4}
+	if a == nil || rank[b.Reason] > rank[a.Reason] || b.Reason == a.Reason && a.Detail == "" {
+		return b
+	}
+	return a
+}
+
+// grant is all that a worker gets.
+func (d *Decrypter) grant() grant {
+	return grant{
+		scope: d.scope, Keys: d.keys.entries, Remote: d.remote, Identity: d.identity,
+		isLocal: !d.keys.held.Credentials.any() && d.identity == nil,
+	}
 }
 
 // explained adds to an error what only a Decrypter knows.
 func (d *Decrypter) explained(err error, file string) error {
-	var e *Error
-	if !errors.As(err, &e) {
-		e = malformed("it cannot be read")
-	}
-	e.File = file
-	e.Held = d.service.keys.Recipients()
-	if e.Reason == NoKey && len(e.Held) == 0 && d.service.remote.identity == nil {
+	e := explained(err, file, d.keys.Recipients())
+	if e.Reason == NoKey && len(e.Held) == 0 && d.identity == nil {
 		e.Detail = "" // that there are no credentials either goes without saying
 	}
 	return e
 }
 
-// openDocuments decrypts what was encrypted together, in place.
-func (d *Decrypter) openDocuments(trees []branch, meta branch) error {
-	m, err := newMetadata(meta)
-	if err != nil {
-		return err
-	}
-	key, err := d.service.dataKey(m)
-	if err == nil {
-		err = openTree(trees, m, key)
-	}
+func explained(err error, file string, held []string) *Error {
 	var e *Error
-	if errors.As(err, &e) {
-		e.Recipients = m.recipients()
+	if !errors.As(err, &e) {
+		e = malformed("it cannot be read")
 	}
-	return err
-}
-
-func (d *Decrypter) openYAML(content []byte) (plain Plain, err error) {
-	documents, err := parseYAML(content)
-	if err != nil {
-		return plain, err
-	}
-	groups := together(documents)
-	if len(groups) == 0 {
-		return plain, malformed("none of its documents has the key sops")
-	}
-	for _, group := range groups {
-		trees := make([]branch, len(group))
-		for i, number := range group {
-			trees[i] = documents[number].tree
-		}
-		if err := d.openDocuments(trees, documents[group[0]].meta); err != nil {
-			return plain, inDocument(err, group[0], len(documents))
-		}
-	}
-	if plain.Content, err = joined(documents); err != nil {
-		return plain, err
-	}
-	plain.Values = map[string]Value{}
-	for _, document := range documents {
-		document.veil(plain.Values)
-	}
-	plain.Veiled, err = joined(documents)
-	return plain, err
-}
-
-// inDocument says which document of several an error is about.
-func inDocument(err error, index, count int) error {
-	var e *Error
-	if errors.As(err, &e) && count > 1 {
-		e.Document = index + 1
-	}
-	return err
+	e.File, e.Held = file, held
+	return e
 }

@@ -47,6 +47,7 @@ type agentOptions struct {
 	logFormat      string
 	remote         secrets.Remote
 	vaultToken     string
+	sopsWorker     string
 }
 
 func newAgent(s streams) *cobra.Command {
@@ -88,6 +89,7 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
 	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
+	addSOPSWorker(c, &o.sopsWorker)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return c
@@ -127,6 +129,10 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	workers, err := newWorkers(o.sopsWorker)
+	if err != nil {
+		return err
+	}
 	local := source.DenyLocal
 	if o.allowFileURLs {
 		local = source.AllowLocal
@@ -141,7 +147,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		MetricsAddress: o.metricsAddress, MetricsAuthorization: o.metricsGuarded,
 		HealthAddress: o.healthAddress, WebhookAddress: o.webhookAddress, ProfileAddress: o.pprofAddress,
 		Kustomize: o.kustomize.builder(),
-		Keys:      func(c client.Reader) environments.Keys { return newKeyring(agent.SecretsOf(c), remote).keys },
+		Keys:      func(c client.Reader) environments.Keys { return newKeyring(agent.SecretsOf(c), remote, workers).keys },
 		Metrics:   report.NewMetrics(metrics.Registry),
 		Now:       time.Now, Jitter: rand.Float64, Log: log,
 	})

@@ -81,7 +81,7 @@ func (o *checkOptions) run(c *cobra.Command, s streams, args []string) error {
 		return usageError(c, "%s is a Repository in the cluster, and --path and --repository are about files: choose one", args[0])
 	case !offline && o.files.root != "":
 		return usageError(c, "--root is about files: name them with --path or --repository")
-	case !offline && o.files.keys != "" && o.files.entry == "":
+	case !offline && o.files.keys.file != "" && o.files.entry == "":
 		return usageError(c, "--keys are those of one entry: name it with --entry")
 	}
 	var err error

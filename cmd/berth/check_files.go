@@ -32,12 +32,12 @@ func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) e
 	if err != nil {
 		return err
 	}
-	if len(choices) > 1 && (o.files.keys != "" || o.files.path != "") {
+	if len(choices) > 1 && (o.files.keys.file != "" || o.files.path != "") {
 		return usageError(c, "--keys and --path are those of one entry: name it with --entry")
 	}
 	for _, chosen := range choices {
 		var decrypter render.Decrypter = locked{why: errors.New("no keys were named with --keys, so that it was not tried")}
-		if o.files.keys != "" {
+		if o.files.keys.file != "" {
 			if decrypter, err = openerOf(s, o.files.keys); err != nil {
 				return err
 			}

@@ -11,9 +11,13 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// addKeys adds the flag for a file with keys; more says what happens without it.
-func addKeys(c *cobra.Command, file *string, more string) {
-	c.Flags().StringVar(file, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input"+more)
+// keyFlags say with what encrypted files are decrypted.
+type keyFlags struct{ file, worker string }
+
+// addKeys adds the flags; more says what happens without a file with keys.
+func addKeys(c *cobra.Command, k *keyFlags, more string) {
+	addSOPSWorker(c, &k.worker)
+	c.Flags().StringVar(&k.file, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input"+more)
 }
 
 // locked refuses encrypted files, for their keys cannot be had.
@@ -23,16 +27,22 @@ type locked struct {
 }
 
 // Open says why the file stays shut.
-func (l locked) Open(string, []byte) (render.Opened, error) { return render.Opened{}, l.why }
+func (l locked) Open(context.Context, string, []byte) (render.Opened, error) {
+	return render.Opened{}, l.why
+}
 
 // decrypter decrypts an entry's files with the keys of a file, or, if none is named, with those of the entry's key
 // Secret. That these cannot be had matters only where something is encrypted.
-func (v *viewer) decrypter(ctx context.Context, s streams, file string, c choice) (render.Decrypter, error) {
-	if file != "" || c.entry.Decryption == nil || c.entry.Decryption.SecretRef == nil {
-		return openerOf(s, file)
+func (v *viewer) decrypter(ctx context.Context, s streams, keys keyFlags, c choice) (render.Decrypter, error) {
+	if keys.file != "" || c.entry.Decryption == nil || c.entry.Decryption.SecretRef == nil {
+		return openerOf(s, keys)
+	}
+	workers, err := newWorkers(keys.worker)
+	if err != nil {
+		return nil, err
 	}
 	name := v.key(c.entry.Decryption.SecretRef.Name)
-	decrypter, _, err := newKeyring(agent.SecretsOf(v), remoteKeys{}).keys(ctx, &name, c.entry.Decryption.Allow)
+	decrypter, _, err := newKeyring(agent.SecretsOf(v), remoteKeys{}, workers).keys(ctx, &name, c.entry.Decryption.Allow)
 	switch {
 	case apierrors.IsForbidden(err):
 		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s may not be read with your rights; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil

@@ -23,7 +23,7 @@ import (
 type diffOptions struct {
 	which
 	path, commit, output string
-	keys                 string
+	keys                 keyFlags
 	showSecrets          bool
 }
 

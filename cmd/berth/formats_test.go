@@ -90,8 +90,8 @@ func TestEverythingThatSOPSEncryptsIsRendered(t *testing.T) {
 			"DB_PASSWORD": "review-password-of-no-use-anywhere", // of the nested file with a plain document beside
 			"USER":        "app", "PASSWORD": "hunter2", "app.ini": "[db]\nuser     = app\npassword = hunter2\n",
 			"config.json": "{\n\t\"a\": \"hunter2\",\n\t\"n\": 3\n}\n", "groups.json": "{\n\t\"a\": \"hunter2\"\n}\n", "tls.key": "hunter2\n",
-			"values": "a: \"hunter2\"\nlist:\n  - \"hunter2\"\n  - 3\n", "ssh.yaml": "a: \"hunter2\"\n", "comments.yaml": "#\na: \"hunter2\"\nb: plain\n",
-			"only-encrypted.yaml": "kind: Secret\nstringData:\n  a: \"hunter2\"\n",
+			"values": "a: hunter2\nlist:\n  - hunter2\n  - 3\n", "ssh.yaml": "a: hunter2\n", "comments.yaml": "#\na: hunter2\nb: plain\n",
+			"only-encrypted.yaml": "kind: Secret\nstringData:\n  a: hunter2\n",
 		} {
 			if got[key] != want {
 				t.Errorf("%s is %q, want %q", key, got[key], want)

@@ -12,8 +12,8 @@ const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token
 // newRemoteKeys returns the listed remote keys, and who the agent is to their services. The clouds' webhooks
 // put that into the pod's environment; what nothing is listed of is not looked at.
 func newRemoteKeys(listed secrets.Remote, vaultToken string, getenv func(string) string) (remoteKeys, error) {
-	r := remoteKeys{Remote: listed, httpClient: secrets.NewHTTPClient()}
-	c := secrets.IdentityConfig{HTTPClient: r.httpClient}
+	r := remoteKeys{Remote: listed}
+	c := secrets.IdentityConfig{}
 	if len(listed.AWS) > 0 {
 		c.AWS = secrets.AWSIdentity{
 			Role: getenv("AWS_ROLE_ARN"), TokenFile: getenv("AWS_WEB_IDENTITY_TOKEN_FILE"), Region: getenv("AWS_REGION"),

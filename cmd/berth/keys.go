@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +25,7 @@ import (
 // remoteKeys are the remote keys that may be asked, and as whom.
 type remoteKeys struct {
 	secrets.Remote
-	identity   *secrets.Identity
-	httpClient *http.Client
+	identity *secrets.Identity
 }
 
 // allowRemote adds the flags that list the remote keys which may be asked.
@@ -47,8 +45,8 @@ type opener struct{ *secrets.Decrypter }
 type keyless struct{ opener }
 
 // Open decrypts nothing.
-func (k keyless) Open(file string, content []byte) (render.Opened, error) {
-	opened, err := k.opener.Open(file, content)
+func (k keyless) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
+	opened, err := k.opener.Open(ctx, file, content)
 	if err != nil {
 		err = fmt.Errorf("%w; name a file with the keys: --keys FILE", err)
 	}
@@ -59,8 +57,8 @@ func (k keyless) Open(file string, content []byte) (render.Opened, error) {
 func (opener) Encrypted(file string, content []byte) bool { return secrets.Encrypted(file, content) }
 
 // Open decrypts a file.
-func (o opener) Open(file string, content []byte) (render.Opened, error) {
-	plain, err := o.Decrypter.Open(file, content)
+func (o opener) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
+	plain, err := o.Decrypter.Open(ctx, file, content)
 	opened := render.Opened{Content: plain.Content, Veiled: plain.Veiled, Values: make(map[string]render.Value, len(plain.Values))}
 	for placeholder, value := range plain.Values {
 		opened.Values[placeholder] = render.Value(value)
@@ -69,23 +67,27 @@ func (o opener) Open(file string, content []byte) (render.Opened, error) {
 }
 
 // openerOf decrypts with the keys of a file; without one it decrypts nothing, and says for whom files are.
-func openerOf(s streams, file string) (render.Decrypter, error) {
-	if file == "" {
+func openerOf(s streams, k keyFlags) (render.Decrypter, error) {
+	if k.file == "" {
 		return keyless{opener{secrets.New(secrets.Config{})}}, nil
 	}
-	content, err := readFile(s, file)
+	content, err := readFile(s, k.file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys: %w", err)
 	}
 	data, err := keyEntries(content)
 	if err != nil {
-		return nil, fmt.Errorf("reading the keys in %s: %w", file, err)
+		return nil, fmt.Errorf("reading the keys in %s: %w", k.file, err)
 	}
 	keys, err := secrets.ParseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading the keys in %s: %w", file, err)
+		return nil, fmt.Errorf("reading the keys in %s: %w", k.file, err)
 	}
-	return opener{secrets.New(secrets.Config{Keys: keys})}, nil
+	workers, err := newWorkers(k.worker)
+	if err != nil {
+		return nil, err
+	}
+	return opener{secrets.New(secrets.Config{Keys: keys, Workers: workers})}, nil
 }
 
 // keyEntries returns what a key Secret would hold of a file. It quotes nothing of it.
@@ -113,9 +115,10 @@ func keyEntries(content []byte) (map[string][]byte, error) {
 // keyring makes Decrypters out of key Secrets, and keeps them for as long as the Secrets are the same. All
 // share what they decrypted.
 type keyring struct {
-	read   environments.Secrets
-	remote remoteKeys
-	cache  *secrets.Cache
+	read    environments.Secrets
+	remote  remoteKeys
+	workers *secrets.Workers
+	cache   *secrets.Cache
 
 	mu   sync.Mutex
 	kept map[string]heldKeys // by the Secret and what the entry allows
@@ -127,8 +130,8 @@ type heldKeys struct {
 	digest    string
 }
 
-func newKeyring(read environments.Secrets, remote remoteKeys) *keyring {
-	return &keyring{read: read, remote: remote, cache: secrets.NewCache(0), kept: map[string]heldKeys{}}
+func newKeyring(read environments.Secrets, remote remoteKeys, workers *secrets.Workers) *keyring {
+	return &keyring{read: read, remote: remote, workers: workers, cache: secrets.NewCache(0), kept: map[string]heldKeys{}}
 }
 
 // keys is the environments.Keys of a keyring.
@@ -179,7 +182,7 @@ func (k *keyring) drop(name types.NamespacedName) {
 // decrypter returns one for what an entry has. The agent's identity is for those remote keys alone that the
 // entry names: whoever can write a branch could else have it decrypt what is meant for another entry.
 func (k *keyring) decrypter(keys *secrets.Keys, allow []string) *secrets.Decrypter {
-	c := secrets.Config{Keys: keys, Remote: k.remote.Remote, Cache: k.cache, HTTPClient: k.remote.httpClient}
+	c := secrets.Config{Keys: keys, Remote: k.remote.Remote, Cache: k.cache, Workers: k.workers}
 	if len(allow) > 0 {
 		c.Remote, c.Identity = c.Remote.Narrow(allow), k.remote.identity
 	}

@@ -26,13 +26,19 @@ func read(t *testing.T, name string) []byte {
 }
 
 // ring returns a keyring over one Secret that a test can change.
-func ring(secret *corev1.Secret) *keyring {
+func ring(t *testing.T, secret *corev1.Secret) *keyring {
+	t.Helper()
+	workers, err := newWorkers("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(workers.Close)
 	return newKeyring(func(_ context.Context, name types.NamespacedName) (*corev1.Secret, error) {
 		if name.Name != secret.Name {
 			return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name.Name)
 		}
 		return secret, nil
-	}, remoteKeys{})
+	}, remoteKeys{}, workers)
 }
 
 func keySecret(version, entry string, key []byte) *corev1.Secret {
@@ -43,13 +49,13 @@ func TestKeysFollowTheirSecret(t *testing.T) {
 	review, production := read(t, example+"berth/demo-keys/review.agekey"), read(t, example+"berth/demo-keys/production.agekey")
 	file := read(t, example+"infra/production/secret.yaml")
 	secret := keySecret("1", "age.agekey", review)
-	k, name := ring(secret), &types.NamespacedName{Namespace: "berth", Name: "keys"}
+	k, name := ring(t, secret), &types.NamespacedName{Namespace: "berth", Name: "keys"}
 
 	first, digest, err := k.keys(t.Context(), name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.Open("secret.yaml", file); err == nil || !strings.Contains(err.Error(), "sops updatekeys") {
+	if _, err := first.Open(t.Context(), "secret.yaml", file); err == nil || !strings.Contains(err.Error(), "sops updatekeys") {
 		t.Errorf("production's file with review's key: %v", err)
 	}
 	if again, _, _ := k.keys(t.Context(), name, nil); again != first {
@@ -60,14 +66,14 @@ func TestKeysFollowTheirSecret(t *testing.T) {
 	if err != nil || other == digest {
 		t.Fatalf("after a rotation the digest is %q, was %q: %v", other, digest, err)
 	}
-	if plain, err := second.Open("secret.yaml", file); err != nil || !strings.Contains(string(plain.Content), "production-password") {
+	if plain, err := second.Open(t.Context(), "secret.yaml", file); err != nil || !strings.Contains(string(plain.Content), "production-password") {
 		t.Errorf("production's file with production's key: %v", err)
 	}
 }
 
 func TestKeysOfASecretThatIsGoneAreForgotten(t *testing.T) {
 	secret := keySecret("1", "age.agekey", read(t, example+"berth/demo-keys/review.agekey"))
-	k, name := ring(secret), &types.NamespacedName{Namespace: "berth", Name: "keys"}
+	k, name := ring(t, secret), &types.NamespacedName{Namespace: "berth", Name: "keys"}
 	if _, _, err := k.keys(t.Context(), name, nil); err != nil || len(k.kept) != 1 {
 		t.Fatalf("%d are kept: %v", len(k.kept), err)
 	}
@@ -90,7 +96,7 @@ func TestKeysThatCannotBeHad(t *testing.T) {
 		{"no key in it", "keys", keySecret("1", "a.agekey", []byte("AGE-SECRET-KEY-hunter2")), `does not hold keys: reading key entry "a.agekey"`},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			_, _, err := ring(test.secret).keys(t.Context(), &types.NamespacedName{Namespace: "berth", Name: test.name}, nil)
+			_, _, err := ring(t, test.secret).keys(t.Context(), &types.NamespacedName{Namespace: "berth", Name: test.name}, nil)
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
@@ -100,11 +106,11 @@ func TestKeysThatCannotBeHad(t *testing.T) {
 
 // An entry without keys learns whom a file is encrypted for.
 func TestWithoutKeys(t *testing.T) {
-	d, digest, err := ring(keySecret("1", "a.agekey", nil)).keys(t.Context(), nil, nil)
+	d, digest, err := ring(t, keySecret("1", "a.agekey", nil)).keys(t.Context(), nil, nil)
 	if err != nil || digest != "" {
 		t.Fatal(digest, err)
 	}
-	_, err = d.Open("secret.yaml", read(t, example+"infra/review/secret.yaml"))
+	_, err = d.Open(t.Context(), "secret.yaml", read(t, example+"infra/review/secret.yaml"))
 	if err == nil || !strings.Contains(err.Error(), "age14r0see") || strings.Contains(err.Error(), "keys at hand are") {
 		t.Errorf("got %v", err)
 	}

@@ -32,7 +32,7 @@ type renderOptions struct {
 	repository, entry string
 	namespace         string
 	variables         []string
-	keys              string
+	keys              keyFlags
 	format            string
 	showSecrets       bool
 }

@@ -22,6 +22,7 @@ import (
 
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/sopstest"
 	"berth.dev/berth/reconciler/kustomize"
 )
 
@@ -36,7 +37,26 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == kustomizeVerb { // tests that call the program's functions start this one
 		os.Exit(kustomize.Serve(os.Stdin, os.Stdout))
 	}
-	testscript.Main(m, map[string]func(){"berth": main, "kubectl-berth": main})
+	testscript.Main(withWorker{m}, map[string]func(){"berth": main, "kubectl-berth": main})
+}
+
+// withWorker puts berth-sops beside the programs that decrypt in tests: this one, and the scripts' berth.
+type withWorker struct{ *testing.M }
+
+// Run does so before the tests.
+func (m withWorker) Run() int {
+	self, err := os.Executable()
+	if err == nil {
+		err = sopstest.Beside(self)
+	}
+	if scripted, lookErr := exec.LookPath("berth"); err == nil && lookErr == nil {
+		err = sopstest.Beside(scripted)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.M.Run()
 }
 
 // The scripts are testdata/script. $EXAMPLE is examples/posts. Beside the commands of testscript they have:

@@ -2,19 +2,19 @@ package main
 
 import (
 	"context"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 )
 
 // The benchmark runs from end to end, with so little that its figures say nothing.
 func TestSmoke(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "berth")
-	if output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build berth: %v: %s", err, output)
+	binary, err := world.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	o := options{
 		branches: 2, objects: 20, references: 100, attackSize: 1, attackSamples: 1, rounds: 1, samples: 2, workers: 4,

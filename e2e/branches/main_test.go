@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -63,10 +62,7 @@ func run(m *testing.M) int {
 func begin(ctx context.Context, dir string) error {
 	binary, built := filepath.Join(dir, "berth"), make(chan error, 1)
 	go func() {
-		output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("cannot build berth: %w: %s", err, output)
-		}
+		_, err := world.Build(dir)
 		built <- err
 	}()
 	cluster, err := clustertest.Run(ctx, clustertest.Config{Audit: true})

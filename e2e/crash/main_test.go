@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -29,10 +27,7 @@ func begin(t *testing.T, flags ...string) *world.World {
 	dir := t.TempDir()
 	binary, built := filepath.Join(dir, "berth"), make(chan error, 1)
 	go func() {
-		output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("cannot build berth: %w: %s", err, output)
-		}
+		_, err := world.Build(dir)
 		built <- err
 	}()
 	cluster, err := clustertest.Run(context.Background(), clustertest.Config{})

@@ -73,7 +73,7 @@ func run(m *testing.M) int {
 // begin builds what runs in containers, starts the cluster, and installs Berth.
 func begin(ctx context.Context, dir string) (*world.World, error) {
 	programs := map[string]string{}
-	for name, of := range map[string]string{"pause": "./pause", "app": "./app", "berth": "../../cmd/berth"} {
+	for name, of := range map[string]string{"pause": "./pause", "app": "./app", "berth": "../../cmd/berth", "berth-sops": "../../cmd/berth-sops"} {
 		programs[name] = filepath.Join(dir, name)
 		if err := build(of, programs[name]); err != nil {
 			return nil, err
@@ -89,7 +89,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 		{
 			// What the Dockerfile puts upon distroless/static:nonroot, as far as it matters here.
 			Name: agentImage, User: "65532:65532", Entrypoint: []string{"/usr/local/bin/berth"},
-			Programs: map[string]string{"usr/local/bin/berth": programs["berth"]},
+			Programs: map[string]string{"usr/local/bin/berth": programs["berth"], "usr/local/bin/berth-sops": programs["berth-sops"]},
 			Files:    map[string]string{"etc/passwd": "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n", "etc/group": "nonroot:x:65532:\n"},
 		},
 	}

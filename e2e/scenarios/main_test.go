@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -67,10 +66,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	binary, scratch = filepath.Join(dir, "berth"), filepath.Join(dir, "agent")
 	built := make(chan error, 1)
 	go func() {
-		output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("cannot build berth: %w: %s", err, output)
-		}
+		_, err := world.Build(dir)
 		built <- err
 	}()
 	cluster, err := clustertest.Run(ctx, clustertest.Config{Audit: true})

@@ -157,7 +157,7 @@ func credentialsAreRefused(t *testing.T, encrypted string) {
 	closed.server.RequireBasic("ada", plantedGit)
 	head, _, _ := strings.Cut(encrypted, "    age:\n")
 	_, tail, _ := strings.Cut(encrypted, "    encrypted_regex:")
-	inVault := head + "    hc_vault:\n        - {vault_address: 'http://" + vault + "', engine_path: sops, key_name: posts, enc: 'vault:v1:x'}\n    encrypted_regex:" + tail
+	inVault := head + "    hc_vault:\n        - {vault_address: 'http://" + vault + "', engine_path: sops, key_name: posts, created_at: '2026-02-03T04:05:06Z', enc: 'vault:v1:x'}\n    encrypted_regex:" + tail
 	commit := closed.pushes("main", with(application(), "k8s/secret.yaml", inVault))
 	closed.Environment("main").Becomes("Waiting", commit, "k8s/secret.yaml", vault+" says 403")
 }

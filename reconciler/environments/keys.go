@@ -49,8 +49,8 @@ type keyless struct {
 }
 
 // Open adds the next step to the error.
-func (k keyless) Open(file string, content []byte) (reconciler.Opened, error) {
-	opened, err := k.Decrypter.Open(file, content)
+func (k keyless) Open(ctx context.Context, file string, content []byte) (reconciler.Opened, error) {
+	opened, err := k.Decrypter.Open(ctx, file, content)
 	if err != nil {
 		err = fmt.Errorf("%w; %s", err, k.hint)
 	}

@@ -34,7 +34,7 @@ func (r *renderer) decrypt(name string, content []byte) ([]byte, error) {
 		return nil, &Error{Origin: origin, Problem: "the file is encrypted and there is no key to decrypt it",
 			Hint: "give the entry a decryption.secretRef"}
 	}
-	opened, err := r.Decrypter.Open(name, content)
+	opened, err := r.Decrypter.Open(r.ctx, name, content)
 	if err != nil {
 		return nil, &Error{Origin: origin, Problem: "cannot be decrypted", Cause: err}
 	}

@@ -1,6 +1,7 @@
 package render_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -18,7 +19,7 @@ func (d decrypter) Encrypted(_ string, content []byte) bool {
 	return strings.Contains(string(content), "ENC[AES256_GCM,")
 }
 
-func (d decrypter) Open(file string, _ []byte) (render.Opened, error) {
+func (d decrypter) Open(_ context.Context, file string, _ []byte) (render.Opened, error) {
 	marked, ok := d[file]
 	if !ok {
 		return render.Opened{}, errors.New("no key for age1recipient")
@@ -249,9 +250,9 @@ type asking struct {
 	meanwhile func()
 }
 
-func (a asking) Open(file string, content []byte) (render.Opened, error) {
+func (a asking) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
 	a.meanwhile()
-	return a.decrypter.Open(file, content)
+	return a.decrypter.Open(ctx, file, content)
 }
 
 // Builds run one at a time, and a remote key may be silent for long.

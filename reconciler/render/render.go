@@ -30,7 +30,7 @@ type Decrypter interface {
 	// Encrypted says whether a file is encrypted, or the rest of one that was.
 	Encrypted(file string, content []byte) bool
 	// Open decrypts an encrypted file. Its errors name no values.
-	Open(file string, content []byte) (Opened, error)
+	Open(ctx context.Context, file string, content []byte) (Opened, error)
 }
 
 // Scope says how far the objects of an environment may reach.
@@ -94,7 +94,7 @@ type Result struct {
 // each an *Error; with one, the Set is empty and the Inputs are still those that led to it. Render
 // keeps nothing and writes nothing; several may run at once. It ends with ctx, whose error it then returns.
 func Render(ctx context.Context, tree Tree, o Options) (Result, error) {
-	r := newRenderer(tree, o)
+	r := newRenderer(ctx, tree, o)
 	set := r.set(ctx)
 	result := Result{Inputs: r.inputs.result(r.variables.used)}
 	if err := ctx.Err(); err != nil {
@@ -110,6 +110,7 @@ func Render(ctx context.Context, tree Tree, o Options) (Result, error) {
 // renderer holds what one call of Render works with.
 type renderer struct {
 	Options
+	ctx       context.Context // of the call
 	tree      Tree
 	inputs    *recorder
 	variables *variables
@@ -123,13 +124,14 @@ type renderer struct {
 	namespaces map[string]manifest.Origin
 }
 
-func newRenderer(tree Tree, o Options) *renderer {
+func newRenderer(ctx context.Context, tree Tree, o Options) *renderer {
 	o.Path = strings.TrimPrefix(path.Clean("/"+o.Path), "/")
 	if o.Path == "" {
 		o.Path = "."
 	}
 	return &renderer{
 		Options:   o,
+		ctx:       ctx,
 		tree:      tree,
 		inputs:    newRecorder(tree, o.Path),
 		variables: &variables{values: o.Variables, tree: tree, used: map[string]any{}, folders: map[string]error{}, others: o.OtherVariables, doubted: map[string]bool{}, assignments: map[string]*regexp.Regexp{}},

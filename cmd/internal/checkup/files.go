@@ -102,8 +102,8 @@ type opening struct {
 }
 
 // Open opens a file, and notes how that went.
-func (o *opening) Open(file string, content []byte) (render.Opened, error) {
-	opened, err := o.Decrypter.Open(file, content)
+func (o *opening) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
+	opened, err := o.Decrypter.Open(ctx, file, content)
 	if _, again := o.files[file]; !again {
 		envelope, broken := secrets.Inspect(file, content)
 		if broken == nil && !envelope.Authenticated {
@@ -123,8 +123,8 @@ func (o *opening) failed() bool {
 type lenient struct{ *opening }
 
 // Open opens a file, or leaves it shut.
-func (l lenient) Open(file string, content []byte) (render.Opened, error) {
-	opened, err := l.opening.Open(file, content)
+func (l lenient) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
+	opened, err := l.opening.Open(ctx, file, content)
 	if err != nil {
 		return render.Opened{Content: content, Veiled: content}, nil
 	}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	agelib "filippo.io/age"
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/getsops/sops/v3/age"
+	"github.com/getsops/sops/v3/keyservice"
+	"google.golang.org/grpc"
+
+	"berth.dev/berth/secrets"
+)
+
+var (
+	errNoKey      = errors.New("encrypted for others")
+	errBadDataKey = errors.New("the encrypted data key is broken")
+)
+
+// keyService recovers data keys for the library, with the keys of the grant. The library's own looks for keys in the
+// environment, the home directory and the output of programs, and asks whichever service a file names.
+type keyService struct {
+	grant   secrets.Grant
+	held    secrets.Held
+	network *network
+	clouds  *clouds
+
+	// ctx is that of the file, and worst what says most about why it stays closed.
+	ctx   context.Context
+	worst *secrets.Error
+}
+
+func newKeyService(g secrets.Grant, n *network) *keyService {
+	return &keyService{grant: g, held: g.Keys.Held(), network: n, clouds: newClouds(g, n)}
+}
+
+// begin begins with another file.
+func (s *keyService) begin(ctx context.Context) { s.ctx, s.worst = ctx, nil }
+
+// Encrypt is for the library's interface: nothing is encrypted here.
+func (s *keyService) Encrypt(context.Context, *keyservice.EncryptRequest, ...grpc.CallOption) (*keyservice.EncryptResponse, error) {
+	return nil, errNotHere
+}
+
+// Decrypt recovers a data key, or a part of one. The library's context has no end, so the service has its own.
+func (s *keyService) Decrypt(_ context.Context, r *keyservice.DecryptRequest, _ ...grpc.CallOption) (*keyservice.DecryptResponse, error) {
+	share, err := s.recover(r)
+	if err == nil && len(share) > 0 {
+		return &keyservice.DecryptResponse{Plaintext: share}, nil
+	}
+	s.worst = secrets.Graver(s.worst, s.explain(r.Key, err))
+	return nil, s.worst
+}
+
+func (s *keyService) recover(r *keyservice.DecryptRequest) ([]byte, error) {
+	switch key := r.Key.KeyType.(type) {
+	case *keyservice.Key_AgeKey:
+		return s.openAge(r.Ciphertext)
+	case *keyservice.Key_PgpKey:
+		return s.openPGP(r.Ciphertext)
+	case *keyservice.Key_KmsKey:
+		return s.remote(secrets.AWSKey(key.KmsKey.Arn, key.KmsKey.Role), r)
+	case *keyservice.Key_GcpKmsKey:
+		return s.remote(secrets.GCPKey(key.GcpKmsKey.ResourceId), r)
+	case *keyservice.Key_AzureKeyvaultKey:
+		return s.remote(secrets.AzureKey(key.AzureKeyvaultKey.VaultUrl, key.AzureKeyvaultKey.Name, key.AzureKeyvaultKey.Version), r)
+	case *keyservice.Key_VaultKey:
+		return s.remote(secrets.VaultKey(key.VaultKey.VaultAddress, key.VaultKey.EnginePath, key.VaultKey.KeyName), r)
+	case *keyservice.Key_HckmsKey:
+		return nil, &secrets.Error{Reason: secrets.NotAllowed, Detail: key.HckmsKey.KeyId + " is a key of Huawei Cloud, which is not supported"}
+	}
+	return nil, errNoKey
+}
+
+// explain classifies why there is no data key.
+func (s *keyService) explain(key *keyservice.Key, err error) *secrets.Error {
+	var known *secrets.Error
+	name := nameOf(key)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, errNoKey) && !slices.Contains(s.grant.Keys.Recipients(), name):
+		return &secrets.Error{Reason: secrets.NoKey}
+	}
+	return tampered("its data key for " + shortened(name) + " is broken")
+}
+
+func nameOf(key *keyservice.Key) string {
+	switch key := key.KeyType.(type) {
+	case *keyservice.Key_AgeKey:
+		return key.AgeKey.Recipient
+	case *keyservice.Key_PgpKey:
+		return key.PgpKey.Fingerprint
+	}
+	return "a remote key"
+}
+
+// shortened keeps both ends of a long name: post-quantum recipients take two thousand letters.
+func shortened(name string) string {
+	if len(name) <= 200 {
+		return name
+	}
+	return strings.ToValidUTF8(name[:24], "") + "…" + strings.ToValidUTF8(name[len(name)-12:], "")
+}
+
+// openAge decrypts with the identities of the grant. The library looks nowhere else if it is given some.
+func (s *keyService) openAge(dataKey []byte) ([]byte, error) {
+	if len(s.held.Age) == 0 {
+		return nil, errNoKey
+	}
+	key := &age.MasterKey{EncryptedKey: string(dataKey)}
+	age.ParsedIdentities(s.held.Age).ApplyToMasterKey(key)
+	share, err := key.Decrypt()
+	switch {
+	case errors.As(err, new(*agelib.NoIdentityMatchError)):
+		return nil, errNoKey
+	case err != nil:
+		return nil, errBadDataKey
+	}
+	return share, nil
+}
+
+// maxShare bounds a decrypted data key, or a part of one.
+const maxShare = 1 << 10
+
+// openPGP decrypts by itself: the library's way always ends in running gpg.
+func (s *keyService) openPGP(dataKey []byte) ([]byte, error) {
+	if len(s.held.PGP) == 0 {
+		return nil, errNoKey
+	}
+	block, err := armor.Decode(strings.NewReader(string(dataKey)))
+	if err != nil {
+		return nil, errBadDataKey
+	}
+	message, err := openpgp.ReadMessage(block.Body, s.held.PGP, nil, nil)
+	if err != nil || message.DecryptedWith.Entity == nil {
+		return nil, errNoKey // go-crypto says the same of a message for others and of a broken one
+	}
+	share, err := io.ReadAll(io.LimitReader(message.UnverifiedBody, maxShare))
+	if err != nil {
+		return nil, errBadDataKey
+	}
+	return share, nil
+}
+
+// remote asks a service, if the grant allows the key. What is checked is what the library read of the file.
+func (s *keyService) remote(key secrets.RemoteKey, r *keyservice.DecryptRequest) ([]byte, error) {
+	if err := s.grant.Remote.Allows(key); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, 2*secrets.RemoteTimeout)
+	defer cancel()
+	s.network.begin()
+	share, err := s.clouds.open(ctx, key, r)
+	var known *secrets.Error
+	switch {
+	case err == nil && len(share) > 0, errors.Is(err, errBadDataKey), errors.As(err, &known):
+		return share, err
+	case errors.Is(err, errNoKey):
+		return nil, &secrets.Error{Reason: secrets.NoKey, Detail: "for " + key.ID + " there are no credentials"}
+	}
+	if s.network.refused() {
+		s.clouds.forget()
+	}
+	return nil, &secrets.Error{Reason: secrets.Unreachable, Detail: key.ID + ": " + s.network.explain(err)}
+}

@@ -1,0 +1,32 @@
+// Command berth-sops decrypts files for berth, by the SOPS library. It is a program of its own because the library looks
+// for keys in the environment and in the home directory, runs programs, asks whichever service a file names, and does
+// not survive every file. Berth starts it with an empty environment, limits, and the keys of one entry.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"berth.dev/berth/cmd/berth-sops/closed"
+	"berth.dev/berth/secrets"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Fprintln(os.Stderr, "berth-sops decrypts files for berth, which starts it by itself; it takes no arguments")
+		os.Exit(2)
+	}
+	if err := closed.Open(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(serve(newNetwork(dial())))
+}
+
+// serve answers until the parent ends.
+func serve(n *network) (code int) {
+	return secrets.Serve(os.Stdin, os.Stdout, func(g secrets.Grant) (secrets.Engine, error) {
+		return newEngine(context.Background(), g, n)
+	})
+}

@@ -1,0 +1,145 @@
+package secrets_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"berth.dev/berth/internal/sopstest"
+	"berth.dev/berth/secrets"
+)
+
+// beside is SOPS' part of a hostile file, for production's key.
+const beside = "sops:\n  lastmodified: \"2026-02-03T04:05:06Z\"\n  mac: x\n  version: 3.13.3\n%s  age: [{recipient: age1x, enc: x}]\n"
+
+// manyKeys are leaves of a file.
+func manyKeys(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "k%d: x\n", i)
+	}
+	return text.String()
+}
+
+// costlyRule takes long to compile, and SOPS compiles it for each key.
+var costlyRule = strings.Repeat("(((a{0,9}b{0,9}){0,9}c{0,9}){0,9}d{0,9})", 40)
+
+// hostile are files that the SOPS library does not survive, or not unharmed.
+var hostile = []struct {
+	name, file, content string
+	format              secrets.Format
+	// want is the reason that the guard gives.
+	want string
+}{
+	{"an alias of itself in a second document", "a.yaml", "a: x\n" + fmt.Sprintf(beside, "") + "---\na: &a [*a]\n" + fmt.Sprintf(beside, ""), secrets.YAML,
+		"it has an alias on line"},
+	{"a bomb of aliases", "a.yaml", "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n" +
+		"d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n" +
+		"g: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f, *f]\nh: [*g, *g, *g, *g, *g, *g, *g, *g, *g, *g]\n" + fmt.Sprintf(beside, ""), secrets.YAML,
+		"it has an alias on line"},
+	{"deep JSON", "a.json", `{"a": ` + strings.Repeat("[", 4<<20), secrets.JSON, "its values nest deeper than 100 levels"},
+	{"deep YAML", "a.yaml", "a: " + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + "\n" + fmt.Sprintf(beside, ""), secrets.YAML, "its values nest deeper than 100 levels"},
+	{"a costly rule", "a.yaml", manyKeys(20) + fmt.Sprintf(beside, "  encrypted_regex: '"+costlyRule[:999]+"'\n"), secrets.YAML, "its sops.encrypted_regex is "},
+	{"a rule that is costly for many keys", "a.yaml", manyKeys(10_000) + fmt.Sprintf(beside, "  encrypted_regex: '"+strings.Repeat("(ab?c{0,9})+", 60)+"'\n"), secrets.YAML,
+		"its sops.encrypted_regex is too costly for a file of this size"},
+	{"50,000 keys", "a.yaml", manyKeys(50_000) + fmt.Sprintf(beside, ""), secrets.YAML, "it holds more than 20000 values"},
+	{"50,000 items of JSON", "a.json", `{"a": [` + strings.Repeat("1,", 50_000) + `1]}`, secrets.JSON, "it holds more than 20000 values"},
+	{"a context that is null", "a.yaml", "a: x\nsops:\n  lastmodified: \"2026-02-03T04:05:06Z\"\n  mac: x\n" +
+		"  kms: [{arn: 'arn:aws:kms:eu-west-1:111122223333:key/a', created_at: '2026-02-03T04:05:06Z', enc: eA==, context: {a: null}}]\n", secrets.YAML, "has a value that is not a text"},
+	{"a key twice in JSON", "a.json", `{"a": "x", "a": "y", "sops": {"lastmodified": "2026-02-03T04:05:06Z", "mac": "x", "age": [{"recipient": "age1x", "enc": "x"}]}}`, secrets.JSON,
+		`it has the key "a" twice`},
+	{"SOPS' part twice in JSON", "a.json", `{"sops": {"mac": "y"}, "a": "x", "sops": {"lastmodified": "2026-02-03T04:05:06Z", "mac": "x", "age": [{"recipient": "age1x", "enc": "x"}]}}`, secrets.JSON,
+		`it has the key "sops" twice`},
+	{"text after JSON", "a.json", `{"a": "x", "sops": {"lastmodified": "2026-02-03T04:05:06Z", "mac": "x", "age": [{"recipient": "age1x", "enc": "x"}]}} {"sops": {}}`, secrets.JSON,
+		"something follows its JSON object"},
+	{"a file of 6 MiB", "a.yaml", "a: " + strings.Repeat("x", 6<<20) + "\n" + fmt.Sprintf(beside, ""), secrets.YAML, "it is larger than 5 MiB"},
+}
+
+// The guard refuses them before a worker gets to see them.
+func TestHostileFilesAreRefused(t *testing.T) {
+	nobody := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{"/nowhere"}})
+	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: nobody})
+	for _, test := range hostile {
+		_, err := d.Decrypt(t.Context(), test.file, []byte(test.content))
+		var e *secrets.Error
+		if !errors.As(err, &e) || e.Reason != secrets.Malformed || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
+
+// If the guard overlooked one, the worker dies of it at most, and the next file finds another.
+func TestHostileFilesCostTheirWorkerAtMost(t *testing.T) {
+	w := secrets.NewWorkers(secrets.WorkersConfig{
+		Command: []string{sopstest.Worker(t)}, Limits: secrets.Limits{Memory: 256 << 20, CPU: 2 * time.Second, Time: 2 * time.Minute},
+	})
+	t.Cleanup(w.Close)
+	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: w})
+	for _, test := range hostile {
+		if _, err := d.Unguarded(t.Context(), secrets.Sealed{Format: test.format, Content: []byte(test.content)}); err == nil {
+			t.Errorf("%s: it decrypts", test.name)
+		}
+		if _, err := d.Decrypt(t.Context(), "secret.yaml", golden(t, "secret.yaml")); err != nil {
+			t.Fatalf("after %s: %v", test.name, err)
+		}
+	}
+}
+
+// The library panics on the type bytes, which its predecessor wrote.
+func TestBytesAreRefused(t *testing.T) {
+	content := strings.ReplaceAll(string(golden(t, "secret.yaml")), "type:int", "type:bytes")
+	_, err := with(t, "production").Decrypt(t.Context(), "a.yaml", []byte(content))
+	var e *secrets.Error
+	if !errors.As(err, &e) || e.Reason != secrets.Tampered || !strings.Contains(err.Error(), `"stringData.port" has a type that SOPS no longer writes`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Nothing of a key is where other processes may read it.
+func TestWhatThereIsToSeeOfAWorker(t *testing.T) {
+	sopstest.Plant(t)
+	w := obedientWorkers(t)
+	d := obeying(t, w, "production")
+	got, err := d.Decrypt(t.Context(), "a.yaml", ordering("process"))
+	want := strings.Join(append(d.Environment(), "obey"), " ") + " " + keysOf(t, "production").Recipients()[0]
+	if err != nil || string(got) != want {
+		t.Errorf("got %q, %v\nwant %q", got, err, want)
+	}
+	found := 0
+	for _, stat := range glob(t, "/proc/[0-9]*/stat") {
+		text, err := os.ReadFile(stat)
+		if err != nil || !isChild(string(text)) {
+			continue // of another, or gone
+		}
+		found++
+		for _, name := range []string{"environ", "cmdline"} {
+			content, err := os.ReadFile(filepath.Join(filepath.Dir(stat), name)) // which others may not even read
+			if err == nil && strings.Contains(string(content), "AGE-SECRET-KEY") || strings.Contains(string(content), "planted") {
+				t.Errorf("%s is %q", name, content)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("there is no worker")
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// isChild says whether a process is a child of this one.
+func isChild(stat string) bool {
+	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
+	return fields[1] == strconv.Itoa(os.Getpid())
+}

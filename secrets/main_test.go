@@ -1,0 +1,48 @@
+package secrets_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/secrets"
+)
+
+// TestMain lets this binary be a worker that does not decrypt but does what a file says.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "obey" {
+		os.Exit(secrets.Serve(os.Stdin, os.Stdout, func(g secrets.Grant) (secrets.Engine, error) { return obedient{g}, nil }))
+	}
+	os.Exit(m.Run())
+}
+
+// obedient does what the key do of a file says.
+type obedient struct{ grant secrets.Grant }
+
+// Unseal returns the recipients that it has the keys of.
+func (o obedient) Unseal(s secrets.Sealed) (secrets.Unsealed, error) {
+	_, order, _ := strings.Cut(string(s.Content), "do: ")
+	order, _, _ = strings.Cut(order, "\n")
+	switch order {
+	case "hang":
+		select {}
+	case "spin":
+		for {
+			order += ""
+		}
+	case "allocate":
+		var all [][]byte
+		for {
+			all = append(all, []byte(strings.Repeat("x", 1<<20)))
+		}
+	case "end":
+		os.Exit(3)
+	case "panic":
+		panic("hunter2")
+	case "answer much":
+		return secrets.Unsealed{Documents: []secrets.Document{{Content: make([]byte, 80<<20)}}}, nil
+	case "process":
+		order = strings.Join(append(os.Environ(), os.Args[1:]...), " ")
+	}
+	return secrets.Unsealed{Documents: []secrets.Document{{Content: []byte(order + " " + strings.Join(o.grant.Keys.Recipients(), " "))}}}, nil
+}

@@ -1,0 +1,154 @@
+package secrets
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"berth.dev/berth/internal/worker"
+)
+
+// RemoteTimeout bounds each call of a remote service.
+const RemoteTimeout = 10 * time.Second
+
+// Sealed is a file, or those documents of a YAML file that were encrypted together.
+type Sealed struct {
+	Format  Format
+	Content []byte
+}
+
+// Unsealed is what a worker makes of it.
+type Unsealed struct {
+	// Documents are as many as those of YAML, and one of the other formats.
+	Documents []Document
+	Values    map[string]Value
+}
+
+// Document is a document in plain text, and with placeholders, as in Plain.
+type Document struct{ Content, Veiled []byte }
+
+// Engine decrypts. Its errors are *Error; what others say is not repeated, because it may quote the file.
+type Engine interface {
+	Unseal(Sealed) (Unsealed, error)
+}
+
+// Grant is all that a worker holds.
+type Grant struct {
+	Keys   *Keys
+	Remote Remote
+	// Identity may be nil.
+	Identity *Identity
+}
+
+// Serve is all that a worker does: it answers what Workers ask, with an engine that is made once. It returns the code to
+// exit with.
+func Serve(in io.Reader, out io.Writer, start func(Grant) (Engine, error)) (code int) {
+	var engine Engine
+	return worker.Serve(in, out, func(c *worker.Conn) error {
+		var r request
+		if err := c.Receive(&r); err != nil {
+			return err
+		}
+		if r.Protocol != protocol {
+			return c.Send(answer{Failure: &failure{Unfinished, otherVersion}})
+		}
+		if engine == nil {
+			var err error
+			if engine, err = startEngine(r.Grant, start); err != nil {
+				return err
+			}
+		}
+		err := c.Send(answered(engine, r.Sealed))
+		if errors.Is(err, worker.ErrTooLarge) {
+			err = c.Send(answer{Failure: &failure{Exhausting, "the limit of what may be decrypted at once"}})
+		}
+		return err
+	})
+}
+
+func startEngine(g *grant, start func(Grant) (Engine, error)) (Engine, error) {
+	if g == nil {
+		return nil, errors.New("the first request brings no keys")
+	}
+	keys := &Keys{}
+	if len(g.Keys) > 0 {
+		var err error
+		if keys, err = ParseKeys(g.Keys); err != nil {
+			return nil, err
+		}
+	}
+	return start(Grant{Keys: keys, Remote: g.Remote, Identity: g.Identity})
+}
+
+// answered contains whatever goes wrong, panics of the library included.
+func answered(engine Engine, s Sealed) (a answer) {
+	defer func() {
+		if recover() != nil { // what it says may quote the file
+			a = answer{Failure: &failure{Malformed, "reading it breaks SOPS"}}
+		}
+	}()
+	unsealed, err := engine.Unseal(s)
+	if err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			e = malformed("SOPS cannot read it")
+		}
+		return answer{Failure: &failure{e.Reason, e.Detail}}
+	}
+	a = answer{Documents: unsealed.Documents, Values: make(map[string]wireValue, len(unsealed.Values))}
+	for placeholder, value := range unsealed.Values {
+		a.Values[placeholder] = wireValue{[]byte(value.Text), value.Tag}
+	}
+	return a
+}
+
+// protocol changes with the messages: the worker is a program of its own, and may be of another version.
+const (
+	protocol     = 1
+	otherVersion = "berth-sops is of another version; install that of berth"
+)
+
+// request is what a worker is asked. The first brings what the worker may use.
+type request struct {
+	Protocol int
+	Grant    *grant `json:",omitempty"`
+	Sealed   Sealed
+}
+
+type grant struct {
+	Keys     map[string][]byte
+	Remote   Remote
+	Identity *Identity
+	// scope is the same for grants that are the same; isLocal says that nothing outside of the worker is needed.
+	scope   string
+	isLocal bool
+}
+
+type answer struct {
+	Documents []Document
+	Values    map[string]wireValue
+	Failure   *failure `json:",omitempty"`
+}
+
+// wireValue is a Value whose text need not be UTF-8.
+type wireValue struct {
+	Text []byte
+	Tag  string
+}
+
+// failure is an Error without what only the parent knows.
+type failure struct {
+	Reason Reason
+	Detail string
+}
+
+func (a answer) unsealed() (Unsealed, error) {
+	if a.Failure != nil {
+		return Unsealed{}, &Error{Reason: a.Failure.Reason, Detail: a.Failure.Detail}
+	}
+	u := Unsealed{Documents: a.Documents, Values: make(map[string]Value, len(a.Values))}
+	for placeholder, value := range a.Values {
+		u.Values[placeholder] = Value{string(value.Text), value.Tag}
+	}
+	return u, nil
+}

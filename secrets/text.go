@@ -1,0 +1,16 @@
+package secrets
+
+import (
+	"strings"
+	"unicode"
+)
+
+// printable makes a text from a file fit for a message.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}

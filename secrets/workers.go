@@ -1,0 +1,284 @@
+package secrets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"berth.dev/berth/internal/worker"
+)
+
+// WorkersConfig says how files are decrypted.
+type WorkersConfig struct {
+	// Command is a program, with its arguments, that does nothing but call Serve.
+	Command []string
+	// Certificates are the file and the folder with the certificates of authorities that remote services are trusted
+	// by; what is empty is the system's.
+	CertificateFile, CertificateFolder string
+	// AtOnce bounds the workers that there are at a time; 0 is 4.
+	AtOnce int
+	// Idle is how long a worker that has nothing to do is kept; 0 is 30 seconds.
+	Idle time.Duration
+	// Limits are those of one file; the zero value stands for DefaultLimits.
+	Limits Limits
+}
+
+// Limits are those of decrypting one file.
+type Limits struct {
+	// Memory is in bytes.
+	Memory int64
+	// CPU is processor time, Time that of the clock. The latter has to leave time for remote keys.
+	CPU, Time time.Duration
+}
+
+// DefaultLimits leave room for the largest files that are accepted.
+var DefaultLimits = Limits{Memory: 256 << 20, CPU: 10 * time.Second, Time: time.Minute}
+
+// maxAnswered bounds an answer in bytes.
+const maxAnswered = 64 << 20
+
+// Workers are the processes that decrypt, one for each set of keys that was used of late. They may be used by several
+// goroutines at once.
+type Workers struct {
+	config WorkersConfig
+	// places holds an item for each process.
+	places chan struct{}
+	// waiting counts those who wait for a place.
+	waiting atomic.Int32
+
+	mu      sync.Mutex
+	byScope map[string]*desk
+	entered int
+}
+
+// desk is where the files of one set of keys queue.
+type desk struct {
+	scope string
+	// turn holds an item while somebody uses the process. Who put it there may use the fields below.
+	turn    chan struct{}
+	process *worker.Process
+	idle    *time.Timer
+
+	// Of these, Workers.mu takes care: how many use the desk or wait for it, whether it has a process, and when it was
+	// last used.
+	users int
+	hired bool
+	last  int
+}
+
+// NewWorkers returns Workers, none of which runs yet.
+func NewWorkers(c WorkersConfig) *Workers {
+	if c.AtOnce == 0 {
+		c.AtOnce = 4
+	}
+	if c.Idle == 0 {
+		c.Idle = 30 * time.Second
+	}
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits
+	}
+	return &Workers{config: c, places: make(chan struct{}, c.AtOnce), byScope: map[string]*desk{}}
+}
+
+// Close ends the workers that have nothing to do. One that is busy ends with its parent.
+func (w *Workers) Close() { w.evict(cap(w.places)) }
+
+// unseal has the worker for a grant decrypt. A worker that died while it was idle is replaced.
+func (w *Workers) unseal(ctx context.Context, g grant, s Sealed) (Unsealed, error) {
+	if w == nil {
+		return Unsealed{}, &Error{Reason: Unfinished, Detail: "there is no worker"}
+	}
+	d, err := w.enter(ctx, g.scope)
+	if err != nil {
+		return Unsealed{}, err
+	}
+	defer w.leave(d)
+	used := d.process != nil
+	unsealed, err := w.ask(ctx, d, g, s)
+	if used && errors.Is(err, worker.ErrCrashed) {
+		unsealed, err = w.ask(ctx, d, g, s)
+	}
+	return unsealed, classified(err)
+}
+
+// classified says whose fault it is that there is no answer.
+func classified(err error) error {
+	limit, ok := errors.AsType[*worker.LimitError](err)
+	switch {
+	case err == nil || errors.As(err, new(*Error)):
+		return err
+	case ok && !limit.MayPass():
+		return &Error{Reason: Exhausting, Detail: fmt.Sprintf("the %s that decrypting one file may take: %s", limit.Resource, limit.Limit)}
+	case ok:
+		return &Error{Reason: Unfinished, Detail: limit.Error()}
+	case errors.Is(err, worker.ErrTooLarge):
+		return &Error{Reason: Exhausting, Detail: "the limit of what may be decrypted at once"}
+	case errors.Is(err, worker.ErrCrashed):
+		return &Error{Reason: Unfinished, Detail: "berth-sops ended: " + err.Error()}
+	}
+	return &Error{Reason: Unfinished, Detail: err.Error()}
+}
+
+// enter waits for the turn at a desk.
+func (w *Workers) enter(ctx context.Context, scope string) (*desk, error) {
+	w.mu.Lock()
+	d := w.byScope[scope]
+	if d == nil {
+		d = &desk{scope: scope, turn: make(chan struct{}, 1)}
+		w.byScope[scope] = d
+	}
+	w.entered++
+	d.users, d.last = d.users+1, w.entered
+	w.mu.Unlock()
+	select {
+	case d.turn <- struct{}{}:
+		if d.idle != nil {
+			d.idle.Stop()
+		}
+		return d, nil
+	case <-ctx.Done():
+		w.update(d, func() { d.users-- })
+		return nil, ctx.Err()
+	}
+}
+
+// leave gives the turn to the next. Without a next, the process ends some time later, or at once if its place is wanted.
+func (w *Workers) leave(d *desk) {
+	if d.process != nil {
+		d.idle = time.AfterFunc(w.config.Idle, func() { w.end(d) })
+	}
+	<-d.turn
+	w.update(d, func() { d.users-- })
+	if w.waiting.Load() > 0 {
+		w.evict(1)
+	}
+}
+
+// update changes what is known of a desk, and removes one that nobody needs.
+func (w *Workers) update(d *desk, change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if change(); d.users == 0 && !d.hired {
+		delete(w.byScope, d.scope)
+	}
+}
+
+// end ends the process of a desk that nobody uses, and says whether it did.
+func (w *Workers) end(d *desk) bool {
+	select {
+	case d.turn <- struct{}{}:
+	default:
+		return false
+	}
+	defer func() { <-d.turn }()
+	if d.process == nil {
+		return false
+	}
+	w.dismiss(d)
+	return true
+}
+
+// dismiss ends a process and gives its place back. The caller has the turn.
+func (w *Workers) dismiss(d *desk) {
+	d.process.Stop()
+	d.process = nil
+	w.update(d, func() { d.hired = false })
+	<-w.places
+}
+
+// evict ends so many unused processes, those first that were used the longest ago.
+func (w *Workers) evict(most int) {
+	w.mu.Lock()
+	desks := slices.SortedFunc(maps.Values(w.byScope), func(a, b *desk) int { return a.last - b.last })
+	w.mu.Unlock()
+	for _, d := range desks {
+		if most > 0 && w.end(d) {
+			most--
+		}
+	}
+}
+
+// hire starts a process once there is a place for it.
+func (w *Workers) hire(ctx context.Context, d *desk, g grant) error {
+	select {
+	case w.places <- struct{}{}:
+	default:
+		w.waiting.Add(1)
+		defer w.waiting.Add(-1)
+		w.evict(1)
+		select {
+		case w.places <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	process, err := worker.Start(worker.Config{Command: w.config.Command, Environment: w.environment(g), Limits: w.limits(g)})
+	if err != nil {
+		<-w.places
+		return &Error{Reason: Unfinished, Detail: fmt.Sprintf("its worker does not start: %v; install berth-sops beside berth, or name it: --sops-worker FILE", err)}
+	}
+	d.process = process
+	w.update(d, func() { d.hired = true })
+	return nil
+}
+
+// ask exchanges one request and its answer.
+func (w *Workers) ask(ctx context.Context, d *desk, g grant, s Sealed) (Unsealed, error) {
+	r := request{Protocol: protocol, Sealed: s}
+	if d.process == nil {
+		if err := w.hire(ctx, d, g); err != nil {
+			return Unsealed{}, err
+		}
+		r.Grant = &g
+	}
+	var a answer
+	err := d.process.Exchange(ctx, func(c *worker.Conn) error {
+		if err := c.Send(r); err != nil {
+			return err
+		}
+		return c.Receive(&a)
+	})
+	if err != nil {
+		w.dismiss(d)
+		return Unsealed{}, err
+	}
+	return a.unsealed()
+}
+
+func (w *Workers) limits(g grant) worker.Limits {
+	l := worker.Limits{Memory: w.config.Limits.Memory, CPU: w.config.Limits.CPU, Time: w.config.Limits.Time, Message: maxAnswered}
+	if !g.isLocal {
+		l.Reach = worker.Everything
+	}
+	return l
+}
+
+// nowhere is a folder that does not exist.
+const nowhere = "/nonexistent"
+
+// environment is all that a worker finds in its environment. The SOPS library and the clouds' look for keys, programs
+// and addresses in many variables, and below the home directory.
+func (w *Workers) environment(g grant) []string {
+	all := []string{
+		"HOME=" + nowhere, "XDG_CONFIG_HOME=" + nowhere, "XDG_CACHE_HOME=" + nowhere, "XDG_DATA_HOME=" + nowhere, "PATH=",
+		// Each service is asked once; whoever wants the file asks again.
+		"AWS_MAX_ATTEMPTS=1", "VAULT_MAX_RETRIES=0", "VAULT_DISABLE_REDIRECTS=true",
+		// The role of the node that a pod runs on is nobody's.
+		"AWS_EC2_METADATA_DISABLED=true",
+	}
+	if w.config.CertificateFile != "" {
+		all = append(all, "SSL_CERT_FILE="+w.config.CertificateFile)
+	}
+	if w.config.CertificateFolder != "" {
+		all = append(all, "SSL_CERT_DIR="+w.config.CertificateFolder)
+	}
+	if g.Identity != nil && g.Identity.GCP.MetadataHost != "" {
+		all = append(all, "GCE_METADATA_HOST="+g.Identity.GCP.MetadataHost)
+	}
+	return all
+}

@@ -1,0 +1,164 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"berth.dev/berth/secrets"
+)
+
+// obedientWorkers are processes of this binary.
+func obedientWorkers(t *testing.T, change ...func(*secrets.WorkersConfig)) *secrets.Workers {
+	t.Helper()
+	c := secrets.WorkersConfig{Command: []string{os.Args[0], "obey"}}
+	for _, set := range change {
+		set(&c)
+	}
+	w := secrets.NewWorkers(c)
+	t.Cleanup(w.Close)
+	return w
+}
+
+// ordering has a file that says what to do.
+func ordering(order string) []byte {
+	return []byte("do: " + order + "\nsops:\n  lastmodified: \"2026-02-03T04:05:06Z\"\n  mac: x\n  age: [{recipient: age1x, enc: x}]\n")
+}
+
+func obeying(t *testing.T, w *secrets.Workers, names ...string) *secrets.Decrypter {
+	t.Helper()
+	return secrets.New(secrets.Config{Keys: keysOf(t, names...), Workers: w})
+}
+
+func TestEachKeySetHasAWorkerOfItsOwn(t *testing.T) {
+	w := obedientWorkers(t)
+	for range 2 {
+		for _, name := range []string{"production", "review"} {
+			got, err := obeying(t, w, name).Decrypt(t.Context(), "a.yaml", ordering("say"))
+			if want := keysOf(t, name).Recipients()[0]; err != nil || string(got) != "say "+want {
+				t.Errorf("%s: got %q, %v, want the key of %s alone", name, got, err, want)
+			}
+		}
+	}
+	if n := w.Running(); n != 2 {
+		t.Errorf("%d processes run for two key sets", n)
+	}
+}
+
+func TestWorkersEndWhenTheyHaveNothingToDo(t *testing.T) {
+	w := obedientWorkers(t, func(c *secrets.WorkersConfig) { c.Idle = time.Millisecond })
+	for range 3 {
+		if _, err := obeying(t, w, "production").Decrypt(t.Context(), "a.yaml", ordering("say")); err != nil {
+			t.Fatal(err)
+		}
+		for w.Running() > 0 {
+			if t.Context().Err() != nil {
+				t.Fatal("it still runs")
+			}
+		}
+	}
+}
+
+func TestWorkersAreFew(t *testing.T) {
+	w := obedientWorkers(t, func(c *secrets.WorkersConfig) { c.AtOnce = 2 })
+	var files sync.WaitGroup
+	for _, names := range [][]string{{"production"}, {"review"}, {"hybrid"}, {"production", "review"}, {"ssh-rsa"}} {
+		d := obeying(t, w, names...)
+		for range 4 {
+			files.Go(func() {
+				if _, err := d.Decrypt(t.Context(), "a.yaml", ordering("say")); err != nil {
+					t.Error(err)
+				}
+				if n := w.Running(); n > 2 {
+					t.Errorf("%d processes run", n)
+				}
+			})
+		}
+	}
+	files.Wait()
+}
+
+func TestAFileThatExhaustsItsWorker(t *testing.T) {
+	w := obedientWorkers(t, func(c *secrets.WorkersConfig) {
+		c.Limits = secrets.Limits{Memory: 64 << 20, CPU: 500 * time.Millisecond, Time: time.Minute}
+	})
+	impatient := obedientWorkers(t, func(c *secrets.WorkersConfig) { c.Limits = secrets.Limits{Time: time.Second} })
+	for _, test := range []struct {
+		order, want string
+		reason      secrets.Reason
+	}{
+		{"spin", "the file exhausts the processor time that decrypting one file may take: 500ms; split the file", secrets.Exhausting},
+		{"allocate", "the file exhausts the memory that decrypting one file may take: 64 MiB; split the file", secrets.Exhausting},
+		{"answer much", "the file exhausts ", secrets.Exhausting},
+		{"hang", "its decryption did not finish: it takes more time than the limit of 1s", secrets.Unfinished},
+		{"end", "its decryption did not finish: berth-sops ended: its process crashed: exit status 3", secrets.Unfinished},
+		{"panic", "it is no whole SOPS document: reading it breaks SOPS", secrets.Malformed},
+	} {
+		d := obeying(t, w, "production")
+		if test.order == "hang" {
+			d = obeying(t, impatient, "production")
+		}
+		_, err := d.Decrypt(t.Context(), "a.yaml", ordering(test.order))
+		var e *secrets.Error
+		if !errors.As(err, &e) || e.Reason != test.reason || !strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got %v", test.order, err)
+		}
+		if e != nil && e.Temporary() != (test.reason == secrets.Unfinished) {
+			t.Errorf("%s: temporary is %t", test.order, e.Temporary())
+		}
+		if _, err := d.Decrypt(t.Context(), "a.yaml", ordering("say")); err != nil {
+			t.Errorf("after %s: %v", test.order, err)
+		}
+	}
+}
+
+// A file that takes all the time that it may take holds up its own entry, and nobody else's.
+func TestAFileThatHangsHoldsUpNoOtherKeySet(t *testing.T) {
+	w := obedientWorkers(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := obeying(t, w, "review").Decrypt(ctx, "a.yaml", ordering("hang"))
+		ended <- err
+	}()
+	for w.Running() == 0 {
+		if t.Context().Err() != nil {
+			t.Fatal("it did not begin")
+		}
+	}
+	if _, err := obeying(t, w, "production").Decrypt(t.Context(), "a.yaml", ordering("say")); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAWorkerThatIsNotThere(t *testing.T) {
+	w := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{"/nowhere/berth-sops"}})
+	_, err := obeying(t, w, "production").Decrypt(t.Context(), "a.yaml", ordering("say"))
+	const want = "its decryption did not finish: its worker does not start: fork/exec /nowhere/berth-sops: no such file or directory; install berth-sops beside berth, or name it: --sops-worker FILE"
+	var e *secrets.Error
+	if !errors.As(err, &e) || !e.Temporary() || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever gives up does not take the answer from the others who wait for it.
+func TestTheCacheOutlivesWhoGivesUp(t *testing.T) {
+	w, cache := obedientWorkers(t), secrets.NewCache(0)
+	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: w, Cache: cache})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := d.Decrypt(ctx, "a.yaml", ordering("say")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := d.Decrypt(t.Context(), "a.yaml", ordering("say")); err != nil {
+		t.Error(err)
+	}
+}
