@@ -76,8 +76,10 @@ func cgroupParents() (parents []Cgroup, err error) {
 			}
 		}
 		if root := mountOf(mounts, kind, names == cgroupV1); root != "" {
-			dir := filepath.Join(root, fields[2])
-			parents = append(parents, Cgroup{dir, names}, Cgroup{filepath.Dir(dir), names})
+			parents = append(parents, Cgroup{filepath.Join(root, fields[2]), names})
+			if names == cgroupV2 && fields[2] != "/" {
+				parents = append(parents, Cgroup{filepath.Join(root, filepath.Dir(fields[2])), names})
+			}
 		}
 	}
 	if len(parents) == 0 {
