@@ -50,7 +50,7 @@ var arrows = []struct {
 	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
 		"reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
-		"reconciler/environments", "reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/records", "reconciler/report",
+		"reconciler/control", "reconciler/environments", "reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/records", "reconciler/report",
 		"reconciler/repositories", "reconciler/stores"},
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},

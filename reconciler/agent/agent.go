@@ -19,6 +19,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/live"
@@ -61,6 +62,9 @@ type Config struct {
 	ProgressPause time.Duration
 	// Metrics counts what the agent does. Agents of one process share it.
 	Metrics *report.Metrics
+	// StuckAfter is how long a controller may take to finish anything before /healthz reports that it is stuck; 0 means
+	// 15 minutes.
+	StuckAfter time.Duration
 	// Version is that of the program.
 	Version string
 	// Now is the clock, Jitter a source of random numbers in [0,1).
@@ -76,6 +80,7 @@ type Agent struct {
 	installation installation
 	repositories *repositories.Controller
 	wakes        *environments.Wakes
+	pulses       []*control.Pulse
 }
 
 // New wires an agent, in the order in which a commit travels from Git to the cluster. It reads the installation's id from
@@ -94,7 +99,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{Config: c, mgr: mgr, installation: installation, wakes: environments.NewWakes()}
+	a := &Agent{Config: c, mgr: mgr, installation: installation, wakes: environments.NewWakes(), pulses: []*control.Pulse{control.NewPulse("repository", c.Now), control.NewPulse("environment", c.Now)}}
 	store := stores.New(stores.Config{
 		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
 		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
@@ -136,17 +141,30 @@ func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *
 	}
 	a.repositories = repositories.New(repositories.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
-		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Now: a.Now, Log: a.Log,
+		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
 	envs := environments.New(environments.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
 		Keys: keys, Installation: a.installation.id, SyncAtOnce: a.SyncAtOnce,
-		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: a.wakes.Add, Now: a.Now, Log: a.Log,
+		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: a.wakes.Add, Pulse: a.pulses[1], Now: a.Now, Log: a.Log,
 	})
 	if err := errors.Join(a.repositories.SetUp(ctx, a.mgr), envs.SetUp(a.mgr, a.wakes)); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
+	if err := a.mgr.AddHealthzCheck("alive", a.alive); err != nil {
+		return err
+	}
 	return a.addWebhooks()
+}
+
+// alive reports whether a controller is stuck. A fetch may take as long as its Repository allows, and a pass as long as its
+// requests take, so that only minutes tell a stuck agent from a slow one.
+func (a *Agent) alive(*http.Request) error {
+	var errs []error
+	for _, pulse := range a.pulses {
+		errs = append(errs, pulse.Check(cmp.Or(a.StuckAfter, 15*time.Minute)))
+	}
+	return errors.Join(errs...)
 }
 
 // Run runs the agent until the context ends. It can be called once.

@@ -70,9 +70,6 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
 	}
-	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
-		return nil, err
-	}
 	return mgr, mgr.AddReadyzCheck("alive", healthz.Ping)
 }
 

@@ -28,6 +28,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/report"
 )
@@ -64,6 +65,8 @@ type world struct {
 	installation string
 	syncAtOnce   int
 	progress     time.Duration // between two reports of a fetch
+	stuckAfter   time.Duration
+	keys         func(client.Reader) environments.Keys
 	agent        *running
 
 	mu    sync.Mutex
@@ -154,6 +157,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	a, err := New(w.t.Context(), Config{
+		Keys: w.keys, StuckAfter: w.stuckAfter,
 		Cluster: w.cluster.RESTConfig(), Namespace: w.namespace, StoreDir: w.stores, SyncAtOnce: w.syncAtOnce, ProgressPause: w.progress,
 		MetricsAddress: "0", HealthAddress: "0", WebhookAddress: "0", ProfileAddress: "0",
 		Kustomize: kustomizetest.Builder(), Metrics: counted(), Version: "test",

@@ -72,7 +72,7 @@ func Compare(have []v1alpha1.Environment, d demand, e Evidence) Changes {
 		if why := c.doom(env, w, d, e); why != "" {
 			c.Delete = append(c.Delete, doomed{Environment: env, Why: why})
 		}
-		c.allow(env, w != nil && w.Spec.Namespace == env.Spec.Namespace, e)
+		c.allow(env, w, e)
 	}
 	c.guard(have, e)
 	goes := map[string]bool{}

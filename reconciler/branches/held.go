@@ -7,9 +7,10 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// allow allows a confirmed Environment to be torn down. Its confirmation is kept for as long as it may still have to go;
-// stays says that it is wanted where it is.
-func (c *Changes) allow(env *v1alpha1.Environment, stays bool, e Evidence) {
+// allow allows a confirmed Environment to be torn down. Its confirmation is kept for as long as it may still have to go. w
+// is nil for an Environment that nothing calls for.
+func (c *Changes) allow(env *v1alpha1.Environment, w *Wanted, e Evidence) {
+	stays := w != nil && w.Spec.Namespace == env.Spec.Namespace
 	isOver := slices.ContainsFunc(e.Over, func(o *v1alpha1.Environment) bool { return o.Name == env.Name })
 	if !e.Confirmed[env.Name] || stays && !isOver && !IsLeaving(env) {
 		return

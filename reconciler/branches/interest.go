@@ -40,6 +40,7 @@ type LeftOut struct {
 	most     int
 }
 
+// NewInterest returns what the entries of a Repository and its Environments are interested in.
 func NewInterest(repo *v1alpha1.Repository, have []v1alpha1.Environment) *Interest {
 	i := &Interest{have: make(map[string]bool, len(have)), taken: literalNamespaces(repo), LeftOut: LeftOut{most: int(repo.Spec.Limits.Environments)}}
 	if i.most <= 0 {
@@ -171,6 +172,7 @@ func (l LeftOut) Condition(repo *v1alpha1.Repository) *metav1.Condition {
 	return &metav1.Condition{Type: v1alpha1.ConditionBranchesLeftOut, Status: metav1.ConditionTrue, Reason: reason, Message: strings.Join(texts, ". "), ObservedGeneration: repo.Generation}
 }
 
+// BranchCount returns "1 branch", or "n branches".
 func BranchCount(n int) string {
 	if n == 1 {
 		return "1 branch"

@@ -39,6 +39,7 @@ func OwnerOf(ns *metav1.PartialObjectMetadata, installation string) (name string
 	return name, spec, id != "" && id == ID(spec, installation) && name == Name(spec)
 }
 
+// ID returns the id that the objects of an environment bear in their label.
 func ID(spec v1alpha1.EnvironmentSpec, installation string) string {
 	return naming.ID(installation, spec.Repository, spec.Entry, spec.Branch)
 }

@@ -16,6 +16,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
@@ -66,6 +67,8 @@ type Config struct {
 	Recall func(env *v1alpha1.Environment)
 	// Gone drops what Report remembers of an Environment that does not exist any more.
 	Gone func(env *v1alpha1.Environment)
+	// Pulse shows that the controller makes progress.
+	Pulse *control.Pulse
 	// Wake requeues an Environment.
 	Wake func(types.NamespacedName)
 	Now  func() time.Time

@@ -33,7 +33,7 @@ func (e *Controller) SetUp(mgr ctrl.Manager, wakes *Wakes) error {
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
 		WatchesRawSource(wakes.Source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
-		Complete(e)
+		Complete(e.Pulse.Of(e))
 }
 
 // environmentsWith finds the Environments whose entries copy a Secret or decrypt with it.

@@ -69,8 +69,7 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 	wanted := branches.Want(repo, listing.Heads)
 	err = r.fetch(ctx, repo, store, wanted.Commits())
 	if source.ReasonOf(err) == source.Full {
-		renewed, failure := r.Stores.Renew(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)))
-		r.logRenewal(repo.Name, renewed, failure)
+		r.renew(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)), r.Stores.Renew)
 		err = r.fetch(ctx, repo, store, wanted.Commits())
 	}
 	if source.ReasonOf(err) == source.Unreachable {
@@ -81,8 +80,7 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 	}
 	f.lacking = err != nil
 	if !maps.Equal(listing.Heads, f.listing.Heads) {
-		renewed, failure := r.Stores.RenewIfGrown(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)))
-		r.logRenewal(repo.Name, renewed, failure)
+		r.renew(ctx, repo.Name, slices.Concat(wanted.Commits(), needed(have)), r.Stores.RenewIfGrown)
 	}
 	r.compareHooks(repo, f, listing.Heads)
 	f.listing, f.listed, f.leftOut = listing, true, interest.LeftOut
@@ -141,8 +139,12 @@ func needed(have []v1alpha1.Environment) []string {
 	return slices.Compact(commits)
 }
 
-// logRenewal logs the result of renewing a store. If that failed, the old content stays in use.
-func (r *Controller) logRenewal(repository string, renewed bool, err error) {
+// renewal is one of the methods of stores.Set that renew a store.
+type renewal func(ctx context.Context, repository string, keep []string) (bool, error)
+
+// renew renews the store of a Repository. If that fails, the old content stays in use.
+func (r *Controller) renew(ctx context.Context, repository string, keep []string, how renewal) {
+	renewed, err := how(ctx, repository, keep)
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):
 		r.Log.Warn("cannot renew the store of a repository", "repository", repository, "error", err)

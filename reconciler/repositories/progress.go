@@ -35,6 +35,7 @@ func (r *Controller) showProgress(ctx context.Context, repo *v1alpha1.Repository
 		case <-over:
 			return
 		case <-ticks.C:
+			r.Pulse.Beat()
 			if err := r.Report(ctx, repo, progressOf(repo, store.Received())); err != nil {
 				return // the next status that matters is written by whoever waits for the fetch
 			}

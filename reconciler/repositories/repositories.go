@@ -54,8 +54,10 @@ type Config struct {
 	Wake func(types.NamespacedName)
 	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
 	ProgressPause time.Duration
-	Now           func() time.Time
-	Log           *slog.Logger
+	// Pulse shows that the controller makes progress.
+	Pulse *control.Pulse
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // followed is what is remembered of a Repository; all of it can be lost.
@@ -268,79 +270,4 @@ func (r *Controller) depart(repo types.NamespacedName, all map[string]branches.D
 	for _, name := range r.Departures.Set(repo.Name, all) {
 		r.Wake(types.NamespacedName{Namespace: repo.Namespace, Name: name})
 	}
-}
-
-// removed takes care of the Environments of a Repository that does not exist: each goes as its own
-// onRemoval says, once the Repository has been missing for its goneAfter. It returns when to look again; 0: never.
-//
-// That a Repository is missing proves nothing by itself, for its kind may be deleted, or it may not have been restored
-// yet: then, and where the brake holds, each waits for a person.
-func (r *Controller) removed(ctx context.Context, name types.NamespacedName) (time.Duration, error) {
-	have, err := control.Environments(ctx, r.Client, name)
-	if err != nil {
-		return 0, err
-	}
-	going, err := control.KindIsGoing(ctx, r.Reader, "repositories")
-	if err != nil || going {
-		return 0, err
-	}
-	at := r.goneAt(name.Name)
-	due, left := !at.IsZero() && !r.Now().Before(at), []v1alpha1.Environment{}
-	if branches.Count(have, nil, r.Now()).BlocksAll() {
-		at, due = time.Time{}, false
-	}
-	var errs []error
-	for i := range have {
-		switch env := &have[i]; {
-		case !env.DeletionTimestamp.IsZero():
-		case due || branches.ConfirmedBy(env):
-			errs = append(errs, r.delete(ctx, env, "its Repository was removed"))
-		default:
-			left = append(left, *env)
-		}
-	}
-	r.depart(name, r.orphans(name.Name, left, at))
-	errs = append(errs, r.Stores.Drop(name.Name))
-	if len(left) > 0 && !at.IsZero() {
-		return max(at.Sub(r.Now()), time.Millisecond), errors.Join(errs...)
-	}
-	if len(left) == 0 {
-		r.forget(name.Name)
-	}
-	return 0, errors.Join(errs...)
-}
-
-// goneAt returns when the Environments of a Repository that does not exist may go; zero if this process never saw it.
-func (r *Controller) goneAt(name string) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f, seen := r.known[name]
-	if !seen {
-		return time.Time{}
-	}
-	if f.missing.IsZero() {
-		f.missing = r.Now()
-	}
-	return f.missing.Add(f.grace)
-}
-
-// orphans are the Environments that go together with their Repository, at a time; zero: not before somebody confirms.
-func (r *Controller) orphans(repository string, left []v1alpha1.Environment, at time.Time) map[string]branches.Departure {
-	if at.IsZero() {
-		return nil
-	}
-	all := make(map[string]branches.Departure, len(left))
-	for _, env := range left {
-		since := r.followed(repository).missing
-		all[env.Name] = branches.Departure{Since: since.Truncate(time.Second), At: at.Truncate(time.Second), Orphaned: true}
-	}
-	return all
-}
-
-func (r *Controller) forget(repository string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.known, repository)
-	delete(r.hooks, repository)
-	delete(r.called, repository)
 }

@@ -41,7 +41,7 @@ func (r *Controller) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(mgr.GetClient()))).
 		WatchesRawSource(r.inbox.Source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
-		Complete(r)
+		Complete(r.Pulse.Of(r))
 }
 
 // notNew drops the creation of Environments, which only the agent makes.
