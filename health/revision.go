@@ -77,31 +77,34 @@ func MemberOf(obj metav1.Object) (owner types.UID, revision string) {
 	return controller.UID, revision
 }
 
-// Members knows the pods and ReplicaSets of a namespace.
+// Members knows the pods and ReplicaSets of a namespace, and the events about them.
 type Members interface {
 	// PodsOf returns the pods that an owner has of a revision, or of all if that is empty.
 	PodsOf(owner types.UID, revision string) []Pod
 	// ReplicaSetsOf does so for ReplicaSets.
 	ReplicaSetsOf(owner types.UID, revision string) []types.UID
+	// EventsOf returns the events about an object.
+	EventsOf(object types.UID) []Event
 }
 
-// Newest returns the pods of the newest revision, by name, and those that make them: the workload, or its ReplicaSets.
-// There are none as long as nobody can tell which they are.
-func (r Revision) Newest(of Members) ([]Pod, []types.UID) {
-	if r.unseen || r.uid == "" {
-		return nil, nil
-	}
+// Newest returns the pods of the newest revision, by name, and the events about what creates them: the workload and its
+// ReplicaSets. It returns no pods while it is not known which are the newest.
+func (r Revision) Newest(of Members) ([]Pod, []Event) {
+	events := of.EventsOf(r.uid)
 	makers, revision := []types.UID{r.uid}, r.name
-	if r.kind == "Deployment" {
-		if r.name == "" {
-			return nil, makers
-		}
+	switch {
+	case r.unseen || r.uid == "" || r.kind == "Deployment" && r.name == "":
+		return nil, events
+	case r.kind == "Deployment":
 		makers, revision = of.ReplicaSetsOf(r.uid, r.name), ""
 	}
 	var pods []Pod
 	for _, maker := range makers {
 		pods = append(pods, of.PodsOf(maker, revision)...)
+		if maker != r.uid {
+			events = slices.Concat(events, of.EventsOf(maker))
+		}
 	}
 	slices.SortFunc(pods, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
-	return pods, makers
+	return pods, events
 }

@@ -19,8 +19,8 @@ type desired struct {
 	settings string
 	inputs   render.Inputs
 	set      manifest.Set
-	// decrypted are the kinds beside Secret that may hold what was decrypted.
-	decrypted []string
+	// decrypted are the kinds of the entry's decryption.kinds.
+	decrypted manifest.Kinds
 	// digest stands for the whole input: tree, variables, settings and keys.
 	digest string
 	// everyCommit says that something is to happen with every commit, whatever it changes.

@@ -156,7 +156,7 @@ func (w *Watches) verdict(o *object, q Query) health.Verdict {
 	if o.workload != nil {
 		r.Trial = o.workload.trial
 		if s != nil {
-			r.Pods, r.Events = s.newest(o.workload.revision, o.live.UID)
+			r.Pods, r.Events = o.workload.revision.Newest(s)
 		}
 	}
 	v := r.Judge(q.Now, q.ImagePullGrace)

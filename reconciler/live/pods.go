@@ -93,17 +93,8 @@ func dependantOf(obj metav1.Object) dependant {
 	return d
 }
 
-// newest returns the pods that the workload's newest revision has, and the events about those that make them.
-func (s *scope) newest(r health.Revision, workload types.UID) ([]health.Pod, []health.Event) {
-	pods, makers := r.Newest(s)
-	events := s.events.about(workload)
-	for _, maker := range makers {
-		if maker != workload {
-			events = append(events, s.events.about(maker)...)
-		}
-	}
-	return pods, events
-}
+// EventsOf returns the events about an object.
+func (s *scope) EventsOf(object types.UID) []health.Event { return s.events.about(object) }
 
 // PodsOf returns the pods that an owner has of a revision, with what events say of them.
 func (s *scope) PodsOf(owner types.UID, revision string) []health.Pod {

@@ -53,11 +53,12 @@ func (o *Object) seal(key []byte, decrypted Kinds) error {
 		return fmt.Errorf("%s: %s cannot be digested: %w", o.Origin, o.Key(), err)
 	}
 	o.Digest, o.otherwise = digestOf(plain), digestOf(keyed)
-	switch {
-	case o.GetKind() == "Secret":
-		o.Digest, o.otherwise = o.otherwise, ""
-	case decrypted.Has(o.GroupVersionKind().GroupKind()):
+	kind := o.GroupVersionKind().GroupKind()
+	if decrypted.MayHoldSecrets(kind) {
 		o.Digest, o.otherwise = o.otherwise, o.Digest
+	}
+	if kind == SecretKind { // whatever an entry says of other kinds
+		o.otherwise = ""
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // minHidden is how long a value has to be to be hidden: to take out every "1" would leave nothing to read.
@@ -97,7 +96,7 @@ func Values(o *unstructured.Unstructured) []string {
 	for field, content := range o.Object {
 		switch {
 		case field == "apiVersion" || field == "kind" || field == "metadata" || field == "type":
-		case field == "data" && o.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}):
+		case field == "data" && o.GroupVersionKind().GroupKind() == SecretKind:
 			for _, text := range texts(content) {
 				if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
 					text = string(decoded)

@@ -85,6 +85,13 @@ func (k Kinds) Has(gk schema.GroupKind) bool {
 	return slices.Contains(k, gk.Kind+"."+gk.Group) || own && slices.Contains(k, gk.Kind)
 }
 
+// MayHoldSecrets says whether objects of a kind may hold what was decrypted: Secrets may, and the kinds that an entry names.
+// Such objects have keyed digests, and their values are masked wherever they are shown.
+func (k Kinds) MayHoldSecrets(gk schema.GroupKind) bool { return gk == SecretKind || k.Has(gk) }
+
+// SecretKind is Kubernetes' Secret.
+var SecretKind = schema.GroupKind{Kind: "Secret"}
+
 // Set is what one environment should consist of, in the order in which it is applied.
 type Set struct {
 	Objects []Object

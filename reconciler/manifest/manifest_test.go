@@ -125,6 +125,7 @@ func TestWhatMayHoldDecryptedValuesHasAKeyedDigest(t *testing.T) {
 		{"a kind of others", thing, manifest.Kinds{"Deployment.example.com"}, true},
 		{"Jobs", job, manifest.Kinds{"Job"}, true},
 		{"Secrets", secret, nil, true},
+		{"a kind of others that is called Secret", strings.Replace(secret, "v1", "example.com/v1", 1), nil, false},
 	} {
 		o := seal(c.text, "key", c.kinds)
 		if keyed := o.Digest != seal(c.text, "other key", c.kinds).Digest; keyed != c.keyed {
@@ -139,6 +140,27 @@ func TestWhatMayHoldDecryptedValuesHasAKeyedDigest(t *testing.T) {
 			if as := o.As(before); as == nil || as.Digest != before || as.As(o.Digest).Digest != o.Digest {
 				t.Errorf("%s: it is not taken for what it was when %v were keyed", c.name, kinds)
 			}
+		}
+	}
+}
+
+// Rendering, digests and masks ask the same question.
+func TestWhichKindsMayHoldSecrets(t *testing.T) {
+	kinds := manifest.Kinds{"ConfigMap", "Widget", "Gadget.example.com"}
+	for _, test := range []struct {
+		group, kind string
+		want        bool
+	}{
+		{"", "Secret", true},
+		{"example.com", "Secret", false},
+		{"", "ConfigMap", true},
+		{"apps", "Deployment", false},
+		{"example.com", "Widget", false}, // the kinds of others need their group
+		{"example.com", "Gadget", true},
+		{"other.example.com", "Gadget", false},
+	} {
+		if got := kinds.MayHoldSecrets(schema.GroupKind{Group: test.group, Kind: test.kind}); got != test.want {
+			t.Errorf("%s of %q: %t", test.kind, test.group, got)
 		}
 	}
 }

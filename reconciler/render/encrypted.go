@@ -128,14 +128,11 @@ func (r *renderer) concealed(c checker) *Error {
 }
 
 func (r *renderer) kindMayHold(apiVersion, kind string) bool {
-	if apiVersion == "v1" && kind == "Secret" {
-		return true
-	}
 	group, _, grouped := strings.Cut(apiVersion, "/")
 	if !grouped {
 		group = ""
 	}
-	return r.Decrypted.Has(schema.GroupKind{Group: group, Kind: kind})
+	return r.Decrypted.MayHoldSecrets(schema.GroupKind{Group: group, Kind: kind})
 }
 
 // readable says whether nothing encrypted is left in the object, where it would be applied as if it

@@ -131,16 +131,13 @@ func (i *Inspector) dependants(ctx context.Context, namespace string, d *Descrip
 
 // rollout puts together what is known of a workload.
 func (d *dependants) rollout(workload *unstructured.Unstructured, h health.Health) health.Rollout {
-	r := health.Rollout{Workload: h, Trial: health.TrialOf(workload), Events: d.events[workload.GetUID()]}
-	pods, makers := health.RevisionOf(workload).Newest(d)
-	r.Pods = pods
-	for _, maker := range makers {
-		if maker != workload.GetUID() {
-			r.Events = append(r.Events, d.events[maker]...)
-		}
-	}
+	r := health.Rollout{Workload: h, Trial: health.TrialOf(workload)}
+	r.Pods, r.Events = health.RevisionOf(workload).Newest(d)
 	return r
 }
+
+// EventsOf returns the events about an object.
+func (d *dependants) EventsOf(object types.UID) []health.Event { return d.events[object] }
 
 // PodsOf returns the pods that an owner has of a revision, with what events say of them.
 func (d *dependants) PodsOf(of types.UID, revision string) []health.Pod {

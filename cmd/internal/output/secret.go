@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"berth.dev/berth/reconciler/manifest"
 )
 
 // Hidden stands for a value that is not shown.
@@ -22,16 +24,13 @@ const minHidden = 4
 
 // Mask hides the values of Secrets, and of whatever else may hold what was decrypted. A nil one hides nothing.
 type Mask struct {
-	// Kinds are those beside Secret, as an entry's decryption.kinds names them: Kind, or Kind.group.
-	Kinds []string
+	// Kinds are those of an entry's decryption.kinds.
+	Kinds manifest.Kinds
 }
 
 // Hides says whether the values of a kind's objects are hidden.
 func (m *Mask) Hides(kind schema.GroupKind) bool {
-	if m == nil {
-		return false
-	}
-	return kind == schema.GroupKind{Kind: "Secret"} || slices.Contains(m.Kinds, kind.Kind) || slices.Contains(m.Kinds, kind.Kind+"."+kind.Group)
+	return m != nil && m.Kinds.MayHoldSecrets(kind)
 }
 
 // IsValue says whether the field of a path is one of those that are hidden where anything is.
