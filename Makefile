@@ -70,9 +70,15 @@ demo: cluster-binary build ## Show the main job on a local cluster, and leave it
 demo-down: ## Stop what "make demo" left running.
 	@test ! -x .build/demo || .build/demo down
 
+# What is concurrent is tested with the race detector, and only so. The tests of deaths are one thing after the other, and
+# would take as long as all the others.
+concurrent := ./source/... ./secrets/... ./internal/worker/... ./reconciler/...
+
 .PHONY: test
-test: cluster-binary ## Run all tests.
-	go test ./...
+test: cluster-binary ## Run all tests, those of what is concurrent with the race detector.
+	go test $$(go list ./... | grep -vxF "$$(go list $(concurrent))")
+	go test -race -skip '^TestDeath' $(concurrent)
+	go test ./reconciler -run '^TestDeath'
 	cd e2e && go test ./...
 
 .PHONY: crash
@@ -89,10 +95,9 @@ bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minu
 	@go build -C e2e -o ../.build/ ./bench
 	@.build/bench --json .build/bench.json $(BENCH)
 
-# The tests of deaths are one thing after the other, and take as long as all the others.
 .PHONY: race
-race: cluster-binary ## Run the tests of what is concurrent with the race detector.
-	go test -race -skip '^TestDeath' ./source/... ./reconciler/...
+race: cluster-binary ## Run only the tests of what is concurrent, with the race detector.
+	go test -race -skip '^TestDeath' $(concurrent)
 
 # Each is a package, a colon and its target. CI feeds those that strangers reach, by a push or over the network.
 exposed := reconciler/naming:FuzzPatterns reconciler/naming:FuzzSlug secrets:FuzzDecrypt secrets:FuzzEncrypted \
