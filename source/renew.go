@@ -96,7 +96,7 @@ func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, erro
 		return fresh, nil
 	}
 	pack, out := io.Pipe()
-	go func() { out.CloseWithError(r.store.repack(ctx, keep, out)) }()
+	go func() { out.CloseWithError(r.store.repack(ctx, keep, r.budget, out)) }()
 	in := r.intake()
 	in.limits.FetchBytes = maxStored // what is here was within the limits when it came
 	in.count = nil

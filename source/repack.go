@@ -10,8 +10,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// repack writes one pack with all objects of the given commits, which are held.
-func (s *store) repack(ctx context.Context, commits []string, w io.Writer) error {
+// repack writes one pack with all objects of the given commits, which are held. What an object takes in memory comes out of
+// the budget.
+func (s *store) repack(ctx context.Context, commits []string, budget *Budget, w io.Writer) error {
 	var all objectList
 	for _, id := range commits {
 		c, err := s.commit(id)
@@ -34,11 +35,7 @@ func (s *store) repack(ctx context.Context, commits []string, w io.Writer) error
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		object, err := s.packed(id, maxStored)
-		if err != nil {
-			return err
-		}
-		if _, err := out.Write(object); err != nil {
+		if err := s.repackOne(ctx, id, budget, out); err != nil {
 			return err
 		}
 	}
@@ -48,8 +45,33 @@ func (s *store) repack(ctx context.Context, commits []string, w io.Writer) error
 	return buffered.Flush()
 }
 
+// repackOne writes one object as it stands in a pack. Meanwhile it is in memory as it was read, and compressed.
+func (s *store) repackOne(ctx context.Context, id plumbing.Hash, budget *Budget, out io.Writer) error {
+	size, err := s.sizeOf(id)
+	if err != nil {
+		return corrupt("object", id, err)
+	}
+	release, err := budget.take(ctx, 2*size)
+	if err != nil {
+		return err
+	}
+	defer release()
+	object, err := s.packed(id, maxStored)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(object)
+	return err
+}
+
 // maxStored is no limit: what is here was within the limits when it came.
 const maxStored = 1 << 40
+
+func (s *store) sizeOf(id plumbing.Hash) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.objects.EncodedObjectSize(id)
+}
 
 // collect adds a tree and all that lies below it.
 func (s *store) collect(ctx context.Context, id plumbing.Hash, all *objectList) error {

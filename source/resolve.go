@@ -42,7 +42,7 @@ func (s *Snapshot) resolve(op, name string, last lastElement) (node, error) {
 	for len(w.todo) > 0 {
 		next := w.todo[0]
 		w.todo = w.todo[1:]
-		found, err := w.step(next, last == keepLast && len(w.todo) == 0)
+		found, err := w.step(next, last)
 		if err != nil {
 			return node{}, err
 		}
@@ -56,7 +56,7 @@ func (s *Snapshot) resolve(op, name string, last lastElement) (node, error) {
 func (w *walk) here() node { return w.trail[len(w.trail)-1] }
 
 // step goes one element further.
-func (w *walk) step(element string, keep bool) (found bool, err error) {
+func (w *walk) step(element string, last lastElement) (found bool, err error) {
 	switch element {
 	case "", ".":
 		return true, nil
@@ -82,7 +82,7 @@ func (w *walk) step(element string, keep bool) (found bool, err error) {
 		if e.name != element {
 			continue
 		}
-		if e.isSymlink() && !keep {
+		if e.isSymlink() && (last != keepLast || len(w.todo) > 0) {
 			return true, w.follow(e)
 		}
 		w.trail = append(w.trail, node{entry: e, path: path.Join(here.path, e.name)})
