@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/agent"
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/reconciler/stores"
@@ -52,11 +54,11 @@ func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) e
 		options.Decrypter = decrypter
 		about := checkup.EntryName(chosen.repository, chosen.entry)
 		survey := checkup.Look(c.Context(), about, tree, options)
-		r.add(survey.Findings...)
-		r.add(survey.Problems...)
+		found := slices.Concat(survey.Findings, survey.Problems, chosen.neverRun(about, survey.LastJobs))
 		if len(survey.Findings)+len(survey.Problems) == 0 {
-			r.add(unencrypted(about))
+			found = append(found, unencrypted(about))
 		}
+		r.add(found...)
 		if err := tree.Close(); err != nil {
 			return err
 		}
@@ -91,6 +93,20 @@ func (c choice) ownBranch() string {
 		return string(c.entry.Branches[0])
 	}
 	return anyBranch
+}
+
+// neverRun warns of Jobs that are to run when an environment goes, where none does.
+func (c choice) neverRun(about string, jobs []checkup.LastJob) []checkup.Finding {
+	if len(c.entry.Branches) == 0 || naming.RemovalOf(c.entry, c.patterns) != v1alpha1.RemovalOrphan {
+		return nil
+	}
+	var found []checkup.Finding
+	for _, job := range jobs {
+		found = append(found, checkup.Finding{Result: checkup.Warning, About: about, Check: job.Origin.String(), Message: fmt.Sprintf(
+			"%s: it never runs: the removal policy of entry %s is Orphan, and %s: on-removal waits for a removal; set onRemoval: Delete, or take the Job out",
+			job.Name, c.entry.Name, manifest.AnnotationJob)})
+	}
+	return found
 }
 
 func unencrypted(about string) checkup.Finding {
@@ -137,7 +153,7 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 	if err != nil {
 		return unknown("%v", err)
 	}
-	var looked []lookedAt
+	looking := surveys{about: about}
 	var found []checkup.Finding
 	for i := range environments {
 		env := &environments[i]
@@ -150,10 +166,11 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 		subject.Commit = target(env)
 		options := chosen.options(entry.Path, subject)
 		options.Decrypter, options.ClusterScoped = decrypter, agent.Scopes(t.RESTMapper())
-		looked = look(ctx, looked, about, tree, options, env.Spec.Branch)
+		looking.look(ctx, tree, options, env.Spec.Branch)
 	}
-	for _, l := range looked {
+	for _, l := range looking.looked {
 		found = append(found, l.found()...)
+		found = append(found, chosen.neverRun(about, l.LastJobs)...)
 	}
 	if len(found) == 0 {
 		return []checkup.Finding{unencrypted(about)}
@@ -167,25 +184,35 @@ type lookedAt struct {
 	branches []string
 }
 
-// look adds a branch to the surveys, and renders it unless one before had the same files.
-func look(ctx context.Context, looked []lookedAt, about string, tree render.Tree, o render.Options, branch string) []lookedAt {
-	for i := range looked {
-		if (render.Inputs{Hashes: looked[i].Inputs.Hashes}).Same(tree, nil) {
-			looked[i].branches = append(looked[i].branches, branch)
-			return looked
-		}
-	}
-	return append(looked, lookedAt{checkup.Look(ctx, about, tree, o), []string{branch}})
+// surveys are those of an entry's branches.
+type surveys struct {
+	about  string
+	looked []lookedAt
 }
 
-// found returns the findings; what keeps the branch from being rendered is its environment's to tell.
+// look adds a branch, and renders it unless one before had the same files.
+func (s *surveys) look(ctx context.Context, tree render.Tree, o render.Options, branch string) {
+	for i := range s.looked {
+		if (render.Inputs{Hashes: s.looked[i].Inputs.Hashes}).Same(tree, nil) {
+			s.looked[i].branches = append(s.looked[i].branches, branch)
+			return
+		}
+	}
+	s.looked = append(s.looked, lookedAt{checkup.Look(ctx, s.about, tree, o), []string{branch}})
+}
+
+// found returns the findings, and what keeps the branches from being rendered or ordered: the status of an environment
+// shows that only once the agent has tried.
 func (l lookedAt) found() []checkup.Finding {
 	for i := range l.Findings {
 		if file := l.Findings[i].File; file != nil {
 			file.Branches = l.branches
 		}
 	}
-	return l.Findings
+	for i := range l.Problems {
+		l.Problems[i].Message += " (" + strings.Join(l.branches, ", ") + ")"
+	}
+	return append(l.Findings, l.Problems...)
 }
 
 // merged makes one finding of those that differ by their branches only.

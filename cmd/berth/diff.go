@@ -95,13 +95,13 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	set, commit, err := o.render(c.Context(), s, v, env, chosen, decrypter)
-	if err != nil {
-		return err
-	}
 	p := &prospect{viewer: v, env: env, choice: chosen, mask: chosen.mask(), complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
 	if o.showSecrets {
 		p.mask = nil
+	}
+	set, commit, err := o.render(c.Context(), s, p, decrypter)
+	if err != nil {
+		return err
 	}
 	steps, err := p.steps(c.Context(), set, commit)
 	if err != nil {
@@ -127,16 +127,16 @@ func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice
 }
 
 // render returns what Git, or a folder, says, and of which commit.
-func (o *diffOptions) render(ctx context.Context, s streams, v *viewer, env *v1alpha1.Environment, c choice, decrypter render.Decrypter) (manifest.Set, string, error) {
-	commit := target(env)
-	tree, folder, done, err := o.tree(c, &commit)
+func (o *diffOptions) render(ctx context.Context, s streams, p *prospect, decrypter render.Decrypter) (manifest.Set, string, error) {
+	commit := target(p.env)
+	tree, folder, done, err := o.tree(p.choice, &commit)
 	if err != nil {
 		return manifest.Set{}, "", err
 	}
-	subject := naming.SubjectOf(env, c.patterns)
+	subject := naming.SubjectOf(p.env, p.patterns)
 	subject.Commit = commit
-	options := c.options(folder, subject)
-	options.ClusterScoped, options.Decrypter = agent.Scopes(v.RESTMapper()), decrypter
+	options := p.options(folder, subject)
+	options.ClusterScoped, options.Decrypter = agent.Scopes(p.RESTMapper()), decrypter
 	result, err := render.Render(ctx, tree, options)
 	warn(s.err, result.Set.Warnings)
 	if ctx.Err() != nil {

@@ -1,7 +1,6 @@
 package branches
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -107,10 +106,6 @@ func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environm
 }
 
 func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming.Patterns, head source.Revision) Wanted {
-	removal := v1alpha1.RemovalDelete
-	if patterns.Literal() {
-		removal = v1alpha1.RemovalOrphan
-	}
 	return Wanted{
 		Name:    naming.Environment(repo.Name, entry.Name, head.Branch),
 		entry:   entry,
@@ -121,7 +116,7 @@ func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming
 			Branch:             head.Branch,
 			Namespace:          naming.Namespace(entry.Namespace, head.Branch),
 			ServiceAccountName: entry.ServiceAccountName,
-			OnRemoval:          cmp.Or(entry.OnRemoval, removal),
+			OnRemoval:          naming.RemovalOf(entry, patterns),
 			Commit:             head.Commit,
 		},
 	}

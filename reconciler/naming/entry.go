@@ -1,6 +1,10 @@
 package naming
 
-import "berth.dev/berth/api/v1alpha1"
+import (
+	"cmp"
+
+	"berth.dev/berth/api/v1alpha1"
+)
 
 // EntryOf returns the entry of its Repository that an Environment follows: that of its name or, when that is gone,
 // the one that has taken over its branch and namespace; nil if there is neither.
@@ -23,6 +27,15 @@ func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 // Policy says what the objects of an environment may claim of what environments share. Of each, nil is anything.
 type Policy struct {
 	Hosts, ServiceTypes, Claims []string
+}
+
+// RemovalOf is what an entry says of the end of its environments, or by default: what an entry that names its branches runs
+// stays, and that of one with a pattern is deleted.
+func RemovalOf(entry *v1alpha1.Entry, patterns Patterns) v1alpha1.RemovalPolicy {
+	if patterns.Literal() {
+		return cmp.Or(entry.OnRemoval, v1alpha1.RemovalOrphan)
+	}
+	return cmp.Or(entry.OnRemoval, v1alpha1.RemovalDelete)
 }
 
 // PolicyOf is what an entry says, or by default: nothing of an entry that names its branches, and of one with a pattern what

@@ -30,8 +30,17 @@ type Survey struct {
 	Findings []Finding
 	// Problems are those that keep it from being rendered, beside files that are not decrypted.
 	Problems []Finding
+	// LastJobs are the Jobs that run when an environment goes.
+	LastJobs []LastJob
 	// Inputs is what all this depends on.
 	Inputs render.Inputs
+}
+
+// LastJob is a Job that runs when an environment goes.
+type LastJob struct {
+	// Name is kind/name, Origin where it stands.
+	Name   string
+	Origin manifest.Origin
 }
 
 // Look renders a folder as the agent does, and judges every encrypted file that this takes. The files' plain text is
@@ -59,6 +68,11 @@ func Look(ctx context.Context, about string, tree render.Tree, o render.Options)
 	}
 	for _, wrong := range plan.Misdependent(result.Set) {
 		s.Problems = append(s.Problems, Finding{Result: Problem, About: about, Check: "manifests", Message: wrong.Error()})
+	}
+	for i := range result.Set.Objects {
+		if o := &result.Set.Objects[i]; plan.RunsOnRemoval(o) {
+			s.LastJobs = append(s.LastJobs, LastJob{Name: o.Key().Short(), Origin: o.Origin})
+		}
 	}
 	for _, w := range result.Set.Warnings {
 		if w.Level == manifest.Warn {
