@@ -105,7 +105,7 @@ func conventionalConditions(conditions any) ([]any, error) {
 		}
 		condition = maps.Clone(condition)
 		if is, ok := condition["status"].(bool); ok {
-			condition["status"] = conditionStatus(is)
+			condition["status"] = conditionStatuses[is]
 		}
 		if err := conventionalGeneration(condition); err != nil {
 			return nil, fmt.Errorf("conditions[%d].%w", i, err)
@@ -119,7 +119,7 @@ func conventionalConditions(conditions any) ([]any, error) {
 func typed(name string, entry any) any {
 	switch entry := entry.(type) {
 	case bool:
-		return map[string]any{"type": name, "status": conditionStatus(entry)}
+		return map[string]any{"type": name, "status": conditionStatuses[entry]}
 	case string:
 		return map[string]any{"type": name, "status": entry}
 	case map[string]any:
@@ -132,12 +132,8 @@ func typed(name string, entry any) any {
 	return entry
 }
 
-func conditionStatus(is bool) string {
-	if is {
-		return "True"
-	}
-	return "False"
-}
+// conditionStatuses are those of conditions whose status is a boolean.
+var conditionStatuses = map[bool]string{true: "True", false: "False"}
 
 // shape names the type of a value of JSON.
 func shape(value any) string {

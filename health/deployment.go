@@ -49,7 +49,7 @@ func deployment(obj *unstructured.Unstructured) (Health, error) {
 	}
 	h := Health{Progressing, count}
 	if c := v.Status.Conditions.get("ReplicaFailure"); c.Status == "True" {
-		h = refused(c, deploymentMakesRoom(want, v.Spec, v.Status))
+		h = refused(c, deploymentRoom(want, v.Spec, v.Status))
 	}
 	if c := v.Status.Conditions.get("Progressing"); c.Reason == "ProgressDeadlineExceeded" && !isOfBefore(c, obj) {
 		h = Health{Failed, h.Message + ": " + oneLine(c.Message)}
@@ -117,13 +117,16 @@ func deploymentCount(want int32, s deploymentStatus) string {
 	return ""
 }
 
-// deploymentMakesRoom reports whether pods of the deployment end before its new ones are ready, so that a quota that
-// is used up now need not stay so.
-func deploymentMakesRoom(want int32, spec deploymentSpec, s deploymentStatus) bool {
+// deploymentRoom says whether pods of the deployment end before its new ones are ready, so that a quota that is used up
+// now need not stay so.
+func deploymentRoom(want int32, spec deploymentSpec, s deploymentStatus) room {
 	if s.TerminatingReplicas > 0 {
-		return true
+		return madeRoom
 	}
 	unavailable := ptr.Deref(spec.Strategy.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
 	n, err := intstr.GetScaledValueFromIntOrPercent(&unavailable, int(want), false)
-	return err == nil && n > 0 && s.Replicas > s.UpdatedReplicas
+	if err == nil && n > 0 && s.Replicas > s.UpdatedReplicas {
+		return madeRoom
+	}
+	return noRoom
 }

@@ -179,7 +179,7 @@ func refusedByEvent(r Rollout) Health {
 	if e.Reason == "" || e.Time.Before(since) || strings.Contains(h.Message, "cannot create pods: ") {
 		return h
 	}
-	refusal := refused(condition{Reason: e.Reason, Message: withoutAttempt(e.Message)}, true)
+	refusal := refused(condition{Reason: e.Reason, Message: withoutAttempt(e.Message)}, madeRoom)
 	if refusal.Status == Failed && e.Time.After(since) {
 		h.Status = Failed
 	}

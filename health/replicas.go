@@ -21,15 +21,23 @@ func waitFor(n int32, which string) string {
 	return "waiting for " + plural(n, which+" pod") + " to end"
 }
 
+// room says whether pods of a workload's own are about to end, which frees a quota.
+type room int
+
+const (
+	noRoom room = iota
+	madeRoom
+)
+
 // refused judges a workload from its ReplicaFailure condition: the API server does not let its controller create or
 // delete pods. Most refusals pass, such as that of a ServiceAccount which a new namespace does not have yet; those that
 // lasting knows do not, except that a quota may be freed by pods of its own that end.
-func refused(c condition, makesRoom bool) Health {
+func refused(c condition, r room) Health {
 	if c.Reason == "FailedDelete" {
 		return Health{Progressing, "cannot delete pods: " + oneLine(c.Message)}
 	}
 	message := "cannot create pods: " + oneLine(withoutPodName(c.Message))
-	if !lasting(c.Message) || makesRoom && strings.Contains(c.Message, "exceeded quota") {
+	if !lasting(c.Message) || r == madeRoom && strings.Contains(c.Message, "exceeded quota") {
 		return Health{Progressing, message}
 	}
 	return Health{Failed, message}

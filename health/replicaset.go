@@ -28,7 +28,7 @@ func replicaSet(obj *unstructured.Unstructured) (Health, error) {
 		return unseen, nil
 	}
 	if c := s.Conditions.get("ReplicaFailure"); c.Status == "True" {
-		return refused(c, false), nil
+		return refused(c, noRoom), nil
 	}
 	want := ptr.Deref(v.Spec.Replicas, 1)
 	switch {

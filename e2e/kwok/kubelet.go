@@ -71,7 +71,7 @@ func (k *kubelet) serveLog(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	if err := hasRun(pod, r.PathValue("container"), query.Get("previous") == "true"); err != nil {
+	if err := hasRun(pod, r.PathValue("container"), query.Get("previous")); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -90,15 +90,16 @@ func (k *kubelet) serveLog(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// hasRun returns why there is no log of a container yet, in the kubelet's words.
-func hasRun(pod *corev1.Pod, container string, before bool) error {
+// hasRun returns why there is no log of a container yet, in the kubelet's words. Previous is "true" for that of the run
+// before.
+func hasRun(pod *corev1.Pod, container, previous string) error {
 	statuses := append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...)
 	for _, s := range statuses {
 		switch {
 		case s.Name != container:
 		case s.LastTerminationState.Terminated != nil:
 			return nil
-		case before:
+		case previous == "true":
 			return fmt.Errorf("previous terminated container %q in pod %q not found", container, pod.Name)
 		case s.State.Waiting != nil:
 			return fmt.Errorf("container %q in pod %q is waiting to start: %s", container, pod.Name, s.State.Waiting.Reason)

@@ -38,7 +38,7 @@ func TestTurns(t *testing.T) {
 							t.Error(err)
 						}
 						order <- name
-						time.Sleep(time.Second)
+						<-time.After(time.Second) // of the bubble's clock
 						done()
 					})
 					synctest.Wait()

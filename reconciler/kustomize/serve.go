@@ -61,13 +61,13 @@ func cutAt(text string, length int) string { return text[:min(len(text), length)
 func build(files *askedFiles, r request) ([]*wireResource, error) {
 	objects, err := run(files, r.Folder)
 	if r.KeepOrigins || !files.mention(annotations) {
-		return encoded(objects, err, r.KeepOrigins)
+		return encoded(objects, err, r)
 	}
-	noted, err := encoded(objects, err, false)
+	noted, err := encoded(objects, err, r)
 	openapi.ResetOpenAPI()
 	files.plain = true
 	objects, plainErr := run(files, r.Folder)
-	built, plainErr := encoded(objects, plainErr, true)
+	built, plainErr := encoded(objects, plainErr, request{KeepOrigins: true}) // there are none to remove
 	if plainErr == nil && err == nil && len(built) == len(noted) {
 		for i, one := range built {
 			one.Path, one.ConfiguredIn = noted[i].Path, noted[i].ConfiguredIn
@@ -96,7 +96,7 @@ func run(files *askedFiles, folder string) (objects resmap.ResMap, err error) {
 }
 
 // encoded returns objects as they are sent to the parent.
-func encoded(objects resmap.ResMap, err error, keepOrigins bool) ([]*wireResource, error) {
+func encoded(objects resmap.ResMap, err error, r request) ([]*wireResource, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func encoded(objects resmap.ResMap, err error, keepOrigins bool) ([]*wireResourc
 		}
 		built = append(built, one)
 	}
-	if !keepOrigins {
+	if !r.KeepOrigins {
 		if err := removeOrigins(objects.Resources()); err != nil {
 			return nil, err
 		}

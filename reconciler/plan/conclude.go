@@ -22,7 +22,7 @@ func (m *maker) conclude() Plan {
 		p.State, p.Message = Degraded, summary(t.failed)
 	case len(t.failed) > 0:
 		p.State, p.Message = Failed, summary(t.failed)
-	case t.done(late):
+	case len(t.open) == 0, late && t.onlyDeletes():
 		p.State, sync.Settled = Settled, true
 		for _, s := range t.open {
 			p.Warnings = append(p.Warnings, "cannot delete "+s.Key.Short()+", which is no longer in Git: "+s.why())
@@ -64,11 +64,9 @@ type tally struct {
 	patient   bool   // a running Job may take longer than the time-out
 }
 
-// done says whether nothing is left to be done but, at most, deletions that take longer than a rollout may: they end
-// by themselves, and fail nothing.
-func (t tally) done(late bool) bool {
-	return len(t.open) == 0 || late && t.deletions == len(t.open) && len(t.others) == 0
-}
+// onlyDeletes says whether nothing is left to be done but deletions. They end by themselves, and fail nothing if they take
+// longer than a rollout may.
+func (t tally) onlyDeletes() bool { return t.deletions == len(t.open) && len(t.others) == 0 }
 
 // waiting says whether all that is open is up to somebody else.
 func (t tally) waiting() bool { return len(t.others) > 0 && t.own == 0 }

@@ -14,7 +14,7 @@ import (
 // lastJobs adds the steps of the Jobs that run before anything is deleted, wave by wave, until all have succeeded or
 // were given up. It returns what all deletions wait for; empty for nothing.
 func (m *maker) lastJobs() (awaited string) {
-	confirmed := m.confirmed()
+	by := m.permitted()
 	closed, wave := "", manifest.Place{}
 	for _, s := range m.orderedLastJobs() {
 		place, err := manifest.PlaceOf(*s.Object)
@@ -24,7 +24,7 @@ func (m *maker) lastJobs() (awaited string) {
 		if err != nil {
 			m.fail(&s, err.Error())
 		}
-		if m.runLast(&s, closed, confirmed); s.Healthy() {
+		if m.runLast(&s, closed, by); s.Healthy() {
 			continue
 		}
 		awaited = cmp.Or(awaited, fmt.Sprintf("waits for %s, which %s", s.Key.Short(), whenGone))
@@ -51,17 +51,28 @@ func (m *maker) orderedLastJobs() []Step {
 	return steps
 }
 
-// confirmed says whether a person lets the removal go on without the Jobs that are known not to have succeeded, and uses
+// permission says whether a person lets a removal go on.
+type permission int
+
+const (
+	withheld permission = iota
+	confirmed
+)
+
+// permitted says whether a person lets the removal go on without the Jobs that are known not to have succeeded, and uses
 // the confirmation up: one that came before counts for something else.
-func (m *maker) confirmed() bool {
+func (m *maker) permitted() permission {
 	judged := &m.record.Brake.Judged
 	fresh := m.in.Confirmation != "" && m.in.Confirmation != *judged
 	*judged = cmp.Or(m.in.Confirmation, *judged)
-	return fresh
+	if fresh {
+		return confirmed
+	}
+	return withheld
 }
 
 // runLast decides about one of the Jobs; closed says what of an earlier wave it waits for.
-func (m *maker) runLast(s *Step, closed string, confirmed bool) {
+func (m *maker) runLast(s *Step, closed string, by permission) {
 	job := m.record.LastJobs[s.Key]
 	switch {
 	case m.record.Jobs[s.Key].State == JobGivenUp, m.record.Jobs[s.Key].State == JobSucceeded:
@@ -84,7 +95,7 @@ func (m *maker) runLast(s *Step, closed string, confirmed bool) {
 	}
 	m.last(s)
 	if why := m.whyNotLast(s, job); why != "" {
-		if job.Told && confirmed {
+		if job.Told && by == confirmed {
 			m.giveUp(s)
 			return
 		}

@@ -39,7 +39,9 @@ func (m *maker) prune() {
 		switch {
 		case live.Deleting:
 			s.block(deleter(live), live.Health.Message)
-			m.obstructed(&s, s.waits == forOthers)
+			if s.waits == forOthers {
+				m.obstructed(&s)
+			}
 		case live.Job != nil && live.Runs():
 			s.block(forOthers, "waits for the running Job to finish")
 		case m.in.Undecided != "":
@@ -49,7 +51,9 @@ func (m *maker) prune() {
 			s.block(waits, blocked)
 		default:
 			s.block(forStep, order.awaits(live.Key))
-			m.obstructed(&s, m.undeletable(&s))
+			if m.undeletable(&s) {
+				m.obstructed(&s)
+			}
 			s.beside = s.beside || s.Blocked != "" && obstructed
 		}
 		obstructed = obstructed || s.beside
@@ -73,11 +77,9 @@ func (m *maker) undeletable(s *Step) bool {
 
 // obstructed notes a deletion that somebody else prevents. What Git says is in the cluster all the same, so that the
 // sync is done: the obstacle is a warning, and never a reason for a rollback.
-func (m *maker) obstructed(s *Step, is bool) {
-	if is {
-		s.beside = true
-		m.warnings = append(m.warnings, "cannot delete "+s.Key.Short()+", which is no longer in Git: "+s.Blocked)
-	}
+func (m *maker) obstructed(s *Step) {
+	s.beside = true
+	m.warnings = append(m.warnings, "cannot delete "+s.Key.Short()+", which is no longer in Git: "+s.Blocked)
 }
 
 // leftover adds the step of an object that Git does not say.

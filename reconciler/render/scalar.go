@@ -25,7 +25,7 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 		replaced, err := c.replaced(Value{Text: text}.node())
 		return wrapped(base64.StdEncoding.EncodeToString([]byte(replaced))), err
 	}
-	if textKindOf(n.Value, c.commands > 0) == aValue {
+	if c.kindOf(n.Value) == aValue {
 		c.variables.notations(n.Value)
 		c.remark(n)
 	}
@@ -74,9 +74,17 @@ func (c *converter) veiled(n *yaml.Node) (any, error) {
 	return c.plainScalar(lifted)
 }
 
+// kindOf says what a text is, given where it stands.
+func (c *converter) kindOf(text string) textKind {
+	if c.commands > 0 {
+		return aProgram
+	}
+	return textKindOf(text)
+}
+
 // replaced returns a text with its variables replaced.
 func (c *converter) replaced(n *yaml.Node) (string, error) {
-	text, err := c.variables.text(n.Value, textKindOf(n.Value, c.commands > 0))
+	text, err := c.variables.text(n.Value, c.kindOf(n.Value))
 	c.remark(n)
 	if err != nil {
 		return "", c.fail(n, err)

@@ -15,8 +15,8 @@ const (
 	aProgram
 )
 
-func textKindOf(text string, command bool) textKind {
-	if command || strings.Contains(strings.TrimSuffix(text, "\n"), "\n") {
+func textKindOf(text string) textKind {
+	if strings.Contains(strings.TrimSuffix(text, "\n"), "\n") {
 		return aProgram
 	}
 	return aValue

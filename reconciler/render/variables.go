@@ -57,7 +57,13 @@ func (v *variables) text(s string, in textKind) (string, error) {
 		escaped := start > 0 && s[start-1] == '$'
 		switch {
 		case !reference.closed || !v.known(name) || !escaped && v.own(whole, reference, in):
-			v.unknown(reference, escaped, in)
+			switch {
+			case !reference.closed || v.known(name):
+			case escaped:
+				v.keptEscape(reference)
+			default:
+				v.doubt(reference.inner, in)
+			}
 			// Only the opening is passed by: in ${a${NAME}} the inner one still counts.
 			out.WriteString(s[:start+2])
 			s = s[start+2:]
@@ -89,17 +95,11 @@ func (v *variables) own(text string, r reference, in textKind) bool {
 	return false
 }
 
-// unknown says what is odd about a reference that stays.
-func (v *variables) unknown(r reference, escaped bool, in textKind) {
-	switch {
-	case !r.closed || v.known(r.name):
-	case escaped:
-		if !v.doubted["$$"] {
-			v.doubted["$$"] = true
-			v.remark(manifest.Note, "$${%s} keeps both dollar signs, since %s is no variable of Berth's; write ${%s} where one is meant, here and elsewhere", r.inner, r.name, r.inner)
-		}
-	default:
-		v.doubt(r.inner, in)
+// keptEscape says once that the escape of an unknown variable stays as it is.
+func (v *variables) keptEscape(r reference) {
+	if !v.doubted["$$"] {
+		v.doubted["$$"] = true
+		v.remark(manifest.Note, "$${%s} keeps both dollar signs, since %s is no variable of Berth's; write ${%s} where one is meant, here and elsewhere", r.inner, r.name, r.inner)
 	}
 }
 
