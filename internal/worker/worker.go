@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -198,6 +199,9 @@ func (l Limits) reached(state *os.ProcessState) error {
 		return &LimitError{ProcessorTime, l.CPU.String()}
 	case exitMemory, exitRuntime, exitRace:
 		return &LimitError{Memory, fmt.Sprintf("%d MiB", l.Memory>>20)}
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+		return fmt.Errorf("%w: the system killed it, probably because memory is short; raise the memory limit of the pod", ErrCrashed)
 	}
 	return fmt.Errorf("%w: %s", ErrCrashed, state)
 }

@@ -210,6 +210,20 @@ func TestACrashIsAnError(t *testing.T) {
 	}
 }
 
+// A kernel that is short of memory ends the largest process of a pod.
+func TestAProcessThatTheSystemKilledSaysSo(t *testing.T) {
+	p := start(t, limits)
+	err := p.Exchange(t.Context(), func(c *worker.Conn) error {
+		if process, err := os.FindProcess(p.PID()); err != nil || process.Kill() != nil {
+			t.Errorf("it cannot be killed: %v", err)
+		}
+		return ask(c, "hang", nil)
+	})
+	if !errors.Is(err, worker.ErrCrashed) || !strings.Contains(err.Error(), "raise the memory limit of the pod") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAnExchangeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := start(t, limits)
