@@ -112,8 +112,8 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 			return desired{}, err
 		}
 		if err != nil {
-			return desired{}, fmt.Errorf("commit %.8s did not become healthy, and the last healthy one, %.8s, cannot be had; push a fix, or to try the newer one again: berth retry; it failed because of %s; the older one: %w",
-				e.Commit, e.Healthy, rejected.Message, err)
+			return desired{}, fmt.Errorf("commit %.8s did not become healthy, and the last healthy one, %.8s, cannot be fetched; push a fix, or to try the newer one again: berth retry %s; it failed because of %s; the older one: %w",
+				e.Commit, e.Healthy, e.Name, rejected.Message, err)
 		}
 	}
 	if healthy.commit == "" || healthy.digest == head.digest {
@@ -121,7 +121,7 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 		return head, nil
 	}
 	m.head, m.runs = desired{}, healthy
-	why := &rolledBackError{Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
+	why := &rolledBackError{Name: e.Name, Commit: e.Commit, To: healthy.commit, Message: rejected.Message}
 	m.rejected = e.rejects(why, head.about, time.Time{})
 	return healthy, why
 }
@@ -202,14 +202,14 @@ func (r rejection) of(e Environment, now time.Time) error {
 
 // rolledBackError says that the last healthy commit was applied again in place of a newer one.
 type rolledBackError struct {
-	// Commit is the newer one, To the last healthy one; Message is why.
-	Commit, To, Message string
+	// Name is the name of the Environment, Commit the newer commit, To the last healthy one, and Message says why.
+	Name, Commit, To, Message string
 }
 
 // Error names both commits, and what a person can do.
 func (e *rolledBackError) Error() string {
-	return fmt.Sprintf("commit %.8s did not become healthy, and the last healthy one, %.8s, was applied again; push a fix, or to try it again: berth retry; it failed because of %s",
-		e.Commit, e.To, e.Message)
+	return fmt.Sprintf("commit %.8s did not become healthy, and the last healthy one, %.8s, was applied again; push a fix, or to try it again: berth retry %s; it failed because of %s",
+		e.Commit, e.To, e.Name, e.Message)
 }
 
 // refusedError says what the cluster has against the objects of a commit, of which nothing was applied.

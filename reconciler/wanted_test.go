@@ -135,7 +135,7 @@ func (w *world) rolledBack(healthy string) Outcome {
 	o := w.passes("the rollback", func(o Outcome) bool {
 		return !o.Quiet() && !o.Again && found(o).CommitState == RolledBack && o.State() == plan.Settled
 	})
-	if !holds(found(o).Message, []string{w.env.Commit[:8], healthy[:8], "Deployment/api", "cannot be pulled", "berth retry"}) {
+	if !holds(found(o).Message, []string{w.env.Commit[:8], healthy[:8], "Deployment/api", "cannot be pulled", "berth retry " + w.env.Name}) {
 		w.t.Errorf("the message is %q", found(o).Message)
 	}
 	if found(o).AppliedCommit != healthy || found(o).HealthyCommit != healthy || found(o).Commit != w.env.Commit {
@@ -223,7 +223,7 @@ func TestRollbackWhereTheHealthyCommitCannotBeHad(t *testing.T) {
 	}
 	server = &source.Error{Reason: source.Refused, Op: "fetch", Cause: "not our ref"}
 	var o Outcome
-	if sent := w.wire.during("", func() { o = w.becomes(plan.Failed, bad[:8], healthy[:8], "not our ref", "berth retry") }); containsWrite(sent) {
+	if sent := w.wire.during("", func() { o = w.becomes(plan.Failed, bad[:8], healthy[:8], "not our ref", "berth retry "+w.env.Name) }); containsWrite(sent) {
 		t.Errorf("it wrote %q", sent)
 	}
 	if w.value("a", "v") != "one" || o.Deadline.IsZero() || w.env.Applied != healthy {

@@ -72,6 +72,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	}
 	marks := environments.NamespaceMarks(p.env, p.entry, p.patterns)
 	in := plan.Input{
+		Name:        p.env.Name,
 		Environment: id,
 		Prover:      proverFor(record),
 		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},

@@ -47,11 +47,12 @@ func (m *maker) tooMuch(n, total int) string {
 	case n == 0 || m.in.Incomplete:
 		return ""
 	case m.in.Desired.Len() == 0:
-		return "Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back"
+		return fmt.Sprintf("Git has no manifests: %d of %d objects would be deleted; to allow it: berth confirm %s; or restore the manifests", n, total, m.in.Name)
 	case origin != "" && origin != m.in.Origin:
-		return fmt.Sprintf("the manifests are read from %s now, and were from %s: %d of %d objects would be deleted; to let them go: berth confirm; or set url and path back", m.in.Origin, origin, n, total)
+		return fmt.Sprintf("the manifests are read from %s now, and were from %s: %d of %d objects would be deleted; to allow it: berth confirm %s; or restore url and path",
+			m.in.Origin, origin, n, total, m.in.Name)
 	case n > brakeCount && n*2 > total:
-		return fmt.Sprintf("%d of %d objects would be deleted at once; to let them go: berth confirm; or put them back into Git", n, total)
+		return fmt.Sprintf("%d of %d objects would be deleted at once; to allow it: berth confirm %s; or restore them in Git", n, total, m.in.Name)
 	}
 	return ""
 }

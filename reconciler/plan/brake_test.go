@@ -22,9 +22,9 @@ func TestBrake(t *testing.T) {
 	}
 	secrets := schema.GroupKind{Kind: "Secret"}
 	const (
-		held    = "6 of 7 objects would be deleted at once; to let them go: berth confirm; or put them back into Git"
-		nothing = "Git says nothing at all, and nothing is deleted on doubt; to let it all go: berth confirm; or put the manifests back"
-		moved   = "the manifests are read from deploy of posts.git now, and were from k8s of posts.git: 1 of 2 objects would be deleted; to let them go: berth confirm; or set url and path back"
+		held    = "6 of 7 objects would be deleted at once; to allow it: berth confirm posts.production.main; or restore them in Git"
+		nothing = "Git has no manifests: 1 of 1 objects would be deleted; to allow it: berth confirm posts.production.main; or restore the manifests"
+		moved   = "the manifests are read from deploy of posts.git now, and were from k8s of posts.git: 1 of 2 objects would be deleted; to allow it: berth confirm posts.production.main; or restore url and path"
 	)
 	for _, c := range []struct {
 		name  string

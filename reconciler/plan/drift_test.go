@@ -178,9 +178,9 @@ func TestDrift(t *testing.T) {
 			w.in.Suspended = true
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [blocked: the environment is suspended; to go on: berth resume]
+			correct ConfigMap/posts/env: was changed by somebody else [blocked: the environment is suspended; to go on: berth resume posts.production.main]
 			keep ConfigMap/posts/other
-			Waiting: ConfigMap/env: the environment is suspended; to go on: berth resume`},
+			Waiting: ConfigMap/env: the environment is suspended; to go on: berth resume posts.production.main`},
 		{"a suspended environment takes nothing new", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
@@ -188,9 +188,9 @@ func TestDrift(t *testing.T) {
 			w.git(configMap("env", version(2)), job("migrate"))
 		}, `
 			keep Namespace/posts
-			change ConfigMap/posts/env: differs from Git [blocked: the environment is suspended; to go on: berth resume]
-			create Job/posts/migrate: is to run [blocked: the environment is suspended; to go on: berth resume]
-			Waiting: ConfigMap/env, Job/migrate: the environment is suspended; to go on: berth resume`},
+			change ConfigMap/posts/env: differs from Git [blocked: the environment is suspended; to go on: berth resume posts.production.main]
+			create Job/posts/migrate: is to run [blocked: the environment is suspended; to go on: berth resume posts.production.main]
+			Waiting: ConfigMap/env, Job/migrate: the environment is suspended; to go on: berth resume posts.production.main`},
 		{"a suspended environment without drift is settled", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()

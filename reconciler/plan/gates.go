@@ -21,7 +21,7 @@ func (m *maker) gates() {
 			closed = unsettled
 		}
 		if m.in.Suspended && s.Acts() {
-			s.block(forOthers, suspended)
+			s.block(forOthers, m.suspended())
 		}
 		if closed != "" && waitsAtGates(*s) {
 			s.block(forStep, closed)
@@ -38,8 +38,10 @@ func (m *maker) gates() {
 	}
 }
 
-// suspended is what a person's spec.suspend makes steps wait for.
-const suspended = "the environment is suspended; to go on: berth resume"
+// suspended returns what blocks the steps of an environment with spec.suspend.
+func (m *maker) suspended() string {
+	return "the environment is suspended; to go on: berth resume " + m.in.Name
+}
 
 func isNamespace(k manifest.Key) bool { return k.Group == "" && k.Kind == "Namespace" }
 

@@ -12,8 +12,10 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// again is what a person can do about a run that failed.
-const again = "; it runs again when it changes in Git, or on: berth retry"
+// failedRun fails a step whose run failed, and adds what a user can do about it.
+func (m *maker) failedRun(s *Step, why string) {
+	m.fail(s, fmt.Sprintf("%s; it runs again when it changes in Git, or on: berth retry %s", why, m.in.Name))
+}
 
 // job decides about a Job, which cannot be changed in place and must run once per change. Its
 // identity is the digest of its spec.
@@ -43,12 +45,12 @@ func (m *maker) job(s *Step) {
 		s.Reason, s.Health = "has run", health.Health{Status: health.Healthy}
 		m.timeToLive(s, ran)
 	case same && ran.State == JobFailed:
-		m.fail(s, ran.Message+again)
+		m.failedRun(s, ran.Message)
 		m.timeToLive(s, ran)
 	case same && ran.State == JobCreated && (s.Live == nil || s.Live.Deleting):
 		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished"
 		m.record.Jobs[s.Key] = ran
-		m.fail(s, ran.Message+again)
+		m.failedRun(s, ran.Message)
 	case s.Live == nil:
 		m.intend(s, Create, "is to run")
 	case same && ran.State == JobCreated && s.Live.UID == ran.UID:

@@ -67,9 +67,9 @@ func TestJobs(t *testing.T) {
 			w.fails("Job/migrate", "BackoffLimitExceeded: relation posts does not exist")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry]
+			keep Job/posts/migrate [failed: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry posts.production.main]
 			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1]
-			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry`},
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"same digest, failed and gone: the reason is kept", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
@@ -80,8 +80,8 @@ func TestJobs(t *testing.T) {
 			w.finish("Job/migrate")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry]
-			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry`},
+			keep Job/posts/migrate [failed: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"same digest, deleted by somebody before it finished", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
@@ -89,16 +89,16 @@ func TestJobs(t *testing.T) {
 			w.finish("Job/migrate")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry]
-			Failed: Job/migrate (migrate.yaml:1): was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry`},
+			keep Job/posts/migrate [failed: was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"the same, while its pods still end", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
 			w.remove("Job/migrate")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry]
-			Failed: Job/migrate (migrate.yaml:1): was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry`},
+			keep Job/posts/migrate [failed: was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"other digest, finished: the old one is deleted first", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()

@@ -192,7 +192,7 @@ func (p Plan) Impossible() []Step {
 
 // Input is what a plan is made from.
 type Input struct {
-	// Name is that of the Environment, for commands that people paste.
+	// Name is the name of the Environment, for the commands in messages.
 	Name string
 	// Environment is the value of manifest.LabelEnvironment that says "ours", if Prover says so too.
 	Environment string

@@ -144,7 +144,7 @@ func (m *maker) leftovers() (gone []observed.Object, total int) {
 // pruneBlocked says what all deletions wait for.
 func (m *maker) pruneBlocked(gone []observed.Object, total int) (blocker, string) {
 	if m.in.Suspended {
-		return forOthers, suspended
+		return forOthers, m.suspended()
 	}
 	for _, s := range m.steps {
 		if !s.passes() {

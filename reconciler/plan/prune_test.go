@@ -250,8 +250,8 @@ func TestPrune(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			delete ConfigMap/posts/old: is no longer in Git [blocked: the environment is suspended; to go on: berth resume]
-			Waiting: ConfigMap/old: the environment is suspended; to go on: berth resume`},
+			delete ConfigMap/posts/old: is no longer in Git [blocked: the environment is suspended; to go on: berth resume posts.production.main]
+			Waiting: ConfigMap/old: the environment is suspended; to go on: berth resume posts.production.main`},
 		{"what returned to Git is not deleted", func(w *world) {
 			left(w, configMap("old"))
 			w.git(deployment("api"), configMap("old"))

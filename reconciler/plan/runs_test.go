@@ -162,8 +162,8 @@ func TestRuns(t *testing.T) {
 			w.after(10 * time.Second)
 		}, `
 			keep Namespace/posts
-			delete Job/posts/migrate: finished more than 0 seconds ago (ttlSecondsAfterFinished) [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry]
-			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry`},
+			delete Job/posts/migrate: finished more than 0 seconds ago (ttlSecondsAfterFinished) [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"time to live: a failed Job stays until then", func(w *world) {
 			w.git(job("migrate", ttl(0)))
 			w.pass()
@@ -172,8 +172,8 @@ func TestRuns(t *testing.T) {
 			w.after(9 * time.Second)
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry]
-			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry`},
+			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"time to live: what is left of a failed Job is its outcome", func(w *world) {
 			w.git(job("migrate", ttl(0)))
 			w.pass()
@@ -184,8 +184,8 @@ func TestRuns(t *testing.T) {
 			w.finish("Job/migrate")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry]
-			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry`},
+			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"time to live: a failed Job that is gone runs again when somebody asks", func(w *world) {
 			w.git(job("migrate", ttl(0)))
 			w.pass()
@@ -229,7 +229,7 @@ func TestRuns(t *testing.T) {
 			w.after(time.Hour)
 		}, `
 			keep Namespace/posts
-			delete Job/posts/migrate: finished more than 60 seconds ago (ttlSecondsAfterFinished) [blocked: the environment is suspended; to go on: berth resume]
+			delete Job/posts/migrate: finished more than 60 seconds ago (ttlSecondsAfterFinished) [blocked: the environment is suspended; to go on: berth resume posts.production.main]
 			Settled`},
 		{"a crash between intention and creation: it is created", func(w *world) {
 			w.git(job("migrate"))

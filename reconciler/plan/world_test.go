@@ -59,6 +59,7 @@ func newWorld(t tester) *world {
 	return &world{
 		t: t,
 		in: plan.Input{
+			Name:        "posts.production.main",
 			Environment: ours,
 			Prover:      prover,
 			Namespace:   plan.Namespace{Object: manifest.Namespace("posts", nil, nil)},
