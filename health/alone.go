@@ -25,7 +25,7 @@ func AloneOf(obj *unstructured.Unstructured) Alone {
 	return a
 }
 
-// Judge says whether the pod has settled, by the rules for the pods of workloads: a pod that is ready has to stay up, and
+// Judge reports whether the pod has settled, by the rules for the pods of workloads: a pod that is ready has to stay up, and
 // what is wrong with it may pass for some time, an image that is not there for imagePullGrace.
 func (a Alone) Judge(now time.Time, imagePullGrace time.Duration) Verdict {
 	p, next := patient(a.Pod, now, imagePullGrace)

@@ -80,7 +80,7 @@ func pausedBy(obj *unstructured.Unstructured) string {
 	return "spec.paused"
 }
 
-// isOfBefore says whether a condition is older than the newest write of the spec, as far as can be seen. A deployment
+// isOfBefore reports whether a condition is older than the newest write of the spec, as far as can be seen. A deployment
 // that goes back to an earlier template has the ReplicaSet for it already, and its controller, although it has seen the
 // new generation, lets the end of the rollout before stand until the first pod has moved: a revert would fail of what it
 // mends. The times are in whole seconds; no rollout is given up within one.

@@ -88,7 +88,7 @@ func (e *Expressions) Kinds() (kinds []schema.GroupKind) {
 	return kinds
 }
 
-// Judge says whether there are expressions for a kind.
+// Judge reports whether there are expressions for a kind.
 func (e *Expressions) Judge(kind schema.GroupKind) bool {
 	if e == nil {
 		return false

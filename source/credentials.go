@@ -41,7 +41,7 @@ func (c Credentials) user() string {
 	return c.Username
 }
 
-// given says whether there is anything that a server could refuse.
+// given reports whether there is anything that a server could refuse.
 func (c Credentials) given() bool {
 	return c.BearerToken != "" || c.Password != "" || len(c.Identity) > 0
 }

@@ -82,7 +82,7 @@ func (t *httpTransport) checkRedirect(next *http.Request, via []*http.Request) e
 	return t.reach.checkLiteral(next.URL.Hostname())
 }
 
-// own says whether an address is on the host, port and scheme that the administrator wrote.
+// own reports whether an address is on the host, port and scheme that the administrator wrote.
 func (t *httpTransport) own(u *url.URL) bool {
 	return u.Scheme == t.origin.Scheme && strings.EqualFold(u.Host, t.origin.Host)
 }

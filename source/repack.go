@@ -104,7 +104,7 @@ type objectList struct {
 	seen map[plumbing.Hash]bool
 }
 
-// add says whether the object is new.
+// add reports whether the object is new.
 func (l *objectList) add(id plumbing.Hash) bool {
 	if l.seen == nil {
 		l.seen = map[plumbing.Hash]bool{}

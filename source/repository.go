@@ -237,7 +237,7 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
 }
 
-// Holds says whether a commit is here and whole, as far as this process has looked: its Snapshot needs no server.
+// Holds reports whether a commit is here and whole, as far as this process has looked: its Snapshot needs no server.
 func (r *Repository) Holds(commit string) bool { return r.verifiedAll([]string{commit}) }
 
 // reading runs a read of a commit. Damage that it finds is mended by the next fetch.
@@ -254,7 +254,7 @@ func (r *Repository) reading(commit string, read func(*store) error) error {
 	return err
 }
 
-// verifiedAll says whether all these commits are here, and no damage was found since they were verified.
+// verifiedAll reports whether all these commits are here, and no damage was found since they were verified.
 func (r *Repository) verifiedAll(commits []string) bool {
 	r.swap.RLock()
 	defer r.swap.RUnlock()

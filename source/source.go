@@ -70,7 +70,7 @@ func (l Limits) deltaBytes() int64 { return max(l.FileBytes, 32<<20) }
 // listTimeout bounds a listing: it is small, and the next poll comes soon.
 func (l Limits) listTimeout() time.Duration { return min(l.FetchTimeout, 30*time.Second) }
 
-// LocalAccess says whether a URL may name a folder of the machine that Berth runs on.
+// LocalAccess reports whether a URL may name a folder of the machine that Berth runs on.
 type LocalAccess int
 
 const (

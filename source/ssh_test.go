@@ -26,7 +26,7 @@ type sshServer struct {
 	env     bool // whether clients may choose the protocol's version
 }
 
-// protocolChoice says whether an SSH server passes GIT_PROTOCOL on.
+// protocolChoice reports whether an SSH server passes GIT_PROTOCOL on.
 type protocolChoice bool
 
 func newSSHServer(t testing.TB, client ssh.PublicKey, choice protocolChoice) *sshServer {

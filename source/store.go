@@ -126,7 +126,7 @@ func (s *store) newest(n int) []string {
 	return slices.Clone(s.listed[max(0, len(s.listed)-n):])
 }
 
-// holds says whether a commit is here and whole, and verifies it if this process has not yet.
+// holds reports whether a commit is here and whole, and verifies it if this process has not yet.
 func (s *store) holds(ctx context.Context, commit string) (bool, error) {
 	s.mu.Lock()
 	held, listed := s.held[commit], slices.Contains(s.listed, commit)
@@ -153,7 +153,7 @@ func (s *store) distrusted() bool {
 	return s.damaged
 }
 
-// verified says whether this process has found a commit whole.
+// verified reports whether this process has found a commit whole.
 func (s *store) verified(commit string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

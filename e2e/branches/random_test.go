@@ -71,7 +71,7 @@ func (team *team) happens(dice *rand.Rand, name string) string {
 	return "changed"
 }
 
-// brakes says whether one deletion more might be what the brake takes for a mass of them, which the other test
+// brakes reports whether one deletion more might be what the brake takes for a mass of them, which the other test
 // is about: more than three, and nearly 30 %.
 func (team *team) brakes() bool {
 	team.t.Helper()

@@ -174,5 +174,5 @@ webhooks:
 `))
 }
 
-// about says whether a webhook was asked about an object that has a text in it.
+// about reports whether a webhook was asked about an object that has a text in it.
 func (a asked) about(text string) bool { return bytes.Contains(a.Request.Object, []byte(text)) }

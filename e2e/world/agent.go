@@ -103,7 +103,7 @@ func (a *Agent) Twin(name string) *Agent {
 	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: a.flags, environment: a.environment}
 }
 
-// Running says whether the agent runs, frozen or not.
+// Running reports whether the agent runs, frozen or not.
 func (a *Agent) Running() bool {
 	if a.process == nil {
 		return false

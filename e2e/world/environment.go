@@ -71,7 +71,7 @@ func (e *Environment) BecomesWithin(limit time.Duration, reason, commit string, 
 	return environment
 }
 
-// Is says whether the environment stands at a commit for a reason right now, and how it stands.
+// Is reports whether the environment stands at a commit for a reason right now, and how it stands.
 func (e *Environment) Is(reason, commit string) (saw string, is bool) {
 	e.t.Helper()
 	now, there := e.Get()

@@ -165,7 +165,7 @@ func (w *World) awaitRights(ctx context.Context) error {
 	})
 }
 
-// Namespace says whether a namespace is there, and its phase.
+// Namespace reports whether a namespace is there, and its phase.
 func (w *World) Namespace(ctx context.Context, name string) (phase string, there bool, err error) {
 	ns, err := w.client.Resource(kinds["Namespace"]).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -17,7 +17,7 @@ import (
 	"berth.dev/berth/internal/worker"
 )
 
-// errNotNeeded is the answer to what builds do not do.
+// errNotNeeded is the answer to operations that a build never needs.
 var errNotNeeded = errors.New("builds only read files that they know by name")
 
 // askedFiles shows Kustomize the tree of the parent as a file system with the tree as its root, so that no path leads
@@ -26,14 +26,14 @@ type askedFiles struct {
 	conn     *worker.Conn
 	kinds    map[string]Kind
 	contents map[string]reply
-	// plain has the kustomization in folder not ask for origins.
+	// plain makes the kustomization in folder not ask for origins.
 	plain  bool
 	folder string
-	// broken is why nothing more can be asked.
+	// broken is the error after which nothing more can be asked.
 	broken error
 }
 
-// mention says whether a file that was read has a text.
+// mention reports whether a file that was read contains a match.
 func (f *askedFiles) mention(text *regexp.Regexp) bool {
 	for _, r := range f.contents {
 		if text.Match(r.Content) {
@@ -129,13 +129,13 @@ func (f *askedFiles) CleanedAbs(file string) (filesys.ConfirmedDir, string, erro
 	return "", "", &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
-// Exists says whether there is a file or folder.
+// Exists reports whether a file or folder exists.
 func (f *askedFiles) Exists(file string) bool { return f.kind(relative(file)) != None }
 
-// IsDir says whether there is a folder.
+// IsDir reports whether a folder exists.
 func (f *askedFiles) IsDir(file string) bool { return f.kind(relative(file)) == Folder }
 
-// ReadDir fails, like all that follow.
+// ReadDir fails, like all methods that follow.
 func (f *askedFiles) ReadDir(string) ([]string, error) { return nil, errNotNeeded }
 
 // Glob fails.

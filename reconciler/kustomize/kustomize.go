@@ -1,6 +1,6 @@
-// Package kustomize builds kustomizations, each in a child process of its own with limits: Kustomize keeps the schema of
-// a build in a global variable (https://github.com/kubernetes-sigs/kustomize/issues/3659), cannot be interrupted, and
-// has operations whose cost grows with the square of their input and more.
+// Package kustomize builds kustomizations, each in a child process of its own with limits. Kustomize keeps the schema
+// of a build in a global variable (https://github.com/kubernetes-sigs/kustomize/issues/3659) and cannot be
+// interrupted. The cost of some of its operations grows with the square of their input or faster.
 package kustomize
 
 import (
@@ -17,13 +17,13 @@ import (
 
 // Files is the tree that a build reads. Names are slash-separated and begin at its root, which is ".".
 type Files interface {
-	// Stat says what there is.
+	// Stat returns the kind of a name.
 	Stat(name string) Kind
 	// ReadFile returns a file's content.
 	ReadFile(name string) ([]byte, error)
 }
 
-// Kind is that of a name in a tree.
+// Kind is the kind of a name in a tree.
 type Kind int
 
 // The kinds of names.
@@ -33,14 +33,14 @@ const (
 	Folder
 )
 
-// Config is what a Builder is made of.
+// Config configures a Builder.
 type Config struct {
-	// Command is a program, with its arguments, that does nothing but call Serve.
+	// Command is a program, with its arguments, that only calls Serve.
 	Command []string
 	// Limits are those of one build.
 	Limits Limits
-	// AtOnce bounds the builds that go on at the same time; 0 is 1. With more than one, the last place is kept for
-	// urgent builds. With more than two, an owner has one of the others at a time.
+	// AtOnce bounds the builds that run at the same time; 0 means 1. With more than one slot, the last is kept for
+	// urgent builds. With more than two, an owner has at most one of the others at a time.
 	AtOnce int
 }
 
@@ -48,7 +48,7 @@ type Config struct {
 type Limits struct {
 	// Memory is in bytes.
 	Memory int64
-	// CPU is processor time, Time that of the clock.
+	// CPU is processor time, Time is wall-clock time.
 	CPU, Time time.Duration
 }
 
@@ -71,21 +71,21 @@ func New(c Config) *Builder {
 	}
 }
 
-// Request says what is built.
+// Request describes a build.
 type Request struct {
 	// Folder holds the kustomization.
 	Folder string
 	// KeepOrigins leaves the annotation config.kubernetes.io/origin in the objects. The kustomization asks Kustomize for
 	// it in any case.
 	KeepOrigins bool
-	// Urgent builds go before others. Of these, builds go first whose Owner has taken least time of late.
+	// Urgent builds run before others. Of the others, those whose Owner used the least time lately run first.
 	Urgent bool
 	Owner  string
 }
 
-// Resource is an object that was built.
+// Resource is an object of a build's result.
 type Resource struct {
-	// Node is the object. The line of a scalar is 0 if it did not stand in a file.
+	// Node is the object. The line of a scalar is 0 if the scalar does not come from a file.
 	Node *yaml.Node
 	// Kind and Name are the object's own.
 	Kind, Name string
@@ -94,7 +94,7 @@ type Resource struct {
 	Path, ConfiguredIn string
 }
 
-// LimitError is the error of a build that reached a limit.
+// LimitError is the error of a build that exceeded a limit.
 type LimitError = worker.LimitError
 
 // ErrCrashed is the error of a build whose process ended without a limit as the reason.
@@ -106,15 +106,15 @@ type Error struct{ Text string }
 // Error returns the text as Kustomize wrote it.
 func (e *Error) Error() string { return e.Text }
 
-// What a build may exchange with its parent.
+// Limits of what a build exchanges with its parent.
 const (
 	maxMessage = 96 << 20
 	maxAsked   = 200_000
 	maxNodes   = 1_000_000
 )
 
-// Build runs Kustomize on a folder of files. It waits for its turn, and ends with ctx. Errors are *Error, *LimitError, or
-// those of the process itself.
+// Build runs Kustomize on a folder of files. It waits for a slot, and ends with ctx. Errors are *Error, *LimitError,
+// or those of the process itself.
 func (b *Builder) Build(ctx context.Context, r Request, files Files) ([]Resource, error) {
 	done, err := b.queue.enter(ctx, r)
 	if err != nil {
@@ -125,7 +125,7 @@ func (b *Builder) Build(ctx context.Context, r Request, files Files) ([]Resource
 	if err != nil {
 		return nil, fmt.Errorf("starting a process for Kustomize: %w", err)
 	}
-	defer process.Stop() // one build is all that it does: nothing of it can reach the next
+	defer process.Stop() // a process runs one build: nothing of it can reach the next
 	var built []Resource
 	err = process.Exchange(ctx, func(c *worker.Conn) error {
 		built, err = converse(c, request{Folder: r.Folder, KeepOrigins: r.KeepOrigins}, files)
@@ -134,7 +134,7 @@ func (b *Builder) Build(ctx context.Context, r Request, files Files) ([]Resource
 	return built, err
 }
 
-// converse answers what the child asks, and collects what it builds.
+// converse answers the child's questions, and collects the objects that it builds.
 func converse(c *worker.Conn, r request, files Files) (built []Resource, err error) {
 	if err := c.Send(r); err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func converse(c *worker.Conn, r request, files Files) (built []Resource, err err
 	}
 }
 
-// answer looks up what a child asks for.
+// answer looks up a file or name for the child.
 func answer(files Files, asked message) reply {
 	if asked.Stat != "" {
 		return reply{Kind: files.Stat(asked.Stat)}

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// queue bounds how many builds go on at once, and says which is next.
+// queue bounds how many builds run at once, and decides which is next.
 type queue struct {
 	mu     sync.Mutex
 	places int
-	// running counts all builds that go on, others those that are not urgent.
+	// running counts all running builds, others those that are not urgent.
 	running, others int
-	owners          map[string]int // builds that go on and are not urgent, by owner
-	waiting         []*waiter      // in the order in which they came
-	// spent is how long the builds of each owner took since last nobody waited.
+	owners          map[string]int // running builds that are not urgent, by owner
+	waiting         []*waiter      // in the order of arrival
+	// spent is how long the builds of each owner took since the queue was last empty.
 	spent map[string]time.Duration
 }
 
-// waiter is a build that waits for its turn.
+// waiter is a build that waits for a slot.
 type waiter struct {
 	Request
-	turn chan struct{} // closed when it has come
+	turn chan struct{} // closed when the build may begin
 }
 
 func newQueue(places int) *queue {
 	return &queue{places: places, owners: map[string]int{}, spent: map[string]time.Duration{}}
 }
 
-// enter waits for a turn, which done ends.
+// enter waits for a slot, which done releases.
 func (q *queue) enter(ctx context.Context, r Request) (done func(), err error) {
 	w := &waiter{Request: r, turn: make(chan struct{})}
 	q.mu.Lock()
@@ -47,7 +47,7 @@ func (q *queue) enter(ctx context.Context, r Request) (done func(), err error) {
 	return func() { q.leave(w, time.Since(begun)) }, nil
 }
 
-// gaveUp removes a build that waits; it is false for one whose turn has come meanwhile.
+// gaveUp removes a waiting build; it returns false if the build got a slot meanwhile.
 func (q *queue) gaveUp(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -76,7 +76,7 @@ func (q *queue) leave(w *waiter, took time.Duration) {
 	q.admit()
 }
 
-// admit gives free places to those who are next.
+// admit gives free slots to the next builds.
 func (q *queue) admit() {
 	for q.running < q.places {
 		i := q.next()
@@ -94,7 +94,7 @@ func (q *queue) admit() {
 	}
 }
 
-// next returns the index of the build that goes first: an urgent one, then one of the owner whose builds took the
+// next returns the index of the build that runs next: an urgent one, then one of the owner whose builds took the
 // least time, then the one that came first. It is -1 if none may begin.
 func (q *queue) next() int {
 	first := -1
@@ -110,7 +110,7 @@ func (q *queue) before(a, b *waiter) bool {
 	return a.Urgent && !b.Urgent || a.Urgent == b.Urgent && q.spent[a.Owner] < q.spent[b.Owner]
 }
 
-// mayBegin says whether a build that is not urgent leaves the last place free, and, where there are more, one for
+// mayBegin reports whether a build that is not urgent leaves the last slot free, and, where there are more, one for
 // another owner.
 func (q *queue) mayBegin(w *waiter) bool {
 	switch {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestTurns lets builds come in the order of their names while one goes on, and looks in which order they begin.
+// TestTurns queues builds in the order of their names while one runs, and checks the order in which they begin.
 func TestTurns(t *testing.T) {
 	for _, c := range []struct {
 		reason  string
@@ -84,7 +84,7 @@ func TestTheLastPlaceIsForUrgentBuilds(t *testing.T) {
 		default:
 		}
 		done()
-		<-other // while the urgent one still goes on
+		<-other // while the urgent one still runs
 		urgent()
 	})
 }

@@ -18,7 +18,7 @@ import (
 	"berth.dev/berth/internal/worker"
 )
 
-// Serve is all that a child process of a Builder does. It returns the code to exit with.
+// Serve is the whole program of a Builder's child process. It returns the exit code.
 func Serve(in io.Reader, out io.Writer) (code int) {
 	jsonpatch.AccumulatedCopySizeLimit = maxCopied
 	return worker.Serve(in, out, serve)
@@ -55,9 +55,9 @@ const maxText = 64 << 10
 
 func cutAt(text string, length int) string { return text[:min(len(text), length)] }
 
-// build runs Kustomize. Berth has it note the origin of each object in an annotation, which makes a difference to whatever
-// looks at annotations: a JSON patch may add one only if there are others, or test them all. Then it runs once more
-// without, and that is what counts.
+// build runs Kustomize. Berth lets it note the origin of each object in an annotation. That can change the result of
+// patches that look at annotations: a JSON patch may only add one if there are others, or may test them all. In that
+// case it runs once more without origins, and that result counts.
 func build(files *askedFiles, r request) ([]*wireResource, error) {
 	objects, err := run(files, r.Folder)
 	if r.KeepOrigins || !files.mention(annotations) {
@@ -76,10 +76,10 @@ func build(files *askedFiles, r request) ([]*wireResource, error) {
 	return built, plainErr
 }
 
-// annotations is how patches and replacements name the annotations of an object.
+// annotations matches how patches and replacements name the annotations of an object.
 var annotations = regexp.MustCompile(`metadata[/.]annotations`)
 
-// run runs Kustomize once, which panics on some hostile input.
+// run runs Kustomize once, and recovers from panics, which some hostile input causes.
 func run(files *askedFiles, folder string) (objects resmap.ResMap, err error) {
 	defer func() {
 		if recover() != nil {
@@ -88,7 +88,7 @@ func run(files *askedFiles, folder string) (objects resmap.ResMap, err error) {
 	}()
 	kustomizer := krusty.MakeKustomizer(&krusty.Options{
 		Reorder: krusty.ReorderOptionNone,
-		// Files outside of a kustomization's folder are fine: the files that are asked for are those of the tree.
+		// Files outside of a kustomization's folder are fine: only files of the tree can be asked for.
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
 	})

@@ -6,18 +6,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// request is what the parent asks for.
+// request is the parent's request for a build.
 type request struct {
 	Folder      string
 	KeepOrigins bool `json:",omitempty"`
 }
 
-// message is what the child says: one of its fields is set.
+// message is a message of the child: one of its fields is set.
 type message struct {
 	// Stat and Read ask for a name, which a reply answers.
 	Stat string `json:",omitempty"`
 	Read string `json:",omitempty"`
-	// Built is one object, Done follows the last, and Failed is why there are none.
+	// Built is one object, Done follows the last, and Failed is the error if there are none.
 	Built  *wireResource `json:",omitempty"`
 	Done   bool          `json:",omitempty"`
 	Failed string        `json:",omitempty"`
@@ -27,7 +27,7 @@ type message struct {
 type reply struct {
 	Kind    Kind
 	Content []byte `json:",omitempty"`
-	// Failed is why there is no content.
+	// Failed is the error if there is no content.
 	Failed string `json:",omitempty"`
 }
 
@@ -45,7 +45,7 @@ type wireNode struct {
 	Value string      `json:"v,omitempty"`
 	Line  int         `json:"l,omitempty"`
 	Items []*wireNode `json:"c,omitempty"`
-	// Anchor numbers a node that aliases name; Alias is that number.
+	// Anchor numbers a node that aliases refer to; Alias is that number.
 	Anchor int `json:"a,omitempty"`
 	Alias  int `json:"r,omitempty"`
 }
@@ -60,7 +60,7 @@ func (e *encoder) encode(n *yaml.Node) *wireNode {
 	if n.Kind == yaml.AliasNode {
 		target := e.anchors[n.Alias]
 		if target == nil {
-			return e.encode(n.Alias) // what it stands for was copied without its name
+			return e.encode(n.Alias) // the alias's node was copied without its name
 		}
 		w.Alias, w.Value = target.Anchor, ""
 		return w
@@ -79,7 +79,7 @@ func (e *encoder) encode(n *yaml.Node) *wireNode {
 // errWire is the error of a child that sends nonsense.
 var errWire = errors.New("its process sent what is no object")
 
-// decode returns the object, and how many values it has.
+// decode returns the object and the number of its values.
 func (r *wireResource) decode() (Resource, int, error) {
 	d := decoder{anchors: map[int]*yaml.Node{}}
 	node, err := d.decode(r.Node)
@@ -111,7 +111,7 @@ func (d *decoder) decode(w *wireNode) (*yaml.Node, error) {
 		}
 	}
 	if w.Anchor > 0 {
-		d.anchors[w.Anchor] = n // only now, so that none is within itself
+		d.anchors[w.Anchor] = n // noted after its children, so that no alias is within itself
 	}
 	return n, nil
 }

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// sent carries an object as a child does.
+// sent encodes and decodes an object as a child and its parent do.
 func sent(t *testing.T, n *yaml.Node) (Resource, int, error) {
 	t.Helper()
 	text, err := json.Marshal(message{Built: &wireResource{Node: encode(n)}})
@@ -41,13 +41,13 @@ func TestObjectsKeepStylesLinesAndAliases(t *testing.T) {
 	if alias.Kind != yaml.AliasNode || alias.Alias != list || list.Content[0].Line != 0 || list.Content[1].Line != 1 || count != 15 {
 		t.Errorf("got %d nodes, the list %+v, the alias %+v", count, list, alias)
 	}
-	alias.Alias.Anchor, alias.Value = "x", "x" // names are not kept
+	alias.Alias.Anchor, alias.Value = "x", "x" // names of anchors are not kept
 	if again, err := yaml.Marshal(got.Node); err != nil || string(again) != string(want) {
 		t.Errorf("got %v\n%s\nwant\n%s", err, again, want)
 	}
 }
 
-// Kustomize copies nodes, and aliases may then stand for what is not in the object.
+// Kustomize copies nodes, so an alias may refer to a node outside the object.
 func TestAnAliasOfWhatIsElsewhereIsWrittenOut(t *testing.T) {
 	elsewhere := &yaml.Node{Kind: yaml.ScalarNode, Value: "v", Anchor: "x"}
 	got, _, err := sent(t, &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{{Kind: yaml.AliasNode, Value: "x", Alias: elsewhere}}})

@@ -11,19 +11,19 @@ import (
 
 const (
 	// DefaultAccount is the service account that an environment's objects are applied as, unless its entry names
-	// another. Only its name is used: there is no ServiceAccount object, and so no pod can get a token for it.
+	// another. Only its name is used: no ServiceAccount object exists, so no pod can get a token for it.
 	DefaultAccount = "berth-apply"
 	// EnvironmentRole is the ClusterRole that the agent binds to DefaultAccount.
 	EnvironmentRole = "berth-environment"
 	// bindingPrefix and boundPrefix begin the names of the objects that the agent itself keeps in an environment's
-	// namespace: the rights of the account, and what bounds the namespace.
+	// namespace: the account's rights, and the namespace's quotas and limits.
 	bindingPrefix = "berth-apply."
 	boundPrefix   = "berth-namespace."
 )
 
 var bindingKind = rbacv1.SchemeGroupVersion.WithKind("RoleBinding")
 
-// boundKinds are the kinds that may bound a namespace.
+// boundKinds are the kinds that limit a namespace.
 var boundKinds = []schema.GroupKind{{Kind: "ResourceQuota"}, {Kind: "LimitRange"}, {Group: "networking.k8s.io", Kind: "NetworkPolicy"}}
 
 // User returns the name under which a service account of a namespace makes requests.
@@ -32,7 +32,7 @@ func User(namespace, account string) string {
 }
 
 // Binding returns the RoleBinding, sealed, that gives an environment's DefaultAccount its rights in its namespace.
-// Each environment of a namespace has its own: none of them loses its rights because another one goes.
+// Each environment of a namespace has its own, so that removing one environment does not take another's rights.
 func Binding(namespace, environment string) Object {
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"roleRef":  map[string]any{"apiGroup": rbacv1.GroupName, "kind": "ClusterRole", "name": EnvironmentRole},
@@ -41,13 +41,13 @@ func Binding(namespace, environment string) Object {
 	u.SetGroupVersionKind(bindingKind)
 	u.SetNamespace(namespace)
 	u.SetName(bindingPrefix + environment)
-	// A roleRef cannot be changed: a binding that somebody replaced by another is replaced in turn.
+	// A roleRef is immutable: a binding that another user replaced is replaced in turn.
 	u.SetAnnotations(map[string]string{AnnotationReplace: "when-immutable"})
 	return sealedOwn(u)
 }
 
-// Bound returns an object that bounds an environment's namespace, sealed. Its own name, which may be empty, tells it from
-// others of its kind.
+// Bound returns an object that limits an environment's namespace, sealed. Its own name, which may be empty,
+// distinguishes it from others of its kind.
 func Bound(u *unstructured.Unstructured, namespace, environment string) Object {
 	u = u.DeepCopy()
 	name := boundPrefix + environment
@@ -59,22 +59,22 @@ func Bound(u *unstructured.Unstructured, namespace, environment string) Object {
 	return sealedOwn(u)
 }
 
-// IsOwn says whether an object is one that the agent keeps in an environment's namespace with its own rights.
-// Git cannot have objects of these names.
+// IsOwn reports whether the agent keeps an object in an environment's namespace with its own rights. Git cannot have
+// objects with these names.
 func IsOwn(k Key) bool {
 	return IsBinding(k) || slices.Contains(boundKinds, k.GroupKind()) && strings.HasPrefix(k.Name, boundPrefix)
 }
 
-// IsBinding says whether an object is a RoleBinding that gives an environment's account its rights.
+// IsBinding reports whether an object is a RoleBinding that gives an environment's account its rights.
 func IsBinding(k Key) bool {
 	return k.GroupKind() == bindingKind.GroupKind() && strings.HasPrefix(k.Name, bindingPrefix)
 }
 
-// sealedOwn seals an object that has no secrets in it and that no file holds.
+// sealedOwn seals an object that has no secrets and comes from no file.
 func sealedOwn(u *unstructured.Unstructured) Object {
 	set := Set{Objects: []Object{{Unstructured: u, Origin: Origin{File: "the environment"}}}}
 	if err := set.Seal(nil, nil); err != nil {
-		panic("manifest: " + err.Error()) // strings always have a digest
+		panic("manifest: " + err.Error()) // digesting strings never fails
 	}
 	return set.Objects[0]
 }

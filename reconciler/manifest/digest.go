@@ -17,17 +17,17 @@ import (
 
 var jobKind = schema.GroupKind{Group: "batch", Kind: "Job"}
 
-// IsJob says whether the kind is Kubernetes' Job, which cannot be updated.
+// IsJob reports whether the kind is Kubernetes' Job, which cannot be updated.
 func IsJob(gk schema.GroupKind) bool { return gk == jobKind }
 
-// digestVersion is part of every digest, so that a change of what is digested is seen as such. For
-// Jobs it is frozen: another version would run every migration of every user again.
+// digestVersion is part of every digest, so that a change of the digested content changes all digests. For Jobs it is
+// frozen: another version would run every migration of every user again.
 const digestVersion = "1"
 
-// Seal sets the digest of every object of the set, as rendered and before Berth's marks are added.
-// The digests of Secrets are keyed, as are those of the kinds that may hold what was decrypted: an unkeyed
-// one would let who reads annotations guess values. The pods of workloads that ask for it get the digests of
-// what they name, so that they change with it.
+// Seal sets the digest of every object of the set, as rendered and before Berth's marks are added. The digests of
+// Secrets, and of other kinds that may hold decrypted values, are keyed: readers of annotations could guess values
+// from an unkeyed one. The pods of workloads that ask for it get the digests of the ConfigMaps and Secrets that they
+// name, so that they restart when those change.
 func (s Set) Seal(key []byte, decrypted Kinds) error {
 	for i := range s.Objects {
 		if err := s.Objects[i].seal(key, decrypted); err != nil {
@@ -63,7 +63,8 @@ func (o *Object) seal(key []byte, decrypted Kinds) error {
 	return nil
 }
 
-// ran returns what of a Job's spec decides about its run: all but the time to live, which Berth carries out itself.
+// ran returns the part of a Job's spec that decides about its run: all but the time to live, which Berth implements
+// itself.
 func ran(spec any) any {
 	fields, ok := spec.(map[string]any)
 	if !ok {
@@ -74,9 +75,9 @@ func ran(spec any) any {
 	return fields
 }
 
-// As returns the object with a digest that it once had, or nil if it never had it. Which kinds have keyed digests
-// is for an entry to say. When it says another thing nothing has changed for all that: no Job runs again and no pod
-// is restarted, and so what was applied keeps the digest that it bears until it changes.
+// As returns the object with a digest that it may have been applied with, or nil if the digest is not one of its own.
+// The entry says which kinds have keyed digests. Changing that list must not run a Job again or restart a pod, so an
+// applied object keeps its digest until its content changes.
 func (o *Object) As(digest string) *Object {
 	switch {
 	case digest == "":

@@ -14,11 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// minHidden is how long a value has to be to be hidden: to take out every "1" would leave nothing to read.
+// minHidden is the minimum length of a hidden value: hiding every "1" would make a text unreadable.
 const minHidden = 4
 
-// Hide puts a mark in place of values in a text that somebody else wrote: as they are, line by line, and as
-// JSON, Go, URLs and base64 have them, within longer texts too.
+// Hide replaces values in another program's text by a mark. It finds them as they are, line by line, and as JSON, Go,
+// URLs and base64 encode them, also within longer texts.
 func Hide(text string, values []string, mark string) string {
 	var parts []string
 	for _, value := range values {
@@ -28,11 +28,11 @@ func Hide(text string, values []string, mark string) string {
 			}
 		}
 	}
-	slices.SortFunc(parts, longestFirst) // the whole before what it consists of
+	slices.SortFunc(parts, longestFirst) // the whole before its parts
 	standard := fromURL.Replace(text)
 	for _, part := range slices.Compact(parts) {
 		if len(part) > len(text) {
-			continue // in no form it gets shorter
+			continue // every encoding is at least as long
 		}
 		for _, form := range written(part) {
 			text = strings.ReplaceAll(text, form, mark)
@@ -46,26 +46,26 @@ func Hide(text string, values []string, mark string) string {
 
 func longestFirst(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) }
 
-// written returns how a value is written within texts of others.
+// written returns the ways in which other programs write a value within texts.
 func written(value string) []string {
 	forms := []string{value, url.QueryEscape(value), url.PathEscape(value), inQuotes(strconv.Quote(value))}
 	var plain strings.Builder
 	encoder := json.NewEncoder(&plain)
 	encoder.SetEscapeHTML(false)
 	quoted, err := json.Marshal(value)
-	if err := errors.Join(err, encoder.Encode(value)); err == nil { // a text always can be
+	if err := errors.Join(err, encoder.Encode(value)); err == nil { // encoding a text never fails
 		forms = append(forms, inQuotes(string(quoted)), inQuotes(strings.TrimSpace(plain.String())))
 	}
 	slices.SortFunc(forms, longestFirst)
 	return slices.Compact(forms)
 }
 
-// fromURL makes of the encoding of URLs that of everything else.
+// fromURL converts the base64 of URLs to standard base64.
 var fromURL = strings.NewReplacer("-", "+", "_", "/")
 
-// encoded matches the base64 of a value, alone or within that of a longer text: it has one of three forms,
-// and what stands around the value shares the characters at both ends. Of forms that are not in the text there are
-// none: Secrets have many lines, and a regular expression takes longer to make than all else here.
+// encoded matches the base64 of a value, alone or within that of a longer text. The value then has one of three
+// forms, and shares the characters at both ends with the text around it. Only forms that occur in the text are
+// returned: Secrets have many lines, and compiling a regular expression takes longer than all other steps.
 func encoded(value, text string) []*regexp.Regexp {
 	var forms []*regexp.Regexp
 	for from := range 3 {
@@ -89,8 +89,8 @@ func encoded(value, text string) []*regexp.Regexp {
 
 func inQuotes(text string) string { return text[1 : len(text)-1] }
 
-// Values returns what an object holds beside its metadata: of a Secret the values, decoded, and of another
-// kind every text.
+// Values returns the contents of an object beside its metadata: the decoded values of a Secret, and every text of
+// another kind.
 func Values(o *unstructured.Unstructured) []string {
 	var values []string
 	for field, content := range o.Object {

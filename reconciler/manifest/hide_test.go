@@ -33,7 +33,7 @@ func TestHide(t *testing.T) {
 	}
 }
 
-// A password in an Authorization header is base64 of something else as well.
+// A password in an Authorization header is base64 together with other text.
 func TestHideWithinBase64(t *testing.T) {
 	const value = "correct-horse-battery"
 	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
@@ -84,7 +84,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// BenchmarkHide: four times as many lines of a Secret take four times as long.
+// BenchmarkHide shows that four times as many lines of a Secret take four times as long.
 func BenchmarkHide(b *testing.B) {
 	text := strings.Repeat("2026-01-02 cannot log in as ada: the server refused it with code 28P01\n", 20)
 	for _, n := range []int{2_000, 8_000} {

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Key identifies an object in a cluster. The version of its API is not part of the identity: the
-// same object is served in several.
+// Key identifies an object in a cluster. The API version is not part of the identity, because the same object is
+// served in several.
 type Key struct {
 	Group, Kind     string
 	Namespace, Name string
@@ -27,8 +27,8 @@ func KeyOf(obj *unstructured.Unstructured) Key {
 // GroupKind returns the kind that the key names.
 func (k Key) GroupKind() schema.GroupKind { return schema.GroupKind{Group: k.Group, Kind: k.Kind} }
 
-// String returns kind/namespace/name, as people write it; the group is left out, for it is in doubt
-// only where two groups share a kind's name.
+// String returns kind/namespace/name, as people write it. It leaves out the group, which matters only where two
+// groups share a kind's name.
 func (k Key) String() string {
 	if k.Namespace == "" {
 		return k.Kind + "/" + k.Name
@@ -36,7 +36,7 @@ func (k Key) String() string {
 	return k.Kind + "/" + k.Namespace + "/" + k.Name
 }
 
-// Short returns kind/name, for texts whose namespace is understood.
+// Short returns kind/name, for texts whose namespace is clear.
 func (k Key) Short() string { return k.Kind + "/" + k.Name }
 
 // Compare orders keys by kind, namespace, name and group.
@@ -63,23 +63,23 @@ func (o Origin) String() string {
 type Object struct {
 	*unstructured.Unstructured
 	Origin Origin
-	// Digest stands for the content, and for a Job for its spec alone; Seal sets it.
+	// Digest identifies the content, and for a Job its spec alone; Seal sets it.
 	Digest string
-	// otherwise is the digest that it has where another thing is said of its kind, see Seal.
+	// otherwise is the digest that the object has if decryption.kinds is different, see Seal.
 	otherwise string
-	// unrestarted is the object as it is where another thing is said of the kinds that it is restarted for; or nil.
+	// unrestarted is the object sealed as if decryption.kinds were different; or nil.
 	unrestarted *Object
-	// Yields says that it overwrites nothing that is there already: a copy, which nobody wrote into Git.
+	// Yields is true for a copy, which Git does not hold: it never overwrites an existing object.
 	Yields bool
 }
 
 // Key returns the object's identity.
 func (o Object) Key() Key { return KeyOf(o.Unstructured) }
 
-// Kinds names kinds: as Kind those that are Kubernetes' own, and any as Kind.group.
+// Kinds names kinds: Kubernetes' own as Kind, and any kind as Kind.group.
 type Kinds []string
 
-// Has says whether a kind is among them.
+// Has reports whether a kind is among them.
 func (k Kinds) Has(gk schema.GroupKind) bool {
 	own := !strings.Contains(gk.Group, ".") || strings.HasSuffix(gk.Group, ".k8s.io")
 	return slices.Contains(k, gk.Kind+"."+gk.Group) || own && slices.Contains(k, gk.Kind)
@@ -95,7 +95,7 @@ var SecretKind = schema.GroupKind{Kind: "Secret"}
 // Set is what one environment should consist of, in the order in which it is applied.
 type Set struct {
 	Objects []Object
-	// Warnings are for people; they stop nothing.
+	// Warnings are shown to users and block nothing.
 	Warnings []Warning
 }
 
@@ -116,7 +116,7 @@ func (s Set) Kinds() []schema.GroupVersionKind {
 	return kinds
 }
 
-// DuplicateError says that an identity stands in a set twice.
+// DuplicateError means that a set has two objects with the same identity.
 type DuplicateError struct {
 	Key           Key
 	Origin, First Origin
@@ -127,7 +127,7 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("%s: %s is already defined at %s; remove one of the two", e.Origin, e.Key, e.First)
 }
 
-// Unique returns a *DuplicateError for every identity that stands in the set once more.
+// Unique returns a *DuplicateError for every object whose identity occurred before in the set.
 func (s Set) Unique() []error {
 	var errs []error
 	first := make(map[Key]Origin, len(s.Objects))

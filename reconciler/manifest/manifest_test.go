@@ -29,7 +29,7 @@ func object(t *testing.T, text string) manifest.Object {
 	return o
 }
 
-// kinded makes an object of a kind, with an optional wave.
+// kinded returns an object of a kind, with an optional wave.
 func kinded(apiVersion, kind, wave string) manifest.Object {
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion(apiVersion)
@@ -47,8 +47,8 @@ const (
 	secret     = "apiVersion: v1\nkind: Secret\nmetadata: {name: api}\ndata: {password: aHVudGVyMg==}\n"
 )
 
-// The digests stand in users' clusters. One that changes runs every migration of every user again,
-// or writes every object again: if a case fails, the code is wrong and not the case.
+// The digests are stored in users' clusters. A changed digest runs every migration of every user again, or writes
+// every object again. If a case fails, the code is wrong and not the case.
 func TestDigestsNeverChange(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"an object", deployment, "1:bq6qefuo2exvylm345tg3l6jh2"},
@@ -189,7 +189,7 @@ func TestPlaces(t *testing.T) {
 		kinded("v1", "Service", ""),
 		kinded("example.com/v1", "Thing", "-9223372036854775808"),
 		kinded("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "-2"),
-		kinded("v1", "ConfigMap", "-1"), // before what refers to it, whatever their phases would be
+		kinded("v1", "ConfigMap", "-1"), // before the objects that refer to it, whatever their phases would be
 		kinded("apps/v1", "Deployment", "-1"),
 		kinded("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "-1"),
 		kinded("v1", "Secret", "0"),

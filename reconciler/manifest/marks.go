@@ -1,25 +1,25 @@
 package manifest
 
-// The marks that Berth sets on objects, and those it reads from objects in Git. They live in users'
-// clusters and repositories: they do not change after the first release.
+// The marks that Berth sets on objects, and those that it reads from objects in Git. They are stored in users'
+// clusters and repositories, so they do not change after the first release.
 const (
-	// LabelEnvironment says whose an object is: <installation>.<hash of the environment>.
+	// LabelEnvironment names the environment that an object belongs to: <installation>.<hash of the environment>.
 	LabelEnvironment = "berth.dev/environment"
-	// AnnotationDigest holds the digest of what was applied.
+	// AnnotationDigest holds the digest of the applied object.
 	AnnotationDigest = "berth.dev/digest"
 
-	// The readable side of LabelEnvironment.
+	// The readable form of LabelEnvironment.
 	AnnotationRepository  = "berth.dev/repository"
 	AnnotationBranch      = "berth.dev/branch"
 	AnnotationEnvironment = "berth.dev/environment"
 
-	// AnnotationWave is an integer: where in the order of a sync an object stands (default 0).
+	// AnnotationWave is an integer: the position of an object in the order of a sync (default 0).
 	AnnotationWave = "berth.dev/wave"
-	// AnnotationDependsOn is cli-utils' list of objects that must have settled before.
+	// AnnotationDependsOn is cli-utils' list of objects that must have settled before this one.
 	AnnotationDependsOn = "config.kubernetes.io/depends-on"
-	// AnnotationPrune is "never" (keep what left Git) or "allow" (delete even what bears data).
+	// AnnotationPrune is "never" (keep an object that left Git) or "allow" (delete even an object that holds data).
 	AnnotationPrune = "berth.dev/prune"
-	// AnnotationDrift is "ignore": what others change stays as they left it.
+	// AnnotationDrift is "ignore": changes by others stay.
 	AnnotationDrift = "berth.dev/drift"
 	// AnnotationJob is "on-change" (default), "every-commit", "once" or "on-removal".
 	AnnotationJob = "berth.dev/job"
@@ -29,13 +29,13 @@ const (
 	AnnotationJobReplace = "berth.dev/job-replace"
 	// AnnotationAdopt is "true": the object may be taken over from another tool.
 	AnnotationAdopt = "berth.dev/adopt"
-	// AnnotationReplace is "when-immutable" (delete and create anew what cannot be changed in place) or
-	// "orphan" (the same, and leave its pods running meanwhile).
+	// AnnotationReplace is "when-immutable" (delete and re-create an object when an immutable field changes) or
+	// "orphan" (the same, but leave its pods running meanwhile).
 	AnnotationReplace = "berth.dev/replace"
 	// AnnotationVariables is "off": ${NAME} is not replaced in the object.
 	AnnotationVariables = "berth.dev/variables"
-	// AnnotationRestartOnChange is "true": the pods of a workload are made anew when a ConfigMap or Secret
-	// that it names changes. AnnotationRestartedFor, on its pod template, is what brings that about.
+	// AnnotationRestartOnChange is "true": the pods of a workload are re-created when a ConfigMap or Secret that it
+	// names changes. AnnotationRestartedFor, on its pod template, causes that.
 	AnnotationRestartOnChange = "berth.dev/restart-on-change"
 	AnnotationRestartedFor    = "berth.dev/restarted-for"
 )

@@ -12,15 +12,14 @@ import (
 // Phase is the coarse order of a sync.
 type Phase int
 
-// What others need goes first, what intercepts others' requests goes last, the rest in between.
+// Dependencies are applied first, kinds that intercept other requests last, the rest in between.
 const (
 	First Phase = iota
 	Main
 	Last
 )
 
-// The order within a phase: a kind before all kinds that may refer to it. Kinds that are not listed
-// come after those that are.
+// The order within a phase: a kind before all kinds that may refer to it. Unlisted kinds come after listed ones.
 var (
 	first = rank(
 		"Namespace", "CustomResourceDefinition", "PriorityClass", "RuntimeClass", "StorageClass",
@@ -33,11 +32,11 @@ var (
 	main = rank("IngressClass", "Job", "DaemonSet", "StatefulSet", "Deployment", "ReplicaSet", "Pod", "CronJob", "HorizontalPodAutoscaler", "Ingress")
 )
 
-// groups are those of the kinds above; a custom kind of the same name is not meant.
+// groups are those of the kinds above. A custom kind of the same name does not count.
 var groups = []string{"", "apps", "batch", "autoscaling", "policy", "rbac.authorization.k8s.io", "networking.k8s.io", "storage.k8s.io",
 	"scheduling.k8s.io", "node.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io"}
 
-// usual are the kinds that applications consist of, by their group and version.
+// usual are the kinds that most applications consist of, by group and version.
 var usual = map[schema.GroupVersion][]string{
 	{Version: "v1"}:                                     {"ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod"},
 	{Group: "apps", Version: "v1"}:                      {"Deployment", "StatefulSet", "DaemonSet"},
@@ -48,7 +47,7 @@ var usual = map[schema.GroupVersion][]string{
 	{Group: "rbac.authorization.k8s.io", Version: "v1"}: {"Role", "RoleBinding"},
 }
 
-// UsualKinds returns the kinds that an environment probably has of which nothing else is known.
+// UsualKinds returns the kinds that an environment probably has, for environments of which nothing else is known.
 func UsualKinds() []schema.GroupVersionKind {
 	var kinds []schema.GroupVersionKind
 	for version, names := range usual {
@@ -68,15 +67,15 @@ func rank(kinds ...string) map[string]int {
 	return ranks
 }
 
-// Place is where an object stands in the order of a sync.
+// Place is the position of an object in the order of a sync.
 type Place struct {
 	Phase Phase
 	Wave  int
-	Rank  int // among all kinds, so that it also orders a wave that holds kinds of several phases
+	Rank  int // among all kinds, so that it also orders a wave with kinds of several phases
 }
 
-// PlaceOf returns the place of an object. An explicit wave takes an object out of the first and the
-// last phase, whatever its kind.
+// PlaceOf returns the place of an object. An explicit wave moves an object out of the first and the last phase,
+// whatever its kind.
 func PlaceOf(o Object) (Place, error) {
 	place := KindPlace(o.GroupVersionKind().GroupKind())
 	text, ok := o.GetAnnotations()[AnnotationWave]
@@ -90,10 +89,10 @@ func PlaceOf(o Object) (Place, error) {
 	return place.InWave(wave), nil
 }
 
-// InWave returns the place in a wave of its own choice that an object of this place takes.
+// InWave returns this place moved to an explicit wave.
 func (p Place) InWave(wave int) Place { return Place{Phase: Main, Wave: wave, Rank: p.Rank} }
 
-// KindPlace returns the place of a kind's objects that say nothing of their own.
+// KindPlace returns the place of a kind's objects that have no explicit wave.
 func KindPlace(gk schema.GroupKind) Place {
 	if slices.Contains(groups, gk.Group) {
 		if r, ok := first[gk.Kind]; ok {
@@ -114,8 +113,7 @@ func (p Place) Compare(o Place) int {
 	return cmp.Or(cmp.Compare(p.Phase, o.Phase), cmp.Compare(p.Wave, o.Wave), cmp.Compare(p.Rank, o.Rank))
 }
 
-// ClusterScoped says of Kubernetes' own kinds whether they live outside namespaces; known is false
-// for the kinds of others.
+// ClusterScoped reports whether one of Kubernetes' own kinds is cluster-scoped; known is false for other kinds.
 func ClusterScoped(gk schema.GroupKind) (scoped, known bool) {
 	if slices.Contains(clusterKinds[gk.Group], gk.Kind) {
 		return true, true

@@ -26,7 +26,8 @@ func (s Set) nameable() map[Key]*Object {
 
 func restarts(o Object) bool { return o.GetAnnotations()[AnnotationRestartOnChange] == "true" }
 
-// sealRestart puts the digests of what the pods of a workload name onto them, if it asks for that, and seals it again.
+// sealRestart adds the digests of the ConfigMaps and Secrets that a workload's pods name to its pod template, if it
+// asks for that, and seals it again.
 func (o *Object) sealRestart(key []byte, decrypted Kinds, nameable map[Key]*Object) error {
 	if len(nameable) == 0 || !restarts(*o) {
 		return nil
@@ -65,8 +66,7 @@ func (o *Object) restartFor(digests []string) error {
 	return nil
 }
 
-// references are the fields of a pod by which it names ConfigMaps and Secrets, and the field of these that
-// holds the name.
+// references are the fields of a pod that name ConfigMaps and Secrets, each with the field in it that holds the name.
 var references = map[string]struct{ kind, name string }{
 	"configMapKeyRef": {"ConfigMap", "name"},
 	"configMapRef":    {"ConfigMap", "name"},
@@ -75,7 +75,7 @@ var references = map[string]struct{ kind, name string }{
 	"secretRef":       {"Secret", "name"},
 }
 
-// named notes as kind/name what a part of a pod names.
+// named notes, as kind/name, the ConfigMaps and Secrets that a part of a pod names.
 func named(part any, names map[string]bool) {
 	switch part := part.(type) {
 	case []any:

@@ -25,7 +25,7 @@ spec:
       - {name: c, projected: {sources: [{secret: {name: part}}, {configMap: {name: parts}}]}}
 `
 
-// restart returns what the pods of a workload are restarted for, beside some other objects.
+// restart returns what the pods of a workload are restarted for, given some other objects.
 func restart(t *testing.T, workload string, others ...*unstructured.Unstructured) string {
 	t.Helper()
 	o := &unstructured.Unstructured{}

@@ -8,13 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// ServedIn says in which group and version a cluster serves kinds of a name, for whoever wrote another: "apps/v1", or
-// "autoscaling/v1 or autoscaling/v2"; empty if in none.
+// ServedIn returns the groups and versions in which a cluster serves kinds of this name, for messages about a wrong
+// one: "apps/v1", or "autoscaling/v1 or autoscaling/v2"; empty if none.
 func ServedIn(mapper meta.RESTMapper, kind string) string {
 	plural, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Kind: kind})
 	found, err := mapper.KindsFor(schema.GroupVersionResource{Resource: plural.Resource})
 	if err != nil {
-		return "" // nothing is known that would help
+		return "" // no version would help
 	}
 	var versions []string
 	for _, gvk := range found {

@@ -9,11 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// workloads are the kinds whose pods serve what a Job may have to prepare.
+// workloads are the kinds whose pods may depend on the result of a Job.
 var workloads = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "StatefulSet"}, {Group: "apps", Kind: "DaemonSet"}}
 
-// Together warns of Jobs that start at the same time as a workload with the same image or the same Secret: such a Job is
-// often a migration that is meant to run first. A wave that somebody wrote down is meant.
+// Together warns about Jobs that start at the same time as a workload with the same image or the same Secret: such a
+// Job is often a migration that should run first. An explicit wave counts as intended.
 func (s Set) Together() []Warning {
 	var warnings []Warning
 	for _, job := range s.Objects {

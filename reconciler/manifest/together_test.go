@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// TestTogether is about Jobs that start with the workloads for which they probably have to run first.
+// TestTogether tests Jobs that start with workloads for which they probably have to run first.
 func TestTogether(t *testing.T) {
 	const (
 		migrate = `

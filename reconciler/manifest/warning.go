@@ -1,12 +1,12 @@
 package manifest
 
-// Warning is something about what stands in Git that stops nothing.
+// Warning is a problem in Git that blocks nothing.
 type Warning struct {
-	// Origin is where it is.
+	// Origin is the place of the problem.
 	Origin Origin
-	// Object is kind/name; empty if it is about no single one.
+	// Object is kind/name; empty if the warning concerns no single object.
 	Object string
-	// Text says what it is, and what to do.
+	// Text is the problem and the next step.
 	Text string
 	// Level says who sees it.
 	Level Level
@@ -16,13 +16,13 @@ type Warning struct {
 type Level int
 
 const (
-	// Warn is for everybody: something probably does not do what its author meant.
+	// Warn is for all users: something probably does not do what its author intended.
 	Warn Level = iota
-	// Note is for who looks at a render: it explains what is done with a text, which is probably right.
+	// Note is for users who look at a render: it explains what happens to a text, which is probably right.
 	Note
 )
 
-// String says what the level is.
+// String returns the level's name.
 func (l Level) String() string {
 	if l == Note {
 		return "note"

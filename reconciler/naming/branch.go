@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxBranch bounds a branch's name. Servers store it as a path, whose elements have at most 255 bytes.
+// maxBranch bounds the length of a branch's name. Servers store it as a path, whose elements have at most 255 bytes.
 const maxBranch = 1024
 
-// invisible are the characters that a person does not see, or that reorder what is around them.
+// invisible are characters that are not visible, or that reorder the characters around them.
 var invisible = []*unicode.RangeTable{unicode.Cc, unicode.Cf, unicode.Cs, unicode.Zl, unicode.Zp, unicode.Zs, unicode.Other_Default_Ignorable_Code_Point}
 
-// Unusable says why a branch gets no environment because of its name; empty: it may have one. Beyond the names that git
-// check-ref-format refuses these are names with characters that do not show: a branch must not look like another.
+// Unusable returns why a branch gets no environment because of its name; empty if it may have one. It refuses the
+// names that git check-ref-format refuses, and names with invisible characters: no branch may look like another.
 func Unusable(branch string) string {
 	switch {
 	case !utf8.ValidString(branch):
@@ -48,7 +48,7 @@ func Unusable(branch string) string {
 
 func isInvisible(r rune) bool {
 	if r <= unicode.MaxASCII {
-		return r <= ' ' || r == 0x7f // what the tables say of ASCII, at a fraction of the cost
+		return r <= ' ' || r == 0x7f // the same answer as the tables for ASCII, at a fraction of the cost
 	}
 	return unicode.In(r, invisible...)
 }

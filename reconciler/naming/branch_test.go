@@ -53,7 +53,7 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
-// TestGitAndBerthRefuseTheSameNames compares the rules with git's own, for names without characters that do not show.
+// TestGitAndBerthRefuseTheSameNames compares the rules with git's own, for names without invisible characters.
 func TestGitAndBerthRefuseTheSameNames(t *testing.T) {
 	parts := []string{"a", ".", "..", "/", "@", "{", ".lock", "-", "*", "~", ":", "\\", "[", "?", "^", "ä"}
 	for _, first := range parts {
@@ -61,7 +61,7 @@ func TestGitAndBerthRefuseTheSameNames(t *testing.T) {
 			for _, third := range []string{"", "a", "/", ".lock"} {
 				branch := first + second + third
 				err := exec.Command("git", "check-ref-format", "--branch", branch).Run()
-				// --branch reads @{-1} and its like, which cannot be made here.
+				// --branch expands @{-1} and the like, which this test cannot create.
 				if refused := Unusable(branch) != ""; refused != (err != nil) {
 					t.Errorf("%q: git says %v, Berth %q", branch, err, Unusable(branch))
 				}

@@ -1,3 +1,3 @@
-// Package naming turns a branch and an entry into names and variables: which branches an entry has, and what the
-// namespaces, Environments and manifests of each are told.
+// Package naming derives names and variables from a branch and an entry: which branches an entry matches, and the
+// names of the namespaces, Environments and variables of each.
 package naming

@@ -6,8 +6,8 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// EntryOf returns the entry of its Repository that an Environment follows: that of its name or, when that is gone,
-// the one that has taken over its branch and namespace; nil if there is neither.
+// EntryOf returns the entry of its Repository that an Environment follows: the one of the Environment's entry name
+// or, if that is gone, the one that has taken over its branch and namespace. It returns nil if there is neither.
 func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Entry {
 	for i := range repo.Spec.Environments {
 		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
@@ -24,7 +24,7 @@ func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 	return nil
 }
 
-// Policy says what the objects of an environment may claim of what environments share. Of each, nil is anything.
+// Policy limits what the objects of an environment may claim of shared resources. A nil field allows anything.
 type Policy struct {
 	Hosts, ServiceTypes, Claims []string
 }
@@ -63,8 +63,8 @@ func PolicyOf(entry *v1alpha1.Entry, patterns Patterns, values map[string]any) P
 	return p
 }
 
-// SubjectOf is what the built-in variables speak of in an Environment that there is, but for the commit. An entry that
-// was renamed says nothing new: what runs keeps the names that it has.
+// SubjectOf returns the subject of the built-in variables for an existing Environment, without the commit. Renaming
+// an entry does not change it, because running environments keep their names.
 func SubjectOf(env *v1alpha1.Environment, patterns Patterns) Subject {
 	return Subject{
 		Repository: env.Spec.Repository,

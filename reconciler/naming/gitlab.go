@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// The names of this file are computed as GitLab computes them, so that what a pipeline builds and what a
-// manifest names are the same text. They are not unique: a_b and a-b have the same.
+// This file computes names as GitLab does, so that a pipeline and a manifest use the same text. The names are not
+// unique: a_b and a-b have the same.
 
 const (
 	refSlugLength         = 63
-	environmentSlugLength = 24 // OpenShift's limit, which GitLab keeps
+	environmentSlugLength = 24 // a limit of OpenShift that GitLab keeps
 	environmentBaseLength = 17
 )
 
-// refSlug is CI_COMMIT_REF_SLUG, as in Gitlab::Utils.slugify.
+// refSlug returns CI_COMMIT_REF_SLUG, as in Gitlab::Utils.slugify.
 // https://gitlab.com/gitlab-org/gitlab/-/blob/master/gems/gitlab-utils/lib/gitlab/utils.rb
 func refSlug(ref string) string {
 	slug := replaced(ref)
 	return strings.Trim(slug[:min(len(slug), refSlugLength)], "-")
 }
 
-// environmentSlug is CI_ENVIRONMENT_SLUG for CI_ENVIRONMENT_NAME, as in Gitlab::Slug::Environment.
+// environmentSlug returns CI_ENVIRONMENT_SLUG for CI_ENVIRONMENT_NAME, as in Gitlab::Slug::Environment.
 // https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/slug/environment.rb
 func environmentSlug(name string) string {
 	slug := replaced(name)
@@ -37,14 +37,14 @@ func environmentSlug(name string) string {
 	return base + "-" + environmentSuffix(sha256.Sum256([]byte(name)))
 }
 
-// environmentSuffix is the end of the digest as a number to the base of 36.
+// environmentSuffix returns the end of the digest as a number to base 36.
 func environmentSuffix(digest [sha256.Size]byte) string {
 	number := new(big.Int).SetBytes(digest[:]).Text(36)
 	return number[max(0, len(number)-suffixLength):]
 }
 
-// replaced is Ruby's downcase.gsub(/[^a-z0-9]/, '-'): a dash for each character, not for each byte. Outside
-// ASCII, two characters have an ASCII letter in their lower case.
+// replaced is Ruby's downcase.gsub(/[^a-z0-9]/, '-'): a dash for each character, not for each byte. Outside ASCII,
+// two characters have an ASCII letter as their lower case.
 func replaced(text string) string {
 	var slug strings.Builder
 	for _, c := range text {

@@ -33,8 +33,8 @@ func TestRefSlug(t *testing.T) {
 	}
 }
 
-// The names are those of GitLab's own specification of its slugs, which replaces the digest; here the suffixes
-// are the real ones, computed with another implementation.
+// The names are those of GitLab's own specification of its slugs, which stubs the digest. Here the suffixes are the
+// real ones, computed with another implementation.
 func TestEnvironmentSlug(t *testing.T) {
 	cases := map[string]string{
 		"staging-12345678901234567": "staging-123456789-s729ne",

@@ -42,7 +42,7 @@ func TestSlug(t *testing.T) {
 	}
 }
 
-// branches are biased towards what slugs are made of, so that near misses come up.
+// branches generates names that resemble slugs, so that near misses occur.
 func branches() *rapid.Generator[string] {
 	return rapid.OneOf(
 		rapid.String(),
@@ -57,7 +57,7 @@ func TestNoTwoBranchesShareASlug(t *testing.T) {
 		one := branches().Draw(t, "one")
 		other := rapid.OneOf(
 			branches(),
-			rapid.Just(Slug(one)), // the nastiest branch: named like another's slug
+			rapid.Just(Slug(one)), // the hardest case: a branch named like another's slug
 			rapid.Just(strings.ToLower(one)),
 			rapid.Just(strings.ReplaceAll(one, "/", "-")),
 			rapid.Just(one+"-"),

@@ -10,11 +10,11 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// unusable are the characters that no branch has, and those that other tools give a meaning in patterns which
-// they have not here.
+// unusable are the characters that no branch has, and those that have a meaning in other tools' patterns but not
+// here.
 const unusable = " \t\r\n\v\f\\~^:[]{}"
 
-// Patterns are the branches of an entry, ready to be matched. The zero value matches none.
+// Patterns are the compiled branches of an entry. The zero value matches none.
 type Patterns struct {
 	rules   []rule
 	literal bool
@@ -25,9 +25,9 @@ type rule struct {
 	negated    bool
 }
 
-// CompilePatterns reads the branches of an entry: names, or patterns in which ** stands for anything, **/ for
-// any number of folders, * for anything but a slash and ? for one character but a slash. A pattern after !
-// takes out again what it matches. The errors name the pattern.
+// CompilePatterns reads the branches of an entry: names, or patterns in which ** stands for anything, **/ for any
+// number of folders, * for anything but a slash and ? for one character but a slash. A pattern after ! excludes the
+// branches that it matches. The errors name the pattern.
 func CompilePatterns(branches []v1alpha1.BranchPattern) (Patterns, error) {
 	compiled := Patterns{literal: true}
 	for n, branch := range branches {
@@ -46,7 +46,7 @@ func CompilePatterns(branches []v1alpha1.BranchPattern) (Patterns, error) {
 	return compiled, nil
 }
 
-// Match says whether the entry has the branch: the last pattern that matches it decides.
+// Match reports whether the entry matches the branch: the last pattern that matches it decides.
 func (p Patterns) Match(branch string) bool {
 	for n := len(p.rules) - 1; n >= 0; n-- {
 		if p.rules[n].expression.MatchString(branch) {
@@ -56,7 +56,7 @@ func (p Patterns) Match(branch string) bool {
 	return false
 }
 
-// Literal says whether all patterns are names of branches.
+// Literal reports whether all patterns are names of branches.
 func (p Patterns) Literal() bool { return p.literal }
 
 func check(pattern string) error {
@@ -74,7 +74,7 @@ func check(pattern string) error {
 	return nil
 }
 
-// expression writes a pattern as a regular expression, which Go matches in linear time whatever the pattern.
+// expression translates a pattern to a regular expression, which Go matches in linear time.
 func expression(pattern string) *regexp.Regexp {
 	var text strings.Builder
 	text.WriteString(`(?s)\A`)

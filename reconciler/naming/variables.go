@@ -9,21 +9,22 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// shortLength is what GitLab shows of a commit id.
+// shortLength is the number of characters that GitLab shows of a commit id.
 const shortLength = 8
 
-// Subject is what the built-in variables speak of.
+// Subject identifies what the built-in variables describe.
 type Subject struct {
 	Repository string
 	Entry      string
 	Branch     string // without refs/heads/
 	Namespace  string
-	Commit     string // that is to run
-	// Literal says that the entry names its branches. If not, GitLab's name of the environment has the branch in it.
+	Commit     string // to run
+	// Literal is true if the entry names its branches. Otherwise GitLab's name of the environment contains the
+	// branch.
 	Literal bool
 }
 
-// Variables are the built-in variables and their values, all but TREE:<dir>, which needs the tree.
+// Variables returns the built-in variables with their values, except TREE:<dir>, which needs the tree.
 func Variables(s Subject) map[string]string {
 	environment := s.Entry
 	if !s.Literal {
@@ -49,11 +50,11 @@ func Variables(s Subject) map[string]string {
 	}
 }
 
-// variable is a reference to a variable, or one that is escaped by a second dollar sign.
+// variable matches a reference to a variable, or one that is escaped by a second dollar sign.
 var variable = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// Values are the built-in variables and those of an entry, in whose texts the built-in ones are
-// replaced. The texts true and false are booleans, as kubectl would read them without quotes.
+// Values returns the built-in variables and those of an entry, in whose texts the built-in ones are replaced. The
+// texts true and false become booleans, as kubectl reads them without quotes.
 func Values(s Subject, entry map[string]intstr.IntOrString) map[string]any {
 	all := make(map[string]any, len(entry)+16)
 	for name, value := range Variables(s) {
@@ -76,7 +77,8 @@ func Values(s Subject, entry map[string]intstr.IntOrString) map[string]any {
 	return all
 }
 
-// OtherVariables are the names that an entry has no variable for and other entries of its Repository have, with one of them.
+// OtherVariables returns the variables that an entry lacks and other entries of its Repository have, each with one
+// such entry.
 func OtherVariables(repo *v1alpha1.Repository, entry *v1alpha1.Entry) map[string]string {
 	others := map[string]string{}
 	for i := range repo.Spec.Environments {
@@ -90,7 +92,7 @@ func OtherVariables(repo *v1alpha1.Repository, entry *v1alpha1.Entry) map[string
 	return others
 }
 
-// Expand replaces the variables that are known in a text, and leaves all others alone.
+// Expand replaces the known variables in a text, and leaves all others unchanged.
 func Expand(text string, values map[string]any) string {
 	return variable.ReplaceAllStringFunc(text, func(reference string) string {
 		name := variable.FindStringSubmatch(reference)[1]

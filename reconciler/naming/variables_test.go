@@ -42,7 +42,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// A variable of an entry must not have a built-in's name; the list in the CRD is written by hand.
+// A variable of an entry must not have a built-in's name. The list in the CRD is written by hand.
 func TestEveryBuiltInVariableIsReserved(t *testing.T) {
 	crd, err := os.ReadFile("../../deploy/crds/berth.dev_repositories.yaml")
 	if err != nil {
@@ -71,7 +71,7 @@ func TestValues(t *testing.T) {
 		"DEBUG":    true,
 		"QUIET":    false,
 		"VERSION":  "08",
-		"LITERAL":  "${BRANCH} ${HOME} $uri ${HOST}", // other variables of the entry are not replaced: they have no order
+		"LITERAL":  "${BRANCH} ${HOME} $uri ${HOST}", // other variables of the entry are not replaced, because they have no order
 		"BRANCH":   "feature/login",
 	} {
 		if values[name] != want {

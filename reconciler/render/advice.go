@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// advise warns of what an object says that works, and that its author will regret.
+// advise warns about settings that work now but cause trouble later.
 func (r *renderer) advise(c checker) {
 	version, _ := c.content["apiVersion"].(string)
 	kind, _ := c.content["kind"].(string)
@@ -34,7 +34,7 @@ func (r *renderer) advise(c checker) {
 	}
 }
 
-// podSpecs are where the kinds that run pods have the pod's spec.
+// podSpecs holds the path of the pod spec for each kind that runs pods.
 var podSpecs = map[string][]string{
 	"Pod":         {"spec"},
 	"Deployment":  {"spec", "template", "spec"},
@@ -45,7 +45,7 @@ var podSpecs = map[string][]string{
 	"CronJob":     {"spec", "jobTemplate", "spec", "template", "spec"},
 }
 
-// floats says whether the image of a name is another tomorrow: it has no tag, or latest.
+// floats reports whether an image may change under the same name: it has no tag, or the tag latest.
 func floats(image string) bool {
 	if image == "" || strings.Contains(image, "@") {
 		return false
@@ -54,7 +54,8 @@ func floats(image string) bool {
 	return tag == "" || tag == "latest"
 }
 
-// inPlain says whether a Secret has values that were not encrypted, and do not come from variables, which are not in Git.
+// inPlain reports whether a Secret has values that are neither encrypted nor taken from variables, which are not in
+// Git.
 func (r *renderer) inPlain(secret *yaml.Node) bool {
 	plain := false
 	for _, name := range []string{"data", "stringData"} {

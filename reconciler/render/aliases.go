@@ -10,8 +10,8 @@ import (
 // separator is where Kustomize splits a file into documents.
 var separator = regexp.MustCompile(`\n---.*\n`)
 
-// check refuses a file whose aliases Kustomize could not write out: it has no bounds, and an
-// alias within its own anchor overflows its stack, which no recover stops.
+// check refuses a file whose aliases would expand without bound. An alias within its own anchor would overflow
+// Kustomize's stack, which no recover catches.
 func (a *aliases) check(name string, content []byte) error {
 	if a.bounded(string(content), 0) {
 		return nil
@@ -21,8 +21,8 @@ func (a *aliases) check(name string, content []byte) error {
 	return e
 }
 
-// bounded says whether the aliases of a text stand for few values. Where it is no YAML, Kustomize
-// does not come as far as aliases. Within is how many texts this one stands in.
+// bounded reports whether the aliases of a text expand to few values. A text that is not YAML passes, because
+// Kustomize fails before it reads aliases. within is the number of texts that this one is nested in.
 func (a *aliases) bounded(text string, within int) bool {
 	if within > maxWithin || !strings.Contains(text, "*") || !strings.Contains(text, "&") {
 		return true
@@ -42,19 +42,19 @@ func (a *aliases) bounded(text string, within int) bool {
 	return true
 }
 
-// maxWithin is how deep in texts Kustomize reads YAML: a patch stands in a kustomization. Without a bound, as many texts
-// in each other as a file has lines would each be parsed with all that is in it.
+// maxWithin bounds how deep Kustomize reads YAML in texts: a patch stands in a kustomization. Without a bound, deeply
+// nested texts would each be parsed again with everything in them.
 const maxWithin = 2
 
-// place is where a node stands.
+// place is the position of a node.
 type place struct {
-	// within is in how many texts, depth how deep in the last of them.
+	// within is the number of texts around the node, depth its depth in the innermost text.
 	within, depth int
 	byAlias       bool
 }
 
-// boundedBelow says whether what is below a node is neither too deep nor, as far as it comes from
-// aliases, too much. Texts that may be YAML themselves, such as patches, count alike.
+// boundedBelow reports whether the values below a node are neither nested too deep nor, as far as they come from
+// aliases, too many. Texts that may be YAML themselves, such as patches, count alike.
 func (a *aliases) boundedBelow(n *yaml.Node, at place) bool {
 	if at.depth > maxDepth || at.byAlias && a.exceeded() {
 		return false

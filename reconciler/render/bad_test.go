@@ -17,7 +17,7 @@ import (
 // header is four lines of a manifest.
 const header = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\n"
 
-// badYAML are mistakes in infra/k8s/x.yaml, and what a person reads.
+// badYAML lists mistakes in infra/k8s/x.yaml, each with the error that Berth shows.
 var badYAML = []struct{ mistake, text, want string }{
 	{"a tab as indentation",
 		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n\tname: api\n",
@@ -398,7 +398,7 @@ func TestEveryMarkIsKnown(t *testing.T) {
 	for _, mark := range marks {
 		name := string(mark[1])
 		if name == manifest.AnnotationRestartedFor {
-			continue // stands on pod templates
+			continue // the pod template has it
 		}
 		_, err := render.Render(t.Context(), one(header+"  annotations:\n    "+name+": \"1\"\n"), options())
 		if err != nil && strings.Contains(err.Error(), "there is no annotation") {

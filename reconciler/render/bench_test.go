@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// application is a folder of n Deployments with all that real ones have.
+// application is a folder of n Deployments with all the fields that real ones have.
 func application(n int) map[string]string {
 	const deployment = `apiVersion: apps/v1
 kind: Deployment

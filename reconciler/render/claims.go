@@ -9,13 +9,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Policy says what objects may claim of what environments share: hosts, ports of nodes, proxies, accounts.
+// Policy limits what objects may claim of shared resources: hosts, ports of nodes, proxies, accounts.
 type Policy struct {
-	// Hosts that objects may claim, each a name or one after "*.", which stands for all names below; nil: any.
+	// Hosts are the host names that objects may claim; "*.example.com" stands for all names below example.com. nil
+	// allows any.
 	Hosts []string
-	// ServiceTypes are the types that Services may have; nil: any.
+	// ServiceTypes are the types that Services may have; nil allows any.
 	ServiceTypes []string
-	// Claims are those of the names below that are allowed; nil: all.
+	// Claims are the claims below that are allowed; nil allows all.
 	Claims []string
 }
 
@@ -34,15 +35,15 @@ const (
 // claim is something that an object takes of what all environments share.
 type claim struct {
 	path []string
-	// what completes "it …".
+	// completes "it …"
 	what string
 }
 
-// claims finds each kind of claim; the reason is for whoever asks why it is not allowed.
+// claims lists each kind of claim. Its reason explains why a policy may forbid it.
 var claims = []struct {
 	name, reason string
 	find         func(p Policy, namespace string, content map[string]any) *claim
-	// hint is the next step, but for how the entry allows it.
+	// hint is the next step, beside allowing the claim in the entry's field.
 	hint, field string
 }{
 	{"hosts", "a branch would get the requests that are another's", Policy.foreignHost, "use one of those", "allowedHosts"},

@@ -18,7 +18,7 @@ func TestClaims(t *testing.T) {
 	confined := render.Policy{Hosts: []string{"*.review.example.com", "one.example.com"}, ServiceTypes: []string{"ClusterIP", "ExternalName"}, Claims: []string{}}
 	const ingress, route, snippet = "networking.k8s.io/v1 Ingress", "gateway.networking.k8s.io/v1 HTTPRoute", "nginx.ingress.kubernetes.io/server-snippet"
 	for name, c := range map[string]struct {
-		text, refused string // a part of the error
+		text, refused string // refused is a part of the error
 	}{
 		"an Ingress with a host of its own":         {object(ingress, "spec: {rules: [{host: a.review.example.com}, {host: one.example.com}], tls: [{hosts: [a.b.review.example.com]}]}\n"), ""},
 		"an Ingress with another host":              {object(ingress, "spec:\n  rules:\n  - host: posts.example.com\n"), "infra/k8s/x.yaml:7: Ingress/x: it claims the host posts.example.com, and the hosts of this entry are *.review.example.com, one.example.com: a branch would get the requests that are another's; use one of those, or have it added to the entry's allowedHosts"},

@@ -16,7 +16,7 @@ var (
 	crdKind       = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 )
 
-// confined gives every object its namespace and takes out those that the scope does not allow.
+// confined gives every object its namespace and removes those that the scope does not allow.
 func (r *renderer) confined(objects []manifest.Object) []manifest.Object {
 	defined := definedScopes(objects)
 	kept := objects[:0]
@@ -97,8 +97,8 @@ func (r *renderer) noteNamespace(namespace string, by manifest.Origin) {
 	}
 }
 
-// elsewhere is the problem of a kustomization that puts its objects into another namespace; of all of them it is told
-// once.
+// elsewhere returns the problem of a kustomization that puts its objects into another namespace. It is reported once
+// for all of them.
 func (r *renderer) elsewhere(namespace string, by manifest.Origin) error {
 	problem := &Error{Origin: by, Problem: fmt.Sprintf("it puts its objects into the namespace %q, and this environment is confined to %q", namespace, r.Namespace),
 		Hint: "leave namespace out, or write ${NAMESPACE}"}
@@ -108,7 +108,7 @@ func (r *renderer) elsewhere(namespace string, by manifest.Origin) error {
 	return problem
 }
 
-// clusterScoped says whether a kind lives outside namespaces, and notes what only the cluster knows.
+// clusterScoped reports whether a kind is cluster-scoped, and notes answers that came from the cluster.
 func (r *renderer) clusterScoped(gk schema.GroupKind, defined map[schema.GroupKind]bool) (bool, error) {
 	if scoped, known := manifest.ClusterScoped(gk); known {
 		return scoped, nil
@@ -126,8 +126,8 @@ func (r *renderer) clusterScoped(gk schema.GroupKind, defined map[schema.GroupKi
 	return scoped, err
 }
 
-// definedScopes returns the kinds that the objects' own CustomResourceDefinitions define, and
-// whether they live outside namespaces.
+// definedScopes returns the kinds that the objects' own CustomResourceDefinitions define, with true for
+// cluster-scoped ones.
 func definedScopes(objects []manifest.Object) map[schema.GroupKind]bool {
 	scopes := map[schema.GroupKind]bool{}
 	for _, o := range objects {
@@ -142,8 +142,8 @@ func definedScopes(objects []manifest.Object) map[schema.GroupKind]bool {
 	return scopes
 }
 
-// ordered sorts objects as they are applied, those of one place by file. Within a file they stay in
-// their order, which is that of the lines.
+// ordered sorts objects in the order in which they are applied. Objects of one place are sorted by file, and by line
+// within a file.
 func (r *renderer) ordered(objects []manifest.Object) []manifest.Object {
 	places := make(map[*unstructured.Unstructured]manifest.Place, len(objects))
 	for _, o := range objects {

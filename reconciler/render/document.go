@@ -14,28 +14,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document is one document of a file, as nodes: those keep the lines and the styles of scalars.
+// document is one document of a file, as nodes, which keep the lines and the styles of scalars.
 type document struct {
 	node *yaml.Node
-	// origin is the document's. Where the lines of its nodes are those of the file (ownLines), an
-	// object or a scalar within has its own.
+	// origin is the document's. If the lines of its nodes are those of the file (ownLines), an object or a scalar in
+	// it has its own.
 	origin   manifest.Origin
 	ownLines bool
 	// booleans says which plain scalars are booleans.
 	booleans booleans
-	// types says which scalars that are variables have their types.
+	// typedBy says which scalars that consist of one variable get the variable's type.
 	typedBy typedBy
-	// generated says that it is a Secret that Kustomize generated, which writes its values in base64.
+	// generated is true for a Secret that Kustomize generated: its values are in base64.
 	generated bool
 }
 
-// typedBy says which scalars that are nothing but a variable have the variable's type.
+// typedBy says which scalars that consist of one variable get the variable's type.
 type typedBy int
 
 const (
 	// byStyle are plain scalars.
 	byStyle typedBy = iota
-	// byTag are scalars that a tag says to be a number or a boolean: where quotes may have been lost.
+	// byTag are scalars that a tag marks as a number or a boolean, used where quotes may have been lost.
 	byTag
 )
 
@@ -62,8 +62,8 @@ func (r *renderer) documents(name string) ([]document, error) {
 	}
 	documents := make([]document, len(nodes))
 	for i, node := range nodes {
-		// Decrypting moves lines: an encrypted text is one line, whatever it had. Only the first
-		// document's beginning is where it was.
+		// Decrypting moves lines, because an encrypted text takes one line. Only the beginning of the first document
+		// stays where it was.
 		line := node.Line
 		if encrypted && i > 0 {
 			line = 0
@@ -76,8 +76,8 @@ func (r *renderer) documents(name string) ([]document, error) {
 	return documents, nil
 }
 
-// parse returns the documents of a YAML or JSON file, without empty ones. Its errors are Berth's
-// own words: those of the parsers may quote content.
+// parse returns the documents of a YAML or JSON file, without empty ones. Its errors are in Berth's own words,
+// because those of the parsers may quote content.
 func parse(name string, content []byte) ([]*yaml.Node, error) {
 	if err := checkText(name, content); err != nil {
 		return nil, err
@@ -103,7 +103,8 @@ func parse(name string, content []byte) ([]*yaml.Node, error) {
 	}
 }
 
-// byteOrderMark begins files of some editors. The parser takes one at the beginning, and not where files were joined.
+// byteOrderMark is written by some editors at the start of a file. The parser accepts one at the beginning, but not
+// where files were joined.
 const byteOrderMark = "\ufeff"
 
 // unmarked removes byte order marks before and after the lines that separate documents.
@@ -128,12 +129,12 @@ func unmarked(content []byte) []byte {
 // maxDepth bounds how deep values are nested.
 const maxDepth = 500
 
-// jsonParser turns JSON into the nodes that YAML has. Its texts are not all YAML's: surrogate pairs
-// are not, nor are tabs as indentation everywhere.
+// jsonParser turns JSON into YAML nodes. The YAML parser cannot read all JSON: surrogate pairs fail, and so do tabs
+// as indentation in some places.
 type jsonParser struct {
 	decoder *json.Decoder
 	content []byte
-	// line is that of the offset, both kept so that lines are counted once.
+	// line is the line of offset; both are kept so that lines are counted once.
 	line   int
 	offset int64
 }

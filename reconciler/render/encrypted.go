@@ -12,14 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// encryptedValue begins every value that SOPS encrypted, the MAC of a file among them.
+// encryptedValue begins every value that SOPS encrypted, including the MAC of a file.
 const encryptedValue = "ENC[AES256_GCM,"
 
 // envelope is SOPS' metadata at the top level of YAML, JSON, dotenv and ini files.
 var envelope = regexp.MustCompile(`(?m)^(sops:|sops_mac=|\[sops\])|"sops"\s*:\s*\{`)
 
-// isEncrypted says whether a file is a SOPS document, whatever its format. Without a Decrypter, which
-// knows better, one that is whole will do, since it is refused in any case.
+// isEncrypted reports whether a file is a SOPS document, whatever its format. A Decrypter decides most precisely.
+// Without one, a look at complete documents is enough, because such files are refused anyway.
 func (r *renderer) isEncrypted(name string, content []byte) bool {
 	if r.Decrypter != nil {
 		return r.Decrypter.Encrypted(name, content)
@@ -27,7 +27,7 @@ func (r *renderer) isEncrypted(name string, content []byte) bool {
 	return bytes.Contains(content, []byte(encryptedValue)) && envelope.Match(content)
 }
 
-// decrypt returns the plain text of an encrypted file, with veils over what was encrypted.
+// decrypt returns the plain text of an encrypted file, with veils over the values that were encrypted.
 func (r *renderer) decrypt(name string, content []byte) ([]byte, error) {
 	origin := manifest.Origin{File: name}
 	if r.Decrypter == nil {
@@ -44,7 +44,7 @@ func (r *renderer) decrypt(name string, content []byte) ([]byte, error) {
 	}
 	documents, err := parse(name, shown)
 	if err != nil {
-		return shown, nil // whoever reads it as manifests says so
+		return shown, nil // reading it as manifests reports the error
 	}
 	if r.veils.identify(documents) {
 		shown = r.veils.shown(written(documents), opened.Content)
@@ -58,13 +58,13 @@ func written(documents []*yaml.Node) string {
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
 	for _, n := range documents {
-		_ = encoder.Encode(n) // what was parsed can be written, to a buffer
+		_ = encoder.Encode(n) // parsed values can be written, and a buffer does not fail
 	}
 	_ = encoder.Close()
 	return out.String()
 }
 
-// onlySecrets refuses a file with encrypted documents of a kind that anybody may read.
+// onlySecrets refuses a file with encrypted documents of a kind that is readable more widely than Secrets.
 func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.Node) error {
 	before, err := parse(name, content)
 	paired := err == nil && len(before) == len(documents)
@@ -75,7 +75,7 @@ func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.No
 		}
 		for _, object := range flatten([]*yaml.Node{n}) {
 			kind := writtenIn(object, "kind")
-			// Other files have a kind too, but no name: a kubeconfig, say.
+			// Other files, such as a kubeconfig, have a kind too, but no name.
 			if kind == "" || field(object, "apiVersion") == nil || field(object, "metadata", "name") == nil || r.mayHold(object) || !r.veils.under(object) {
 				continue
 			}
@@ -87,12 +87,12 @@ func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.No
 	return nil
 }
 
-// mayHold says whether the object that a document is may hold what was decrypted.
+// mayHold reports whether the object in a document may hold decrypted values.
 func (r *renderer) mayHold(n *yaml.Node) bool {
 	return r.kindMayHold(writtenIn(n, "apiVersion"), writtenIn(n, "kind"))
 }
 
-// writtenIn returns the text of a field, and none where an alias stands for it: the alias has a text of its own.
+// writtenIn returns the text of a field. It returns none for an alias, which has a text of its own.
 func writtenIn(n *yaml.Node, path ...string) string {
 	if value := field(n, path...); value != nil && value.Kind == yaml.ScalarNode {
 		return value.Value
@@ -100,13 +100,13 @@ func writtenIn(n *yaml.Node, path ...string) string {
 	return ""
 }
 
-// nameless says whether a decrypted value has become the name of an object.
+// nameless reports whether a decrypted value has become the name of an object.
 func (r *renderer) nameless(n *yaml.Node) bool {
 	name := writtenIn(n, "metadata", "name")
 	return r.veils.over(name) && !r.veils.own[name]
 }
 
-// concealed refuses an object that may not hold what was decrypted, and does.
+// concealed refuses an object that holds decrypted values without permission.
 func (r *renderer) concealed(c checker) *Error {
 	if len(r.veils.files) == 0 {
 		return nil
@@ -135,8 +135,7 @@ func (r *renderer) kindMayHold(apiVersion, kind string) bool {
 	return r.Decrypted.MayHoldSecrets(schema.GroupKind{Group: group, Kind: kind})
 }
 
-// readable says whether nothing encrypted is left in the object, where it would be applied as if it
-// were plain.
+// readable refuses an object that still holds encrypted values, which would be applied as if they were plain.
 func (c checker) readable() *Error {
 	if _, ok := c.content["sops"]; ok {
 		return c.fail([]string{"sops"}, "it is still encrypted: it has a sops envelope",
@@ -150,8 +149,8 @@ func (c checker) readable() *Error {
 	return nil
 }
 
-// placeOf returns the path of the first text of an object of which something is true, or nil. Items of lists are
-// not in it.
+// placeOf returns the path of the first text of an object that satisfies is, or nil. The path leaves out items of
+// lists.
 func placeOf(content map[string]any, is func(string) bool) []string {
 	path, found := textAt(content, is)
 	if !found {
@@ -161,7 +160,7 @@ func placeOf(content map[string]any, is func(string) bool) []string {
 	return path
 }
 
-// textAt returns the path to a text from its end: only one that is found is worth writing down.
+// textAt returns the reversed path to a text. The path is built only once the text is found.
 func textAt(value any, is func(string) bool) (reversed []string, found bool) {
 	switch value := value.(type) {
 	case string:
@@ -182,7 +181,7 @@ func textAt(value any, is func(string) bool) (reversed []string, found bool) {
 	return nil, false
 }
 
-// decodedAt is textAt for what Secrets and ConfigMaps hold in base64.
+// decodedAt is textAt for the base64 values of Secrets and ConfigMaps.
 func decodedAt(content map[string]any, is func(string) bool) []string {
 	if content["apiVersion"] != "v1" {
 		return nil

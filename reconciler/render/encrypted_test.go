@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// decrypter knows the plain text of files by their names. What was encrypted stands between « and ».
+// decrypter maps names of files to their plain text. Encrypted values stand between « and ».
 type decrypter map[string]string
 
 func (d decrypter) Encrypted(_ string, content []byte) bool {
@@ -184,7 +184,7 @@ func TestWhatCannotBeDecrypted(t *testing.T) {
 	}
 }
 
-// A person's secret is in the decrypted text, never in what is said about it.
+// Decrypted text may hold a user's secret; messages must not.
 func TestErrorsQuoteNothingDecrypted(t *testing.T) {
 	const secret = "hunter2"
 	for _, plain := range []string{
@@ -244,7 +244,7 @@ func TestAKustomizationCannotBeEncrypted(t *testing.T) {
 	}
 }
 
-// asking is a decrypter whose keys are far away.
+// asking is a decrypter whose keys are remote.
 type asking struct {
 	decrypter
 	meanwhile func()
@@ -255,7 +255,7 @@ func (a asking) Open(ctx context.Context, file string, content []byte) (render.O
 	return a.decrypter.Open(ctx, file, content)
 }
 
-// Builds run one at a time, and a remote key may be silent for long.
+// Builds run one at a time, and a remote key may take long to answer.
 func TestNoBuildWaitsForTheKeysOfAnother(t *testing.T) {
 	for _, kustomization := range []string{
 		"resources: [x.yaml]", "resources: [../base]", "bases: [../base/]", "components: [../part]", "secretGenerator: [{name: a, files: [b=x.yaml]}]",

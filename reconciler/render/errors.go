@@ -10,19 +10,19 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Both mean that there is nothing to apply, which is never taken as a wish to delete.
+// Both mean that there is nothing to apply. Neither ever counts as a request to delete.
 var (
-	// ErrNoPath says that the folder does not exist in this commit.
+	// ErrNoPath means that the folder does not exist in this commit.
 	ErrNoPath = errors.New("no such folder in this commit")
-	// ErrNoManifests says that the folder holds no objects.
+	// ErrNoManifests means that the folder holds no objects.
 	ErrNoManifests = errors.New("no manifests in this folder")
 )
 
-// Error is one problem in what stands in Git. It quotes no values, since they may be secret.
+// Error is one problem in the contents of Git. It quotes no values, since they may be secret.
 type Error struct {
 	// Origin is where the problem is.
 	Origin manifest.Origin
-	// Object is kind/name, as far as they are known.
+	// Object is kind/name, as far as known.
 	Object string
 	// Problem says what is wrong; it may be empty if Cause says it.
 	Problem string
@@ -32,7 +32,7 @@ type Error struct {
 	Cause error
 }
 
-// Error returns "file:line: kind/name: problem: cause; hint", without what is not known.
+// Error returns "file:line: kind/name: problem: cause; hint", without the unknown parts.
 func (e *Error) Error() string {
 	var parts []string
 	for _, part := range []string{e.Origin.String(), e.Object, e.Problem} {
@@ -53,22 +53,22 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// passing is an error that is not of what stands in Git.
+// passing is an error whose cause is not in Git.
 type passing struct{ error }
 
-// Temporary says that the same files may do at another time.
+// Temporary reports that the same files may succeed at another time.
 func (p *passing) Temporary() bool { return true }
 
-// Unwrap returns the error itself.
+// Unwrap returns the wrapped error.
 func (p *passing) Unwrap() error { return p.error }
 
-// problems collects what is wrong, so that a person sees all of it at once.
+// problems collects all problems, so that a user sees them at once.
 type problems struct{ list []*Error }
 
 const (
-	// maxProblems bounds how many are told: a million documents that are none are one mistake.
+	// maxProblems bounds the number of reported problems: a million invalid documents are one mistake.
 	maxProblems = 100
-	// maxTold bounds the length of what is told of one: names come from files, and may be as long as those.
+	// maxTold bounds the length of one reported problem, because names come from files and may be as long as those.
 	maxTold = 1000
 )
 
@@ -104,8 +104,8 @@ func (p *problems) join() error {
 	return errors.Join(errs...)
 }
 
-// unreadable is the problem of what the tree does not give. Errors that know how to be told without the
-// name of the file, which stands before them, are told so.
+// unreadable returns the problem of a file that the tree cannot read. An error that can be written without the name
+// of the file is, because the name stands before it.
 func unreadable(name string, err error) *Error {
 	e := &Error{Origin: manifest.Origin{File: name}, Problem: "cannot be read", Cause: err}
 	var known interface{ Why() (cause, hint string) }

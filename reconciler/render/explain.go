@@ -18,7 +18,7 @@ import (
 
 const saveAsUTF8 = "save it as UTF-8 text, or move it out of the entry's path"
 
-// checkText refuses what is no text, before a parser makes something of it.
+// checkText refuses content that is not text before a parser misreads it.
 func checkText(name string, content []byte) error {
 	origin := manifest.Origin{File: name}
 	switch {
@@ -41,8 +41,8 @@ func checkText(name string, content []byte) error {
 // yamlLine finds the line in an error of the YAML parser; the rest of its text may quote content.
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
-// explain says what a person has to mend in a file that is not YAML. The parser says where it gave
-// up, which is often below the mistake, and in its own terms.
+// explain says what a user has to correct in a file that is not YAML. The parser names the place where it gave up,
+// which is often below the mistake, and uses its own terms.
 func explain(name string, content []byte, cause error) *Error {
 	text := strings.ReplaceAll(string(content), "\r\n", "\n")
 	f := fault{lines: strings.Split(strings.TrimSuffix(text, "\n"), "\n"), message: cause.Error()}
@@ -63,8 +63,8 @@ func explain(name string, content []byte, cause error) *Error {
 		Hint: "look at this line and those above it"}
 }
 
-// fault is a place in a file where the parser gave up. Its methods each know one mistake and return
-// nil if it was another.
+// fault is a place in a file where the parser gave up. Each of its methods recognizes one mistake and returns nil for
+// any other.
 type fault struct {
 	lines   []string
 	line    int
@@ -75,8 +75,7 @@ func (f *fault) error(line int, problem, hint string) *Error {
 	return &Error{Origin: manifest.Origin{Line: line}, Problem: problem, Hint: hint}
 }
 
-// near returns the number of the closest line up to the fault, or the one after it, that is a
-// mistake; 0 if none is.
+// near returns the number of the closest line with the mistake, up to the line after the fault; 0 if there is none.
 func (f *fault) near(lines int, mistaken func(string) bool) int {
 	for i := min(f.line+1, len(f.lines)); i >= 1 && i > f.line-lines; i-- {
 		if mistaken(f.lines[i-1]) {
@@ -133,7 +132,7 @@ func notASpace() *Error {
 		Hint: "replace it by spaces; it often comes from a web page or a chat"}
 }
 
-// notAKey is the problem of something else than a scalar as a key: {{ x }} without quotes is one.
+// notAKey returns the problem of a key that is not a scalar: {{ x }} without quotes is one.
 func notAKey(n *yaml.Node) *Error {
 	if n.Kind == yaml.MappingNode {
 		e := helmTemplate(0)
@@ -143,7 +142,7 @@ func notAKey(n *yaml.Node) *Error {
 	return &Error{Problem: "a list stands where a key should", Hint: "put it in quotes if it is meant as a text"}
 }
 
-// indentation returns what stands before the first key or value of a line.
+// indentation returns the text before the first key or value of a line.
 func indentation(line string) string {
 	return line[:len(line)-len(strings.TrimLeftFunc(line, func(r rune) bool { return unicode.IsSpace(r) || r == '-' }))]
 }
@@ -172,7 +171,7 @@ func (f *fault) quote() *Error {
 		if line == 0 {
 			continue
 		}
-		// The first of several is the one that was opened; the others close it.
+		// Of several lines, the first opens the quote and the others close it.
 		for line > 1 && line > f.line-5 && opens(f.lines[line-2], byte(quote)) {
 			line--
 		}
@@ -184,7 +183,7 @@ func (f *fault) quote() *Error {
 	return nil
 }
 
-// opens says whether a value of the line begins with the quote and the line does not close it.
+// opens reports whether a value of the line begins with the quote and the line does not close it.
 func opens(line string, quote byte) bool {
 	value := strings.TrimSpace(line)
 	if _, after, ok := strings.Cut(value, ": "); ok {
@@ -220,10 +219,10 @@ func (f *fault) reserved() *Error {
 	return f.error(line, "a value begins with a character that YAML reserves (@, ` or %)", "put the value in quotes")
 }
 
-// braced is a variable without quotes as a value within braces or brackets.
+// braced matches an unquoted variable that is a value within braces or brackets.
 var braced = regexp.MustCompile(`[{\[][^"']*[:,\[]\s*[^"',\s{}\[\]]*\$\{\w`)
 
-// variable is ${NAME} within {} or [], where YAML takes its braces for its own.
+// variable recognizes ${NAME} within {} or [], where YAML takes its braces for its own.
 func (f *fault) variable() *Error {
 	line := f.near(3, braced.MatchString)
 	if line == 0 {
@@ -232,10 +231,10 @@ func (f *fault) variable() *Error {
 	return f.error(line, "a ${NAME} stands within { } or [ ] without quotes, where its braces are YAML's", `write "${NAME}"`)
 }
 
-// entry is a key with a value on its line.
+// entry matches a key with a value on its line.
 var entry = regexp.MustCompile(`^[\s-]*[^\s#:'"{\[-][^:'"{\[]*:\s+[^\s#&*|>]`)
 
-// tooDeep says whether a line is indented deeper than the one above, which is complete and takes nothing more.
+// tooDeep reports whether a line is indented deeper than the one above, which is complete and takes no children.
 func (f *fault) tooDeep() bool {
 	if f.line < 2 {
 		return false
@@ -244,7 +243,7 @@ func (f *fault) tooDeep() bool {
 	return entry.MatchString(above) && entry.MatchString(line) && len(indentation(line)) > len(indentation(above))
 }
 
-// colon is a value with ": " in it, which makes it a second key of the line.
+// colon recognizes a value with ": " in it, which YAML reads as a second key of the line.
 func (f *fault) colon() *Error {
 	if !strings.Contains(f.message, "mapping values are not allowed") || f.tooDeep() {
 		return nil
@@ -267,10 +266,10 @@ func (f *fault) level() *Error {
 	return nil
 }
 
-// lastStraw returns the line that made the file invalid: the one after the longest beginning that is
-// valid. The parser names the line where the block began that it could not finish.
+// lastStraw returns the line that makes the file invalid: the one after the longest valid beginning. The parser
+// instead names the line where the unfinished block began.
 func (f *fault) lastStraw() int {
-	const budget = 4 << 20 // bytes parsed in all: big files are not worth it
+	const budget = 4 << 20 // bytes parsed in all: larger files are not worth it
 	line := f.line
 	for end, spent := f.line, 0; end < len(f.lines) && spent < budget; end++ {
 		beginning := strings.Join(f.lines[:end], "\n") + "\n"

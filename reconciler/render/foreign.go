@@ -10,21 +10,21 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Marks of other tools, of which some mean the contrary of what happens where they are ignored: a test or the job of a deletion
-// would be applied like anything else.
+// Marks of other tools cannot all be ignored, because an ignored one may reverse its meaning: a test, or a Job for
+// the deletion, would be applied like anything else.
 
-// effect is what becomes of an object because of another tool's mark.
+// effect is the consequence of another tool's mark for an object.
 type effect struct {
-	// mark of Berth's, and its value, that mean the same.
+	// mark is Berth's equivalent, with its value.
 	mark, value string
-	// leave says that the object is left out.
+	// leave is true if the object is left out.
 	leave bool
-	// text is for people; empty if there is nothing to say.
+	// text is the warning; empty for none.
 	text  string
 	level manifest.Level
 }
 
-// foreignMarks are the annotations that are read, each with what its value means for an object.
+// foreignMarks are the annotations that are read, each with the meaning of its values for an object.
 var foreignMarks = []struct {
 	name string
 	read func(value string, c checker) []effect
@@ -48,7 +48,7 @@ const (
 	maxWeight = 900
 )
 
-// foreign carries out what the marks of other tools ask for, and says whether the object is kept. Berth's own marks win.
+// foreign carries out the marks of other tools, and reports whether the object is kept. Berth's own marks win.
 func (r *renderer) foreign(c checker) (keep bool) {
 	metadata, _ := c.content["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
@@ -132,7 +132,8 @@ func argoHook(value string, c checker) []effect {
 	return onlyWarn("Berth does not know this hook, and applies the object like any other; remove the annotation, or the object")
 }
 
-// hook gives what runs a place before or after everything else. What is not run, such as a ConfigMap, is applied first anyway.
+// hook places a Job or pod before or after everything else. Anything that does not run, such as a ConfigMap, is
+// applied first anyway.
 func (c checker) hook(base, weight int) []effect {
 	if manifest.KindPlace(c.kind()).Phase == manifest.First {
 		return nil
@@ -140,7 +141,8 @@ func (c checker) hook(base, weight int) []effect {
 	return []effect{{mark: manifest.AnnotationWave, value: strconv.Itoa(base + max(-maxWeight, min(maxWeight, weight)))}}
 }
 
-// onRemoval has a Job run when the environment goes; what such a Job needs is an object like any other.
+// onRemoval makes a Job run when the environment is removed. Other objects with the mark are applied as usual,
+// because such a Job may need them.
 func (c checker) onRemoval() []effect {
 	if c.kind() == (schema.GroupKind{Group: "batch", Kind: "Job"}) {
 		return []effect{{mark: manifest.AnnotationJob, value: "on-removal"}}
@@ -152,7 +154,7 @@ func (c checker) onRemoval() []effect {
 }
 
 func argoWave(value string, c checker) []effect {
-	if c.annotation("argocd.argoproj.io/hook") != "" { // which took it into account
+	if c.annotation("argocd.argoproj.io/hook") != "" { // hook took it into account
 		return nil
 	}
 	if _, err := strconv.Atoi(value); err != nil {
@@ -161,7 +163,7 @@ func argoWave(value string, c checker) []effect {
 	return []effect{{mark: manifest.AnnotationWave, value: value}}
 }
 
-// argoDefaults are the options that say what Berth does anyway, or that are about how Argo CD goes about it.
+// argoDefaults are options that ask for what Berth does anyway, or that only concern how Argo CD works.
 var argoDefaults = []string{"ServerSideApply", "Validate", "SkipDryRunOnMissingResource", "PruneLast", "ApplyOutOfSyncOnly", "RespectIgnoreDifferences",
 	"FailOnSharedResource", "PrunePropagationPolicy", "ClientSideApplyMigration"}
 
@@ -215,7 +217,7 @@ func (c checker) annotation(name string) string {
 	return textIn(c.content, "metadata", "annotations", name)
 }
 
-// number returns an annotation's number, or 0.
+// number returns the number in an annotation, or 0.
 func (c checker) number(annotation string) int {
 	n, _ := strconv.Atoi(c.annotation(annotation))
 	return n

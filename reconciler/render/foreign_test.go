@@ -8,14 +8,14 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Every mark of another tool is carried out, is left out with its object, or is warned of.
+// Every mark of another tool is carried out, causes a warning, or leaves its object out.
 func TestMarksOfOtherTools(t *testing.T) {
 	const job, config, pod, deployment = "batch/v1 Job", "v1 ConfigMap", "v1 Pod", "apps/v1 Deployment"
 	const unknown = "Berth does not know this hook, and applies the object like any other; remove the annotation, or the object"
 	for _, c := range []struct {
 		kind, marks string
 		want        string // mark=value of Berth's, "left out", or nothing
-		said        string // the beginning of the only thing said
+		said        string // the beginning of the only message
 	}{
 		{job, "helm.sh/hook: pre-install", "wave=-1000", ""},
 		{job, "helm.sh/hook: 'pre-install,pre-upgrade', helm.sh/hook-weight: '-5', helm.sh/hook-delete-policy: before-hook-creation", "wave=-1005", ""},
@@ -102,7 +102,7 @@ func TestFluxMaySwitchVariablesOff(t *testing.T) {
 	}
 }
 
-// Hooks of Argo CD have generated names, which matter no more than their objects.
+// Hooks of Argo CD have generated names. They do not matter, because the objects are left out.
 func TestWhatIsLeftOutNeedNotBeComplete(t *testing.T) {
 	result := rendered(t, one(header+"---\napiVersion: batch/v1\nkind: Job\nmetadata: {generateName: x-, annotations: {argocd.argoproj.io/hook: SyncFail}}\n"), options())
 	if want := []string{"infra/k8s/x.yaml:8: Job: argocd.argoproj.io/hook: SyncFail: the object is left out; nothing runs because a sync failed; the environment's events tell of it"}; !slices.Equal(warned(result), want) {

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// FuzzRender: whatever stands in a file, a render ends, without a panic, in objects that hold or in
-// errors that have a place.
+// FuzzRender checks that a render of any file ends without a panic, either in valid objects or in errors with a
+// place.
 func FuzzRender(f *testing.F) {
 	for _, c := range badYAML {
 		f.Add(c.text, "resources: [x.yaml]")
@@ -48,7 +48,7 @@ func FuzzRender(f *testing.F) {
 
 var loneTag = regexp.MustCompile(`!(\s|[\]},]|$)`)
 
-// FuzzScalars: what a manifest means is what kubectl would send.
+// FuzzScalars checks that a manifest means what kubectl would send.
 func FuzzScalars(f *testing.F) {
 	for _, scalar := range []string{
 		"yes", "No", "on", "OFF", "y", "N", "true", "FALSE", "null", "~", "", "0", "007", "0777", "0o17", "0x1F", "0b101", "-0b1", "1_000", "+1", "-5",
@@ -59,8 +59,8 @@ func FuzzScalars(f *testing.F) {
 		f.Add(scalar)
 	}
 	f.Fuzz(func(t *testing.T, scalar string) {
-		// Merge keys, variables, and documents that differ in more than a value are other matters. The
-		// parser that keeps lines does not keep the tag "!".
+		// Merge keys, variables, and documents that differ in more than a value are tested elsewhere. The parser that
+		// keeps lines does not keep the tag "!".
 		if strings.Contains(scalar, "<<") || strings.Contains(scalar, "${") || strings.Contains(scalar, "---") || strings.Contains(scalar, "...") ||
 			loneTag.MatchString(scalar) {
 			t.Skip()
@@ -73,7 +73,7 @@ func FuzzScalars(f *testing.F) {
 		}
 		result, ours := render.Render(t.Context(), one(text), options())
 		if err != nil || ours != nil {
-			return // what only one of them takes is told to a person
+			return // if only one of them accepts it, the user gets an error
 		}
 		got := result.Set.Objects[0].Object
 		if wanted, ok := want.(map[string]any); !ok || !reflect.DeepEqual(got["value"], wanted["value"]) {

@@ -18,13 +18,13 @@ var (
 	accountKind = schema.GroupKind{Kind: "ServiceAccount"}
 )
 
-// ownRoles are the ClusterRoles that Berth brings, and the beginnings of the names of others that it may bring.
+// ownRoles are the ClusterRoles that Berth brings, and the prefixes of further ones.
 var ownRoles = []string{"berth-agent", "berth-environment", "berth-cluster-scope", "berth-view", "berth-edit", "berth-admin"}
 
-// everybody are the subjects that stand for every account of the cluster, or for whoever reaches its API server.
+// everybody are the subjects that stand for every account of the cluster, or for anyone who reaches its API server.
 var everybody = []string{"system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:anonymous"}
 
-// reserved returns what is wrong with an object that takes a name of the agent's own.
+// reserved returns the problem of an object with a name that is reserved for the agent.
 func reserved(o manifest.Object) *Error {
 	account := o.GroupVersionKind().GroupKind() == accountKind && o.GetName() == manifest.DefaultAccount
 	if !account && !manifest.IsOwn(o.Key()) {
@@ -33,8 +33,9 @@ func reserved(o manifest.Object) *Error {
 	return &Error{Origin: o.Origin, Object: o.Key().Short(), Problem: "its name is reserved for Berth", Hint: "choose another name"}
 }
 
-// overreaching returns what is wrong with a Role or RoleBinding that would give an environment's own accounts a hold on
-// its namespace, on Berth or on other accounts. The API server refuses most of it too, but not before the first write.
+// overreaching returns the problem of a Role or RoleBinding that would give an environment's own accounts control of
+// its namespace, of Berth or of other accounts. The API server refuses most of it too, but only after the first
+// write.
 func overreaching(o manifest.Object) *Error {
 	var problem, hint string
 	switch o.GroupVersionKind().GroupKind() {
@@ -63,7 +64,7 @@ func overreachingRules(role *unstructured.Unstructured) (problem, hint string) {
 	return "", ""
 }
 
-// grantsNamespaces says whether a rule lets anybody change namespaces: what pods they admit, and whose they are.
+// grantsNamespaces reports whether a rule allows changes to namespaces: which pods they admit, and who owns them.
 func grantsNamespaces(rule map[string]any) bool {
 	reads := func(verb string) bool { return verb == "get" || verb == "list" || verb == "watch" }
 	covers := func(resource string) bool {
@@ -74,7 +75,7 @@ func grantsNamespaces(rule map[string]any) bool {
 		slices.ContainsFunc(ruleTexts(rule, "verbs"), func(verb string) bool { return !reads(verb) })
 }
 
-// powerfulVerb returns the verb of a rule that gives more rights than those that the rules say; empty for none.
+// powerfulVerb returns the verb of a rule that gives more rights than the rule lists; empty for none.
 func powerfulVerb(rule map[string]any) string {
 	for _, verb := range ruleTexts(rule, "verbs") {
 		switch {

@@ -61,7 +61,7 @@ func TestABranchGrantsNothingBeyondItsNamespace(t *testing.T) {
 				t.Errorf("got %v, want a line of infra/k8s/x.yaml with %q", err, c.refused)
 			}
 			o := options()
-			o.Scope = render.Cluster // whose account the administrator chose
+			o.Scope = render.Cluster // the administrator chose this account
 			if _, err := render.Render(t.Context(), one(c.text), o); err != nil {
 				t.Errorf("with scope Cluster: got %v, want no error", err)
 			}

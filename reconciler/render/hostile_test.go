@@ -20,7 +20,7 @@ func each(n int, text string) string {
 	return all.String()
 }
 
-// diamond is a folder of kustomizations, two on each level, both of which name the two below.
+// diamond is a chain of kustomization levels with two on each level. Both name the two below.
 func diamond(levels int) map[string]string {
 	const folder = "infra/k8s/%d%s/"
 	texts := map[string]string{"infra/k8s/kustomization.yaml": "resources: [0a, 0b]\n"}
@@ -36,7 +36,7 @@ func diamond(levels int) map[string]string {
 	return texts
 }
 
-// inTexts writes texts that each hold the next, each deeper than the one that holds it.
+// inTexts writes n nested texts. Each holds the next one, indented deeper.
 func inTexts(n int) string {
 	var all strings.Builder
 	for i := range n {
@@ -45,7 +45,7 @@ func inTexts(n int) string {
 	return all.String() + strings.Repeat(" ", n+1) + "[&a b, *a]\n"
 }
 
-// What few lines can make endless ends in an error that names a limit.
+// A few lines that expand without end are refused with an error that names a limit.
 func TestHostileFoldersAreRefused(t *testing.T) {
 	const limit = "infra/k8s/kustomization.yaml: Kustomize cannot build it: it takes more processor time than the limit of 1s; have fewer objects, levels and patches in one kustomization"
 	deployments := func(n int) string {
@@ -54,7 +54,7 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		reason string
 		files  map[string]string
-		want   string // the error begins so; "": it renders
+		want   string // the error's beginning; "": it renders
 	}{
 		{"a diamond", diamond(3), ""},
 		{"a diamond of 30 levels", diamond(30), limit},

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// hostFields are where kinds name the hosts whose requests they want; [] stands for every item of a list.
+// hostFields are the fields in which kinds name the hosts whose requests they want; [] stands for every item of a
+// list.
 var hostFields = map[string][]string{
 	"networking.k8s.io/Ingress":           {"spec.rules[].host", "spec.tls[].hosts[]"},
 	"extensions/Ingress":                  {"spec.rules[].host", "spec.tls[].hosts[]"},
@@ -23,11 +24,11 @@ var hostFields = map[string][]string{
 	"traefik.io/IngressRouteTCP":          {"spec.routes[].match"},
 }
 
-// everyHost are the kinds of these that want the requests to all hosts where they name none.
+// everyHost are the kinds above that get the requests to all hosts if they name none.
 var everyHost = []string{"networking.k8s.io/Ingress", "extensions/Ingress", "gateway.networking.k8s.io/HTTPRoute", "gateway.networking.k8s.io/GRPCRoute",
 	"gateway.networking.k8s.io/TLSRoute", "gateway.networking.k8s.io/Gateway", "traefik.io/IngressRoute", "traefik.io/IngressRouteTCP"}
 
-// hostAnnotations name further hosts, with commas between.
+// hostAnnotations name further hosts, separated by commas.
 var hostAnnotations = []string{"external-dns.alpha.kubernetes.io/hostname", "external-dns.alpha.kubernetes.io/internal-hostname",
 	"nginx.ingress.kubernetes.io/server-alias"}
 
@@ -72,7 +73,7 @@ func (p Policy) claimed(path []string, host string) *claim {
 	return &claim{path, what + ", and the hosts of this entry are " + strings.Join(p.Hosts, ", ")}
 }
 
-// allows says whether a host is one of the policy's, or below one.
+// allows reports whether a host is one of the policy's, or below one.
 func (p Policy) allows(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if _, after, found := strings.Cut(host, "/"); found { // Istio's namespace/host
@@ -85,7 +86,7 @@ func (p Policy) allows(host string) bool {
 	})
 }
 
-// fieldsAt returns the texts at a path, an empty one for a list item that has none.
+// fieldsAt returns the texts at a path, with an empty one for each list item that lacks the field.
 func fieldsAt(value any, path []string) []string {
 	if len(path) == 0 {
 		text, _ := value.(string)
@@ -108,7 +109,7 @@ func fieldsAt(value any, path []string) []string {
 	return all
 }
 
-// quotedHost is a host in a rule of Traefik's.
+// quotedHost matches a host in a rule of Traefik.
 var quotedHost = regexp.MustCompile(`Host(?:SNI)?\(([^)]*)\)`)
 
 // hostsIn returns the hosts that the text of a field names.
@@ -122,7 +123,7 @@ func hostsIn(kind, text string) []string {
 			hosts = append(hosts, strings.Trim(host, " `\""))
 		}
 	}
-	// An alternative without a host, and a pattern of hosts, match any.
+	// An alternative without a host matches any host, and so does a pattern.
 	if len(hosts) == 0 || strings.Contains(text, "Regexp(") || strings.Count(text, "||") >= len(hosts) || strings.Contains(text, "!") {
 		hosts = append(hosts, "")
 	}

@@ -10,27 +10,25 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Inputs is what a render depended on: whoever finds them the same need not render again. The entry
-// itself (its path, its scope, which variables it names) and the keys are inputs too; the caller
-// knows those.
+// Inputs are what a render depended on: a render with the same inputs gives the same result. The entry (its path, its
+// scope, the variables it names) and the keys are inputs too, and known to the caller.
 type Inputs struct {
-	// Hashes holds Git's object ids of the folder and of every file and folder that was read outside
-	// of it, by path; that of what was looked for in vain is empty.
+	// Hashes holds Git's object ids of the folder, and of every file and folder that was read outside of it, by path.
+	// The hash of a missing file is empty.
 	Hashes map[string]string `json:"hashes"`
 	// Variables holds the values of the variables that were used, "TREE:<folder>" among them.
 	Variables map[string]any `json:"variables"`
-	// Outside says of kinds that Options.ClusterScoped was asked about whether they live outside namespaces.
+	// Outside holds the answers of Options.ClusterScoped: true for kinds that are cluster-scoped.
 	Outside map[Kind]bool `json:"outside,omitempty"`
 }
 
-// Kind is a kind and its group, to be written as one word.
+// Kind is a kind and its group, written as one word.
 type Kind schema.GroupKind
 
 // MarshalText writes Kind.group.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(schema.GroupKind(k).String()), nil }
 
-// Same says whether a render of another tree, with these values of the variables, would depend on
-// the same.
+// Same reports whether a render of another tree, with these values of the variables, would have the same inputs.
 func (i Inputs) Same(tree Tree, values map[string]any) bool {
 	for name, hash := range i.Hashes {
 		if hashOf(tree, name) != hash {
@@ -52,8 +50,8 @@ func (i Inputs) Same(tree Tree, values map[string]any) bool {
 	return true
 }
 
-// SameScopes says whether the kinds that were asked about still live where they did: a kind that nobody knew may have
-// been defined since. Where that cannot be told, what was told before holds.
+// SameScopes reports whether the kinds that were asked about still have their scope: a kind that was unknown may have
+// been defined since. If the cluster cannot answer now, the earlier answer stands.
 func (i Inputs) SameScopes(clusterScoped func(schema.GroupKind) (bool, error)) bool {
 	for kind, before := range i.Outside {
 		if now, err := clusterScoped(schema.GroupKind(kind)); err == nil && now != before {
@@ -63,7 +61,7 @@ func (i Inputs) SameScopes(clusterScoped func(schema.GroupKind) (bool, error)) b
 	return true
 }
 
-// Digest stands for the inputs in records and as the key of a cache.
+// Digest identifies the inputs in records and as the key of a cache.
 func (i Inputs) Digest() string {
 	// Encoding sorts the keys. Values that JSON lacks (NaN) are no variables, see textOf.
 	text, err := json.Marshal(i)
@@ -73,7 +71,7 @@ func (i Inputs) Digest() string {
 	return manifest.Digest(string(text))
 }
 
-// sameValue compares as JSON, in which the types of numbers do not matter.
+// sameValue compares values as JSON, which does not distinguish types of numbers.
 func sameValue(a, b any) bool {
 	x, err := json.Marshal(a)
 	if err != nil {
@@ -83,7 +81,7 @@ func sameValue(a, b any) bool {
 	return err == nil && string(x) == string(y)
 }
 
-// hashOf returns "" for what cannot be found.
+// hashOf returns the hash of a file or folder, or "" if there is none.
 func hashOf(tree Tree, name string) string {
 	hash, err := tree.Hash(name)
 	if err != nil {
@@ -92,14 +90,14 @@ func hashOf(tree Tree, name string) string {
 	return hash
 }
 
-// resolver is a Tree that knows symbolic links. The hash of a link is the link's own, so that what it
-// leads to is noted beside it.
+// resolver is a Tree that knows symbolic links. The hash of a link does not cover its target, so the target is noted
+// as well.
 type resolver interface {
-	// Resolve returns the path that a name has once all links are followed.
+	// Resolve returns the path of a name after all links are followed.
 	Resolve(name string) (string, error)
 }
 
-// recorder notes what is read.
+// recorder notes which files and folders are read.
 type recorder struct {
 	tree    Tree
 	path    string
@@ -113,10 +111,10 @@ func newRecorder(tree Tree, folder string) *recorder {
 	return r
 }
 
-// record notes a file or folder that was read, or looked for.
+// record notes a file or folder that was read, or was missing.
 func (r *recorder) record(name string) {
 	if r.path == "." {
-		return // all of the tree
+		return // the whole tree is an input already
 	}
 	r.note(name)
 	if tree, ok := r.tree.(resolver); ok {
@@ -126,7 +124,7 @@ func (r *recorder) record(name string) {
 	}
 }
 
-// note keeps the hash of a file or folder unless that of a folder above it is kept.
+// note keeps the hash of a file or folder unless the hash of a folder above it is kept.
 func (r *recorder) note(name string) {
 	if _, ok := r.hashes[name]; ok {
 		return

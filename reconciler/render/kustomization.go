@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 )
 
-// checked reads a kustomization file, and makes sure that nothing in it reaches out of the tree: Kustomize would fetch
-// it, with the agent's network and rights.
+// checked reads a kustomization file, and refuses one that reaches out of the tree: Kustomize would fetch it, with
+// the agent's network and rights.
 func (f *buildFiles) checked(name string, built *builtFile) error {
 	nodes, err := parse(name, built.content)
 	if err != nil {
@@ -35,14 +35,14 @@ func (f *buildFiles) checked(name string, built *builtFile) error {
 			return err
 		}
 	}
-	// The check is of what Kustomize gets, read as it reads it: names of fields in any case, say.
+	// The check looks at the file as Kustomize reads it, which for example ignores the case of field names.
 	k, err := kustomizationOf(name, built.shown)
 	if err != nil {
 		return unreadableKustomization(name, nodes[0], err)
 	}
 	check := kustomizationCheck{files: f, name: name, text: strings.ToLower(string(built.content))}
 	check.plugins(k)
-	k.FixKustomization() // bases become resources, for one
+	k.FixKustomization() // turns bases into resources, for example
 	built.resources, built.components, built.isComponent = k.Resources, k.Components, k.Kind == types.ComponentKind
 	built.plugins = slices.Concat(k.Generators, k.Transformers, k.Validators)
 	built.names = slices.Concat(k.Resources, k.Components, loaded(k))
@@ -74,8 +74,8 @@ func kustomizationOf(name string, content []byte) (k types.Kustomization, err er
 	return k, nil
 }
 
-// unique refuses keys that stand somewhere twice: Kustomize takes the last of them without a word. Keys are compared as
-// same returns them: the fields of a kustomization count in any case.
+// unique refuses duplicate keys, because Kustomize silently takes the last one. Keys are compared as returned by
+// same: the fields of a kustomization count in any case.
 func unique(file string, n *yaml.Node, same func(string) string) error {
 	if n.Kind == yaml.MappingNode {
 		first := map[string]int{}
@@ -97,7 +97,7 @@ func unique(file string, n *yaml.Node, same func(string) string) error {
 	return nil
 }
 
-// withOrigins has Kustomize annotate each object with the file that it came from.
+// withOrigins asks Kustomize to annotate each object with the file that it came from.
 func (f *buildFiles) withOrigins(name string, n *yaml.Node, content []byte) ([]byte, error) {
 	k, err := kustomizationOf(name, content)
 	if err != nil {
@@ -126,11 +126,11 @@ func (f *buildFiles) withOrigins(name string, n *yaml.Node, content []byte) ([]b
 	return out.Bytes(), nil
 }
 
-// kustomizationCheck collects what is wrong with one kustomization file.
+// kustomizationCheck collects the problems of one kustomization file.
 type kustomizationCheck struct {
 	files *buildFiles
 	name  string
-	// text is that of the file in lower case.
+	// text is the file in lower case.
 	text  string
 	found []*Error
 }
@@ -154,8 +154,9 @@ const (
 	noHelm    = "commit the output of helm template and list it under resources"
 )
 
-// plugins refuses what would run programs, or load configurations that name places to load from. Kustomize's own
-// transformers and generators, with apiVersion builtin, stand in files or in the kustomization itself.
+// plugins refuses fields that would run programs, or that load configurations which name further places to load from.
+// Kustomize's own transformers and generators, with apiVersion builtin, are allowed in files and in the kustomization
+// itself.
 func (c *kustomizationCheck) plugins(k types.Kustomization) {
 	for _, group := range []struct {
 		field   string
@@ -178,8 +179,8 @@ func (c *kustomizationCheck) plugins(k types.Kustomization) {
 	}
 }
 
-// isPlugin says whether an entry of transformers or generators is one that is not Kustomize's own. Of a folder,
-// Kustomize says so.
+// isPlugin reports whether an entry of transformers or generators is not one of Kustomize's own. For a folder,
+// Kustomize reports that itself.
 func (c *kustomizationCheck) isPlugin(entry string) bool {
 	content := []byte(entry)
 	if !isInline(entry) {
@@ -200,20 +201,20 @@ func (c *kustomizationCheck) isPlugin(entry string) bool {
 	})
 }
 
-// isInline says whether an entry is YAML itself rather than the name of a file.
+// isInline reports whether an entry is YAML itself rather than the name of a file.
 func isInline(entry string) bool {
 	return strings.Contains(entry, "\n") || strings.HasPrefix(strings.TrimSpace(entry), "{")
 }
 
-// remote is what Kustomize may take for a repository or a web address. It is wider than Kustomize's own rules, which are
-// not exported; and what they take all the same finds no network.
+// remote matches what Kustomize may take for a repository or a web address. It is wider than Kustomize's own rules,
+// which are not exported. An address that only those accept fails too, because a build has no network.
 var (
 	remote  = regexp.MustCompile(`(?i)^(github\.com|[a-z][a-z0-9-]*@)|:|\?|//`)
 	address = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*:+//`)
 )
 
-// isRemote says whether a name is none of the tree. Files are looked for there first, and folders of which the name
-// begins with a dot.
+// isRemote reports whether a name leads out of the tree. The tree is searched first, for files and for folders whose
+// name begins with a dot.
 func (c *kustomizationCheck) isRemote(name, target string) bool {
 	tree := c.files.renderer.tree
 	if !remote.MatchString(name) || !address.MatchString(name) && isFile(tree, target) {
@@ -222,7 +223,7 @@ func (c *kustomizationCheck) isRemote(name, target string) bool {
 	return !(strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../")) || !isFolder(tree, target)
 }
 
-// local makes sure that a name is that of a file or folder in the tree.
+// local makes sure that a name refers to a file or folder in the tree.
 func (c *kustomizationCheck) local(name string) {
 	target := path.Join(path.Dir(c.name), name)
 	switch {
@@ -237,7 +238,7 @@ func (c *kustomizationCheck) local(name string) {
 	}
 }
 
-// loaded returns what the other fields load: files only, or for Kustomize web addresses.
+// loaded returns the files that the other fields load. Kustomize would also take web addresses there.
 func loaded(k types.Kustomization) []string {
 	names := slices.Concat(k.Crds, k.Configurations)
 	for _, entry := range slices.Concat(k.Generators, k.Transformers, k.Validators) {
@@ -257,7 +258,7 @@ func loaded(k types.Kustomization) []string {
 	}
 	//lint:ignore SA1019 Kustomize still reads what it deprecates.
 	for _, patch := range k.PatchesStrategicMerge {
-		// Either a file or the patch itself, which is a mapping.
+		// The text is either a file's name or the patch itself, which is a mapping.
 		if text := strings.TrimSpace(string(patch)); strings.HasPrefix(strings.ToLower(text), "http") {
 			names = append(names, text)
 		}

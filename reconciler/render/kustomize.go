@@ -38,7 +38,7 @@ func (r *renderer) kustomize(ctx context.Context, kustomization string) []docume
 	if len(files.problems.list) == 0 {
 		resources, err := files.build(ctx)
 		switch {
-		case len(files.problems.list) > 0: // what is wrong with a file is worth more than what Kustomize makes of it
+		case len(files.problems.list) > 0: // a problem of a file explains more than Kustomize's error
 		case err != nil:
 			files.problems.add(files.explain(err))
 		default:
@@ -72,7 +72,7 @@ func (f *buildFiles) documents(resources []kustomize.Resource) []document {
 	return documents
 }
 
-// lineIndex finds built objects again in the files that they came from.
+// lineIndex finds the source file and line of built objects.
 type lineIndex struct {
 	files *buildFiles
 	lines map[string]map[string]map[string]int // by file, kind and name
@@ -91,8 +91,8 @@ func (i *lineIndex) origin(built kustomize.Resource) manifest.Origin {
 	return manifest.Origin{File: i.files.top}
 }
 
-// line finds an object in the file that it came from: by its name, or if Kustomize changed that by
-// one that is part of it. It returns 0 in doubt.
+// line finds an object in its source file by its name. If Kustomize changed the name, it looks for one that is
+// contained in it. It returns 0 in doubt.
 func (i *lineIndex) line(file, kind, name string) int {
 	named := i.named(file)[kind]
 	if line, ok := named[name]; ok {
@@ -112,7 +112,7 @@ func (i *lineIndex) line(file, kind, name string) int {
 	return part
 }
 
-// maxParts bounds among how many names of a file one is looked for that is part of another.
+// maxParts bounds the names of a file that are searched for one contained in another.
 const maxParts = 1000
 
 // named returns the lines of a file's objects by kind and name.
@@ -138,7 +138,7 @@ func (i *lineIndex) named(file string) map[string]map[string]int {
 	return lines
 }
 
-// nodes returns the objects of a file, none if it is one whose lines decrypting moved.
+// nodes returns the objects of a file. It returns none if decrypting moved its lines.
 func (f *buildFiles) nodes(file string) []*yaml.Node {
 	parsed, err := f.parsed(file)
 	if built := f.cache[file]; err != nil || built.encrypted && len(parsed) != 1 {

@@ -229,7 +229,7 @@ func TestBuildsBesideEachOther(t *testing.T) {
 	group.Wait()
 }
 
-// Kustomize writes aliases out without a bound, and overflows the stack over one of itself.
+// Kustomize expands aliases without a bound, and overflows the stack if one contains itself.
 func TestKustomizeDoesNotGetHostileAliases(t *testing.T) {
 	const cycle = "a: &a [*a]"
 	laughs := header + "data:\n  l0: &l0 [x, x]\n"

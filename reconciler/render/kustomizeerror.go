@@ -11,8 +11,8 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// explain says why a build failed: a limit, the first file that is not YAML, or what a person has to correct; else in
-// Kustomize's words. Those may quote what is in files, where what was decrypted is veiled.
+// explain says why a build failed: a limit, the first file that is not YAML, or what a user has to correct. Otherwise
+// it quotes Kustomize, whose words may contain parts of files. Decrypted values in them are veiled.
 func (f *buildFiles) explain(cause error) error {
 	e := &Error{Origin: manifest.Origin{File: f.top}, Problem: "Kustomize cannot build it"}
 	if limit, ok := errors.AsType[*kustomize.LimitError](cause); ok {
@@ -54,10 +54,10 @@ func (f *buildFiles) explain(cause error) error {
 	return e
 }
 
-// pointer is an address in memory, which is another one each time.
+// pointer matches a memory address, which differs every time.
 var pointer = regexp.MustCompile(`\s*&?\{?(?:0x[0-9a-f]+ ?)+\}?`)
 
-// knownError is a message of Kustomize that can be told better. Its explanation is nil where it cannot.
+// knownError is an error of Kustomize that Berth explains better. The explanation is nil if it cannot.
 type knownError struct {
 	pattern *regexp.Regexp
 	explain func(f *buildFiles, match []string) *Error
@@ -80,7 +80,7 @@ var knownErrors = []knownError{
 	{regexp.MustCompile(`Found multiple kustomization files under: /(\S*)`), (*buildFiles).severalFiles},
 }
 
-// originOf returns the first place in what Kustomize read that holds a text, or that of the kustomization.
+// originOf returns the first place in the files of the build that holds a text, or else the kustomization.
 func (f *buildFiles) originOf(text string) manifest.Origin {
 	for _, name := range f.read {
 		if before, _, ok := strings.Cut(string(f.cache[name].content), text); ok && text != "" && !f.cache[name].encrypted {
@@ -158,7 +158,7 @@ func (f *buildFiles) sameNamespace(match []string) *Error {
 		Hint: "rename one, or give them their namespaces in two kustomizations"}
 }
 
-// noObject finds the first document that lacks what makes it an object.
+// noObject finds the first document that lacks a field that every object needs.
 func (f *buildFiles) noObject([]string) *Error {
 	uses := f.uses()
 	for _, file := range f.read {

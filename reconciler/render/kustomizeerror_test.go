@@ -11,14 +11,14 @@ import (
 
 const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: a, image: x}]}}}\n"
 
-// withKustomization is a folder with a kustomization, a ConfigMap, a Deployment, and what else a test needs.
+// withKustomization is a folder with a kustomization, a ConfigMap, a Deployment, and further files of the test.
 func withKustomization(kustomization string, more map[string]string) tree {
 	texts := map[string]string{"infra/k8s/kustomization.yaml": kustomization + "\n", "infra/k8s/x.yaml": header + "data: {a: b}\n", "infra/k8s/d.yaml": deployment}
 	maps.Copy(texts, more)
 	return files(texts)
 }
 
-// What keeps Kustomize from building says where it is, and what to do.
+// An error of a build names a place and the next step.
 func TestWhyKustomizeCannotBuild(t *testing.T) {
 	const head = "infra/k8s/kustomization.yaml"
 	patch := func(text string) map[string]string { return map[string]string{"infra/k8s/p.yaml": text} }
@@ -79,7 +79,7 @@ func TestWhyKustomizeCannotBuild(t *testing.T) {
 	}
 }
 
-// Kustomize's own transformers and generators are no plugins, wherever they stand.
+// Kustomize's own transformers and generators do not count as plugins, wherever they stand.
 func TestBuiltinTransformersRun(t *testing.T) {
 	const prefix = "apiVersion: builtin\nkind: PrefixTransformer\nmetadata: {name: t}\nprefix: pre-\nfieldSpecs: [{path: metadata/name}]\n"
 	const generator = "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: made}\nliterals: [a=b]\n"
@@ -88,7 +88,7 @@ func TestBuiltinTransformersRun(t *testing.T) {
 	for _, c := range []struct {
 		reason, kustomization string
 		more                  map[string]string
-		want                  string // names, or how the error begins
+		want                  string // names, or the beginning of the error
 	}{
 		{"a file", "resources: [x.yaml]\ntransformers: [t.yaml]", map[string]string{"infra/k8s/t.yaml": prefix}, "pre-api"},
 		{"in its place", "resources: [x.yaml]\ntransformers:\n- |-\n  " + strings.ReplaceAll(prefix, "\n", "\n  "), nil, "pre-api"},
@@ -113,7 +113,7 @@ func TestBuiltinTransformersRun(t *testing.T) {
 	}
 }
 
-// A name that only looks like an address is that of a file.
+// A file may have a name that only looks like an address.
 func TestFilesOfOddNames(t *testing.T) {
 	result := rendered(t, withKustomization("resources: [./x.yaml, '../base//d.yaml', '../more//y']\nconfigMapGenerator:\n- name: a\n  files: [icon@2x.txt, 'k=a:b.txt', 'q?.txt']", map[string]string{
 		"infra/base/d.yaml": deployment, "infra/k8s/icon@2x.txt": "1", "infra/k8s/a:b.txt": "2", "infra/k8s/q?.txt": "3",
@@ -124,7 +124,7 @@ func TestFilesOfOddNames(t *testing.T) {
 	}
 }
 
-// What Kustomize says does not change from one render to the next.
+// Kustomize's errors are the same in every render.
 func TestNoAddressesInMemory(t *testing.T) {
 	tree := withKustomization("configMapGenerator: [{name: a, literals: [a=b], behavior: nonsense}]\nresources: [x.yaml]", nil)
 	_, first := render.Render(t.Context(), tree, options())

@@ -9,13 +9,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// buildFiles is the tree as Kustomize sees it. It notes what is read, decrypts, and checks kustomization files.
+// buildFiles is the tree as Kustomize sees it. It notes which files are read, decrypts them, and checks kustomization
+// files.
 type buildFiles struct {
 	renderer *renderer
 	// top is the kustomization file of the path.
 	top      string
 	problems problems
-	// cache holds what was loaded; read are the names of what Kustomize asked for, in that order.
+	// cache holds the loaded files; read lists the names that Kustomize asked for, in order.
 	cache       map[string]*builtFile
 	read        []string
 	keepOrigins bool
@@ -25,11 +26,11 @@ type buildFiles struct {
 type builtFile struct {
 	content   []byte
 	encrypted bool
-	// names are those of files and folders in a kustomization, relative to its own folder; some of them are resources,
+	// names are the files and folders in a kustomization, relative to its own folder; some of them are resources,
 	// components, and configurations of transformers and generators.
 	names, resources, components, plugins []string
 	isComponent, followed                 bool
-	// shown is what Kustomize gets, and err the answer if it gets nothing.
+	// shown is the content that Kustomize gets, and err the answer if there is none.
 	shown []byte
 	err   error
 	// read is true once Kustomize has asked for it.
@@ -51,7 +52,8 @@ func isFile(tree fs.FS, name string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// gather loads all that the kustomization and those that it names need, so that a build itself waits for nobody's keys.
+// gather loads all files that the kustomization and those below it need, so that a build itself never waits for a
+// remote key.
 func (f *buildFiles) gather() {
 	tree := f.renderer.tree
 	for waiting := []string{f.top}; len(waiting) > 0 && !f.renderer.exhausted(); waiting = waiting[1:] {
@@ -82,7 +84,7 @@ func (f *buildFiles) file(name string) *builtFile {
 	return built
 }
 
-// Stat says what a name is.
+// Stat returns the kind of a name.
 func (f *buildFiles) Stat(name string) kustomize.Kind {
 	f.renderer.inputs.record(name)
 	info, err := fs.Stat(f.renderer.tree, name)
@@ -95,7 +97,7 @@ func (f *buildFiles) Stat(name string) kustomize.Kind {
 	return kustomize.File
 }
 
-// ReadFile gives a file as Kustomize is to see it.
+// ReadFile returns a file as Kustomize is to see it.
 func (f *buildFiles) ReadFile(name string) ([]byte, error) {
 	f.renderer.inputs.record(name)
 	if !isFile(f.renderer.tree, name) {
@@ -116,7 +118,7 @@ func (f *buildFiles) load(name string) *builtFile {
 	built := &builtFile{content: content, encrypted: encrypted, shown: content, err: err}
 	switch {
 	case err != nil || !isKustomization(path.Base(name)):
-	case encrypted: // errors in it could quote what was decrypted
+	case encrypted: // its errors could quote decrypted values
 		built.err = &Error{Origin: manifest.Origin{File: name}, Problem: "a kustomization cannot be encrypted",
 			Hint: "encrypt the files that it names"}
 	default:

@@ -11,14 +11,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// connected makes sure that kustomizations name each other as Kustomize wants it, since its own words name no file.
+// connected makes sure that kustomizations name each other as Kustomize expects, because Kustomize's own errors name
+// no file.
 func (f *buildFiles) connected() {
 	if len(f.problems.list) == 0 {
 		f.follow(f.top, nil)
 	}
 }
 
-// follow looks at a kustomization, and those that it names. Above are those that name it.
+// follow checks a kustomization and those that it names. above are those that led to it.
 func (f *buildFiles) follow(name string, above []string) {
 	built := f.cache[name]
 	if built == nil || built.followed && !slices.Contains(above, name) {
@@ -97,7 +98,7 @@ var (
 	notFields    = regexp.MustCompile(`cannot unmarshal \S+ into Go value`)
 )
 
-// unreadableKustomization says which field of a kustomization is wrong, in other words than those of Go's JSON.
+// unreadableKustomization names the wrong field of a kustomization, in plainer words than Go's JSON decoder.
 func unreadableKustomization(file string, n *yaml.Node, cause error) error {
 	e := &Error{Origin: manifest.Origin{File: file}, Problem: "the kustomization cannot be read", Cause: cause}
 	text := cause.Error()
@@ -120,7 +121,7 @@ func unreadableKustomization(file string, n *yaml.Node, cause error) error {
 	return e
 }
 
-// lineOf returns the line of the first key of a name, in any case.
+// lineOf returns the line of the first key with a name, in any case.
 func lineOf(n *yaml.Node, name string) int {
 	for i, child := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 && strings.EqualFold(child.Value, name) {

@@ -17,8 +17,8 @@ var agentMarks = map[string][]string{
 		manifest.AnnotationEnvironment, manifest.AnnotationRestartedFor},
 }
 
-// unreserved says whether the object leaves Berth's own marks alone, in its own metadata and in those of all templates:
-// what a controller makes of a template would seem to be ours.
+// unreserved refuses an object with Berth's own marks, in its metadata or in that of any template: the objects that a
+// controller makes from a template would seem to be ours.
 func (c checker) unreserved() *Error { return c.unmarked(c.content, nil) }
 
 func (c checker) unmarked(value any, path []string) *Error {
@@ -45,7 +45,7 @@ func (c checker) unmarked(value any, path []string) *Error {
 	return nil
 }
 
-// markless says whether there are no marks of ours in one metadata.
+// markless refuses marks of ours in one metadata.
 func (c checker) markless(metadata any, path []string) *Error {
 	content, _ := metadata.(map[string]any)
 	for _, group := range []string{"labels", "annotations"} {

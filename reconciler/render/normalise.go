@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// serverFields are what an exported object carries and Git does not decide.
+// serverFields are fields of an exported object that Git does not decide.
 var serverFields = []string{"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
 	"deletionGracePeriodSeconds", "managedFields", "generation", "selfLink"}
 
-// lastApplied is where kubectl keeps what it applied. Left in, it would copy Secrets into the clear.
+// lastApplied is where kubectl keeps what it applied. If it stayed, it would copy Secrets into the clear.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// normalise drops what only the server sets, and folds stringData into data: with server-side apply
-// a key removed from stringData would stay.
+// normalise drops fields that only the server sets, and folds stringData into data: with server-side apply, a key
+// removed from stringData would stay.
 func normalise(content map[string]any) {
 	delete(content, "status")
 	metadata := content["metadata"].(map[string]any)

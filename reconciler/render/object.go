@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// objects converts documents to objects, lists unfolded; each bad one is a problem and left out.
+// objects converts documents to objects and unfolds lists. Each invalid one becomes a problem and is left out.
 func (r *renderer) objects(documents []document) []manifest.Object {
 	var checked []checker
 	for _, document := range documents {
@@ -30,7 +30,7 @@ func (r *renderer) objects(documents []document) []manifest.Object {
 	return objects
 }
 
-// unfold appends the objects of one document: itself, or if it is a list its items.
+// unfold appends the objects of one document: the object itself, or the items of a list.
 func (r *renderer) unfold(checked []checker, d document) []checker {
 	if items, ok := listItems(d.node); ok {
 		for _, item := range items {
@@ -50,8 +50,8 @@ func (r *renderer) unfold(checked []checker, d document) []checker {
 	return append(checked, c)
 }
 
-// listItems returns the items of a v1 List, or of the list of any kind that kubectl get prints. It
-// follows no aliases: lists of lists by alias would be without bounds.
+// listItems returns the items of a v1 List, or of the list of any kind that kubectl get prints. It follows no
+// aliases, since lists of lists by alias would have no bound.
 func listItems(n *yaml.Node) ([]*yaml.Node, bool) {
 	if n.Kind != yaml.MappingNode {
 		return nil, false
@@ -98,7 +98,7 @@ func item(n *yaml.Node, index string) *yaml.Node {
 	return n.Content[i]
 }
 
-// check converts one document that is no list, and looks at what it says by itself.
+// check converts one document that is not a list, and checks its content.
 func (r *renderer) check(d document) (checker, error) {
 	convert := &converter{document: d, variables: r.variables, veils: r.veils, lifts: r.mayHold(d.node), off: switchedOff(d.node), aliases: r.aliases}
 	value, err := convert.value(d.node)
@@ -112,7 +112,7 @@ func (r *renderer) check(d document) (checker, error) {
 	}
 	c := checker{document: d, content: content, name: objectName(content, d.node), mayHold: convert.lifts}
 	if r.nameless(d.node) {
-		c.name = objectName(nil, d.node) // which is not told
+		c.name = objectName(nil, d.node) // identified does not report it
 	}
 	for _, w := range convert.remarks {
 		w.Object = c.name
@@ -141,7 +141,7 @@ func named(err error, name string) error {
 	return err
 }
 
-// objectName returns kind/name as far as they are known; without content as they stand in the file.
+// objectName returns kind/name as far as known. Without content, it reads them from the file.
 func objectName(content map[string]any, n *yaml.Node) string {
 	kind, _ := content["kind"].(string)
 	metadata, _ := content["metadata"].(map[string]any)
@@ -160,15 +160,15 @@ func objectName(content map[string]any, n *yaml.Node) string {
 	return kind + "/" + name
 }
 
-// checker looks at one converted object for what the API server would refuse in words that name no
-// file, and for what Berth reserves.
+// checker checks one converted object for mistakes that the API server would report without a file name, and for
+// names that Berth reserves.
 type checker struct {
 	document document
 	content  map[string]any
 	name     string
-	// mayHold says that it may hold what was decrypted.
+	// mayHold is true if the object may hold decrypted values.
 	mayHold bool
-	// left says that it is left out.
+	// left is true if the object is left out.
 	left bool
 }
 
@@ -176,7 +176,7 @@ func (c checker) object() manifest.Object {
 	return manifest.Object{Unstructured: &unstructured.Unstructured{Object: c.content}, Origin: c.document.origin}
 }
 
-// fail returns a problem at the field, or if it has no line of its own at the object.
+// fail returns a problem at the line of the field, or at that of the object if the field has none.
 func (c checker) fail(path []string, problem, hint string) *Error {
 	origin := c.document.origin
 	if n := field(c.document.node, path...); n != nil && len(path) > 0 {
@@ -185,7 +185,7 @@ func (c checker) fail(path []string, problem, hint string) *Error {
 	return &Error{Origin: origin, Object: c.name, Problem: problem, Hint: hint}
 }
 
-// identified says whether the object has what makes it one.
+// identified refuses an object without the fields that identify it.
 func (c checker) identified() *Error {
 	const elsewhere = "if this is no manifest (a values.yaml, say), move it out of the entry's path"
 	for _, key := range []string{"kind", "apiVersion"} {
@@ -229,8 +229,7 @@ func (c checker) identified() *Error {
 	return nil
 }
 
-// texts says whether the maps that hold texts hold nothing else: a number or a boolean without
-// quotes is the mistake that is made most.
+// texts refuses other values in maps of texts: a number or a boolean without quotes is the most common mistake.
 func (c checker) texts() *Error {
 	maps := [][]string{{"metadata", "labels"}, {"metadata", "annotations"}}
 	if group := c.content["apiVersion"]; group == "v1" {
@@ -260,7 +259,7 @@ func (c checker) texts() *Error {
 	return nil
 }
 
-// ordered says whether the object's wave is one.
+// ordered refuses an object whose wave is not an integer.
 func (c checker) ordered() *Error {
 	if _, err := manifest.PlaceOf(c.object()); err != nil {
 		path := []string{"metadata", "annotations", manifest.AnnotationWave}
@@ -269,7 +268,7 @@ func (c checker) ordered() *Error {
 	return nil
 }
 
-// settings are the annotations that objects in Git may bear, and the values of those that have a few.
+// settings are the annotations that objects in Git may have, with the allowed values if they are few.
 var settings = map[string][]string{
 	manifest.AnnotationWave:            nil,
 	manifest.AnnotationPrune:           {"never", "allow"},
@@ -283,8 +282,8 @@ var settings = map[string][]string{
 	manifest.AnnotationVariables:       {"off"},
 }
 
-// understood says whether every annotation of Berth's is one, and has a value that means something: what
-// is misspelt would silently mean the contrary, and prune: never is there to save data.
+// understood refuses annotations of Berth's that are unknown or have an unknown value. A misspelt one would silently
+// have the opposite effect, and prune: never protects data.
 func (c checker) understood() *Error {
 	annotations, _, _ := unstructured.NestedStringMap(c.content, "metadata", "annotations")
 	for _, mark := range slices.Sorted(maps.Keys(annotations)) {

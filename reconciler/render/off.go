@@ -5,7 +5,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// switchedOff says whether an object wants its variables left alone, in Berth's words or Flux's.
+// switchedOff reports whether an object opts out of variables, by Berth's annotation or Flux's.
 func switchedOff(n *yaml.Node) bool {
 	for mark, off := range map[string]string{manifest.AnnotationVariables: "off", "kustomize.toolkit.fluxcd.io/substitute": "disabled"} {
 		if value := field(n, "metadata", "annotations", mark); value != nil && value.Value == off {

@@ -16,7 +16,7 @@ func (r *renderer) plain() []document {
 	return w.documents
 }
 
-// walk reads the manifests of a folder, and of those that links in it lead to.
+// walk reads the manifests of a folder, and of the folders that its links lead to.
 type walk struct {
 	renderer  *renderer
 	documents []document
@@ -43,7 +43,7 @@ func (w *walk) visit(name string, entry fs.DirEntry, err error) error {
 		}
 		return nil
 	case entry.Type()&fs.ModeIrregular != 0:
-		// What it holds would be missing from the cluster, or be pruned, if it were passed over.
+		// A skipped submodule's objects would be missing from the cluster, or be pruned.
 		r.problems.add(&Error{Origin: manifest.Origin{File: name}, Problem: "it is a submodule, and Berth reads only the repository itself",
 			Hint: "copy what is needed into the repository, or move it out of the entry's path"})
 		return nil
@@ -69,7 +69,7 @@ func (w *walk) visit(name string, entry fs.DirEntry, err error) error {
 	return nil
 }
 
-// link follows a link to a folder, once, and unless what it leads to is read anyway.
+// link follows a link to a folder once, unless the target is read anyway.
 func (w *walk) link(name string) {
 	r := w.renderer
 	r.inputs.record(name)
@@ -93,7 +93,7 @@ func (w *walk) link(name string) {
 	}
 }
 
-// resolved returns the path that a name has once links are followed.
+// resolved returns the path of a name after links are followed.
 func (r *renderer) resolved(name string) string {
 	if tree, ok := r.tree.(resolver); ok {
 		if real, err := tree.Resolve(name); err == nil {
@@ -103,7 +103,7 @@ func (r *renderer) resolved(name string) string {
 	return path.Clean(name)
 }
 
-// within says whether a path is below a folder.
+// within reports whether a path is below a folder.
 func within(name, folder string) bool {
 	return folder == "." && name != "." || strings.HasPrefix(name, folder+"/")
 }

@@ -34,14 +34,14 @@ func (l linkedTree) Resolve(name string) (string, error) {
 	return name, err
 }
 
-// A folder that a link in a plain path leads to is read, once.
+// A folder behind a link in a plain path is read, once.
 func TestLinkedFoldersAreRead(t *testing.T) {
 	object := func(name string) string { return strings.ReplaceAll(header, "name: api", "name: "+name) }
 	texts := map[string]string{"infra/k8s/x.yaml": header, "infra/k8s/sub/y.yaml": object("second"), "shared/z.yaml": object("third"), "README.md": ""}
 	for _, c := range []struct {
 		reason string
 		links  map[string]string
-		want   string // where the objects come from, or the error
+		want   string // the origins of the objects, or the error
 	}{
 		{"out of the path", map[string]string{"infra/k8s/shared": "shared"}, "infra/k8s/shared/z.yaml infra/k8s/sub/y.yaml infra/k8s/x.yaml"},
 		{"twice", map[string]string{"infra/k8s/again": "shared", "infra/k8s/shared": "shared"}, "infra/k8s/again/z.yaml infra/k8s/sub/y.yaml infra/k8s/x.yaml"},

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 )
 
-// prepare finishes what Kustomize gets, once it is known what each file is for.
+// prepare finishes the files for Kustomize, once the use of each is known.
 func (f *buildFiles) prepare() {
 	uses := f.uses()
 	for name, built := range f.cache {
@@ -38,19 +38,19 @@ func (f *buildFiles) typed(name string, built *builtFile) {
 	built.shown = shown
 }
 
-// use says what Kustomize reads a file for; a file may have several.
+// use says what Kustomize reads a file for; a file may have several uses.
 type use int
 
 const (
 	// asVariables is a generator's list of NAME=value lines.
 	asVariables use = 1 << iota
-	// asContent is a generator's file, of which it makes a value.
+	// asContent is a generator's file that becomes one value.
 	asContent
 	// asYAML is everything else: resources, patches, configurations.
 	asYAML
 )
 
-// uses says what the files are for that kustomizations name.
+// uses returns the uses of all files that kustomizations name.
 func (f *buildFiles) uses() map[string]use {
 	uses := map[string]use{}
 	for name, built := range f.cache {
@@ -65,7 +65,7 @@ func (f *buildFiles) uses() map[string]use {
 		for _, file := range built.names {
 			at := path.Join(path.Dir(name), file)
 			uses[at] |= generated[file]
-			if times[file]--; times[file] < 0 { // it is named elsewhere, too
+			if times[file]--; times[file] < 0 { // it is named elsewhere too
 				uses[at] |= asYAML
 			}
 		}
@@ -73,7 +73,7 @@ func (f *buildFiles) uses() map[string]use {
 	return uses
 }
 
-// usesOf says what generators use files for, and how often they name each.
+// usesOf returns how generators use files, and how often they name each.
 func usesOf(k types.Kustomization) (uses map[string]use, times map[string]int) {
 	var sources []types.KvPairSources
 	for _, generator := range k.ConfigMapGenerator {
@@ -111,7 +111,7 @@ func (v *veils) sealed(shown []byte) (content string, sealed bool) {
 // variableLine is a line of a generator's NAME=value file.
 var variableLine = regexp.MustCompile(`(?m)^[ \t]*[^#=\s][^=\n]*=(.*)$`)
 
-// unseal shows the structure of a file that was encrypted as a whole, as far as Kustomize needs that.
+// unseal shows as much of the structure of a file that was encrypted as a whole as Kustomize needs.
 func (f *buildFiles) unseal(name string, built *builtFile, content string, use use) {
 	veils := f.renderer.veils
 	switch {

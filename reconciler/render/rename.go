@@ -10,11 +10,11 @@ import (
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// hashed is a name to which Kustomize added the hash of the object's content.
+// hashed matches a name to which Kustomize added the hash of the object's content.
 var hashed = regexp.MustCompile(`^(.+)-([a-z0-9]{10})$`)
 
-// rename gives objects with decrypted values the names that they would have if Kustomize had seen those: it adds a hash
-// of the content, so that a change reaches the pods, and what it saw were veils.
+// rename gives objects with decrypted values the names that they would have without veils. Kustomize adds a hash of
+// the content so that a change reaches the pods, and it saw veils.
 func (r *renderer) rename(documents []document) error {
 	if len(r.veils.files) == 0 {
 		return nil
@@ -43,7 +43,7 @@ func (r *renderer) rename(documents []document) error {
 	return nil
 }
 
-// nameWithin returns the name that goes with the content under the veils.
+// nameWithin returns the name that belongs to the content under the veils.
 func (r *renderer) nameWithin(n *yaml.Node, name string) (string, error) {
 	parts := hashed.FindStringSubmatch(name)
 	if parts == nil {

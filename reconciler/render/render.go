@@ -16,83 +16,84 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Tree is an immutable tree of files, such as that of a commit. One with symbolic links has a method
-// Resolve(name string) (string, error) besides, which returns the path that they lead to.
+// Tree is an immutable tree of files, such as that of a commit. A tree with symbolic links also has a method
+// Resolve(name string) (string, error), which returns the path that they lead to.
 type Tree interface {
 	fs.FS
-	// Hash returns Git's object id of a file or folder; "." is the whole tree. The error of one that
-	// does not exist is an fs.ErrNotExist.
+	// Hash returns Git's object id of a file or folder; "." is the whole tree. The error for a missing one is an
+	// fs.ErrNotExist.
 	Hash(name string) (string, error)
 }
 
 // Decrypter turns encrypted files into plain text, in memory.
 type Decrypter interface {
-	// Encrypted says whether a file is encrypted, or the rest of one that was.
+	// Encrypted reports whether a file is encrypted, or is the rest of an encrypted one.
 	Encrypted(file string, content []byte) bool
 	// Open decrypts an encrypted file. Its errors name no values.
 	Open(ctx context.Context, file string, content []byte) (Opened, error)
 }
 
-// Scope says how far the objects of an environment may reach.
+// Scope says where the objects of an environment may be.
 type Scope int
 
 const (
 	// Namespaced confines an environment to its own namespace.
 	Namespaced Scope = iota
-	// Cluster allows objects in other namespaces and outside of namespaces.
+	// Cluster allows objects in other namespaces and cluster-scoped objects.
 	Cluster
 )
 
-// maxBytes bounds how much a render reads in all: everything that follows costs in proportion to it. How large a file
-// may be, and how many there may be in a folder, is for the tree to say.
+// maxBytes bounds how much a render reads in all, because all later costs grow with it. The tree itself bounds the
+// size of a file and the number of files in a folder.
 const maxBytes = 64 << 20
 
-// maxItems bounds how many values manifests may hold, since each takes some hundred bytes of memory, and two in a file.
+// maxItems bounds the number of values in manifests: each takes some hundred bytes of memory, and two in a file.
 const maxItems = 1_000_000
 
-// maxObjects bounds how many objects there may be. Four times as many as Berth is tested with.
+// maxObjects bounds the number of objects, at four times as many as Berth is tested with.
 const maxObjects = 20_000
 
 // Options say what is rendered and for whom.
 type Options struct {
 	// Path is the folder of the manifests; "" and "." are the root of the tree.
 	Path string
-	// Namespace is that of the environment, for namespaced objects that name none.
+	// Namespace is the environment's, for namespaced objects that name none.
 	Namespace string
 	Scope     Scope
-	// Policy says what objects may claim of what environments share. The zero value allows everything.
+	// Policy limits what objects may claim of shared resources. The zero value allows everything.
 	Policy Policy
-	// Variables holds the built-in ones, all strings, and the entry's, of any scalar type.
-	// ${TREE:<folder>} is computed from the tree and not listed here.
+	// Variables holds the built-in variables, all strings, and the entry's, of any scalar type. ${TREE:<folder>} is
+	// computed from the tree and not listed here.
 	Variables map[string]any
-	// OtherVariables are the names that only other entries of the Repository have variables for, with one such entry.
+	// OtherVariables maps variables that only other entries of the Repository have to the name of one such entry.
 	OtherVariables map[string]string
-	// ClusterScoped says whether a kind lives outside namespaces that is neither Kubernetes' own nor defined
-	// by a CustomResourceDefinition in the same folder. One that nobody knows does not; nor does any such
-	// kind if it is nil. Its error, that it cannot be told now, is a problem of every object of the kind.
+	// ClusterScoped reports whether a kind is cluster-scoped that is neither Kubernetes' own nor defined by a
+	// CustomResourceDefinition in the same folder. An unknown kind is namespaced; so is every such kind if the
+	// function is nil. An error means that the cluster cannot answer now, and becomes a problem of every object of
+	// the kind.
 	ClusterScoped func(schema.GroupKind) (bool, error)
 	// Decrypter reads encrypted files; without one they are errors.
 	Decrypter Decrypter
-	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or
-	// Kind.group for one that is not Kubernetes' own.
+	// Decrypted names the kinds beside Secret whose objects may hold decrypted values: Kind, or Kind.group for kinds
+	// that are not Kubernetes' own.
 	Decrypted manifest.Kinds
 	// Kustomize builds kustomizations; without it they are errors.
 	Kustomize *kustomize.Builder
-	// Urgent builds go before others, and those of an Owner that took little time before those of one that took much.
+	// Urgent builds run before others. Of the others, those whose Owner used the least time run first.
 	Urgent bool
 	Owner  string
 }
 
-// Result is what a folder renders to, and what that depended on.
+// Result is the outcome of a render, and its inputs.
 type Result struct {
 	Set    manifest.Set
 	Inputs Inputs
 }
 
-// Render reads the folder o.Path of the tree, by Kustomize if it holds a kustomization file, and
-// returns its objects in the order in which they are applied. The error joins every problem found,
-// each an *Error; with one, the Set is empty and the Inputs are still those that led to it. Render
-// keeps nothing and writes nothing; several may run at once. It ends with ctx, whose error it then returns.
+// Render reads the folder o.Path of the tree and returns its objects in the order in which they are applied. It uses
+// Kustomize if the folder holds a kustomization file. The error joins every problem found, each an *Error. With an
+// error, the Set is empty and the Inputs are those that led to the error. Render keeps nothing and writes nothing;
+// several may run at once. It ends with ctx, whose error it then returns.
 func Render(ctx context.Context, tree Tree, o Options) (Result, error) {
 	r := newRenderer(ctx, tree, o)
 	set := r.set(ctx)
@@ -107,7 +108,7 @@ func Render(ctx context.Context, tree Tree, o Options) (Result, error) {
 	return result, nil
 }
 
-// renderer holds what one call of Render works with.
+// renderer holds the state of one call of Render.
 type renderer struct {
 	Options
 	ctx       context.Context // of the call
@@ -120,7 +121,7 @@ type renderer struct {
 	bytes     int64 // read so far
 	items     int   // in the manifests read so far
 	warnings  []manifest.Warning
-	// namespaces are those that kustomizations put their objects into, and where each says so.
+	// namespaces are those that kustomizations put their objects into, with the file that sets each.
 	namespaces map[string]manifest.Origin
 }
 
@@ -141,7 +142,7 @@ func newRenderer(ctx context.Context, tree Tree, o Options) *renderer {
 	}
 }
 
-// set does the steps of a render, one after the other; each leaves its problems in r.problems.
+// set runs the steps of a render in order; each leaves its problems in r.problems.
 func (r *renderer) set(ctx context.Context) manifest.Set {
 	if !r.pathExists() {
 		return manifest.Set{}
@@ -166,7 +167,7 @@ func (r *renderer) set(ctx context.Context) manifest.Set {
 	return set
 }
 
-// maxWarnings bounds how much there is to say about what is not wrong.
+// maxWarnings bounds the number of warnings.
 const maxWarnings = 200
 
 func (r *renderer) warn(w manifest.Warning) {
@@ -194,7 +195,8 @@ func (r *renderer) pathExists() bool {
 	return false
 }
 
-// readFile reads one file. Of an encrypted one it returns the plain text, with veils over what was encrypted.
+// readFile reads one file. For an encrypted one it returns the plain text, with veils over the values that were
+// encrypted.
 func (r *renderer) readFile(name string) (content []byte, encrypted bool, err error) {
 	r.inputs.record(name)
 	content, err = r.readBounded(name)
@@ -231,8 +233,8 @@ func (r *renderer) readBounded(name string) ([]byte, error) {
 	return content, nil
 }
 
-// items estimates how many values a text holds, before a parser makes them: each but the first of a line comes after
-// one of these.
+// items estimates the number of values in a text before a parser creates them: each, except the first of a line,
+// follows one of these characters.
 func items(content []byte) (count int) {
 	for _, before := range []string{"\n", ",", "[", "{", "- ", "? "} {
 		count += bytes.Count(content, []byte(before))
@@ -240,5 +242,5 @@ func items(content []byte) (count int) {
 	return count
 }
 
-// exhausted says whether nothing more is read.
+// exhausted reports whether reading stops because of a limit.
 func (r *renderer) exhausted() bool { return r.bytes > maxBytes || r.items > maxItems }

@@ -48,7 +48,7 @@ func files(texts map[string]string) tree {
 // one makes a tree of one manifest, infra/k8s/x.yaml.
 func one(text string) tree { return files(map[string]string{"infra/k8s/x.yaml": text}) }
 
-// options are those of a confined environment with some variables.
+// options returns those of a confined environment with some variables.
 func options() render.Options {
 	return render.Options{
 		Path:      "infra/k8s",

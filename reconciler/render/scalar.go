@@ -13,7 +13,8 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// scalar converts a scalar with its variables. One that is nothing but a variable may get the variable's type.
+// scalar converts a scalar and replaces its variables. A scalar that consists of one variable may get the variable's
+// type.
 func (c *converter) scalar(n *yaml.Node) (any, error) {
 	if c.veils.over(n.Value) {
 		return c.veiled(n)
@@ -44,7 +45,7 @@ func (c *converter) scalar(n *yaml.Node) (any, error) {
 	return c.replaced(n)
 }
 
-// generatedText returns the text with variables that a value of a generated Secret is in base64.
+// generatedText decodes a value of a generated Secret from base64 if it holds variables.
 func (c *converter) generatedText(n *yaml.Node) (string, bool) {
 	if !c.document.generated || len(n.Value) < len("JHt9") || notBase64.MatchString(n.Value[:min(len(n.Value), 64)]) {
 		return "", false
@@ -53,8 +54,8 @@ func (c *converter) generatedText(n *yaml.Node) (string, bool) {
 	return string(text), err == nil && utf8.Valid(text) && bytes.Contains(text, []byte("${"))
 }
 
-// veiled converts a scalar that holds a veil. The veils of an object that may not hold what was decrypted stay, and are
-// found there. No variables are replaced in what was decrypted.
+// veiled converts a scalar that holds a veil. If the object may not hold decrypted values, the veils stay, and a
+// later check finds them. Variables in decrypted values are not replaced.
 func (c *converter) veiled(n *yaml.Node) (any, error) {
 	_, whole := c.veils.files[n.Value]
 	if strings.Contains(n.Value, "${") && !whole && !c.off {
@@ -92,7 +93,7 @@ func (c *converter) replaced(n *yaml.Node) (string, error) {
 	return text, nil
 }
 
-// remark gives the place of a node to what there is to say about its text.
+// remark gives the warnings about a text the place of its node.
 func (c *converter) remark(n *yaml.Node) {
 	for _, r := range c.variables.remarks {
 		c.remarks = append(c.remarks, manifest.Warning{Origin: c.document.at(n), Text: r.text, Level: r.level})
@@ -134,7 +135,7 @@ func (c *converter) plainScalar(n *yaml.Node) (any, error) {
 	return c.resolve(n)
 }
 
-// resolve has kubectl's own library read what is rare: other notations of numbers, explicit tags.
+// resolve lets kubectl's own library read rare forms: other notations of numbers, explicit tags.
 func (c *converter) resolve(n *yaml.Node) (any, error) {
 	text := n.Value
 	if n.Style&yaml.TaggedStyle != 0 {
@@ -151,7 +152,7 @@ func (c *converter) resolve(n *yaml.Node) (any, error) {
 	return value, nil
 }
 
-// applies says whether a scalar that is nothing but a variable has the variable's type.
+// applies reports whether a scalar that consists of one variable gets the variable's type.
 func (t typedBy) applies(n *yaml.Node) bool {
 	if t == byStyle {
 		return n.Style == 0

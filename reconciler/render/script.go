@@ -22,8 +22,8 @@ func textKindOf(text string) textKind {
 	return aValue
 }
 
-// assigns says whether a text, such as a shell script, gives a variable its value itself. Then ${NAME} is the text's own. A mere
-// NAME=${NAME} does not count: it passes on what it is given.
+// assigns reports whether a text, such as a shell script, sets a variable itself. Then ${NAME} belongs to the text.
+// NAME=${NAME} alone does not count, because it only passes a value on.
 func (v *variables) assigns(text, name string) bool {
 	if strings.Count(text, name) < 2 {
 		return false
@@ -41,8 +41,8 @@ func (v *variables) assigns(text, name string) bool {
 	return false
 }
 
-// assignment matches NAME=…, also after export, local and their like, "read NAME", "for NAME in" and ": ${NAME:=…}". The
-// first group is what NAME= is followed by.
+// assignment matches NAME=…, also after export, local and the like, "read NAME", "for NAME in" and ": ${NAME:=…}".
+// The first group is the text after NAME=.
 func assignment(name string) *regexp.Regexp {
 	n := regexp.QuoteMeta(name)
 	return regexp.MustCompile(`(?m)(?:^|[\s;&|(])` + n + `[ \t]*[:?+]?=([^=;&|\n][^;&|\n]*|[;&|]|$)` +

@@ -10,32 +10,33 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Most texts with a ${NAME} that Berth does not know belong to somebody else: nginx, shells and Grafana have variables, too.
-// What is said here is about names that are close to Berth's own, or that another tool would have replaced.
+// Most texts with a ${NAME} that Berth does not know belong to other programs: nginx, shells and Grafana have
+// variables too. The warnings here concern names that are close to Berth's own, or that another tool would have
+// replaced.
 
 const (
-	// maxTypos bounds how many unknown names are compared with the known ones.
+	// maxTypos bounds the number of unknown names that are compared with the known ones.
 	maxTypos = 100
-	// maxSuspect bounds how long a text is that is searched for other notations.
+	// maxSuspect bounds the length of a text that is searched for other notations.
 	maxSuspect = 4096
 )
 
-// remark is what there is to say about a text.
+// remark is a warning or a note about a text.
 type remark struct {
 	text  string
 	level manifest.Level
 }
 
 var (
-	// ours is what a variable of Berth's looks like. Others' look so too: a shell's ${HOME}.
+	// ours matches names that may be Berth's variables. Others match too, such as a shell's ${HOME}.
 	ours = regexp.MustCompile(`^[A-Z][A-Z0-9_]{2,40}$`)
-	// bare is a variable without braces. The first group keeps $$NAME out.
+	// bare matches a variable without braces. The first group excludes $$NAME.
 	bare = regexp.MustCompile(`(?:^|[^$A-Za-z0-9_])(\$([A-Z][A-Z0-9_]{2,40}))\b`)
-	// replacedBySed is what pipelines replace by sed.
+	// replacedBySed matches placeholders that pipelines replace with sed.
 	replacedBySed = regexp.MustCompile(`<([A-Z][A-Z0-9_]{2,40})>|__([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__|%([A-Z][A-Z0-9_]{2,40})%|@([A-Z][A-Z0-9_]{2,40})@`)
 )
 
-// elsewhere are names that other tools have for what Berth's variables hold.
+// elsewhere are the names that other tools use for the values of Berth's variables.
 var elsewhere = map[string][]string{
 	"BRANCH": {"BRANCH_NAME", "GIT_BRANCH", "GIT_BRANCH_NAME", "CI_BRANCH", "CI_BRANCH_NAME", "CURRENT_BRANCH", "GITHUB_REF_NAME", "GITHUB_HEAD_REF",
 		"GITEA_REF_NAME", "BITBUCKET_BRANCH", "CIRCLE_BRANCH", "REF_NAME", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"},
@@ -50,7 +51,7 @@ var elsewhere = map[string][]string{
 	"REPOSITORY":   {"CI_PROJECT_NAME", "REPO_NAME", "REPOSITORY_NAME"},
 }
 
-// likely returns the known variable that goes by another name elsewhere.
+// likely returns the known variable that has this name in another tool.
 func (v *variables) likely(name string) (string, bool) {
 	for _, known := range slices.Sorted(maps.Keys(elsewhere)) {
 		if _, ours := v.values[known]; ours && slices.Contains(elsewhere[known], name) {
@@ -60,7 +61,7 @@ func (v *variables) likely(name string) (string, bool) {
 	return "", false
 }
 
-// similar returns the known variable whose name a person probably misspelt.
+// similar returns the known variable that the name probably misspells.
 func (v *variables) similar(name string) (string, bool) {
 	for _, known := range slices.Sorted(maps.Keys(v.values)) {
 		if distance(name, known) <= len(name)/5 {
@@ -70,8 +71,8 @@ func (v *variables) similar(name string) (string, bool) {
 	return "", false
 }
 
-// doubt says what is odd about ${NAME} of an unknown name, the first time that it comes up. A program has names of its own, in
-// which only slips of the pen are looked for.
+// doubt notes a warning about ${NAME} with an unknown name, the first time that it occurs. In a program, which has
+// names of its own, only misspellings are reported.
 func (v *variables) doubt(name string, in textKind) {
 	if v.doubted[name] || len(v.doubted) == maxTypos {
 		return
@@ -101,7 +102,7 @@ func (v *variables) doubt(name string, in textKind) {
 	}
 }
 
-// notations says what is odd about a value in which a variable may stand as other tools write it.
+// notations warns about variables that a value writes as other tools do.
 func (v *variables) notations(text string) {
 	if len(text) > maxSuspect || !strings.ContainsAny(text, "$<_%@") {
 		return
@@ -114,7 +115,7 @@ func (v *variables) notations(text string) {
 	}
 }
 
-// notation says how a variable is written for Berth.
+// notation says how to write a variable for Berth.
 func (v *variables) notation(written, name string) {
 	meant := name
 	if _, known := v.values[name]; !known {
@@ -134,8 +135,8 @@ func (v *variables) remark(level manifest.Level, format string, args ...any) {
 	v.remarks = append(v.remarks, remark{fmt.Sprintf(format, args...), level})
 }
 
-// distance returns how many letters have to be put in, left out, changed, or swapped with the next, to make one name
-// of another.
+// distance returns the number of letters to insert, remove, change, or swap with the next, to turn one name into the
+// other.
 func distance(a, b string) int {
 	var before, row []int
 	last := make([]int, len(b)+1)

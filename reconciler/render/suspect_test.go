@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// suspectOptions are those of an entry whose Repository has another with more variables.
+// suspectOptions are those of an entry whose Repository has another entry with more variables.
 func suspectOptions() render.Options {
 	o := options()
 	o.Variables["COMMIT"], o.Variables["ENTRY"], o.Variables["CI_COMMIT_REF_NAME"], o.Variables["EMPTY"] = "1a2b", "production", "feature/login", ""
@@ -18,7 +18,7 @@ func suspectOptions() render.Options {
 	return o
 }
 
-// What another tool would have replaced, or another entry, is asked about where it is a value.
+// A variable of another tool or another entry gets a warning where it is a value.
 func TestVariablesThatOtherToolsHaveAreAskedAbout(t *testing.T) {
 	const unknown = " is no variable of Berth's and stays as it is; did you mean "
 	for text, want := range map[string]string{
@@ -64,7 +64,7 @@ func TestProgramsMayHaveTheirOwnVariables(t *testing.T) {
 
 // A script that sets a variable itself means its own.
 func TestVariablesThatAScriptSetsAreItsOwn(t *testing.T) {
-	for script, want := range map[string]string{ // "": it stays as it is
+	for script, want := range map[string]string{ // "": it stays
 		"NAMESPACE=$(cat ns)\necho ${NAMESPACE}\n":                   "",
 		"export NAMESPACE=a; echo ${NAMESPACE}\n":                    "",
 		"local NAMESPACE=\"$1\"\necho ${NAMESPACE}\n":                "",

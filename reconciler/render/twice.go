@@ -8,8 +8,8 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// twice says which object Kustomize was given more than once, and where, if it is that what it complains of: it names
-// no file itself, and its words are withheld where something was decrypted.
+// twice finds the object that Kustomize got more than once, and its places, if that is the error. Kustomize itself
+// names no file, and its words are withheld if a file was decrypted.
 func (f *buildFiles) twice(cause error) error {
 	_, id, found := strings.Cut(cause.Error(), "already registered id: ")
 	if !found {

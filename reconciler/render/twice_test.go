@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// Kustomize itself names no file, and its words are withheld from whoever has secrets.
+// Kustomize itself names no file, and its words are withheld if there are secrets.
 func TestWhatKustomizeIsGivenTwiceIsNamed(t *testing.T) {
 	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: worker}\n"
 	for _, test := range []struct {

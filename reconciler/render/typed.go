@@ -11,22 +11,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Kustomize keeps the values of scalars, and not always their quotes. What is to be a number or a boolean is therefore
-// written into the files before it reads them, and every variable that comes out of it is a text.
+// Kustomize keeps the values of scalars, but not always their quotes. So variables that are numbers or booleans are
+// written into the files before Kustomize reads them. Every variable that is left after the build is a text.
 
-// typed writes variables that are no texts into a file of manifests, where one is the whole of a plain scalar.
+// typed writes variables that are not texts into a file of manifests, where one is the whole of a plain scalar.
 func (r *renderer) typed(name string, content []byte) []byte {
 	if !r.variables.anyTyped(content) {
 		return content
 	}
 	documents, err := parse(name, content)
 	if err != nil {
-		return content // whoever reads it says so
+		return content // reading it as manifests reports the error
 	}
 	t := typing{variables: r.variables}
 	rewritten := false
 	for _, n := range documents {
-		if r.veils.under(n) || switchedOff(n) { // SOPS drops quotes, too
+		if r.veils.under(n) || switchedOff(n) { // SOPS drops quotes too
 			continue
 		}
 		t.scalars(n)
@@ -41,7 +41,7 @@ func (r *renderer) typed(name string, content []byte) []byte {
 	return t.edited(content)
 }
 
-// typedPatches does the same for the patches and numbers in a kustomization, and says whether it changed any.
+// typedPatches does the same for the patches and numbers in a kustomization, and reports whether it changed any.
 func (r *renderer) typedPatches(kustomization *yaml.Node) (changed bool) {
 	for _, name := range []string{"patches", "patchesJson6902"} {
 		for _, patch := range itemsOf(kustomization, name) {
@@ -70,7 +70,7 @@ func itemsOf(n *yaml.Node, name string) []*yaml.Node {
 	return nil
 }
 
-// typedPatch does the same for a patch that stands in a file as a text.
+// typedPatch does the same for a patch that a file holds as a text.
 func (r *renderer) typedPatch(n *yaml.Node) (changed bool) {
 	if n == nil || n.Kind != yaml.ScalarNode {
 		return false
@@ -80,7 +80,7 @@ func (r *renderer) typedPatch(n *yaml.Node) (changed bool) {
 	return n.Value != before
 }
 
-// anyTyped says whether a text holds a variable that is no text.
+// anyTyped reports whether a text holds a variable that is not a text.
 func (v *variables) anyTyped(content []byte) bool {
 	for name, value := range v.values {
 		if _, isText := value.(string); !isText && bytes.Contains(content, []byte("${"+name)) {
@@ -90,7 +90,7 @@ func (v *variables) anyTyped(content []byte) bool {
 	return false
 }
 
-// typing collects the scalars that are variables with a type.
+// typing collects the scalars that are typed variables.
 type typing struct {
 	variables *variables
 	found     []typedScalar
@@ -103,7 +103,7 @@ type typedScalar struct {
 
 func (t *typing) scalars(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.Style == 0 && strings.HasPrefix(n.Value, "${") {
-		// What is wrong with a variable is said where it is replaced.
+		// A problem with a variable is reported where it is replaced.
 		if value, ok, err := t.variables.typed(n.Value); ok && err == nil {
 			if _, isText := value.(string); !isText {
 				text, _ := json.Marshal(value)

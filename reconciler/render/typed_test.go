@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// transformers has a line for each way in which Kustomize changes objects that it read.
+// transformers has a line for each way in which Kustomize changes objects.
 var transformers = []string{
 	"namePrefix: pre-",
 	"nameSuffix: -post",
@@ -85,7 +85,7 @@ spec:
 	"infra/part/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches:\n- target: {kind: Deployment}\n  patch: |-\n    - op: add\n      path: /spec/template/spec/activeDeadlineSeconds\n      value: ${N}\n",
 }
 
-// A variable is what its value would be in its place, whatever Kustomize does to the object.
+// A variable gives the same result as its value in its place, whatever Kustomize does to the object.
 func TestVariablesAreWhatTheirValuesWouldBe(t *testing.T) {
 	compare := func(t *testing.T, chosen []string) {
 		with, without := map[string]string{}, map[string]string{}
@@ -115,7 +115,7 @@ func TestVariablesAreWhatTheirValuesWouldBe(t *testing.T) {
 	}
 }
 
-// joinedFields joins the fields of a kustomization, of which each may stand there once only.
+// joinedFields joins the fields of a kustomization, each of which may occur only once.
 func joinedFields(lines []string) string {
 	seen, out := map[string]bool{}, ""
 	for _, line := range lines {

@@ -16,7 +16,7 @@ type booleans int
 const (
 	// kubectlBooleans are YAML 1.1's: yes, no, on, off, y, n. kubectl reads them so.
 	kubectlBooleans booleans = iota
-	// kustomizeBooleans are YAML 1.2's: Kustomize writes "yes" with quotes where it read yes.
+	// kustomizeBooleans are YAML 1.2's: Kustomize writes yes back as "yes", with quotes.
 	kustomizeBooleans
 )
 
@@ -25,8 +25,7 @@ var oldBooleans = map[string]bool{
 	"n": false, "N": false, "no": false, "No": false, "NO": false, "off": false, "Off": false, "OFF": false,
 }
 
-// maxAliased bounds how many values of one render may come from aliases: nine lines of them can
-// stand for billions.
+// maxAliased bounds the values of one render that come from aliases: nine lines of them can stand for billions.
 const maxAliased = 500_000
 
 // aliases counts the values that came from aliases, over a whole render.
@@ -42,15 +41,15 @@ type converter struct {
 	document  document
 	variables *variables
 	veils     *veils
-	// lifts says that the object may hold what is under veils.
+	// lifts is true if the object may hold the values under veils.
 	lifts bool
-	// off says that the object wants its variables left alone.
+	// off is true if the object opts out of variables.
 	off     bool
 	depth   int
 	aliases *aliases
 	// within counts the aliases that are being followed.
 	within int
-	// commands counts the commands and arguments of containers that the value is in.
+	// commands counts the commands and arguments of containers around the value.
 	commands int
 	remarks  []manifest.Warning
 }
@@ -151,8 +150,8 @@ func isMerge(key *yaml.Node) bool {
 	return key.Kind == yaml.ScalarNode && key.Value == "<<" && key.ShortTag() == "!!merge"
 }
 
-// merge adds what a merge key (<<) names; what stands in the mapping itself, or was merged earlier,
-// prevails.
+// merge adds the fields that a merge key (<<) names. Fields of the mapping itself, or merged earlier, take
+// precedence.
 func (c *converter) merge(into map[string]any, n *yaml.Node) error {
 	source, err := c.value(n)
 	if err != nil {
@@ -177,7 +176,7 @@ func (c *converter) merge(into map[string]any, n *yaml.Node) error {
 	return nil
 }
 
-// key returns a mapping's key as the text that it is in JSON.
+// key returns a mapping's key as it is written in JSON.
 func (c *converter) key(n *yaml.Node) (string, error) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -215,7 +214,7 @@ func (c *converter) fail(n *yaml.Node, err error) error {
 	if e.Origin.File != "" {
 		return e
 	}
-	here := *e // which may be said of another place too
+	here := *e // another place may report the same error
 	here.Origin = c.document.at(n)
 	return &here
 }

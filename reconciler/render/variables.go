@@ -17,34 +17,33 @@ import (
 // treePrefix begins the names of variables that hold the Git hash of a folder.
 const treePrefix = "TREE:"
 
-// maxVariable bounds the length of ${NAME}, so that a text of nothing but openings is not searched
-// to its end for each.
+// maxVariable bounds the length of ${NAME}, so that a text full of openings is not searched to its end for each.
 const maxVariable = 1024
 
-// variables replaces ${NAME} in texts and notes which names it used.
+// variables replaces ${NAME} in texts and notes which names were used.
 type variables struct {
 	values map[string]any
 	tree   Tree
 	used   map[string]any
-	// folders are those whose hashes were looked up, with what was wrong; bytes is how much text came of variables
-	// so far.
+	// folders are those whose hashes were looked up, with the error if there was one; bytes counts the text that
+	// variables produced so far.
 	folders map[string]error
 	bytes   int
-	// others are the variables of other entries of the Repository, each with the name of one.
+	// others are the variables of other entries of the Repository, each with the name of one such entry.
 	others map[string]string
-	// doubted are the names and notations that were looked at, and remarks what nobody has been told of yet.
+	// doubted are the names and notations that were checked, and remarks the warnings that are not reported yet.
 	doubted map[string]bool
 	remarks []remark
-	// assignments match what gives a variable its value in a text.
+	// assignments match the places in a text that set a variable.
 	assignments map[string]*regexp.Regexp
 }
 
-// maxFolders bounds how many names of folders are looked up: one has many names, as dir, ./dir and dir/../dir.
+// maxFolders bounds how many folder names are looked up: one folder has many, such as dir, ./dir and dir/../dir.
 const maxFolders = 1000
 
-// text replaces every known variable; what is not known stays as it is, and so does everything else:
-// it is somebody else's syntax (nginx, a shell). $${NAME} of a known name is the literal ${NAME}, and ${NAME:-text} and
-// ${NAME:=text} are the text if the value is empty.
+// text replaces every known variable and keeps everything else, because it belongs to another syntax (nginx, a
+// shell). $${NAME} of a known name is the literal ${NAME}. ${NAME:-text} and ${NAME:=text} are the text if the value
+// is empty.
 func (v *variables) text(s string, in textKind) (string, error) {
 	var out strings.Builder
 	for whole := s; ; {
@@ -83,7 +82,7 @@ func (v *variables) text(s string, in textKind) (string, error) {
 	return out.String(), nil
 }
 
-// own says whether a known name is the text's own all the same, and if so notes it.
+// own reports whether a known name belongs to the text itself, and if so notes a remark.
 func (v *variables) own(text string, r reference, in textKind) bool {
 	if in == aProgram && r.hasDefault || v.assigns(text, r.name) {
 		if noted := "own " + r.name; !v.doubted[noted] {
@@ -105,17 +104,17 @@ func (v *variables) keptEscape(r reference) {
 
 // reference is a ${NAME}, or what looks like one.
 type reference struct {
-	// name is that of the variable, inner all that stands within the braces.
+	// name is the variable's, inner all of the text within the braces.
 	name, inner string
-	// length is that of all of it; closed is false if no brace closes it.
+	// length covers the whole reference; closed is false if no brace closes it.
 	length int
 	closed bool
-	// fallback is the text for an empty value.
+	// fallback replaces an empty value.
 	fallback   string
 	hasDefault bool
 }
 
-// referenceAt reads the reference with which a text begins.
+// referenceAt reads the reference at the start of a text.
 func referenceAt(s string) reference {
 	s = s[:min(len(s), maxVariable)]
 	end := strings.IndexByte(s, '}')
@@ -125,7 +124,7 @@ func referenceAt(s string) reference {
 	r := reference{inner: s[2:end], length: end + 1, closed: true}
 	r.name = r.inner
 	if name, fallback, ok := cutDefault(r.inner); ok {
-		if strings.Contains(fallback, "${") { // whose brace that was
+		if strings.Contains(fallback, "${") { // the brace belongs to that one
 			if end = closing(s); end < 0 {
 				return reference{}
 			}
@@ -137,7 +136,7 @@ func referenceAt(s string) reference {
 	return r
 }
 
-// closing returns where the brace stands that closes the first one, or -1.
+// closing returns the position of the brace that closes the first one, or -1.
 func closing(s string) int {
 	depth := 0
 	for i := range len(s) {
@@ -155,7 +154,7 @@ func closing(s string) int {
 
 var withDefault = regexp.MustCompile(`(?s)^([A-Za-z_][A-Za-z0-9_]*):[-=](.*)$`)
 
-// cutDefault takes NAME:-text and NAME:=text apart.
+// cutDefault splits NAME:-text and NAME:=text.
 func cutDefault(inner string) (name, fallback string, ok bool) {
 	if strings.HasPrefix(inner, treePrefix) {
 		return "", "", false
@@ -167,7 +166,7 @@ func cutDefault(inner string) (name, fallback string, ok bool) {
 	return match[1], match[2], true
 }
 
-// valueOf returns what a reference stands for.
+// valueOf returns the value of a reference.
 func (v *variables) valueOf(r reference, in textKind) (string, error) {
 	value, err := v.use(r.name)
 	if err != nil {
@@ -180,8 +179,8 @@ func (v *variables) valueOf(r reference, in textKind) (string, error) {
 	return text, err
 }
 
-// typed returns the value of the variable that is all of s, in its own type; ok is false if s is
-// anything else than one known variable.
+// typed returns the value of the variable that is all of s, in its own type; ok is false if s is not exactly one
+// known variable.
 func (v *variables) typed(s string) (value any, ok bool, err error) {
 	if !strings.HasPrefix(s, "${") {
 		return nil, false, nil
@@ -223,7 +222,7 @@ func (v *variables) known(name string) bool {
 	return ok || strings.HasPrefix(name, treePrefix)
 }
 
-// use returns the value of a known variable and notes that it was used.
+// use returns the value of a known variable and notes its use.
 func (v *variables) use(name string) (value any, err error) {
 	if folder, isTree := strings.CutPrefix(name, treePrefix); isTree {
 		value, err = v.hash(name, folder)
@@ -257,7 +256,7 @@ func (v *variables) hash(name, folder string) (any, error) {
 		err = &Error{Problem: fmt.Sprintf("${%s}: reading the folder's hash", name), Cause: err}
 	}
 	if err != nil {
-		hash = "" // what hashOf says of a folder that is not there
+		hash = "" // as hashOf returns for a missing folder
 	}
 	v.used[name], v.folders[name] = hash, err
 	return hash, err
@@ -265,7 +264,7 @@ func (v *variables) hash(name, folder string) (any, error) {
 
 func cleanFolder(folder string) string { return path.Clean(folder) }
 
-// textOf writes a value as it stands within a longer text.
+// textOf writes a value as it appears within a longer text.
 func textOf(name string, value any) (string, error) {
 	switch value := value.(type) {
 	case nil:

@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// nginx is a configuration full of what looks like variables and is not Berth's.
+// nginx is a configuration full of texts that look like variables and are not Berth's.
 const nginx = "server {\n\t  location / {\n    try_files $uri $uri/ /index.php?$query_string;\n" +
 	"    fastcgi_param X ${HOME}${ $ $$ $${HOME} ${uri} ${} ${branch} ${BRANCH;\n    set $a \"${request_uri}\"; # \u00a0é\n  }   \n}\n\n"
 
@@ -39,13 +39,13 @@ func TestVariables(t *testing.T) {
 		want any
 		used []string
 	}{
-		// Built-in variables are texts, however they are written.
+		// Built-in variables are always texts.
 		{`${BRANCH}`, "feature/login", []string{"BRANCH"}},
 		{`${COMMIT_SHORT}`, "12345678", []string{"COMMIT_SHORT"}},
 		{`"${COMMIT_SHORT}"`, "12345678", []string{"COMMIT_SHORT"}},
 		{`app:${COMMIT_SHORT}`, "app:12345678", []string{"COMMIT_SHORT"}},
 		{`${COMMIT_SHORT}${COMMIT_SHORT}`, "1234567812345678", []string{"COMMIT_SHORT"}},
-		// The entry's keep their type where they stand alone and plain.
+		// The entry's variables keep their type if they stand alone and plain.
 		{`${REPLICAS}`, int64(3), []string{"REPLICAS"}},
 		{`"${REPLICAS}"`, "3", []string{"REPLICAS"}},
 		{`'${REPLICAS}'`, "3", []string{"REPLICAS"}},
@@ -64,10 +64,10 @@ func TestVariables(t *testing.T) {
 		{`${INT}`, int64(4), []string{"INT"}},
 		{`${NULL}`, nil, []string{"NULL"}},
 		{`a${NULL}b`, "ab", []string{"NULL"}},
-		// Nothing that a value holds becomes structure, or is replaced in turn.
+		// A value never becomes structure, and variables in it are not replaced.
 		{`${EVIL}`, "x\n  injected: yes # ${BRANCH}", []string{"EVIL"}},
 		{`[a, "${EVIL}"]`, []any{"a", "x\n  injected: yes # ${BRANCH}"}, []string{"EVIL"}},
-		// What is not Berth's stays.
+		// Texts that are not Berth's variables stay.
 		{`$uri ${HOME} $(BRANCH) $BRANCH ${ BRANCH } ${branch} ${}`, "$uri ${HOME} $(BRANCH) $BRANCH ${ BRANCH } ${branch} ${}", nil},
 		{`${BRANCH`, "${BRANCH", nil},
 		{`${BRANCH ${BRANCH}`, "${BRANCH feature/login", []string{"BRANCH"}},
@@ -240,7 +240,7 @@ func TestInputsHoldWhatLinksLeadTo(t *testing.T) {
 	}
 }
 
-// A kind may be defined after it was rendered first.
+// A kind may be defined after the first render with it.
 func TestInputsHoldScopes(t *testing.T) {
 	const things = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 	var outside bool
@@ -292,8 +292,8 @@ func TestVariablesThatAreSwitchedOffStay(t *testing.T) {
 	}
 }
 
-// Kustomize writes the values of the Secrets that it generates in base64; those of files in which somebody wrote base64 are
-// nobody's texts.
+// Kustomize writes the values of the Secrets that it generates in base64. A file's own base64 is not searched for
+// variables.
 func TestVariablesInGeneratedSecrets(t *testing.T) {
 	long := strings.Repeat("a line of ${BRANCH}\n", 10)
 	tree, o := generated("resources: [x.yaml]\nsecretGenerator: [{name: db, envs: [db.env], literals: ['URL=https://${BRANCH_SLUG}/$${PORT}', plain=x], files: [long.txt]}]")

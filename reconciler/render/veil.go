@@ -18,29 +18,29 @@ type Opened struct {
 	Content []byte
 	// Veiled is the same, with a placeholder for every value that was encrypted.
 	Veiled []byte
-	// Values are what the placeholders stand for.
+	// Values maps placeholders to values.
 	Values map[string]Value
 }
 
 // Value is a value that was encrypted.
 type Value struct {
-	// Text is the value as it stands in the file, without the quotes of YAML and JSON.
+	// Text is the value as written in the file, without the quotes of YAML and JSON.
 	Text string
-	// Tag is the YAML tag of a value that is no text, such as !!int.
+	// Tag is the YAML tag of a value that is not a text, such as !!int.
 	Tag string
 }
 
-// veils replace decrypted values while objects are built. A value takes the place of its veil only in an object that may
-// hold decrypted values, so that nothing on the way, Kustomize included, can carry it anywhere else.
+// veils stand for decrypted values while objects are built. A value replaces its veil only in an object that may hold
+// decrypted values. So nothing on the way, Kustomize included, can carry it anywhere else.
 type veils struct {
 	values map[string]Value
-	// files are the contents of whole files by what was shown of them.
+	// files maps the shown form of a file to its whole content.
 	files map[string]string
-	// own are the veils by which objects are known, see identify.
+	// own are the veils of fields that identify objects, see identify.
 	own map[string]bool
 }
 
-// A veil is this, and a number.
+// A veil is this prefix and a number.
 const (
 	veilMark   = "berthveil"
 	veilDigits = 8
@@ -52,7 +52,7 @@ func newVeils() *veils {
 	return &veils{values: map[string]Value{}, files: map[string]string{}, own: map[string]bool{}}
 }
 
-// veil returns what stands for a value. For one that is binary, this is binary too.
+// veil returns the placeholder for a value. The placeholder of a binary value is binary too.
 func (v *veils) veil(value Value) string {
 	name := fmt.Sprintf("%s%0*d", veilMark, veilDigits, len(v.values))
 	v.values[name] = value
@@ -62,7 +62,7 @@ func (v *veils) veil(value Value) string {
 	return name
 }
 
-// file returns what is shown of a decrypted file.
+// file returns the shown form of a decrypted file.
 func (v *veils) file(o Opened) []byte {
 	var pairs []string
 	for _, placeholder := range slices.Sorted(maps.Keys(o.Values)) {
@@ -71,13 +71,13 @@ func (v *veils) file(o Opened) []byte {
 	return v.shown(strings.NewReplacer(pairs...).Replace(string(o.Veiled)), o.Content)
 }
 
-// shown notes what is shown of a file.
+// shown notes the shown form of a file.
 func (v *veils) shown(veiled string, content []byte) []byte {
 	v.files[veiled] = string(content)
 	return []byte(veiled)
 }
 
-// over says whether a text holds a veil, also in base64.
+// over reports whether a text holds a veil, also in base64.
 func (v *veils) over(text string) bool {
 	if len(v.files) == 0 {
 		return false
@@ -91,7 +91,7 @@ func (v *veils) over(text string) bool {
 
 var notBase64 = regexp.MustCompile(`[^A-Za-z0-9+/=\r\n]`)
 
-// decoded returns what a text is in base64, if that holds a veil.
+// decoded returns a text decoded from base64, if the result holds a veil.
 func (v *veils) decoded(text string) (string, bool) {
 	if len(v.files) == 0 || len(text) < len(veilMark) || notBase64.MatchString(text[:min(len(text), 64)]) {
 		return "", false
@@ -100,8 +100,8 @@ func (v *veils) decoded(text string) (string, bool) {
 	return string(decoded), err == nil && strings.Contains(string(decoded), veilMark)
 }
 
-// lifted returns the text with the values in the place of their veils; ok is false if a veil is not whole, so that its
-// value is not known.
+// lifted returns the text with the values in place of their veils; ok is false if a veil is cut, so that its value is
+// unknown.
 func (v *veils) lifted(text string) (_ string, ok bool) {
 	if content, whole := v.files[text]; whole {
 		return content, true
@@ -126,7 +126,7 @@ func (v *veils) lifted(text string) (_ string, ok bool) {
 	}
 }
 
-// lift is lifted for the scalar of a manifest, in which there may be base64.
+// lift is lifted for the scalar of a manifest, which may hold base64.
 func (v *veils) lift(n *yaml.Node) (_ *yaml.Node, ok bool) {
 	if value, exact := v.values[n.Value]; exact {
 		return value.node(), true
@@ -153,7 +153,7 @@ func (v Value) node() *yaml.Node {
 	return n
 }
 
-// wrapped breaks base64 into the lines into which Kustomize breaks it.
+// wrapped breaks base64 into lines as Kustomize does.
 func wrapped(text string) string {
 	const width = 70
 	if len(text) < width {
@@ -169,13 +169,13 @@ func wrapped(text string) string {
 
 var veiled = regexp.MustCompile(fmt.Sprintf(`\xff?%s\d{%d}`, veilMark, veilDigits))
 
-// unveiled returns a text with dots in the place of veils, for messages.
+// unveiled returns a text with dots in place of veils, for messages.
 func unveiled(text string) string { return veiled.ReplaceAllString(text, veilDots) }
 
-// identity are the fields by which an object is known, which are never veiled.
+// identity are the fields that identify an object, which are never veiled.
 var identity = [][]string{{"apiVersion"}, {"kind"}, {"metadata", "name"}, {"metadata", "namespace"}}
 
-// identify lifts the veils from the fields by which objects are known, and says whether there were any.
+// identify lifts the veils from the fields that identify objects, and reports whether there were any.
 func (v *veils) identify(documents []*yaml.Node) (changed bool) {
 	for _, n := range documents {
 		changed = v.name(n) || changed
@@ -192,7 +192,7 @@ func (v *veils) name(n *yaml.Node) (changed bool) {
 		if at == nil || at.Kind != yaml.ScalarNode || !strings.Contains(at.Value, veilMark) {
 			continue
 		}
-		// Of what looks as if it held a variable, the veil stays, since none is replaced in it.
+		// A value that looks as if it held a variable keeps its veil, because variables in it are not replaced.
 		if value, ok := v.lift(at); ok && !strings.Contains(value.Value, "${") {
 			at.Tag, at.Style, at.Value = value.Tag, value.Style, value.Value
 			changed = true
@@ -203,7 +203,7 @@ func (v *veils) name(n *yaml.Node) (changed bool) {
 	return changed
 }
 
-// under says whether anything below a node is veiled.
+// under reports whether anything below a node is veiled.
 func (v *veils) under(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && v.over(n.Value) || slices.ContainsFunc(n.Content, v.under)
 }

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// Whatever carries a decrypted value into an object of another kind than Secret stops the render: the way does not
-// matter, only where the value ends.
+// A decrypted value in an object of another kind than Secret stops the render. Only its destination matters, not how
+// it got there.
 func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 	const refused = "%s: %s holds what was decrypted, and in the cluster anybody who may read a %s could read it; " +
 		"generate a Secret instead, or have %[3]s added to the entry's decryption.kinds"
@@ -81,7 +81,7 @@ func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 	}
 }
 
-// An alias has a name, which is not what it stands for.
+// An alias's name is not the text that it stands for.
 func TestAKindByAnAliasHoldsNothingDecrypted(t *testing.T) {
 	o := options()
 	o.Decrypter = decrypter{"infra/k8s/x.yaml": "apiVersion: v1\nmetadata: {name: api, labels: {a: &Secret ConfigMap}}\nkind: *Secret\ndata: {a: «hunter2»}\n"}
@@ -91,7 +91,7 @@ func TestAKindByAnAliasHoldsNothingDecrypted(t *testing.T) {
 	}
 }
 
-// That a text is equal to a decrypted value proves nothing: only what came from there is refused.
+// A text that equals a decrypted value proves nothing: only text that came from there is refused.
 func TestTextsThatEqualDecryptedOnesAreFine(t *testing.T) {
 	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: postgres}\nspec: {externalName: 'app.${DOMAIN}', type: ExternalName}\n" +
 		"---\napiVersion: v1\nkind: Pod\nmetadata: {name: app}\nspec: {containers: [{name: app, image: app, env: [{name: A, value: 'postgres-${BRANCH_SLUG}'}]}]}\n"
@@ -110,7 +110,7 @@ func TestTextsThatEqualDecryptedOnesAreFine(t *testing.T) {
 	}
 }
 
-// The render of an encrypted file is that of its plain text: hashes in names, lines of base64 and types included.
+// An encrypted file renders exactly as its plain text does: hashes in names, lines of base64 and types included.
 func TestEncryptedFilesBecomeWhatKustomizeMakesOfTheirPlainText(t *testing.T) {
 	long := strings.Repeat("a long line of a certificate\n", 20)
 	plain := map[string]string{
@@ -183,7 +183,7 @@ replacements:
 	}
 }
 
-// dataOf writes what an object says, stringData folded into data.
+// dataOf returns the data of an object, with stringData folded in.
 func dataOf(t *testing.T, object map[string]any) string {
 	t.Helper()
 	texts, _ := object["stringData"].(map[string]any)

@@ -22,7 +22,7 @@ type replays struct {
 	newerSince   time.Time
 }
 
-// repeated says whether a delivery was seen before, and remembers it.
+// repeated reports whether a delivery was seen before, and remembers it.
 func (r *replays) repeated(repository, id string, now time.Time) bool {
 	key := sha256.Sum256([]byte(repository + "/" + id))
 	r.mu.Lock()

@@ -174,7 +174,7 @@ func (s *stage) end(ctx context.Context, name, program string) error {
 	return nil
 }
 
-// runs says whether a process is still the program that was started: process ids are used again.
+// runs reports whether a process is still the program that was started: process ids are used again.
 func runs(pid int, program string) bool {
 	output, err := exec.Command("ps", "-o", "stat=,args=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && !strings.HasPrefix(string(output), "Z") && strings.Contains(string(output), program)
