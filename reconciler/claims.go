@@ -200,12 +200,11 @@ const (
 	siblingLook     = 200 * time.Millisecond
 )
 
-// handover adds to the input of a plan what passes from one environment to another. Environments with a namespace of
-// their own have nothing to do with it.
-func (r *Reconciler) handover(e Environment, m *memory, d desired, in *plan.Input) {
-	m.contested = false
+// handover adds to the input of a plan what passes from one environment to another, which happens only in a shared
+// namespace. It returns disputed if the environment wants what a sibling has that has not been reconciled yet.
+func (r *Reconciler) handover(e Environment, m *memory, d desired, in *plan.Input) sight {
 	if !e.SharedNamespace {
-		return
+		return complete
 	}
 	in.Heirs, in.Released = r.claims.heirs(e, d, in.Observed), r.claims.released(e, in.Observed)
 	leaves, contested := moving(e, d, *in)
@@ -220,7 +219,10 @@ func (r *Reconciler) handover(e Environment, m *memory, d desired, in *plan.Inpu
 	case r.Now().Sub(m.awaited) > siblingPatience:
 		in.Undecided = ""
 	}
-	m.contested = contested && in.Undecided != ""
+	if contested && in.Undecided != "" {
+		return disputed
+	}
+	return complete
 }
 
 // moving says whether the environment has anything that it does not want any more, and whether another has anything

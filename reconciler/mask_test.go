@@ -14,16 +14,18 @@ func TestMask(t *testing.T) {
 			"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "name-of-it"}, "stringData": map[string]any{"key": value},
 		}}}
 	}
-	d := desired{decrypted: []string{"Login", "Widget.example.com"}, set: manifest.Set{Objects: []manifest.Object{
+	d := desired{decrypted: manifest.Kinds{"Role", "Login", "Widget.example.com"}, set: manifest.Set{Objects: []manifest.Object{
 		of("v1", "ConfigMap", "production"),
 		of("v1", "Secret", "hunter2"),
-		of("example.com/v1", "Login", "with-a-kind"),
+		of("rbac.authorization.k8s.io/v1", "Role", "with-a-kind"),
+		of("example.com/v1", "Login", "of-others-without-a-group"),
 		of("example.com/v1", "Widget", "with-a-group"),
 		of("example.org/v1", "Widget", "with-another-group"),
 	}}}
 	for text, want := range map[string]string{
 		"hunter2 is for production":               "••• is for production",
 		"name-of-it says with-a-kind":             "name-of-it says •••",
+		"of-others-without-a-group":               "of-others-without-a-group", // where rendering lets no decrypted value in
 		"with-a-group, and with-another-group":    "•••, and with-another-group",
 		"Authorization: Basic YWRhOmh1bnRlcjI=\n": "Authorization: Basic YWRh•••\n",
 	} {

@@ -55,7 +55,7 @@ func (m *memory) reconsider(moved []manifest.Key, now time.Time) {
 		}
 	}
 	if effect, ok := lifts(moved, m.rejected.objects, m.rejected.by); ok {
-		if at := m.moves.next(now, effect); at.Before(m.rejected.until) {
+		if at := m.trial.moves.next(now, effect); at.Before(m.rejected.until) {
 			m.rejected.until = at
 		}
 	}

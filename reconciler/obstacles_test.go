@@ -128,7 +128,7 @@ func TestTheEndOfAPolicyIsAnEvent(t *testing.T) {
 	}{
 		"that refuses a commit": {
 			"UPDATE", func(w *world) { w.commits("b.yaml", configMap("b", "two")) },
-			func(m *memory, _ manifest.Key) bool { return m.rejected.err != nil && m.moves.n > 0 },
+			func(m *memory, _ manifest.Key) bool { return m.rejected.err != nil && m.trial.moves.n > 0 },
 			func(m *memory, _ manifest.Key, until time.Time) { m.rejected.until = until },
 			func(w *world) bool { return w.value("b", "v") == "two" },
 		},

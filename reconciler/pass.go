@@ -16,9 +16,9 @@ import (
 	"berth.dev/berth/reconciler/records"
 )
 
-// Pass takes an environment one step towards what Git says: what should be, what is, the plan, the
-// steps of it that can be taken now, and what has come of them. It waits for nothing but the answers of
-// the API server; what has to happen in the cluster wakes the next pass.
+// Pass takes an environment one step towards what Git says: what should be, what is, the plan, the steps of it that can be
+// taken now, and their results. It waits only for the answers of the API server; what has to happen in the cluster wakes
+// the next pass.
 func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	e = m.judging(e)
@@ -35,51 +35,90 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		record.Rejected = plan.Rejected{}
 	}
 	m.reconsider(append(r.Watches.Moved(e.ID), r.claims.freed(e.ID)...), r.Now())
-	wanted, why := r.wanted(ctx, e, m, record)
-	r.claim(e, wanted, why)
-	if wanted.commit == "" {
-		return unplanned(e, passed{why: why, rejected: m.rejected, now: r.Now()})
-	}
-	r.Watches.Follow(e.ID, e.Namespace, e.kinds(wanted.set, record))
-	r.Watches.KeepWhole(e.judges.Kinds())
-	p, known := r.decide(e, m, wanted, record)
-	if !known {
+	c := r.choose(ctx, e, m, record)
+	switch {
+	case c.commit == "":
+		return unplanned(e, passed{why: c.why, rejected: m.rejected, now: r.Now()})
+	case c.sight == partial:
 		return Outcome{Finding: NotJudged{}}
-	}
-	if m.contested {
+	case c.sight == disputed:
 		return Outcome{Finding: NotJudged{}, Deadline: r.Now().Add(siblingLook)}
 	}
-	if isRendering(why) {
-		m.again = false // it is meant for the commit that is being rendered
-	} else {
-		m.retried = e.Retry
-	}
-	if why == nil {
-		if refused := r.validate(ctx, e, m, wanted, p); refused != nil {
-			return r.Pass(ctx, e) // which keeps what runs
-		}
-	}
-	m.accept(wanted, why)
-	results, record, err := r.act(ctx, e, p, record)
+	m.accept(c.desired, c.why)
+	results, record, err := r.act(ctx, e, c.plan, record)
 	fights := m.remember(r.Config, results)
 	if len(results) > 0 {
-		p, _ = r.decide(e, m, wanted, record)
+		c.plan, _ = r.decide(e, m, c.desired, record)
 	}
-	m.tidy(p)
+	m.tidy(c.plan)
 	r.Watches.Attend(e.ID, m.obstacles())
-	if why == nil {
-		r.reject(e, m, wanted, &p)
+	if c.why == nil {
+		r.reject(e, m, c.desired, &c.plan)
 	}
 	if err == nil {
-		err = r.Records.Save(ctx, e.Name, p.Record)
+		err = r.Records.Save(ctx, e.Name, c.plan.Record)
 	}
-	return judged(e, wanted, p, passed{results: results, fights: fights, lost: lost, why: why, rejected: m.rejected, now: r.Now(), err: err})
+	return judged(e, c.desired, c.plan, passed{results: results, fights: fights, lost: lost, why: c.why, rejected: m.rejected, now: r.Now(), err: err})
 }
 
-// decide makes the plan from what is known of the cluster, and says whether enough is.
-func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Record) (plan.Plan, bool) {
+// choice is what a pass chose to run.
+type choice struct {
+	desired // without a commit if there is nothing to choose from
+	// why says why it is not the commit that should run; nil: it is.
+	why   error
+	plan  plan.Plan
+	sight sight
+}
+
+// sight is how much is known of what a plan depends on.
+type sight string
+
+const (
+	complete sight = "complete"
+	partial  sight = "partial"  // a watch has not delivered everything yet
+	disputed sight = "disputed" // a sibling that has not been reconciled yet has something that is wanted here
+)
+
+// choose returns what is to run, and the plan for it. What runs already is kept if the cluster would refuse the newest
+// commit.
+func (r *Reconciler) choose(ctx context.Context, e Environment, m *memory, record plan.Record) choice {
+	c := r.candidate(ctx, e, m, record)
+	for c.why == nil && c.sight == complete && r.refuses(ctx, e, m, c.desired, c.plan) {
+		m.retry.postpone() // what runs was not asked for
+		c = r.candidate(ctx, e, m, record)
+	}
+	return c
+}
+
+// candidate returns what should run as far as the cluster has not been asked for its opinion.
+func (r *Reconciler) candidate(ctx context.Context, e Environment, m *memory, record plan.Record) choice {
+	c := choice{}
+	c.desired, c.why = r.wanted(ctx, e, m, record)
+	r.claim(e, c.desired, c.why)
+	if c.commit == "" {
+		return c
+	}
+	r.Watches.Follow(e.ID, e.Namespace, e.kinds(c.set, record))
+	r.Watches.KeepWhole(e.judges.Kinds())
+	c.plan, c.sight = r.decide(e, m, c.desired, record)
+	switch {
+	case c.sight != complete:
+	case isRendering(c.why):
+		m.retry.postpone() // it is meant for the commit that is being rendered
+	default:
+		m.retry.begin(e.Retry)
+	}
+	return c
+}
+
+// decide makes the plan from what is known of the cluster, and says how much that is.
+func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Record) (plan.Plan, sight) {
 	seen := r.observe(e, d.set, record)
-	return plan.Make(r.input(e, m, d, seen, record)), !syncing(seen)
+	in, sight := r.input(e, m, d, seen, record)
+	if syncing(seen) {
+		sight = partial
+	}
+	return plan.Make(in), sight
 }
 
 // kinds returns all kinds that have to be watched: those of Git and of the agent, and those ever applied.
@@ -130,7 +169,7 @@ func syncing(o observed.State) bool {
 	return false
 }
 
-func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State, record plan.Record) plan.Input {
+func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State, record plan.Record) (plan.Input, sight) {
 	in := plan.Input{
 		Name:         e.Name,
 		Environment:  e.ID,
@@ -151,12 +190,12 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State
 		Pinned:       e.Pinned,
 		Past:         d.past,
 		Incomplete:   d.incomplete,
-		Retry:        m.again,
+		Retry:        m.retry.isDue(),
 		Confirmation: e.Confirmation,
 		Origin:       e.Path + " of " + e.URL,
 	}
-	r.handover(e, m, d, &in)
-	return in
+	sight := r.handover(e, m, d, &in)
+	return in, sight
 }
 
 // act stores the plan's record and then carries out the steps that are ready. It returns the record

@@ -152,54 +152,12 @@ type Reconciler struct {
 	memories map[string]*memory
 }
 
-// memory is what is remembered of an environment between passes; all of it can be lost.
-type memory struct {
-	// head is what was rendered last of the commit that should run, runs what was accepted last.
-	head, runs desired
-	rejected   rejection
-	unrendered unrendered
-	// renderings go on beside the passes, by commit.
-	renderings map[string]*rendering
-	refusals   map[manifest.Key]plan.Refusal
-	tries      map[manifest.Key]int
-	// barred has what refuses these objects, by object.
-	barred map[manifest.Key]barrier
-	fights fights
-	// retried is the id of the last retry, validated the digest of the last input that the cluster had
-	// nothing against, held that of one that was rejected and has nothing to be taken back to.
-	retried, validated, held string
-	// judges are the expressions of the settings.
-	judges   *health.Expressions
-	settings string
-	// again says that a retry has been asked for, and not been begun.
-	again bool
-	// refused counts how often in a row the cluster had something against the newest input, and moves how often what
-	// stands against it has changed.
-	refused int
-	moves   moves
-	// awaited is since when deletions wait for a sibling; zero: they do not.
-	awaited time.Time
-	// contested says that a sibling that has not been looked at has something that is wanted here.
-	contested bool
-}
-
 // New returns a Reconciler.
 func New(c Config) *Reconciler {
 	if c.Wake == nil {
 		c.Wake = func(string) {}
 	}
 	return &Reconciler{Config: c, claims: claims{of: map[string]claim{}}, memories: map[string]*memory{}}
-}
-
-func (r *Reconciler) memory(environment string) *memory {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m, ok := r.memories[environment]
-	if !ok {
-		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, barred: map[manifest.Key]barrier{}, fights: fights{}}
-		r.memories[environment] = m
-	}
-	return m
 }
 
 // Forget drops what is remembered of an environment, and its watches; the cluster is left as it is.

@@ -24,19 +24,6 @@ const (
 	atOncePause = 50 * time.Millisecond
 )
 
-// asked says whether somebody asks for another attempt that has not been begun yet. Nothing that went wrong
-// before stands in its way.
-func (m *memory) asked(e Environment) bool {
-	m.again = e.Retry != "" && e.Retry != m.retried
-	if m.again {
-		clear(m.refusals)
-		clear(m.tries)
-		clear(m.barred)
-		m.unrendered, m.rejected, m.validated, m.held, m.refused = unrendered{}, rejection{}, "", "", 0
-	}
-	return m.again
-}
-
 // judging returns the environment with its expressions compiled, which is done once for its settings.
 func (m *memory) judging(e Environment) Environment {
 	if m.judges == nil || m.settings != e.Settings {
@@ -48,14 +35,6 @@ func (m *memory) judging(e Environment) Environment {
 	}
 	e.judges = m.judges
 	return e
-}
-
-// accept notes what the pass goes on with, and that it is the newest if nothing is wrong with that.
-func (m *memory) accept(d desired, why error) {
-	m.runs = d
-	if why == nil {
-		m.rejected = rejection{}
-	}
 }
 
 // tidy forgets what concerns objects of which the plan knows nothing any more.
@@ -72,7 +51,7 @@ func (m *memory) tidy(p plan.Plan) {
 // remember keeps what the API server refused, so that it is tried again at the right time, and forgets
 // what passed. It marks the results that say nothing new, and returns how many fights have begun.
 func (m *memory) remember(c Config, results []apply.Result) (fights int) {
-	m.again = false
+	m.retry.due = ""
 	fights = m.fights.note(results, c.Now())
 	for i, r := range results {
 		key := r.Step.Key

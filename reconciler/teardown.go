@@ -30,7 +30,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Finding: NotJudged{}}
 	}
-	m.retried = e.Retry
+	m.retry.begin(e.Retry)
 	before := r.takingDown(e, m, record)
 	results, record, err := r.act(ctx, e, before, record)
 	m.remember(r.Config, results)
@@ -63,7 +63,7 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 		Record:       record,
 		Refusals:     m.refusals,
 		Now:          r.Now(),
-		Retry:        m.again,
+		Retry:        m.retry.isDue(),
 		Confirmation: e.Confirmation,
 	})
 }
@@ -76,8 +76,8 @@ func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
 	switch {
 	case !ok:
 		return o
-	case t.Gone:
-		return r.Pass(ctx, e)
+	case t.Gone: // the next pass creates everything
+		return Outcome{Finding: NotJudged{}, Results: o.Results, Again: true}
 	}
 	o.Finding = Judged{
 		Commit:       e.Commit,

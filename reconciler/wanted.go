@@ -56,7 +56,7 @@ func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejec
 		return head, err
 	}
 	m.head = head
-	if e.Rollback && rejected.Digest == head.digest && m.held != head.digest {
+	if e.Rollback && rejected.Digest == head.digest && !m.trial.reached(head.digest, held) {
 		return r.lastHealthy(ctx, e, m, rejected)
 	}
 	return head, nil
@@ -117,7 +117,7 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 		}
 	}
 	if healthy.commit == "" || healthy.digest == head.digest {
-		m.held = head.digest
+		m.trial.reaches(head.digest, held)
 		return head, nil
 	}
 	m.head, m.runs = desired{}, healthy
@@ -126,12 +126,12 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 	return healthy, why
 }
 
-// validate asks the cluster what it has against a new input, before the first write of it, where something
-// runs that half of a sync could break. What is found is remembered, so that it costs once per input.
-func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d desired, p plan.Plan) error {
+// refuses asks the cluster whether it would refuse a new input, before the first write of it, where something runs that half
+// of a sync could break. The answer is remembered, so that it costs once per input.
+func (r *Reconciler) refuses(ctx context.Context, e Environment, m *memory, d desired, p plan.Plan) bool {
 	sync := p.Record.Sync
-	if e.Suspended || !sync.Running || sync.Settled || m.validated == d.digest {
-		return nil
+	if e.Suspended || !sync.Running || sync.Settled || m.trial.reached(d.digest, valid) {
+		return false
 	}
 	refused, obstacles := &refusedError{}, []manifest.Key(nil)
 	for _, s := range p.Impossible() {
@@ -144,21 +144,22 @@ func (r *Reconciler) validate(ctx context.Context, e Environment, m *memory, d d
 		}
 		refused.add(result.Step, result.Err.Message)
 		obstacles = append(obstacles, result.Err.Obstacles...)
-		_, after := pauseAfter(result.Err.Class, m.refused)
+		_, after := pauseAfter(result.Err.Class, m.trial.refused)
 		pause = min(pause, after)
 	}
 	if len(refused.Problems) == 0 {
-		m.validated, m.refused, m.moves = d.digest, 0, moves{}
-		return nil
+		m.trial = trial{digest: d.digest, stage: valid}
+		return false
 	}
-	m.head, m.refused = desired{}, m.refused+1
+	m.head = desired{}
+	m.trial.refused++
 	until := r.Now().Add(pause + time.Duration(float64(pause)*r.Jitter()/2))
 	m.rejected = e.rejects(refused, d.about, until)
 	m.rejected.by = obstacles
 	for _, p := range refused.Problems {
 		m.rejected.objects = append(m.rejected.objects, p.Key)
 	}
-	return refused
+	return true
 }
 
 // reject notes that an input did not become healthy, if the entry wants it taken back and there is something
@@ -168,7 +169,7 @@ func (r *Reconciler) reject(e Environment, m *memory, d desired, p *plan.Plan) {
 	if rejected.Digest != d.digest {
 		*rejected = plan.Rejected{}
 	}
-	returns := e.Rollback && !e.Suspended && e.Healthy != "" && e.Healthy != e.Commit && m.held != d.digest
+	returns := e.Rollback && !e.Suspended && e.Healthy != "" && e.Healthy != e.Commit && !m.trial.reached(d.digest, held)
 	if returns && p.State == plan.Failed && rejected.Digest == "" {
 		*rejected = plan.Rejected{Digest: d.digest, Commit: d.commit, Message: p.Message}
 		p.Deadline = r.Now()

@@ -1,0 +1,109 @@
+package reconciler
+
+import (
+	"time"
+
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/plan"
+)
+
+// memory is what is remembered of an environment between passes. All of it can be lost.
+type memory struct {
+	// head is what was rendered last of the commit that should run, runs what was accepted last.
+	head, runs desired
+	rejected   rejection
+	unrendered unrendered
+	// renderings go on beside the passes, by commit.
+	renderings map[string]*rendering
+	refusals   map[manifest.Key]plan.Refusal
+	tries      map[manifest.Key]int
+	// barred has what refuses these objects, by object.
+	barred map[manifest.Key]barrier
+	fights fights
+	trial  trial
+	retry  retry
+	// judges are the expressions of the settings.
+	judges   *health.Expressions
+	settings string
+	// awaited is since when the environment waits for a sibling; zero: it does not.
+	awaited time.Time
+}
+
+func (r *Reconciler) memory(environment string) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.memories[environment]
+	if !ok {
+		m = &memory{refusals: map[manifest.Key]plan.Refusal{}, tries: map[manifest.Key]int{}, barred: map[manifest.Key]barrier{}, fights: fights{}}
+		r.memories[environment] = m
+	}
+	return m
+}
+
+// trial is how far the newest input got that was tried.
+type trial struct {
+	digest string
+	stage  trialStage
+	// refused counts how often in a row the cluster would have refused the newest input. moves counts how often what
+	// stands against it has changed.
+	refused int
+	moves   moves
+}
+
+// trialStage is a stage of a trial; each includes those before it.
+type trialStage int
+
+const (
+	untried trialStage = iota
+	valid              // the cluster would accept it
+	held               // it did not become healthy, and stays because there is nothing to return to
+)
+
+// reached says whether an input got that far.
+func (t trial) reached(digest string, stage trialStage) bool {
+	return t.digest == digest && t.stage >= stage
+}
+
+// reaches notes that an input got that far.
+func (t *trial) reaches(digest string, stage trialStage) { t.digest, t.stage = digest, stage }
+
+// retry is a person's request for another attempt.
+type retry struct {
+	// due is the id of one that is to begin with this pass; empty: none. begun is the id of the last one that began.
+	due, begun string
+}
+
+// isDue says whether another attempt begins with this pass.
+func (r retry) isDue() bool { return r.due != "" }
+
+// begin notes that a pass makes the attempt that is asked for.
+func (r *retry) begin(id string) { r.begun = id }
+
+// postpone leaves the request to a later pass.
+func (r *retry) postpone() { r.due = "" }
+
+// asked says whether a person asks for another attempt that has not begun yet. Then nothing that went wrong before keeps
+// anything from being tried.
+func (m *memory) asked(e Environment) bool {
+	m.retry.due = ""
+	if e.Retry == m.retry.begun {
+		return false
+	}
+	m.retry.due = e.Retry
+	if m.retry.isDue() {
+		clear(m.refusals)
+		clear(m.tries)
+		clear(m.barred)
+		m.unrendered, m.rejected, m.trial = unrendered{}, rejection{}, trial{}
+	}
+	return m.retry.isDue()
+}
+
+// accept notes what the pass applies. Nothing is rejected any more if that is the newest commit.
+func (m *memory) accept(d desired, why error) {
+	m.runs = d
+	if why == nil {
+		m.rejected = rejection{}
+	}
+}
