@@ -60,7 +60,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 			team.deletes(fmt.Sprintf("feature/%d", i))
 		}
 		team.server.Behave()
-		team.With(t).Becomes("Waiting", "nothing is taken down", fmt.Sprintf("%d of %d environments", vanish, all+1), "berth confirm --repository doubt")
+		team.With(t).Becomes("Waiting", "deletions are blocked", fmt.Sprintf("%d of %d environments", vanish, all+1), "berth confirm --repository doubt")
 		team.polled(4)
 		if deletions, lost := team.deletions(began), difference(team.got(), before); len(deletions) > 0 || lost != "" {
 			t.Errorf("the agent sent %q; what differs now: %s", deletions, lost)

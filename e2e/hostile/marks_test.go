@@ -75,7 +75,7 @@ func TestABranchNamedLikeProductionsNamespace(t *testing.T) {
 	evil := posts.pushes("prod", nil)
 	world.Await(t, "the branch is left out", func() (string, bool) {
 		c := meta.FindStatusCondition(posts.Get().Status.Conditions, v1alpha1.ConditionBranchesLeftOut)
-		return fmt.Sprint(c), c != nil && strings.Contains(c.Message, `"prod" leads to the namespace squats-prod, which is that of the entry production`)
+		return fmt.Sprint(c), c != nil && strings.Contains(c.Message, `"prod" leads to the namespace squats-prod, which belongs to the entry production`)
 	})
 	if _, there := evil.Get(); there {
 		t.Error("it has an environment")

@@ -310,8 +310,8 @@ func TestARepositoryThatIsWrittenAgainInTimeKeepsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("people are told", func() bool {
-		return w.readyMessageHas("f0", "to keep it, write the Repository again; to delete it now: berth delete posts.review.f0") &&
-			w.readyMessageHas("main", "what it runs stays")
+		return w.readyMessageHas("f0", "to keep it, re-create the Repository; to delete it now: berth delete posts.review.f0") &&
+			w.readyMessageHas("main", "its objects stay")
 	})
 	w.branches("two", "f0")
 	w.follow()

@@ -7,8 +7,8 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// The deletion guard blocks deletions that would leave too little of a Repository: more than guardCount environments and
-// more than guardPercent of all of them are deleted at the same time only after a user confirmed it.
+// The deletion guard blocks a deletion of more than guardCount environments and more than guardPercent of a Repository's
+// environments at the same time, until a user confirms it.
 const (
 	guardCount   = 3
 	guardPercent = 30
@@ -16,13 +16,13 @@ const (
 
 // census counts the environments of one Repository for the deletion guard.
 type census struct {
-	// standing have something to lose, leaving are being torn down.
+	// standing have something to lose; leaving are being torn down.
 	standing, leaving int
-	// doomed are standing, and have no branch or entry any more; over are those whose time is over.
+	// doomed are standing and have lost their branch or entry; over are due to expire.
 	doomed, over int
 }
 
-// Count counts Environments of one Repository, of which over are to expire.
+// Count counts the Environments of one Repository, of which over are due to expire.
 func Count(have []v1alpha1.Environment, over []*v1alpha1.Environment, now time.Time) census {
 	c := census{over: len(over)}
 	for i := range have {
@@ -54,10 +54,10 @@ func (c census) BlocksAll() bool { return tooMany(c.standing, c.standing) }
 
 func tooMany(going, all int) bool { return going > guardCount && going*100 > guardPercent*all }
 
-// Blocked says that deletions are blocked, and which command allows them.
+// Blocked returns the message that deletions are blocked, with the command that allows them.
 func (c census) Blocked(repository string) string { return blocked(c.goes(), c.standing, repository) }
 
 func blocked(going, all int, repository string) string {
-	return fmt.Sprintf("nothing is taken down, for %d of %d environments would be at once; if that is meant: berth confirm --repository %s",
+	return fmt.Sprintf("deletions are blocked: %d of %d environments would be deleted at once; to delete them: berth confirm --repository %s",
 		going, all, repository)
 }

@@ -11,44 +11,42 @@ import (
 	"berth.dev/berth/source"
 )
 
-// Changes are what makes a repository's Environments those that its branches call for.
+// Changes are the writes and deletions that make a repository's Environments match its branches.
 type Changes struct {
 	Write  []Wanted
 	Delete []doomed
-	// Release are Environments that are being deleted already, or whose time is over, and that may now be
-	// taken down.
+	// Release are Environments that are being deleted or due to expire, and that may now be torn down.
 	Release []*v1alpha1.Environment
-	// Judged says that a listing was compared, held are the Environments that wait for a person, and confirmed those that
-	// somebody let go and that are not gone yet.
+	// Judged is set once a listing was compared. Held are the Environments that wait for a confirmation. Confirmed are those
+	// that a user confirmed and that still exist.
 	Judged          bool
 	Held, Confirmed []string
-	// Notes are for people: what is wrong, and what they can do about it. doubts are what waits for them to
-	// say that it is meant.
+	// Notes report what is wrong and how to fix it. Doubts are the notes that need a confirmation.
 	Notes, Doubts []string
-	// Warnings are for people, too, and make the Repository no less ready.
+	// Warnings do not affect the Ready condition of the Repository.
 	Warnings []string
-	// Next is when more is to be deleted if nothing changes; zero: never.
+	// Next is when the next deletion is due if nothing changes; zero: never.
 	Next time.Time
 	// Departing are the Environments whose branches are gone, by name.
 	Departing map[string]Departure
 }
 
-// doomed is an Environment that is to go, and why.
+// doomed is an Environment that is to be deleted, and why.
 type doomed struct {
 	Environment *v1alpha1.Environment
 	Why         string
 }
 
-// Evidence is what a complete listing said, and what earlier ones gave.
+// Evidence is the last complete listing and what earlier ones showed.
 type Evidence struct {
 	Listing source.Listing
-	// Current says that the listing is the server's newest answer: after a failure nothing counts as gone.
+	// Current reports whether the listing is the server's newest answer. After a failure no branch counts as gone.
 	Current   bool
 	Absent    map[string]Absence      // by branch
-	Over      []*v1alpha1.Environment // those whose time is over
+	Over      []*v1alpha1.Environment // those due to expire
 	Now       time.Time
 	GoneAfter time.Duration
-	// Confirmed are the Environments that somebody let go, by name.
+	// Confirmed are the Environments whose deletion a user confirmed, by name.
 	Confirmed map[string]bool
 }
 
@@ -56,7 +54,7 @@ type Evidence struct {
 // listings in a row without it, and after goneAfter. A change of an entry or of a pattern counts at once, because an
 // administrator made it.
 func Compare(have []v1alpha1.Environment, d demand, e Evidence) Changes {
-	// The cache lists in random order, and messages must not change with it.
+	// The cache lists in random order, and messages must not depend on it.
 	have = slices.SortedFunc(slices.Values(have), func(a, b v1alpha1.Environment) int { return strings.Compare(a.Name, b.Name) })
 	byName := ByName(have)
 	d = d.withUsable(byName).withoutRenamed(e.Listing.Default, byName)
@@ -87,7 +85,7 @@ func Compare(have []v1alpha1.Environment, d demand, e Evidence) Changes {
 	return c
 }
 
-// doom says why an Environment has to go; empty: it stays. w is nil for one that nothing calls for.
+// doom returns why an Environment has to be deleted; empty: it stays. w is nil if no entry calls for it.
 func (c *Changes) doom(env *v1alpha1.Environment, w *Wanted, d demand, e Evidence) string {
 	followed, hasEntry := d.entries[env.Spec.Entry]
 	_, exists := e.Listing.Heads[env.Spec.Branch]
@@ -95,11 +93,11 @@ func (c *Changes) doom(env *v1alpha1.Environment, w *Wanted, d demand, e Evidenc
 	case !env.DeletionTimestamp.IsZero():
 		return ""
 	case w != nil && w.Spec.Namespace != env.Spec.Namespace && !w.literal:
-		return "its entry's namespace was changed; it is made anew"
+		return "its entry's namespace changed; it is re-created"
 	case w != nil:
 		return ""
 	case hasEntry && !followed, !hasEntry && d.unclear():
-		return "" // the entry, or the one that replaced it, cannot be read, and may mean this environment
+		return "" // the entry, or the one that replaced it, is invalid and may call for this environment
 	case !hasEntry:
 		return "its entry was removed"
 	case exists:
@@ -108,10 +106,10 @@ func (c *Changes) doom(env *v1alpha1.Environment, w *Wanted, d demand, e Evidenc
 	return c.gone(env, e)
 }
 
-// gone says whether there is proof that an Environment's branch is gone.
+// gone returns a reason to delete an Environment if its branch is proven to be gone.
 func (c *Changes) gone(env *v1alpha1.Environment, e Evidence) string {
 	if !hasDefault(e.Listing) {
-		c.Doubts = append(c.Doubts, fmt.Sprintf("branch %s is missing, but so is the repository's default branch, without which nothing counts as gone; set one that exists", env.Spec.Branch))
+		c.Doubts = append(c.Doubts, fmt.Sprintf("branch %s is missing, and so is the default branch: without it, no branch counts as deleted; set a default branch that exists", env.Spec.Branch))
 		return ""
 	}
 	a := e.Absent[env.Spec.Branch]
@@ -132,8 +130,7 @@ func (c *Changes) gone(env *v1alpha1.Environment, e Evidence) string {
 	return "its branch is gone"
 }
 
-// settle keeps an Environment in its namespace: that of a literal entry does not move by itself, nor does one whose
-// deletion is blocked.
+// settle keeps an Environment in its namespace if its entry is literal, or if its deletion is blocked.
 func (c *Changes) settle(w Wanted, env *v1alpha1.Environment) Wanted {
 	if env == nil || env.Spec.Namespace == w.Spec.Namespace {
 		return w
@@ -145,12 +142,12 @@ func (c *Changes) settle(w Wanted, env *v1alpha1.Environment) Wanted {
 	return w
 }
 
-// Moved says what a person has to do about an entry whose namespace was changed; empty: nothing.
+// Moved returns what a user has to do about an entry whose namespace changed; empty: nothing.
 func Moved(env *v1alpha1.Environment, entry *v1alpha1.Entry) string {
 	to := naming.Namespace(entry.Namespace, env.Spec.Branch)
 	if to == env.Spec.Namespace {
 		return ""
 	}
-	return fmt.Sprintf("the namespace is now %s, but what runs does not move from %s by itself; move what it runs and delete the Environment %s, which is then made anew there",
-		to, env.Spec.Namespace, env.Name)
+	return fmt.Sprintf("the namespace is now %s, but its objects stay in %s; move their data, then re-create the environment there: kubectl delete environment %s -n %s",
+		to, env.Spec.Namespace, env.Name, env.Namespace)
 }

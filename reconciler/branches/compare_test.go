@@ -13,14 +13,14 @@ import (
 	"berth.dev/berth/source"
 )
 
-// scene is what there is when a listing has come in.
+// scene is the state when a listing arrives.
 type scene struct {
 	repo *v1alpha1.Repository
 	have []v1alpha1.Environment
 	Evidence
 }
 
-// listed returns a scene in which production and some reviews run and all branches are there, changed.
+// listed returns a scene with production and some reviews running and all branches listed, after the changes.
 func listed(reviews int, change ...func(*scene)) scene {
 	s := scene{repo: apitest.Repository(), Evidence: Evidence{
 		Listing:   source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("a")}},
@@ -41,7 +41,7 @@ func listed(reviews int, change ...func(*scene)) scene {
 	return s
 }
 
-// without takes branches out of the listing, as they were for some listings and some time.
+// without removes branches from the listing, as missing for a number of listings and some time.
 func without(listings int, since time.Duration, branches ...string) func(*scene) {
 	return func(s *scene) {
 		for _, branch := range branches {
@@ -51,7 +51,7 @@ func without(listings int, since time.Duration, branches ...string) func(*scene)
 	}
 }
 
-// expired lets some of the reviews have expired.
+// expired marks some of the reviews as expired.
 func expired(from, to int) func(*scene) {
 	return func(s *scene) {
 		for i := from; i < to; i++ {
@@ -60,7 +60,7 @@ func expired(from, to int) func(*scene) {
 	}
 }
 
-// queued lets some of the reviews wait for their first sync.
+// queued marks some of the reviews as waiting for their first sync.
 func queued(from, to int) func(*scene) {
 	return func(s *scene) {
 		for i := from; i < to; i++ {
@@ -69,7 +69,7 @@ func queued(from, to int) func(*scene) {
 	}
 }
 
-// idle lets the time of the first reviews be over.
+// idle marks the first reviews as due to expire.
 func idle(n int) func(*scene) {
 	return func(s *scene) {
 		for i := range n {
@@ -78,7 +78,7 @@ func idle(n int) func(*scene) {
 	}
 }
 
-// confirming lets somebody have let some of the reviews go.
+// confirming marks some of the reviews as confirmed by a user.
 func confirming(branches ...string) func(*scene) {
 	return func(s *scene) {
 		s.Confirmed = map[string]bool{}
@@ -88,7 +88,7 @@ func confirming(branches ...string) func(*scene) {
 	}
 }
 
-// takenDown lets the teardown of the first reviews have been going on for a while.
+// takenDown starts the teardown of the first reviews some time ago.
 func takenDown(n int, since time.Duration) func(*scene) {
 	return func(s *scene) {
 		for i := range n {
@@ -124,7 +124,7 @@ func TestWhatGoes(t *testing.T) {
 		{
 			name:  "nothing without the default branch",
 			scene: listed(1, without(9, time.Hour, "f0"), func(s *scene) { s.Listing.Default = "trunk" }),
-			notes: []string{"branch f0 is missing, but so is the repository's default branch"},
+			notes: []string{"branch f0 is missing, and so is the default branch"},
 		},
 		{
 			name:  "nothing when HEAD leads nowhere",
@@ -176,46 +176,46 @@ func TestWhatGoes(t *testing.T) {
 		{
 			name:  "nothing of a literal entry whose namespace was changed",
 			scene: listed(2, entries(func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = "other" })),
-			notes: []string{"entry production: the namespace is now other, but what runs does not move from posts by itself"},
+			notes: []string{"entry production: the namespace is now other, but its objects stay in posts"},
 		},
 		{name: "nothing twice", scene: listed(3, without(2, time.Hour, "f0"), func(s *scene) { apitest.Deleted(&s.have[1]) })},
 		{name: "three of four", scene: listed(3, without(2, time.Hour, "f0", "f1", "f2")), gone: []string{"f0", "f1", "f2"}},
 		{
 			name:  "not four of five",
 			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3")),
-			notes: []string{"4 of 5 environments would be at once"},
+			notes: []string{"4 of 5 environments would be deleted at once"},
 		},
 		{name: "four of twenty", scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3")), gone: []string{"f0", "f1", "f2", "f3"}},
 		{
 			name:  "not one more while three go by another way",
 			scene: listed(9, without(2, time.Hour, "f3"), func(s *scene) { apitest.Deleted(&s.have[1]); apitest.Deleted(&s.have[2]); apitest.Deleted(&s.have[3]) }),
-			notes: []string{"4 of 10 environments would be at once"},
+			notes: []string{"4 of 10 environments would be deleted at once"},
 		},
 		{
-			name:  "any number that somebody confirmed",
+			name:  "any number that a user confirmed",
 			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), confirming("f0", "f1", "f2", "f3")),
 			gone:  []string{"f0", "f1", "f2", "f3"},
 		},
 		{
-			name:  "those that somebody confirmed, and not one more",
+			name:  "those that a user confirmed, and not one more",
 			scene: listed(9, without(2, time.Hour, "f0", "f1", "f2", "f3", "f4"), confirming("f0", "f1", "f2", "f3")),
 			gone:  []string{"f0", "f1", "f2", "f3"},
-			notes: []string{"5 of 10 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f4 among them"},
+			notes: []string{"5 of 10 environments would be deleted at once; to delete them: berth confirm --repository posts (posts.review.f4 among them"},
 		},
 		{
-			name:  "what has expired, and it is not what the others are told by",
+			name:  "what has expired, without counting it in the message of the others",
 			scene: listed(9, without(2, time.Hour, "f0", "f1", "f2", "f3", "f4"), expired(0, 1)),
 			gone:  []string{"f0"},
-			notes: []string{"4 of 9 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f1 among them"},
+			notes: []string{"4 of 9 environments would be deleted at once; to delete them: berth confirm --repository posts (posts.review.f1 among them"},
 		},
 		{
-			name:  "not what is doubtful, even if somebody confirmed what is not",
+			name:  "not what is doubtful, even if a user confirmed what is not",
 			scene: listed(4, without(1, time.Hour, "f0", "f1"), confirming("f0", "f1")),
 		},
 		{
-			name:  "not what stands, for what has expired does not count",
+			name:  "not what stands: what has expired does not count",
 			scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3"), expired(4, 19)),
-			notes: []string{"4 of 5 environments would be at once"},
+			notes: []string{"4 of 5 environments would be deleted at once"},
 		},
 		{
 			name:  "any number of what waits for its first sync",
@@ -228,7 +228,7 @@ func TestWhatGoes(t *testing.T) {
 			gone:  []string{"f10", "f11", "f12", "f13", "f14"},
 		},
 		{
-			name:  "nothing more is told while few expire",
+			name:  "no message while few expire",
 			scene: listed(9, idle(3)),
 		},
 		{
@@ -247,20 +247,20 @@ func TestWhatGoes(t *testing.T) {
 			notes: []string{"4 of 5 environments"},
 		},
 		{
-			name:  "many are kept from expiring at once, and none from being deleted",
+			name:  "many expiries are blocked, and no deletion is",
 			scene: listed(9, idle(4), without(2, time.Hour, "f8")),
 			gone:  []string{"f8"},
-			notes: []string{"5 of 10 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f0 among them: nobody has touched its branch"},
+			notes: []string{"5 of 10 environments would be deleted at once; to delete them: berth confirm --repository posts (posts.review.f0 among them: its branch has been unused"},
 		},
 		{
 			name:  "not all of a removed entry at once",
 			scene: listed(9, entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })),
-			notes: []string{"9 of 10 environments would be at once"},
+			notes: []string{"9 of 10 environments would be deleted at once"},
 		},
 		{
 			name:  "not all of an entry whose namespace was changed at once",
 			scene: listed(9, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
-			notes: []string{"9 of 10 environments would be at once"},
+			notes: []string{"9 of 10 environments would be deleted at once"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -316,12 +316,12 @@ func TestWhatIsWritten(t *testing.T) {
 			want:  []string{"posts.production.main production posts", "posts.preview.f0 preview posts-f0"},
 		},
 		{
-			name:  "what is made anew only when it is gone",
+			name:  "what is re-created, only once it is gone",
 			scene: listed(1, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
 			want:  []string{"posts.production.main production posts"},
 		},
 		{
-			name:  "what the brake keeps from being made anew, where it is",
+			name:  "what the deletion guard keeps from being re-created, where it is",
 			scene: listed(4, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
 			want: []string{"posts.production.main production posts", "posts.review.f0 review posts-f0", "posts.review.f1 review posts-f1",
 				"posts.review.f2 review posts-f2", "posts.review.f3 review posts-f3"},

@@ -9,8 +9,8 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// Departures says which Environments will be deleted, when and why. The controller of Repositories notes them, and that
-// of Environments shows them.
+// Departures remembers which Environments will be deleted, when and why. The controller of Repositories sets them, and the
+// controller of Environments shows them.
 type Departures struct {
 	mu sync.Mutex
 	of map[string]map[string]Departure // by repository and Environment
@@ -19,17 +19,17 @@ type Departures struct {
 // Departure is why and when an Environment will be deleted.
 type Departure struct {
 	Since, At time.Time
-	// Orphaned says that its Repository does not exist, and not that its branch is gone; held that a person has to
-	// confirm it.
+	// Orphaned is set if the Repository does not exist, rather than the branch. held is set if a user has to confirm the
+	// deletion.
 	Orphaned, held bool
 }
 
-// NewDepartures returns Departures that know of none.
+// NewDepartures returns empty Departures.
 func NewDepartures() *Departures {
 	return &Departures{of: map[string]map[string]Departure{}}
 }
 
-// Set notes the Environments of a repository that will be deleted, and returns those for which that is news.
+// Set stores the Environments of a repository that will be deleted, and returns the names of those that changed.
 func (d *Departures) Set(repository string, all map[string]Departure) (changed []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -51,7 +51,7 @@ func (d *Departures) Set(repository string, all map[string]Departure) (changed [
 	return changed
 }
 
-// Get returns what is known of an Environment.
+// Get returns the Departure of an Environment, if it has one.
 func (d *Departures) Get(env *v1alpha1.Environment) (Departure, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,18 +59,18 @@ func (d *Departures) Get(env *v1alpha1.Environment) (Departure, bool) {
 	return found, ok
 }
 
-// Text is for people. Times are absolute, so that it does not change while nothing does.
+// Text returns the message that users see. Times are absolute, so that the message does not change while nothing else does.
 func (d Departure) Text(env *v1alpha1.Environment) string {
 	why, keep := fmt.Sprintf("its branch %s is gone", env.Spec.Branch), "push the branch again"
 	if d.Orphaned {
-		why, keep = fmt.Sprintf("its Repository %s does not exist", env.Spec.Repository), "write the Repository again"
+		why, keep = fmt.Sprintf("its Repository %s does not exist", env.Spec.Repository), "re-create the Repository"
 	}
 	what, now := "the environment will be deleted", fmt.Sprintf("; to delete it now: berth delete %s", env.Name)
 	if env.Spec.OnRemoval == v1alpha1.RemovalOrphan {
-		what, now = "what it runs stays, and the Environment will be deleted", ""
+		what, now = "the Environment will be deleted, and its objects stay", ""
 	}
 	if d.held {
-		return fmt.Sprintf("%s since %s; %s once somebody confirms it: berth confirm --repository %s", why, timeText(d.Since), what, env.Spec.Repository)
+		return fmt.Sprintf("%s since %s; %s after a confirmation: berth confirm --repository %s", why, timeText(d.Since), what, env.Spec.Repository)
 	}
 	return fmt.Sprintf("%s since %s; %s at %s; to keep it, %s%s", why, timeText(d.Since), what, timeText(d.At), keep, now)
 }

@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// What an Environment's status and metadata say about its life.
+// The functions below read the state of an Environment from its status and metadata.
 
 // IsReason reports whether the last reported reason of an Environment's Ready condition is this one.
 func IsReason(env *v1alpha1.Environment, reason string) bool {
@@ -45,8 +45,8 @@ func stuck(env *v1alpha1.Environment, now time.Time) bool {
 	return IsLeaving(env) && Begun(env) && now.Sub(env.DeletionTimestamp.Time) > stuckAfter
 }
 
-// Stands reports whether an Environment has anything to lose. It has not if it has expired, or if it waits in the queue
-// for its first sync.
+// Stands reports whether an Environment has anything to lose. An expired one has nothing, and neither has one that waits in
+// the queue for its first sync.
 func Stands(env *v1alpha1.Environment) bool {
 	queued := IsReason(env, v1alpha1.ReasonQueued) && env.Status.AppliedCommit == ""
 	return !queued && !IsReason(env, v1alpha1.ReasonExpired)

@@ -9,14 +9,13 @@ import (
 	"berth.dev/berth/source"
 )
 
-// Absence is what is known of a branch that was missing from listings.
+// Absence counts the listings that lacked a branch.
 type Absence struct {
 	Since    time.Time
 	Listings int
 }
 
-// Notice keeps count of the branches that Environments have and a complete listing lacks. A listing
-// without the default branch counts for nothing.
+// Notice counts the listings that lack the branch of an Environment. A listing without the default branch does not count.
 func Notice(absent map[string]Absence, have []v1alpha1.Environment, listing source.Listing, now time.Time) {
 	if !hasDefault(listing) {
 		return
@@ -43,9 +42,9 @@ func hasDefault(listing source.Listing) bool {
 	return ok
 }
 
-// Doubtful says whether a listing may be that of another repository: of all commits that were known it
-// has none, and branches that have an environment are missing. A history cannot be followed without
-// fetching it; whether the server still has one of the known commits can be asked.
+// Doubtful reports whether a listing may come from a different repository: it has none of the known commits, and branches
+// with an environment are missing. Checking the history would require a fetch; asking the server for a known commit does
+// not.
 func Doubtful(have []v1alpha1.Environment, known []string, listing source.Listing) bool {
 	missing := slices.ContainsFunc(have, func(env v1alpha1.Environment) bool {
 		_, exists := listing.Heads[env.Spec.Branch]
@@ -64,8 +63,8 @@ func Doubtful(have []v1alpha1.Environment, known []string, listing source.Listin
 	return !slices.ContainsFunc(known, func(commit string) bool { return heads[commit] })
 }
 
-// KnownCommits are those of a repository that the last listing had or, before there is one, that its
-// Environments have, each once. The default branch's comes first: it is what a server has the longest.
+// KnownCommits returns the distinct commits of the last listing or, before the first one, of the Environments. The default
+// branch's comes first, because servers keep it the longest.
 func KnownCommits(last source.Listing, have []v1alpha1.Environment) []string {
 	known := slices.Sorted(maps.Values(last.Heads))
 	known = append(known, last.Others...)

@@ -35,7 +35,7 @@ func TestAbsenceIsCountedInTrustedListingsAlone(t *testing.T) {
 		}
 	}
 	if Notice(absent, have[:1], source.Listing{Default: "main", Heads: lacking}, apitest.Noon); len(absent) > 0 {
-		t.Errorf("%v is remembered of branches that nobody has", absent)
+		t.Errorf("%v is remembered of branches without an environment", absent)
 	}
 }
 

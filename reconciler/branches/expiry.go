@@ -13,23 +13,23 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// Expiry is how far an Environment is from being taken down because nobody needs it.
+// Expiry is when an unused Environment expires.
 type Expiry struct {
-	// At is when its namespace goes if nothing happens; zero: never.
+	// At is when its namespace is deleted if nothing happens; zero: never.
 	At time.Time
-	// Soon is for people, and empty while there is time.
+	// Soon is the warning that users see; empty while there is time.
 	Soon string
-	// Due says that the time has come.
+	// Due reports whether the Environment is to expire now.
 	Due bool
-	// Next is when any of this changes by itself; zero: never.
+	// Next is when any of these fields changes without an event; zero: never.
 	Next time.Time
 }
 
-// warning is how long before the end there is a warning: a quarter of the time, at most a day.
+// warning returns how long before the expiry the warning begins: a quarter of the time, at most a day.
 func warning(after time.Duration) time.Duration { return min(after/4, 24*time.Hour) }
 
-// Expire decides whether an Environment on which nothing was done since the last activity is to go. None
-// goes without having been told of for as long as a warning is given, whatever the clock says.
+// Expire decides whether an Environment expires after its last activity. None expires before its warning has been shown for
+// the full time, whatever the clock says.
 func Expire(env *v1alpha1.Environment, after time.Duration, now time.Time) Expiry {
 	if after == 0 || env.Annotations[v1alpha1.AnnotationKeep] == "true" || env.Spec.Suspend {
 		return Expiry{}
@@ -43,14 +43,14 @@ func Expire(env *v1alpha1.Environment, after time.Duration, now time.Time) Expir
 		e.At = told
 	}
 	if e.Due = !now.Before(e.At); !e.Due {
-		e.Soon = fmt.Sprintf("the namespace %s is deleted at %s, for nobody has touched the branch; a push, or kubectl annotate env -n %s %s %s=true, keeps it",
+		e.Soon = fmt.Sprintf("the namespace %s will be deleted at %s because its branch is unused; to keep it, push, or: kubectl annotate env -n %s %s %s=true",
 			env.Spec.Namespace, e.At.UTC().Format(time.RFC3339), env.Namespace, env.Name, v1alpha1.AnnotationKeep)
 		e.Next = e.At
 	}
 	return e
 }
 
-// toldAt returns since when people are warned; zero of what is past that.
+// toldAt returns since when the status shows the warning; zero if it does not.
 func toldAt(env *v1alpha1.Environment, now time.Time) time.Time {
 	told := meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionExpiresSoon)
 	switch {
@@ -62,7 +62,7 @@ func toldAt(env *v1alpha1.Environment, now time.Time) time.Time {
 	return told.LastTransitionTime.Time
 }
 
-// Overdue returns the Environments of a repository that are to expire and stand nevertheless.
+// Overdue returns the Environments of a repository that are due to expire and still stand.
 func Overdue(have []v1alpha1.Environment, repo *v1alpha1.Repository, now time.Time) (list []*v1alpha1.Environment) {
 	for i := range have {
 		env := &have[i]
@@ -76,7 +76,7 @@ func Overdue(have []v1alpha1.Environment, repo *v1alpha1.Repository, now time.Ti
 	return list
 }
 
-// Activity stands for all that counts as activity: when it changes, somebody has pushed or asked.
+// Activity returns a text that changes with each activity: a push or a user's request.
 func Activity(env *v1alpha1.Environment) string {
 	parts := []string{env.Spec.Commit, env.Spec.Pin, fmt.Sprint(env.Spec.Suspend)}
 	for _, request := range []string{v1alpha1.AnnotationRequested, v1alpha1.AnnotationRetry, v1alpha1.AnnotationKeep} {
@@ -86,7 +86,7 @@ func Activity(env *v1alpha1.Environment) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// LastActivity returns when somebody was last active: now, if something is there that was not.
+// LastActivity returns the time of the last activity: now, if there is one that the status does not have yet.
 func LastActivity(env *v1alpha1.Environment, now time.Time) time.Time {
 	if env.Status.LastActivityTime == nil || env.Status.Activity != Activity(env) {
 		return now

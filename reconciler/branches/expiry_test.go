@@ -21,7 +21,7 @@ func TestExpire(t *testing.T) {
 		name   string
 		after  time.Duration
 		idle   time.Duration
-		told   time.Duration // since when people are warned; 0: they are not
+		told   time.Duration // since when the warning is shown; 0: it is not
 		change func(*v1alpha1.Environment)
 		at     time.Duration // from now
 		next   time.Duration

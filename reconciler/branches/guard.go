@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// Guard is the deletion guard's memory: which Environments may be torn down. Both controllers share it.
+// Guard remembers which Environments may be torn down. Both controllers share it.
 type Guard struct {
 	mu sync.Mutex
 	of map[string]allowance // by the Environment's name
@@ -42,7 +42,7 @@ func (g *Guard) DeletedFor(env *v1alpha1.Environment, now time.Time) time.Durati
 	return now.Sub(a.noticed)
 }
 
-// Allow allows an Environment to be torn down.
+// Allow records that an Environment may be torn down.
 func (g *Guard) Allow(env *v1alpha1.Environment) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -51,7 +51,7 @@ func (g *Guard) Allow(env *v1alpha1.Environment) {
 	g.of[env.Name] = a
 }
 
-// Allowed reports whether an Environment may be torn down: it was allowed to, and nobody has used it since.
+// Allowed reports whether an Environment may be torn down: it was allowed, and there was no activity since.
 func (g *Guard) Allowed(env *v1alpha1.Environment) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,7 +59,7 @@ func (g *Guard) Allowed(env *v1alpha1.Environment) bool {
 	return a.allowed && (!env.DeletionTimestamp.IsZero() || a.activity == Activity(env))
 }
 
-// get returns what is remembered of an Environment, and not of an earlier one with the same name.
+// get returns the entry of this Environment, and not that of an earlier one with the same name.
 func (g *Guard) get(env *v1alpha1.Environment) allowance {
 	if a := g.of[env.Name]; a.uid == env.UID {
 		return a
@@ -67,7 +67,7 @@ func (g *Guard) get(env *v1alpha1.Environment) allowance {
 	return allowance{uid: env.UID}
 }
 
-// Forget drops an Environment that does not exist any more.
+// Forget drops an Environment that no longer exists.
 func (g *Guard) Forget(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

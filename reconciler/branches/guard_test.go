@@ -31,7 +31,7 @@ func TestWhatWasLetThroughIsHeldAgainOnceItIsAnother(t *testing.T) {
 	env := apitest.Environment(apitest.Repository(), "review", "f0")
 	b.Allow(&env)
 	if !b.Allowed(&env) {
-		t.Fatal("it is not let through")
+		t.Fatal("it is not allowed")
 	}
 	for name, change := range map[string]func(*v1alpha1.Environment){
 		"a push":                   func(env *v1alpha1.Environment) { env.Spec.Commit = apitest.Commit("b") },
@@ -41,7 +41,7 @@ func TestWhatWasLetThroughIsHeldAgainOnceItIsAnother(t *testing.T) {
 		other := *env.DeepCopy()
 		change(&other)
 		if b.Allowed(&other) {
-			t.Errorf("after %s it is let through", name)
+			t.Errorf("after %s it is still allowed", name)
 		}
 	}
 	b.Forget(env.Name)

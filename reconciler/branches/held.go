@@ -7,8 +7,8 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// allow allows a confirmed Environment to be torn down. Its confirmation is kept for as long as it may still have to go. w
-// is nil for an Environment that nothing calls for.
+// allow allows a confirmed Environment to be torn down. It keeps the confirmation while a deletion is still possible. w is
+// nil if no entry calls for the Environment.
 func (c *Changes) allow(env *v1alpha1.Environment, w *Wanted, e Evidence) {
 	stays := w != nil && w.Spec.Namespace == env.Spec.Namespace
 	isOver := slices.ContainsFunc(e.Over, func(o *v1alpha1.Environment) bool { return o.Name == env.Name })
@@ -43,7 +43,7 @@ func (c *Changes) guard(have []v1alpha1.Environment, e Evidence) {
 	}
 }
 
-// hold notes which Environments wait for a confirmation.
+// hold records which Environments wait for a confirmation.
 func (c *Changes) hold(waiting []doomed, going, all int) {
 	if len(waiting) == 0 {
 		return
@@ -60,21 +60,21 @@ func (c *Changes) hold(waiting []doomed, going, all int) {
 	slices.Sort(c.Held)
 }
 
-// deletedByHand returns the Environments that a user has deleted, and whose teardown has not started.
+// deletedByHand returns the Environments that a user has deleted and whose teardown has not started.
 func deletedByHand(have []v1alpha1.Environment, e Evidence) (list []doomed) {
 	for i := range have {
 		if env := &have[i]; IsLeaving(env) && !Begun(env) && !e.Confirmed[env.Name] {
-			list = append(list, doomed{Environment: env, Why: "somebody deleted it"})
+			list = append(list, doomed{Environment: env, Why: "a user deleted it"})
 		}
 	}
 	return list
 }
 
-// toExpire returns the Environments whose time is over, and whose teardown has not started.
+// toExpire returns the Environments that are due to expire and whose teardown has not started.
 func toExpire(e Evidence) (list []doomed) {
 	for _, env := range e.Over {
 		if !IsReason(env, v1alpha1.ReasonExpiring) && !e.Confirmed[env.Name] {
-			list = append(list, doomed{Environment: env, Why: "nobody has touched its branch for a while"})
+			list = append(list, doomed{Environment: env, Why: "its branch has been unused for too long"})
 		}
 	}
 	return list

@@ -10,14 +10,14 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// defaultEnvironments is limits.environments where it is not set.
+// defaultEnvironments is the default of limits.environments.
 const defaultEnvironments = 2000
 
-// shownNames bounds how many names a message quotes.
+// shownNames is the maximum number of names that a message quotes.
 const shownNames = 3
 
-// Interest decides which branches of a listing are kept: those that have an environment, and those that can get one. It
-// is asked while the listing comes in, so that memory grows with environments and not with branches.
+// Interest selects the branches of a listing to keep: those that have an environment or can get one. It filters the listing
+// as it arrives, so that memory grows with environments and not with branches.
 type Interest struct {
 	entries []followedEntry
 	taken   map[string]string // namespaces of entries that name their branches
@@ -32,15 +32,15 @@ type followedEntry struct {
 	namespace string
 }
 
-// LeftOut are the branches of a listing that match an entry and get no environment.
+// LeftOut counts the branches of a listing that match an entry and get no environment.
 type LeftOut struct {
 	unusable int      // because of their names
-	names    []string // of some of them, quoted, each with the reason
+	names    []string // some of them, quoted, each with the reason
 	beyond   int      // because limits.environments is reached
 	most     int
 }
 
-// NewInterest returns what the entries of a Repository and its Environments are interested in.
+// NewInterest returns the Interest of a Repository with these Environments.
 func NewInterest(repo *v1alpha1.Repository, have []v1alpha1.Environment) *Interest {
 	i := &Interest{have: make(map[string]bool, len(have)), taken: literalNamespaces(repo), LeftOut: LeftOut{most: int(repo.Spec.Limits.Environments)}}
 	if i.most <= 0 {
@@ -65,7 +65,7 @@ func NewInterest(repo *v1alpha1.Repository, have []v1alpha1.Environment) *Intere
 	return i
 }
 
-// Keep says whether a branch of the listing is kept.
+// Keep reports whether to keep a branch of the listing.
 func (i *Interest) Keep(branch string) bool {
 	if i.have[branch] {
 		return true
@@ -91,25 +91,25 @@ func (i *Interest) Keep(branch string) bool {
 	case len(patterns) > i.left:
 		i.beyond++
 		return false
-	case i.refuse(branch, i.squats(patterns, branch)): // which costs most
+	case i.refuse(branch, i.squats(patterns, branch)): // the most expensive check
 		return false
 	}
 	i.left -= len(patterns)
 	return true
 }
 
-// squats says that a branch would get the namespace of an entry that names its branches, perhaps before that has any.
+// squats returns a reason if a branch would get the namespace of a literal entry, even before that entry has an environment.
 func (i *Interest) squats(entries []followedEntry, branch string) string {
 	for _, entry := range entries {
 		namespace := naming.Namespace(entry.namespace, branch)
 		if owner := i.taken[namespace]; owner != "" {
-			return fmt.Sprintf("leads to the namespace %s, which is that of the entry %s", namespace, owner)
+			return fmt.Sprintf("leads to the namespace %s, which belongs to the entry %s", namespace, owner)
 		}
 	}
 	return ""
 }
 
-// refuse says whether the branch cannot be followed because of its name, and notes it.
+// refuse reports whether a branch is left out because of its name, and counts it.
 func (i *Interest) refuse(branch, why string) bool {
 	if why == "" {
 		return false
@@ -121,8 +121,8 @@ func (i *Interest) refuse(branch, why string) bool {
 	return true
 }
 
-// literalNamespaces returns which entries that name their branches have which namespaces. A new branch of another entry
-// gets none of these, even if it is pushed first.
+// literalNamespaces returns the namespaces of literal entries, with the entry's name. A new branch of another entry gets
+// none of these, even if it is pushed first.
 func literalNamespaces(repo *v1alpha1.Repository) map[string]string {
 	taken := map[string]string{}
 	for _, entry := range repo.Spec.Environments {
@@ -137,7 +137,7 @@ func literalNamespaces(repo *v1alpha1.Repository) map[string]string {
 	return taken
 }
 
-// Literals are the branches that entries name.
+// Literals returns the branches that entries name.
 func Literals(repo *v1alpha1.Repository) (branches []string) {
 	for _, entry := range repo.Spec.Environments {
 		if patterns, err := naming.CompilePatterns(entry.Branches); err != nil || !patterns.Literal() {
@@ -150,7 +150,7 @@ func Literals(repo *v1alpha1.Repository) (branches []string) {
 	return branches
 }
 
-// Condition says which branches are left out; nil if none is.
+// Condition returns a condition that lists the branches that are left out; nil if there are none.
 func (l LeftOut) Condition(repo *v1alpha1.Repository) *metav1.Condition {
 	var texts []string
 	reason := v1alpha1.ReasonUnusable

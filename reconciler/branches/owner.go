@@ -10,20 +10,20 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// AnnotationOnRemoval on a namespace that Berth made is what the entry says of removal, so that an
-// Environment can be written again from its namespace alone.
+// AnnotationOnRemoval holds the entry's onRemoval on a namespace that Berth created. With it, an Environment can be
+// re-created from its namespace alone.
 const AnnotationOnRemoval = "berth.dev/on-removal"
 
-// The marks of a namespace that say whose it is; they are those that every object of an environment has.
+// The marks of ownership on a namespace are those of every object of an environment.
 const (
 	LabelEnvironment      = "berth.dev/environment"
 	AnnotationBranch      = "berth.dev/branch"
 	AnnotationEnvironment = "berth.dev/environment"
 )
 
-// OwnerOf returns the Environment that a namespace says it belongs to, if it is one of this installation
-// and its marks agree with each other: the label is the digest of what the annotations say, and the name follows
-// from it. Whoever may write the namespace may have written them, so that they prove nothing.
+// OwnerOf returns the Environment that a namespace claims as its owner, if it belongs to this installation and its marks are
+// consistent: the label is the digest of the annotations, and the name follows from it. The marks prove nothing, because
+// everyone who may write the namespace can set them.
 func OwnerOf(ns *metav1.PartialObjectMetadata, installation string) (name string, spec v1alpha1.EnvironmentSpec, ok bool) {
 	name = ns.Annotations[AnnotationEnvironment]
 	repository, rest, _ := strings.Cut(name, ".")
@@ -39,19 +39,18 @@ func OwnerOf(ns *metav1.PartialObjectMetadata, installation string) (name string
 	return name, spec, id != "" && id == ID(spec, installation) && name == Name(spec)
 }
 
-// ID returns the id that the objects of an environment bear in their label.
+// ID returns the id in the label of an environment's objects.
 func ID(spec v1alpha1.EnvironmentSpec, installation string) string {
 	return naming.ID(installation, spec.Repository, spec.Entry, spec.Branch)
 }
 
-// Name is the only name that an Environment may have: so no two have one id.
+// Name returns the only valid name of an Environment, so that no two share an id.
 func Name(spec v1alpha1.EnvironmentSpec) string {
 	return naming.Environment(spec.Repository, spec.Entry, spec.Branch)
 }
 
-// Lost returns the Environments of a repository that do not exist while a namespace says that it is theirs. Only what
-// is to be deleted one day needs one: the namespaces of all others are left behind on purpose when their Environment
-// goes.
+// Lost returns the missing Environments of a repository whose namespaces still exist. Only namespaces to be deleted on
+// removal need one: all others stay behind on purpose when their Environment is deleted.
 func Lost(repository, installation string, namespaces []metav1.PartialObjectMetadata, have []v1alpha1.Environment) []Remains {
 	exists := map[string]bool{}
 	for _, env := range have {
@@ -68,14 +67,14 @@ func Lost(repository, installation string, namespaces []metav1.PartialObjectMeta
 	return list
 }
 
-// Remains are an Environment that was lost, as its namespace has it.
+// Remains are a lost Environment, as reconstructed from its namespace.
 type Remains struct {
 	Wanted
 	Namespace *metav1.PartialObjectMetadata
 }
 
-// CalledFor says whether the Repository's entry leads to this namespace and deletes it one day. An entry that names its
-// branches is never believed to have lost an Environment: its namespace may be anybody's.
+// CalledFor reports whether the Repository's entry leads to this namespace and deletes it on removal. A literal entry never
+// counts, because anyone may have created its namespace.
 func (l Remains) CalledFor(repo *v1alpha1.Repository) bool {
 	entry := naming.EntryOf(repo, &v1alpha1.Environment{Spec: l.Spec})
 	if entry == nil {
@@ -86,8 +85,8 @@ func (l Remains) CalledFor(repo *v1alpha1.Repository) bool {
 	return err == nil && !patterns.Literal() && deletes && naming.Namespace(entry.Namespace, l.Spec.Branch) == l.Spec.Namespace
 }
 
-// Warning tells people of a namespace that is left alone.
+// Warning returns the message about a namespace that is left alone.
 func (l Remains) Warning() string {
-	return fmt.Sprintf("namespace %s: says that it belongs to the environment %s, which does not exist, and nothing proves it: it is left alone; to take the label off: kubectl label namespace %s %s-",
+	return fmt.Sprintf("namespace %s: its label names the environment %s, which does not exist, and nothing proves that Berth created the namespace; it is left alone; to remove the label: kubectl label namespace %s %s-",
 		l.Spec.Namespace, l.Name, l.Spec.Namespace, LabelEnvironment)
 }

@@ -38,7 +38,7 @@ func TestLost(t *testing.T) {
 		{name: "another installation's", ns: ns(func(n *metav1.PartialObjectMetadata) {
 			n.Labels[LabelEnvironment] = naming.ID("theirs", "posts", "review", "feature/login")
 		})},
-		{name: "nobody's", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Labels = nil })},
+		{name: "without labels", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Labels = nil })},
 		{name: "it says another branch than its label", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations[AnnotationBranch] = "main" })},
 		{name: "it says another entry than its label", ns: ns(func(n *metav1.PartialObjectMetadata) {
 			n.Annotations[AnnotationEnvironment] = "posts.production.feature-login"
@@ -71,7 +71,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// What a namespace says of itself may be somebody's invention.
+// The marks of a namespace may be forged.
 func TestOnlyWhatAnEntryLeadsToIsWrittenAgain(t *testing.T) {
 	repo := apitest.Repository()
 	env := apitest.Environment(repo, "review", "feature/login")

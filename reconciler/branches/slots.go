@@ -16,12 +16,12 @@ type contender struct {
 	name string
 	uid  types.UID
 	born int64 // creation time, in seconds
-	// holds says that it has a slot.
+	// holds reports whether it has a slot.
 	holds bool
 }
 
-// place returns the position of an Environment in the queue, from 1; 0: there is a slot for it. Holders keep their slots.
-// The others follow in the order of their creation.
+// place returns the position of an Environment in the queue, from 1; 0: it gets a slot. Holders keep their slots. The others
+// follow in the order of their creation.
 func place(all []contender, uid types.UID, limit int) int {
 	var queue []contender
 	taken := 0
@@ -40,13 +40,13 @@ func place(all []contender, uid types.UID, limit int) int {
 	return max(0, 1+slices.IndexFunc(queue, func(c contender) bool { return c.uid == uid })-free)
 }
 
-// Slots are the places of entries with a limit. It knows who holds one before the cluster shows it.
+// Slots hands out the slots of entries with a limit. It knows the holders before the cluster shows them.
 type Slots struct {
 	mu   sync.Mutex
 	held map[types.UID]bool
 }
 
-// NewSlots returns Slots that nobody holds.
+// NewSlots returns Slots without holders.
 func NewSlots() *Slots { return &Slots{held: map[types.UID]bool{}} }
 
 // Has reports whether an Environment was given a slot, which it keeps.
@@ -56,7 +56,7 @@ func (s *Slots) Has(uid types.UID) bool {
 	return s.held[uid]
 }
 
-// Take gives an Environment a slot, or says why it has to wait. siblings are all Environments of its entry; holds reports
+// Take gives an Environment a slot, or returns why it has to wait. siblings are all Environments of its entry; holds reports
 // what the cluster shows.
 func (s *Slots) Take(env *v1alpha1.Environment, siblings []v1alpha1.Environment, limit int, holds func(*v1alpha1.Environment) bool) string {
 	s.mu.Lock()
@@ -73,7 +73,7 @@ func (s *Slots) Take(env *v1alpha1.Environment, siblings []v1alpha1.Environment,
 		s.held[env.UID] = true
 		return ""
 	}
-	return fmt.Sprintf("place %d in the queue, for the limit of its entry is %d; delete a branch, or raise the limit", nth, limit)
+	return fmt.Sprintf("place %d in the queue: the limit of its entry is %d; delete a branch, or raise the limit", nth, limit)
 }
 
 // dormant reports whether an Environment needs no slot, because it has expired and its branch has not been used since.

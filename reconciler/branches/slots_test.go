@@ -22,14 +22,14 @@ func TestPlace(t *testing.T) {
 		want  int // of "x"
 	}{
 		{"alone", []contender{waits("x", 1)}, 1, 0},
-		{"a berth is free", []contender{held("a", 1), waits("x", 2)}, 2, 0},
-		{"no berth is free", []contender{held("a", 1), waits("x", 2)}, 1, 1},
+		{"a slot is free", []contender{held("a", 1), waits("x", 2)}, 2, 0},
+		{"no slot is free", []contender{held("a", 1), waits("x", 2)}, 1, 1},
 		{"who has one keeps it", []contender{held("x", 9), waits("a", 1)}, 1, 0},
 		{"who has one keeps it beyond a lower limit", []contender{held("x", 9), held("a", 1), held("b", 2)}, 1, 0},
 		{"the oldest first", []contender{held("a", 1), waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 2},
 		{"the oldest take what is free", []contender{waits("b", 2), waits("x", 3), waits("c", 4)}, 1, 1},
 		{"by name where the second is the same", []contender{waits("y", 1), waits("x", 1)}, 1, 0},
-		{"many berths are free", []contender{waits("b", 2), waits("x", 3)}, 9, 0},
+		{"many slots are free", []contender{waits("b", 2), waits("x", 3)}, 9, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := place(test.all, "x", test.limit); got != test.want {
@@ -55,22 +55,22 @@ func TestBerthsAreNeverTakenTwice(t *testing.T) {
 	take := func(i int) string { return b.Take(&all[i], all, 1, shown) }
 
 	if why := take(1); !strings.Contains(why, "place 1 in the queue") {
-		t.Errorf("the second is told %q", why)
+		t.Errorf("the second waits: %q", why)
 	}
 	if why := take(0); why != "" {
-		t.Errorf("the first is told %q", why)
+		t.Errorf("the first waits: %q", why)
 	}
 	if why := take(2); !strings.Contains(why, "place 2 in the queue") {
-		t.Errorf("the third is told %q", why)
+		t.Errorf("the third waits: %q", why)
 	}
 	b.Release(all[0].UID)
 	all = all[1:]
 	if why := take(0); why != "" {
-		t.Errorf("the second is told %q when the first is gone", why)
+		t.Errorf("the second waits when the first is gone: %q", why)
 	}
 	all[2].Spec.Commit = apitest.Commit("b") // a push to the branch that had expired, the oldest of all
 	if why := take(2); !strings.Contains(why, "place 1 in the queue") {
-		t.Errorf("the revived one is told %q", why)
+		t.Errorf("the revived one waits: %q", why)
 	}
 }
 
@@ -81,7 +81,7 @@ func TestTurns(t *testing.T) {
 		t.Helper()
 		repository, _, _ := strings.Cut(text, "-")
 		if why := in.Take(name(text), repository); (why == "") != want {
-			t.Errorf("%s is told %q", text, why)
+			t.Errorf("%s waits: %q", text, why)
 		}
 	}
 	give := func(text string, want ...string) {
@@ -118,7 +118,7 @@ func TestWithoutABoundNobodyWaits(t *testing.T) {
 	in := NewTurns(0)
 	for _, n := range []string{"a", "b", "c"} {
 		if why := in.Take(types.NamespacedName{Name: n}, "posts"); why != "" {
-			t.Errorf("%s is told %q", n, why)
+			t.Errorf("%s waits: %q", n, why)
 		}
 	}
 }

@@ -6,9 +6,8 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// claim gives every wanted environment the Environment that it has, or will have, by name. One whose
-// entry is gone is taken over by the entry that now has its branch and namespace: a renamed entry tears
-// nothing down.
+// claim pairs every wanted environment with its current or future Environment, by name. An entry takes over the Environment
+// of a removed entry with the same branch and namespace, so that renaming an entry tears nothing down.
 func claim(named map[string]*v1alpha1.Environment, d demand) (claims []Wanted, notes []string) {
 	orphans := orphaned(named, d)
 	taken := map[string]string{}
@@ -24,7 +23,7 @@ func claim(named map[string]*v1alpha1.Environment, d demand) (claims []Wanted, n
 			other, isTaken = env.Spec.Branch, true
 		}
 		if isTaken {
-			notes = append(notes, fmt.Sprintf("entry %s: the branch %s gets no environment, for its name %s is taken by the branch %s; rename one of the two",
+			notes = append(notes, fmt.Sprintf("entry %s: the branch %s gets no environment, because its name %s is taken by the branch %s; rename one of the two",
 				w.entry.Name, w.Spec.Branch, w.Name, other))
 			continue
 		}
@@ -34,7 +33,7 @@ func claim(named map[string]*v1alpha1.Environment, d demand) (claims []Wanted, n
 	return claims, notes
 }
 
-// ByName returns Environments by name.
+// ByName maps Environments by name.
 func ByName(have []v1alpha1.Environment) map[string]*v1alpha1.Environment {
 	all := make(map[string]*v1alpha1.Environment, len(have))
 	for i := range have {
@@ -43,15 +42,15 @@ func ByName(have []v1alpha1.Environment) map[string]*v1alpha1.Environment {
 	return all
 }
 
-// location is what an entry has in common with the entry that it takes over from.
+// location is what a renamed entry shares with its predecessor.
 type location struct{ branch, namespace string }
 
 func locationOf(spec v1alpha1.EnvironmentSpec) location {
 	return location{branch: spec.Branch, namespace: spec.Namespace}
 }
 
-// orphaned returns the Environments of entries that are gone, by what can be taken over. Of two that could be, it
-// is that of the first name.
+// orphaned returns the Environments of removed entries by location. Of two at the same location, it returns the one with the
+// first name.
 func orphaned(named map[string]*v1alpha1.Environment, d demand) map[location]*v1alpha1.Environment {
 	orphans := map[location]*v1alpha1.Environment{}
 	for _, env := range named {

@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/internal/apitest"
 )
 
-// Whoever can push branches can search for one whose slug is another's.
+// An attacker who can push branches can search for one with the slug of another.
 func TestTwoBranchesOfOneSlugNeverShareAnEnvironment(t *testing.T) {
 	repo := apitest.Repository()
 	entry := &repo.Spec.Environments[1]
@@ -31,14 +31,14 @@ func TestTwoBranchesOfOneSlugNeverShareAnEnvironment(t *testing.T) {
 	}
 }
 
-// Else a branch that is pushed before production's first sync would have its namespace.
+// Otherwise a branch pushed before production's first sync would get its namespace.
 func TestNoNewBranchGetsTheNamespaceOfALiteralEntry(t *testing.T) {
 	repo := apitest.Repository(func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = "posts-prod" })
 	i := NewInterest(repo, nil)
 	if !i.Keep("main") || !i.Keep("product") || i.Keep("prod") {
 		t.Error("it keeps others than main and product")
 	}
-	if c := i.Condition(repo); c == nil || !strings.Contains(c.Message, `"prod" leads to the namespace posts-prod, which is that of the entry production`) {
+	if c := i.Condition(repo); c == nil || !strings.Contains(c.Message, `"prod" leads to the namespace posts-prod, which belongs to the entry production`) {
 		t.Errorf("it says %v", c)
 	}
 	// One that runs there already is left alone: an entry that comes later must not delete it.

@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Turns bounds how many environments sync at the same time. Environments that wait get their turn as others end theirs:
-// the repository with the fewest syncs first, and within it in the order of arrival.
+// Turns limits how many environments sync at the same time. When a turn ends, the next one goes to the repository with the
+// fewest syncs, and within it to the environment that came first.
 type Turns struct {
 	limit   int // 0: no bound
 	mu      sync.Mutex
 	running map[types.NamespacedName]string // repository, by environment
-	waiting []turn                          // in the order in which they came
+	waiting []turn                          // in the order of arrival
 }
 
 // turn is an environment that waits for its turn.
@@ -24,7 +24,7 @@ type turn struct {
 	repository string
 }
 
-// NewTurns returns Turns for so many syncs at the same time; 0: any number.
+// NewTurns returns Turns for this many concurrent syncs; 0: no limit.
 func NewTurns(limit int) *Turns {
 	return &Turns{limit: limit, running: map[types.NamespacedName]string{}}
 }
@@ -52,7 +52,7 @@ func line(waiting []turn, running map[types.NamespacedName]string) []turn {
 	return sorted
 }
 
-// Jump gives an environment its turn at once, whatever the bound: production does not wait for previews.
+// Jump gives an environment its turn at once, beyond the limit: production does not wait for previews.
 func (t *Turns) Jump(name types.NamespacedName, repository string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +60,7 @@ func (t *Turns) Jump(name types.NamespacedName, repository string) {
 	t.running[name] = repository
 }
 
-// Take gives an environment its turn, or says why it has to wait.
+// Take gives an environment its turn, or returns why it has to wait.
 func (t *Turns) Take(name types.NamespacedName, repository string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +90,7 @@ func (t *Turns) End(name types.NamespacedName) []types.NamespacedName {
 	return t.next()
 }
 
-// next returns the waiting environments that can have a turn now.
+// next returns the waiting environments that can start now.
 func (t *Turns) next() []types.NamespacedName {
 	var names []types.NamespacedName
 	for _, o := range line(t.waiting, t.running) {

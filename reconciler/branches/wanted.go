@@ -10,33 +10,32 @@ import (
 	"berth.dev/berth/source"
 )
 
-// Wanted is one environment that an entry and a branch call for.
+// Wanted is an environment that an entry and a branch call for.
 type Wanted struct {
 	Name  string
 	entry *v1alpha1.Entry
-	// literal says that the entry names its branches, one by one.
+	// literal is set if the entry names its branches one by one.
 	literal bool
 	Spec    v1alpha1.EnvironmentSpec
 }
 
-// demand is all that the entries of a repository and its branches call for.
+// demand lists the environments that a repository's entries and branches call for.
 type demand struct {
 	List []Wanted
-	// entries are those that there are; of those that cannot be followed the value is false.
+	// entries maps the name of each entry to whether it is valid.
 	entries map[string]bool
-	// missing are the entries whose branches are named, and none of which exists.
+	// missing are the literal entries none of whose branches exists.
 	missing []string
-	// notes are for people: branches that an entry names and that do not exist, entries and branches that
-	// cannot be followed.
+	// notes report branches that an entry names and that do not exist, and entries and branches that are left out.
 	notes []string
 }
 
-// unclear says whether there is an entry that cannot be followed.
+// unclear reports whether an entry is invalid.
 func (d demand) unclear() bool {
 	return slices.Contains(slices.Collect(maps.Values(d.entries)), false)
 }
 
-// Commits are the heads of all that is called for.
+// Commits returns the head commits of all wanted environments.
 func (d demand) Commits() []string {
 	commits := make([]string, 0, len(d.List))
 	for _, w := range d.List {
@@ -75,8 +74,8 @@ func Want(repo *v1alpha1.Repository, heads map[string]string) demand {
 	return d
 }
 
-// withUsable leaves out what is called for on branches whose names cannot be used; a listing keeps the default branch
-// whatever its name is. What has an Environment keeps it.
+// withUsable removes new environments on branches with unusable names. A listing keeps the default branch whatever its name
+// is. Existing Environments stay.
 func (d demand) withUsable(have map[string]*v1alpha1.Environment) demand {
 	d.List = slices.DeleteFunc(slices.Clone(d.List), func(w Wanted) bool {
 		return have[w.Name] == nil && naming.Unusable(w.Spec.Branch) != ""
@@ -84,9 +83,9 @@ func (d demand) withUsable(have map[string]*v1alpha1.Environment) demand {
 	return d
 }
 
-// withoutRenamed leaves out what patterns call for on the default branch while the branch that an entry names is missing:
-// then the default branch has probably been renamed, and would become a preview of production. What has an Environment
-// keeps it.
+// withoutRenamed removes new environments that patterns call for on the default branch while a literal entry's branch is
+// missing. The default branch has probably been renamed, and would become a preview of production. Existing Environments
+// stay.
 func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environment) demand {
 	if branch == "" || len(d.missing) == 0 {
 		return d

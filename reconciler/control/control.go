@@ -1,5 +1,5 @@
-// Package control has what the controllers of both kinds share: requests from outside their watches, the pace of retries,
-// and what they read of each other's objects.
+// Package control holds what both controllers share: requests from outside their watches, the back-off of retries, and
+// functions that read each other's objects.
 package control
 
 import (
@@ -19,28 +19,28 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// After an error an object is reconciled again, later each time.
+// An object that failed is retried with increasing delays.
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = time.Minute
 )
 
-// Backoff returns the pace at which a controller retries.
+// Backoff returns the rate limiter with which a controller retries.
 func Backoff() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)
 }
 
-// Asked selects events that change what is to be done: of the spec, a user's request, or a deletion. The agent's own
-// status writes are not among them.
+// Asked selects events that require work: a change of the spec, a user's request, or a deletion. It drops the agent's own
+// status writes.
 var Asked = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 
-// Inbox requeues objects from outside a controller's watches. What comes before the controller runs is dropped: a
-// controller begins with all objects.
+// Inbox requeues objects from outside a controller's watches. Requests that come before the controller runs are dropped,
+// because a controller starts with all objects.
 type Inbox struct {
 	queue *atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
 }
 
-// NewInbox returns an Inbox that no controller reads yet.
+// NewInbox returns an Inbox without a reader.
 func NewInbox() Inbox {
 	return Inbox{queue: &atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]{}}
 }
@@ -53,22 +53,22 @@ func (i Inbox) Source() source.Source {
 	})
 }
 
-// Add requeues an object. It does not wait.
+// Add requeues an object without blocking.
 func (i Inbox) Add(name types.NamespacedName) {
 	if queue := i.queue.Load(); queue != nil {
 		(*queue).Add(reconcile.Request{NamespacedName: name})
 	}
 }
 
-// Environments returns the Environments of a Repository from a client's cache. They must not be changed.
+// Environments returns the Environments of a Repository from a client's cache. Callers must not change them.
 func Environments(ctx context.Context, c client.Reader, repo types.NamespacedName) ([]v1alpha1.Environment, error) {
 	var list v1alpha1.EnvironmentList
 	err := c.List(ctx, &list, client.InNamespace(repo.Namespace), client.MatchingLabels{v1alpha1.LabelRepository: repo.Name}, client.UnsafeDisableDeepCopy)
 	return list.Items, err
 }
 
-// KindIsGoing reports whether the CustomResourceDefinition of one of Berth's kinds is being deleted, or is deleted. Its
-// objects are then deleted with it, and not because a user wants to remove what they stand for.
+// KindIsGoing reports whether the CustomResourceDefinition of one of Berth's kinds is deleted or being deleted. Its objects
+// are then deleted with it, and not because a user wants to remove their environments.
 func KindIsGoing(ctx context.Context, reader client.Reader, plural string) (bool, error) {
 	crd := &metav1.PartialObjectMetadata{}
 	crd.APIVersion, crd.Kind = "apiextensions.k8s.io/v1", "CustomResourceDefinition"

@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// Pulse shows whether a controller still finishes what it reconciles. A process whose workers wait for each other, or for
-// what never answers, would otherwise look alive.
+// Pulse shows whether a controller still makes progress. Without it, a process whose workers are deadlocked or blocked would
+// look alive.
 type Pulse struct {
 	name string
 	now  func() time.Time
@@ -21,12 +21,12 @@ type Pulse struct {
 	last    time.Time         // when the newest ended, or made progress
 }
 
-// NewPulse returns the Pulse of a controller.
+// NewPulse returns the Pulse of the named controller.
 func NewPulse(name string, now func() time.Time) *Pulse {
 	return &Pulse{name: name, now: now, running: map[int]time.Time{}}
 }
 
-// Of returns a reconciler that shows in the Pulse.
+// Of wraps a reconciler so that the Pulse sees it.
 func (p *Pulse) Of(r reconcile.Reconciler) reconcile.Reconciler {
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		defer p.begin()()
@@ -48,14 +48,14 @@ func (p *Pulse) begin() (end func()) {
 	}
 }
 
-// Beat says that something that may take long, and is bounded by a time-out of its own, makes progress.
+// Beat reports progress of a long operation that has a time-out of its own.
 func (p *Pulse) Beat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = p.now()
 }
 
-// Check returns an error if at least one reconcile has been running for longer than a limit, and none has ended within it.
+// Check returns an error if a reconcile has been running for longer than the limit and none has ended within it.
 func (p *Pulse) Check(limit time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *Pulse) Check(limit time.Duration) error {
 	}
 	for _, began := range p.running {
 		if began.Before(since) {
-			return fmt.Errorf("the controller %s is stuck: it has reconciled nothing for %s, although it is about to", p.name, limit)
+			return fmt.Errorf("the controller %s is stuck: a reconcile is running, and none has ended for %s", p.name, limit)
 		}
 	}
 	return nil

@@ -15,8 +15,8 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// admit lets an Environment be passed over, or says why it has to wait: its entry's limit, or the bound
-// of all syncs, is reached.
+// admit returns "" if an Environment may be reconciled. Otherwise it returns why it has to wait: for a slot of its entry, or
+// for a turn.
 func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *settings) (string, error) {
 	if s.limit > 0 && !e.slots.Has(env.UID) {
 		siblings, err := e.siblings(ctx, env, s)
@@ -25,7 +25,7 @@ func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *se
 		}
 		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot(ctx)); why != "" {
 			if branches.IsReason(env, v1alpha1.ReasonExpired) {
-				e.wakeQueued(siblings) // it comes before who is younger
+				e.wakeQueued(siblings) // older environments come first
 			}
 			return why, nil
 		}
@@ -42,7 +42,7 @@ func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *se
 	return e.turns.Take(name, env.Spec.Repository), nil
 }
 
-// siblings returns the Environments of the same entry, itself among them.
+// siblings returns the Environments of the same entry, including this one.
 func (e *Controller) siblings(ctx context.Context, env *v1alpha1.Environment, s *settings) ([]v1alpha1.Environment, error) {
 	all, err := e.ofRepository(ctx, client.ObjectKeyFromObject(env), env.Spec.Repository)
 	siblings := all[:0]
@@ -54,24 +54,24 @@ func (e *Controller) siblings(ctx context.Context, env *v1alpha1.Environment, s 
 	return siblings, err
 }
 
-// ofRepository returns the Environments of a Repository in the namespace of one of them. They must not be changed.
+// ofRepository returns the Environments of a Repository in the namespace of one of them. Callers must not change them.
 func (e *Controller) ofRepository(ctx context.Context, one types.NamespacedName, repository string) ([]v1alpha1.Environment, error) {
 	return control.Environments(ctx, e.Client, types.NamespacedName{Namespace: one.Namespace, Name: repository})
 }
 
-// hasSlot returns what says of an Environment whether the cluster shows that it has a berth.
+// hasSlot returns a function that reports whether the cluster shows that an Environment has a slot.
 func (e *Controller) hasSlot(ctx context.Context) func(*v1alpha1.Environment) bool {
 	return func(env *v1alpha1.Environment) bool {
 		return env.Status.AppliedCommit != "" || e.hasNamespace(ctx, env)
 	}
 }
 
-// hasNamespace says whether an Environment has a namespace that Berth made for it.
+// hasNamespace reports whether an Environment has a namespace that Berth created for it.
 func (e *Controller) hasNamespace(ctx context.Context, env *v1alpha1.Environment) bool {
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	if err := e.Client.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil {
-		return false // the cache answers, and has nothing else to say
+		return false // the cache answers, and cannot fail
 	}
 	return ns.Labels[branches.LabelEnvironment] == naming.ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
 }
@@ -82,19 +82,19 @@ func (e *Controller) endedWith(env *v1alpha1.Environment) string {
 	return e.ended[env.UID]
 }
 
-// endTurn takes an Environment's turn back when it has no use for it: nothing more comes of its commit by itself, or
-// nothing can be done about it now. Only a commit that was tried counts as finished.
+// endTurn ends an Environment's turn once its sync has ended, or while nothing can be done about it. Only a commit that was
+// tried counts as finished.
 func (e *Controller) endTurn(env *v1alpha1.Environment, commit string, o reconciler.Outcome) {
 	switch {
 	case o.Syncing():
 	case o.Err != nil:
 		e.pause(client.ObjectKeyFromObject(env))
-	case !o.Quiet(): // else it waits for a watch, which takes a moment
+	case !o.Quiet(): // otherwise it waits for a watch, which takes a moment
 		e.finished(env, commit)
 	}
 }
 
-// finished notes that nothing more comes of a commit by itself, and lets in who waits.
+// finished records that the sync of a commit has ended, and requeues the waiting Environments.
 func (e *Controller) finished(env *v1alpha1.Environment, commit string) {
 	e.mu.Lock()
 	e.ended[env.UID] = commit
@@ -102,20 +102,20 @@ func (e *Controller) finished(env *v1alpha1.Environment, commit string) {
 	e.pause(client.ObjectKeyFromObject(env))
 }
 
-// pause takes an Environment's turn back, and lets in who waits for one.
+// pause ends an Environment's turn, and requeues those that can start now.
 func (e *Controller) pause(name types.NamespacedName) {
 	for _, next := range e.turns.End(name) {
 		e.Wake(next)
 	}
 }
 
-// vacated lets in who waits for what an Environment had: a berth, a turn, or its deletion to be over.
+// vacated requeues the Environments that wait for another one's slot, turn or deletion.
 func (e *Controller) vacated(ctx context.Context, name types.NamespacedName, env remembered) {
 	e.slots.Release(env.uid)
 	e.pause(name)
 	others, err := e.ofRepository(ctx, name, env.Repository)
 	if err != nil {
-		return // the cache answers, and has nothing to fail at
+		return // the cache answers, and cannot fail
 	}
 	e.wakeQueued(others)
 	for i := range others {

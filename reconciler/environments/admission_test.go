@@ -44,7 +44,7 @@ func TestEndOfATurn(t *testing.T) {
 	}
 }
 
-// A branch that moves back to what runs has nothing to wait for; it stood first in the queue for ever.
+// A branch that moves back to what runs has nothing to wait for; it stayed at the head of the queue for ever.
 func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
 	e := New(Config{SyncAtOnce: 1, Wake: func(types.NamespacedName) {}})
 	a, b, c := apitest.Environment(apitest.Repository(), "review", "a"), apitest.Environment(apitest.Repository(), "review", "b"), apitest.Environment(apitest.Repository(), "review", "c")
@@ -62,11 +62,11 @@ func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
 	admit(&b, "0")
 	e.endTurn(&a, apitest.Commit("1"), reconciler.Outcome{Finding: reconciler.Judged{State: "Settled"}})
 	if why := admit(&c, "1"); why != "" {
-		t.Errorf("the last one is told %q", why)
+		t.Errorf("the last one waits: %q", why)
 	}
 }
 
-// Who has a berth keeps it: nobody else has to be looked at, at every pass.
+// Holding a slot must not require reading other Environments, at any reconcile.
 func TestWhoHasABerthLooksAtNobodyElse(t *testing.T) {
 	env := apitest.Environment(apitest.Repository(), "review", "f")
 	env.Status.HealthyCommit = apitest.Commit("a")
@@ -74,6 +74,6 @@ func TestWhoHasABerthLooksAtNobodyElse(t *testing.T) {
 	e.slots.Take(&env, []v1alpha1.Environment{env}, 1, func(*v1alpha1.Environment) bool { return true })
 	s := &settings{Environment: reconciler.Environment{Commit: apitest.Commit("a")}, limit: 1}
 	if why, err := e.admit(t.Context(), &env, s); why != "" || err != nil {
-		t.Errorf("it is told %q, %v", why, err)
+		t.Errorf("it waits: %q, %v", why, err)
 	}
 }

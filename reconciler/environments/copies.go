@@ -17,17 +17,17 @@ import (
 	"berth.dev/berth/reconciler"
 )
 
-// Secrets reads a Secret of the agent's namespace; it is expected to answer from memory.
+// Secrets reads a Secret of the agent's namespace; implementations answer from memory.
 type Secrets func(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error)
 
-// copies returns the Secrets that an entry copies, as they are in an environment's namespace, and what
-// stands for their content. The error says which cannot be had.
+// copies returns the Secrets that an entry copies, as they go into an environment's namespace, and a digest of their
+// content. The error names those that cannot be read.
 func copies(ctx context.Context, read Secrets, env *v1alpha1.Environment, entry *v1alpha1.Entry) ([]reconciler.Copy, string, error) {
 	list := make([]reconciler.Copy, 0, len(entry.CopySecrets))
 	for _, ref := range entry.CopySecrets {
 		secret, err := read(ctx, types.NamespacedName{Namespace: env.Namespace, Name: ref.Name})
 		if apierrors.IsNotFound(err) {
-			return nil, "", fmt.Errorf("the Secret %s/%s, which the entry %s copies, does not exist; create it, or take it out of copySecrets", env.Namespace, ref.Name, entry.Name)
+			return nil, "", fmt.Errorf("the Secret %s/%s, which the entry %s copies, does not exist; create it, or remove it from copySecrets", env.Namespace, ref.Name, entry.Name)
 		}
 		if err != nil {
 			return nil, "", fmt.Errorf("the Secret %s/%s, which the entry %s copies, cannot be read: %w", env.Namespace, ref.Name, entry.Name, err)
@@ -42,8 +42,8 @@ func copies(ctx context.Context, read Secrets, env *v1alpha1.Environment, entry 
 	return list, hex.EncodeToString(sum[:]), nil
 }
 
-// copyOf returns a Secret's content and type under its own name in another namespace, and nothing else
-// of it: labels and owners mean something where it comes from.
+// copyOf returns a Secret with the same name, type and content in another namespace. It drops labels and owners, which only
+// mean something in the source namespace.
 func copyOf(secret *corev1.Secret, namespace string) *unstructured.Unstructured {
 	data := make(map[string]any, len(secret.Data))
 	for key, value := range secret.Data {

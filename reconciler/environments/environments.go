@@ -22,8 +22,7 @@ import (
 	"berth.dev/berth/reconciler/stores"
 )
 
-// Environments passes over Environments, and takes down those that are to go. It is the controller of
-// Environments.
+// Controller is the controller of Environments: it reconciles them, and tears down those that are to be deleted.
 type Controller struct {
 	Config
 	slots *branches.Slots
@@ -34,38 +33,38 @@ type Controller struct {
 	ended map[types.UID]string            // the commit of the last sync that came to an end
 }
 
-// remembered is what has to be undone when an Environment goes.
+// remembered is what to clean up when an Environment is deleted.
 type remembered struct {
 	reconciler.Environment
 	uid types.UID
 }
 
-// unavailablePause is how long to wait for what a pass cannot do without.
+// unavailablePause is how long to wait for something that a pass requires.
 const unavailablePause = 30 * time.Second
 
-// Config is what Environments is made of.
+// Config configures a Controller.
 type Config struct {
 	Client client.Client
-	// Reader asks the API server itself, where what is remembered may be too old.
+	// Reader reads from the API server, where the cache may be stale.
 	Reader     client.Reader
 	Reconciler *reconciler.Reconciler
 	Stores     *stores.Set
 	Guard      *branches.Guard
-	// Departures knows which Environments will be deleted.
+	// Departures stores which Environments will be deleted.
 	Departures *branches.Departures
-	// Secrets reads those that entries copy, Keys what entries decrypt with (nil: nothing).
+	// Secrets reads the Secrets that entries copy. Keys returns the decrypters of entries (nil: none).
 	Secrets Secrets
 	Keys    Keys
 	// Installation is the random id of this installation of Berth.
 	Installation string
-	// SyncAtOnce is how many environments may be on their way to a new commit at once; 0: any number.
+	// SyncAtOnce is the maximum number of environments that sync at the same time; 0: no limit.
 	SyncAtOnce int
-	// Report writes an Environment's status, events and metrics. It may put off what is not urgent: then
-	// it says for how long.
+	// Report writes an Environment's status, events and metrics. It may delay what is not urgent, and then returns for how
+	// long.
 	Report func(ctx context.Context, env *v1alpha1.Environment, s report.Standing) (time.Duration, error)
-	// Recall brings the status of an Environment, which comes from a cache, up to what Report last wrote.
+	// Recall updates an Environment's status from the cache to what Report last wrote.
 	Recall func(env *v1alpha1.Environment)
-	// Gone drops what Report remembers of an Environment that does not exist any more.
+	// Gone drops what Report keeps of an Environment that no longer exists.
 	Gone func(env *v1alpha1.Environment)
 	// Pulse shows that the controller makes progress.
 	Pulse *control.Pulse
@@ -87,7 +86,7 @@ func New(c Config) *Controller {
 	}
 }
 
-// Name returns the Environment whose objects bear an id.
+// Name returns the Environment whose objects have this id in their label.
 func (e *Controller) Name(id string) (types.NamespacedName, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -95,7 +94,7 @@ func (e *Controller) Name(id string) (types.NamespacedName, bool) {
 	return name, ok
 }
 
-// Reconcile passes over one Environment once.
+// Reconcile reconciles one Environment.
 func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	env := &v1alpha1.Environment{}
 	if err := e.Client.Get(ctx, req.NamespacedName, env); err != nil {
@@ -143,20 +142,20 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return e.conclude(ctx, env, report.Standing{Life: settings.life, Outcome: outcome, Link: settings.link, ShowLogs: !settings.literal})
 }
 
-// disown does nothing for an Environment whose name is not that of its branch, and lets it go without taking anything
-// down: what it would apply and delete is the other one's.
+// disown removes the finalizer of an Environment whose name does not follow from its branch, and tears nothing down: the
+// objects belong to the Environment with the right name.
 func (e *Controller) disown(ctx context.Context, env *v1alpha1.Environment, name string) (ctrl.Result, error) {
 	if !env.DeletionTimestamp.IsZero() {
-		e.Log.Warn("letting an Environment go without taking anything down, because its name is not that of its branch", "environment", env.Name, "wants", name)
+		e.Log.Warn("releasing an Environment without a teardown, because its name does not follow from its branch", "environment", env.Name, "wants", name)
 		return ctrl.Result{}, e.letGo(ctx, env)
 	}
-	why := fmt.Sprintf("nothing is done for it: the environment of the branch %s is %s, and two of them would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
+	why := fmt.Sprintf("this Environment is ignored: the one of the branch %s must be named %s, and two would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
 		env.Spec.Branch, name, env.Name, env.Namespace)
 	return e.hold(ctx, env, why)
 }
 
-// settings returns what a pass has to know; or nothing, and perhaps for what a person has to be waited
-// for: what runs is then left alone.
+// settings returns the input of a pass. If it is nil, nothing is changed, and the text says what it waits for, if a user has
+// to act.
 func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*settings, string, error) {
 	repo := &v1alpha1.Repository{}
 	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
@@ -164,7 +163,7 @@ func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*
 		if d, ok := e.Departures.Get(env); ok {
 			return nil, d.Text(env), nil
 		}
-		return nil, fmt.Sprintf("the Repository %s does not exist, and what runs is left as it is; write it again, or, to let all its environments go: berth confirm --repository %s",
+		return nil, fmt.Sprintf("the Repository %s does not exist; its environments stay as they are; re-create it, or delete all its environments: berth confirm --repository %s",
 			env.Spec.Repository, env.Spec.Repository), nil
 	}
 	if err != nil {
@@ -173,9 +172,9 @@ func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*
 	entry := naming.EntryOf(repo, env)
 	switch {
 	case entry == nil || !e.Stores.Has(repo.Name):
-		return nil, "", nil // the Repository deletes it, or wakes it once it can be read
+		return nil, "", nil // the Repository deletes it, or requeues it once it can be read
 	case env.Spec.Commit == "" && env.Spec.Pin == "":
-		return nil, fmt.Sprintf("nothing is known of the branch %s until it is listed", env.Spec.Branch), nil
+		return nil, fmt.Sprintf("the branch %s has not been listed yet; wait for the next listing", env.Spec.Branch), nil
 	}
 	s, err := settingsOf(env, repo, entry, e.Installation)
 	if err != nil || s == nil {
@@ -195,16 +194,16 @@ func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*
 	return s, "", nil
 }
 
-// hold reports why nothing is done for an Environment.
+// hold reports why an Environment is not reconciled.
 func (e *Controller) hold(ctx context.Context, env *v1alpha1.Environment, why string) (ctrl.Result, error) {
 	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Held, Message: why}})
 }
 
-// conclude reports, and says when the next pass is due.
+// conclude reports the outcome, and returns when the next pass is due.
 func (e *Controller) conclude(ctx context.Context, env *v1alpha1.Environment, s report.Standing) (ctrl.Result, error) {
 	o := s.Outcome
 	if o.Quiet() && o.Err != nil {
-		// The Repository's condition tells, and wakes this Environment when it has passed.
+		// The Repository's condition shows the error. The end of the error requeues this Environment.
 		e.Log.Debug("nothing can be judged", "environment", env.Name, "error", o.Err)
 		return ctrl.Result{RequeueAfter: unavailablePause}, nil
 	}
@@ -224,7 +223,7 @@ func (e *Controller) conclude(ctx context.Context, env *v1alpha1.Environment, s 
 	return result, nil
 }
 
-// earliest returns the earlier of two times, of which a zero one is never.
+// earliest returns the earlier of two times. A zero time means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -232,7 +231,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// log writes one line for a pass that did something.
+// log writes one line for a pass that changed something.
 func (e *Controller) log(ctx context.Context, of reconciler.Environment, o reconciler.Outcome, took time.Duration) {
 	if len(o.Results) == 0 {
 		return
@@ -240,7 +239,7 @@ func (e *Controller) log(ctx context.Context, of reconciler.Environment, o recon
 	done := map[string]int{}
 	for _, r := range o.Results {
 		if r.Harmless() {
-			continue // what is there may stay, or the next pass says whether
+			continue // it is allowed to stay, or the next pass reports it
 		}
 		if r.Err != nil {
 			level := slog.LevelWarn

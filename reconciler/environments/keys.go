@@ -11,13 +11,12 @@ import (
 	"berth.dev/berth/reconciler"
 )
 
-// Keys returns what decrypts with the keys of a Secret of the agent's namespace and with the remote keys
-// that an entry allows, and what stands for those keys. Without either it is what decrypts nothing, and says
-// why. It is expected to answer from memory.
+// Keys returns the decrypter for the keys in a Secret of the agent's namespace and the remote keys that an entry allows, and
+// a digest of those keys. With neither, it returns a decrypter whose errors say so. Implementations answer from memory.
 type Keys func(ctx context.Context, secret *types.NamespacedName, allow []string) (reconciler.Decrypter, string, error)
 
-// decrypt adds what the entry decrypts with. While its Secret cannot be read, nothing new is applied: what
-// decrypted yesterday would look as if it were lost.
+// decrypt adds the entry's decrypter. While its Secret cannot be read, nothing new is applied, because decrypted values
+// would look as if they were removed.
 func (s *settings) decrypt(ctx context.Context, keys Keys, env *v1alpha1.Environment, entry *v1alpha1.Entry) {
 	if keys == nil {
 		return

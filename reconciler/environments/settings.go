@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/reconciler/report"
 )
 
-// settings are what an Environment, its Repository and its entry say together.
+// settings combine an Environment, its Repository and its entry.
 type settings struct {
 	reconciler.Environment
 	link       string
@@ -26,7 +26,7 @@ type settings struct {
 	life       report.Life
 }
 
-// identityOf returns what a teardown has to know, which is all that outlives the entry.
+// identityOf returns the input of a teardown, which needs no entry.
 func identityOf(env *v1alpha1.Environment, installation string) reconciler.Environment {
 	e := reconciler.Environment{
 		Name:       env.Name,
@@ -54,10 +54,10 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1alpha1.Entry, installation string) (*settings, error) {
 	patterns, err := naming.CompilePatterns(entry.Branches)
 	if err != nil {
-		return nil, nil // the Repository's condition says so, and what runs is left alone
+		return nil, nil // the Repository's condition reports it, and running objects stay as they are
 	}
 	renamed := *entry
-	renamed.Name = env.Spec.Entry // that an entry was renamed changes nothing of what it says
+	renamed.Name = env.Spec.Entry // renaming an entry must not change its settings
 	input, err := json.Marshal(renamed)
 	if err != nil {
 		return nil, fmt.Errorf("reading entry %s: %w", entry.Name, err)
@@ -94,7 +94,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 	return s, nil
 }
 
-// live adds how long the environment has been left alone, and what follows from that.
+// live adds the time since the last activity, and the expiry that follows from it.
 func (s *settings) live(env *v1alpha1.Environment, entry *v1alpha1.Entry, now time.Time) {
 	if entry.ExpireAfter != nil {
 		s.expiry = branches.Expire(env, entry.ExpireAfter.Duration, now)

@@ -18,11 +18,11 @@ import (
 )
 
 // atOnce is how many Environments are reconciled at the same time. An API server creates Services one after the other,
-// because it allocates their addresses: with many more, those of all environments would wait there together, and no
-// Deployment would begin before them.
+// because it allocates their addresses. With many more workers, the Services of all environments would queue there, and
+// delay every Deployment.
 const atOnce = 12
 
-// SetUp registers the controller with a manager, and connects wakes to it.
+// SetUp registers the controller with a manager, and connects the Wakes to it.
 func (e *Controller) SetUp(mgr ctrl.Manager, wakes *Wakes) error {
 	wakes.name = e.Name
 	reader := mgr.GetClient()
@@ -36,12 +36,12 @@ func (e *Controller) SetUp(mgr ctrl.Manager, wakes *Wakes) error {
 		Complete(e.Pulse.Of(e))
 }
 
-// environmentsWith finds the Environments whose entries copy a Secret or decrypt with it.
+// environmentsWith returns the Environments whose entries copy a Secret or decrypt with it.
 func environmentsWith(c client.Reader) handler.MapFunc {
 	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
 		var list v1alpha1.RepositoryList
 		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
-			return nil // the cache answers, and has nothing to fail at
+			return nil // the cache answers, and cannot fail
 		}
 		for i := range list.Items {
 			if slices.ContainsFunc(list.Items[i].Spec.Environments, func(entry v1alpha1.Entry) bool { return reads(entry, secret.GetName()) }) {

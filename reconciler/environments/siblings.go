@@ -12,12 +12,12 @@ import (
 	"berth.dev/berth/reconciler/branches"
 )
 
-// siblingsIn returns the other Environments of an Environment's namespace. Those of the same branch are to be looked at
-// for the same commit, although the Environment may be written a moment later.
+// siblingsIn returns the other Environments in an Environment's namespace. Those of the same branch get this one's commit,
+// although the Repository's controller may write it to them a moment later.
 func (e *Controller) siblingsIn(ctx context.Context, env *v1alpha1.Environment) []reconciler.Sibling {
 	var all v1alpha1.EnvironmentList
 	if err := e.Client.List(ctx, &all, client.InNamespace(env.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil // the cache answers, and has nothing to fail at
+		return nil // the cache answers, and cannot fail
 	}
 	var siblings []reconciler.Sibling
 	for i := range all.Items {
@@ -36,11 +36,11 @@ func (e *Controller) siblingsIn(ctx context.Context, env *v1alpha1.Environment) 
 	return siblings
 }
 
-// exists says whether there is an Environment with an id, one that is being deleted included.
+// exists reports whether there is an Environment with an id, including one that is being deleted.
 func (e *Controller) exists(ctx context.Context, namespace, id string) bool {
 	var all v1alpha1.EnvironmentList
 	if err := e.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return true // nothing is taken from anybody on doubt
+		return true // in doubt, it exists: its objects must not be taken over
 	}
 	return slices.ContainsFunc(all.Items, func(other v1alpha1.Environment) bool {
 		return branches.ID(other.Spec, e.Installation) == id

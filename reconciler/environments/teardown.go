@@ -21,21 +21,22 @@ import (
 	"berth.dev/berth/reconciler/report"
 )
 
-// breath is how long the teardown waits after a user deleted an Environment. A user who deletes many deletes them one
-// after the other, and the deletion guard has to see them together.
+// breath is how long a teardown waits after a user deleted an Environment. A user may delete many one after the other, and
+// the deletion guard has to see them together.
 const breath = 3 * time.Second
 
-// teardown takes an Environment one step towards being gone, and lets go of it when it is. Nobody waits for that.
+// teardown advances the deletion of an Environment by one step, without blocking, and removes the finalizer after the last
+// one.
 func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (ctrl.Result, error) {
 	e.pause(client.ObjectKeyFromObject(env))
 	if !controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) {
-		return ctrl.Result{}, nil // it is held by somebody else's
+		return ctrl.Result{}, nil // only finalizers of others remain
 	}
 	if !branches.Begun(env) {
 		if going, err := control.KindIsGoing(ctx, e.Reader, "environments"); err != nil {
 			return ctrl.Result{}, err
 		} else if going {
-			e.Log.Warn("leaving all as it is, for the kind Environment is being deleted", "environment", env.Name)
+			e.Log.Warn("nothing is torn down, because the kind Environment is being deleted", "environment", env.Name)
 			return ctrl.Result{}, e.letGo(ctx, env)
 		}
 		if wait, why, err := e.held(ctx, env); wait > 0 || why != "" || err != nil {
@@ -54,7 +55,7 @@ func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (c
 	return ctrl.Result{}, e.letGo(ctx, env)
 }
 
-// held says whether the teardown has to wait: for a moment, or for a person.
+// held reports whether the teardown has to wait, for a moment or for a confirmation.
 func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
 	if e.Guard.Allowed(env) || branches.ConfirmedBy(env) || branches.IsReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
 		return 0, "", nil
@@ -83,18 +84,18 @@ func (e *Controller) takeDown(ctx context.Context, env *v1alpha1.Environment) re
 	return outcome
 }
 
-// isGone says whether nothing is left of what was taken down.
+// isGone reports whether the teardown is complete.
 func isGone(o reconciler.Outcome) bool {
 	t, ok := o.Finding.(reconciler.TornDown)
 	return ok && t.Gone
 }
 
-// scopeOf returns how far an Environment reaches. One whose entry is gone is confined to its namespace: outside, only
-// what its record has is taken down.
+// scopeOf returns the scope of an Environment. Without its entry it is confined to its namespace: outside, only what its
+// record lists is deleted.
 func (e *Controller) scopeOf(ctx context.Context, env *v1alpha1.Environment) reconciler.Scope {
 	repo := &v1alpha1.Repository{}
 	if err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo); err != nil {
-		return reconciler.Namespaced // the cache answers, and has nothing else to say
+		return reconciler.Namespaced // the cache answers, and cannot fail
 	}
 	if entry := naming.EntryOf(repo, env); entry != nil && entry.Scope == v1alpha1.ScopeCluster {
 		return reconciler.Cluster
@@ -102,15 +103,13 @@ func (e *Controller) scopeOf(ctx context.Context, env *v1alpha1.Environment) rec
 	return reconciler.Namespaced
 }
 
-// When a namespace that is being deleted is looked at again: soon, while the cluster does not say what it
-// waits for, and seldom afterwards.
+// A namespace that is being deleted is checked soon while the cluster does not report what blocks it, and seldom afterwards.
 const (
 	soon   = time.Second
 	seldom = time.Minute
 )
 
-// progress adds to the outcome of a teardown what the cluster says about a namespace that does not go.
-// Watches tell only that it is still there.
+// progress adds what the cluster reports about a namespace that is still being deleted. Watches show only that it exists.
 func (e *Controller) progress(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) reconciler.Outcome {
 	t, ok := o.Finding.(reconciler.TornDown)
 	if !ok || t.Gone || len(o.Results) > 0 {
@@ -118,7 +117,7 @@ func (e *Controller) progress(ctx context.Context, env *v1alpha1.Environment, o 
 	}
 	ns := &corev1.Namespace{}
 	if err := e.Reader.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil || ns.DeletionTimestamp.IsZero() {
-		return o // the watch will tell
+		return o // the watch requeues it
 	}
 	again := soon
 	if why := health.Remaining(ns.Status.Conditions); why != "" {
@@ -140,7 +139,7 @@ func (e *Controller) letGo(ctx context.Context, env *v1alpha1.Environment) error
 	return client.IgnoreNotFound(e.Client.Patch(ctx, env, patch))
 }
 
-// expire takes down what an Environment runs. The Environment stays, until its branch moves or is gone.
+// expire tears down the objects of an Environment. The Environment stays until its branch moves or is gone.
 func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
 	e.pause(client.ObjectKeyFromObject(env))
 	outcome, expired := reconciler.Outcome{}, true
@@ -151,7 +150,7 @@ func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *s
 	s.life.Stage = report.Expiring
 	if expired {
 		s.life.Stage, outcome.Finding = report.Expired, nil
-		s.life.Message = "nobody has touched the branch for a while, and its namespace is gone; a push brings it back"
+		s.life.Message = "the branch was unused, so its namespace was deleted; to re-create it, push"
 	}
 	had := !branches.IsReason(env, v1alpha1.ReasonExpired)
 	result, err := e.conclude(ctx, env, report.Standing{Life: s.life, Outcome: outcome})
@@ -161,7 +160,7 @@ func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *s
 	return result, err
 }
 
-// left drops what is remembered of an Environment that does not exist any more.
+// left drops the state of an Environment that no longer exists.
 func (e *Controller) left(ctx context.Context, name types.NamespacedName) {
 	e.mu.Lock()
 	env, ok := e.known[name.Name]

@@ -16,11 +16,11 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// annotationBounds on a namespace says which kinds of objects only the agent writes there. An admission policy of
-// deploy/ sees to it.
+// annotationBounds on a namespace lists the kinds of objects there that only the agent may write. An admission policy in
+// deploy/ enforces it.
 const annotationBounds = "berth.dev/bounds"
 
-// NamespaceMarks are what the namespace of an environment bears beside what says whose it is.
+// NamespaceMarks returns the labels and annotations of an environment's namespace, besides those of its owner.
 func NamespaceMarks(env *v1alpha1.Environment, entry *v1alpha1.Entry, patterns naming.Patterns) reconciler.Marks {
 	marks := reconciler.Marks{Labels: map[string]string{}, Annotations: map[string]string{}}
 	if !patterns.Literal() {
@@ -37,13 +37,13 @@ func NamespaceMarks(env *v1alpha1.Environment, entry *v1alpha1.Entry, patterns n
 	}
 	marks.Annotations[branches.AnnotationOnRemoval] = string(env.Spec.OnRemoval)
 	if len(marks.Labels) == 0 {
-		marks.Labels = nil // which is another content, as far as digests go
+		marks.Labels = nil // digests treat nil and empty differently
 	}
 	return marks
 }
 
-// Bounds are the objects that an entry puts into the namespaces of its environments, as reconciler.Environment takes
-// them.
+// Bounds returns the objects that an entry adds to the namespaces of its environments, in the form of
+// reconciler.Environment.
 func Bounds(entry *v1alpha1.Entry) ([]*unstructured.Unstructured, error) {
 	template := entry.NamespaceTemplate
 	if template == nil {
@@ -72,7 +72,7 @@ func Bounds(entry *v1alpha1.Entry) ([]*unstructured.Unstructured, error) {
 	return bounds, nil
 }
 
-// boundOf returns an object as it is applied: its kind, name and spec, and nothing that is empty beside them.
+// boundOf returns an object as it is applied: kind, name and spec, without empty fields.
 func boundOf(object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {

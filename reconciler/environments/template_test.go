@@ -49,7 +49,7 @@ func TestNamespaceMarks(t *testing.T) {
 	}
 }
 
-// Only what the entry says is applied: whatever else there is of such an object belongs to the API server.
+// Only the entry's fields are applied: all others belong to the API server.
 func TestBounds(t *testing.T) {
 	bounds, err := Bounds(&v1alpha1.Entry{NamespaceTemplate: &v1alpha1.NamespaceTemplate{
 		ResourceQuota:   &corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("20")}},

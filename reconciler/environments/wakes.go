@@ -12,10 +12,10 @@ type Wakes struct {
 	name func(id string) (types.NamespacedName, bool)
 }
 
-// NewWakes returns Wakes that SetUp connects to a controller.
+// NewWakes returns Wakes for SetUp to connect to a controller.
 func NewWakes() *Wakes { return &Wakes{Inbox: control.NewInbox()} }
 
-// Wake requeues the Environment whose objects bear the id. It does not wait.
+// Wake requeues the Environment whose objects have this id in their label. It does not block.
 func (w *Wakes) Wake(id string) {
 	if name, ok := w.name(id); ok {
 		w.Add(name)

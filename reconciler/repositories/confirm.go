@@ -8,8 +8,8 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// confirm takes down whom a new confirmation lets go, before anything is done because of it: those that were told to be
-// held, and those whose time is over. Whatever comes to be held later needs another one.
+// confirm tears down the Environments that a new confirmation covers: those in status.held, and those due to expire. It
+// stores them first, before any other action. Environments that are blocked later need a new confirmation.
 func (r *Controller) confirm(ctx context.Context, repo *v1alpha1.Repository, f *followed, over []*v1alpha1.Environment) error {
 	if f.confirmed == nil {
 		f.confirmed = nameSet(repo.Status.Confirmed...)
@@ -33,7 +33,7 @@ func (r *Controller) confirm(ctx context.Context, repo *v1alpha1.Repository, f *
 	}
 	f.bound = id
 	if len(all) > 0 || f.trouble == nil {
-		f.confirmation = id // else it may be for what the next listing brings, if that is doubtful
+		f.confirmation = id // otherwise it may cover what the next listing brings, if that is doubtful
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/source"
 )
 
-// reported is a Report that keeps what it is given, as the API server would.
+// reported is a Report that stores the status, as the API server would.
 func reported(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error {
 	repo.Status = status
 	return ctx.Err()
@@ -34,7 +34,7 @@ func TestAConfirmationIsForWhatWasHeld(t *testing.T) {
 		{name: "for nothing, it is used up", f: &followed{}, handled: "yes"},
 		{name: "for nothing while the server is down, it waits for its listing", f: down},
 		{
-			name: "for what was told to be held", f: &followed{}, handled: "yes",
+			name: "for what the status lists as held", f: &followed{}, handled: "yes",
 			status: v1alpha1.RepositoryStatus{Held: []string{"a", "b"}}, confirmed: []string{"a", "b"},
 		},
 		{
@@ -46,7 +46,7 @@ func TestAConfirmationIsForWhatWasHeld(t *testing.T) {
 			Overdue: []*v1alpha1.Environment{&f1}, confirmed: []string{f1.Name},
 		},
 		{
-			name: "besides what another let go and is not gone", f: &followed{}, handled: "yes",
+			name: "besides what another one allowed and still exists", f: &followed{}, handled: "yes",
 			status: v1alpha1.RepositoryStatus{Held: []string{"b"}, Confirmed: []string{"a"}}, confirmed: []string{"a", "b"},
 		},
 		{
@@ -72,17 +72,17 @@ func TestAConfirmationIsForWhatWasHeld(t *testing.T) {
 			}
 			for _, name := range test.confirmed {
 				if !test.f.confirmed[name] {
-					t.Errorf("%s is not let go", name)
+					t.Errorf("%s is not allowed", name)
 				}
 			}
 			if len(test.f.confirmed) != len(test.confirmed) {
-				t.Errorf("let go are %v, want %q", test.f.confirmed, test.confirmed)
+				t.Errorf("allowed are %v, want %q", test.f.confirmed, test.confirmed)
 			}
 		})
 	}
 }
 
-// Between the note of whom a confirmation lets go and their end the agent may die, and forget since when branches are gone.
+// The agent may die after it stored which Environments a confirmation covers, and forget since when their branches are gone.
 func TestAConfirmationOutlivesTheAgent(t *testing.T) {
 	repo := apitest.Repository()
 	repo.Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "yes"}
@@ -106,7 +106,7 @@ func TestAConfirmationOutlivesTheAgent(t *testing.T) {
 		{"a restarted agent knows nothing yet", 5, 1, []string{"f0", "f1", "f2", "f3", "f4"}, nil, all},
 		{"but then, of those alone", 5, 2, []string{"f0", "f1", "f2", "f3", "f4"}, []string{"f0", "f1", "f2", "f3"}, all},
 		{"one that is pushed again stays", 5, 2, []string{"f0", "f1", "f2"}, []string{"f0", "f1", "f2"}, all[:3]},
-		{"when all are gone nobody is let go", 0, 2, nil, nil, nil},
+		{"when all are gone none is allowed", 0, 2, nil, nil, nil},
 	} {
 		f := &followed{}
 		if err := r.confirm(t.Context(), repo, f, nil); err != nil {
@@ -120,7 +120,7 @@ func TestAConfirmationOutlivesTheAgent(t *testing.T) {
 			gone = append(gone, d.Environment.Spec.Branch)
 		}
 		if !slices.Equal(gone, step.gone) || !slices.Equal(c.Confirmed, step.confirmed) {
-			t.Errorf("%s: gone are %q, want %q; let go are %q, want %q", step.name, gone, step.gone, c.Confirmed, step.confirmed)
+			t.Errorf("%s: gone are %q, want %q; allowed are %q, want %q", step.name, gone, step.gone, c.Confirmed, step.confirmed)
 		}
 		repo.Status = statusOf(repo, f, c)
 	}
@@ -135,12 +135,12 @@ func TestNothingIsDoneWhileAConfirmationCannotBeNoted(t *testing.T) {
 	end()
 	f := &followed{}
 	if err := r.confirm(ended, repo, f, nil); err == nil || len(f.confirmed) > 0 || f.bound != "" {
-		t.Errorf("the error is %v, and %v are let go", err, f.confirmed)
+		t.Errorf("the error is %v, and %v are allowed", err, f.confirmed)
 	}
 }
 
-// lacking returns the Environments of production and of reviews, and evidence of which branches were absent for how many
-// listings and long enough.
+// lacking returns the Environments of production and of reviews, and evidence that some branches were absent from so many
+// listings, for long enough.
 func lacking(repo *v1alpha1.Repository, reviews, listings int, absent []string) ([]v1alpha1.Environment, branches.Evidence) {
 	e := branches.Evidence{
 		Listing: source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("a")}},

@@ -15,47 +15,45 @@ import (
 )
 
 const (
-	// hookPause is how long after a listing that a webhook brought about the next one may follow: a burst of
-	// them is one listing at once, and one when the burst is a second old.
+	// hookPause is the minimum time between two listings that webhooks trigger. A burst of webhooks triggers one listing at
+	// once, and one when the burst is a second old.
 	hookPause = time.Second
-	// hookRetries is how often a listing that a webhook brought about is tried again when the server does not answer:
-	// after a second, and then after twice as long each time, for about half a minute. The next poll may be far away.
+	// hookRetries is how often a listing that a webhook triggered is retried if the server does not answer: after a second,
+	// then with doubled delays, for about half a minute. The next poll may be far away.
 	hookRetries = 5
-	// hookGrace is how long a webhook may come after the poll that has already found what it tells of.
+	// hookGrace is how long a webhook may arrive after the poll that already found its change.
 	hookGrace = time.Minute
 )
 
-// HookRequest begins the value of the annotation berth.dev/requested where a replica that does not lead
-// passes on a webhook.
+// HookRequest is the prefix of the annotation berth.dev/requested if a standby replica forwards a webhook.
 const HookRequest = "hook-"
 
-// hooks is what webhooks told of one Repository, and whether they tell of all its changes. The zero value
-// has heard nothing.
+// hooks tracks the webhooks of one Repository, and whether one arrives for each change. The zero value has received none.
 type hooks struct {
 	mu      sync.Mutex
-	arrived time.Time // the newest that no listing has followed yet
-	taken   time.Time // the newest that a listing has followed
-	rest    time.Time // until when no other webhook brings a listing about
-	// failures counts the listings in a row that failed, unlisted says that no listing has shown what a webhook told of.
+	arrived time.Time // the newest without a listing after it
+	taken   time.Time // the newest with a listing after it
+	rest    time.Time // until when no other webhook triggers a listing
+	// failures counts the listings in a row that failed; unlisted is set until a listing has shown what a webhook announced.
 	failures int
 	unlisted bool
-	// told is the newest that told of a change.
+	// told is the newest webhook that announced a change.
 	told time.Time
-	// silent is the change that a poll found, and since when its webhook is waited for.
+	// silent is the change that a poll found without a webhook, and since when.
 	silent      string
 	silentSince time.Time
 	warned      bool
 }
 
-// hear notes a webhook.
+// hear records a webhook.
 func (h *hooks) hear(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.arrived = now
 }
 
-// take says whether the branches are to be listed because of a webhook. It is asked before the listing
-// begins, for what arrives later may tell of what the listing did not see.
+// take reports whether a webhook requires a listing. It is called before the listing starts, because a webhook that arrives
+// later may announce what the listing missed.
 func (h *hooks) take(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -66,7 +64,7 @@ func (h *hooks) take(now time.Time) bool {
 	return true
 }
 
-// failed notes that the server did not answer to the listing that a webhook brought about, and has it tried again.
+// failed records that a listing that a webhook triggered failed, and schedules the next try.
 func (h *hooks) failed(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -82,7 +80,7 @@ func (h *hooks) failed(now time.Time) {
 	}
 }
 
-// takeRequest is take for a webhook that another replica passed on.
+// takeRequest is like take, for a webhook that another replica forwarded.
 func (h *hooks) takeRequest(id string, now time.Time) bool {
 	if !strings.HasPrefix(id, HookRequest) {
 		return false
@@ -97,12 +95,12 @@ func (h *hooks) takeRequest(id string, now time.Time) bool {
 type cause int
 
 const (
-	byPoll cause = iota // or because a person asked, or the spec changed
+	byPoll cause = iota // or because a user asked, or the spec changed
 	byHook
 )
 
-// found notes what a listing has found to be changed; change is empty if nothing is. A change that a poll
-// found waits for its webhook only where webhooks have told of changes before.
+// found records the change that a listing found; empty: none. A change that a poll found expects a webhook only if webhooks
+// have announced changes before.
 func (h *hooks) found(change string, why cause, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,7 +114,7 @@ func (h *hooks) found(change string, why cause, now time.Time) {
 	}
 }
 
-// missed returns the change that no webhook told of, once, until one tells of a change again.
+// missed returns the change that no webhook announced. It returns it once, until a webhook announces a change again.
 func (h *hooks) missed(now time.Time) (change string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,14 +125,14 @@ func (h *hooks) missed(now time.Time) (change string) {
 	return change
 }
 
-// lastTold returns when a webhook last told of a change; zero if none has since this process began.
+// lastTold returns when a webhook last announced a change; zero if none has since the process started.
 func (h *hooks) lastTold() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.told
 }
 
-// next returns when there is something to do; zero: never.
+// next returns when the next action is due; zero: never.
 func (h *hooks) next() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -147,8 +145,8 @@ func (h *hooks) next() time.Time {
 	return time.Time{}
 }
 
-// Hook has the branches of a Repository listed at once, or a second after the last webhook's listing. It
-// does not wait for it.
+// Hook triggers a listing of a Repository's branches, at once or a second after the last one that a webhook triggered. It
+// does not block.
 func (r *Controller) Hook(name types.NamespacedName) {
 	r.hooksOf(name.Name).hear(r.Now())
 	r.inbox.Add(name)
@@ -165,18 +163,17 @@ func (r *Controller) hooksOf(repository string) *hooks {
 	return h
 }
 
-// hooked reports whether a webhook is a reason to list now.
+// hooked reports whether a webhook requires a listing now.
 func (r *Controller) hooked(repository string) bool {
 	return r.hooksOf(repository).take(r.Now())
 }
 
-// hookRequested reports whether a new request comes from a replica that does not lead, and that received a webhook.
+// hookRequested reports whether a new request is a webhook that a standby replica forwarded.
 func (r *Controller) hookRequested(repository, request string) bool {
 	return r.hooksOf(repository).takeRequest(request, r.Now())
 }
 
-// compareHooks notes whether a webhook told of what a listing has found. The first listing is compared with
-// nothing.
+// compareHooks records whether a webhook announced what a listing found. The first listing has nothing to compare with.
 func (r *Controller) compareHooks(repo *v1alpha1.Repository, f *followed, heads map[string]string) {
 	change := ""
 	if f.listed {
@@ -187,15 +184,15 @@ func (r *Controller) compareHooks(repo *v1alpha1.Repository, f *followed, heads 
 	f.told = h.lastTold()
 }
 
-// retryHook has the listing that a webhook brought about tried again, if it failed for what may pass.
+// retryHook schedules another try for a listing that a webhook triggered, if the failure may be transient.
 func (r *Controller) retryHook(repo *v1alpha1.Repository, f *followed) {
 	if f.cause == byHook && source.ReasonOf(f.trouble) == source.Unreachable {
 		r.hooksOf(repo.Name).failed(r.Now())
 	}
 }
 
-// missedHook warns of a change that no webhook told of, where webhooks are expected to, and returns when to
-// look again; zero: never.
+// missedHook warns of a change without a webhook if webhooks have announced changes before. It returns when to check again;
+// zero: never.
 func (r *Controller) missedHook(repo *v1alpha1.Repository) time.Time {
 	h := r.hooksOf(repo.Name)
 	if change := h.missed(r.Now()); change != "" && repo.Spec.Webhook != nil && repo.Status.LastHookTime != nil {
@@ -204,8 +201,7 @@ func (r *Controller) missedHook(repo *v1alpha1.Repository) time.Time {
 	return h.next()
 }
 
-// changeOf says in a few words what is another head than before among the branches that have environments;
-// empty if nothing is.
+// changeOf describes the first changed head among the branches with environments; empty if there is none.
 func changeOf(repo *v1alpha1.Repository, before, after map[string]string) string {
 	if maps.Equal(before, after) {
 		return ""
@@ -227,7 +223,7 @@ func changeOf(repo *v1alpha1.Repository, before, after map[string]string) string
 	return ""
 }
 
-// headsOf leaves of all branches those that an entry matches.
+// headsOf returns the heads of the branches that an entry matches.
 func headsOf(repo *v1alpha1.Repository, heads map[string]string) map[string]string {
 	matched := map[string]string{}
 	for _, w := range branches.Want(repo, heads).List {

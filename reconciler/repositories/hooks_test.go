@@ -12,12 +12,12 @@ import (
 	"berth.dev/berth/source"
 )
 
-// at is so many milliseconds after apitest.Noon.
+// at returns apitest.Noon plus so many milliseconds.
 func at(milliseconds int) time.Time {
 	return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(milliseconds) * time.Millisecond)
 }
 
-// A listing takes 20 ms in these tests, and is begun whenever there is a reason to.
+// A listing takes 20 ms in these tests, and starts as soon as one is due.
 func TestAHundredWebhooksInASecondAreTwoListings(t *testing.T) {
 	h, listings := &hooks{}, []int{}
 	for ms := 0; ms <= 5000; ms += 10 {
@@ -94,7 +94,7 @@ func TestChangesThatNoWebhookToldOf(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		tell func(h *hooks)
-		// want is what is missed a minute after, told when a webhook last told of a change.
+		// want is the change that is missed a minute later, told when a webhook last announced a change.
 		want string
 		told time.Time
 	}{
@@ -102,8 +102,8 @@ func TestChangesThatNoWebhookToldOf(t *testing.T) {
 		{"found by a poll", func(h *hooks) { h.found("x", byPoll, at(0)) }, "x", time.Time{}},
 		{"found by a poll, twice", func(h *hooks) { h.found("x", byPoll, at(0)); h.found("y", byPoll, at(10)) }, "x", time.Time{}},
 		{"a poll that found nothing", func(h *hooks) { h.found("", byPoll, at(0)) }, "", time.Time{}},
-		{"told by a webhook", func(h *hooks) { h.hear(at(0)); h.take(at(5)); h.found("x", byHook, at(9)) }, "", at(0)},
-		{"told by another replica", func(h *hooks) { h.takeRequest("hook-1", at(5)); h.found("x", byHook, at(9)) }, "", at(5)},
+		{"announced by a webhook", func(h *hooks) { h.hear(at(0)); h.take(at(5)); h.found("x", byHook, at(9)) }, "", at(0)},
+		{"forwarded by another replica", func(h *hooks) { h.takeRequest("hook-1", at(5)); h.found("x", byHook, at(9)) }, "", at(5)},
 		{"a webhook of something else", func(h *hooks) { h.hear(at(0)); h.take(at(5)); h.found("", byHook, at(9)) }, "", time.Time{}},
 		{"a webhook after the poll", func(h *hooks) { h.found("x", byPoll, at(0)); h.hear(at(9)); h.take(at(9)); h.found("", byHook, at(9)) }, "", at(9)},
 	} {
@@ -172,7 +172,7 @@ func TestMissedHooksAreWarnedOfWhereTheyUsedToArrive(t *testing.T) {
 			f := &followed{listed: true, listing: source.Listing{Heads: map[string]string{"main": "11111111aa"}}}
 			r.compareHooks(repo, f, map[string]string{"main": "22222222aa"})
 			if next := r.missedHook(repo); !next.Equal(at(0).Add(hookGrace)) {
-				t.Errorf("looked at again at %v, want a minute later", next)
+				t.Errorf("checks again at %v, want a minute later", next)
 			}
 			now = now.Add(hookGrace)
 			r.missedHook(repo)
@@ -211,7 +211,7 @@ func TestChangeOf(t *testing.T) {
 	}
 }
 
-// A Git server must not wait for an agent that has just begun to lead.
+// A Git server must not wait for an agent that has just become the leader.
 func TestAWebhookBeforeTheControllerRunsIsNotWaitedFor(t *testing.T) {
 	r := New(Config{Now: func() time.Time { return at(0) }})
 	r.Hook(types.NamespacedName{Name: "posts"})

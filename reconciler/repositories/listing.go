@@ -15,16 +15,15 @@ import (
 	"berth.dev/berth/source"
 )
 
-// errDoubtful says that what answers may be another repository.
+// errDoubtful reports that the URL may point to a different repository.
 type errDoubtful struct{ repository string }
 
 func (e *errDoubtful) Error() string {
-	return fmt.Sprintf("the branches are all other ones than before, as if another repository had taken this one's place, and nothing follows them; if that is meant: berth confirm --repository %s",
+	return fmt.Sprintf("none of the known commits exist any more; the URL may point to a different repository; nothing is changed; if that is intended: berth confirm --repository %s",
 		e.repository)
 }
 
-// list asks the Git server for all branches, and brings what has moved. What is known stays as it was
-// if that fails.
+// list lists all branches and fetches the commits that moved. If that fails, the last listing stays in use.
 func (r *Controller) list(ctx context.Context, repo *v1alpha1.Repository, f *followed) {
 	if f.trouble != nil || !f.listed {
 		defer r.wakeAll(ctx, repo)
@@ -44,14 +43,14 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 	}
 	if f.onlyPolled && f.spare.saves(r.Now()) {
 		if f.spare.literals {
-			_ = r.followLiterals(ctx, repo, store, f) // the trouble with the whole listing is told on
+			_ = r.followLiterals(ctx, repo, store, f) // the error of the whole listing is reported
 		}
 		return f.trouble
 	}
 	interest := branches.NewInterest(repo, have)
 	listing, err := store.List(ctx, interest.Keep)
 	if source.ReasonOf(err) == source.TooLarge {
-		// Whoever pushed so many branches does not keep those that an entry names from being followed.
+		// A user who pushes too many branches must not block those that entries name.
 		also := r.followLiterals(ctx, repo, store, f)
 		f.spare = f.spare.after(err, also, r.Now())
 		if also != nil {
@@ -73,7 +72,7 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 		err = r.fetch(ctx, repo, store, wanted.Commits())
 	}
 	if source.ReasonOf(err) == source.Unreachable {
-		return err // any other is that of single commits, and told by their environments
+		return err // other errors concern single commits, and their environments report them
 	}
 	if f.lacking && err == nil {
 		defer r.wakeAll(ctx, repo)
@@ -86,13 +85,13 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 	f.listing, f.listed, f.leftOut = listing, true, interest.LeftOut
 	branches.Notice(f.absent, have, listing, r.Now())
 	if source.ReasonOf(err) == source.Full {
-		return err // which others than this commit's author can do something about
+		return err // users other than the commit's author can fix it
 	}
 	return nil
 }
 
-// followLiterals brings up to date what is known of the branches that entries name, where a whole listing cannot be had.
-// It proves nothing about others, and not that any is gone.
+// followLiterals updates the branches that entries name after a whole listing failed. It proves nothing about other
+// branches, and never that one is gone.
 func (r *Controller) followLiterals(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, f *followed) error {
 	named := branches.Literals(repo)
 	if len(named) == 0 {
@@ -115,7 +114,7 @@ func (r *Controller) followLiterals(ctx context.Context, repo *v1alpha1.Reposito
 	return nil
 }
 
-// open opens the store of a Repository, and wakes its Environments when they can be read from now on.
+// open opens the store of a Repository. It requeues its Environments once they can be read.
 func (r *Controller) open(ctx context.Context, repo *v1alpha1.Repository, f *followed) (*source.Repository, error) {
 	store, key, err := r.Stores.Open(ctx, repo)
 	if err == nil && key != f.store {
@@ -125,7 +124,7 @@ func (r *Controller) open(ctx context.Context, repo *v1alpha1.Repository, f *fol
 	return store, err
 }
 
-// needed are the commits that must outlive a renewal of the store beside the heads.
+// needed returns the commits that a renewal of the store must keep, besides the heads.
 func needed(have []v1alpha1.Environment) []string {
 	var commits []string
 	for _, env := range have {
@@ -139,7 +138,7 @@ func needed(have []v1alpha1.Environment) []string {
 	return slices.Compact(commits)
 }
 
-// renewal is one of the methods of stores.Set that renew a store.
+// renewal is a method of stores.Set that renews a store.
 type renewal func(ctx context.Context, repository string, keep []string) (bool, error)
 
 // renew renews the store of a Repository. If that fails, the old content stays in use.
@@ -153,11 +152,11 @@ func (r *Controller) renew(ctx context.Context, repository string, keep []string
 	}
 }
 
-// wakeAll asks for passes over all Environments of a Repository, which had to wait for its store.
+// wakeAll requeues all Environments of a Repository, which had to wait for its store.
 func (r *Controller) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
 	have, err := control.Environments(ctx, r.Client, client.ObjectKeyFromObject(repo))
 	if err != nil {
-		return // the cache answers, and has nothing to fail at
+		return // the cache answers, and cannot fail
 	}
 	for i := range have {
 		r.Wake(client.ObjectKeyFromObject(&have[i]))

@@ -13,10 +13,10 @@ import (
 	"berth.dev/berth/source"
 )
 
-// progressPause is the time between two reports of a fetch that goes on. One that is over sooner is not reported.
+// progressPause is the time between two progress reports of a fetch. A shorter fetch is not reported.
 const progressPause = 10 * time.Second
 
-// fetch brings commits. While that takes long, the Repository's status shows how far it is.
+// fetch fetches commits, and reports the progress of a long fetch in the Repository's status.
 func (r *Controller) fetch(ctx context.Context, repo *v1alpha1.Repository, store *source.Repository, commits []string) error {
 	over := make(chan struct{})
 	var showing sync.WaitGroup
@@ -37,7 +37,7 @@ func (r *Controller) showProgress(ctx context.Context, repo *v1alpha1.Repository
 		case <-ticks.C:
 			r.Pulse.Beat()
 			if err := r.Report(ctx, repo, progressOf(repo, store.Received())); err != nil {
-				return // the next status that matters is written by whoever waits for the fetch
+				return // the caller of fetch writes the next status that matters
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func (r *Controller) progressPause() time.Duration {
 	return progressPause
 }
 
-// progressOf is the status while a fetch goes on. Ready says what it said before, if it said anything.
+// progressOf returns the status during a fetch. Ready keeps its value if it has one.
 func progressOf(repo *v1alpha1.Repository, received int64) v1alpha1.RepositoryStatus {
 	status := *repo.Status.DeepCopy()
 	message := fmt.Sprintf("fetching commits: %d MiB so far, of at most %d MiB", received>>20, repo.Spec.Limits.FetchBytes.Value()>>20)

@@ -12,11 +12,11 @@ import (
 	"berth.dev/berth/reconciler/control"
 )
 
-// removed takes care of the Environments of a Repository that does not exist: each goes as its own
-// onRemoval says, once the Repository has been missing for its goneAfter. It returns when to look again; 0: never.
+// removed deletes the Environments of a Repository that does not exist, as their onRemoval says, once the Repository has
+// been missing for its goneAfter. It returns when to check again; 0: never.
 //
-// That a Repository is missing proves nothing by itself, for its kind may be deleted, or it may not have been restored
-// yet: then, and where the brake holds, each waits for a person.
+// A missing Repository proves nothing: its kind may be deleted, or a restore may be under way. In those cases, and if the
+// deletion guard blocks, each Environment waits for a confirmation.
 func (r *Controller) removed(ctx context.Context, name types.NamespacedName) (time.Duration, error) {
 	have, err := control.Environments(ctx, r.Client, name)
 	if err != nil {
@@ -52,7 +52,8 @@ func (r *Controller) removed(ctx context.Context, name types.NamespacedName) (ti
 	return 0, errors.Join(errs...)
 }
 
-// goneAt returns when the Environments of a Repository that does not exist may go; zero if this process never saw it.
+// goneAt returns when the Environments of a missing Repository may be deleted; zero if this process never saw the
+// Repository.
 func (r *Controller) goneAt(name string) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,7 +67,8 @@ func (r *Controller) goneAt(name string) time.Time {
 	return f.missing.Add(f.grace)
 }
 
-// orphans are the Environments that go together with their Repository, at a time; zero: not before somebody confirms.
+// orphans returns the Departures of the Environments of a missing Repository. A zero time means that they wait for a
+// confirmation.
 func (r *Controller) orphans(repository string, left []v1alpha1.Environment, at time.Time) map[string]branches.Departure {
 	if at.IsZero() {
 		return nil

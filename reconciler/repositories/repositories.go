@@ -22,37 +22,36 @@ import (
 	"berth.dev/berth/source"
 )
 
-// Repositories makes the Environments of a Repository those that its branches call for. It is the
-// controller of Repositories.
+// Controller is the controller of Repositories: it makes the Environments of a Repository match its branches.
 type Controller struct {
 	Config
 	inbox  control.Inbox
 	mu     sync.Mutex
 	known  map[string]*followed                  // by name
 	hooks  map[string]*hooks                     // by name
-	called map[string]map[string]branches.Wanted // what Environments are to be, by repository and name
+	called map[string]map[string]branches.Wanted // the wanted Environments, by repository and name
 }
 
-// Config is what Repositories is made of.
+// Config configures a Controller.
 type Config struct {
 	Client client.Client
-	// Reader asks the API server itself, where what is remembered may be too old.
+	// Reader reads from the API server, where the cache may be stale.
 	Reader client.Reader
 	Stores *stores.Set
 	Guard  *branches.Guard
-	// Departures is told which Environments will be deleted.
+	// Departures stores which Environments will be deleted.
 	Departures *branches.Departures
 	// Namespace is the agent's own, Installation the random id of this installation of Berth.
 	Namespace, Installation string
-	// Report writes a Repository's status, if it is another than before.
+	// Report writes a Repository's status if it changed.
 	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
-	// Made says whether Berth provably made a namespace for an environment of this name and id.
+	// Made reports whether Berth provably created a namespace for an environment of this name and id.
 	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
-	// HookMissed warns of a change that no webhook told of, though webhooks told of others before.
+	// HookMissed warns of a change without a webhook if webhooks have announced changes before.
 	HookMissed func(repo *v1alpha1.Repository, change string)
-	// Wake asks for a pass over an Environment.
+	// Wake requeues an Environment.
 	Wake func(types.NamespacedName)
-	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
+	// ProgressPause is the time between two progress reports of a fetch; 0 means 10 s.
 	ProgressPause time.Duration
 	// Pulse shows that the controller makes progress.
 	Pulse *control.Pulse
@@ -60,32 +59,32 @@ type Config struct {
 	Log   *slog.Logger
 }
 
-// followed is what is remembered of a Repository; all of it can be lost.
+// followed is the state that the controller keeps of a Repository. Losing it is harmless.
 type followed struct {
 	listing source.Listing
 	listed  bool // listing is a complete one
 	leftOut branches.LeftOut
-	lacking bool   // a commit of it could not be had
-	store   string // what the store was opened with, or why it cannot be
+	lacking bool   // one of its commits could not be fetched
+	store   string // the key of the open store, or the error
 	absent  map[string]branches.Absence
 	next    time.Time
-	missing time.Time     // since when the Repository itself does not exist
-	grace   time.Duration // spec.goneAfter, for when it does not exist any more
-	spec    int64         // the generation that was listed for
+	missing time.Time     // since when the Repository does not exist
+	grace   time.Duration // spec.goneAfter, for use after the Repository is deleted
+	spec    int64         // the generation of the last listing
 	cause   cause         // of the last listing
-	// onlyPolled says that nothing but the poll asked for the last listing.
+	// onlyPolled reports that only the poll triggered the last listing.
 	onlyPolled bool
 	spare      spare
-	// request and confirmation are the ids of those that were carried out, bound is that of the newest confirmation of
-	// which it is known whom it lets go, and confirmed are these.
+	// request and confirmation are the ids of the last handled ones. bound is the newest confirmation whose environments
+	// have been determined, and confirmed are these.
 	request, confirmation, bound string
 	confirmed                    map[string]bool
 	trouble                      error // with the Git server, or with the spec
 	changed                      time.Time
-	told                         time.Time // when a webhook last told of a change
+	told                         time.Time // when a webhook last announced a change
 }
 
-// NewRepositories returns the controller of Repositories.
+// New returns the controller of Repositories.
 func New(c Config) *Controller {
 	return &Controller{Config: c, inbox: control.NewInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}, called: map[string]map[string]branches.Wanted{}}
 }
@@ -101,7 +100,7 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	f := r.followed(repo.Name)
-	if !f.missing.IsZero() { // it has been written again, and begins anew
+	if !f.missing.IsZero() { // it was re-created, and starts over
 		r.forget(repo.Name)
 		r.depart(req.NamespacedName, nil)
 		f = r.followed(repo.Name)
@@ -110,12 +109,12 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	schedule, err := scheduleOf(repo.Spec.Poll, repo.Spec.TimeZone)
 	switch {
 	case repo.Spec.Suspend:
-		// What runs is still corrected, and may need a commit for it.
+		// Drift correction goes on, and may need a commit from the store.
 		_, f.trouble = r.open(ctx, repo, f)
 		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
 	case err != nil:
 		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
-		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // whoever asked is told why not
+		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // the status shows the error to whoever asked
 		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
 	case r.due(ctx, repo, f):
 		r.list(ctx, repo, f)
@@ -158,8 +157,8 @@ func (r *Controller) followed(name string) *followed {
 	return f
 }
 
-// due says whether the branches are to be listed now: because of the poll, a change of the spec or of
-// the credentials, or because somebody or a webhook asked.
+// due reports whether to list the branches now: because of the poll, a change of the spec or of the credentials, a user's
+// request, or a webhook.
 func (r *Controller) due(ctx context.Context, repo *v1alpha1.Repository, f *followed) bool {
 	request := repo.Annotations[v1alpha1.AnnotationRequested]
 	asked := request != "" && request != repo.Status.HandledRequest && request != f.request
@@ -175,13 +174,13 @@ func (r *Controller) due(ctx context.Context, repo *v1alpha1.Repository, f *foll
 	return due
 }
 
-// confirmed says whether somebody lets pass what is held on doubt.
+// confirmed reports whether a user confirmed a doubtful listing.
 func confirmed(repo *v1alpha1.Repository) bool {
 	id := repo.Annotations[v1alpha1.AnnotationConfirmed]
 	return id != "" && id != repo.Status.HandledConfirmation
 }
 
-// converge writes and deletes Environments as the last complete listing says.
+// converge writes and deletes Environments to match the last complete listing.
 func (r *Controller) converge(ctx context.Context, repo *v1alpha1.Repository, f *followed) (branches.Changes, error) {
 	have, err := control.Environments(ctx, r.Client, client.ObjectKeyFromObject(repo))
 	if err != nil {
@@ -214,7 +213,7 @@ func (r *Controller) converge(ctx context.Context, repo *v1alpha1.Repository, f 
 	return c, err
 }
 
-// carryOut writes and deletes Environments; one that fails delays no other.
+// carryOut writes and deletes Environments. One that fails does not delay the others.
 func (r *Controller) carryOut(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment, c branches.Changes) (changed bool, err error) {
 	existing := branches.ByName(have)
 	r.call(repo.Name, c.Write)
@@ -235,7 +234,7 @@ func (r *Controller) carryOut(ctx context.Context, repo *v1alpha1.Repository, ha
 	return changed, errors.Join(errs...)
 }
 
-// call notes what the Environments of a repository are to be, before they are made so.
+// call stores the wanted Environments of a repository before they are written.
 func (r *Controller) call(repository string, all []branches.Wanted) {
 	called := make(map[string]branches.Wanted, len(all))
 	for _, w := range all {
@@ -246,7 +245,7 @@ func (r *Controller) call(repository string, all []branches.Wanted) {
 	r.called[repository] = called
 }
 
-// delete begins the end of an Environment that the brake has let through.
+// delete starts the deletion of an Environment that the deletion guard allows.
 func (r *Controller) delete(ctx context.Context, env *v1alpha1.Environment, why string) error {
 	r.Log.Info("deleting the environment", "environment", env.Name, "reason", why)
 	r.Guard.Allow(env)
@@ -254,7 +253,7 @@ func (r *Controller) delete(ctx context.Context, env *v1alpha1.Environment, why 
 	return client.IgnoreNotFound(r.Client.Delete(ctx, env, client.Preconditions{UID: &uid}))
 }
 
-// write applies an Environment if it is not what it should be, and says whether it did.
+// write applies an Environment that differs from the wanted one, and reports whether it did.
 func (r *Controller) write(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, w branches.Wanted) (bool, error) {
 	if env != nil && (!env.DeletionTimestamp.IsZero() || upToDate(env, w)) {
 		return false, nil
@@ -265,7 +264,7 @@ func (r *Controller) write(ctx context.Context, repo *v1alpha1.Repository, env *
 	return true, nil
 }
 
-// depart has it shown which Environments of a repository will be deleted.
+// depart stores which Environments of a repository will be deleted, and requeues those whose status changes.
 func (r *Controller) depart(repo types.NamespacedName, all map[string]branches.Departure) {
 	for _, name := range r.Departures.Set(repo.Name, all) {
 		r.Wake(types.NamespacedName{Namespace: repo.Namespace, Name: name})

@@ -14,11 +14,10 @@ import (
 	"berth.dev/berth/reconciler/branches"
 )
 
-// indexRepository is the index by which the namespaces of a repository are found among those of all: they are looked
-// at whenever the repository is.
+// indexRepository is the index of namespaces by repository. Each reconcile of a repository looks them up.
 const indexRepository = "berth.dev/repository"
 
-// repositoryIn returns the repository of a namespace whose Environment has to be there.
+// repositoryIn returns the repository of a namespace that needs an Environment.
 func (r *Controller) repositoryIn(o client.Object) []string {
 	ns, ok := o.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -31,8 +30,8 @@ func (r *Controller) repositoryIn(o client.Object) []string {
 	return []string{spec.Repository}
 }
 
-// restore writes the Environments of a Repository that were lost while their namespaces were not, if it is proved that
-// Berth made those. Evidence and brake then decide about them as about any other. It returns warnings of the others.
+// restore re-creates lost Environments of a Repository from their namespaces, if Berth provably created those. Evidence and
+// deletion guard then apply to them as to any other. It returns warnings about the other namespaces.
 func (r *Controller) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
 	var all metav1.PartialObjectMetadataList
 	all.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
@@ -58,12 +57,12 @@ func (r *Controller) rewrite(ctx context.Context, namespace string, w branches.W
 	if confirmed, err := r.isLost(ctx, namespace, w); !confirmed || err != nil {
 		return err
 	}
-	r.Log.Warn("writing an Environment again, because its namespace is there", "environment", w.Name, "namespace", w.Spec.Namespace)
+	r.Log.Warn("re-creating a lost Environment from its namespace", "environment", w.Name, "namespace", w.Spec.Namespace)
 	return r.Client.Apply(ctx, environmentApply(namespace, w), client.ForceOwnership, fieldOwner)
 }
 
-// isLost asks the API server itself: what is remembered of namespaces and Environments may be of
-// different ages, and one that is just being deleted must not come back.
+// isLost reads from the API server, because the caches of namespaces and Environments may differ in age, and an Environment
+// that is being deleted must not come back.
 func (r *Controller) isLost(ctx context.Context, namespace string, w branches.Wanted) (bool, error) {
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))

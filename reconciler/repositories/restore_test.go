@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// Else every repository would look through the namespaces of all, at every event.
+// Otherwise every event of a repository would scan the namespaces of all.
 func TestNamespacesAreFoundByRepository(t *testing.T) {
 	r := New(Config{Installation: "mine"})
 	ns := func(repository, removal string) *metav1.PartialObjectMetadata {
@@ -33,7 +33,7 @@ func TestNamespacesAreFoundByRepository(t *testing.T) {
 	}
 }
 
-// Otherwise the whole repository would be reconciled once for each of a thousand new environments.
+// Otherwise a thousand new environments would reconcile the whole repository a thousand times.
 func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {

@@ -34,9 +34,9 @@ func (r *Controller) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("repository").
 		For(&v1alpha1.Repository{}, builder.WithPredicates(control.Asked)).
-		// An Environment that was deleted or changed may have to be written again.
+		// An Environment that was deleted or changed may have to be restored.
 		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(control.Asked, notNew, r.notCalledFor())).
-		// A namespace may be all that is left of an Environment.
+		// A namespace may be the only trace of an Environment.
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ownersOf), builder.WithPredicates(appeared)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(mgr.GetClient()))).
 		WatchesRawSource(r.inbox.Source()).
@@ -47,7 +47,7 @@ func (r *Controller) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 // notNew drops the creation of Environments, which only the agent makes.
 var notNew = predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
 
-// notCalledFor drops what makes an Environment what its repository calls for, as the agent's own writes do.
+// notCalledFor drops events that leave an Environment as its repository wants it, such as the agent's own writes.
 func (r *Controller) notCalledFor() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		env, ok := e.ObjectNew.(*v1alpha1.Environment)
@@ -61,7 +61,7 @@ func (r *Controller) notCalledFor() predicate.Predicate {
 	}}
 }
 
-// appeared lets through namespaces that are there and stay: what becomes of others is no news.
+// appeared selects namespaces that exist and are not being deleted. Their later changes do not matter.
 var appeared = predicate.Funcs{
 	DeleteFunc: func(event.DeleteEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
@@ -69,8 +69,8 @@ var appeared = predicate.Funcs{
 	},
 }
 
-// ownersOf finds the Repository of a namespace of ours whose Environment is lost. The others need nothing,
-// and every new environment brings one.
+// ownersOf returns the Repository of a namespace whose Environment is lost. Other namespaces need nothing, and every new
+// environment brings one.
 func (r *Controller) ownersOf(ctx context.Context, o client.Object) []reconcile.Request {
 	ns, ok := o.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -86,12 +86,12 @@ func (r *Controller) ownersOf(ctx context.Context, o client.Object) []reconcile.
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: spec.Repository}}}
 }
 
-// repositoriesWith finds the Repositories that read their credentials from a Secret.
+// repositoriesWith returns the Repositories that read their credentials from a Secret.
 func repositoriesWith(c client.Reader) handler.MapFunc {
 	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
 		var list v1alpha1.RepositoryList
 		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
-			return nil // the cache answers, and has nothing to fail at
+			return nil // the cache answers, and cannot fail
 		}
 		for i := range list.Items {
 			if ref := list.Items[i].Spec.SecretRef; ref != nil && ref.Name == secret.GetName() {

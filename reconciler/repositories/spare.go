@@ -6,25 +6,25 @@ import (
 	"berth.dev/berth/source"
 )
 
-// A listing that is too large costs its whole limit each time, and rarely gets smaller from one poll to the next. It is
-// repeated after firstSpare, and then twice as long each time.
+// A listing that exceeds its limits costs the whole limit each time, and rarely shrinks from one poll to the next. It is
+// retried after firstSpare, then with doubled delays.
 const (
 	firstSpare = 10 * time.Second
 	mostSpare  = 5 * time.Minute
 )
 
-// spare says how long polls do without the whole listing of a repository. Branches that entries name are still asked for,
-// unless the server's answer to that is too large as well.
+// spare tracks how long polls skip the whole listing of a repository. Branches that entries name are still listed, unless
+// that answer exceeds the limits as well.
 type spare struct {
 	pause    time.Duration
 	until    time.Time
-	literals bool // whether those can be listed
+	literals bool // whether the literal branches can be listed
 }
 
-// saves says whether a poll does without the whole listing.
+// saves reports whether a poll skips the whole listing.
 func (s spare) saves(now time.Time) bool { return now.Before(s.until) }
 
-// after returns what follows from the last whole listing, and from that of the branches that entries name.
+// after returns the next state from the errors of the last whole listing and of the listing of literal branches.
 func (s spare) after(whole, literals error, now time.Time) spare {
 	if source.ReasonOf(whole) != source.TooLarge {
 		return spare{}

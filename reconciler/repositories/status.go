@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/source"
 )
 
-// statusOf is what there is to say about a Repository. Nothing in it changes because of a mere poll.
+// statusOf returns the status of a Repository. A poll that finds nothing new does not change it.
 func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alpha1.RepositoryStatus {
 	status := *repo.Status.DeepCopy()
 	status.ObservedGeneration = repo.Generation
@@ -58,7 +58,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alph
 
 func following(n int) string { return "following " + branches.BranchCount(n) }
 
-// reasonOf names the trouble with a Git server as a condition does.
+// reasonOf maps an error of a Git server to a condition's reason.
 func reasonOf(err error) string {
 	if _, doubtful := errors.AsType[*errDoubtful](err); doubtful {
 		return v1alpha1.ReasonDoubtful

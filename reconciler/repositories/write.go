@@ -10,10 +10,10 @@ import (
 	"berth.dev/berth/reconciler/branches"
 )
 
-// fieldOwner owns the fields of Environments that the agent writes; pin and suspend are people's.
+// fieldOwner owns the fields of Environments that the agent writes; users own pin and suspend.
 const fieldOwner = client.FieldOwner("berth")
 
-// upToDate says whether an Environment holds all that the agent writes.
+// upToDate reports whether an Environment has all that the agent writes.
 func upToDate(env *v1alpha1.Environment, w branches.Wanted) bool {
 	spec := env.Spec
 	spec.Pin, spec.Suspend = "", false
@@ -23,7 +23,7 @@ func upToDate(env *v1alpha1.Environment, w branches.Wanted) bool {
 		controllerutil.ContainsFinalizer(env, v1alpha1.FinalizerTeardown) == (w.Spec.OnRemoval == v1alpha1.RemovalDelete)
 }
 
-// environmentApply is the agent's part of an Environment.
+// environmentApply returns the fields of an Environment that the agent writes.
 func environmentApply(namespace string, w branches.Wanted) runtime.ApplyConfiguration {
 	spec := map[string]any{
 		"repository": w.Spec.Repository,

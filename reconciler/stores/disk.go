@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// DefaultBytes bounds all Git stores together. It leaves room below the 4 GiB of the volume in deploy/, where a
-// store that is renewed exists twice for a moment.
+// DefaultBytes is the default limit of all Git stores together. It leaves room in the 4 GiB volume of deploy/, because a
+// renewed store exists twice for a moment.
 const DefaultBytes = 3 << 30
 
-// idleStore is how long a store is not used before it may be emptied for others.
+// idleStore is how long a store must be unused before it may be emptied to make room.
 const idleStore = time.Hour
 
-// disk counts what the stores take of the volume they lie on, and bounds it: the kubelet ends an agent whose volume is
-// too large, with all repositories.
+// disk limits the disk space of the stores: the kubelet evicts an agent whose volume is too large, which stops all
+// repositories.
 type disk struct {
 	dir   string
 	most  int64
@@ -38,25 +38,25 @@ func newDisk(dir string, most int64, now func() time.Time) *disk {
 	d := &disk{dir: dir, most: most, now: now, begun: now(), taken: map[string]int64{}, used: map[string]time.Time{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return d // it is made when the first store is
+		return d // it is created with the first store
 	}
 	for _, entry := range entries {
 		if !entry.IsDir() {
-			continue // no store
+			continue // not a store
 		}
 		d.taken[entry.Name()] = sizeOf(filepath.Join(dir, entry.Name()))
 	}
 	return d
 }
 
-// use notes that a store is wanted.
+// use records that a store is used.
 func (d *disk) use(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.used[name] = d.now()
 }
 
-// measure counts a store as it is now.
+// measure updates the size of a store.
 func (d *disk) measure(name string) {
 	size := sizeOf(filepath.Join(d.dir, name))
 	d.mu.Lock()
@@ -67,9 +67,8 @@ func (d *disk) measure(name string) {
 	}
 }
 
-// take counts so many more bytes for a store, or says that there is no room for them. The last quarter is for stores
-// that have less than their share, of which one is kept for a repository to come: a large repository does not keep a
-// small one from being fetched.
+// take reserves bytes for a store, or returns an error if there is no room. The last quarter is for stores below their
+// share, and one share is kept for a future repository, so that a large repository never blocks the fetch of a small one.
 func (d *disk) take(name string, bytes int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -92,7 +91,7 @@ func (d *disk) total() (bytes int64) {
 	return bytes
 }
 
-// idle returns the store that has not been used for the longest time, if that is long enough; empty: none has.
+// idle returns the store that has been unused for the longest time; empty if none is idle.
 func (d *disk) idle() (name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,7 +108,7 @@ func (d *disk) idle() (name string) {
 	return name
 }
 
-// noRoom says that the stores are full.
+// noRoom reports that the stores are full.
 type noRoom struct {
 	store            string
 	has, total, most int64

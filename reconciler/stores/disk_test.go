@@ -58,7 +58,7 @@ func newFull(t *testing.T, dir string) *full {
 	return f
 }
 
-// repository follows a new repository with a commit of so many bytes, and fetches it.
+// repository creates a Repository with a commit of so many bytes, and fetches it.
 func (f *full) repository(name string, size int) (*v1alpha1.Repository, error) {
 	f.t.Helper()
 	code := f.git.Repository(name)
@@ -95,7 +95,7 @@ func TestTheStoreThatNobodyUsesGoesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size := sizeOf(filepath.Join(dir, "suspended")); size > 10<<10 {
-		t.Errorf("what nobody used has %d bytes", size)
+		t.Errorf("the unused store has %d bytes", size)
 	}
 	head := f.git.Repository("suspended").Head("main")
 	f.now = f.now.Add(2 * time.Hour)
@@ -110,7 +110,7 @@ func TestAStoreWithoutRoomSaysSo(t *testing.T) {
 	if source.ReasonOf(err) != source.Full || !strings.Contains(err.Error(), "the Git stores of all repositories have") || !strings.Contains(err.Error(), "--git-store-bytes") {
 		t.Error(err)
 	}
-	// What came of it counts no more once it is removed.
+	// A removed store no longer counts.
 	f.disk.measure("posts")
 	if _, err := f.repository("small", 50<<10); err != nil {
 		t.Error(err)

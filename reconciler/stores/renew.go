@@ -33,8 +33,8 @@ func (s *Set) RenewIfGrown(ctx context.Context, repository string, keep []string
 	return s.Renew(ctx, repository, keep)
 }
 
-// Renew replaces the content of a store by the commits to keep, and reports whether it did: a store that is not open has
-// nothing to renew. Readers of the old content are not disturbed.
+// Renew replaces the content of a store by the commits to keep, and reports whether it did: a closed store has nothing to
+// renew. Readers of the old content are not disturbed.
 func (s *Set) Renew(ctx context.Context, repository string, keep []string) (bool, error) {
 	st := s.get(repository)
 	if st == nil {
@@ -48,16 +48,15 @@ func (s *Set) Renew(ctx context.Context, repository string, keep []string) (bool
 	return true, nil
 }
 
-// room reserves bytes for a store. If there is no room, it empties stores that have not been used for long, the oldest
-// first: those of Repositories that do not exist any more or are suspended. Commits that are needed again are fetched
-// again.
+// room reserves bytes for a store. If there is no room, it empties idle stores of missing or suspended Repositories, the
+// oldest first. Commits that are needed again are fetched again.
 func (s *Set) room(ctx context.Context, repository string, bytes int64) error {
 	err := s.disk.take(repository, bytes)
 	for err != nil {
 		idle := s.disk.idle()
 		if idle == "" || idle == repository {
 			return &source.Error{Reason: source.Full, Op: "fetch from " + repository, Cause: err.Error(),
-				Hint: "remove Repositories that nobody needs, or raise --git-store-bytes and the size of the volume", Err: err}
+				Hint: "remove unused Repositories, or raise --git-store-bytes and the size of the volume", Err: err}
 		}
 		if err := s.empty(ctx, idle); err != nil {
 			return fmt.Errorf("emptying the store of %s: %w", idle, err)

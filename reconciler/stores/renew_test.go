@@ -60,7 +60,7 @@ func TestAStoreThatIsTooLargeIsRenewedWithoutAGap(t *testing.T) {
 			t.Errorf("with %d bytes: renewed %t, %v, want %t", size, renewed, err, want)
 		}
 		if err := <-read; err != nil {
-			t.Errorf("somebody who read meanwhile: %v", err)
+			t.Errorf("a concurrent reader: %v", err)
 		}
 	}
 	if size := sizeOf(filepath.Join(stores.Dir, repo.Name)); size > 100_000 {
@@ -68,7 +68,7 @@ func TestAStoreThatIsTooLargeIsRenewedWithoutAGap(t *testing.T) {
 	}
 }
 
-// keepReading reads a file until it is told to stop, and then once more.
+// keepReading reads a file until stop is closed, and then once more.
 func keepReading(snapshot *source.Snapshot, stop chan struct{}) error {
 	for last := false; ; {
 		if content, err := snapshot.ReadFile("file"); err != nil || string(content) != "content" {
@@ -89,7 +89,7 @@ func noCredentials(context.Context, *v1alpha1.Repository) (source.Credentials, e
 	return source.Credentials{}, nil
 }
 
-// Passes of other environments, and of other repositories, need the places that a server which hangs would hold.
+// A server that hangs must not block all workers: other environments and repositories need them.
 func TestAServerThatHangsHoldsOnePassAndNotAll(t *testing.T) {
 	server := gittest.NewServer(t)
 	code := server.Repository("posts")
@@ -115,7 +115,7 @@ func TestAServerThatHangsHoldsOnePassAndNotAll(t *testing.T) {
 	}()
 	<-asked
 	if _, err := stores.Snapshot(t.Context(), repo.Name, other); source.ReasonOf(err) != source.Unreachable || !strings.Contains(err.Error(), "still being asked") {
-		t.Errorf("the next one is told: %v", err)
+		t.Errorf("the next one gets: %v", err)
 	}
 	if _, err := stores.Snapshot(t.Context(), repo.Name, here); err != nil {
 		t.Errorf("what is here cannot be read: %v", err)

@@ -47,26 +47,26 @@ type store struct {
 	asking chan struct{} // held by the one caller of Snapshot that waits for the server
 }
 
-// askingPatience is how long Snapshot waits while another caller asks the same server. A server that hangs thus blocks
-// one worker of the environments' controller, and not all of them.
+// askingPatience is how long Snapshot waits while another caller asks the same server. So a server that hangs blocks one
+// worker of the environments' controller, and not all.
 const askingPatience = time.Second
 
-// Config says where the stores lie and how their credentials are read.
+// Config configures a Set.
 type Config struct {
 	Dir         string
 	Credentials Credentials
 	Local       source.LocalAccess
-	// Proxy chooses the proxy of an HTTP request; nil means none.
+	// Proxy returns the proxy of an HTTP request; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Budget is the memory that all fetches share; nil means any amount.
+	// Budget is the memory that all fetches share; nil means no limit.
 	Budget *source.Budget
-	// Bytes bounds all stores together; 0 means DefaultBytes.
+	// Bytes is the limit of all stores together; 0 means DefaultBytes.
 	Bytes int64
 	// Now is the clock; nil means the real one.
 	Now func() time.Time
 }
 
-// New returns a Set in which no store is open.
+// New returns a Set without open stores.
 func New(c Config) *Set {
 	return &Set{Config: c, disk: newDisk(c.Dir, c.Bytes, c.Now), open: map[string]*slot{}}
 }
@@ -104,8 +104,8 @@ func (s *Set) config(ctx context.Context, repo *v1alpha1.Repository) (source.Con
 	}, hex.EncodeToString(key[:]), nil
 }
 
-// Open returns the store of a Repository and the key of its configuration. It reopens the store if the URL, the limits or
-// the credentials changed.
+// Open returns the store of a Repository and the key of its configuration. It reopens the store after a change of the URL,
+// the limits or the credentials.
 func (s *Set) Open(ctx context.Context, repo *v1alpha1.Repository) (*source.Repository, string, error) {
 	config, key, err := s.config(ctx, repo)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func()
-		anew   bool
+		reopened   bool
 	}{
 		{"the first time", func() {}, true},
 		{"nothing changed", func() {}, false},
@@ -38,8 +38,8 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if anew := opened != last; anew != test.anew {
-				t.Errorf("opened anew: %t, want %t", anew, test.anew)
+			if reopened := opened != last; reopened != test.reopened {
+				t.Errorf("reopened: %t, want %t", reopened, test.reopened)
 			}
 			last = opened
 		})
@@ -49,7 +49,7 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	}
 }
 
-// Whatever a Secret holds is a reason to open a store anew when it changes, and so is why it cannot be read.
+// Every change of a Secret reopens the store, and so does every change of the error when it cannot be read.
 func TestEveryKindOfCredentialsCounts(t *testing.T) {
 	var credentials source.Credentials
 	var trouble error
