@@ -21,9 +21,9 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	repo.Name = "posts"
 	var last *source.Repository
 	for _, test := range []struct {
-		name   string
-		change func()
-		reopened   bool
+		name     string
+		change   func()
+		reopened bool
 	}{
 		{"the first time", func() {}, true},
 		{"nothing changed", func() {}, false},
