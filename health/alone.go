@@ -7,13 +7,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Alone is a pod that nothing makes, and so is all of its rollout. It is small and comparable.
+// Alone is a pod without a controller; the pod is its whole rollout. It is small and comparable.
 type Alone struct {
 	Pod   Pod
 	Trial Trial
 }
 
-// AloneOf returns what the judgement of a live pod needs that stands by itself.
+// AloneOf returns the fields of a live pod without a controller that its judgement needs.
 func AloneOf(obj *unstructured.Unstructured) Alone {
 	a := Alone{Pod: OfPod(obj)}
 	var v struct {
@@ -25,8 +25,8 @@ func AloneOf(obj *unstructured.Unstructured) Alone {
 	return a
 }
 
-// Judge reports whether the pod has settled, by the rules for the pods of workloads: a pod that is ready has to stay up, and
-// what is wrong with it may pass for some time, an image that is not there for imagePullGrace.
+// Judge reports whether the pod has settled, by the rules for the pods of workloads. A ready pod has to stay up, and
+// its troubles get time to pass: a missing image gets imagePullGrace.
 func (a Alone) Judge(now time.Time, imagePullGrace time.Duration) Verdict {
 	p, next := patient(a.Pod, now, imagePullGrace)
 	if p.Health.Status != Healthy {

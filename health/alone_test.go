@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A pod that nothing makes settles by the rules for the pods of workloads.
+// A pod without a controller settles by the rules for the pods of workloads.
 func TestAPodByItselfHasToStayUp(t *testing.T) {
 	const container = `containerStatuses: [{name: api, ready: true, restartCount: 0, state: {running: {startedAt: "2026-03-02T12:00:00Z"}}}]`
 	const ready = `conditions: [{type: Ready, status: "True"}], `

@@ -7,18 +7,18 @@ import (
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
-// condition is what all kinds' conditions have in common.
+// condition holds the fields that the conditions of all kinds have in common.
 type condition struct {
 	Type               string `json:"type"`
 	Status             string `json:"status"`
 	Reason             string `json:"reason"`
 	Message            string `json:"message"`
 	ObservedGeneration int64  `json:"observedGeneration"`
-	// LastUpdateTime is what Deployments have; in other kinds it may be anything.
+	// LastUpdateTime is set in Deployments; in other kinds it may hold anything.
 	LastUpdateTime any `json:"lastUpdateTime"`
 }
 
-// because is the condition's reason and message in one line.
+// because returns the condition's reason and message in one line.
 func (c condition) because() string {
 	switch {
 	case c.Message == "":
@@ -48,12 +48,12 @@ type conditioned struct {
 	Conditions         conditions `json:"conditions"`
 }
 
-// byConditions judges kinds that are not known here as kstatus does: by observedGeneration and the conditions
-// Reconciling, Stalled and Ready. An object with none of them is Healthy, since many kinds never have any. So is one
-// whose status does not have the shape of these conventions; its message says so, and what to do about it.
+// byConditions judges kinds without a rule of their own as kstatus does: by observedGeneration and the conditions
+// Reconciling, Stalled and Ready. An object with none of them is Healthy, since many kinds never have any. An object
+// whose status does not follow these conventions is Healthy too; its message says so, and how to judge it better.
 //
-// One correction: some controllers keep observedGeneration only in each condition, which kstatus does not read, so a
-// Ready condition from before the newest change would pass for the present.
+// It corrects kstatus in one point. Some controllers keep observedGeneration only in each condition, which kstatus
+// does not read. A Ready condition from before the newest change would then count as current.
 func byConditions(obj *unstructured.Unstructured) (Health, error) {
 	obj, err := conventional(obj)
 	if err != nil {
@@ -77,8 +77,8 @@ func byConditions(obj *unstructured.Unstructured) (Health, error) {
 	return translate(result), nil
 }
 
-// unconventional is the judgement of a custom resource whose status follows no convention that is known here: it is
-// there, and only its author knows more.
+// unconventional judges a custom resource whose status follows no known convention: it exists, and only its author
+// knows more.
 func unconventional(err error) Health {
 	return Health{Healthy, oneLine("counts as healthy because it exists: its status cannot be read: "+err.Error()) +
 		"; say how to judge it in the entry's health.expressions"}

@@ -9,12 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// crashLoopRestarts is from how many restarts on a container that does not stay up counts as a crash loop: about half
-// a minute after the first crash, given the kubelet's back-off (none, 10 s, 20 s, 40 s, …). Fewer happen to many
-// applications that start beside their database.
+// crashLoopRestarts is the number of restarts from which a container that does not stay up counts as a crash loop.
+// That is about half a minute after the first crash, given the kubelet's back-off (none, 10 s, 20 s, 40 s, …). Many
+// applications that start beside their database crash fewer times.
 const crashLoopRestarts = 3
 
-// container is one container's status and whether it is an init container.
+// container is one container's status, with whether it is an init container.
 type container struct {
 	corev1.ContainerStatus
 	init bool
@@ -39,12 +39,13 @@ func (c container) label() string {
 	return "container " + oneLine(c.Name)
 }
 
-// started reports whether a sidecar (an init container that goes on running) lets the next container begin.
+// started reports whether a sidecar (an init container that keeps running) allows the next container to begin.
 func (c container) started() bool {
 	return c.Started != nil && *c.Started && c.State.Running != nil
 }
 
-// judgeContainers finds the container with the worst trouble, the first among equals, and reports whether there is one.
+// judgeContainers finds the container with the worst trouble, the first among equals, and reports whether there is
+// one.
 func (v podView) judgeContainers(p *Pod) bool {
 	found := false
 	for _, c := range v.containers() {
@@ -67,7 +68,7 @@ func (p *Pod) blame(c container, reason string) {
 	}
 }
 
-// lastEnd is how the container ended most recently, nil if it never did.
+// lastEnd returns how the container ended most recently, or nil if it never did.
 func (c container) lastEnd() *corev1.ContainerStateTerminated {
 	if c.State.Terminated != nil {
 		return c.State.Terminated
@@ -75,7 +76,7 @@ func (c container) lastEnd() *corev1.ContainerStateTerminated {
 	return c.LastTerminationState.Terminated
 }
 
-// trouble judges a container by itself; the reason is empty if nothing is wrong with it.
+// trouble judges a single container; the reason is empty if nothing is wrong with it.
 func (v podView) trouble(c container) (Health, string) {
 	if c.Ready {
 		return Health{}, ""
@@ -96,7 +97,7 @@ func waitingTrouble(c container, w *corev1.ContainerStateWaiting) (Health, strin
 	cannot := func(what string) string { return oneLine(c.label() + ": " + what) }
 	switch w.Reason {
 	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed":
-		// The kubelet says ErrImagePull and ImagePullBackOff in turn: one word for both, so that nothing flaps.
+		// The kubelet alternates between ErrImagePull and ImagePullBackOff: one word for both, so that nothing flaps.
 		return Health{Progressing, cannot(imageTrouble(c, w.Message))}, reasonImagePull
 	case "InvalidImageName", "ErrImageNeverPull", "ImageInspectError":
 		return Health{Failed, cannot(w.Reason + ": " + w.Message)}, w.Reason
@@ -106,7 +107,7 @@ func waitingTrouble(c container, w *corev1.ContainerStateWaiting) (Health, strin
 	return Health{}, ""
 }
 
-// imageTrouble reduces the kubelet's message, in which the runtime and the registry client each wrapped the cause.
+// imageTrouble reduces the kubelet's message to its cause, which the runtime and the registry client each wrapped.
 func imageTrouble(c container, message string) string {
 	what := fmt.Sprintf("image %q cannot be pulled", c.Image)
 	if _, cause, found := strings.Cut(message, "desc = "); found {
@@ -121,8 +122,8 @@ func imageTrouble(c container, message string) string {
 	return what + ": " + message
 }
 
-// crashed reports whether a container that is not ready does not stay up. One that was ready after its last start has
-// another trouble than its past restarts; so has one that waits for a new sandbox.
+// crashed reports whether a container that is not ready does not stay up. A container that was ready after its last
+// start has another trouble than its past restarts, and so has one that waits for a new sandbox.
 func (v podView) crashed(c container) bool {
 	if w := c.State.Waiting; w != nil {
 		return w.Reason == reasonCrashLoop || w.Reason == "RunContainerError" || w.Reason == "PostStartHookError"
@@ -137,7 +138,7 @@ func (v podView) crashed(c container) bool {
 	case run != nil:
 		return !v.condition(corev1.PodReady).LastTransitionTime.After(run.StartedAt.Time)
 	}
-	// An init container that ended well is done, and so is one of a Job.
+	// An init container that ended without an error is done, and so is a container of a Job.
 	return end.ExitCode != 0 || !c.init && v.restartsAlways()
 }
 
@@ -145,14 +146,14 @@ func (v podView) restartsAlways() bool {
 	return cmp.Or(v.Spec.RestartPolicy, corev1.RestartPolicyAlways) == corev1.RestartPolicyAlways
 }
 
-// crash judges a container that does not stay up. Pods that are not restarted always are a Job's, which tries as often
-// as its backoffLimit says: whether that has failed, the Job says itself.
+// crash judges a container that does not stay up. Pods that are not always restarted belong to a Job, which retries
+// up to its backoffLimit and itself reports when it has failed.
 func (v podView) crash(c container) (Health, string) {
 	end := c.lastEnd()
 	h := Health{Progressing, c.label() + " " + howItEnded(end)}
 	switch looping := c.RestartCount >= crashLoopRestarts && ran(end) < stable; {
 	case looping:
-		// Without the count, which grows for as long as nobody mends it: a message that changes is told again.
+		// The count is left out, because it keeps growing and a changed message is reported again.
 		h.Message += ", restarted again and again"
 		if v.restartsAlways() {
 			h.Status = Failed
@@ -168,8 +169,8 @@ func (v podView) crash(c container) (Health, string) {
 	}
 }
 
-// howItEnded completes a sentence about a container. The termination message is left out unless it is the runtime's
-// own: an application's may hold a piece of its log.
+// howItEnded completes a sentence about a container. It leaves out termination messages except the runtime's own: an
+// application's may hold a part of its log.
 func howItEnded(end *corev1.ContainerStateTerminated) string {
 	switch {
 	case end == nil:
@@ -186,7 +187,7 @@ func howItEnded(end *corev1.ContainerStateTerminated) string {
 	return fmt.Sprintf("exited with code %d", end.ExitCode)
 }
 
-// endReason is the kubelet's word for how a container ended.
+// endReason returns the kubelet's word for how a container ended.
 func endReason(end *corev1.ContainerStateTerminated) string {
 	if end == nil {
 		return "Error"
@@ -194,7 +195,7 @@ func endReason(end *corev1.ContainerStateTerminated) string {
 	return cmp.Or(end.Reason, "Error")
 }
 
-// ran is how long a container ran before it ended, zero if that is not known.
+// ran returns how long a container ran before it ended; zero if that is unknown.
 func ran(end *corev1.ContainerStateTerminated) time.Duration {
 	if end == nil || end.StartedAt.IsZero() || end.FinishedAt.IsZero() {
 		return 0
@@ -202,7 +203,7 @@ func ran(end *corev1.ContainerStateTerminated) time.Duration {
 	return max(0, end.FinishedAt.Sub(end.StartedAt.Time))
 }
 
-// relapse returns the crash of a container that runs again which counts as over last. A container that ended soon is
+// relapse returns the latest crash to pass among those of containers that run again. A container that ended soon is
 // likely to end as soon again, so it has to run longer than it did.
 func (v podView) relapse() Relapse {
 	var last Relapse

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// conventional returns the object with its status in the shape that the API conventions ask for, where the one it has
-// means the same: observedGeneration as text (Argo Rollouts, Istio), conditions as a map by type, and true or false in
-// place of "True" and "False". The object itself is not changed.
+// conventional returns the object with its status in the form of the API conventions, if the given form means the
+// same: observedGeneration as text (Argo Rollouts, Istio), conditions as a map by type, and true or false in place of
+// "True" and "False". It does not change the object itself.
 func conventional(obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	status, ok := obj.Object["status"].(map[string]any)
 	if !ok {
@@ -39,7 +39,7 @@ func conventional(obj *unstructured.Unstructured) (*unstructured.Unstructured, e
 	return &unstructured.Unstructured{Object: content}, nil
 }
 
-// isConventional reports whether a status needs no other shape: the usual case, which costs no copy.
+// isConventional reports whether a status has that form already: the usual case, which costs no copy.
 func isConventional(status map[string]any) bool {
 	if _, number := status["observedGeneration"].(int64); !number && status["observedGeneration"] != nil {
 		return false
@@ -59,7 +59,7 @@ func isConventional(status map[string]any) bool {
 	})
 }
 
-// conventionalGeneration makes a number of the field observedGeneration.
+// conventionalGeneration converts the field observedGeneration to a number.
 func conventionalGeneration(of map[string]any) error {
 	switch generation := of["observedGeneration"].(type) {
 	case nil:
@@ -83,7 +83,7 @@ func conventionalGeneration(of map[string]any) error {
 	return nil
 }
 
-// conventionalConditions makes a list of conditions, with texts for status, of what a status has.
+// conventionalConditions converts the conditions of a status to a list, with texts for status.
 func conventionalConditions(conditions any) ([]any, error) {
 	var list []any
 	switch conditions := conditions.(type) {
@@ -115,7 +115,7 @@ func conventionalConditions(conditions any) ([]any, error) {
 	return all, nil
 }
 
-// typed returns an entry of a map of conditions as one of a list. Some maps have no more than true or false.
+// typed converts an entry of a map of conditions to one of a list. In some maps an entry is only true or false.
 func typed(name string, entry any) any {
 	switch entry := entry.(type) {
 	case bool:
@@ -135,7 +135,7 @@ func typed(name string, entry any) any {
 // conditionStatuses are those of conditions whose status is a boolean.
 var conditionStatuses = map[bool]string{true: "True", false: "False"}
 
-// shape names the type of a value of JSON.
+// shape names the type of a JSON value.
 func shape(value any) string {
 	switch value.(type) {
 	case nil:

@@ -2,7 +2,7 @@ package health
 
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-// customResourceDefinition is Healthy once Established, that is when objects of its kind can be created.
+// customResourceDefinition is Healthy once Established, which means that objects of its kind can be created.
 func customResourceDefinition(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, conditioned](obj)
 	if err != nil {

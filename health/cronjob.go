@@ -6,7 +6,7 @@ type cronJobSpec struct {
 	Suspend bool `json:"suspend"`
 }
 
-// cronJob has nothing to settle: its Jobs start when their time comes, and none of them belongs to a rollout.
+// cronJob has nothing to settle: its Jobs start on schedule, and none of them belongs to a rollout.
 func cronJob(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[cronJobSpec, none](obj)
 	if err != nil {

@@ -16,7 +16,7 @@ type daemonSetStatus struct {
 	NumberAvailable        int32 `json:"numberAvailable"`
 }
 
-// daemonSet wants one updated, available pod on every node that it selects, be that none.
+// daemonSet wants one updated, available pod on every node that it selects, which may be none.
 func daemonSet(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[daemonSetSpec, daemonSetStatus](obj)
 	if err != nil {
@@ -27,7 +27,7 @@ func daemonSet(obj *unstructured.Unstructured) (Health, error) {
 		return unseen, nil
 	}
 	want := s.DesiredNumberScheduled
-	// With OnDelete a person replaces the old pods, which no gate waits for.
+	// With OnDelete a user replaces the old pods, so no gate waits for that.
 	byItself := v.Spec.UpdateStrategy.Type != "OnDelete"
 	switch {
 	case byItself && s.UpdatedNumberScheduled < want:

@@ -58,7 +58,7 @@ func deployment(obj *unstructured.Unstructured) (Health, error) {
 }
 
 // paused judges a deployment that is paused: it has settled unless pods of an older template run. Those are not
-// replaced before somebody resumes it.
+// replaced before a user resumes it.
 func paused(obj *unstructured.Unstructured, s deploymentStatus, count string) Health {
 	if s.Replicas <= s.UpdatedReplicas {
 		return Health{Suspended, "paused: changes are not rolled out until it is resumed"}
@@ -80,10 +80,10 @@ func pausedBy(obj *unstructured.Unstructured) string {
 	return "spec.paused"
 }
 
-// isOfBefore reports whether a condition is older than the newest write of the spec, as far as can be seen. A deployment
-// that goes back to an earlier template has the ReplicaSet for it already, and its controller, although it has seen the
-// new generation, lets the end of the rollout before stand until the first pod has moved: a revert would fail of what it
-// mends. The times are in whole seconds; no rollout is given up within one.
+// isOfBefore reports whether a condition is older than the newest write of the spec, as far as visible. A deployment
+// that goes back to an earlier template has the ReplicaSet for it already. Its controller has then seen the new
+// generation, but keeps the failure of the previous rollout until the first pod has moved. So a revert would fail
+// with the problem that it fixes. The times are in whole seconds; no rollout is given up within one.
 func isOfBefore(c condition, obj *unstructured.Unstructured) bool {
 	text, _ := c.LastUpdateTime.(string)
 	updated, err := time.Parse(time.RFC3339, text)
@@ -91,12 +91,12 @@ func isOfBefore(c condition, obj *unstructured.Unstructured) bool {
 	return err == nil && !written.IsZero() && !updated.After(written)
 }
 
-// writesSpec reports whether a write was one of the spec.
+// writesSpec reports whether a write changed the spec.
 func writesSpec(e metav1.ManagedFieldsEntry) bool {
 	return e.Subresource == "" && e.FieldsV1 != nil && bytes.Contains(e.FieldsV1.GetRawBytes(), []byte(`"f:spec":`))
 }
 
-// deploymentCount says how far the rollout is, and nothing when it is complete.
+// deploymentCount returns the progress of the rollout; empty when it is complete.
 func deploymentCount(want int32, s deploymentStatus) string {
 	old := max(0, s.Replicas-s.UpdatedReplicas)
 	switch {
@@ -105,7 +105,7 @@ func deploymentCount(want int32, s deploymentStatus) string {
 	case old > 0 && s.ReadyReplicas >= s.Replicas:
 		return waitFor(old, "old")
 	case old > 0:
-		// The status does not count the new ready pods by themselves; old ones are kept while they are ready.
+		// The status does not count the new ready pods separately; old ones are kept while they are ready.
 		return countOf(max(0, s.ReadyReplicas-old), want, "ready") + ", until then " + plural(old, "old pod") + " kept"
 	case s.Replicas > want:
 		return waitFor(s.Replicas-want, "surplus")

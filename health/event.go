@@ -10,42 +10,42 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Event is something that a component of the cluster said about a pod, about what makes pods, or about a claim, and
-// that their statuses do not say.
+// Event is a message of a component of the cluster about a pod, about the object that creates pods, or about a claim.
+// It says what their statuses do not.
 type Event struct {
 	// Reason is the component's word, such as FailedMount; Message its text.
 	Reason, Message string
-	// Time is when it happened last, UTC.
+	// Time is when it last happened, UTC.
 	Time time.Time
 }
 
-// Subject is what an event is about.
+// Subject identifies the object that an event is about.
 type Subject struct {
 	UID                   types.UID
 	Kind, Namespace, Name string
 }
 
-// told are the reasons of events from which a rollout can be explained.
+// told are the reasons of events that can explain a rollout.
 var told = map[string]bool{
 	"FailedMount": true, "FailedAttachVolume": true, "FailedMapVolume": true, // the kubelet; the attach-detach controller
 	"FailedCreatePodSandBox": true, "NetworkNotReady": true, // the kubelet
 	"Unhealthy":          true,                        // the kubelet: a probe
-	"FailedCreate":       true,                        // whatever makes pods
+	"FailedCreate":       true,                        // any controller that creates pods
 	"ProvisioningFailed": true, "FailedBinding": true, // the volume controller, about a claim
 }
 
-// EventOf reduces an object of the kind Event, of either API. It reports false for an event that explains nothing.
+// EventOf reduces an object of the kind Event, of either API. It returns false for an event that explains nothing.
 func EventOf(obj *unstructured.Unstructured) (Subject, Event, bool) {
 	var e corev1.Event
 	if fromContent(obj, &e) != nil || !told[e.Reason] {
 		return Subject{}, Event{}, false
 	}
 	about := Subject{e.InvolvedObject.UID, e.InvolvedObject.Kind, e.InvolvedObject.Namespace, e.InvolvedObject.Name}
-	message := strings.TrimPrefix(e.Message, "(combined from similar events): ") // what client-go makes of many
+	message := strings.TrimPrefix(e.Message, "(combined from similar events): ") // the prefix of client-go for combined events
 	return about, Event{Reason: e.Reason, Message: oneLine(message), Time: happened(e)}, true
 }
 
-// happened is when an event happened last, whichever of the two APIs it was written through.
+// happened returns when an event last happened, whichever of the two APIs wrote it.
 func happened(e corev1.Event) time.Time {
 	switch {
 	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
@@ -58,8 +58,8 @@ func happened(e corev1.Event) time.Time {
 	return e.CreationTimestamp.UTC()
 }
 
-// Explained returns the pod with a reason from the events about it, where its status gives none. about returns the
-// events about a claim of its namespace.
+// Explained returns the pod with a reason from its events, if its status gives none. about returns the events about a
+// claim of its namespace.
 func (p Pod) Explained(events []Event, about func(claim string) []Event) Pod {
 	if p.Ended {
 		return p
@@ -96,7 +96,7 @@ func (p Pod) Explained(events []Event, about func(claim string) []Event) Pod {
 	return p
 }
 
-// newest returns the last of the events that the condition takes, the zero event if there is none.
+// newest returns the newest event that satisfies the condition, or the zero event.
 func newest(events []Event, takes func(Event) bool) Event {
 	var last Event
 	for _, e := range events {
@@ -109,7 +109,7 @@ func newest(events []Event, takes func(Event) bool) Event {
 
 func isClaims(e Event) bool { return e.Reason == "ProvisioningFailed" || e.Reason == "FailedBinding" }
 
-// isOfStart reports whether an event says why no container is started.
+// isOfStart reports whether an event explains why no container starts.
 func isOfStart(e Event) bool {
 	switch e.Reason {
 	case "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady":
@@ -118,12 +118,12 @@ func isOfStart(e Event) bool {
 	return false
 }
 
-// isTelling leaves out the kubelet's summary of what it waited for, which comes after the cause and does not name it.
+// isTelling excludes the kubelet's summary of its wait, which comes after the cause and does not name it.
 func isTelling(e Event) bool {
 	return isOfStart(e) && !strings.HasPrefix(e.Message, "Unable to attach or mount volumes")
 }
 
-// isOf takes the events of probes of the given types.
+// isOf selects the events of probes of the given types.
 func isOf(types ...string) func(Event) bool {
 	return func(e Event) bool {
 		for _, name := range types {
@@ -135,10 +135,10 @@ func isOf(types ...string) func(Event) bool {
 	}
 }
 
-// address is an IP address before a port: each pod has another.
+// address matches an IP address before a port, which differs between pods.
 var address = regexp.MustCompile(`(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]):`)
 
-// probe says why a probe fails. What a command printed is left out: it may hold a piece of a log, and that a secret.
+// probe says why a probe fails. It leaves out the output of a command, which may hold a part of a log with a secret.
 func (e Event) probe() string {
 	what, why, ok := strings.Cut(e.Message, " probe failed: ")
 	if !ok {
@@ -153,7 +153,7 @@ func (e Event) probe() string {
 	return what
 }
 
-// id is a container's or a sandbox's, which is another at each attempt.
+// id matches a container's or a sandbox's id, which differs at each attempt.
 var id = regexp.MustCompile(`"?\b[0-9a-f]{64}\b"?`)
 
 // withoutIDs shortens a text of the container runtime to its cause.
@@ -164,9 +164,9 @@ func withoutIDs(message string) string {
 	return strings.Join(strings.Fields(id.ReplaceAllString(message, "")), " ")
 }
 
-// refusedByEvent is the workload's own health, with the refusal of its newest pods that only an event tells: StatefulSets,
-// DaemonSets and Jobs keep no condition about it. An event from before the newest pod, or before the newest change of the
-// spec, tells of what has passed.
+// refusedByEvent returns the workload's own health, with the refusal of its newest pods if only an event reports it:
+// StatefulSets, DaemonSets and Jobs keep no condition about it. An event from before the newest pod, or before the
+// newest change of the spec, is out of date.
 func refusedByEvent(r Rollout) Health {
 	h := r.Workload
 	e := newest(r.Events, func(e Event) bool { return e.Reason == "FailedCreate" })
@@ -187,7 +187,7 @@ func refusedByEvent(r Rollout) Health {
 	return h
 }
 
-// withoutAttempt drops what the controllers say before the API server's words.
+// withoutAttempt drops the controller's words before those of the API server.
 func withoutAttempt(message string) string {
 	if _, reason, ok := strings.Cut(message, " failed error: "); ok {
 		return reason

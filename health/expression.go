@@ -9,12 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Expression judges the objects of one kind, for which there is no rule, by expressions in CEL. Each sees the object's
-// apiVersion, kind, metadata, spec and status, and is a boolean.
+// Expression judges the objects of one kind without a rule of its own, by expressions in CEL. Each sees the object's
+// apiVersion, kind, metadata, spec and status, and returns a boolean.
 type Expression struct {
 	APIVersion, Kind string
-	// Healthy is true once the object has settled. Failed, if given, is true when it will not get there by itself;
-	// Progressing, if given, while it is on its way, whatever the others say.
+	// Healthy is true once the object has settled. Failed, if given, is true when it cannot recover without a change.
+	// Progressing, if given, is true while it is on its way, whatever the others return.
 	Healthy, Failed, Progressing string
 }
 
@@ -25,10 +25,10 @@ type Expressions struct {
 
 type expressionRule struct{ healthy, failed, progressing cel.Program }
 
-// maxCost bounds one evaluation: far more than any status needs, and a few milliseconds at most.
+// maxCost bounds one evaluation: far more than any status needs, and at most a few milliseconds.
 const maxCost = 1_000_000
 
-// Compile checks expressions, and makes them ready for use. Its error names the first that is wrong.
+// Compile checks expressions, and prepares them for use. Its error names the first invalid one.
 func Compile(list []Expression) (*Expressions, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -97,8 +97,8 @@ func (e *Expressions) Judge(kind schema.GroupKind) bool {
 	return ok
 }
 
-// Of judges one live object like [Of], by its kind's expressions. What an expression cannot find, such as a status
-// that nobody has written yet, makes it false.
+// Of judges one live object like [Of], by its kind's expressions. An expression that reads a missing field, such as a
+// status before its first write, is false.
 func (e *Expressions) Of(obj *unstructured.Unstructured) Health {
 	kind := obj.GroupVersionKind().GroupKind()
 	if !e.Judge(kind) || obj.GetDeletionTimestamp() != nil {
@@ -125,7 +125,7 @@ func (e *Expressions) Of(obj *unstructured.Unstructured) Health {
 	return Health{Progressing, "the expression healthy is not true yet" + ready(obj)}
 }
 
-// observedGeneration returns the generation that the object's controller has seen, if it says so.
+// observedGeneration returns the generation that the object's controller has seen, if the status has it.
 func observedGeneration(obj *unstructured.Unstructured) (int64, bool) {
 	readable, err := conventional(obj)
 	if err != nil {
@@ -143,7 +143,7 @@ func holds(p cel.Program, seen map[string]any) bool {
 	return err == nil && reflect.DeepEqual(result.Value(), true)
 }
 
-// ready adds what the object says of itself, by the condition that most have.
+// ready adds the object's Ready condition, which most kinds have.
 func ready(obj *unstructured.Unstructured) string {
 	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
 	for _, c := range conditions {

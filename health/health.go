@@ -1,16 +1,16 @@
-// Package health judges whether a live Kubernetes object has settled, and says why where it has not.
+// Package health judges whether a live Kubernetes object has settled, and explains why if it has not.
 //
-// [Of] judges one object by what the API server says of it, without a clock or a request; kinds with rules of their
-// own have a file each, all others follow the conventions of kstatus. [OfPod] reduces a pod to what its workload
-// needs to know of it, and [Rollout] joins the two with what events say: a rollout that cannot succeed fails early and in
-// the words of its pod, and one that seems to have succeeded has settled only when its pods stay up.
+// [Of] judges one object by its own fields, without a clock or a request. Kinds with rules of their own have a file
+// each; all others follow the conventions of kstatus. [OfPod] reduces a pod to what its workload needs to know of it.
+// [Rollout] joins the two with events: a rollout that cannot succeed fails early and in the words of its pod, and one
+// that seems to have succeeded has settled only when its pods stay up.
 //
-// Failed means that the object will not get better by itself, so a gate fails at once. What may yet pass is
-// Progressing, with the reason. What only somebody else can bring about (a first consumer, a controller that is not
-// installed) is not waited for: such an object is Healthy.
+// Failed means that the object does not recover without a change, so a gate fails at once. A state that may still
+// pass is Progressing, with the reason. An object that waits for another actor (a first consumer, a controller that
+// is not installed) is Healthy, because no gate should wait for that.
 //
-// Of an object Of reads only its kind, its metadata, its status and the small fields of its spec, never a template:
-// callers may drop those, once they have kept what [TrialOf] makes of a workload's.
+// Of reads only an object's kind, its metadata, its status and the small fields of its spec, never a template.
+// Callers may drop templates, once they have kept the [TrialOf] of a workload.
 package health
 
 import (
@@ -26,19 +26,19 @@ import (
 type Status string
 
 const (
-	Healthy     Status = "Healthy"     // it has settled as its spec says, or nothing needs to settle
+	Healthy     Status = "Healthy"     // it has settled as its spec asks, or nothing needs to settle
 	Progressing Status = "Progressing" // it is still on its way
-	Failed      Status = "Failed"      // it will not get there by itself
-	Suspended   Status = "Suspended"   // somebody paused it, so it does not move
+	Failed      Status = "Failed"      // it does not recover without a change
+	Suspended   Status = "Suspended"   // paused by a user, so it does not move
 	Terminating Status = "Terminating" // it is being deleted
-	Unknown     Status = "Unknown"     // what the cluster says of it cannot be understood
+	Unknown     Status = "Unknown"     // its status cannot be understood
 )
 
 // Health is a judgement of one object.
 type Health struct {
 	Status Status
-	// Message says why, in one line without timestamps, whenever Status is not Healthy. Of a Healthy object it is empty,
-	// unless that is a guess: then it says what could not be judged.
+	// Message is the reason, in one line without timestamps, whenever Status is not Healthy. For a Healthy object it
+	// is empty, unless that is a guess: then it says what could not be judged.
 	Message string
 }
 
@@ -64,8 +64,8 @@ var judges = map[schema.GroupKind]judge{
 	{Group: "apiregistration.k8s.io", Kind: "APIService"}:             apiService,
 }
 
-// Of judges one live object by itself. Objects of the kinds for which [Needs] is false may come with their metadata
-// only. Whatever the object holds, Of does not panic: what it cannot read is Unknown.
+// Of judges one live object alone. Objects of the kinds for which [Needs] is false may come with their metadata only.
+// Of never panics: an object that it cannot read is Unknown.
 func Of(obj *unstructured.Unstructured) Health {
 	if obj == nil || obj.Object == nil {
 		return Health{Unknown, "there is no object to judge"}
@@ -93,13 +93,13 @@ func unreadable(err error) Health {
 	return Health{Unknown, "cannot read its status: " + oneLine(err.Error())}
 }
 
-// Needs reports whether objects of the kind must be watched whole to judge them. Where it is false, existence and
-// metadata say everything.
+// Needs reports whether objects of the kind must be watched whole to judge them. If not, existence and metadata are
+// enough.
 func Needs(kind schema.GroupKind) bool {
 	return !plain[kind]
 }
 
-// view is those fields of an object that a rule looks at.
+// view holds the fields of an object that a rule reads.
 type view[Spec, State any] struct {
 	Metadata struct {
 		Generation  int64             `json:"generation"`
@@ -109,10 +109,10 @@ type view[Spec, State any] struct {
 	Status State `json:"status"`
 }
 
-// none is the Spec or State of a view that has no need of it.
+// none is the Spec or State of a view that does not use it.
 type none struct{}
 
-// read fills a view. A field of another type than the view's is an error, a missing one is left zero.
+// read fills a view. A field of the wrong type is an error, a missing one is left zero.
 func read[Spec, State any](obj *unstructured.Unstructured) (view[Spec, State], error) {
 	var v view[Spec, State]
 	err := fromContent(obj, &v)
@@ -124,8 +124,8 @@ func fromContent(obj *unstructured.Unstructured, into any) error {
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, into)
 }
 
-// unseen is the judgement of an object whose newest generation its controller has not looked at yet: whatever its
-// status says is about an older one.
+// unseen is the judgement of an object whose newest generation its controller has not seen yet: its status is about
+// an older one.
 var unseen = Health{Progressing, "its controller has not seen the newest change yet"}
 
 func progressing(format string, args ...any) (Health, error) {
@@ -140,10 +140,10 @@ func healthy() (Health, error) {
 	return Health{Status: Healthy}, nil
 }
 
-// maxMessage bounds what is taken over from a status that others write, in runes.
+// maxMessage bounds the text taken from a status that others write, in runes.
 const maxMessage = 400
 
-// oneLine makes text that others wrote fit for a message: one line of bounded length.
+// oneLine makes foreign text fit for a message: one line of bounded length.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
 	if runes := []rune(text); len(runes) > maxMessage {

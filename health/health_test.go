@@ -203,7 +203,7 @@ func TestForeignTextIsBounded(t *testing.T) {
 	}
 }
 
-// Whatever stands in the place of any field of a real object, the judgement is one of ours and says why.
+// Whatever replaces a field of a real object, the judgement is valid and has a reason.
 func TestAnyFieldMayBeGarbage(t *testing.T) {
 	for _, f := range fixtures(t) {
 		for _, garbage := range []any{nil, "text", int64(-1), 1.5, true, []any{"x", nil}, map[string]any{"x": nil}} {
@@ -215,7 +215,7 @@ func TestAnyFieldMayBeGarbage(t *testing.T) {
 	}
 }
 
-// disturb puts the value in the place of every field below node, one at a time, and calls check each time.
+// disturb replaces every field below node by the value, one at a time, and calls check each time.
 func disturb(node any, value any, check func()) {
 	switch node := node.(type) {
 	case map[string]any:

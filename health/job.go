@@ -20,8 +20,8 @@ type jobStatus struct {
 	FailedIndexes string     `json:"failedIndexes"`
 }
 
-// job is Healthy only when the Job is complete. kstatus, and so Flux, calls a Job current once it has started: a
-// rollout would not wait for its migration, which is why it is not asked here.
+// job is Healthy only when the Job is complete. kstatus, and so Flux, calls a Job current once it has started. A
+// rollout would then not wait for its migration, so kstatus is not used here.
 func job(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[jobSpec, jobStatus](obj)
 	if err != nil {
@@ -54,8 +54,8 @@ func failedIndexes(s jobStatus) string {
 	return " (failed indexes " + oneLine(s.FailedIndexes) + ")"
 }
 
-// jobCount says how many pods have completed. A work queue (several pods, no completions) is done when one of its pods
-// says so, so only the count of those still running tells something.
+// jobCount returns how many pods have completed. A work queue (several pods, no completions) is done when one of its
+// pods exits successfully, so only the number of running ones is informative.
 func jobCount(spec jobSpec, s jobStatus) string {
 	message := ""
 	if queue := spec.Completions == nil && ptr.Deref(spec.Parallelism, 1) > 1; queue {

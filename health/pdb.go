@@ -2,13 +2,13 @@ package health
 
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-// podDisruptionBudget is Healthy once computed, whatever it allows: how many pods may go is not its health.
+// podDisruptionBudget is Healthy once computed: how many pods it allows to go is not its health.
 func podDisruptionBudget(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, conditioned](obj)
 	if err != nil {
 		return Health{}, err
 	}
-	// The controller tries again, and succeeds as soon as the pods have a controller that it can ask.
+	// The controller retries, and succeeds as soon as the pods have a controller that it can query.
 	if c := v.Status.Conditions.get("DisruptionAllowed"); c.Reason == "SyncFailed" {
 		return progressing("cannot be computed: %s", oneLine(c.Message))
 	}

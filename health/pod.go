@@ -12,39 +12,40 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Pod is what [Rollout] needs to know of a pod. It is small and comparable: pods that are equal give the same
+// Pod holds the facts about a pod that [Rollout] needs. It is small and comparable: equal pods give the same
 // judgement.
 type Pod struct {
 	Name string
-	// Health is the pod's own. What may yet pass with time, such as an image that is not there yet, is Progressing.
+	// Health is the pod's own. A trouble that may pass with time, such as a missing image, is Progressing.
 	Health Health
-	// Reason is the cluster's word for what is wrong, such as ImagePullBackOff, CrashLoopBackOff, OOMKilled,
+	// Reason is the cluster's word for the trouble, such as ImagePullBackOff, CrashLoopBackOff, OOMKilled,
 	// CreateContainerConfigError, Unschedulable or Evicted. It is empty for a pod that is well or merely starting.
 	Reason string
-	// Container names the container that Reason is about, if it is about one: the one whose log to read.
+	// Container names the container that Reason is about, if it is about one. Its log is the one to read.
 	Container string
 	// Restarts counts that container's restarts.
 	Restarts int32
-	// ExitCode is how that container last ended, 0 also if it never did.
+	// ExitCode is that of the container's last end, 0 also if it never ended.
 	ExitCode int32
-	// Since is the time from which patience with Reason is counted: when the pod's containers began to be started, or,
-	// until it has a node, when it was created. For a pod that has ended it is when it did. UTC, zero if unknown.
+	// Since is the start of the grace period for Reason: when the pod's containers began to be started, or, until it
+	// has a node, when it was created. For a pod that has ended it is the time of its end. UTC, zero if unknown.
 	Since time.Time
-	// Ended says that the pod has succeeded or failed for good; whoever owns it makes another if one is needed.
+	// Ended is true if the pod has succeeded or failed for good; its owner creates another if it needs one.
 	Ended bool
-	// Up is since when all its containers run that are meant to; zero if one does not.
+	// Up is the time since which all containers run that are meant to; zero if one does not.
 	Up time.Time
-	// Relapse is the trouble that a pod which is ready has just had; zero if it had none.
+	// Relapse is the latest trouble of a pod that is ready; zero if it had none.
 	Relapse Relapse
 	// lacks is what a pod without trouble still waits for.
 	lacks lack
-	// claims are the names of the PersistentVolumeClaims that it mounts, with a comma between.
+	// claims are the names of the PersistentVolumeClaims that it mounts, separated by commas.
 	claims string
 }
 
-// Relapse is the trouble of a container that runs again, of which nobody knows yet whether it is over.
+// Relapse is the trouble of a container that runs again but may crash once more.
 type Relapse struct {
-	// Until is when it counts as over. A container that crashed has to run longer than it did before the crash.
+	// Until is when the trouble counts as over. A container that crashed has to run longer than it did before the
+	// crash.
 	Until time.Time
 	// Health, Reason, Container, Restarts and ExitCode are the pod's until then.
 	Health    Health
@@ -58,12 +59,12 @@ type Relapse struct {
 type lack string
 
 const (
-	lacksNode      lack = "node"      // the scheduler has not found one
+	lacksNode      lack = "node"      // the scheduler has not assigned a node
 	lacksStart     lack = "start"     // the kubelet has not started a container
 	lacksReadiness lack = "readiness" // a probe has not passed
 )
 
-// podView is the part of a pod that is judged, in the API's own types, since rules for pods look at many fields.
+// podView holds the judged fields of a pod, in the API's own types, since rules for pods read many fields.
 type podView struct {
 	Metadata struct {
 		Name              string      `json:"name"`
@@ -81,7 +82,7 @@ func pod(obj *unstructured.Unstructured) (Health, error) {
 	return p.Health, err
 }
 
-// OfPod reduces a live pod to what its workload's judgement needs. Like Of it does not panic, whatever the pod holds.
+// OfPod reduces a live pod to what its workload's judgement needs. Like Of it never panics.
 func OfPod(obj *unstructured.Unstructured) Pod {
 	if obj == nil || obj.Object == nil || obj.GetDeletionTimestamp() != nil {
 		p := Pod{Health: Of(obj)}
@@ -166,7 +167,7 @@ func (v podView) claims() string {
 	return strings.Join(names, ",")
 }
 
-// up is since when all containers run that are meant to, or zero.
+// up returns the time since which all containers run that are meant to, or zero.
 func (v podView) up() time.Time {
 	var last time.Time
 	for _, c := range v.containers() {
@@ -180,7 +181,7 @@ func (v podView) up() time.Time {
 	return last
 }
 
-// notReady says what a pod without any trouble still lacks.
+// notReady says what a pod without any trouble still waits for.
 func (v podView) notReady() (string, lack) {
 	for _, c := range v.containers() {
 		switch {
@@ -203,12 +204,12 @@ func (v podView) notReady() (string, lack) {
 	return "starting", ""
 }
 
-// isDone reports whether a container of a pod that is not restarted has done its work.
+// isDone reports whether a container of a pod that is not restarted has finished its work.
 func (v podView) isDone(c container) bool {
 	return !c.init && !v.restartsAlways() && c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
 }
 
-// stillRuns says which container keeps a Job's pod from completing: often a proxy that nobody tells to end.
+// stillRuns returns which container keeps a Job's pod from completing: often a proxy that nothing stops.
 func (v podView) stillRuns() string {
 	var done, runs string
 	for _, c := range v.containers() {
@@ -234,7 +235,7 @@ func (v podView) condition(name corev1.PodConditionType) corev1.PodCondition {
 	return v.Status.Conditions[i]
 }
 
-// since is the start of the patience with this pod: the containers' turn comes after the init containers, which may
+// since returns the start of the grace period for this pod. The containers start after the init containers, which may
 // take long.
 func (v podView) since() time.Time {
 	if c := v.condition(corev1.PodInitialized); c.Status == corev1.ConditionTrue && !c.LastTransitionTime.IsZero() {
@@ -246,7 +247,7 @@ func (v podView) since() time.Time {
 	return v.Metadata.CreationTimestamp.UTC()
 }
 
-// endedAt is when the last container ended, or where none did (an eviction, say) since.
+// endedAt returns when the last container ended, or since if none did (an eviction, for example).
 func (v podView) endedAt() time.Time {
 	var last time.Time
 	for _, c := range v.containers() {
@@ -260,7 +261,7 @@ func (v podView) endedAt() time.Time {
 	return last
 }
 
-// describe names the pod and what is wrong with it, for the message of its workload.
+// describe names the pod and its trouble, for the message of its workload.
 func (p Pod) describe() string {
 	return strings.TrimSpace(fmt.Sprintf("pod %s: %s", p.Name, p.Health.Message))
 }

@@ -8,8 +8,8 @@ type claimStatus struct {
 
 // persistentVolumeClaim waits only while a volume is being made. The volume controller writes the provisioner's name
 // to the claim when it asks for one: at once, or when the first pod that uses the claim has been given a node. A
-// pending claim without that annotation waits for a consumer, for a volume that a person must make or for a default
-// storage class, none of which comes by itself.
+// pending claim without that annotation waits for a consumer, for a volume that an administrator must make or for a
+// default storage class. None of these comes by itself.
 func persistentVolumeClaim(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, claimStatus](obj)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// countOf is the usual message of a workload on its way, such as "1 of 3 ready".
+// countOf returns the usual message of a workload on its way, such as "1 of 3 ready".
 func countOf(have, want int32, what string) string {
 	return fmt.Sprintf("%d of %d %s", have, want, what)
 }
@@ -29,9 +29,9 @@ const (
 	madeRoom
 )
 
-// refused judges a workload from its ReplicaFailure condition: the API server does not let its controller create or
-// delete pods. Most refusals pass, such as that of a ServiceAccount which a new namespace does not have yet; those that
-// lasting knows do not, except that a quota may be freed by pods of its own that end.
+// refused judges a workload by its ReplicaFailure condition: the API server refuses its controller's requests to
+// create or delete pods. Most refusals pass, such as that of a ServiceAccount which a new namespace does not have
+// yet. Those in lasting do not, except that ending pods of the workload may free a quota.
 func refused(c condition, r room) Health {
 	if c.Reason == "FailedDelete" {
 		return Health{Progressing, "cannot delete pods: " + oneLine(c.Message)}
@@ -43,8 +43,8 @@ func refused(c condition, r room) Health {
 	return Health{Failed, message}
 }
 
-// withoutPodName drops the start of `pods "api-5d8f7b5c9d-x7k2p" is forbidden: …`: the name is another one at every
-// attempt, and no such pod exists.
+// withoutPodName drops the start of `pods "api-5d8f7b5c9d-x7k2p" is forbidden: …`: the name differs at every attempt,
+// and no such pod exists.
 func withoutPodName(message string) string {
 	if rest, ok := strings.CutPrefix(message, `pods "`); ok {
 		if _, reason, ok := strings.Cut(rest, `" is forbidden: `); ok {
@@ -54,8 +54,8 @@ func withoutPodName(message string) string {
 	return message
 }
 
-// lasting reports whether the API server's refusal of a pod stands until a person changes something. A webhook's does
-// not count: many only say that an image is not signed, or not there, yet.
+// lasting reports whether the API server's refusal of a pod lasts until a user changes something. A webhook's refusal
+// does not count: many only say that an image is not signed, or not there, yet.
 func lasting(message string) bool {
 	for _, text := range []string{
 		"exceeded quota",             // ResourceQuota: used up
@@ -67,7 +67,7 @@ func lasting(message string) bool {
 		"no PriorityClass with name", // Priority
 		`RuntimeClass "`,             // RuntimeClass: not found
 		"denied request: ",           // ValidatingAdmissionPolicy
-		" is invalid: ",              // what only the pod's validation sees
+		" is invalid: ",              // only found by the pod's validation
 	} {
 		if strings.Contains(message, text) {
 			return true

@@ -17,7 +17,7 @@ type replicaSetStatus struct {
 }
 
 // replicaSet judges ReplicaSets and ReplicationControllers. Neither replaces pods after a change of its template, so
-// there is nothing to be updated.
+// there is no update to wait for.
 func replicaSet(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[replicaSetSpec, replicaSetStatus](obj)
 	if err != nil {

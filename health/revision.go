@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Where Kubernetes' controllers write to which revision of its workload something belongs.
+// The labels and annotations in which Kubernetes' controllers note the revision of a workload.
 const (
 	deploymentRevision = "deployment.kubernetes.io/revision"        // annotation of Deployment and ReplicaSet
 	daemonSetRevision  = "deprecated.daemonset.template.generation" // annotation, deprecated but not replaced
@@ -28,17 +28,17 @@ var workloads = map[schema.GroupKind]bool{
 	{Group: "batch", Kind: "Job"}:              true,
 }
 
-// HasPods reports whether objects of the kind make pods that say something of their health.
+// HasPods reports whether objects of the kind create pods whose state matters for their health.
 func HasPods(kind schema.GroupKind) bool { return workloads[kind] }
 
-// Revision tells the newest pods of a workload from older ones.
+// Revision distinguishes the newest pods of a workload from older ones.
 type Revision struct {
 	kind string
 	uid  types.UID
-	// name is empty where all pods belong to the same revision.
+	// name is empty if all pods belong to the same revision.
 	name string
-	// unseen says that the controller has not seen the newest change. Before that the newest pods cannot be told from
-	// the old ones, whose troubles are what the change may be about to end.
+	// unseen is true if the controller has not seen the newest change. Before that, the newest pods are
+	// indistinguishable from the old ones, whose troubles the change may be about to fix.
 	unseen bool
 }
 
@@ -53,14 +53,14 @@ func RevisionOf(obj *unstructured.Unstructured) Revision {
 	case "StatefulSet":
 		r.name, _, _ = unstructured.NestedString(obj.Object, "status", "updateRevision")
 	case "Job":
-		return r // whose template never changes
+		return r // its template never changes
 	}
 	observed, _, _ := unstructured.NestedInt64(obj.Object, "status", "observedGeneration")
 	r.unseen = observed < obj.GetGeneration()
 	return r
 }
 
-// MemberOf returns the controller of a pod or a ReplicaSet, and to which of its revisions it belongs.
+// MemberOf returns the controller of a pod or a ReplicaSet, and the revision of it that the object belongs to.
 func MemberOf(obj metav1.Object) (owner types.UID, revision string) {
 	controller := metav1.GetControllerOf(obj)
 	if controller == nil {
@@ -79,9 +79,9 @@ func MemberOf(obj metav1.Object) (owner types.UID, revision string) {
 
 // Members knows the pods and ReplicaSets of a namespace, and the events about them.
 type Members interface {
-	// PodsOf returns the pods that an owner has of a revision, or of all if that is empty.
+	// PodsOf returns an owner's pods of a revision, or all of them if the revision is empty.
 	PodsOf(owner types.UID, revision string) []Pod
-	// ReplicaSetsOf does so for ReplicaSets.
+	// ReplicaSetsOf does the same for ReplicaSets.
 	ReplicaSetsOf(owner types.UID, revision string) []types.UID
 	// EventsOf returns the events about an object.
 	EventsOf(object types.UID) []Event

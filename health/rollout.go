@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The cluster's words for what is wrong with a pod. All but the last are given some time to pass.
+// The cluster's words for troubles of a pod. All but the last get some time to pass.
 const (
 	reasonImagePull     = "ImagePullBackOff"
 	reasonConfigError   = "CreateContainerConfigError"
@@ -18,22 +18,22 @@ const (
 )
 
 const (
-	// scheduling is the time in which a cluster's autoscaler may bring a node.
+	// scheduling is the time that a cluster's autoscaler gets to add a node.
 	scheduling = 2 * time.Minute
-	// configuring is the time in which a controller may write a Secret that a pod names, and in which the kubelet's
-	// cache learns of a ConfigMap that is as new as the pod.
+	// configuring is the time for a controller to write a Secret that a pod names, and for the kubelet's cache to see
+	// a ConfigMap that is as new as the pod.
 	configuring = 30 * time.Second
 )
 
-// Rollout is what is known of a workload.
+// Rollout holds the known facts about a workload.
 type Rollout struct {
-	// Workload is its health by itself.
+	// Workload is the workload's own health.
 	Workload Health
-	// Trial is what it has to prove beyond that.
+	// Trial is how long its pods have to stay up beyond that.
 	Trial Trial
-	// Pods are those of its newest revision, as far as they are known.
+	// Pods are the known ones of its newest revision.
 	Pods []Pod
-	// Events are the warnings about the workload itself, or about the ReplicaSet that makes its newest pods.
+	// Events are the warnings about the workload itself, or about the ReplicaSet that creates its newest pods.
 	Events []Event
 }
 
@@ -42,16 +42,17 @@ type Verdict struct {
 	Health Health
 	// Blamed is the pod that Health is about, with its Container, if there is one.
 	Blamed Pod
-	// Next is when the verdict changes by itself if nothing else happens; zero: it does not.
+	// Next is when the verdict changes without any further event; zero if it does not.
 	Next time.Time
 }
 
-// Judge combines a workload's own health with that of its newest pods. A rollout that its pods show cannot succeed has
-// Failed long before its controller says so, and one that has failed or only is slow names the pod that is to blame. A
-// workload that says that it is well has settled once its pods have stayed up. One that is suspended or being deleted
+// Judge combines a workload's own health with that of its newest pods. If its pods show that a rollout cannot
+// succeed, it has Failed long before its controller reports so. A failed or slow rollout names the pod to blame. A
+// workload whose status is complete has settled once its pods have stayed up. One that is suspended or being deleted
 // stays as it is.
 //
-// An image that cannot be pulled is waited for imagePullGrace long, since whoever builds it may not be done.
+// An image that cannot be pulled gets imagePullGrace before it fails the rollout, since its build may not be
+// finished.
 func (r Rollout) Judge(now time.Time, imagePullGrace time.Duration) Verdict {
 	switch r.Workload.Status {
 	case Healthy, Progressing, Failed:
@@ -66,7 +67,7 @@ func (r Rollout) Judge(now time.Time, imagePullGrace time.Duration) Verdict {
 	if rank(worst) < nothingToSay {
 		v.Blamed = worst
 		v.Health.Message = join(v.Health.Message, worst.describe())
-		// A pod that has ended decides nothing: its owner makes another, or says itself that it gave up.
+		// A pod that has ended decides nothing: its owner creates another, or reports that it gave up.
 		if worst.Health.Status == Failed && !worst.Ended {
 			v.Health.Status = Failed
 		}
@@ -77,7 +78,7 @@ func (r Rollout) Judge(now time.Time, imagePullGrace time.Duration) Verdict {
 	return v
 }
 
-// worst returns the pod with most to say, and when that may change.
+// worst returns the most informative pod, and when that may change.
 func (r Rollout) worst(now time.Time, imagePullGrace time.Duration) (Pod, time.Time) {
 	var next time.Time
 	judged := make([]Pod, 0, len(r.Pods))
@@ -94,7 +95,7 @@ func (r Rollout) worst(now time.Time, imagePullGrace time.Duration) (Pod, time.T
 	return slices.MinFunc(judged, worseFirst), next
 }
 
-// settled judges a workload whose status says that it is well.
+// settled judges a workload whose status is complete.
 func (r Rollout) settled(worst Pod, next, now time.Time) Verdict {
 	if rank(worst) <= troubled {
 		return Verdict{Health: Health{worst.Health.Status, worst.describe()}, Blamed: worst, Next: next}
@@ -105,7 +106,7 @@ func (r Rollout) settled(worst Pod, next, now time.Time) Verdict {
 	return Verdict{Health: r.Workload}
 }
 
-// patient settles whether what is wrong with a pod may still pass at this time, or has not passed yet, and until when.
+// patient decides whether a pod's trouble may still pass at this time, and until when.
 func patient(p Pod, now time.Time, imagePullGrace time.Duration) (Pod, time.Time) {
 	if p.Health.Status == Healthy && now.Before(p.Relapse.Until) {
 		r := p.Relapse
@@ -147,7 +148,7 @@ func spoken(d time.Duration) string {
 	return text
 }
 
-// How much a pod says about why its workload has not settled, the most first.
+// The order in which pods explain why their workload has not settled, the best explanation first.
 const (
 	broken = iota
 	troubled
@@ -170,8 +171,8 @@ func rank(p Pod) int {
 	return waiting
 }
 
-// worseFirst orders pods by what they say; among equals the newest comes first, then the name decides, so that the
-// order in which a caller lists them does not show.
+// worseFirst orders pods by that; among equals the newest comes first, then the name decides, so that the result does
+// not depend on the order of the list.
 func worseFirst(a, b Pod) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), b.Since.Compare(a.Since), cmp.Compare(a.Name, b.Name))
 }

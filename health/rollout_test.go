@@ -62,7 +62,7 @@ func TestRollout(t *testing.T) {
 		workload Health
 		pods     []string
 		now      time.Time
-		want     Health // its message is the end of what is expected
+		want     Health // the end of the message
 		next     time.Time
 	}{
 		{"settled: what is starting does not matter", Health{Status: Healthy}, []string{"pod-creating"}, started, Health{Status: Healthy}, time.Time{}},
@@ -146,7 +146,7 @@ func TestNoGraceFailsAtOnce(t *testing.T) {
 	}
 }
 
-// A container's termination message may hold the end of its log, and that a secret.
+// A container's termination message may hold the end of its log, which may hold a secret.
 func TestTerminationMessagesAreNotRepeated(t *testing.T) {
 	h := OfPod(load(t, "pod-job-failed").object).Health
 	if strings.Contains(h.Message, "hunter2") {

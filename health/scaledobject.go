@@ -2,8 +2,9 @@ package health
 
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-// scaledObject follows KEDA's condition Ready. While a ScaledObject is not active its workload rests, perhaps at zero,
-// and has no metrics: it is then not Ready, and nothing is wrong. One whose triggers are wrong is neither.
+// scaledObject follows KEDA's condition Ready. While a ScaledObject is not active its workload rests, perhaps at
+// zero, and has no metrics. It is then not Ready although nothing is wrong. A ScaledObject with invalid triggers is
+// neither ready nor active.
 func scaledObject(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, conditioned](obj)
 	if err != nil {

@@ -52,8 +52,8 @@ func statefulSet(obj *unstructured.Unstructured) (Health, error) {
 	return healthy()
 }
 
-// statefulSetUpdate returns how many pods the controller will replace by itself. With OnDelete a person deletes them,
-// below the partition they stay as they are: neither is waited for.
+// statefulSetUpdate returns how many pods the controller replaces by itself. With OnDelete a user deletes them, and
+// below the partition they stay: no gate waits for either.
 func statefulSetUpdate(want int32, spec statefulSetSpec) (update int32, note string) {
 	if spec.UpdateStrategy.Type == "OnDelete" {
 		return 0, ""

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// terminating says what an object that is being deleted waits for: its finalizers or, for a namespace that came with
-// its status, what the namespace controller could not remove.
+// terminating returns what keeps an object that is being deleted: its finalizers or, for a namespace with a status,
+// what the namespace controller could not remove.
 func terminating(obj *unstructured.Unstructured) string {
 	kind := obj.GroupVersionKind().GroupKind()
 	if kind == (schema.GroupKind{Kind: "Namespace"}) {
@@ -24,12 +24,12 @@ func terminating(obj *unstructured.Unstructured) string {
 	return Terminates(kind, obj.GetFinalizers())
 }
 
-// Terminates says what an object that is being deleted waits for, as far as its metadata tell.
+// Terminates returns what keeps an object that is being deleted, as far as its metadata shows.
 func Terminates(kind schema.GroupKind, finalizers []string) string {
 	var held []string
 	foreground := false
 	for _, f := range finalizers {
-		if f == metav1.FinalizerDeleteDependents { // the garbage collector's, and no sign of trouble
+		if f == metav1.FinalizerDeleteDependents { // the garbage collector's, which is no sign of trouble
 			foreground = true
 			continue
 		}
@@ -47,7 +47,7 @@ func Terminates(kind schema.GroupKind, finalizers []string) string {
 	return "is being deleted"
 }
 
-// namespaceHeld returns what keeps a namespace from going.
+// namespaceHeld returns what blocks the deletion of a namespace.
 func namespaceHeld(obj *unstructured.Unstructured) string {
 	v, err := read[none, corev1.NamespaceStatus](obj)
 	if err != nil {
@@ -56,9 +56,9 @@ func namespaceHeld(obj *unstructured.Unstructured) string {
 	return Remaining(v.Status.Conditions)
 }
 
-// Remaining says, by the conditions of a namespace that is being deleted, what keeps it from going, in the namespace
-// controller's words and the most telling first. Pods that take their time to end are normal, and not told as a failure.
-// It is empty if nothing does.
+// Remaining returns what blocks the deletion of a namespace, from its conditions: in the namespace controller's
+// words, the most informative first. Pods that are ending are normal, and not reported as a failure. It is empty if
+// nothing blocks.
 func Remaining(conditions []corev1.NamespaceCondition) string {
 	var reasons []string
 	for _, kind := range []corev1.NamespaceConditionType{
@@ -78,15 +78,15 @@ func Remaining(conditions []corev1.NamespaceCondition) string {
 }
 
 var (
-	// inForeground is what the garbage collector holds until its pods have ended.
+	// inForeground matches objects that the garbage collector keeps until their pods have ended.
 	inForeground = regexp.MustCompile(metav1.FinalizerDeleteDependents + ` in \d+ resource instances(, )?`)
-	// podsStillThere is the failure to find, just after the deletion began, that all pods have ended.
+	// podsStillThere matches the failure, just after the deletion began, because not all pods have ended.
 	podsStillThere = regexp.MustCompile(`^Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: \S+ for gvr: /v1, Resource=pods$`)
-	// onlyPods is the message for a namespace in which nothing else is left.
+	// onlyPods matches the message for a namespace in which only pods are left.
 	onlyPods = regexp.MustCompile(`^Some resources are remaining: pods\. has (\d+) resource instances$`)
 )
 
-// remaining reduces the message of one condition to what is no normal part of a deletion.
+// remaining reduces the message of one condition to the part that is no normal step of a deletion.
 func remaining(kind corev1.NamespaceConditionType, message string) string {
 	switch kind {
 	case corev1.NamespaceFinalizersRemaining:

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Pods take their time to end: that is no failure, and no finalizer of anybody's.
+// Pods take their time to end: that is neither a failure nor a finalizer.
 func TestRemaining(t *testing.T) {
 	const held = "Some content in the namespace has finalizers remaining: "
 	type conditions = map[corev1.NamespaceConditionType]string

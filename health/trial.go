@@ -12,32 +12,32 @@ import (
 )
 
 const (
-	// settling is how long a container has to run before it counts as up, where no readiness probe says that it is:
-	// the kubelet calls such a container ready as soon as it has started, also if its program ends a moment later.
+	// settling is how long a container without a readiness probe has to run before it counts as up. The kubelet calls
+	// such a container ready as soon as it has started, even if its program ends a moment later.
 	settling = 10 * time.Second
-	// longestTrial bounds what a liveness probe may add to it.
+	// longestTrial bounds the time that a liveness probe may add.
 	longestTrial = time.Minute
-	// stable is how long a container has to run for its earlier crashes not to matter. The kubelet's back-off begins
-	// again from there, too.
+	// stable is how long a container has to run until its earlier crashes no longer matter. The kubelet's back-off
+	// starts again after that time, too.
 	stable = 10 * time.Minute
 )
 
-// Trial is how long the pods of a workload have to run, without a restart, before the workload counts as settled. It is
-// comparable but for Since, which every change of the status moves.
+// Trial is how long the pods of a workload have to run, without a restart, before the workload counts as settled. It
+// is comparable except for Since, which every change of the status moves.
 type Trial struct {
-	// For is how long; zero: what the status says is enough.
+	// For is the duration; zero means that a complete status is enough.
 	For time.Duration
-	// Why names the container that asks for it, and completes a sentence.
+	// Why names the container that needs the trial, and completes a sentence.
 	Why string
-	// Since is when the status was last written, by the API server's clock; zero if that is not known.
+	// Since is when the status was last written, by the API server's clock; zero if unknown.
 	Since time.Time
 	// Written is when the spec was last written.
 	Written time.Time
-	// Generation is the one that the status is about.
+	// Generation is the generation that the status is about.
 	Generation int64
 }
 
-// trialView is the part of a workload that asks for a trial.
+// trialView holds the fields of a workload that decide about a trial.
 type trialView struct {
 	Spec struct {
 		Replicas        *int32 `json:"replicas"`
@@ -51,8 +51,9 @@ type trialView struct {
 	} `json:"status"`
 }
 
-// TrialOf returns the trial of a live workload. It reads the template: callers that drop it keep the result. A workload
-// with minReadySeconds has none, since its status counts pods only after that time; nor has a Job, whose pods end.
+// TrialOf returns the trial of a live workload. It reads the template: callers that drop the template keep the
+// result. A workload with minReadySeconds has none, since its status counts pods only after that time. Neither has a
+// Job, whose pods end.
 func TrialOf(obj *unstructured.Unstructured) Trial {
 	fields := obj.GetManagedFields()
 	t := Trial{Since: writtenAt(fields, func(e metav1.ManagedFieldsEntry) bool { return e.Subresource == "status" }), Written: writtenAt(fields, writesSpec)}
@@ -68,7 +69,7 @@ func TrialOf(obj *unstructured.Unstructured) Trial {
 	return t
 }
 
-// of sets what the containers of a pod ask for.
+// of sets the trial that the containers of a pod need.
 func (t *Trial) of(pod corev1.PodSpec) {
 	for _, c := range serving(pod) {
 		if needs, why := trialOf(c); needs > t.For {
@@ -88,8 +89,9 @@ func serving(pod corev1.PodSpec) []corev1.Container {
 	return append(all, pod.Containers...)
 }
 
-// trialOf returns how long one container has to run. Without a readiness probe that is at least as long as its liveness
-// probe takes to fail, and so it is where the two probes ask different ports: one of them may be wrong.
+// trialOf returns how long one container has to run. Without a readiness probe that is at least as long as its
+// liveness probe takes to fail. The same holds if the two probes ask different ports, because one of them may be
+// wrong.
 func trialOf(c corev1.Container) (time.Duration, string) {
 	switch {
 	case c.ReadinessProbe == nil:
@@ -100,7 +102,7 @@ func trialOf(c corev1.Container) (time.Duration, string) {
 	return 0, ""
 }
 
-// untilKilled is how long a liveness probe that always fails lets a container run.
+// untilKilled returns how long a liveness probe that always fails lets a container run.
 func untilKilled(p *corev1.Probe) time.Duration {
 	if p == nil {
 		return 0
@@ -112,7 +114,7 @@ func untilKilled(p *corev1.Probe) time.Duration {
 	if p.FailureThreshold > 0 {
 		threshold = int64(p.FailureThreshold)
 	}
-	// A probe of its own period may have to be awaited before the first.
+	// The first probe may come as late as one full period after the delay.
 	seconds := int64(p.InitialDelaySeconds) + period*(threshold+1)
 	return min(time.Duration(seconds)*time.Second, longestTrial)
 }
@@ -144,7 +146,7 @@ func portOf(c corev1.Container, p *corev1.Probe) (string, bool) {
 	return port.String(), true
 }
 
-// writtenAt returns the time of the newest write of those that the condition takes.
+// writtenAt returns the time of the newest write that satisfies the condition.
 func writtenAt(fields []metav1.ManagedFieldsEntry, takes func(metav1.ManagedFieldsEntry) bool) time.Time {
 	var newest time.Time
 	for _, e := range fields {
@@ -155,7 +157,7 @@ func writtenAt(fields []metav1.ManagedFieldsEntry, takes func(metav1.ManagedFiel
 	return newest
 }
 
-// over returns when the trial ends, given that the pods run since then, or the zero time if it has.
+// over returns when the trial ends, given since when the pods run, or the zero time if it has ended.
 func (t Trial) over(pods []Pod, now time.Time) time.Time {
 	if t.For == 0 {
 		return time.Time{}
@@ -178,10 +180,10 @@ func (t Trial) over(pods []Pod, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// underWay is the health of a workload whose trial is not over.
+// underWay returns the health of a workload whose trial is not over.
 func (t Trial) underWay() Health {
 	return Health{Progressing, fmt.Sprintf("waits until its pods have run for %s without a restart: %s", spoken(t.For), t.Why)}
 }
 
-// Recent reports whether the status was written so lately that earlier crashes may still matter.
+// Recent reports whether the status was written so recently that earlier crashes may still matter.
 func (t Trial) Recent(now time.Time) bool { return now.Before(t.Since.Add(stable)) }

@@ -62,10 +62,10 @@ func TestTrialOf(t *testing.T) {
 	}
 }
 
-// up is a pod that is ready, and runs since then.
+// up is a pod that is ready, and has been running since the given time.
 func up(since time.Time) Pod { return Pod{Name: "api-1", Health: Health{Status: Healthy}, Up: since} }
 
-// crashed is a pod that is ready again, after a crash.
+// crashed is a pod that is ready again after a crash.
 func crashed(t *testing.T, restarts int64, ran time.Duration, again time.Time) Pod {
 	t.Helper()
 	ended := again.Add(-time.Second)
@@ -83,7 +83,7 @@ func crashed(t *testing.T, restarts int64, ran time.Duration, again time.Time) P
 	return OfPod(pod)
 }
 
-// A container that started is ready, also if its program ends a moment later: only time tells.
+// A container that started is ready, even if its program ends a moment later: only time shows.
 func TestAWorkloadSettlesWhenItsPodsHaveStayedUp(t *testing.T) {
 	const probeless = `{template: {spec: {containers: [{name: api}]}}}`
 	const probed = `{template: {spec: {containers: [{name: api, readinessProbe: {httpGet: {port: 80}}}]}}}`
@@ -92,7 +92,7 @@ func TestAWorkloadSettlesWhenItsPodsHaveStayedUp(t *testing.T) {
 	for _, test := range []struct {
 		name, spec string
 		pods       []Pod
-		after      time.Duration // of noon
+		after      time.Duration // since noon
 		want       Health
 		next       time.Duration
 	}{
@@ -134,7 +134,7 @@ func TestARecentStatusMayHideCrashes(t *testing.T) {
 	}
 }
 
-// The classic sidecar: nobody tells the proxy of a Job's pod that the work is done.
+// The classic sidecar: the proxy of a Job's pod does not stop when the work is done.
 func TestAJobsPodNamesWhatKeepsItRunning(t *testing.T) {
 	pod := load(t, "pod-job-failed").object
 	if err := unstructured.SetNestedField(pod.Object, "Running", "status", "phase"); err != nil {
