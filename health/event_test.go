@@ -24,7 +24,7 @@ func TestExplained(t *testing.T) {
 	}{
 		{"nothing is said", "pod-creating", nil, "container app is not started yet: ContainerCreating"},
 		{"a missing volume", "pod-creating", []Event{mount}, `container app is not started yet: ContainerCreating: FailedMount: MountVolume.SetUp failed for volume "c" : configmap "nothere" not found`},
-		{"the cause is named, not what waited for it", "pod-creating", []Event{mount, summary}, `configmap "nothere" not found`},
+		{"the cause is named, not its consequence", "pod-creating", []Event{mount, summary}, `configmap "nothere" not found`},
 		{"unless nothing else is known", "pod-creating", []Event{summary}, "context deadline exceeded"},
 		{"ids that differ each time are left out", "pod-creating", []Event{sandbox}, `: FailedCreatePodSandBox: failed to setup network for sandbox : plugin type="bridge" failed (add): no IP addresses available in range set`},
 		{"what was wrong before a container ran is over", "pod-not-ready", []Event{mount}, "container app is not ready"},
@@ -76,7 +76,7 @@ func TestRefusedPodsAreTold(t *testing.T) {
 		{"a quota may be freed", "create Pod db-1 in StatefulSet db failed error: " + quota, nil, Trial{}, Progressing, "; cannot create pods: exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1"},
 		{"what came before the newest pod has passed", "Error creating: " + policy, []Pod{{Name: "a", Since: noon.Add(time.Second)}}, Trial{}, Progressing, "0 of 1 ready"},
 		{"and what came before the newest change", "Error creating: " + policy, nil, Trial{Written: noon.Add(time.Second)}, Progressing, "0 of 1 ready"},
-		{"of the same second nobody knows", "Error creating: " + policy, nil, Trial{Written: noon}, Progressing, says},
+		{"one in the same second may be older", "Error creating: " + policy, nil, Trial{Written: noon}, Progressing, says},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := Rollout{Workload: Health{Progressing, "0 of 1 ready"}, Trial: test.trial, Pods: test.pods, Events: []Event{{"FailedCreate", test.message, noon}}}

@@ -132,7 +132,7 @@ func patient(p Pod, now time.Time, imagePullGrace time.Duration) (Pod, time.Time
 		p.Health.Status = Failed
 		return p, time.Time{}
 	}
-	p.Health.Message += fmt.Sprintf(" (waited for up to %s)", spoken(grace))
+	p.Health.Message += fmt.Sprintf(" (fails after %s)", spoken(grace))
 	return p, until
 }
 

@@ -27,13 +27,13 @@ func TestRemaining(t *testing.T) {
 			corev1.NamespaceFinalizersRemaining:    held + "foregroundDeletion in 1 resource instances",
 		}, "waits for 1 pod to end"},
 		{"several pods end", conditions{corev1.NamespaceContentRemaining: "Some resources are remaining: pods. has 3 resource instances"}, "waits for 3 pods to end"},
-		{"another failure is told", conditions{
+		{"another failure is reported", conditions{
 			corev1.NamespaceDeletionContentFailure: "Failed to delete all resource types, 2 remaining: [unexpected items still remain in namespace: posts-f0 for gvr: /v1, Resource=pods, conversion webhook for example.com/v1, Kind=Widget failed]",
 		}, "Failed to delete all resource types, 2 remaining: [unexpected items still remain in namespace: posts-f0 for gvr: /v1, Resource=pods, conversion webhook for example.com/v1, Kind=Widget failed]"},
 		{"and so are other things that remain", conditions{
 			corev1.NamespaceDeletionContentFailure: "Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: posts-f0 for gvr: example.com/v1, Resource=widgets",
 		}, "Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: posts-f0 for gvr: example.com/v1, Resource=widgets"},
-		{"somebody's finalizer beside the garbage collector's", conditions{
+		{"a finalizer beside the garbage collector's", conditions{
 			corev1.NamespaceFinalizersRemaining: held + "foregroundDeletion in 1 resource instances, example.com/stuck in 2 resource instances",
 		}, held + "example.com/stuck in 2 resource instances"},
 	} {
