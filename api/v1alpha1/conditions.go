@@ -11,73 +11,74 @@ const (
 
 // The types of conditions of an Environment beside them, present only while they are true.
 const (
-	// ConditionExpiresSoon says that the namespace will be deleted before long, and what keeps it.
+	// ConditionExpiresSoon reports that the namespace will soon be deleted, and how to keep it.
 	ConditionExpiresSoon = "ExpiresSoon"
-	// ConditionMoved says that the entry now names another namespace, and that what runs waits for a person.
+	// ConditionMoved reports that the entry now names another namespace, and that a user must decide about the
+	// environment in the old one.
 	ConditionMoved = "Moved"
-	// ConditionBranchGone says since when the branch is gone, when the environment is deleted, and what keeps it.
+	// ConditionBranchGone reports when the branch disappeared, when its environment is deleted, and how to keep it.
 	ConditionBranchGone = "BranchGone"
 )
 
-// ConditionBranchesLeftOut is a Repository's, present only while it is true: some branches match an entry and get no
-// environment, for the reason that it has.
+// ConditionBranchesLeftOut is a condition of a Repository, present only while it is true: some branches match an entry
+// but get no environment. Its reason says why.
 const (
 	ConditionBranchesLeftOut = "BranchesLeftOut"
-	// ReasonUnusable says that the names of branches cannot be shown or written safely.
+	// ReasonUnusable means that the names of some branches cannot be printed or written safely.
 	ReasonUnusable = "Unusable"
-	// ReasonTooMany says that spec.limits.environments is reached.
+	// ReasonTooMany means that spec.limits.environments is reached.
 	ReasonTooMany = "TooMany"
 )
 
 // The reasons of an Environment's Ready condition: the one word that people read. The condition's message
 // names the worst object, and why.
 const (
-	// ReasonHealthy says that everything is applied and has passed the gate. It alone makes Ready true.
+	// ReasonHealthy means that everything is applied and has become healthy. Only with it is Ready true.
 	ReasonHealthy = "Healthy"
-	// ReasonQueued says that the entry's limit, or the agent's, is reached, and which place the environment has.
+	// ReasonQueued means that the limit of the entry or of the agent is reached. The message has the place in the queue.
 	ReasonQueued = "Queued"
-	// ReasonWaiting says that something must come first which the agent does not make, such as a namespace's end
-	// or a person's confirmation.
+	// ReasonWaiting means that the agent waits for something that it does not do itself, such as the end of a
+	// namespace or a user's confirmation.
 	ReasonWaiting = "Waiting"
-	// ReasonSyncing says that objects are being applied, or that the gate waits for them to settle.
+	// ReasonSyncing means that objects are being applied, or have not become healthy yet.
 	ReasonSyncing = "Syncing"
-	// ReasonDegraded says that an environment which had passed the gate is not healthy any more.
+	// ReasonDegraded means that the environment was healthy with this commit and no longer is.
 	ReasonDegraded = "Degraded"
-	// ReasonFailed says that the commit could not be rendered or applied, or did not pass the gate.
+	// ReasonFailed means that the commit could not be rendered or applied, or did not become healthy.
 	ReasonFailed = "Failed"
-	// ReasonRolledBack says that the last healthy commit runs again because the newest one failed.
+	// ReasonRolledBack means that the last healthy commit runs again because the newest one failed.
 	ReasonRolledBack = "RolledBack"
-	// ReasonSuspended says that a person suspended the environment or its repository.
+	// ReasonSuspended means that a user suspended the environment or its Repository.
 	ReasonSuspended = "Suspended"
-	// ReasonExpiring says that nobody has touched the branch for expireAfter, and that the namespace goes.
+	// ReasonExpiring means that the branch has been inactive for expireAfter, and that its namespace is being deleted.
 	ReasonExpiring = "Expiring"
-	// ReasonExpired says that the namespace is gone, and that a push to the branch brings it back.
+	// ReasonExpired means that the namespace is deleted until the next push to the branch re-creates it.
 	ReasonExpired = "Expired"
-	// ReasonDeleting says that the branch or its entry is gone, and that the environment is being torn down.
+	// ReasonDeleting means that the branch or its entry is gone, and that the environment is being torn down.
 	ReasonDeleting = "Deleting"
 )
 
-// The reasons of a Repository's Ready condition, beside ReasonSuspended, and ReasonWaiting while deletions wait
-// for a person's confirmation.
+// The reasons of a Repository's Ready condition. It can also have ReasonSuspended, and ReasonWaiting while deletions
+// wait for a user's confirmation.
 const (
-	// ReasonWatching says that the last listing was complete, and that every entry is being followed. It alone
-	// makes Ready true.
+	// ReasonWatching means that the last listing was complete, and that all entries are followed. Only with it is
+	// Ready true.
 	ReasonWatching = "Watching"
-	// ReasonFetching says that the first fetch goes on, and how much has come.
+	// ReasonFetching means that the first fetch is under way. The message has its progress.
 	ReasonFetching = "Fetching"
-	// ReasonUnreachable says that the Git server did not answer, or not with a listing.
+	// ReasonUnreachable means that the Git server did not answer, or did not answer with a listing.
 	ReasonUnreachable = "Unreachable"
-	// ReasonUnauthorized says that the Git server refused the credentials, or wants some.
+	// ReasonUnauthorized means that the Git server refused the credentials, or requires some.
 	ReasonUnauthorized = "Unauthorized"
-	// ReasonTooLarge says that the repository exceeds one of spec.limits, or the room for all Git stores, and which.
-	// Branches that entries name are followed all the same, if they can be.
+	// ReasonTooLarge means that the repository exceeds one of spec.limits, or the space for all Git stores. Branches
+	// that entries name are still followed where possible.
 	ReasonTooLarge = "TooLarge"
-	// ReasonEmpty says that the repository has no branches.
+	// ReasonEmpty means that the repository has no branches.
 	ReasonEmpty = "Empty"
-	// ReasonInvalid says that the spec holds what the API server could not refuse, and where.
+	// ReasonInvalid means that the spec has an error that the API server cannot detect. The message says where.
 	ReasonInvalid = "Invalid"
-	// ReasonDoubtful says that what answers has none of the commits that were known, and is not followed until a
-	// person confirms that it is the same repository.
+	// ReasonDoubtful means that none of the known commits exist any more at the URL. The agent follows it only after a
+	// user confirms that it is the same repository.
 	ReasonDoubtful = "Doubtful"
 )
 
@@ -87,18 +88,20 @@ const (
 	LabelEntry      = "berth.dev/entry"
 )
 
-// Annotations with which people, commands and hooks ask for something. The value of the first three is an id
-// of the asker's choice; the agent copies it to the status when it is done, so that asking twice is harmless.
+// Annotations with which users, commands and webhooks request something. The value of the first three is an id that the
+// requester chooses. The agent copies it to the status when it has acted on it, so that repeating a request is harmless.
 const (
-	// AnnotationRequested asks for a sync, or for a listing of a Repository's branches, now.
+	// AnnotationRequested requests an immediate sync of an Environment, or listing of a Repository's branches.
 	AnnotationRequested = "berth.dev/requested"
-	// AnnotationRetry asks for another attempt at what failed, failed Jobs included.
+	// AnnotationRetry requests another attempt at everything that failed, including failed Jobs.
 	AnnotationRetry = "berth.dev/retry"
-	// AnnotationConfirmed lets a deletion pass that the brake holds when it is first seen, and no later one.
+	// AnnotationConfirmed allows the deletions that the deletion guard blocks when the agent first sees it, and no
+	// later ones.
 	AnnotationConfirmed = "berth.dev/confirmed"
 	// AnnotationKeep with the value "true" exempts an Environment from expiry.
 	AnnotationKeep = "berth.dev/keep"
 )
 
-// FinalizerTeardown keeps an Environment whose onRemoval is Delete until what it runs is gone.
+// FinalizerTeardown is the finalizer of an Environment with onRemoval Delete. The agent removes it once everything
+// that the environment runs is gone.
 const FinalizerTeardown = "berth.dev/teardown"

@@ -1,8 +1,8 @@
-// Package v1alpha1 holds Berth's two objects: the Repository that an administrator writes and the Environments that the agent makes of it.
+// Package v1alpha1 holds Berth's two objects: the Repository that an administrator writes and the Environments that the agent creates from it.
 //
-// The comments of the fields are what `kubectl explain` prints, and the markers in them are the whole of the
-// validation that the API server does. What a schema cannot say, such as whether a cron expression names a day
-// that exists, the agent reports in the Repository's conditions.
+// `kubectl explain` prints the comments of the fields. Their markers are all the validation that the API server does.
+// The agent checks what a schema cannot, such as whether the day in a cron expression exists, and reports errors in the
+// Repository's conditions.
 //
 // `go generate ./api/...` writes the deep copies beside this file and the CRDs in deploy/crds.
 //

@@ -2,8 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Environment is what one branch runs, in one namespace. The agent makes and deletes it; people may set pin
-// and suspend. Whoever can write an Environment decides what is deployed there.
+// Environment is what one branch runs, in one namespace. The agent creates and deletes it; users may set pin and
+// suspend. Everyone who can write an Environment decides what is deployed there.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -24,11 +24,11 @@ type Environment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec says which branch runs where. The agent applies its own fields of it, and leaves people theirs.
+	// spec defines which branch runs where. The agent owns all fields but pin and suspend, which are for users.
 	// +required
 	Spec EnvironmentSpec `json:"spec"`
 
-	// status is the agent's: what runs, how it is, and what was tried.
+	// status is what runs, its health, and what was tried. Only the agent writes it.
 	// +optional
 	Status EnvironmentStatus `json:"status,omitzero"`
 }
@@ -42,9 +42,9 @@ type EnvironmentList struct {
 	Items           []Environment `json:"items"`
 }
 
-// EnvironmentSpec says which branch runs where. All but pin and suspend are the agent's.
+// EnvironmentSpec defines which branch runs where. The agent owns all fields but pin and suspend.
 type EnvironmentSpec struct {
-	// repository is the name of the Repository, in this namespace. It cannot be changed.
+	// repository is the name of the Repository in this namespace. It cannot be changed.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -60,53 +60,53 @@ type EnvironmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="entry cannot be changed: it says what runs here"
 	Entry string `json:"entry"`
 
-	// branch that runs here, without refs/heads/. It cannot be changed.
+	// branch is the branch that runs here, without refs/heads/. It cannot be changed.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="branch cannot be changed: it says what runs here"
 	Branch string `json:"branch"`
 
-	// namespace that the objects go to. It cannot be changed.
+	// namespace is the namespace of the objects. It cannot be changed.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="namespace cannot be changed: what runs does not move; delete the Environment and the agent makes it anew"
+	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="namespace cannot be changed: what runs does not move; delete the Environment and the agent re-creates it"
 	Namespace string `json:"namespace"`
 
-	// serviceAccountName is the account in namespace that objects are applied as, if the entry names one.
+	// serviceAccountName is the account in namespace with which objects are applied, if the entry names one.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
-	// onRemoval is what the entry says of removal. It is kept here because it must outlive the entry.
+	// onRemoval is a copy of the entry's onRemoval. It is kept here because it must outlive the entry.
 	// +optional
 	OnRemoval RemovalPolicy `json:"onRemoval,omitempty"`
 
-	// commit is the head of the branch as it was last listed.
+	// commit is the head of the branch in the last listing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9a-f]{40}|[0-9a-f]{64})$')`,message="commit must be a full commit id, in lower case"
 	Commit string `json:"commit,omitempty"`
 
-	// pin is a person's: stay at this commit, one of the history or one that the branch reaches, whatever is
-	// pushed.
+	// pin is the commit to stay at, whatever is pushed: one of status.history, or one that the branch contains. It is for
+	// users.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9a-f]{40}|[0-9a-f]{64})$')`,message="pin must be a full commit id, in lower case: git rev-parse prints it"
 	Pin string `json:"pin,omitempty"`
 
-	// suspend is a person's: leave everything as it is, the correction of drift included.
+	// suspend stops all changes to the environment, including the correction of drift. It is for users.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// EnvironmentStatus is what runs, how it is, and what was tried.
+// EnvironmentStatus is what runs, its health, and what was tried.
 type EnvironmentStatus struct {
-	// observedGeneration is the generation of the spec that the conditions speak of.
+	// observedGeneration is the generation of the spec that the conditions refer to.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -118,11 +118,12 @@ type EnvironmentStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// link is the address of the environment for people.
+	// link is the address of the environment for its users.
 	// +optional
 	Link string `json:"link,omitempty"`
 
-	// shortCommit is the beginning of the commit that the conditions speak of: what the agent runs or is trying to.
+	// shortCommit is the abbreviated id of the commit that the conditions refer to: the one that the agent runs, or tries
+	// to run.
 	// +optional
 	ShortCommit string `json:"shortCommit,omitempty"`
 
@@ -130,38 +131,38 @@ type EnvironmentStatus struct {
 	// +optional
 	CommitTime *metav1.Time `json:"commitTime,omitempty"`
 
-	// commitAuthor is the name of that commit's author, as the commit says.
+	// commitAuthor is the name of that commit's author.
 	// +optional
 	CommitAuthor string `json:"commitAuthor,omitempty"`
 
-	// commitSubject is the first paragraph of that commit's message, in one line.
+	// commitSubject is the first paragraph of that commit's message, on one line.
 	// +optional
 	CommitSubject string `json:"commitSubject,omitempty"`
 
-	// appliedCommit is the last commit that was applied as a whole.
+	// appliedCommit is the last commit that was applied completely.
 	// +optional
 	AppliedCommit string `json:"appliedCommit,omitempty"`
 
-	// healthyCommit is the last commit that passed the gate.
+	// healthyCommit is the last commit that became healthy.
 	// +optional
 	HealthyCommit string `json:"healthyCommit,omitempty"`
 
-	// objects counts what the environment has.
+	// objects counts the objects of the environment.
 	// +optional
 	Objects *ObjectCount `json:"objects,omitempty"`
 
-	// unhealthy lists what is not healthy, the worst first, at most 20.
+	// unhealthy lists at most 20 objects that are not healthy, the worst first.
 	// +optional
 	// +listType=atomic
 	Unhealthy []UnhealthyObject `json:"unhealthy,omitempty"`
 
-	// warnings are about what works and probably does not do what its author meant, with file and line where it is
-	// in Git; at most 20. They stop nothing.
+	// warnings are at most 20 notes on manifests that work, but probably do not do what their author meant, with file and
+	// line where known. They block nothing.
 	// +optional
 	// +listType=atomic
 	Warnings []string `json:"warnings,omitempty"`
 
-	// jobs lists how the Jobs of the environment ended.
+	// jobs lists the outcomes of the environment's Jobs.
 	// +optional
 	// +listType=atomic
 	Jobs []JobStatus `json:"jobs,omitempty"`
@@ -171,28 +172,28 @@ type EnvironmentStatus struct {
 	// +listType=atomic
 	History []SyncStatus `json:"history,omitempty"`
 
-	// lastActivityTime is when the branch last moved, or a person last asked for something here.
+	// lastActivityTime is when the branch last moved, or a user last requested something here.
 	// +optional
 	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
 
-	// activity stands for what was seen then: when it is another, somebody has been active.
+	// activity is a digest of the state at that time. When it changes, there was new activity.
 	// +optional
 	Activity string `json:"activity,omitempty"`
 
-	// expiresAt is when the namespace will be deleted if nothing happens until then.
+	// expiresAt is when the namespace will be deleted unless there is activity before.
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// handledRequest is the last value of the annotation berth.dev/requested that was acted upon.
+	// handledRequest is the last value of the annotation berth.dev/requested that the agent acted on.
 	// +optional
 	HandledRequest string `json:"handledRequest,omitempty"`
 
-	// handledRetry is the last value of the annotation berth.dev/retry that was acted upon.
+	// handledRetry is the last value of the annotation berth.dev/retry that the agent acted on.
 	// +optional
 	HandledRetry string `json:"handledRetry,omitempty"`
 
-	// handledConfirmation is the last value of the annotation berth.dev/confirmed that was seen. It has let go
-	// what was held then, and lets go nothing else.
+	// handledConfirmation is the last value of the annotation berth.dev/confirmed that the agent acted on. It allowed
+	// what was blocked at that time, and nothing else.
 	// +optional
 	HandledConfirmation string `json:"handledConfirmation,omitempty"`
 }
@@ -207,50 +208,50 @@ type ObjectCount struct {
 
 // UnhealthyObject is an object that is not healthy, and why.
 type UnhealthyObject struct {
-	// kind of the object.
+	// kind is the kind of the object.
 	Kind string `json:"kind"`
-	// namespace of the object, if it is not the environment's own.
+	// namespace is the namespace of the object, if it differs from the environment's.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
-	// name of the object.
+	// name is the name of the object.
 	Name string `json:"name"`
 	// health is Progressing, Failed, Suspended, Terminating or Unknown.
 	Health string `json:"health"`
-	// message says why, in the cluster's own words.
+	// message is the reason that the cluster gives.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// log has the last lines of the container that failed, without the values of Secrets; only in environments
-	// of entries with a pattern.
+	// log is the last lines of the container that failed, without the values of Secrets. It is present only for entries
+	// with a pattern.
 	// +optional
 	Log string `json:"log,omitempty"`
 }
 
-// JobOnRemoval is the outcome of a Job that runs when the environment goes, and not before.
+// JobOnRemoval is the outcome of a Job that runs only when the environment is removed.
 const JobOnRemoval = "OnRemoval"
 
-// JobStatus is how a Job ended, for as long as the Job is in Git; it outlives the object in the cluster.
+// JobStatus is the outcome of a Job. It is kept as long as the Job is in Git, even without the object in the cluster.
 type JobStatus struct {
-	// name of the Job.
+	// name is the name of the Job.
 	Name string `json:"name"`
-	// outcome is Running, Complete or Failed; or OnRemoval of a Job that runs when the environment goes.
+	// outcome is Running, Complete or Failed, or OnRemoval for a Job that runs only when the environment is removed.
 	Outcome string `json:"outcome"`
-	// finishedAt is when it ended.
+	// finishedAt is when the Job ended.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
-// SyncStatus is one sync of the past.
+// SyncStatus is a past sync.
 type SyncStatus struct {
-	// commit that was synced.
+	// commit is the commit that was synced.
 	Commit string `json:"commit"`
 	// outcome is Healthy, Failed, RolledBack or Superseded.
 	Outcome string `json:"outcome"`
-	// time at which the sync ended.
+	// time is when the sync ended.
 	Time metav1.Time `json:"time"`
-	// took is how long the sync went on.
+	// took is how long the sync took.
 	// +optional
 	Took metav1.Duration `json:"took,omitzero"`
-	// reason says why the sync ended so, if it did not end well.
+	// reason is why the sync did not become healthy.
 	// +optional
 	Reason string `json:"reason,omitempty"`
 }

@@ -5,8 +5,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Repository is a Git repository and the environments that its branches get. An administrator writes it, in
-// the agent's namespace; the agent makes an Environment for each pair of entry and matching branch.
+// Repository is a Git repository and the environments that its branches get. An administrator writes it, in the agent's
+// namespace. The agent creates an Environment for each pair of an entry and a matching branch.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -21,11 +21,11 @@ type Repository struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec says where the repository is and what becomes of its branches.
+	// spec defines where the repository is, and which of its branches get an environment.
 	// +required
 	Spec RepositorySpec `json:"spec"`
 
-	// status is the agent's. Nothing in it changes because of a mere poll.
+	// status is what the agent knows of the repository. A poll that finds no change does not change it.
 	// +optional
 	Status RepositoryStatus `json:"status,omitzero"`
 }
@@ -39,9 +39,9 @@ type RepositoryList struct {
 	Items           []Repository `json:"items"`
 }
 
-// RepositorySpec says where a repository is and what becomes of its branches.
+// RepositorySpec defines where a repository is, and which of its branches get an environment.
 type RepositorySpec struct {
-	// url of the repository: https, http or ssh, without credentials in it. file is for tests; the agent refuses
+	// url is the address of the repository: https, http or ssh, without credentials. file is for tests; the agent refuses
 	// it unless it runs with --allow-file-urls.
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
@@ -49,14 +49,14 @@ type RepositorySpec struct {
 	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^https?://[^/]*@|^ssh://[^/]*:[^/]*@')`,message="url must not hold credentials: put them into a Secret and name it in secretRef"
 	URL string `json:"url"`
 
-	// secretRef names the Secret with the credentials for url, in this namespace. Its entries: username and
-	// password, or bearerToken, or identity (an SSH key) and known_hosts; and ca.crt for a server with a
-	// certificate of a private authority. A public repository needs none.
+	// secretRef names the Secret in this namespace with the credentials for url. Its keys are username and password, or
+	// bearerToken, or identity (an SSH key) and known_hosts; and ca.crt for a server with a certificate of a private
+	// authority. A public repository needs none.
 	// +optional
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
 
-	// poll says when to list the branches: a cron expression with five fields, @hourly and its like, or @every
-	// with a duration. The poll is the truth; a webhook only makes the next one come sooner.
+	// poll is the schedule for listing the branches: a cron expression with five fields, @hourly and the like, or @every
+	// with a duration. A webhook only triggers the next listing earlier.
 	// +optional
 	// +kubebuilder:default="@every 1m"
 	// +kubebuilder:validation:MaxLength=255
@@ -65,36 +65,36 @@ type RepositorySpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self.startsWith('@') || self.split(' ').filter(f, f != '').size() != 5 || [0, 1, 2, 3, 4].all(i, self.split(' ').filter(f, f != '')[i].findAll('[0-9]+').all(n, size(n) < 3 && int(n) <= [59, 23, 31, 12, 6][i]))`,message="poll has a number that is too large for its field: minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6"
 	Poll string `json:"poll,omitempty"`
 
-	// timeZone in which poll is read, by its IANA name, such as Europe/Amsterdam. UTC without it.
+	// timeZone is the time zone of poll, by its IANA name, such as Europe/Amsterdam. Defaults to UTC.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$') && self != 'Local'`,message="timeZone must be an IANA name, such as Europe/Amsterdam"
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// webhook lets the Git server tell of a push, at /hooks/<name of this Repository>.
+	// webhook allows the Git server to notify the agent of a push, at /hooks/<name of this Repository>.
 	// +optional
 	Webhook *Webhook `json:"webhook,omitempty"`
 
-	// goneAfter says for how long a branch must be missing, in two complete listings in a row, before its
-	// environment is torn down. A number with ms, s, m or h, or several: 1h30m.
+	// goneAfter is how long a branch must be missing, in at least two complete listings in a row, before its environment
+	// is torn down: a number with ms, s, m or h, or several, such as 1h30m.
 	// +optional
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
 	GoneAfter metav1.Duration `json:"goneAfter,omitzero"`
 
-	// limits bound what is taken from the Git server.
+	// limits bound what the agent accepts from the Git server.
 	// +optional
 	// +kubebuilder:default={}
 	Limits Limits `json:"limits,omitzero"`
 
-	// suspend stops listing, and with it everything that follows from a push. What runs stays as it is, and is
-	// still corrected; to stop that too, suspend the Environment.
+	// suspend stops the listing of branches, so that pushes have no effect. What runs is still corrected; to stop that
+	// too, suspend the Environment.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// environments say which branches get an environment, from which folder, in which namespace. Every entry
-	// matches by itself: a branch that matches two entries gets two Environments.
+	// environments are the entries that define which branches get an environment, from which folder, and in which
+	// namespace. A branch that matches two entries gets two Environments.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -105,7 +105,7 @@ type RepositorySpec struct {
 
 // SecretReference names a Secret in the agent's namespace.
 type SecretReference struct {
-	// name of the Secret.
+	// name is the name of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -113,25 +113,26 @@ type SecretReference struct {
 	Name string `json:"name"`
 }
 
-// Webhook says how deliveries of the Git server prove that they are its own.
+// Webhook defines how the agent authenticates deliveries of the Git server.
 type Webhook struct {
-	// secretRef names the Secret with token, or signingToken, or both; and, while they are being changed,
-	// token.previous and signingToken.previous.
+	// secretRef names the Secret with the key token, or signingToken, or both, and during their rotation token.previous
+	// and signingToken.previous.
 	// +required
 	SecretRef SecretReference `json:"secretRef"`
 }
 
-// Limits bound what is taken from a Git server.
+// Limits bound what the agent accepts from a Git server.
 type Limits struct {
-	// branches is the most that the repository may have. Beyond it only the branches that entries name are followed.
+	// branches is the maximum number of branches. If the repository has more, the agent follows only the branches that
+	// entries name.
 	// +optional
 	// +kubebuilder:default=100000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000000
 	Branches int32 `json:"branches,omitempty"`
 
-	// listingBytes is the most that one list of branches may transfer, unpacked. A server that does not speak
-	// protocol version 2 sends all its references, tags and merge requests included.
+	// listingBytes is the maximum size of one list of branches, uncompressed. A server without protocol version 2 sends
+	// all its references, including tags and merge requests.
 	// +optional
 	// +kubebuilder:default="64Mi"
 	// +kubebuilder:validation:XIntOrString
@@ -139,15 +140,15 @@ type Limits struct {
 	// +kubebuilder:validation:XValidation:rule=`quantity(string(self)).isGreaterThan(quantity('0'))`,message="listingBytes must be more than 0"
 	ListingBytes resource.Quantity `json:"listingBytes,omitzero"`
 
-	// environments is the most that entries with patterns may have together, Queued ones included. Further branches
-	// get none, which the condition BranchesLeftOut says.
+	// environments is the maximum number of environments of all entries with patterns together, including Queued ones.
+	// Further branches get none, and the condition BranchesLeftOut reports them.
 	// +optional
 	// +kubebuilder:default=2000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000
 	Environments int32 `json:"environments,omitempty"`
 
-	// fetchBytes is the most that one fetch may transfer.
+	// fetchBytes is the maximum size of one fetch.
 	// +optional
 	// +kubebuilder:default="1Gi"
 	// +kubebuilder:validation:XIntOrString
@@ -155,7 +156,7 @@ type Limits struct {
 	// +kubebuilder:validation:XValidation:rule=`quantity(string(self)).isGreaterThan(quantity('0'))`,message="fetchBytes must be more than 0"
 	FetchBytes resource.Quantity `json:"fetchBytes,omitzero"`
 
-	// fileBytes is the most that a file under an entry's path may have.
+	// fileBytes is the maximum size of a file under an entry's path.
 	// +optional
 	// +kubebuilder:default="10Mi"
 	// +kubebuilder:validation:XIntOrString
@@ -163,13 +164,13 @@ type Limits struct {
 	// +kubebuilder:validation:XValidation:rule=`quantity(string(self)).isGreaterThan(quantity('0'))`,message="fileBytes must be more than 0"
 	FileBytes resource.Quantity `json:"fileBytes,omitzero"`
 
-	// files is the most that may lie under an entry's path.
+	// files is the maximum number of files under an entry's path.
 	// +optional
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
 	Files int32 `json:"files,omitempty"`
 
-	// fetchTimeout is the longest that one fetch may take. A number with ms, s, m or h, or several.
+	// fetchTimeout is the maximum duration of one fetch: a number with ms, s, m or h, or several.
 	// +optional
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
@@ -177,10 +178,10 @@ type Limits struct {
 	FetchTimeout metav1.Duration `json:"fetchTimeout,omitzero"`
 }
 
-// RepositoryStatus is what the agent knows of a repository. It is written when a branch or a condition
-// changes, never because of a mere poll.
+// RepositoryStatus is what the agent knows of a repository. The agent writes it only when a branch or a condition
+// changes.
 type RepositoryStatus struct {
-	// observedGeneration is the generation of the spec that the conditions speak of.
+	// observedGeneration is the generation of the spec that the conditions refer to.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -190,29 +191,29 @@ type RepositoryStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// lastChangeTime is when a branch was last seen to have moved, come or gone.
+	// lastChangeTime is when the agent last saw a branch move, appear or disappear.
 	// +optional
 	LastChangeTime *metav1.Time `json:"lastChangeTime,omitempty"`
 
-	// lastHookTime is when a webhook last told of such a change.
+	// lastHookTime is when a webhook last reported such a change.
 	// +optional
 	LastHookTime *metav1.Time `json:"lastHookTime,omitempty"`
 
-	// handledRequest is the last value of the annotation berth.dev/requested that was acted upon.
+	// handledRequest is the last value of the annotation berth.dev/requested that the agent acted on.
 	// +optional
 	HandledRequest string `json:"handledRequest,omitempty"`
 
-	// handledConfirmation is the last value of the annotation berth.dev/confirmed that was acted upon: it lets
-	// those go that were held, and no others after them.
+	// handledConfirmation is the last value of the annotation berth.dev/confirmed that the agent acted on. It allowed the
+	// deletions that were blocked at that time, and no later ones.
 	// +optional
 	HandledConfirmation string `json:"handledConfirmation,omitempty"`
 
-	// held are the Environments that are to go and wait for a confirmation, because they are too many at once.
+	// held are the Environments whose deletion waits for a confirmation, because too many would be deleted at once.
 	// +optional
 	// +listType=set
 	Held []string `json:"held,omitempty"`
 
-	// confirmed are those of them that somebody let go, until they are gone.
+	// confirmed are the Environments among them whose deletion a user confirmed, until they are gone.
 	// +optional
 	// +listType=set
 	Confirmed []string `json:"confirmed,omitempty"`

@@ -5,18 +5,18 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// NamespaceTemplate says what the namespaces of an entry have beside what Git says: what bounds a branch, and what it
-// cannot change. The agent keeps it up to date and reverts what others change.
+// NamespaceTemplate is what the namespaces of an entry have in addition to the objects from Git: bounds that a branch
+// cannot change. The agent keeps them up to date and reverts other changes to them.
 type NamespaceTemplate struct {
-	// labels of the namespace, such as pod-security.kubernetes.io/enforce, which is baseline for entries with a pattern
-	// unless it is set here. A namespace that the agent did not make does not get them.
+	// labels are the labels of the namespace. For entries with a pattern, pod-security.kubernetes.io/enforce defaults to
+	// baseline. A namespace that the agent did not create does not get them.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule=`self.all(k, k.matches(r'^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))`,message="a label's name must consist of an optional prefix and a slash, and at most 63 letters, digits, '-', '_' and '.'"
 	// +kubebuilder:validation:XValidation:rule=`!self.exists(k, k.startsWith('berth.dev/') || k == 'kubernetes.io/metadata.name')`,message="a label must not be one that Berth or Kubernetes itself sets: berth.dev/* and kubernetes.io/metadata.name"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations of the namespace. A namespace that the agent did not make does not get them.
+	// annotations are the annotations of the namespace. A namespace that the agent did not create does not get them.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule=`self.all(k, k.matches(r'^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))`,message="an annotation's name must consist of an optional prefix and a slash, and at most 63 letters, digits, '-', '_' and '.'"
@@ -31,8 +31,8 @@ type NamespaceTemplate struct {
 	// +optional
 	LimitRange *corev1.LimitRangeSpec `json:"limitRange,omitempty"`
 
-	// networkPolicies are NetworkPolicies of the namespace. With one of them, nobody else can write NetworkPolicies into
-	// a namespace that the agent made: since policies add up, one more could allow everything.
+	// networkPolicies are NetworkPolicies of the namespace. If there is one, no other user can write NetworkPolicies into
+	// a namespace that the agent created, because another policy could allow everything.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -46,16 +46,16 @@ type NamespaceTemplate struct {
 // +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
 type LabelValue string
 
-// NetworkPolicy is one of a NamespaceTemplate.
+// NetworkPolicy is a NetworkPolicy of a NamespaceTemplate.
 type NetworkPolicy struct {
-	// name tells it from the others; it becomes the end of the object's name.
+	// name identifies it among the others. The object's name ends with it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// spec of the NetworkPolicy.
+	// spec is the spec of the NetworkPolicy.
 	// +required
 	Spec networkingv1.NetworkPolicySpec `json:"spec"`
 }
