@@ -97,7 +97,7 @@ func (c choice) ownBranch() string {
 
 // neverRun warns of Jobs that are to run when an environment goes, where none does.
 func (c choice) neverRun(about string, jobs []checkup.LastJob) []checkup.Finding {
-	if len(c.entry.Branches) == 0 || naming.RemovalOf(c.entry, c.patterns) != v1alpha1.RemovalOrphan {
+	if !c.orphans() {
 		return nil
 	}
 	var found []checkup.Finding
@@ -107,6 +107,11 @@ func (c choice) neverRun(about string, jobs []checkup.LastJob) []checkup.Finding
 			job.Name, c.entry.Name, manifest.AnnotationJob)})
 	}
 	return found
+}
+
+// orphans reports whether nothing is deleted when an environment of the entry goes.
+func (c choice) orphans() bool {
+	return len(c.entry.Branches) > 0 && naming.RemovalOf(c.entry, c.patterns) == v1alpha1.RemovalOrphan
 }
 
 func unencrypted(about string) checkup.Finding {

@@ -180,7 +180,7 @@ func (c choice) render(ctx context.Context, s streams, o *renderOptions, format 
 			result.Set.Objects[i].Unstructured = c.mask().Object(result.Set.Objects[i].Unstructured)
 		}
 	}
-	return printSet(s.out, result.Set, format)
+	return c.printSet(s.out, result.Set, format)
 }
 
 // open finds the tree and the folder in it: that of --path, or the entry's in the repository around us.
@@ -228,7 +228,7 @@ func complain(w io.Writer, err error) error {
 }
 
 // printSet prints objects so that kubectl can read them, as YAML with where each comes from.
-func printSet(w io.Writer, set manifest.Set, format output.Format) error {
+func (c choice) printSet(w io.Writer, set manifest.Set, format output.Format) error {
 	if format == output.JSON {
 		items := make([]*unstructured.Unstructured, 0, set.Len())
 		for _, o := range set.Objects {
@@ -238,16 +238,19 @@ func printSet(w io.Writer, set manifest.Set, format output.Format) error {
 	}
 	var errs []error
 	for _, o := range set.Objects {
-		fmt.Fprintf(w, "---\n# %s%s\n", output.Plain(o.Origin.String()), comment(&o))
+		fmt.Fprintf(w, "---\n# %s%s\n", output.Plain(o.Origin.String()), c.comment(&o))
 		errs = append(errs, format.Write(w, o.Object))
 	}
 	return errors.Join(errs...)
 }
 
 // comment says of an object what its manifest does not show at once.
-func comment(o *manifest.Object) string {
-	if plan.RunsOnRemoval(o) {
-		return ": runs when the environment goes, and is not in the cluster before"
+func (c choice) comment(o *manifest.Object) string {
+	switch {
+	case !plan.RunsOnRemoval(o):
+		return ""
+	case c.orphans():
+		return ": never runs, because the removal policy of entry " + c.entry.Name + " is Orphan"
 	}
-	return ""
+	return ": runs when the environment goes, and is not in the cluster before"
 }

@@ -63,8 +63,8 @@ func (m withWorker) Run() int {
 //
 //	exits CODE   runs a command, and ends with that code
 //	cluster      a cluster with Berth's kinds, and a new namespace $NS for the agent, which -n is by default
-//	apply FILE   objects, status and all; ago(5h) in them is a time, uid(deployments/api) a UID, and $NS, $APP and
-//	             $ID are those of the script
+//	apply FILE   objects, status and all; ago(5h) in them is a time, uid(deployments/api) a UID, commit(main) the commit
+//	             of that branch in the current folder, and $NS, $APP and $ID are those of the script
 //	bare         a cluster without Berth's kinds
 //	page FILE    compares what was printed, but for ages in seconds, which depend on the machine
 //	viewer       from here on the rights of an account that may view Environments, and nothing else
@@ -142,7 +142,7 @@ func becomeViewer(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("KUBECONFIG", kubeconfig)
 }
 
-var placeholder = regexp.MustCompile(`(ago|uid)\(([^)]*)\)`)
+var placeholder = regexp.MustCompile(`(ago|uid|commit)\(([^)]*)\)`)
 
 func applyFile(ts *testscript.TestScript, _ bool, args []string) {
 	client, err := dynamic.NewForConfig(cluster(testOf(ts)).RESTConfig())
@@ -178,11 +178,15 @@ func applyOne(ts *testscript.TestScript, client dynamic.Interface, object *unstr
 	return err
 }
 
-// fill replaces times and UIDs, which no file can know.
+// fill replaces times, UIDs and commits, which no file can know.
 func fill(ts *testscript.TestScript, client dynamic.Interface, text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
 		parts := placeholder.FindStringSubmatch(match)
-		if parts[1] == "ago" {
+		switch parts[1] {
+		case "commit":
+			ts.Check(ts.Exec("git", "rev-parse", parts[2]))
+			return strings.TrimSpace(ts.ReadFile("stdout"))
+		case "ago":
 			d, err := time.ParseDuration(parts[2])
 			ts.Check(err)
 			return time.Now().Add(-d).UTC().Format(time.RFC3339)
