@@ -146,6 +146,13 @@ var fences = []struct {
 		why:     "what is decided follows from the input alone",
 	},
 	{
+		things: []string{"math/rand/...", "time.Now", "time.Since", "time.Until", "time.After", "time.AfterFunc", "time.NewTimer",
+			"time.NewTicker", "time.Tick", "time.Sleep"},
+		never:   []string{"reconciler/live"},
+		inTests: []string{anything},
+		why:     "clock and randomness come with its Config",
+	},
+	{
 		things: []string{"github.com/stretchr/...", "github.com/golang/mock/...", "go.uber.org/mock/...", "k8s.io/kubernetes/..."},
 		only:   nil,
 		why:    "nothing here needs it",

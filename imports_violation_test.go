@@ -84,6 +84,12 @@ func TestImportsFindsViolations(t *testing.T) {
 			want: []string{"reconciler/observed/observed.go:3: reconciler/observed must not use k8s.io/client-go/dynamic: the others judge what these bring and decide what these do"},
 		},
 		{
+			name: "a clock in the watches",
+			file: "reconciler/live/feed.go",
+			text: "package live\n\nimport \"time\"\n\nvar began = time.Now()\n",
+			want: []string{"reconciler/live/feed.go:5: reconciler/live must not use time.Now: clock and randomness come with its Config"},
+		},
+		{
 			name: "a context in the plan",
 			file: "reconciler/plan/make.go",
 			text: "package plan\n\nimport \"context\"\n",

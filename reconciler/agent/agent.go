@@ -104,7 +104,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
 		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
 	})
-	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: a.wakes.Wake, Log: c.Log})
+	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: a.wakes.Wake, Log: c.Log, Jitter: c.Jitter})
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     store.Snapshot,
 		Applier:       apply.New(apply.Config{Dynamic: clients.writing, As: clients.as, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),

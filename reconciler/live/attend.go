@@ -54,7 +54,7 @@ func (w *Watches) attend(name string, keys []manifest.Key, wake wakes) {
 		case !ok:
 			a = &attended{w: w, key: key, waiting: set[string]{}, moved: set[string]{}, seen: map[string]string{}}
 			w.attended[key] = a
-			f := feed[outline]{into: a, open: a.open, reduce: outlineOf, syncTimeout: w.cfg.SyncTimeout, poke: make(chan struct{}, 1)}
+			f := feed[outline]{into: a, open: a.open, reduce: outlineOf, cfg: &w.cfg, poke: make(chan struct{}, 1)}
 			a.stop = w.begin(f.run)
 		}
 		if _, waits := a.waiting[name]; !waits && a.known { // for the same reason as in see

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -45,8 +44,8 @@ type feed[T any] struct {
 	open func() (*cache.ListWatch, error)
 	// reduce makes of an object, on arrival, what is kept of it.
 	reduce func(runtime.Object) T
-	// syncTimeout is how long a listing may take.
-	syncTimeout time.Duration
+	// cfg has the clock, the jitter, and how long a listing may take.
+	cfg *Config
 	// poke ends the pause between two attempts.
 	poke chan struct{}
 }
@@ -56,7 +55,7 @@ func (f feed[T]) run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, logr.Discard())
 	pause, how := firstPause, streamed
 	for {
-		began := time.Now()
+		began := f.cfg.Clock.Now()
 		err := f.attempt(ctx, how)
 		if ctx.Err() != nil {
 			return
@@ -69,7 +68,7 @@ func (f feed[T]) run(ctx context.Context) {
 		if errors.Is(err, errSlow) {
 			how = paged
 		}
-		if time.Since(began) > steadyAfter {
+		if f.cfg.Clock.Since(began) > steadyAfter {
 			pause = firstPause
 		}
 		select {
@@ -77,7 +76,7 @@ func (f feed[T]) run(ctx context.Context) {
 			return
 		case <-f.poke:
 			pause = firstPause
-		case <-time.After(pause + rand.N(pause)/4):
+		case <-f.cfg.Clock.After(pause + time.Duration(float64(pause)*f.cfg.Jitter()/4)):
 			pause = min(2*pause, longPause)
 		}
 	}
@@ -100,8 +99,8 @@ func (f feed[T]) attempt(ctx context.Context, how listing) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &session[T]{feed: f, began: time.Now()}
-	slow := time.AfterFunc(f.syncTimeout, func() {
+	s := &session[T]{feed: f, began: f.cfg.Clock.Now()}
+	slow := f.cfg.Clock.AfterFunc(f.cfg.SyncTimeout, func() {
 		if !s.synced.Load() {
 			cancel(errSlow)
 		}

@@ -53,7 +53,7 @@ func newKind(w *Watches, gk schema.GroupKind) *kind {
 }
 
 func (k *kind) start() {
-	f := feed[arrival]{into: k, open: k.open, reduce: k.reduce, syncTimeout: k.w.cfg.SyncTimeout, poke: k.poke}
+	f := feed[arrival]{into: k, open: k.open, reduce: k.reduce, cfg: &k.w.cfg, poke: k.poke}
 	k.stop = k.w.begin(f.run)
 }
 
@@ -221,7 +221,7 @@ func (k *kind) put(a arrival) {
 // remove takes in that an object is gone or does not bear the label any more.
 func (k *kind) remove(a arrival) {
 	k.w.change(func(wake wakes) {
-		k.w.graves.dig(a.live.UID, a.live.ResourceVersion, time.Now())
+		k.w.graves.dig(a.live.UID, a.live.ResourceVersion, k.w.cfg.Clock.Now())
 		o := k.objects[nameOf(a.live.Key)]
 		// Our own write may have brought the label back, or made the object anew, since.
 		if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) >= 0 {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
+	"k8s.io/utils/clock"
 
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/observed"
@@ -31,6 +32,10 @@ type Config struct {
 	Wake func(environment string)
 	// Log gets a line when a kind cannot be watched. nil: silent.
 	Log *slog.Logger
+	// Clock tells the time and waits. nil: the real one.
+	Clock clock.WithDelayedExecution
+	// Jitter returns a number in [0, 1) that spreads attempts to watch again. nil: they are not spread.
+	Jitter func() float64
 	// SyncTimeout is how long an initial listing may take; one that takes longer is reported as
 	// observed.Unwatched and tried again. 0: 30 s.
 	SyncTimeout time.Duration
@@ -78,6 +83,12 @@ var namespaceKind = schema.GroupKind{Kind: "Namespace"}
 func New(cfg Config) *Watches {
 	if cfg.SyncTimeout == 0 {
 		cfg.SyncTimeout = 30 * time.Second
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = func() float64 { return 0 }
 	}
 	if cfg.Wake == nil {
 		cfg.Wake = func(string) {}
@@ -130,7 +141,7 @@ func (w *Watches) begin(f func(context.Context)) context.CancelFunc {
 
 // later runs f, under the lock, when the time has passed.
 func (w *Watches) later(d time.Duration, f func(wakes)) {
-	time.AfterFunc(d, func() { w.change(f) })
+	w.cfg.Clock.AfterFunc(d, func() { w.change(f) })
 }
 
 // wakes are the environments to be woken.

@@ -194,7 +194,7 @@ func (k *kind) discard(name types.NamespacedName) {
 // are woken.
 func (w *Watches) Deleted(key manifest.Key, uid types.UID, by string) {
 	w.change(func(wake wakes) {
-		w.graves.dig(uid, "", time.Now())
+		w.graves.dig(uid, "", w.cfg.Clock.Now())
 		if k, ok := w.kinds[key.GroupKind()]; ok {
 			if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
 				w.concerned(o.live, wake)

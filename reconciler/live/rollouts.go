@@ -148,19 +148,19 @@ type scope struct {
 func (w *Watches) newScope(namespace string) *scope {
 	s := &scope{pods: newCollection(w, "pods", namespace), replicaSets: newCollection(w, "replicasets", namespace), events: newSightings(w)}
 	pods := feed[dependant]{
-		into: s.pods, reduce: reducePod, syncTimeout: w.cfg.SyncTimeout,
+		into: s.pods, reduce: reducePod, cfg: &w.cfg,
 		open: func() (*cache.ListWatch, error) {
 			return listWatch[*unstructured.UnstructuredList](w.cfg.Dynamic.Resource(podResource).Namespace(namespace), ""), nil
 		},
 	}
 	replicaSets := feed[dependant]{
-		into: s.replicaSets, reduce: reduceReplicaSet, syncTimeout: w.cfg.SyncTimeout,
+		into: s.replicaSets, reduce: reduceReplicaSet, cfg: &w.cfg,
 		open: func() (*cache.ListWatch, error) {
 			return listWatch[*metav1.PartialObjectMetadataList](w.cfg.Metadata.Resource(replicaSetResource).Namespace(namespace), ""), nil
 		},
 	}
 	events := feed[sighting]{
-		into: s.events, reduce: reduceEvent, syncTimeout: w.cfg.SyncTimeout,
+		into: s.events, reduce: reduceEvent, cfg: &w.cfg,
 		open: func() (*cache.ListWatch, error) {
 			return ofReasons(w.cfg.Dynamic.Resource(eventResource).Namespace(namespace)), nil
 		},
