@@ -7,29 +7,29 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Budget bounds the memory that all repositories of a process need together while they unpack what they fetched. Its
-// zero value does not exist: use [NewBudget].
+// Budget bounds the memory that all repositories of a process use together while they unpack fetched packs. Its zero
+// value is not usable: use [NewBudget].
 //
-// Small fetches draw from a part of their own, so that a repository that is large, or hostile, delays only its like.
+// Small fetches have a part of their own, so that a large or hostile repository delays only other large ones.
 type Budget struct {
 	small, large *semaphore.Weighted
 	capacity     int64 // of large
 }
 
-// DefaultBudget fits a memory limit of 512 MiB, with room for what the agent itself holds.
+// DefaultBudget fits a memory limit of 512 MiB, with room for the rest of the agent.
 const DefaultBudget = 256 << 20
 
 // smallFetch is the most memory that a fetch may need to count as small.
 const smallFetch = 4 << 20
 
-// NewBudget returns a budget of so many bytes, of which a quarter is kept for small fetches.
+// NewBudget returns a budget of the given bytes, a quarter of which is kept for small fetches.
 func NewBudget(bytes int64) *Budget {
 	small := max(bytes/4, smallFetch)
 	large := max(bytes-small, smallFetch)
 	return &Budget{small: semaphore.NewWeighted(small), large: semaphore.NewWeighted(large), capacity: large}
 }
 
-// take waits until so many bytes are free. What needs more than the whole waits until it is alone.
+// take waits until the given bytes are free. A fetch that needs more than the whole budget waits until it is alone.
 func (b *Budget) take(ctx context.Context, bytes int64) (release func(), err error) {
 	if b == nil {
 		return func() {}, nil

@@ -82,7 +82,7 @@ func TestCertificateAuthorities(t *testing.T) {
 	wantReason(t, err, Invalid, "ca.crt holds no certificate")
 }
 
-// What goes over TLS goes through a tunnel, of which the proxy sees the host alone.
+// TLS goes through a tunnel, so the proxy sees only the host.
 func TestProxyOfTLS(t *testing.T) {
 	o := newOrigin(t)
 	commit := o.commit(map[string]string{"f": "1"})
@@ -100,7 +100,7 @@ func TestProxyOfTLS(t *testing.T) {
 	defer proxy.Close()
 	through := func(user *url.Userinfo) func(*Config) {
 		return func(c *Config) {
-			c.URL = "https://example.com/acme/posts.git" // for which the certificate of httptest is
+			c.URL = "https://example.com/acme/posts.git" // the host of httptest's certificate
 			c.Credentials = Credentials{Password: "planted", CA: certificate(secure)}
 			c.Proxy = func(*http.Request) (*url.URL, error) {
 				return &url.URL{Scheme: "http", User: user, Host: proxy.Listener.Addr().String()}, nil

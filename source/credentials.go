@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Credentials are what a server may ask for. They are sent to the host of the URL and to no other, and appear in no
-// error.
+// Credentials are sent to the host of the URL and to no other, and appear in no error.
 type Credentials struct {
 	Username    string // with Password; "git" if empty, since tokens do not care
 	Password    string // or a token
@@ -18,7 +17,7 @@ type Credentials struct {
 	CA          []byte // more certificate authorities to trust, PEM
 }
 
-// String hides the credentials from whoever prints a Config.
+// String hides the credentials when a Config is printed.
 func (Credentials) String() string { return "[redacted]" }
 
 // GoString does the same for %#v.
@@ -41,12 +40,12 @@ func (c Credentials) user() string {
 	return c.Username
 }
 
-// given reports whether there is anything that a server could refuse.
+// given reports whether there are credentials that a server could refuse.
 func (c Credentials) given() bool {
 	return c.BearerToken != "" || c.Password != "" || len(c.Identity) > 0
 }
 
-// scrub removes the credentials from a text of somebody else, who may have quoted them.
+// scrub removes the credentials from foreign text, which may quote them.
 func (c Credentials) scrub(text string) string {
 	for _, secret := range []string{c.Password, c.BearerToken} {
 		if secret == "" {
@@ -60,7 +59,7 @@ func (c Credentials) scrub(text string) string {
 	return text
 }
 
-// parseURL reads a repository's URL and refuses what could not work or would carry a secret in the open.
+// parseURL reads a repository's URL and refuses one that cannot work or that holds a secret in the open.
 func parseURL(config Config) (*url.URL, error) {
 	u, err := url.Parse(config.URL)
 	if err != nil {

@@ -14,37 +14,36 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Reason classifies an [Error], for a condition and for the decision whether to try again.
+// Reason classifies an [Error], for a condition and for the decision whether to retry.
 type Reason string
 
 const (
-	Unreachable  Reason = "Unreachable"  // the server did not answer, not in time, or with a failure of its own; try again
-	Unauthorized Reason = "Unauthorized" // the server wants other credentials
+	Unreachable  Reason = "Unreachable"  // the server did not answer, not in time, or with an error of its own; retry
+	Unauthorized Reason = "Unauthorized" // the server requires other credentials
 	NotFound     Reason = "NotFound"     // no such repository, or not for these credentials
 	Empty        Reason = "Empty"        // the repository has no branches
-	NotGit       Reason = "NotGit"       // what answers is not a Git server
+	NotGit       Reason = "NotGit"       // the answer is not a Git server's
 	TooLarge     Reason = "TooLarge"     // a limit was exceeded
-	Full         Reason = "Full"         // there is no room for more on the disk; try again when there is
-	Refused      Reason = "Refused"      // the server does not give the commit, or the tree holds what is not followed
-	Corrupt      Reason = "Corrupt"      // what came, or what was stored, is not what its object id says
-	Dropped      Reason = "Dropped"      // the store was renewed without the commit; a new Snapshot brings it back
-	Unsupported  Reason = "Unsupported"  // a form of Git that is not spoken here, such as SHA-256 objects
+	Full         Reason = "Full"         // the disk has no room; retry when it has
+	Refused      Reason = "Refused"      // the server refuses to send the commit, or the tree holds something that Berth does not follow
+	Corrupt      Reason = "Corrupt"      // received or stored data does not match its object id
+	Dropped      Reason = "Dropped"      // the store was renewed without the commit; a new Snapshot fetches it again
+	Unsupported  Reason = "Unsupported"  // a form of Git that Berth does not support, such as SHA-256 objects
 	Invalid      Reason = "Invalid"      // the configuration cannot work as it is
 )
 
-// Error says what could not be done with a repository, why, and what a person can do about it. It holds no
-// credentials.
+// Error says which operation on a repository failed, why, and what a user can do about it. It holds no credentials.
 type Error struct {
 	Reason Reason
 	Op     string // what was attempted, as in "cannot <Op>"
-	Commit string // if it is about one commit
-	Path   string // if it is about one file or folder
+	Commit string // if the error is about one commit
+	Path   string // if the error is about one file or folder
 	Cause  string
-	Hint   string // the next step for a person, "" if there is none but to wait
-	Err    error  // what lies beneath, for errors.Is; its text is part of Cause where it is fit to print
+	Hint   string // the next step for a user, "" if there is none but to wait
+	Err    error  // the underlying error, for errors.Is; its text is part of Cause if it is fit to print
 }
 
-// Error says what was attempted, why it failed, and what to do next.
+// Error returns the operation, the cause, and the next step.
 func (e *Error) Error() string {
 	text := "cannot " + e.Op + ": " + e.Cause
 	if e.Hint != "" {
@@ -53,13 +52,13 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Why returns the cause and the next step without what was attempted, for who has said that already.
+// Why returns the cause and the next step without the operation, for callers that have named it already.
 func (e *Error) Why() (cause, hint string) { return e.Cause, e.Hint }
 
-// Unwrap gives what lies beneath.
+// Unwrap returns the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ReasonOf finds the reason in an error of this package, or "".
+// ReasonOf returns the reason in an error of this package, or "".
 func ReasonOf(err error) Reason {
 	var e *Error
 	if errors.As(err, &e) {
@@ -87,12 +86,12 @@ func isCorrupt(err error) bool {
 	return errors.As(err, &f) && f.reason == Corrupt
 }
 
-// remoteError is what the server itself said, in an ERR packet or on the error band.
+// remoteError is a message of the server itself, in an ERR packet or on the error band.
 type remoteError string
 
 func (e remoteError) Error() string { return "the server says: " + string(e) }
 
-// classify turns whatever went wrong during op into an *Error, once.
+// classify turns any error during op into an *Error, once.
 func classify(op string, credentials Credentials, err error) error {
 	var done *Error
 	if err == nil || errors.As(err, &done) {
@@ -120,7 +119,7 @@ func classify(op string, credentials Credentials, err error) error {
 	return e
 }
 
-// meaning reads the messages of git, GitHub, GitLab and Gitea, which are all that tells these cases apart.
+// meaning reads the messages of git, GitHub, GitLab and Gitea, which are the only way to distinguish these cases.
 func (e remoteError) meaning() (Reason, string) {
 	text := strings.ToLower(string(e))
 	has := func(parts ...string) bool {
@@ -139,14 +138,14 @@ func (e remoteError) meaning() (Reason, string) {
 	case has("denied", "not allowed", "permission", "unauthorized", "authenticat"):
 		return Unauthorized, "check the credentials in the repository's Secret"
 	}
-	return Unreachable, "" // a hiccup, until it is known to be more
+	return Unreachable, "" // a hiccup, until it proves to be more
 }
 
-// proxyHint is for who runs the agent: a Repository knows nothing of proxies.
+// proxyHint is for administrators of the agent: a Repository does not configure proxies.
 const proxyHint = "check the user and password in the agent's HTTP_PROXY or HTTPS_PROXY"
 
-// networkTrouble describes what net, crypto/tls and crypto/x509 return. The text of a *url.Error is left out for the
-// URL it quotes.
+// networkTrouble describes errors of net, crypto/tls and crypto/x509. It leaves out the text of a *url.Error because
+// that quotes the URL.
 func networkTrouble(err error) (Reason, string, string) {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -159,7 +158,7 @@ func networkTrouble(err error) (Reason, string, string) {
 		return Unreachable, dns.Error(), "check the host's name"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Unreachable, "the server took too long", ""
-	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // as net/http says of CONNECT
+	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)): // net/http's text for CONNECT
 		return Unreachable, "the proxy answers " + err.Error(), proxyHint
 	case strings.Contains(err.Error(), "x509: "):
 		return Unreachable, err.Error(), "add the authority's certificate as ca.crt to the repository's Secret"
@@ -167,8 +166,8 @@ func networkTrouble(err error) (Reason, string, string) {
 	return Unreachable, err.Error(), ""
 }
 
-// corrupt says that an object is not there or not readable, in the store's own words. That the disk or the process is
-// at its limits says nothing about the object.
+// corrupt reports an object that is missing or unreadable, in the store's own words. A failure because the disk or
+// the process is at its limits says nothing about the object.
 func corrupt(what string, id plumbing.Hash, err error) error {
 	var disk *os.PathError
 	if errors.As(err, &disk) && !errors.Is(err, os.ErrNotExist) {

@@ -13,8 +13,8 @@ type excess struct {
 	until time.Time
 }
 
-// excessPause is how long such a commit is not asked for again: to find out once more would take all that the limits
-// allow, at every poll.
+// excessPause is how long such a commit is not fetched again: each attempt would use all that the limits allow, at
+// every poll.
 const excessPause = 10 * time.Minute
 
 func (r *Repository) remember(id string, err error) {
@@ -22,7 +22,7 @@ func (r *Repository) remember(id string, err error) {
 		return
 	}
 	pause := excessPause
-	if errors.Is(err, context.DeadlineExceeded) { // a server may have been slow for once
+	if errors.Is(err, context.DeadlineExceeded) { // a server may have been slow once
 		pause = min(pause, 2*r.limits.FetchTimeout)
 	}
 	r.tooLarge[id] = excess{err: err, until: r.now().Add(pause)}

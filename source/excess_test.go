@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// A clock goes when it is told to.
+// clock returns the time that the test sets.
 type clock struct{ after atomic.Int64 }
 
 func (c *clock) now() time.Time {
@@ -67,7 +67,7 @@ func TestAFetchThatTakesTooLong(t *testing.T) {
 			wantReason(t, fetch(t.Context()), test.reason, test.text)
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			wantReason(t, fetch(ended), Unreachable, "interrupted") // which says nothing of the commit
+			wantReason(t, fetch(ended), Unreachable, "interrupted") // an interruption says nothing about the commit
 		})
 	}
 }

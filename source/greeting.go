@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// agent is how we name ourselves to servers; without a version, since requests should not differ between releases.
+// agent is the name that Berth sends to servers; without a version, since requests should not differ between
+// releases.
 const agent = "berth"
 
-// greeting is what a server says first: in version 2 what it can do, in version 0 that and all its refs.
+// greeting is a server's first message: in version 2 its capabilities, in version 0 also all its refs.
 type greeting struct {
 	version      int
 	capabilities map[string]string // name to value, "" where there is none
@@ -21,8 +22,8 @@ func (g *greeting) can(capability string) bool {
 	return found
 }
 
-// readGreeting reads a complete advertisement, with or without the preamble that HTTP puts before it. Of the references
-// that version 0 lists in it, it keeps what q asks for.
+// readGreeting reads a complete advertisement, with or without the preamble that HTTP puts before it. Version 0 lists
+// references in it; readGreeting keeps those that q selects.
 func readGreeting(r io.Reader, q query) (*greeting, error) {
 	p := newPacketReader(r)
 	k, line, err := p.line()
@@ -41,7 +42,7 @@ func readGreeting(r io.Reader, q query) (*greeting, error) {
 	case k == dataPacket && line == "version 2":
 		g.version = 2
 		err = g.readCapabilities(p)
-	case k == flushPacket: // servers before git 2.14 say nothing about an empty repository
+	case k == flushPacket: // servers before git 2.14 send nothing for an empty repository
 		g.listing = newRefList(q).listing()
 	default:
 		err = g.readRefs(p, line, q)
@@ -52,7 +53,7 @@ func readGreeting(r io.Reader, q query) (*greeting, error) {
 	return g, g.check()
 }
 
-// spoken are the capabilities that matter here. No others are kept, however many a server offers.
+// spoken are the capabilities that Berth uses. No others are kept, however many a server offers.
 var spoken = []string{"agent", "object-format", "ls-refs", "fetch", "side-band-64k", "shallow", "ofs-delta", "no-progress", "multi_ack_detailed", "thin-pack"}
 
 func (g *greeting) offer(capability string) {
@@ -107,7 +108,7 @@ func (g *greeting) readRefs(p *packetReader, line string, q query) error {
 	}
 }
 
-// check refuses what is not spoken here before anything is misread.
+// check refuses unsupported formats before they are misread.
 func (g *greeting) check() error {
 	if format := g.capabilities["object-format"]; format != "" && format != "sha1" {
 		return &fault{reason: Unsupported, cause: "the repository stores its objects as " + format,
@@ -119,7 +120,7 @@ func (g *greeting) check() error {
 	return nil
 }
 
-// command begins a request of version 2; what it may carry is what the server offered.
+// command begins a request of version 2, with the options that the server offered.
 func (g *greeting) command(m *message, name string) {
 	m.line("command=%s", name)
 	if g.can("agent") {

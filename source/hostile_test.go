@@ -22,7 +22,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// refLines is a list of so many branches, in version 2's form, that is made while it is read.
+// refLines is a list of branches, in version 2's form, that is generated while it is read.
 type refLines struct {
 	n, most int
 	rest    []byte
@@ -81,7 +81,7 @@ func TestTooManyBranches(t *testing.T) {
 		_, err := r.List(soon(t), nil)
 		wantReason(t, err, TooLarge, "the repository has more than 20 branches", "limits.branches")
 
-		// What is asked for by name is found all the same, whatever begins like it.
+		// Branches that are requested by name are found, whatever others share their prefix.
 		listing, err := r.ListOnly(soon(t), []string{"main"})
 		must(t, err)
 		if len(listing.Heads) != 1 || listing.Heads["main"] != head {
@@ -102,7 +102,7 @@ func TestAListingOfTooManyBytes(t *testing.T) {
 	})
 }
 
-// TestAListingThatIsCompressed is about a few kilobytes that stand for gigabytes.
+// TestAListingThatIsCompressed sends a few kilobytes that unpack to gigabytes.
 func TestAListingThatIsCompressed(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})
@@ -146,7 +146,7 @@ func TestPacksThatGrow(t *testing.T) {
 	err = s.add(soon(t), bytes.NewReader(makePack(slices.Repeat([]object{zeros}, 12)...)), within(Limits{FetchBytes: 1 << 20}))
 	wantReason(t, classify("add", Credentials{}, err), TooLarge, "the fetch is larger than 10 MiB when it is unpacked", "limits.fetchBytes")
 
-	// Each of these is a kilobyte, and a megabyte for whoever unpacks it.
+	// Each of these takes a kilobyte, and a megabyte when unpacked.
 	id := plumbing.ComputeHash(plumbing.BlobObject, zeros.data)
 	mebibyte := binary.AppendUvarint(nil, uint64(size))
 	copies := bytes.Repeat([]byte{0xb0, 0xff, 0xff}, 17)

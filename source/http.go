@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// httpTransport speaks Git's smart HTTP. Only the greeting may be redirected; requests then go where it led, with
+// httpTransport speaks Git's smart HTTP. Only the greeting may be redirected. Later requests go to its target, with
 // credentials only if that is still the repository's own host.
 type httpTransport struct {
 	client      *http.Client
@@ -28,7 +28,7 @@ type httpTransport struct {
 	base *url.URL // where the last greeting came from
 }
 
-// maxResponseHeader bounds what comes before an answer's body.
+// maxResponseHeader bounds the headers of an answer.
 const maxResponseHeader = 64 << 10
 
 func newHTTPTransport(config Config, u *url.URL) (*httpTransport, error) {
@@ -52,7 +52,7 @@ func newHTTPTransport(config Config, u *url.URL) (*httpTransport, error) {
 			TLSHandshakeTimeout:    10 * time.Second,
 			TLSClientConfig:        tlsConfig,
 			ForceAttemptHTTP2:      true,
-			IdleConnTimeout:        5 * time.Minute, // longer than the usual poll, so that it needs no handshake
+			IdleConnTimeout:        5 * time.Minute, // longer than the usual poll interval, so that a poll needs no handshake
 			MaxIdleConnsPerHost:    2,
 			MaxResponseHeaderBytes: maxResponseHeader,
 		},
@@ -82,7 +82,7 @@ func (t *httpTransport) checkRedirect(next *http.Request, via []*http.Request) e
 	return t.reach.checkLiteral(next.URL.Hostname())
 }
 
-// own reports whether an address is on the host, port and scheme that the administrator wrote.
+// own reports whether an address has the host, port and scheme that the administrator configured.
 func (t *httpTransport) own(u *url.URL) bool {
 	return u.Scheme == t.origin.Scheme && strings.EqualFold(u.Host, t.origin.Host)
 }
@@ -99,7 +99,7 @@ func (t *httpTransport) moveTo(base *url.URL) {
 	t.base = base
 }
 
-// errMoved says that a request was answered by a redirect, which only a greeting follows.
+// errMoved means that a request was answered by a redirect, which only a greeting follows.
 var errMoved = errors.New("the repository has moved")
 
 // httpExchange is stateless: its requests share nothing but the context.
@@ -146,11 +146,11 @@ func (x *httpExchange) do(method string, address *url.URL, body []byte) (*http.R
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("User-Agent", "git/"+agent) // some servers answer only what calls itself git
+	request.Header.Set("User-Agent", "git/"+agent) // some servers answer only clients named git
 	request.Header.Set("Git-Protocol", "version=2")
 	if method == http.MethodPost {
-		// Asking changes nothing, so net/http may ask again when a kept connection turns out to be closed. An empty value
-		// is not sent.
+		// Requests change nothing, so net/http may repeat one when a kept connection turns out to be closed. An empty
+		// value is not sent.
 		request.Header["X-Idempotency-Key"] = []string{}
 		request.Header.Set("Content-Type", "application/x-git-upload-pack-request")
 		request.Header.Set("Accept", "application/x-git-upload-pack-result")
@@ -166,8 +166,8 @@ func (x *httpExchange) do(method string, address *url.URL, body []byte) (*http.R
 	return response, nil
 }
 
-// Close gives the connections back. What is left of an answer, a chunked body's end mostly, is read first so that the
-// connection can be used again.
+// Close returns the connections. It first reads the rest of an answer, mostly a chunked body's end, so that the
+// connection can be reused.
 func (x *httpExchange) Close() error {
 	for _, body := range x.bodies {
 		_, _ = io.CopyN(io.Discard, body, 4<<10)
@@ -176,8 +176,8 @@ func (x *httpExchange) Close() error {
 	return nil
 }
 
-// checkAnswer turns every answer that is not Git's into a fault. The body of such an answer is a page for browsers and
-// not quoted.
+// checkAnswer turns every answer that is not Git's into a fault. The body of such an answer is a page for browsers,
+// so it is not quoted.
 func (t *httpTransport) checkAnswer(response *http.Response, contentType string) error {
 	status := fmt.Sprintf("the server answers %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	moved := !t.own(response.Request.URL)

@@ -13,12 +13,12 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
-// maxHeld bounds the objects that are in memory together while deltas are resolved: a base waits for all that is made
-// from it.
+// maxHeld bounds the objects that are in memory together while deltas are resolved: a base stays until all its deltas
+// are resolved.
 const maxHeld = 64 << 20
 
-// errLargeDelta says that an object was sent as a delta and is too large to be unpacked from one. Sent whole, it need
-// not be in memory.
+// errLargeDelta means that an object was sent as a delta and is too large to be unpacked from one. Sent whole, it
+// would not have to be in memory.
 var errLargeDelta = errors.New("the delta is too large")
 
 // indexer finds the ids of a pack's objects. Unlike go-git's parser it never holds an object that no delta needs.
@@ -31,7 +31,7 @@ type indexer struct {
 	entries []packEntry             // in the order of their offsets
 	deltas  map[int][]int           // of a base, by position
 	waiting map[plumbing.Hash][]int // deltas whose bases are named by id and not known yet
-	left    int                     // deltas that are not resolved
+	left    int                     // unresolved deltas
 	held    int64
 }
 
@@ -74,7 +74,7 @@ func indexPack(ctx context.Context, file io.ReadSeeker, limit int64) (*idxfile.M
 	return index, checksum, err
 }
 
-// scan reads all objects once. The ids of those that are no deltas are known then.
+// scan reads all objects once. Afterwards the ids of all objects except deltas are known.
 func (x *indexer) scan() (plumbing.Hash, error) {
 	_, count, err := x.scanner.Header()
 	if err != nil {
@@ -124,12 +124,12 @@ func (x *indexer) scanNext() error {
 	return nil
 }
 
-// resolve finds the ids of deltas, from their bases on.
+// resolve finds the ids of deltas, starting from their bases.
 func (x *indexer) resolve() error {
 	for at := range x.entries {
 		e := &x.entries[at]
 		if e.kind.IsDelta() {
-			continue // it is reached from its base
+			continue // resolved from its base
 		}
 		needed := x.madeFrom(at)
 		if len(needed) == 0 {
@@ -158,14 +158,14 @@ func (x *indexer) madeFrom(at int) []int {
 	return list
 }
 
-// base is an object that deltas wait for.
+// base is an object with unresolved deltas.
 type base struct {
 	kind    plumbing.ObjectType
 	content []byte
 	deltas  []int
 }
 
-// descend resolves all deltas of a base, and those of what they make. A base is dropped with its last delta.
+// descend resolves all deltas of a base, and the deltas of their results. A base is dropped with its last delta.
 func (x *indexer) descend(first base) error {
 	stack := []base{first}
 	x.held = int64(len(first.content))
@@ -202,7 +202,7 @@ func (x *indexer) descend(first base) error {
 	return nil
 }
 
-// read returns an object as the pack has it.
+// read returns an object as stored in the pack.
 func (x *indexer) read(at int) ([]byte, error) {
 	header, err := x.seeking.SeekObjectHeader(x.entries[at].offset)
 	if err != nil {

@@ -68,7 +68,8 @@ func TestDeltasOfDeltasByID(t *testing.T) {
 	}
 }
 
-// TestALargeFileThatChanged is about a server that sends it as a delta of what is here, which would take too much memory.
+// TestALargeFileThatChanged has a server send a large file as a delta of a held one, which would take too much
+// memory.
 func TestALargeFileThatChanged(t *testing.T) {
 	o := newOrigin(t)
 	large := strings.Repeat(randomText(1<<10), 33<<10)

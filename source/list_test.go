@@ -110,7 +110,7 @@ func TestCutOffIsNeverAShorterList(t *testing.T) {
 		total := o.server.Sent()
 		for after := int64(1); after < total; after += 83 {
 			o.server.Misbehave(gittest.CutOff(after))
-			// Whether the answer to one request fits before the cut or not, a listing is all or nothing.
+			// Wherever the answer is cut, a listing is all or nothing.
 			listing, err := r.List(soon(t), nil)
 			if err == nil && len(listing.Heads) != 21 {
 				t.Fatalf("cut after %d bytes: %d branches", after, len(listing.Heads))
@@ -252,7 +252,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// A server that knows a token, and refuses, means its scope or its user.
+// A server that knows a token but refuses it has a problem with its scope or its user.
 func TestCredentialsWithoutTheRight(t *testing.T) {
 	o := newOrigin(t)
 	o.server.Misbehave(gittest.Status(403))
@@ -288,7 +288,7 @@ func TestRedirects(t *testing.T) {
 		o.server.Forget()
 		_, err := r.List(soon(t), nil)
 		must(t, err)
-		o.wantRequests(gittest.ListRefs) // straight to where it was redirected
+		o.wantRequests(gittest.ListRefs) // directly to the redirect's target
 		if !slices.Equal(carried, []bool{true}) {
 			t.Errorf("credentials carried: %v", carried)
 		}

@@ -16,7 +16,8 @@ import (
 // emptyTree is the id of the tree without entries, which Git knows without storing it.
 var emptyTree = plumbing.NewHash("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
-// commitObject is what is used of a commit; its parents are not, they are not here.
+// commitObject holds the used fields of a commit. Its parents are not among them, because the store does not hold
+// them.
 type commitObject struct {
 	tree    plumbing.Hash
 	time    time.Time // the committer's
@@ -52,11 +53,11 @@ func subjectOf(message string) string {
 	return oneLine(paragraph)
 }
 
-// maxText bounds, in characters, what is kept of a commit's author and subject.
+// maxText bounds the length, in characters, of a commit's author and subject.
 const maxText = 120
 
-// oneLine makes one short line of a text that anyone who can push may write: without control characters, and without
-// those that change the direction of writing or show nothing.
+// oneLine turns text from anyone who can push into one short line, without control characters and without invisible
+// or direction-changing ones.
 func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {

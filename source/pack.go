@@ -15,16 +15,16 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
-// intake is what bounds a pack that comes in.
+// intake holds the bounds of an incoming pack.
 type intake struct {
 	limits Limits
 	budget *Budget
-	room   func(ctx context.Context, bytes int64) error // for so many more bytes on the disk; nil: any number
-	count  func(bytes int)                              // is called with what has come; may be nil
+	room   func(ctx context.Context, bytes int64) error // asks for more bytes on the disk; nil: any number
+	count  func(bytes int)                              // called with the bytes received; may be nil
 }
 
-// add stores a pack: it arrives in a temporary file, is inspected on the way and indexed there, and counts once it has
-// its final name. Only that last step excludes readers.
+// add stores a pack: it arrives in a temporary file, is inspected on the way and indexed there, and counts once it
+// has its final name. Only that last step excludes readers.
 func (s *store) add(ctx context.Context, pack io.Reader, in intake) error {
 	file, err := os.CreateTemp(s.packDir(), "tmp_pack_*")
 	if err != nil {
@@ -47,13 +47,13 @@ func (s *store) add(ctx context.Context, pack io.Reader, in intake) error {
 	return s.index(ctx, file, in.limits.deltaBytes())
 }
 
-// receive writes a pack to a file and inspects it at the same time, so that one which exceeds a limit is cut off as
-// soon as that shows.
+// receive writes a pack to a file and inspects it at the same time, so that a pack which exceeds a limit is cut off
+// at once.
 func (in intake) receive(ctx context.Context, pack io.Reader, file io.Writer) (packContents, error) {
 	arriving := &arriving{ctx: ctx, pack: pack, in: in}
 	contents, err := inspectPack(io.TeeReader(arriving, file), in)
 	if arriving.err != nil {
-		return contents, arriving.err // what the inspection makes of half a pack is no news
+		return contents, arriving.err // the inspection of half a pack adds nothing
 	}
 	if err != nil {
 		return contents, err
@@ -62,7 +62,7 @@ func (in intake) receive(ctx context.Context, pack io.Reader, file io.Writer) (p
 	return contents, err
 }
 
-// arriving counts what has come of a pack, and asks for the room that it takes.
+// arriving counts the received bytes of a pack, and asks for room for them.
 type arriving struct {
 	ctx  context.Context
 	pack io.Reader
@@ -91,29 +91,30 @@ func (a *arriving) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-// objectCost is about how much memory indexing takes for each object.
+// objectCost is roughly the memory that indexing takes for each object.
 const objectCost = 400
 
-// maxExpansion is how many times Limits.FetchBytes a pack may have when it is unpacked. Real repositories stay below
+// maxExpansion bounds the unpacked size of a pack, as a multiple of Limits.FetchBytes. Real repositories stay below
 // five.
 const maxExpansion = 10
 
-// packContents is what an inspection found.
+// packContents is the result of an inspection.
 type packContents struct {
 	bases    map[plumbing.Hash]bool // that deltas name by id
 	objects  int64
 	unpacked int64 // all of them together
-	largest  int64 // of what deltas make or need
-	made     int64 // by deltas, all together
+	largest  int64 // of the bases and results of deltas
+	made     int64 // results of deltas, all together
 }
 
-// memory is about how much indexing takes: of a delta, its base, what it makes, and the growing of that.
+// memory returns roughly the memory that indexing takes: for a delta its base, its result, and room for the result to
+// grow.
 func (c packContents) memory() int64 {
 	return c.objects*objectCost + 3*c.largest + min(c.made, maxHeld)
 }
 
-// inspectPack reads a pack's objects without keeping them and refuses one that would need too much memory or time: a
-// few bytes of a pack can stand for gigabytes.
+// inspectPack reads a pack's objects without keeping them, and refuses a pack that would need too much memory or
+// time: a few bytes of a pack can stand for gigabytes.
 func inspectPack(pack io.Reader, in intake) (packContents, error) {
 	contents := packContents{bases: map[plumbing.Hash]bool{}}
 	scanner := packfile.NewScanner(pack)
@@ -166,8 +167,8 @@ func (c *packContents) next(scanner *packfile.Scanner, limits Limits) error {
 	return nil
 }
 
-// prefix keeps the beginning of what is written to it: enough for the two sizes that a delta starts with. More than it
-// was promised it does not take.
+// prefix keeps the beginning of what is written to it: enough for the two sizes that a delta starts with. It refuses
+// more bytes than announced.
 type prefix struct {
 	data []byte
 	left int64
@@ -183,7 +184,7 @@ func (p *prefix) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// sizes are those of what a delta needs and makes.
+// sizes returns the size of the base that a delta needs, and of its result.
 func (p *prefix) sizes() (needs, makes int64) {
 	r := bytes.NewReader(p.data)
 	base, _ := binary.ReadUvarint(r)
@@ -191,7 +192,8 @@ func (p *prefix) sizes() (needs, makes int64) {
 	return int64(min(base, 1<<62)), int64(min(target, 1<<62))
 }
 
-// index writes the pack's index beside it and gives both their final names, the pack last: it is what makes them seen.
+// index writes the pack's index beside it and gives both their final names. The pack comes last, because its name
+// makes both visible.
 func (s *store) index(ctx context.Context, file *os.File, limit int64) error {
 	index, checksum, err := indexPack(ctx, file, limit)
 	if err != nil {
@@ -214,7 +216,7 @@ func (s *store) index(ctx context.Context, file *os.File, limit int64) error {
 	return nil
 }
 
-// interruptible is a file that cannot be read any more once its context has ended: unpacking may take long.
+// interruptible is a file whose reads fail once its context has ended, because unpacking may take long.
 type interruptible struct {
 	io.ReadSeeker
 	ctx context.Context
@@ -227,8 +229,7 @@ func (i interruptible) Read(buf []byte) (int, error) {
 	return i.ReadSeeker.Read(buf)
 }
 
-// damagedPack keeps a failure of the disk, a limit and the end of the patience apart from what the content is to blame
-// for.
+// damagedPack separates a failure of the disk, a limit and an expired deadline from damaged content.
 func damagedPack(err error) error {
 	var disk *os.PathError
 	var known *fault

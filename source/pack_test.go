@@ -23,10 +23,10 @@ type object struct {
 	kind plumbing.ObjectType
 	base plumbing.Hash // of a delta
 	size int           // as the header says
-	data []byte        // as it is
+	data []byte        // the content
 }
 
-// makePack writes a pack as git does, of whatever objects.
+// makePack writes a pack of the given objects, as git does.
 func makePack(objects ...object) []byte {
 	var pack bytes.Buffer
 	pack.WriteString("PACK\x00\x00\x00\x02")

@@ -66,7 +66,8 @@ func cutOff(err error) error {
 	return err
 }
 
-// printable makes a foreign message fit for an error: one line, bounded, nothing invisible that could reorder it.
+// printable makes foreign text fit for an error: one line, bounded, without invisible characters that could reorder
+// it.
 func printable(message []byte) string {
 	const most = 300
 	text := bytes.Map(func(r rune) rune {

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// nearness says how close to this machine an address is.
+// nearness ranks how close an address is to this machine.
 type nearness int
 
 const (
 	public    nearness = iota
 	private            // of an organization's own network
-	linkLocal          // of this machine, its link, or of nobody; a cloud's metadata server is here
+	linkLocal          // of this machine, its link, or unassigned; a cloud's metadata server is here
 )
 
 // shared is the address space of RFC 6598, which clusters use for pods.
@@ -36,18 +36,18 @@ func nearnessOf(address netip.Addr) nearness {
 	return public
 }
 
-// reach decides which addresses are connected to. The host that the administrator wrote may be anywhere. A redirect
-// must not lead closer to this machine than that host is: who answers there could otherwise have the agent talk to what
-// only it can reach.
+// reach decides which addresses may be connected to. The host that the administrator configured may be anywhere. A
+// redirect must not lead closer to this machine than that host is. Otherwise the server could make the agent connect
+// to addresses that only the agent can reach.
 type reach struct {
 	origin string // the host of the repository's URL
 
 	mu      sync.Mutex
 	nearest nearness        // address of the origin so far
-	proxies map[string]bool // host and port of those that were chosen
+	proxies map[string]bool // host and port of the chosen proxies
 }
 
-// dial connects to an address. A name is checked once it is resolved, and each time it is.
+// dial connects to an address. A name is checked after it is resolved, at every connection.
 func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -80,7 +80,7 @@ func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, er
 	return connection, err
 }
 
-// checkLiteral refuses a redirect by the address that it names. Behind a proxy nothing else is known of it.
+// checkLiteral refuses a redirect by the address that it names. Behind a proxy only that address is known.
 func (r *reach) checkLiteral(host string) error {
 	if strings.EqualFold(host, r.origin) {
 		return nil
@@ -106,7 +106,7 @@ func (r *reach) check(host string, address netip.Addr) error {
 		hint: "put the address that it redirects to into the Repository, if you trust it"}
 }
 
-// allowed is how near a redirect may lead.
+// allowed returns how near a redirect may lead.
 func (r *reach) allowed() nearness {
 	if address, err := netip.ParseAddr(r.origin); err == nil {
 		return nearnessOf(address)
@@ -122,7 +122,7 @@ func (r *reach) note(n nearness) {
 	r.nearest = n
 }
 
-// throughProxy remembers which proxies were chosen: an administrator did, and they may be anywhere.
+// throughProxy remembers the chosen proxies: an administrator configures them, so they may be anywhere.
 func (r *reach) throughProxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	if choose == nil {
 		return nil
@@ -141,7 +141,7 @@ func (r *reach) throughProxy(choose func(*http.Request) (*url.URL, error)) func(
 	}
 }
 
-// dialed is the address at which net/http dials a URL.
+// dialed returns the address at which net/http dials a URL.
 func dialed(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

@@ -11,14 +11,15 @@ const headsPrefix = "refs/heads/"
 // maxOthers bounds how many commits of other branches a Listing keeps.
 const maxOthers = 256
 
-// query says what is kept of a list of references, and how long it may be. Its zero value keeps nothing.
+// query selects the references to keep from a list, and bounds its length. Its zero value keeps nothing.
 type query struct {
 	keep     func(branch string) bool
 	branches int      // most branches that the repository may have; 0: any number
-	only     []string // if not nil, the only branches that are asked for
+	only     []string // if not nil, only these branches are requested
 }
 
-// refList reads reference lines one by one. It holds what the query keeps, and a bounded sample of the rest.
+// refList reads reference lines one by one. It holds the references that the query selects, and a bounded sample of
+// the rest.
 type refList struct {
 	query
 	result     Listing
@@ -53,16 +54,16 @@ func (l *refList) add(line string) error {
 	return nil
 }
 
-// addBranch counts a branch. What is kept is cloned: a line holds more than its name.
+// addBranch counts a branch. Kept strings are cloned, because a line is longer than its name.
 func (l *refList) addBranch(branch, id string) error {
 	l.result.Branches++
 	if l.branches > 0 && l.result.Branches > l.branches {
 		return &fault{reason: TooLarge, cause: fmt.Sprintf("the repository has more than %d branches", l.branches),
-			hint: "delete branches that nobody needs, or raise limits.branches of the Repository"}
+			hint: "delete unused branches, or raise limits.branches of the Repository"}
 	}
 	isDefault := l.head == headsPrefix+branch
 	l.headExists = l.headExists || isDefault
-	kept := l.keep != nil && l.keep(branch) // which counts, whatever it says
+	kept := l.keep != nil && l.keep(branch) // keep is called for every branch
 	switch {
 	case isDefault, kept:
 		l.result.Heads[strings.Clone(branch)] = strings.Clone(id)
@@ -72,7 +73,7 @@ func (l *refList) addBranch(branch, id string) error {
 	return nil
 }
 
-// complete says that everything that was asked for has been seen.
+// complete reports whether all requested branches have been seen.
 func (l *refList) complete() bool {
 	for _, branch := range l.only {
 		if _, found := l.result.Heads[branch]; !found {
@@ -90,7 +91,7 @@ func (l *refList) listing() Listing {
 	return l.result
 }
 
-// lsRefs asks for all branches, or for those that begin like the ones in q.only, and for what HEAD points to.
+// lsRefs requests all branches, or those with the prefixes in q.only, and the target of HEAD.
 func (g *greeting) lsRefs(q query) []byte {
 	var m message
 	g.command(&m, "ls-refs")
@@ -106,7 +107,7 @@ func (g *greeting) lsRefs(q query) []byte {
 	return m.Bytes()
 }
 
-// readListing reads the answer to lsRefs, to its end unless all that was asked for by name has come before.
+// readListing reads the answer to lsRefs. It stops early once all branches that were requested by name have come.
 func readListing(r io.Reader, q query) (Listing, error) {
 	p := newPacketReader(r)
 	refs := newRefList(q)

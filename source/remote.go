@@ -13,19 +13,19 @@ import (
 type transport interface {
 	// connect prepares one exchange. The exchange ends with ctx.
 	connect(ctx context.Context) (exchange, error)
-	// stateless says that a request needs no greeting on the same exchange before it.
+	// stateless reports whether a request works without a greeting on the same exchange before it.
 	stateless() bool
 	close()
 }
 
-// exchange is one talk with upload-pack.
+// exchange is one conversation with upload-pack.
 type exchange interface {
 	greet() (io.Reader, error)              // what the server says first; once, before any request
 	request(body []byte) (io.Reader, error) // sends, and returns the answer
 	io.Closer
 }
 
-// remote speaks the protocol over a transport and remembers, where that is of use, that the server speaks version 2.
+// remote speaks the protocol over a transport. It remembers, where that is useful, that the server speaks version 2.
 type remote struct {
 	transport transport
 
@@ -68,13 +68,13 @@ func (r *remote) list(ctx context.Context, q query, limits Limits) (Listing, err
 	return listing, err
 }
 
-// conversation is what one exchange is for, as far as its greeting depends on it.
+// conversation is the purpose of an exchange, as far as its greeting depends on it.
 type conversation struct {
-	query  query // what is kept of the references that a greeting of version 0 lists
+	query  query // selects the references to keep from a greeting of version 0
 	limits Limits
 }
 
-// fetch asks for commits and hands their pack to take.
+// fetch requests commits and passes their pack to take.
 func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(io.Reader) error) error {
 	within, cancel := context.WithTimeout(ctx, limits.FetchTimeout)
 	defer cancel()
@@ -97,16 +97,17 @@ func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(i
 	})
 	var known *fault
 	if asked && ctx.Err() == nil && !errors.As(err, &known) && errors.Is(err, context.DeadlineExceeded) {
-		// Another fetch of the same would end like this one. That nothing came says little: a server begins to send when
-		// it has packed the most of it, and a proxy may keep that back. One that does not even greet is another matter.
+		// Another fetch of the same commits would end like this one. That nothing came says little: a server begins
+		// to send when it has packed most of the objects, and a proxy may delay that. A server that does not even
+		// send a greeting is unreachable instead.
 		return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch took longer than %s", limits.FetchTimeout),
 			hint: "raise limits.fetchTimeout if the repository is that large", err: err}
 	}
 	return err
 }
 
-// talk runs one exchange. If the repository has moved since the greeting that is remembered, it greets once more: a
-// redirect is followed then.
+// talk runs one exchange. If the repository has moved since the remembered greeting, it requests a new one, which
+// follows redirects.
 func (r *remote) talk(ctx context.Context, c conversation, say func(exchange, *greeting) error) error {
 	greeted := r.recall() == nil
 	err := r.exchange(ctx, c, say)
@@ -116,7 +117,7 @@ func (r *remote) talk(ctx context.Context, c conversation, say func(exchange, *g
 	return err
 }
 
-// exchange talks to the server once. Whatever goes wrong, the next one starts over with a greeting.
+// exchange talks to the server once. After any error, the next exchange starts with a new greeting.
 func (r *remote) exchange(ctx context.Context, c conversation, say func(exchange, *greeting) error) (err error) {
 	x, err := r.transport.connect(ctx)
 	if err != nil {
@@ -130,7 +131,7 @@ func (r *remote) exchange(ctx context.Context, c conversation, say func(exchange
 			r.remember(nil)
 		}
 		if ctx.Err() != nil && err != nil {
-			err = errors.Join(ctx.Err(), err) // a reader's own error would hide that time ran out
+			err = errors.Join(ctx.Err(), err) // a reader's own error would hide an expired deadline
 		}
 	}()
 	g := r.recall()
@@ -162,7 +163,7 @@ func (r *remote) remember(g *greeting) {
 	}
 }
 
-// boundedReader fails, unlike an io.LimitedReader, when there is more than it may read.
+// boundedReader fails, unlike an io.LimitedReader, if there is more than it may read.
 type boundedReader struct {
 	r     io.Reader
 	left  int64
@@ -174,7 +175,7 @@ type boundedReader struct {
 // boundedListing bounds an answer that lists references, and boundedFetch one that brings a pack.
 func boundedListing(r io.Reader, limit int64) *boundedReader {
 	return &boundedReader{r: r, left: limit, limit: limit, what: "the list of references",
-		hint: "delete references that nobody needs, let the server speak protocol version 2, or raise limits.listingBytes of the Repository"}
+		hint: "delete unused references, let the server speak protocol version 2, or raise limits.listingBytes of the Repository"}
 }
 
 func boundedFetch(r io.Reader, limit int64) *boundedReader {

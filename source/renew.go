@@ -28,7 +28,7 @@ func (r *Repository) openStore() error {
 		return err
 	}
 	s, err := openStore(current)
-	if err != nil { // whatever lies there is not a store
+	if err != nil { // the content there is not a store
 		if err := os.RemoveAll(current); err != nil {
 			return err
 		}
@@ -56,9 +56,9 @@ func (r *Repository) startOver() error {
 	return nil
 }
 
-// Renew replaces the store by a fresh one that holds only those of the given commits that are here, since a store only
-// grows. It asks nothing of the server, which may not give every commit a second time. Snapshots of the kept commits
-// stay readable at any moment; of the others they end.
+// Renew replaces the store by a fresh one that holds only those of the given commits that the store has, because a
+// store only grows. It makes no requests to the server, which may not send every commit a second time. Snapshots of
+// the kept commits stay readable at any moment; those of other commits end.
 func (r *Repository) Renew(ctx context.Context, keep []string) error {
 	return r.alone(ctx, func() error {
 		fresh, err := r.copyStore(ctx, keep)
@@ -72,7 +72,7 @@ func (r *Repository) Renew(ctx context.Context, keep []string) error {
 			}
 			return r.storeTrouble(errors.Join(err, os.RemoveAll(filepath.Join(r.dir, newName))))
 		}
-		// Nobody can read the old one any more, and nobody waits until its files are gone.
+		// No reader uses the old one any more, and no reader waits until its files are removed.
 		return r.storeTrouble(errors.Join(before.close(), os.RemoveAll(filepath.Join(r.dir, oldName))))
 	})
 }
@@ -98,7 +98,7 @@ func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, erro
 	pack, out := io.Pipe()
 	go func() { out.CloseWithError(r.store.repack(ctx, keep, r.budget, out)) }()
 	in := r.intake()
-	in.limits.FetchBytes = maxStored // what is here was within the limits when it came
+	in.limits.FetchBytes = maxStored // stored commits were within the limits when they were fetched
 	in.count = nil
 	err = fresh.add(ctx, pack, in)
 	_ = pack.Close() // ends the writer if the reader gave up
@@ -113,7 +113,7 @@ func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, erro
 	return fresh, fresh.hold(keep)
 }
 
-// replaceStore puts a complete new store in the place of the old one, which it returns.
+// replaceStore replaces the old store by a complete new one, and returns the old one.
 func (r *Repository) replaceStore(fresh *store) (before *store, err error) {
 	r.swap.Lock()
 	defer r.swap.Unlock()
@@ -128,8 +128,8 @@ func (r *Repository) replaceStore(fresh *store) (before *store, err error) {
 	return before, nil
 }
 
-// Packs says how many packs the store consists of: every fetch adds one, and reading slows down with hundreds of them.
-// [Repository.Renew] brings it back to one.
+// Packs returns the number of packs in the store. Every fetch adds one, and reading slows down with hundreds of them.
+// [Repository.Renew] reduces them to one.
 func (r *Repository) Packs() (int, error) {
 	r.swap.RLock()
 	defer r.swap.RUnlock()

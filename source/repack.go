@@ -10,8 +10,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// repack writes one pack with all objects of the given commits, which are held. What an object takes in memory comes out of
-// the budget.
+// repack writes one pack with all objects of the given commits, which are held. The memory for each object comes out
+// of the budget.
 func (s *store) repack(ctx context.Context, commits []string, budget *Budget, w io.Writer) error {
 	var all objectList
 	for _, id := range commits {
@@ -45,7 +45,7 @@ func (s *store) repack(ctx context.Context, commits []string, budget *Budget, w 
 	return buffered.Flush()
 }
 
-// repackOne writes one object as it stands in a pack. Meanwhile it is in memory as it was read, and compressed.
+// repackOne writes one object in pack format. Meanwhile it is in memory twice, as read and compressed.
 func (s *store) repackOne(ctx context.Context, id plumbing.Hash, budget *Budget, out io.Writer) error {
 	size, err := s.sizeOf(id)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *store) repackOne(ctx context.Context, id plumbing.Hash, budget *Budget,
 	return err
 }
 
-// maxStored is no limit: what is here was within the limits when it came.
+// maxStored is no limit: stored commits were within the limits when they were fetched.
 const maxStored = 1 << 40
 
 func (s *store) sizeOf(id plumbing.Hash) (int64, error) {
@@ -73,7 +73,7 @@ func (s *store) sizeOf(id plumbing.Hash) (int64, error) {
 	return s.objects.EncodedObjectSize(id)
 }
 
-// collect adds a tree and all that lies below it.
+// collect adds a tree and everything below it.
 func (s *store) collect(ctx context.Context, id plumbing.Hash, all *objectList) error {
 	if id == emptyTree || !all.add(id) {
 		return nil

@@ -26,15 +26,15 @@ type Repository struct {
 	budget      *Budget
 	room        func(ctx context.Context, bytes int64) error
 	received    atomic.Int64
-	fetching    chan struct{}     // held by the one fetch or renewal at a time; a channel, so that waiting ends with a context
-	tooLarge    map[string]excess // commits that exceeded a limit, by id; for who holds fetching
+	fetching    chan struct{}     // held during a fetch or renewal; a channel, so that waiting ends with a context
+	tooLarge    map[string]excess // commits that exceeded a limit, by id; guarded by fetching
 
 	swap  sync.RWMutex // readers hold it while they read; a renewal, which has fetching too, while it replaces the store
 	store *store
 }
 
-// Open opens the repository's store, or makes it; the server is not asked yet. Its errors are *Error, like all of this
-// package.
+// Open opens the repository's store, or creates it, without a request to the server. Its errors are *Error, like all
+// of this package.
 func Open(config Config) (*Repository, error) {
 	u, err := parseURL(config)
 	if err != nil {
@@ -63,7 +63,7 @@ func Open(config Config) (*Repository, error) {
 	return r, nil
 }
 
-// Close releases connections and files. Snapshots cannot be read any more.
+// Close releases connections and files. Snapshots become unreadable.
 func (r *Repository) Close() error {
 	r.remote.transport.close()
 	r.swap.Lock()
@@ -71,9 +71,10 @@ func (r *Repository) Close() error {
 	return r.store.close()
 }
 
-// List asks for all branches in one request, once the server is known, and keeps those that keep accepts: its memory
-// grows with them, and not with what the server sends. A nil keep accepts every branch. A repository without branches
-// is an error with the reason [Empty], one with more than Limits.Branches an error with the reason [TooLarge].
+// List requests all branches in one request, once the server is known, and keeps those that keep accepts. So its
+// memory grows with the kept branches, not with the server's answer. A nil keep accepts every branch. A repository
+// without branches is an error with the reason [Empty], one with more than Limits.Branches an error with the reason
+// [TooLarge].
 func (r *Repository) List(ctx context.Context, keep func(branch string) bool) (Listing, error) {
 	if keep == nil {
 		keep = func(string) bool { return true }
@@ -81,8 +82,8 @@ func (r *Repository) List(ctx context.Context, keep func(branch string) bool) (L
 	return r.list(ctx, query{keep: keep, branches: r.limits.Branches})
 }
 
-// ListOnly asks for some branches by name, however many others there are. The Listing has those of them that exist; it
-// says nothing about others.
+// ListOnly requests some branches by name, however many others exist. The Listing has those of them that exist, and
+// no others.
 func (r *Repository) ListOnly(ctx context.Context, branches []string) (Listing, error) {
 	return r.list(ctx, query{keep: func(branch string) bool { return slices.Contains(branches, branch) }, only: branches})
 }
@@ -100,8 +101,8 @@ func (r *Repository) list(ctx context.Context, q query) (Listing, error) {
 	return listing, nil
 }
 
-// Fetch brings the commits that are not here yet, each with its whole tree and without its history, in one request. If
-// the server refuses some, the others still come, and the error joins one *Error for each that did not.
+// Fetch fetches the commits that the store lacks, each with its whole tree and without its history, in one request.
+// If the server refuses some, the others still come, and the error joins one *Error for each missing one.
 func (r *Repository) Fetch(ctx context.Context, commits ...string) error {
 	for _, id := range commits {
 		if !isObjectID(id) {
@@ -110,7 +111,7 @@ func (r *Repository) Fetch(ctx context.Context, commits ...string) error {
 		}
 	}
 	if r.verifiedAll(commits) {
-		return nil // without waiting for what is being fetched
+		return nil // without waiting for a running fetch
 	}
 	return r.alone(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, maxFetches*r.limits.FetchTimeout)
@@ -119,8 +120,8 @@ func (r *Repository) Fetch(ctx context.Context, commits ...string) error {
 	})
 }
 
-// maxFetches bounds how many times Limits.FetchTimeout all takes, where single commits are fetched again because one
-// of them is bad.
+// maxFetches bounds the total time, as a multiple of Limits.FetchTimeout, when single commits are fetched again
+// because one of them is bad.
 const maxFetches = 3
 
 // alone runs one fetch or renewal at a time.
@@ -137,7 +138,7 @@ func (r *Repository) alone(ctx context.Context, do func() error) error {
 func (r *Repository) fetchMissing(ctx context.Context, commits []string) error {
 	missing, err := r.missing(ctx, commits)
 	if isCorrupt(err) || r.store.distrusted() {
-		// What is damaged is not known in full, and all of it can be had again.
+		// The extent of the damage is unknown, and everything can be fetched again.
 		if err := r.startOver(); err != nil {
 			return r.storeTrouble(err)
 		}
@@ -185,7 +186,7 @@ func (r *Repository) missing(ctx context.Context, commits []string) ([]string, e
 	return missing, nil
 }
 
-// maxHave bounds how many commits the server is told of; the newest resemble what is wanted most.
+// maxHave bounds how many held commits a request names; the newest resemble the wanted ones most.
 const maxHave = 64
 
 // bring fetches commits and verifies them.
@@ -193,7 +194,8 @@ func (r *Repository) bring(ctx context.Context, commits []string) error {
 	have := r.store.newest(maxHave)
 	err := r.bringBeyond(ctx, wanted{commits: commits, have: have})
 	if len(have) > 0 && (isCorrupt(err) || errors.Is(err, errLargeDelta)) {
-		// The server left out more than we hold, or made a delta of it that is too large: ask as if we held nothing.
+		// The server left out more than we hold, or sent a delta that is too large: request everything, as if we held
+		// nothing.
 		err = r.bringBeyond(ctx, wanted{commits: commits})
 	}
 	return err
@@ -218,10 +220,10 @@ func (r *Repository) intake() intake {
 	return intake{limits: r.limits, budget: r.budget, room: r.room, count: func(bytes int) { r.received.Add(int64(bytes)) }}
 }
 
-// Received says how many bytes the fetch that goes on has brought; 0 if none does.
+// Received returns how many bytes the running fetch has received; 0 if none runs.
 func (r *Repository) Received() int64 { return r.received.Load() }
 
-// Snapshot gives the files of a commit, which is fetched if it is not here.
+// Snapshot returns the files of a commit, which it fetches if the store lacks it.
 func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, error) {
 	if err := r.Fetch(ctx, commit); err != nil {
 		return nil, err
@@ -237,10 +239,11 @@ func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, er
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
 }
 
-// Holds reports whether a commit is here and whole, as far as this process has looked: its Snapshot needs no server.
+// Holds reports whether the store has a whole commit, as far as this process has verified: its Snapshot needs no
+// server.
 func (r *Repository) Holds(commit string) bool { return r.verifiedAll([]string{commit}) }
 
-// reading runs a read of a commit. Damage that it finds is mended by the next fetch.
+// reading runs a read of a commit. If it finds damage, the next fetch repairs the store.
 func (r *Repository) reading(commit string, read func(*store) error) error {
 	r.swap.RLock()
 	defer r.swap.RUnlock()
@@ -283,7 +286,7 @@ func (r *Repository) explain(commits []string, err error) error {
 	return err
 }
 
-// storeTrouble is for what the disk refuses.
+// storeTrouble classifies errors of the disk.
 func (r *Repository) storeTrouble(err error) error {
 	var f *fault
 	if err != nil && !errors.As(err, &f) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {

@@ -70,7 +70,7 @@ func TestForcePushAndBranchMadeAgain(t *testing.T) {
 
 		o.Branch("feature", base)
 		wantHead(t, r, "feature", base)
-		wantFile(t, snapshot(t, r, base), "f", "base") // an ancestor of what is held
+		wantFile(t, snapshot(t, r, base), "f", "base") // an ancestor of a held commit
 
 		o.Delete("feature")
 		wantHead(t, r, "feature", "")

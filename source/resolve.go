@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// lastElement says what becomes of a link at the end of a path.
+// lastElement says how to treat a link at the end of a path.
 type lastElement int
 
 const (
@@ -17,17 +17,17 @@ const (
 // maxLinks bounds how many links one path may go through, as operating systems do.
 const maxLinks = 40
 
-// node is what a path leads to.
+// node is the target of a path.
 type node struct {
 	entry
 	path string // without links
 }
 
-// walk is a path on its way through the tree.
+// walk is the state of following a path through the tree.
 type walk struct {
 	snapshot *Snapshot
-	name     string // as asked for
-	trail    []node // from the root to where the walk stands
+	name     string // as requested
+	trail    []node // from the root to the current folder
 	todo     []string
 	links    int
 }
@@ -55,12 +55,12 @@ func (s *Snapshot) resolve(op, name string, last lastElement) (node, error) {
 
 func (w *walk) here() node { return w.trail[len(w.trail)-1] }
 
-// step goes one element further.
+// step follows one more element.
 func (w *walk) step(element string, last lastElement) (found bool, err error) {
 	switch element {
 	case "", ".":
 		return true, nil
-	case "..": // only a link says this
+	case "..": // only a link contains this
 		if len(w.trail) == 1 {
 			return false, w.refuse("its link leads out of the repository")
 		}
@@ -91,7 +91,7 @@ func (w *walk) step(element string, last lastElement) (found bool, err error) {
 	return false, nil
 }
 
-// follow puts a link's target in front of what is still to be walked.
+// follow inserts a link's target before the rest of the path.
 func (w *walk) follow(link entry) error {
 	if w.links++; w.links > maxLinks {
 		return w.refuse("its links go in circles")
@@ -112,7 +112,7 @@ func (w *walk) refuse(cause string) error {
 		hint: "put the file itself into the repository"})
 }
 
-// maxTarget is the longest path of an operating system.
+// maxTarget is the longest path of common operating systems.
 const maxTarget = 4096
 
 func (s *Snapshot) linkTarget(link entry, name string) (string, error) {

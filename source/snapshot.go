@@ -17,9 +17,9 @@ import (
 
 // Snapshot is the immutable tree of one commit, read from the store on demand. It is safe for concurrent use.
 //
-// Symbolic links are followed while they stay inside the tree. Reading what cannot be given truly is an *Error that
-// names the file: a link that leads out, a submodule, a Git LFS pointer, a file larger than Limits.FileBytes, and
-// listing a folder below which there are more than Limits.Files files.
+// Symbolic links are followed while they stay inside the tree. Some reads are an *Error that names the file, because
+// no faithful content exists: a link that leads out, a submodule, a Git LFS pointer, a file larger than
+// Limits.FileBytes, and listing a folder below which there are more than Limits.Files files.
 type Snapshot struct {
 	repository *Repository
 	commit     string
@@ -36,17 +36,17 @@ var (
 	_ fs.ReadLinkFS = (*Snapshot)(nil)
 )
 
-// Commit is the full id of the snapshot's commit.
+// Commit returns the full id of the snapshot's commit.
 func (s *Snapshot) Commit() string { return s.commit }
 
-// Time is when the commit was made, as its committer says.
+// Time returns when the commit was made, according to its committer.
 func (s *Snapshot) Time() time.Time { return s.object.time }
 
-// Author is the name of the commit's author, and Subject the first paragraph of its message. Both are one line of at
-// most 120 printable characters, and may be empty.
+// Author returns the name of the commit's author. Like Subject, it is one line of at most 120 printable characters,
+// and may be empty.
 func (s *Snapshot) Author() string { return s.object.author }
 
-// Subject is described at Author.
+// Subject returns the first paragraph of the commit's message, as one line.
 func (s *Snapshot) Subject() string { return s.object.subject }
 
 // Hash returns the Git object id of the file or folder at a path, as git rev-parse COMMIT:PATH does; "." is the root.
@@ -59,7 +59,7 @@ func (s *Snapshot) Hash(name string) (string, error) {
 	return n.id.String(), nil
 }
 
-// Resolve returns the path that a name has once all symbolic links are followed, for who must know what was really
+// Resolve returns the path of a name after all symbolic links are followed, for callers that note which files they
 // read.
 func (s *Snapshot) Resolve(name string) (string, error) {
 	n, err := s.resolve("resolve", name, followLast)
@@ -113,7 +113,7 @@ func (s *Snapshot) Stat(name string) (fs.FileInfo, error) { return s.stat(name, 
 // Lstat describes a file, folder or link.
 func (s *Snapshot) Lstat(name string) (fs.FileInfo, error) { return s.stat(name, keepLast) }
 
-// ReadLink returns where a link points to, as it is written.
+// ReadLink returns the target of a link, as it is written.
 func (s *Snapshot) ReadLink(name string) (string, error) {
 	n, err := s.resolve("readlink", name, keepLast)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Snapshot) stat(name string, last lastElement) (fs.FileInfo, error) {
 	return info, info.measure()
 }
 
-// list reads a folder's entries, unless there is too much below it.
+// list reads a folder's entries, unless there are too many files below it.
 func (s *Snapshot) list(n node, name string) ([]fs.DirEntry, error) {
 	var files int
 	err := s.repository.reading(s.commit, func(st *store) (err error) {
@@ -185,7 +185,7 @@ func (s *Snapshot) entries(id plumbing.Hash, name string) ([]entry, error) {
 	return entries, nil
 }
 
-// content reads a file, unless it only stands for one.
+// content reads a file, unless it only stands for another.
 func (s *Snapshot) content(n node, name string) ([]byte, error) {
 	if n.isSubmodule() {
 		return nil, s.wrong("read", name, &fault{reason: Refused, cause: "it is a submodule, and Berth reads only the repository itself",

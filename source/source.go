@@ -1,9 +1,9 @@
 // Package source turns a Git reference into an immutable tree of files, without a work tree.
 //
-// A [Repository] is one bare, shallow store. [Repository.List] asks the server in one small request where all branches
-// are, [Repository.Fetch] brings what moved, and [Repository.Snapshot] gives the files of one commit as an [io/fs.FS].
-// The wire protocol (version 2 and, where a server does not speak it, version 0) is written here over pkt-lines;
-// go-git reads the packs.
+// A [Repository] is one bare, shallow store. [Repository.List] asks the server in one small request for the commits
+// of all branches. [Repository.Fetch] fetches those that changed, and [Repository.Snapshot] returns the files of one
+// commit as an [io/fs.FS]. This package implements the wire protocol over pkt-lines: version 2 and, for servers that
+// do not speak it, version 0. go-git reads the packs.
 package source
 
 import (
@@ -19,16 +19,16 @@ type Revision struct {
 	Commit string // the full object id
 }
 
-// Listing is what a complete, authenticated listing of a repository's branches said. A listing that was cut off or
-// refused is an error and never a shorter Listing.
+// Listing is the result of a complete, authenticated listing of a repository's branches. A listing that was cut off
+// or refused is an error and never a shorter Listing.
 type Listing struct {
 	Default  string            // the branch that HEAD points to; "" if HEAD is detached or its branch does not exist
-	Heads    map[string]string // branch to commit: those that were asked for, and the default branch
-	Branches int               // how many branches there are, asked for or not; never 0
-	Others   []string          // commits of some of the branches that were not asked for: a bounded sample
+	Heads    map[string]string // branch to commit: the selected ones, and the default branch
+	Branches int               // number of branches, selected or not; never 0
+	Others   []string          // commits of some of the other branches: a bounded sample
 }
 
-// Limits bound what a repository may cost. A zero value stands for its default.
+// Limits bound the cost of a repository. A zero value stands for its default.
 type Limits struct {
 	Branches     int           // of a repository that is listed; 100,000
 	ListingBytes int64         // of one list of references, as sent by the server and unpacked; 64 MiB
@@ -61,7 +61,7 @@ func (l Limits) withDefaults() Limits {
 }
 
 // objectBytes bounds a single object of a pack, because reading one takes its size in memory. It leaves room for
-// files that lie in the repository without being read: as large as GitHub takes them.
+// large files that are in the repository but never read: as large as GitHub accepts.
 func (l Limits) objectBytes() int64 { return max(l.FileBytes, 100<<20) }
 
 // deltaBytes bounds an object that is made from another one, which takes both in memory at once.
@@ -80,7 +80,7 @@ const (
 
 // Config says which repository to follow and how.
 type Config struct {
-	Dir         string      // where the store lies; made if absent, replaced if corrupt; nobody else may write there
+	Dir         string      // the store's folder; created if absent, replaced if corrupt; no other process may write there
 	URL         string      // https://, http://, ssh://, or file:// with AllowLocal; without user names or passwords (but ssh://git@)
 	Credentials Credentials // none by default
 	Limits      Limits      // zero values are defaults
@@ -90,8 +90,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Budget is the memory that several repositories share for unpacking; nil means any amount.
 	Budget *Budget
-	// Room is asked before so many more bytes are written to the store, and refuses them by an *Error with the reason Full;
-	// nil means that there is always room. It is called often.
+	// Room is called often, before more bytes are written to the store. It refuses them with an *Error with the
+	// reason Full; nil means that there is always room.
 	Room func(ctx context.Context, bytes int64) error
 	// Now is the clock; nil means the real one.
 	Now func() time.Time

@@ -20,7 +20,7 @@ type sshTransport struct {
 	address string
 	path    string
 	config  ssh.ClientConfig
-	refused fault // what it means if the server does not let us in
+	refused fault // the error if the server refuses the login
 }
 
 func newSSHTransport(config Config, u *url.URL) (*sshTransport, error) {
@@ -128,7 +128,7 @@ func (t *sshTransport) connect(ctx context.Context) (exchange, error) {
 	return x, nil
 }
 
-// start logs in and runs the program. A server that does not take GIT_PROTOCOL answers in version 0.
+// start logs in and runs the program. A server that rejects GIT_PROTOCOL answers in version 0.
 func (t *sshTransport) start(connection net.Conn) (*streamExchange, error) {
 	c, channels, requests, err := ssh.NewClientConn(connection, t.address, &t.config)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
-// store is a bare repository on disk that holds single commits with their trees: a shallow repository, whose file
-// "shallow" lists exactly the commits that were found whole, oldest first.
+// store is a bare repository on disk that holds single commits with their trees. It is shallow: its file "shallow"
+// lists exactly the commits that were found whole, oldest first.
 type store struct {
 	dir string
 
@@ -27,13 +27,13 @@ type store struct {
 	listed  []string              // the content of "shallow": whole when written, to be verified after a restart
 	whole   map[plumbing.Hash]int // trees verified in this process, and how many files each holds at any depth
 	held    map[string]bool       // commits verified in this process
-	damaged bool                  // a read found damage after all, which verifying does not look for in files
+	damaged bool                  // a read found damage, which verifying does not look for in files
 }
 
-// cacheSize bounds what go-git keeps of objects between reads: delta bases mostly.
+// cacheSize bounds the objects that go-git keeps between reads, mostly delta bases.
 const cacheSize = 4 * cache.MiByte
 
-// openStore opens a store, or makes it. What an interrupted write left behind is removed.
+// openStore opens a store, or creates it. It removes what an interrupted write left behind.
 func openStore(dir string) (*store, error) {
 	s := &store{dir: dir, whole: map[plumbing.Hash]int{}, held: map[string]bool{}}
 	if err := os.MkdirAll(s.packDir(), 0o700); err != nil {
@@ -50,7 +50,7 @@ func openStore(dir string) (*store, error) {
 			}
 		}
 	}
-	// The git program wants these two files before it looks at the store.
+	// The git program requires these two files in a store.
 	for name, content := range map[string]string{
 		"HEAD":   "ref: refs/heads/none\n",
 		"config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
@@ -74,7 +74,7 @@ func (s *store) close() error {
 	return s.objects.Close()
 }
 
-// move gives the store another place, before anybody reads it.
+// move moves the store to another folder, before it has readers.
 func (s *store) move(dir string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,14 +119,14 @@ func (s *store) hold(commits []string) error {
 	return replaceFile(filepath.Join(s.dir, "shallow"), []byte(strings.Join(s.listed, "\n")+"\n"))
 }
 
-// newest returns up to n commits that are here, for the server to send only what differs from them.
+// newest returns up to n held commits, so that the server sends only the difference.
 func (s *store) newest(n int) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.listed[max(0, len(s.listed)-n):])
 }
 
-// holds reports whether a commit is here and whole, and verifies it if this process has not yet.
+// holds reports whether the store has a whole commit, and verifies it if this process has not yet.
 func (s *store) holds(ctx context.Context, commit string) (bool, error) {
 	s.mu.Lock()
 	held, listed := s.held[commit], slices.Contains(s.listed, commit)
@@ -201,10 +201,10 @@ func (s *store) tree(id plumbing.Hash) ([]entry, error) {
 	return entries, nil
 }
 
-// errTooLong is returned for an object that is larger than was asked for.
+// errTooLong is returned for an object that is larger than the caller's limit.
 var errTooLong = errors.New("object too long")
 
-// read returns an object's content, whose id it checks: go-git does not, and what is applied must be what Git says.
+// read returns an object's content and checks its id: go-git does not, and the applied content must be exactly Git's.
 func (s *store) read(kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte, error) {
 	data, err := s.readUnchecked(kind, id, limit)
 	if err != nil {
@@ -222,7 +222,7 @@ func (s *store) read(kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([
 func (s *store) readUnchecked(kind plumbing.ObjectType, id plumbing.Hash, limit int64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// The size first: go-git unpacks an object to say anything else of it.
+	// The size comes first, because go-git unpacks an object for any other question.
 	if size, err := s.objects.EncodedObjectSize(id); err == nil && size > limit {
 		return nil, errTooLong
 	}

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// streamExchange talks to an upload-pack program over its standard input and output. The server speaks only when it
-// is asked, so nothing is read too far between a greeting and a request.
+// streamExchange talks to an upload-pack program over its standard input and output. The server only answers
+// requests, so no reader reads beyond a greeting or an answer.
 type streamExchange struct {
 	in        io.WriteCloser
 	out       io.Reader
 	complaint *complaint
-	wait      func() error // for the program's end, and with it all that it prints
+	wait      func() error // waits for the program's end, and for all its output
 	kill      func()
 }
 
@@ -29,7 +29,7 @@ func (x *streamExchange) request(body []byte) (io.Reader, error) {
 	return x, nil
 }
 
-// Read reads the answer. If the program ends, what it printed says why.
+// Read reads the answer. If the program ends, its output explains the error.
 func (x *streamExchange) Read(buf []byte) (int, error) {
 	n, err := x.out.Read(buf)
 	if err != nil {
@@ -41,7 +41,7 @@ func (x *streamExchange) Read(buf []byte) (int, error) {
 func (x *streamExchange) because(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
-		_ = x.wait() // what it says counts, not how it exits
+		_ = x.wait() // its output counts, not its exit code
 	}
 	if text := x.complaint.text(); text != "" {
 		return remoteError(text)
@@ -52,11 +52,11 @@ func (x *streamExchange) because(err error) error {
 func (x *streamExchange) Close() error {
 	_ = x.in.Close()
 	x.kill()
-	_ = x.wait() // a program that is no longer wanted may end as it likes
+	_ = x.wait() // the exit code of an unneeded program does not matter
 	return nil
 }
 
-// complaint keeps the beginning of what a program prints on its standard error.
+// complaint keeps the beginning of a program's standard error.
 type complaint struct {
 	mu   sync.Mutex
 	data bytes.Buffer

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// wanted is what a fetch asks for: commits with their trees and without their history.
+// wanted is the request of a fetch: commits with their trees and without their history.
 type wanted struct {
 	commits []string // to be sent
-	have    []string // here already and whole, so that only what differs is sent
+	have    []string // held commits, so that only the difference is sent
 }
 
 // request writes w for the version the server speaks. It always ends with "done": one request, one answer, no rounds.
@@ -29,7 +29,7 @@ func (g *greeting) fetchCommand(w wanted) []byte {
 	m.line("no-progress")
 	m.line("ofs-delta")
 	if len(w.have) > 0 {
-		m.line("thin-pack") // without it git sends a whole tree again and again: it looks at what is held only for bases
+		m.line("thin-pack") // without it git sends a whole tree again and again: it uses held commits only as bases
 	}
 	m.line("deepen 1")
 	for _, id := range w.have {
@@ -86,8 +86,8 @@ const (
 	errorBand    = 3
 )
 
-// packStream reads the pack out of the answer to a fetch of either version. It ends with io.EOF only after the flush
-// packet that says it is complete.
+// packStream reads the pack from the answer to a fetch of either version. It ends with io.EOF only after the flush
+// packet that marks it as complete.
 type packStream struct {
 	packets *packetReader
 	begun   bool   // the pack has begun; before it come acknowledgements and shallow commits

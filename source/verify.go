@@ -11,8 +11,8 @@ import (
 // maxDepth bounds how deep folders nest; no path of an operating system goes that far.
 const maxDepth = 1000
 
-// verify walks a commit's whole tree: every folder is read, every file is looked for. Folders that another commit had
-// are not walked again, which also makes the walk finite for trees that repeat themselves on every level.
+// verify walks a commit's whole tree: it reads every folder, and looks up every file. Folders of verified commits are
+// not walked again, which also makes the walk finite for trees that repeat themselves on every level.
 func (s *store) verify(ctx context.Context, commit string) error {
 	c, err := s.commit(commit)
 	if err != nil {
@@ -22,7 +22,7 @@ func (s *store) verify(ctx context.Context, commit string) error {
 	return err
 }
 
-// verifyTree returns how many files the tree holds.
+// verifyTree returns the number of files in the tree.
 func (s *store) verifyTree(ctx context.Context, id plumbing.Hash, depth int) (int, error) {
 	if files, known := s.walked(id); known {
 		return files, nil
@@ -66,7 +66,7 @@ func (s *store) walked(id plumbing.Hash) (files int, known bool) {
 	return files, known
 }
 
-// files says how many files lie below a folder of a verified commit.
+// files returns the number of files below a folder of a verified commit.
 func (s *store) files(id plumbing.Hash) (int, error) {
 	files, known := s.walked(id)
 	if !known {

@@ -395,7 +395,7 @@ func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 	w.poll()
 	w.healthy("main")
 	ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady)
-	if ready.Reason != v1alpha1.ReasonTooLarge || !strings.Contains(ready.Message, "more than 10 branches; delete branches that nobody needs, or raise limits.branches") {
+	if ready.Reason != v1alpha1.ReasonTooLarge || !strings.Contains(ready.Message, "more than 10 branches; delete unused branches, or raise limits.branches") {
 		t.Errorf("the Repository says %s: %q", ready.Reason, ready.Message)
 	}
 	if w.says("main") != "two" || !maps.Equal(before, w.uids()) {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Secrets are what the deliveries for a repository are proven with. While one is being changed, deliveries
-// with the previous one are authentic too. What is empty proves nothing.
+// Secrets authenticate the deliveries for a repository. During a change, deliveries with the previous secret are
+// authentic too. An empty field authenticates nothing.
 type Secrets struct {
 	// Token is what X-Gitlab-Token must hold, and the key of the signatures of GitHub, Gitea, Forgejo and
 	// the generic form.
@@ -26,7 +26,7 @@ type Secrets struct {
 	SigningToken, PreviousSigningToken string
 }
 
-// keys are the current and the previous secret of each sort; what is not set holds a key nobody knows.
+// keys are the current and the previous secret of each sort; an unset secret is replaced by a random key.
 type keys struct{ tokens, signing [2][]byte }
 
 func keysOf(s Secrets, nobody []byte) keys {
@@ -51,10 +51,10 @@ func signingKey(token string) []byte {
 // tolerance is how far a signed delivery's timestamp may be from our clock, as Standard Webhooks recommends.
 const tolerance = 5 * time.Minute
 
-// claim is what a delivery presents to prove where it comes from.
+// claim holds the credentials of a delivery.
 type claim struct {
 	event string
-	// digests are said to be HMAC-SHA256 of the body, and come from the headers named beside them.
+	// digests claim to be the HMAC-SHA256 of the body, and come from the headers named beside them.
 	digests  []digest
 	envelope *envelope
 	token    string
@@ -74,13 +74,13 @@ type envelope struct {
 	signatures    [][]byte
 }
 
-// bodySignatures are the headers that hold an HMAC-SHA256 of the body in hexadecimal, and what stands before
-// it. Gitea and Forgejo send several of them.
+// bodySignatures are the headers that hold an HMAC-SHA256 of the body in hexadecimal, each with its prefix. Gitea and
+// Forgejo send several of them.
 var bodySignatures = []struct{ header, prefix string }{
 	{"X-Hub-Signature-256", "sha256="},
 	{"X-Forgejo-Signature", ""},
 	{"X-Gitea-Signature", ""},
-	{"X-Signature", "sha256="}, // the generic form, as Flux's generic-hmac has it
+	{"X-Signature", "sha256="}, // the generic form, as in Flux's generic-hmac
 }
 
 // Standard Webhooks' headers.
@@ -90,7 +90,7 @@ const (
 	headerSignature = "Webhook-Signature"
 )
 
-// eventHeaders say what happened; Gitea and Forgejo send GitHub's too.
+// eventHeaders name the event; Gitea and Forgejo send GitHub's too.
 var eventHeaders = []string{"X-Gitlab-Event", "X-Forgejo-Event", "X-Gitea-Event", "X-Github-Event"}
 
 // maxEvent is far longer than any sender's name of an event.
@@ -121,7 +121,7 @@ func claimOf(header http.Header) claim {
 	return c
 }
 
-// decoded makes nothing, which equals no digest, of what cannot be read as a whole.
+// decoded returns nil, which equals no digest, for a text that cannot be decoded completely.
 func decoded(sum []byte, err error) []byte {
 	if err != nil {
 		return nil
@@ -129,8 +129,8 @@ func decoded(sum []byte, err error) []byte {
 	return sum
 }
 
-// prove returns nil for an authentic delivery. A signature that is there must be right, every one; only
-// without any does the token decide. The time it takes depends on the delivery alone, not on the keys.
+// prove returns nil for an authentic delivery. Every signature in it must be right; the token decides only if there
+// is none. The time that it takes depends on the delivery alone, not on the keys.
 func (c claim) prove(body io.Reader, k keys, now time.Time) error {
 	if c.envelope == nil && len(c.digests) == 0 {
 		return c.proveToken(k)
@@ -163,7 +163,7 @@ func (c claim) proveToken(k keys) error {
 	if c.token == "" {
 		return fmt.Errorf("it has neither a signature nor a token (content type %q); set the webhook's secret on the Git server", c.media)
 	}
-	// Digests are of one length, whatever that of the secrets is.
+	// Digests have the same length, whatever the length of the secrets.
 	got, right := sha256.Sum256([]byte(c.token)), 0
 	for _, token := range k.tokens {
 		want := sha256.Sum256(token)
@@ -175,8 +175,8 @@ func (c claim) proveToken(k keys) error {
 	return nil
 }
 
-// proveDigests compares every digest with those that are right. Of a form, GitHub signs the body, Gitea and Forgejo the
-// payload in it; neither can be had from the other without the token.
+// proveDigests compares every digest with the right ones. For a form, GitHub signs the body, Gitea and Forgejo the
+// payload in it. Neither can be computed from the other without the token.
 func (c claim) proveDigests(sums []hash.Hash) error {
 	want := make([][]byte, len(sums))
 	for i, sum := range sums {
@@ -221,7 +221,7 @@ func equalsOne(sum []byte, want [][]byte) bool {
 	return right == 1
 }
 
-// readError says that a body could not be read, which proves nothing about its sender.
+// readError means that a body could not be read, which proves nothing about its sender.
 type readError struct{ error }
 
 func (e *readError) Unwrap() error { return e.error }

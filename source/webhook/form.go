@@ -17,8 +17,8 @@ func isForm(header http.Header) bool {
 // payload is the name of the field.
 const payload = "payload"
 
-// formPayload decodes the field payload of a form that is written to it, piece by piece, and writes it to out. Only the
-// first such field counts. What is not encoded as it should be is passed on as it is: then no signature fits.
+// formPayload decodes the field payload of a form that is written to it, piece by piece, and writes it to out. Only
+// the first such field counts. Invalid encoding is passed on unchanged, so that no signature fits.
 type formPayload struct {
 	out   io.Writer
 	state formState
@@ -68,7 +68,7 @@ func (f *formPayload) Write(piece []byte) (int, error) {
 	return len(piece), nil
 }
 
-// decode appends what one more byte of the value stands for.
+// decode appends the decoded form of one more byte of the value.
 func (f *formPayload) decode(to []byte, c byte) []byte {
 	switch {
 	case len(f.code) > 0:
@@ -92,7 +92,7 @@ func (f *formPayload) decode(to []byte, c byte) []byte {
 	return append(to, c)
 }
 
-// flush appends a percent sign that stands for nothing.
+// flush appends a percent sign that encodes nothing.
 func (f *formPayload) flush(to []byte) []byte {
 	to = append(to, f.code...)
 	f.code = f.code[:0]

@@ -10,12 +10,12 @@ const (
 	// memory is how long a signed delivery can be sent again: from tolerance before its timestamp until
 	// tolerance after it.
 	memory = 2 * tolerance
-	// maxRemembered bounds each generation. Beyond it a delivery may be taken twice, which costs a listing.
+	// maxRemembered bounds each generation. Beyond it a delivery may be accepted twice, which costs a listing.
 	maxRemembered = 4096
 )
 
-// replays remembers the ids of signed deliveries for at least memory, in two generations, of which the older
-// one is forgotten as a whole. The zero value is ready.
+// replays remembers the ids of signed deliveries for at least memory, in two generations. The older one is forgotten
+// as a whole. The zero value is ready.
 type replays struct {
 	mu           sync.Mutex
 	newer, older map[[sha256.Size]byte]struct{}

@@ -15,7 +15,7 @@ import (
 
 // These tests speak HTTP over a connection, where bodies arrive in pieces and senders go away.
 
-// serve serves a desk to senders that have some time to send a delivery; 0 does not bound it.
+// serve serves a desk to senders with a limited time to send a delivery; 0 is no limit.
 func serve(t *testing.T, d *desk, patience time.Duration) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(d.handler)
@@ -112,8 +112,8 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A second request that hides in the body of the first is part of that body, or both are refused: whatever stands before
-// the agent and reads the lengths otherwise, no delivery counts without a credential of its own.
+// A second request hidden in the body of the first is part of that body, or both are refused. Even if a proxy before
+// the agent reads the lengths differently, no delivery counts without a credential of its own.
 func TestSmuggledDeliveries(t *testing.T) {
 	hidden := "POST /hooks/only-token HTTP/1.1\r\nHost: berth\r\nContent-Length: 0\r\n\r\n"
 	first := "POST /hooks/posts HTTP/1.1\r\nHost: berth\r\nConnection: close\r\nX-Gitlab-Token: " + token + "\r\n"

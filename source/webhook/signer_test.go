@@ -32,7 +32,7 @@ func hmacSHA256(key, message []byte) []byte {
 	return digest[:]
 }
 
-// delivery is what a Git server sends.
+// delivery is a Git server's request.
 type delivery struct {
 	method, path string
 	header       http.Header
@@ -70,7 +70,7 @@ func (d delivery) digest(token string) string {
 	return hex.EncodeToString(hmacSHA256([]byte(token), []byte(d.body)))
 }
 
-// fromGitHub signs as GitHub does; the older signature is there too, and proves nothing.
+// fromGitHub signs as GitHub does. It includes the older signature, which proves nothing.
 func (d delivery) fromGitHub(event, token string) delivery {
 	return d.with("X-GitHub-Event", event).with("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958").
 		with("X-Hub-Signature", "sha1=7d38cdd689735b008b3c702edd92eea23791c5f6").

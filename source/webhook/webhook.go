@@ -1,4 +1,5 @@
-// Package webhook receives what Git servers send after a push: an authentic delivery means "list this repository now", and nothing else.
+// Package webhook receives the requests that Git servers send after a push. An authentic delivery means "list this
+// repository now", and nothing else.
 package webhook
 
 import (
@@ -22,12 +23,12 @@ const Prefix = "/hooks/"
 // hashed while it is read.
 const DefaultBodyLimit = 25 << 20
 
-// Config is what a receiver is made of.
+// Config configures a receiver.
 type Config struct {
-	// Secrets returns what the deliveries for a repository are proven with; false if there is no such
-	// repository, or it takes none. It is asked for every delivery, and is expected to answer from memory.
+	// Secrets returns the secrets that authenticate the deliveries for a repository; false if there is no such
+	// repository, or it accepts none. It is called for every delivery, and is expected to answer from memory.
 	Secrets func(ctx context.Context, repository string) (Secrets, bool)
-	// Notify is told of every authentic delivery, several at once and in bursts. It must not wait.
+	// Notify is called for every authentic delivery, concurrently and in bursts. It must not wait.
 	Notify func(repository string, hook Hook)
 	// BodyLimit is how many bytes of a delivery are read; 0 means DefaultBodyLimit.
 	BodyLimit int64
@@ -35,10 +36,10 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-// Hook is a delivery whose sender is proven. What it says of the repository is not read: the Git server
-// itself is asked.
+// Hook is an authentic delivery. Its statements about the repository are not read: the agent asks the Git server
+// itself.
 type Hook struct {
-	// Event is what the sender calls it, such as "Push Hook" or "pull_request". It is for people only.
+	// Event is the sender's name for it, such as "Push Hook" or "pull_request". It is for people only.
 	Event string
 	// Received is when it arrived.
 	Received time.Time
@@ -46,7 +47,7 @@ type Hook struct {
 
 type receiver struct {
 	Config
-	// nobody takes the place of secrets that are not there, so that their absence takes no other time.
+	// nobody replaces missing secrets, so that their absence does not change the timing.
 	nobody  []byte
 	replays replays
 
@@ -54,8 +55,8 @@ type receiver struct {
 	complained map[string]complaints // by repository
 }
 
-// New returns the handler of all repositories' endpoints. Bounding how long a delivery may take is the
-// matter of the server that it is given to.
+// New returns the handler of all repositories' endpoints. The server that runs it has to bound the time of a
+// delivery.
 func New(c Config) http.Handler {
 	if c.BodyLimit == 0 {
 		c.BodyLimit = DefaultBodyLimit
@@ -65,8 +66,8 @@ func New(c Config) http.Handler {
 	return &receiver{Config: c, nobody: nobody, complained: map[string]complaints{}}
 }
 
-// ServeHTTP answers 202 to what is authentic, whatever becomes of it here: Git servers disable hooks that
-// fail. A repository that does not exist is answered as one whose credential is wrong.
+// ServeHTTP answers 202 to an authentic delivery, whatever its effect, because Git servers disable hooks that fail. A
+// missing repository gets the same answer as a wrong credential.
 func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	repository, ok := strings.CutPrefix(r.URL.Path, Prefix)
 	if !ok || repository == "" || strings.Contains(repository, "/") {
@@ -92,7 +93,7 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.accept(repository, claim, now)
-	// A sender whose connection is closed while it still writes would take that for a failure.
+	// A sender whose connection is closed while it still writes would count that as a failure.
 	_, _ = io.Copy(io.Discard, body)
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = io.WriteString(w, "the repository is going to be listed\n")
@@ -107,10 +108,10 @@ func (h *receiver) accept(repository string, c claim, now time.Time) {
 	h.Notify(repository, Hook{Event: c.event, Received: now})
 }
 
-// errNoSecrets is the reason for refusing whatever is delivered for a repository.
+// errNoSecrets is the reason for refusing all deliveries for a repository.
 var errNoSecrets = errors.New("the Secret that spec.webhook names does not exist, or has neither token nor signingToken")
 
-// refusal is a delivery that was not authentic, and why.
+// refusal is a delivery that was not authentic, with the reason.
 type refusal struct {
 	repository string
 	known      bool
@@ -131,11 +132,12 @@ func (h *receiver) refuse(w http.ResponseWriter, r refusal) {
 	http.Error(w, "the credential is wrong, or there is no such repository, or it takes no deliveries; the agent's log says which", http.StatusUnauthorized)
 }
 
-// complaintPause is how long the same reason for refusing a repository's deliveries is not logged again: anybody can
-// send some.
+// complaintPause is how long the same reason for refusing a repository's deliveries is not logged again, because
+// anyone can cause one.
 const complaintPause = time.Minute
 
-// maxComplaints bounds how many reasons are logged for a repository within one pause. Reasons quote what was sent.
+// maxComplaints bounds how many reasons are logged for a repository within one pause, because reasons quote the
+// request.
 const maxComplaints = 4
 
 // complaints are the reasons that were logged since a time.

@@ -43,7 +43,7 @@ var secrets = map[string]webhook.Secrets{
 // noon is when all of these tests happen.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// desk is a receiver and what it told.
+// desk is a receiver and the calls of Notify.
 type desk struct {
 	handler http.Handler
 	log     bytes.Buffer
@@ -374,7 +374,7 @@ func TestEveryReasonIsLogged(t *testing.T) {
 	if warnings := strings.Count(d.log.String(), "level=WARN"); warnings != 2 {
 		t.Errorf("%d warnings, want one for each reason:\n%s", warnings, &d.log)
 	}
-	for n := range 100 { // anybody can make up reasons
+	for n := range 100 { // anyone can make up reasons
 		d.receive(push("{}").with("Content-Type", fmt.Sprint(n)).replaced("Content-Type", "application/json", fmt.Sprint(n)))
 	}
 	if warnings := strings.Count(d.log.String(), "level=WARN"); warnings != 4 {
