@@ -43,6 +43,7 @@ var arrows = []struct {
 	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
 		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
+	{pkg: "reconciler/keyring", knows: []string{"secrets", "reconciler/render"}},
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
 	{pkg: "reconciler/control", knows: []string{"api/v1alpha1"}},

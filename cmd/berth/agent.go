@@ -20,6 +20,7 @@ import (
 
 	"berth.dev/berth/reconciler/agent"
 	"berth.dev/berth/reconciler/environments"
+	"berth.dev/berth/reconciler/keyring"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/secrets"
@@ -125,7 +126,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("cannot find the cluster: %w", err)
 	}
-	remote, err := newRemoteKeys(o.remote, o.vaultToken, os.Getenv)
+	identity, err := newIdentity(o.remote, o.vaultToken, os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -147,9 +148,11 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		MetricsAddress: o.metricsAddress, MetricsAuthorization: o.metricsGuarded,
 		HealthAddress: o.healthAddress, WebhookAddress: o.webhookAddress, ProfileAddress: o.pprofAddress,
 		Kustomize: o.kustomize.builder(),
-		Keys:      func(c client.Reader) environments.Keys { return newKeyring(agent.SecretsOf(c), remote, workers).keys },
-		Metrics:   report.NewMetrics(metrics.Registry),
-		Now:       time.Now, Jitter: rand.Float64, Log: log,
+		Keys: func(c client.Reader) environments.Keys {
+			return keyring.New(keyring.Config{Read: agent.SecretsOf(c), Remote: o.remote, Identity: identity, Workers: workers}).Decrypter
+		},
+		Metrics: report.NewMetrics(metrics.Registry),
+		Now:     time.Now, Jitter: rand.Float64, Log: log,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"berth.dev/berth/reconciler/agent"
+	"berth.dev/berth/reconciler/keyring"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -22,7 +23,7 @@ func addKeys(c *cobra.Command, k *keyFlags, more string) {
 
 // locked refuses encrypted files, for their keys cannot be had.
 type locked struct {
-	opener
+	keyring.Opener
 	why error
 }
 
@@ -42,7 +43,7 @@ func (v *viewer) decrypter(ctx context.Context, s streams, keys keyFlags, c choi
 		return nil, err
 	}
 	name := v.key(c.entry.Decryption.SecretRef.Name)
-	decrypter, _, err := newKeyring(agent.SecretsOf(v), remoteKeys{}, workers).keys(ctx, &name, c.entry.Decryption.Allow)
+	decrypter, _, err := keyring.New(keyring.Config{Read: agent.SecretsOf(v), Workers: workers}).Decrypter(ctx, &name, c.entry.Decryption.Allow)
 	switch {
 	case apierrors.IsForbidden(err):
 		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s may not be read with your rights; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil

@@ -9,10 +9,9 @@ import (
 // serviceAccountToken is where every pod has that of its account.
 const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
-// newRemoteKeys returns the listed remote keys, and who the agent is to their services. The clouds' webhooks
+// newIdentity returns what proves the agent to the services of the listed remote keys. The clouds' webhooks
 // put that into the pod's environment; what nothing is listed of is not looked at.
-func newRemoteKeys(listed secrets.Remote, vaultToken string, getenv func(string) string) (remoteKeys, error) {
-	r := remoteKeys{Remote: listed}
+func newIdentity(listed secrets.Remote, vaultToken string, getenv func(string) string) (*secrets.Identity, error) {
 	c := secrets.IdentityConfig{}
 	if len(listed.AWS) > 0 {
 		c.AWS = secrets.AWSIdentity{
@@ -35,9 +34,9 @@ func newRemoteKeys(listed secrets.Remote, vaultToken string, getenv func(string)
 	if len(listed.Vault) > 0 {
 		c.Vault.TokenFile = vaultToken
 	}
-	var err error
-	if r.identity, err = secrets.NewIdentity(c); err != nil {
-		return remoteKeys{}, fmt.Errorf("reading the agent's identity for remote keys: %w", err)
+	identity, err := secrets.NewIdentity(c)
+	if err != nil {
+		return nil, fmt.Errorf("reading the agent's identity for remote keys: %w", err)
 	}
-	return r, nil
+	return identity, nil
 }

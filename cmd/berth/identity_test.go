@@ -29,9 +29,9 @@ func TestTheAgentIsSomebodyOnlyWhereAKeyIsListed(t *testing.T) {
 		{"Vault", secrets.Remote{Vault: []string{"https://vault.example.com"}}, []string{"Vault"}},
 	} {
 		asked := map[string]bool{}
-		r, err := newRemoteKeys(test.listed, serviceAccountToken, func(name string) string { asked[name] = true; return webhooked[name] })
-		if err != nil || !slices.Equal(r.identity.Services(), test.want) {
-			t.Errorf("%s: got %q, %v", test.name, r.identity.Services(), err)
+		r, err := newIdentity(test.listed, serviceAccountToken, func(name string) string { asked[name] = true; return webhooked[name] })
+		if err != nil || !slices.Equal(r.Services(), test.want) {
+			t.Errorf("%s: got %q, %v", test.name, r.Services(), err)
 		}
 		if test.want == nil && len(asked) > 0 {
 			t.Errorf("%s: looked at %v", test.name, asked)
@@ -41,11 +41,11 @@ func TestTheAgentIsSomebodyOnlyWhereAKeyIsListed(t *testing.T) {
 
 func TestTheAgentOutsideOfACloud(t *testing.T) {
 	listed := secrets.Remote{AWS: []string{"arn:aws:kms:eu-west-1:1:key/a"}, Azure: []string{"https://acme.vault.azure.net"}}
-	r, err := newRemoteKeys(listed, "", func(string) string { return "" })
-	if err != nil || len(r.identity.Services()) > 0 {
-		t.Errorf("got %q, %v", r.identity.Services(), err)
+	r, err := newIdentity(listed, "", func(string) string { return "" })
+	if err != nil || len(r.Services()) > 0 {
+		t.Errorf("got %q, %v", r.Services(), err)
 	}
-	_, err = newRemoteKeys(listed, "", func(name string) string { return strings.Replace(webhooked[name], "169.254.170.23", "10.0.0.1", 1) })
+	_, err = newIdentity(listed, "", func(name string) string { return strings.Replace(webhooked[name], "169.254.170.23", "10.0.0.1", 1) })
 	if err == nil || !strings.Contains(err.Error(), `reading the agent's identity for remote keys: cannot ask "http://10.0.0.1/v1/credentials"`) {
 		t.Errorf("got %v", err)
 	}
