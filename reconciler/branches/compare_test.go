@@ -185,6 +185,16 @@ func TestWhatGoes(t *testing.T) {
 			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3")),
 			notes: []string{"4 of 5 environments would be deleted at once"},
 		},
+		{
+			name:  "six of twenty, which are exactly the share that may go",
+			scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3", "f4", "f5")),
+			gone:  []string{"f0", "f1", "f2", "f3", "f4", "f5"},
+		},
+		{
+			name:  "nothing yet, and the first to go decides when to look again",
+			scene: listed(5, without(2, time.Minute, "f0"), without(2, 3*time.Minute, "f1"), without(2, 2*time.Minute, "f2")),
+			next:  2 * time.Minute,
+		},
 		{name: "four of twenty", scene: listed(19, without(2, time.Hour, "f0", "f1", "f2", "f3")), gone: []string{"f0", "f1", "f2", "f3"}},
 		{
 			name:  "not one more while three go by another way",
@@ -251,6 +261,12 @@ func TestWhatGoes(t *testing.T) {
 			scene: listed(9, idle(4), without(2, time.Hour, "f8")),
 			gone:  []string{"f8"},
 			notes: []string{"5 of 10 environments would be deleted at once; to delete them: berth confirm --repository posts (posts.review.f0 among them: its branch has been unused"},
+		},
+		{
+			name:  "what goes counts among what may expire",
+			scene: listed(9, idle(2), without(2, time.Hour, "f7", "f8")),
+			gone:  []string{"f7", "f8"},
+			notes: []string{"4 of 10 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f0 among them"},
 		},
 		{
 			name:  "not all of a removed entry at once",
@@ -387,5 +403,67 @@ func TestWhatIsHeldBackIsToldInOneWay(t *testing.T) {
 	slices.Reverse(s.have) // as a cache lists in any order
 	if again := Compare(s.have, Want(s.repo, s.Listing.Heads), s.Evidence).Doubts; !slices.Equal(first, again) {
 		t.Errorf("%q, and then %q", first, again)
+	}
+}
+
+// A confirmation counts for an Environment whose time is over, though its branch is there.
+func TestAConfirmationReleasesWhatExpires(t *testing.T) {
+	s := listed(5, idle(4), confirming("f0", "f1", "f2"))
+	c := Compare(s.have, Want(s.repo, s.Listing.Heads), s.Evidence)
+	var released []string
+	for _, env := range c.Release {
+		released = append(released, env.Name)
+	}
+	if want := []string{"posts.review.f0", "posts.review.f1", "posts.review.f2"}; !slices.Equal(released, want) || !slices.Equal(c.Confirmed, want) {
+		t.Errorf("%q are released, and %q confirmed, want %q", released, c.Confirmed, want)
+	}
+	if !slices.Equal(c.Held, []string{"posts.review.f3"}) {
+		t.Errorf("%q are held", c.Held)
+	}
+}
+
+// A branch that is missing shows from the first listing on when its environment goes, and whether that is held.
+func TestDepartures(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		scene scene
+		want  Departure // of f0
+	}{
+		{"after one listing", listed(5, without(1, time.Minute, "f0")), Departure{Since: apitest.Noon.Add(-time.Minute), At: apitest.Noon.Add(4 * time.Minute)}},
+		{"while it is held", listed(4, without(2, 5*time.Minute, "f0", "f1", "f2", "f3")), Departure{Since: apitest.Noon.Add(-5 * time.Minute), At: apitest.Noon, held: true}},
+		{"while it is there", listed(5, without(1, time.Minute, "f1")), Departure{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := Compare(test.scene.have, Want(test.scene.repo, test.scene.Listing.Heads), test.scene.Evidence)
+			if got := c.Departing["posts.review.f0"]; got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestToDeleteAllNeedsAConfirmationFromFourOn(t *testing.T) {
+	for n, want := range map[int]bool{3: false, 4: true} {
+		if got := Count(listed(n-1).have, nil, apitest.Noon).BlocksAll(); got != want {
+			t.Errorf("of %d environments, deleting all is blocked: %t, want %t", n, got, want)
+		}
+	}
+}
+
+// A teardown that has begun is always finished: it waits for no confirmation.
+func TestWhatHasBegunToGoIsNotHeld(t *testing.T) {
+	s := listed(5, idle(4))
+	apitest.Reason(v1alpha1.ReasonExpiring)(&s.have[1])
+	if c := Compare(s.have, Want(s.repo, s.Listing.Heads), s.Evidence); !slices.Equal(c.Held, []string{"posts.review.f1", "posts.review.f2", "posts.review.f3"}) {
+		t.Errorf("of four that expire, one of which has begun to, %q are held", c.Held)
+	}
+	s = listed(5, func(s *scene) {
+		for i := range 4 {
+			apitest.Deleted(&s.have[1+i])
+		}
+		apitest.Reason(v1alpha1.ReasonDeleting)(&s.have[1])
+	})
+	if c := Compare(s.have, Want(s.repo, s.Listing.Heads), s.Evidence); !slices.Equal(c.Held, []string{"posts.review.f1", "posts.review.f2", "posts.review.f3"}) {
+		t.Errorf("of four that were deleted by hand, one of which has begun to go, %q are held", c.Held)
 	}
 }

@@ -1,6 +1,7 @@
 package branches
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -73,5 +74,19 @@ func TestKnownCommits(t *testing.T) {
 	}
 	if got := KnownCommits(source.Listing{}, have); len(got) != 1 || got[0] != apitest.Commit("c") {
 		t.Errorf("after a restart %q are known, want those of the Environments", got)
+	}
+}
+
+// Others are the branches that no entry matches: their commits prove, too, that the repository is the same one.
+func TestCommitsOfOtherBranchesAreKnown(t *testing.T) {
+	have := []v1alpha1.Environment{apitest.Environment(apitest.Repository(), "review", "f0")}
+	last := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("a")}, Others: []string{apitest.Commit("b")}}
+	known := KnownCommits(last, have)
+	if want := []string{apitest.Commit("a"), apitest.Commit("b")}; !slices.Equal(known, want) {
+		t.Errorf("%q are known, want %q", known, want)
+	}
+	now := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("c")}, Others: []string{apitest.Commit("b")}}
+	if Doubtful(have, known, now) {
+		t.Error("a repository whose other branch stayed is doubtful")
 	}
 }

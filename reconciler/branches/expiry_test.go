@@ -102,3 +102,39 @@ func TestActivity(t *testing.T) {
 		t.Errorf("the last activity of a new environment was at %s, want now", got)
 	}
 }
+
+func TestOverdue(t *testing.T) {
+	repo := apitest.Repository(func(r *v1alpha1.Repository) {
+		r.Spec.Environments[1].ExpireAfter = &metav1.Duration{Duration: time.Hour}
+	})
+	for _, test := range []struct {
+		name   string
+		branch string
+		idle   time.Duration
+		change func(*v1alpha1.Environment)
+		want   bool
+	}{
+		{"its time is over", "f0", 3 * time.Hour, nil, true},
+		{"its time is not over", "f0", time.Minute, nil, false},
+		{"its entry says nothing of expiry", "main", 3 * time.Hour, nil, false},
+		{"it is being deleted already", "f0", 3 * time.Hour, apitest.Deleted, false},
+		{"it has expired already", "f0", 3 * time.Hour, apitest.Reason(v1alpha1.ReasonExpired), false},
+		{"its teardown has begun", "f0", 3 * time.Hour, apitest.Reason(v1alpha1.ReasonExpiring), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			entry := "review"
+			if test.branch == "main" {
+				entry = "production"
+			}
+			env := apitest.Environment(repo, entry, test.branch)
+			env.Status.Conditions = append(env.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionExpiresSoon, LastTransitionTime: metav1.NewTime(apitest.Noon.Add(-time.Hour))})
+			env.Status.Activity, env.Status.LastActivityTime = Activity(&env), &metav1.Time{Time: apitest.Noon.Add(-test.idle)}
+			if test.change != nil {
+				test.change(&env)
+			}
+			if got := len(Overdue([]v1alpha1.Environment{env}, repo, apitest.Noon)) == 1; got != test.want {
+				t.Errorf("overdue: %t, want %t", got, test.want)
+			}
+		})
+	}
+}

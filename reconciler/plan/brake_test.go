@@ -34,6 +34,11 @@ func TestBrake(t *testing.T) {
 	}{
 		{"five may go, whatever they are a part of", func(w *world) { left(w, parts(1, 5)...) }, ""},
 		{"more than half of the environment at once is not believed", func(w *world) { left(w, parts(1, 6)...) }, held},
+		{"exactly half may go", func(w *world) {
+			w.git(parts(1, 12)...)
+			w.settle()
+			w.git(parts(7, 12)...)
+		}, ""},
 		{"until somebody confirms it", func(w *world) {
 			left(w, parts(1, 6)...)
 			w.pass()

@@ -5,6 +5,7 @@ import (
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -114,6 +115,17 @@ func TestDrift(t *testing.T) {
 			keep Namespace/posts
 			keep ConfigMap/posts/env
 			keep Deployment/posts/api
+			Settled`},
+		{"the digest of Git proves nothing for fields that Berth does not own", func(w *world) {
+			w.git(configMap("env"), configMap("other"))
+			w.settle()
+			w.in.Record.Applied = map[manifest.Key]plan.Applied{}
+			w.change("ConfigMap/env", func(o *observed.Object) { o.Ownership = "" })
+			w.change("ConfigMap/other", func(o *observed.Object) { o.Ownership = "another" })
+		}, `
+			correct Namespace/posts: has no record of what was applied
+			correct ConfigMap/posts/env: has no record of what was applied
+			correct ConfigMap/posts/other: has no record of what was applied
 			Settled`},
 		{"Git may leave to others what they change", func(w *world) {
 			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated("client.lifecycle.config.k8s.io/mutation", "ignore")))

@@ -59,6 +59,17 @@ func TestRefusals(t *testing.T) {
 			keep ConfigMap/posts/old
 			change Deployment/posts/api: differs from Git [blocked: waits for ConfigMap/env, which was refused before]
 			Going: ConfigMap/env: differs from Git; and 2 more`},
+		{"which does not block corrections", func(w *world) {
+			running(w)
+			w.after(time.Minute)
+			w.disturb("ConfigMap/old")
+		}, `
+			keep Namespace/posts
+			change ConfigMap/posts/env: differs from Git
+			create ConfigMap/posts/new: is not in the cluster yet [blocked: waits for ConfigMap/env, which was refused before]
+			correct ConfigMap/posts/old: was changed by somebody else
+			change Deployment/posts/api: differs from Git [blocked: waits for ConfigMap/env, which was refused before]
+			Going: ConfigMap/env: differs from Git; ConfigMap/old: was changed by somebody else; and 2 more`},
 		{"and when it has passed, the rest follows", func(w *world) {
 			running(w)
 			w.after(time.Minute)

@@ -441,6 +441,16 @@ func TestFights(t *testing.T) {
 			keep Deployment/posts/web
 			delete ConfigMap/posts/old: is no longer in Git
 			Going: ConfigMap/old: is no longer in Git`},
+		{"over an object that rolls out, and is as Git says, its health decides", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.git(deployment("api", version(2)))
+			w.pass()
+			w.fight("Deployment/api")
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api (Progressing: 0 of 1 ready)
+			Going: Deployment/api: 0 of 1 ready`},
 		{"but its own rollout is waited for", func(w *world) {
 			w.git(deployment("api"), deployment("web", wave(1)))
 			w.settle()

@@ -391,6 +391,19 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate: is not run again for what ran before
 			Settled`},
+		{"a rollback keeps the Jobs of the newer commit, and deletes its other objects", func(w *world) {
+			w.git(deployment("api"))
+			w.settle()
+			w.git(deployment("api"), job("migrate"), configMap("new"))
+			w.settle()
+			w.git(deployment("api"))
+			w.in.Past = true
+		}, `
+			keep Namespace/posts
+			keep Deployment/posts/api
+			keep Job/posts/migrate: is a run of a newer commit, which finds it if it is tried again
+			delete ConfigMap/posts/new: is no longer in Git
+			Going: ConfigMap/new: is no longer in Git`},
 		{"a Job that left Git and comes back runs again", func(w *world) {
 			w.git(job("migrate"), deployment("api"))
 			w.settle()
