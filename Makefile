@@ -60,14 +60,19 @@ node: node-binary ## Run Berth as a Pod on a real node, in namespaces of its own
 forge: cluster-binary ## Run scenarios with a real Gitea: GITEA=/path/to/gitea (one built without bindata: GITEA_ASSETS=folder of its sources; else the tests say why they are skipped).
 	cd e2e && go test ./forge -v -count=1
 
+# A cluster of the user's only if the command line names it: many people have KUBECONFIG in their environment.
+ifeq ($(origin KUBECONFIG),command line)
+own := --kubeconfig "$(KUBECONFIG)" $(if $(YES),--yes)
+endif
+
 .PHONY: demo
-demo: cluster-binary build ## Show the main job on a local cluster, and leave it running.
+demo: $(if $(own),,cluster-binary) build ## Show the main job on a local cluster, and leave it running (KUBECONFIG=FILE: on a cluster of yours, after asking).
 	@echo "Building the demo."
 	@(go build -C e2e -v -o ../.build/ ./cmd/demo ./cmd/gitserver 2>&1 || echo FAILED) | $(progress)
-	@.build/demo up
+	@.build/demo up $(own)
 
 .PHONY: demo-down
-demo-down: ## Stop what "make demo" left running.
+demo-down: ## Stop and remove what "make demo" left running, on a cluster of yours, too.
 	@test ! -x .build/demo || .build/demo down
 
 # What is concurrent is tested with the race detector, and only so. The tests of deaths are one thing after the other, and

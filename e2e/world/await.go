@@ -21,9 +21,15 @@ func Await(t Reporter, what string, look func() (saw string, content bool)) {
 	AwaitFor(t, patience, what, look)
 }
 
+// slow is a Reporter of a cluster that takes longer than the one on this machine.
+type slow interface{ Patience() time.Duration }
+
 // AwaitFor is Await with another patience.
 func AwaitFor(t Reporter, limit time.Duration, what string, look func() (saw string, content bool)) {
 	t.Helper()
+	if s, ok := t.(slow); ok {
+		limit = max(limit, s.Patience())
+	}
 	deadline, ticker := time.NewTimer(limit), time.NewTicker(interval)
 	defer deadline.Stop()
 	defer ticker.Stop()

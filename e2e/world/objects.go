@@ -188,10 +188,10 @@ func (e *Environment) look() Contents {
 	return contents
 }
 
-// state tells whether anybody has written to an object. Of a CronJob only what people write counts: its
-// controller notes every run.
+// state tells whether anybody has written to an object. Of a CronJob and an Ingress only what people write counts: their
+// controllers write to their status at any time.
 func state(o *unstructured.Unstructured) string {
-	if o.GetKind() == "CronJob" {
+	if kind := o.GetKind(); kind == "CronJob" || kind == "Ingress" {
 		return fmt.Sprint(o.GetUID(), " of generation ", o.GetGeneration(), o.GetLabels(), o.GetAnnotations())
 	}
 	return fmt.Sprint(o.GetUID(), " at ", o.GetResourceVersion())

@@ -129,7 +129,7 @@ func Run(ctx context.Context, config Config) (*Cluster, error) {
 		stop()
 		return nil, errors.Join(fmt.Errorf("cannot start a cluster: %w: %s", err, bytes.TrimSpace(complaints.Bytes())), ctx.Err())
 	}
-	cluster, err := open(kubeconfig)
+	cluster, err := Open(kubeconfig)
 	if err != nil {
 		stop()
 		return nil, err
@@ -162,7 +162,7 @@ func Up(ctx context.Context, config Config, progress io.Writer) (*Cluster, error
 	if err := command.Run(); err != nil {
 		return nil, fmt.Errorf("cannot start a cluster in %q: %w", config.Dir, err)
 	}
-	return open(filepath.Join(config.Dir, "kubeconfig"))
+	return Open(filepath.Join(config.Dir, "kubeconfig"))
 }
 
 // Down ends the control plane that Up started in a directory, if one runs.
@@ -178,7 +178,8 @@ func Down(ctx context.Context, dir string) error {
 	return nil
 }
 
-func open(kubeconfig string) (*Cluster, error) {
+// Open returns the cluster of a kubeconfig's current context, whoever started it. What it writes lies beside the kubeconfig.
+func Open(kubeconfig string) (*Cluster, error) {
 	admin, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig %q: %w", kubeconfig, err)

@@ -68,7 +68,8 @@ func WriteKubeconfig(path string, config *rest.Config) error {
 func writeKubeconfig(path string, config *rest.Config, namespace string) error {
 	const name = "berth"
 	file := clientcmdapi.NewConfig()
-	file.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	file.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData,
+		InsecureSkipTLSVerify: config.Insecure, TLSServerName: config.ServerName}
 	file.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: config.BearerToken}
 	file.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name, Namespace: namespace}
 	file.CurrentContext = name

@@ -16,8 +16,10 @@ const usage = `Usage, in the root of the repository:
   demo up     play the demo; what an earlier one left running is replaced
   demo down   stop what it left running
 Flags:
-  --dir DIR   where everything lies (.build/demo-run)
-  --bin DIR   where berth and gitserver lie (.build)
+  --dir DIR           where everything lies (.build/demo-run)
+  --bin DIR           where berth and gitserver lie (.build)
+  --kubeconfig FILE   play on this cluster of yours, and not on a local one
+  --yes               install into it without asking
 `
 
 func main() {
@@ -29,37 +31,63 @@ func main() {
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	dir := flags.String("dir", filepath.Join(".build", "demo-run"), "")
 	bin := flags.String("bin", ".build", "")
+	own := flags.String("kubeconfig", "", "")
+	yes := flags.Bool("yes", false, "")
 	_ = flags.Parse(os.Args[2:]) // ends the program instead
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1], *dir, *bin); err != nil {
+	if err := run(ctx, os.Args[1], options{dir: *dir, bin: *bin, kubeconfig: *own, confirmed: *yes}); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, verb, dir, bin string) error {
-	dir, err := filepath.Abs(dir)
+// options are what the command line says.
+type options struct {
+	dir, bin, kubeconfig string
+	confirmed            bool
+}
+
+func run(ctx context.Context, verb string, o options) error {
+	dir, err := filepath.Abs(o.dir)
 	if err != nil {
 		return err
 	}
-	if bin, err = filepath.Abs(bin); err != nil {
+	bin, err := filepath.Abs(o.bin)
+	if err != nil {
 		return err
 	}
+	s := &stage{dir: dir, bin: bin}
 	switch verb {
 	case "up":
-		return up(ctx, &stage{dir: dir, bin: bin})
+		if o.kubeconfig != "" {
+			if s.own, err = openOwn(o.kubeconfig); err != nil {
+				return err
+			}
+		}
+		return up(ctx, s, o)
 	case "down":
-		return (&stage{dir: dir, bin: bin}).clear(ctx)
+		return s.clear(ctx)
 	}
 	return fmt.Errorf("unknown verb %q\n%s", verb, usage)
 }
 
 // up sets the stage, plays, and tells how to go on.
-func up(ctx context.Context, s *stage) error {
+func up(ctx context.Context, s *stage, o options) error {
 	t := newTeller(ctx, os.Stdout)
+	if s.own != nil && !o.confirmed {
+		if err := s.own.ask(os.Stdin, os.Stdout); err != nil {
+			return err
+		}
+	}
 	if err := s.clear(ctx); err != nil {
 		return err
+	}
+	if s.own != nil {
+		if err := s.own.free(ctx); err != nil {
+			return err
+		}
+		t.patience = ownPatience
 	}
 	t.chapter("A Kubernetes control plane, a Git server, and Berth")
 	if err := s.set(ctx, t); err != nil {

@@ -25,6 +25,8 @@ type story struct {
 	// main is the commit that production is at, untouched is what production has since it is.
 	main      string
 	untouched world.Contents
+	// image is that of the frontend in Git, and broken one that does not exist.
+	image, broken string
 }
 
 // play goes through the steps, and ends with the first that is not as expected.
@@ -62,6 +64,14 @@ func (p *story) mainBecomesProduction() {
 			"and the Repository of berth/repository.yaml, in a hurry: it polls every second, and a branch is gone after two",
 		"an Environment for main that is Healthy, in the namespace posts")
 	p.clone = newClone(p, p.stage.path("posts"), p.stage.url, example)
+	p.image, p.broken = "posts-frontend:${TREE:frontend}", "posts-frontend:broken"
+	if p.stage.own != nil {
+		p.image, p.broken = standIn, "nginxinc/nginx-unprivileged:broken"
+		if err := useStandIns(p.clone.dir); err != nil {
+			p.Fatalf("cannot adapt the example: %v", err)
+		}
+		p.line("note", "nobody has built the example's images, so that all its containers run "+standIn)
+	}
 	p.main = p.clone.push("main", "Begin")
 	repository, err := p.stage.repository()
 	if err != nil {
@@ -77,7 +87,7 @@ func (p *story) mainBecomesProduction() {
 	p.posts = p.stage.world.Follow(p, repository)
 	p.production = p.posts.Environment("main")
 	environment := p.production.Becomes("Healthy", p.main)
-	p.expect("namespace", environment.Spec.Namespace, "posts")
+	p.expect("namespace", environment.Spec.Namespace, production)
 	p.untouched = p.production.Contents()
 	p.saw("%s, at %.8s; %d objects, api with %s replicas", p.state(environment), p.main, len(p.untouched),
 		p.production.Object("Deployment/api").Field("spec.replicas"))
@@ -160,8 +170,8 @@ func (p *story) anImageIsBroken() {
 	p.step("a broken image fails where it is, and says why",
 		"names an image of the frontend that does not exist on "+branch+"; git push",
 		"the preview Failed, with the reason; production Healthy")
-	p.clone.write("infra/k8s/frontend.yaml", "posts-frontend:${TREE:frontend}", "posts-frontend:broken")
-	environment := p.preview.Becomes("Failed", p.clone.push(branch, "Break the frontend"), "Deployment/frontend", "posts-frontend:broken")
+	p.clone.write("infra/k8s/frontend.yaml", p.image, p.broken)
+	environment := p.preview.Becomes("Failed", p.clone.push(branch, "Break the frontend"), "Deployment/frontend", p.broken)
 	p.productionIsUntouched()
 	p.saw("%s: %s; production is Healthy", p.state(environment), world.Ready(environment).Message)
 	p.show()
@@ -171,7 +181,7 @@ func (p *story) theFixSupersedes() {
 	p.step("the fix supersedes it",
 		"names the right image again; git push",
 		"the preview Healthy, without anybody's help")
-	p.clone.write("infra/k8s/frontend.yaml", "posts-frontend:broken", "posts-frontend:${TREE:frontend}")
+	p.clone.write("infra/k8s/frontend.yaml", p.broken, p.image)
 	environment := p.preview.Becomes("Healthy", p.clone.push(branch, "Mend the frontend"))
 	p.saw("%s at %.8s", p.state(environment), environment.Status.HealthyCommit)
 }

@@ -29,9 +29,16 @@ const example = "examples/posts"
 // again by the process ids that lie there.
 type stage struct {
 	dir, bin string
+	own      *ownCluster // nil: a local cluster that the demo starts and stops
 	world    *world.World
 	url      string
 }
+
+// production is the namespace of the example's main branch.
+const production = "posts"
+
+// ownPatience is how long a wait on a cluster of the user's may take: its nodes pull images.
+const ownPatience = 5 * time.Minute
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
@@ -40,7 +47,7 @@ func (s *stage) set(ctx context.Context, t *teller) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	cluster, err := clustertest.Up(ctx, clustertest.Config{Dir: s.path("cluster"), Audit: true}, indented{t})
+	cluster, err := s.cluster(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -57,6 +64,23 @@ func (s *stage) set(ctx context.Context, t *teller) error {
 	}
 	t.line("Berth", "is installed from deploy/, and runs with the rights of its ServiceAccount")
 	return s.note("agent", s.world.Agent.PID())
+}
+
+// cluster returns the user's cluster, or starts a local one.
+func (s *stage) cluster(ctx context.Context, t *teller) (*clustertest.Cluster, error) {
+	if s.own == nil {
+		return clustertest.Up(ctx, clustertest.Config{Dir: s.path("cluster"), Audit: true}, indented{t})
+	}
+	t.line("cluster", s.own.String())
+	return s.own.enter(s.path("own"))
+}
+
+// kubeconfig returns the path of the administrator's.
+func (s *stage) kubeconfig() string {
+	if s.own != nil {
+		return s.path("own/kubeconfig")
+	}
+	return s.path("cluster/kubeconfig")
 }
 
 // serveGit starts the Git server and learns the address of its repository.
@@ -92,14 +116,22 @@ func (s *stage) repository() (*v1alpha1.Repository, error) {
 	repository.Spec.Poll = "@every 1s"
 	repository.Spec.GoneAfter = metav1.Duration{Duration: 2 * time.Second}
 	for i := range repository.Spec.Environments {
-		repository.Spec.Environments[i].Health.ImagePullGrace = metav1.Duration{Duration: 2 * time.Second}
+		repository.Spec.Environments[i].Health.ImagePullGrace = metav1.Duration{Duration: s.imagePullGrace()}
 	}
 	return repository, nil
 }
 
+// imagePullGrace is how long an image may fail to be pulled: a real registry may fail once and then deliver.
+func (s *stage) imagePullGrace() time.Duration {
+	if s.own != nil {
+		return 15 * time.Second
+	}
+	return 2 * time.Second
+}
+
 // get returns what "berth get" prints for a person.
 func (s *stage) get(ctx context.Context) (string, error) {
-	command := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), "get", "--kubeconfig", s.path("cluster/kubeconfig"))
+	command := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), "get", "--kubeconfig", s.kubeconfig())
 	output, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("cannot run berth get: %w: %s", err, output)
@@ -109,7 +141,7 @@ func (s *stage) get(ctx context.Context) (string, error) {
 
 // invite tells how to look at what runs, and how to stop it.
 func (s *stage) invite(t *teller) {
-	t.command("look", `export KUBECONFIG="$PWD/`+short(s.path("cluster/kubeconfig"))+`"`)
+	t.command("look", `export KUBECONFIG="$PWD/`+short(s.kubeconfig())+`"`)
 	t.command("", short(filepath.Join(s.bin, "berth"))+" get -w")
 	t.command("", "kubectl get env -n berth; kubectl get all -n posts")
 	t.command("push", "(cd "+short(s.path("posts"))+" && git checkout -b feature/mine && git push origin feature/mine)")
@@ -141,10 +173,32 @@ func (s *stage) clear(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := clustertest.Down(ctx, s.path("cluster")); err != nil {
+	if err := s.clearOwn(ctx); err != nil {
 		return err
 	}
+	if _, err := os.Stat(s.path("cluster")); err == nil {
+		if err := clustertest.Down(ctx, s.path("cluster")); err != nil {
+			return err
+		}
+	}
 	return os.RemoveAll(s.dir)
+}
+
+// clearOwn removes what an earlier demo installed into a cluster of the user's.
+func (s *stage) clearOwn(ctx context.Context) error {
+	kubeconfig := s.path("own/kubeconfig")
+	if _, err := os.Stat(kubeconfig); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	own, err := openOwn(kubeconfig)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Removing the demo from the cluster: %s\n", own)
+	if err := own.remove(ctx); err != nil {
+		return fmt.Errorf("%w; if that cluster is gone for good: rm -r %s", err, short(s.dir))
+	}
+	return nil
 }
 
 // end ends a process that an earlier demo started, if it still runs.

@@ -16,6 +16,8 @@ type teller struct {
 	bold  bool
 	steps int
 	began time.Time // the step
+	// patience is how long each wait may take; zero: as long as on a local cluster.
+	patience time.Duration
 }
 
 func newTeller(ctx context.Context, out *os.File) *teller {
@@ -81,6 +83,9 @@ func (t *teller) Helper() {}
 
 // Context is done when somebody interrupts the demo.
 func (t *teller) Context() context.Context { return t.ctx }
+
+// Patience returns how long each wait may take at least.
+func (t *teller) Patience() time.Duration { return t.patience }
 
 // Logf prints what helps to find out what went wrong.
 func (t *teller) Logf(format string, arguments ...any) { fmt.Fprintf(t.out, format+"\n", arguments...) }
