@@ -21,7 +21,7 @@ const (
 	// maxKey bounds the length of a key. Keys of YAML are at most as long unless they are written with a question mark.
 	maxKey = 1024
 	// maxValues bounds how many values there may be: some of what SOPS does with them takes the square of their number.
-	maxValues = 20_000
+	maxValues = 10_000
 )
 
 // outline is the structure of what was encrypted together: what SOPS says about it, and what reading it costs.

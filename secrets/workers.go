@@ -37,7 +37,7 @@ type Limits struct {
 }
 
 // DefaultLimits leave room for the largest files that are accepted.
-var DefaultLimits = Limits{Memory: 256 << 20, CPU: 10 * time.Second, Time: time.Minute}
+var DefaultLimits = Limits{Memory: 128 << 20, CPU: 10 * time.Second, Time: 2 * time.Minute}
 
 // maxAnswered bounds an answer in bytes.
 const maxAnswered = 64 << 20
