@@ -94,6 +94,32 @@ func looksThroughFiles(t *testing.T, dir string) (files int) {
 	return files
 }
 
+// looksThroughProcesses looks at what others can see of the agent and its children: their environments, in which no key
+// is either, and their arguments. One of them has decrypted just now.
+func looksThroughProcesses(t *testing.T) {
+	t.Helper()
+	workers := 0
+	for _, pid := range append(shared.Agent.Children(), shared.Agent.PID()) {
+		for _, name := range []string{"cmdline", "environ"} {
+			content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+			if err != nil {
+				continue // it is gone, or nobody may look
+			}
+			what := fmt.Sprintf("the %s of process %d", name, pid)
+			discloses(t, what, string(content))
+			if strings.Contains(string(content), "AGE-SECRET-KEY") || strings.Contains(string(content), plantedVault) {
+				t.Errorf("%s has a key: %q", what, content)
+			}
+			if name == "cmdline" && strings.Contains(string(content), "berth-sops") {
+				workers++
+			}
+		}
+	}
+	if workers == 0 {
+		t.Error("no process decrypts")
+	}
+}
+
 // looksThroughRequests looks at the addresses of all requests to the API server since a time. What it
 // answers is its own.
 func looksThroughRequests(t *testing.T, since time.Time) {
