@@ -211,15 +211,16 @@ func TestTheLastWarningIsShown(t *testing.T) {
 	job := &batchv1.Job{ObjectMeta: w.meta("migrate"), Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}}
 	w.create(job)
 	for _, e := range []struct {
-		name, kind, message string
-		after               time.Duration
+		name, kind, reason, message string
+		after                       time.Duration
 	}{
-		{"older", "Job", "exceeded quota: old", time.Minute},
-		{"newer", "Job", "exceeded quota: pods", 2 * time.Minute},
-		{"of-one-before", "Job", "of another Job of that name", -time.Minute},
-		{"of-another", "Deployment", "of another kind", 3 * time.Minute},
+		{"older", "Job", "FailedCreate", "exceeded quota: old", time.Minute},
+		{"newer", "Job", "FailedCreate", "exceeded quota: pods", 2 * time.Minute},
+		{"of-one-before", "Job", "FailedCreate", "of another Job of that name", -time.Minute},
+		{"of-another", "Deployment", "FailedCreate", "of another kind", 3 * time.Minute},
+		{"of-the-cluster", "Job", "MissingClusterDNS", "comes with every pod", 4 * time.Minute},
 	} {
-		w.create(&corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: e.name, Namespace: w.namespace}, Type: "Warning", Reason: "FailedCreate", Message: e.message,
+		w.create(&corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: e.name, Namespace: w.namespace}, Type: "Warning", Reason: e.reason, Message: e.message,
 			InvolvedObject: corev1.ObjectReference{Kind: e.kind, Name: "migrate", Namespace: w.namespace}, LastTimestamp: metav1.Time{Time: job.CreationTimestamp.Add(e.after)}})
 	}
 	w.wants(w.describe(), "Progressing Job/migrate: not started; last warning: FailedCreate: exceeded quota: pods")
