@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// outagePause is for how long nobody tries a host that did not answer.
+// outagePause is how long no call goes to a host that did not answer.
 const outagePause = 15 * time.Second
 
-// breaker keeps a host that does not answer from holding up everybody: many environments ask the same
-// key, each for several files, and all would wait until the deadline while others want to be passed over.
+// breaker keeps a host that does not answer from delaying all environments: many need the same key, each for several
+// files, and all would wait until the deadline while others wait to be reconciled.
 type breaker struct {
 	base http.RoundTripper
 	now  func() time.Time
@@ -23,7 +23,7 @@ type breaker struct {
 // outage is the time from the first call without an answer to the next one with any.
 type outage struct {
 	err error
-	// until is when the host may be tried again; trying says that somebody does.
+	// until is when the host may be tried again; trying reports whether a call is doing that.
 	until  time.Time
 	trying bool
 }

@@ -13,7 +13,7 @@ import (
 // exampleDir is the example, whose Secrets are made here because a checkout has no sops. The keys are public.
 const exampleDir = "../../examples/posts"
 
-// TestExampleSecrets makes the Secrets of the example anew with -update, and expects each entry's key to
+// TestExampleSecrets re-creates the Secrets of the example with -update, and expects each entry's key to
 // decrypt its own and no other.
 func TestExampleSecrets(t *testing.T) {
 	entries := []string{"production", "review"}

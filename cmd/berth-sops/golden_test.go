@@ -14,7 +14,7 @@ import (
 	"github.com/getsops/sops/v3/keys"
 )
 
-var update = flag.Bool("update", false, "make the golden files of package secrets anew")
+var update = flag.Bool("update", false, "re-create the golden files of package secrets")
 
 // goldenDir holds files made here, for the tests of package secrets, which do not know the library. The
 // keys beside them protect nothing.

@@ -58,12 +58,12 @@ func newAgent(s streams) *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "agent",
-		Short: "Run the agent: follow Repositories, and make the cluster what their branches say",
-		Long: `Runs the agent until it is told to stop.
+		Short: "Run the agent, which applies the branches of Repositories to the cluster",
+		Long: `Run the agent until it receives SIGINT or SIGTERM.
 
-It follows the Repositories of one namespace, makes an Environment for every entry and
-matching branch, and makes the cluster what Git says there. In a cluster it uses its
-ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
+The agent follows the Repositories of one namespace, creates an Environment for every
+pair of entry and matching branch, and applies what is in Git there. In a cluster it
+uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(s, o.logLevel, o.logFormat)
@@ -74,25 +74,25 @@ ServiceAccount; elsewhere the kubeconfig, as kubectl does.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "path of the kubeconfig; in a cluster it is not needed")
-	f.StringVarP(&o.namespace, "namespace", "n", "berth", "the agent's own namespace: that of Repositories and Environments")
-	f.StringVar(&o.storeDir, "store-dir", filepath.Join(os.TempDir(), "berth"), "folder for the bare Git stores; what is in it can be lost")
+	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "path of the kubeconfig; not needed in a cluster")
+	f.StringVarP(&o.namespace, "namespace", "n", "berth", "the agent's own namespace, with the Repositories and Environments")
+	f.StringVar(&o.storeDir, "store-dir", filepath.Join(os.TempDir(), "berth"), "folder for the bare Git stores; its content can be fetched again")
 	f.Var(sizeFlag{&o.gitStoreBytes}, "git-store-bytes", "maximum size of all Git stores together; keep it below the size of the volume of --store-dir, with room for renewing one")
 	f.Var(sizeFlag{&o.gitMemory}, "git-memory", "maximum memory for unpacking what is fetched from all repositories together; raise it with the agent's memory limit")
-	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "let Repositories name folders of this machine by file:// (for tests)")
-	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "how many environments may be on their way to a new commit at once; the others are Queued, production never; 0 is any number")
-	f.BoolVar(&o.leaderElect, "leader-elect", false, "let one of several replicas lead, by a Lease in the agent's namespace")
-	f.DurationVar(&o.lease, "lease-duration", agent.DefaultLease, "with --leader-elect: how long standbys wait before they replace a silent leader, in whole seconds")
-	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 serves none")
-	f.BoolVar(&o.metricsGuarded, "metrics-authorization", false, "serve /metrics only to accounts that may get that path, by their bearer token")
-	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository>, for the webhooks of Git servers; 0 serves none")
-	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 serves none")
-	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof, for debugging: 127.0.0.1:6060, say; 0 serves none")
+	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "allow Repositories with the URL of a local folder (file://), for tests")
+	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "maximum number of environments that sync a new commit at the same time; further ones are Queued, except for those of entries that name their branch; 0 means no limit")
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader among several replicas, by a Lease in the agent's namespace")
+	f.DurationVar(&o.lease, "lease-duration", agent.DefaultLease, "how long standbys wait before they replace a silent leader, in whole seconds; for --leader-elect")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 disables it")
+	f.BoolVar(&o.metricsGuarded, "metrics-authorization", false, "serve /metrics only to bearer tokens of accounts that may get that path")
+	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository> for webhooks of Git servers; 0 disables it")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
+	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof for debugging, such as 127.0.0.1:6060; 0 disables it")
 	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	addSOPSWorker(c, &o.sopsWorker)
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.logLevel, "log-level", "info", "level of the log: debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "format of the log: text or json")
 	return c
 }
 
@@ -112,7 +112,7 @@ func newLogger(s streams, level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format %q is neither text nor json", format)
 }
 
-// durationAsText gives durations their unit, which JSON's numbers do not have.
+// durationAsText writes durations with their unit, because a number in JSON has none.
 func durationAsText(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

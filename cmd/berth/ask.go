@@ -15,11 +15,11 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// person is the manager of the fields that these commands write: another than the agent's, which therefore never takes
-// them back.
+// person is the field manager of these commands. It differs from the agent's, so that the agent never reverts their
+// writes.
 const person = client.FieldOwner("berth-cli")
 
-// merge changes fields of an object; nil takes one away.
+// merge changes fields of an object; nil removes a field.
 func (v *viewer) merge(ctx context.Context, object client.Object, fields map[string]any) error {
 	patch, err := json.Marshal(fields)
 	if err != nil {
@@ -36,13 +36,13 @@ func (v *viewer) merge(ctx context.Context, object client.Object, fields map[str
 	return explain(err, v.namespace)
 }
 
-// request asks for something by an annotation, and returns the id by which the answer can be told.
+// request requests something by an annotation, and returns the id that the status shows once it is handled.
 func (v *viewer) request(ctx context.Context, object client.Object, annotation string) (id string, err error) {
 	id = "cli-" + strings.ToLower(rand.Text()[:12])
 	return id, v.merge(ctx, object, map[string]any{"metadata": map[string]any{"annotations": map[string]any{annotation: id}}})
 }
 
-// setSpec sets one field of a spec, or with nil takes it away.
+// setSpec sets one field of a spec, or removes it if the value is nil.
 func (v *viewer) setSpec(ctx context.Context, object client.Object, field string, value any) error {
 	return v.merge(ctx, object, map[string]any{"spec": map[string]any{field: value}})
 }
@@ -52,12 +52,12 @@ func (v *viewer) repositoryNamed(ctx context.Context, name string) (*v1alpha1.Re
 	repo := &v1alpha1.Repository{}
 	err := v.Get(ctx, v.key(name), repo)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no Repository %q in the namespace %s; berth get repo lists those there are", name, v.namespace)
+		return nil, fmt.Errorf("there is no Repository %q in the namespace %s; berth get repo lists them", name, v.namespace)
 	}
 	return repo, explain(err, v.namespace)
 }
 
-// errand is what a person asks of an environment, and the flags of the command for it.
+// errand is a user's request about an environment, and the flags of its command.
 type errand struct {
 	which
 	followOptions
@@ -67,16 +67,16 @@ type errand struct {
 func (e *errand) addTo(c *cobra.Command) {
 	e.which.addTo(c)
 	e.followOptions.addTo(c)
-	c.Flags().BoolVar(&e.noWait, "no-wait", false, "only ask, and do not wait for what becomes of it")
+	c.Flags().BoolVar(&e.noWait, "no-wait", false, "do not wait for the result")
 	c.ValidArgsFunction = e.completeArgs
 }
 
-// isRepository says whether a command is about a whole Repository.
+// isRepository reports whether a command is about a whole Repository.
 func (e *errand) isRepository(args []string) bool {
 	return len(args) == 0 && e.branch == "" && e.repository != ""
 }
 
-// run finds the environment, asks, and follows what becomes of it.
+// run finds the environment, sends the request, and follows its progress.
 func (e *errand) run(c *cobra.Command, s streams, args []string, ask func(context.Context, *follower, *v1alpha1.Environment) (judgement, error)) error {
 	if err := e.needed(c, args); err != nil {
 		return err
@@ -106,10 +106,10 @@ func (e *errand) ask(ctx context.Context, f *follower, env *v1alpha1.Environment
 	return f.one(ctx, env, judge)
 }
 
-// refuseSuspended says what has to be done before anything is.
+// refuseSuspended returns an error if the environment is suspended, because the agent would ignore requests.
 func refuseSuspended(env *v1alpha1.Environment) error {
 	if env.Spec.Suspend {
-		return fmt.Errorf("%s is suspended, and left as it is until somebody says berth resume %s", env.Name, env.Name)
+		return fmt.Errorf("%s is suspended, and nothing in it changes; to go on: berth resume %s", env.Name, env.Name)
 	}
 	return nil
 }

@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// attend shows look all objects of a kind, sorted by name, as they are and again whenever one of them changes, until
-// look has seen enough or the context ends. A watch that breaks is begun again, from a new listing; only the first
-// listing has to succeed at once.
+// attend calls look with all objects of a kind, sorted by name, now and whenever one of them changes, until look returns
+// true or the context ends. It restarts a watch that breaks, from a new listing. Only the first listing must succeed at
+// once.
 func (v *viewer) attend(ctx context.Context, k *kind, options []client.ListOption, look func([]client.Object) bool) error {
 	a := attendance{viewer: v, kind: k, options: options, look: look}
 	enough, err := a.list(ctx)
@@ -44,7 +44,7 @@ func (v *viewer) attend(ctx context.Context, k *kind, options []client.ListOptio
 	return nil
 }
 
-// attendance is one attend.
+// attendance is the state of one call of attend.
 type attendance struct {
 	*viewer
 	kind    *kind
@@ -75,7 +75,7 @@ func (a *attendance) seen() (enough bool) {
 	return a.look(objects)
 }
 
-// follow takes in what one watch brings, until it breaks.
+// follow handles the events of one watch until it breaks.
 func (a *attendance) follow(ctx context.Context) (enough bool, err error) {
 	since := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: a.version}}
 	watching, err := a.Watch(ctx, a.kind.list(), append(slices.Clip(a.options), since)...)

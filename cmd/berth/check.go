@@ -20,7 +20,7 @@ import (
 // checkOptions are the flags of `berth check`.
 type checkOptions struct {
 	connection
-	// files say what is looked at without a cluster.
+	// files are what is checked without a cluster.
 	files  renderOptions
 	output string
 }
@@ -29,20 +29,19 @@ func newCheck(s streams) *cobra.Command {
 	o := &checkOptions{}
 	c := &cobra.Command{
 		Use:   "check [REPOSITORY]",
-		Short: "Find out whether the installation is sound, and which encrypted files can be decrypted",
-		Long: `Looks whether Berth is installed soundly: the kinds, the agent and its lease, its rights; and of
-every Repository, or the one that is named, the state, the Secrets that it names, webhooks,
-environments, and which encrypted files each entry can and cannot decrypt. Files are read from the
-commits that should run: from the Git server with the Repository's credentials, or else from the
-repository around the current folder. Everything is looked at with your rights; what they do not
-allow is "unknown", which is no problem.
+		Short: "Check the installation, Repositories, and encrypted files",
+		Long: `Check the installation: the CRDs, the agent and its lease, and its rights. For every Repository, or
+the named one, check its state, the Secrets that it names, webhooks, environments, and which
+encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
+server with the Repository's credentials, otherwise from the repository around the current folder.
+All checks use your rights; what they do not allow is "unknown", which is not a problem.
 
-With --path or --repository it needs no cluster: it looks at the files of a checkout, with the
-changes that are not committed yet, for every entry of the Repository or for one. Without --keys it
-says for whom files are encrypted, and whether they are whole. In both forms it decrypts in memory,
-prints no value, and asks no remote key.
+With --path or --repository it needs no cluster: it checks the files of a checkout, including
+uncommitted changes, for every entry of the Repository or for one. Without --keys it lists the keys
+that files are encrypted for, and whether files are intact. It always decrypts in memory, prints no
+value, and uses no remote key.
 
-Ends with 0 if there is no problem, with 1 if there is one. Warnings do not count.`,
+Exits with 0 if there is no problem, with 1 if there is one. Warnings do not count.`,
 		Example: `  berth check
   berth check posts -o json
   berth check --repository berth/repository.yaml --entry review --keys review.agekey`,
@@ -52,10 +51,10 @@ Ends with 0 if there is no problem, with 1 if there is one. Warnings do not coun
 	f := c.Flags()
 	o.connection.addTo(f)
 	f.StringVar(&o.files.repository, "repository", "", "file with the Repository, to check a checkout without a cluster; - for the standard input")
-	f.StringVar(&o.files.path, "path", "", "folder of the manifests, to check it without a cluster; with --repository in place of its entry's")
-	f.StringVar(&o.files.root, "root", "", "folder to take for the root of the repository, instead of the one with .git")
-	f.StringVar(&o.files.entry, "entry", "", "only this entry")
-	f.StringVar(&o.files.branch, "branch", "", "only entries that take this branch, and what is so in it")
+	f.StringVar(&o.files.path, "path", "", "folder of the manifests, to check it without a cluster (default with --repository: the entry's path)")
+	f.StringVar(&o.files.root, "root", "", "root folder of the repository (default: the one with .git)")
+	f.StringVar(&o.files.entry, "entry", "", "entry to check (default: all)")
+	f.StringVar(&o.files.branch, "branch", "", "only entries that match this branch, checked as rendered for it")
 	addKeys(c, &o.files.keys, "; without it, each entry's key Secret in the cluster is read")
 	addOutput(c, &o.output, "json or yaml", output.JSON, output.YAML)
 	c.ValidArgsFunction = func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -78,11 +77,11 @@ func (o *checkOptions) run(c *cobra.Command, s streams, args []string) error {
 	offline := o.files.path != "" || o.files.repository != ""
 	switch {
 	case offline && len(args) > 0:
-		return usageError(c, "%s is a Repository in the cluster, and --path and --repository are about files: choose one", args[0])
+		return usageError(c, "%s is a Repository in the cluster, but --path and --repository check files: choose one", args[0])
 	case !offline && o.files.root != "":
-		return usageError(c, "--root is about files: name them with --path or --repository")
+		return usageError(c, "--root requires --path or --repository")
 	case !offline && o.files.keys.file != "" && o.files.entry == "":
-		return usageError(c, "--keys are those of one entry: name it with --entry")
+		return usageError(c, "--keys are the keys of one entry: name it with --entry")
 	}
 	var err error
 	if offline {
@@ -96,7 +95,7 @@ func (o *checkOptions) run(c *cobra.Command, s streams, args []string) error {
 	return r.end()
 }
 
-// checkCluster looks at the installation and at what its Repositories say.
+// checkCluster checks the installation and its Repositories.
 func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []string, r *checkReport) error {
 	v, err := o.open()
 	if err != nil {
@@ -118,7 +117,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	r.add(append([]checkup.Finding{cluster}, checker.Installation(ctx)...)...)
 	r.add(checker.Strays(ctx)...)
 	if err == nil && len(repositories) == 0 {
-		r.add(checkup.Finding{Result: checkup.OK, About: "installation", Check: "repositories", Message: "there is none in the namespace " + v.namespace + "; docs/getting-started.md makes the first"})
+		r.add(checkup.Finding{Result: checkup.OK, About: "installation", Check: "repositories", Message: "there are none in the namespace " + v.namespace + "; docs/getting-started.md shows how to create one"})
 	}
 	for i := range repositories {
 		repo := &repositories[i]
@@ -128,7 +127,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	return nil
 }
 
-// hasEntry refuses the name of an entry that there is not.
+// hasEntry returns an error if no Repository has the entry of --entry.
 func (o *checkOptions) hasEntry(repositories []v1alpha1.Repository) error {
 	if o.files.entry == "" || len(repositories) == 0 {
 		return nil
@@ -143,7 +142,7 @@ func (o *checkOptions) hasEntry(repositories []v1alpha1.Repository) error {
 	return fmt.Errorf("no Repository here has an entry %q", o.files.entry)
 }
 
-// toCheck reads the Repositories that are meant, and the Environments of each.
+// toCheck reads the Repositories to check, and the Environments of each.
 func (v *viewer) toCheck(ctx context.Context, args []string) ([]v1alpha1.Repository, map[string][]v1alpha1.Environment, error) {
 	repositories := &v1alpha1.RepositoryList{}
 	if len(args) > 0 {

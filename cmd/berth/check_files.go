@@ -183,7 +183,7 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 	return merged(found)
 }
 
-// lookedAt is a survey, and the branches of which it is.
+// lookedAt is a survey, and the branches that it is for.
 type lookedAt struct {
 	checkup.Survey
 	branches []string

@@ -15,21 +15,21 @@ func newConfirm(s streams) *cobra.Command {
 	e := &errand{}
 	c := &cobra.Command{
 		Use:   "confirm ENV | confirm --repository NAME",
-		Short: "Let deletions pass that the brake holds back",
-		Long: `Lets pass what the agent holds back because it would delete much at once: objects of an
+		Short: "Allow deletions that the deletion guard blocks",
+		Long: `Allow deletions that the agent blocks because they would delete much at once: objects of an
 environment, the environment itself, or, with --repository alone, environments of a Repository.
-What is held back, and why, is in the message that berth get -o wide and berth get repo show. Where
-the Repository has been deleted, it is all its environments that are let go. What comes to be held
-back later needs another confirmation.
+The messages of berth get -o wide and berth get repo show what is blocked, and why. If the
+Repository has been deleted, the confirmation allows the deletion of all its environments.
 
 An environment that is being deleted also waits for its Jobs with berth.dev/job: on-removal. Once
-one of them has failed, a confirmation deletes the environment without its success.
+one of them has failed, a confirmation deletes the environment all the same.
 
-It counts once, for what that message says when it is given: what a later commit deletes has to be
-confirmed again. Without this command, annotate the Environment or Repository with a value that it
-has not had yet: kubectl annotate --overwrite env ENV berth.dev/confirmed="$(date)".
+A confirmation counts once, for what is blocked when it is given: deletions of a later commit need
+another one. Without this command, annotate the Environment or Repository with a new value:
+kubectl annotate --overwrite env ENV berth.dev/confirmed="$(date)".
 
-Ends with 0 once that is noted, with 3 if what is asked is refused. It does not wait for the deletions.`,
+Exits with 0 once the confirmation is recorded, with 3 if it is refused. It does not wait for the
+deletions.`,
 		Example: `  berth confirm posts.production.main
   berth confirm --repository posts`,
 		Args: atMostOne,
@@ -56,7 +56,7 @@ func (e *errand) confirm(c *cobra.Command, s streams, args []string) error {
 	return f.confirmRepository(c.Context(), e.repository)
 }
 
-// confirmRepository confirms what is held back of a Repository, or of what a deleted one has left behind.
+// confirmRepository confirms the blocked deletions of a Repository, or of the Environments that a deleted one left.
 func (f *follower) confirmRepository(ctx context.Context, name string) error {
 	repo, err := f.repositoryNamed(ctx, name)
 	if err == nil {
@@ -66,7 +66,7 @@ func (f *follower) confirmRepository(ctx context.Context, name string) error {
 	}
 	var left v1alpha1.EnvironmentList
 	if other := f.List(ctx, &left, client.InNamespace(f.namespace), client.MatchingLabels{v1alpha1.LabelRepository: name}); other != nil || len(left.Items) == 0 {
-		return err // why there is no Repository says more
+		return err // the error of reading the Repository is more helpful
 	}
 	for i := range left.Items {
 		_, err := f.request(ctx, &left.Items[i], v1alpha1.AnnotationConfirmed)
@@ -77,7 +77,7 @@ func (f *follower) confirmRepository(ctx context.Context, name string) error {
 	return nil
 }
 
-// confirmed says what a confirmation is for. Whatever is held back asks for one in a condition's message.
+// confirmed returns what a confirmation did. If something is blocked, a condition's message asks for a confirmation.
 func confirmed(name string, conditions []metav1.Condition) string {
 	for _, c := range conditions {
 		if strings.Contains(c.Message, "berth confirm") {
@@ -87,7 +87,7 @@ func confirmed(name string, conditions []metav1.Condition) string {
 	return name + ": nothing is held back now; deletions held later need a new confirmation"
 }
 
-// sayUnless says that something was done, unless it was not.
+// sayUnless prints what was done, unless there was an error.
 func (f *follower) sayUnless(err error, what string) {
 	if err == nil {
 		f.progress.say(what)

@@ -21,7 +21,7 @@ func addKeys(c *cobra.Command, k *keyFlags, more string) {
 	c.Flags().StringVar(&k.file, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input"+more)
 }
 
-// locked refuses encrypted files, for their keys cannot be had.
+// locked refuses encrypted files, because their keys are unavailable.
 type locked struct {
 	keyring.Opener
 	why error
@@ -33,7 +33,7 @@ func (l locked) Open(context.Context, string, []byte) (render.Opened, error) {
 }
 
 // decrypter decrypts an entry's files with the keys of a file, or, if none is named, with those of the entry's key
-// Secret. That these cannot be had matters only where something is encrypted.
+// Secret. If they are unavailable, that matters only for encrypted files.
 func (v *viewer) decrypter(ctx context.Context, s streams, keys keyFlags, c choice) (render.Decrypter, error) {
 	if keys.file != "" || c.entry.Decryption == nil || c.entry.Decryption.SecretRef == nil {
 		return openerOf(s, keys)

@@ -27,20 +27,19 @@ func newDelete(s streams) *cobra.Command {
 	d := &deletion{}
 	c := &cobra.Command{
 		Use:   "delete ENV",
-		Short: "Delete a preview and everything in it now",
-		Long: `Deletes an environment of an entry with patterns: its namespace, if Berth created it, and its
-objects elsewhere. The agent does this by itself once the branch is gone for spec.goneAfter; this
-command does it now. If the branch still exists, the environment is created again afterwards, from
+		Short: "Delete a preview and everything in it",
+		Long: `Delete an environment of an entry with patterns: its namespace, if Berth created it, and its
+objects elsewhere. The agent does this by itself once the branch has been gone for spec.goneAfter;
+this command does it now. If the branch still exists, the agent then re-creates the environment from
 nothing.
 
 An environment whose onRemoval is Orphan, which is the default for entries that name their branch,
 is refused: deleting it would leave everything running.
 
-It asks for confirmation on a terminal. Elsewhere --yes is needed. It takes the role edit in the
+On a terminal it asks for confirmation; elsewhere it requires --yes. It needs the role edit in the
 agent's namespace.
 
-Ends with 0 once the environment is gone, with 1 if it is not in time, with 3 if what is asked is
-refused.`,
+Exits with 0 once the environment is gone, with 1 on a timeout, with 3 if the deletion is refused.`,
 		Example: `  berth delete posts.review.feature-login
   berth delete feature/login --yes`,
 		Args: atMostOne,
@@ -48,8 +47,8 @@ refused.`,
 	}
 	d.which.addTo(c)
 	c.ValidArgsFunction = d.completeArgs
-	c.Flags().DurationVar(&d.timeout, "timeout", defaultTimeout, "how long to wait")
-	c.Flags().BoolVar(&d.noWait, "no-wait", false, "only delete, and do not wait until it is gone")
+	c.Flags().DurationVar(&d.timeout, "timeout", defaultTimeout, "maximum time to wait")
+	c.Flags().BoolVar(&d.noWait, "no-wait", false, "do not wait until the environment is gone")
 	c.Flags().BoolVarP(&d.yes, "yes", "y", false, "do not ask for confirmation")
 	return c
 }
@@ -77,7 +76,7 @@ func (d *deletion) run(c *cobra.Command, s streams, args []string) error {
 	return d.delete(c.Context(), f, env)
 }
 
-// refuseOrphan refuses what would not be deleted by this, or be written again at once.
+// refuseOrphan returns an error if deleting the Environment would leave its objects running.
 func refuseOrphan(env *v1alpha1.Environment) error {
 	if env.Spec.OnRemoval != v1alpha1.RemovalOrphan {
 		return nil
@@ -86,7 +85,7 @@ func refuseOrphan(env *v1alpha1.Environment) error {
 		env.Name, env.Spec.Namespace, env.Spec.Entry, env.Spec.Repository, env.Name)
 }
 
-// consequence says what a deletion does.
+// consequence describes what a deletion does.
 func consequence(env *v1alpha1.Environment) string {
 	after := "Its branch " + env.Spec.Branch + " still exists, so the environment is then created again, from nothing."
 	if meta.IsStatusConditionTrue(env.Status.Conditions, v1alpha1.ConditionBranchGone) {
@@ -95,7 +94,7 @@ func consequence(env *v1alpha1.Environment) string {
 	return fmt.Sprintf("This deletes %s with everything in it, volumes included: namespace %s. %s", env.Name, env.Spec.Namespace, after)
 }
 
-// ask has a person agree, where there is one.
+// ask asks the user on the terminal to confirm.
 func ask(c *cobra.Command, s streams, what string) error {
 	terminal, ok := s.in.(interface{ Fd() uintptr })
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
@@ -112,7 +111,7 @@ func ask(c *cobra.Command, s streams, what string) error {
 	return nil
 }
 
-// delete confirms the deletion of this one Environment beforehand: the deletion guard is for many at once.
+// delete first confirms the deletion of this one Environment, because the deletion guard could block it.
 func (d *deletion) delete(ctx context.Context, f *follower, env *v1alpha1.Environment) error {
 	if _, err := f.request(ctx, env, v1alpha1.AnnotationConfirmed); err != nil {
 		return err

@@ -23,15 +23,15 @@ func newDescribe(s streams) *cobra.Command {
 	o := &describeOptions{}
 	c := &cobra.Command{
 		Use:   "describe ENV",
-		Short: "Show everything about one environment: its objects, Jobs, history, and what is wrong",
-		Long: `Shows an environment with what a person needs when something is wrong: every object with its
-health and the reason, Jobs, the last syncs, events, and the last lines that failing containers
-wrote. ENV is the name of an Environment, or a branch if only one environment has it.
+		Short: "Show one environment: its objects, Jobs, history, and what is wrong",
+		Long: `Show all that is needed to find out why an environment is not healthy: every object with its
+health and the reason, Jobs, the last syncs, events, and the last log lines of failing containers.
+ENV is the name of an Environment, or a branch that only one environment has.
 
-It reads the cluster with your rights; what these do not allow is said and left out. The values
-of the namespace's Secrets are taken out of the logs, if you may read them.
+It reads the cluster with your rights, and notes what they do not allow. If you may read the
+Secrets of the namespace, their values are removed from the logs.
 
-Ends with 0 if the environment is healthy, with 1 if it is not.`,
+Exits with 0 if the environment is healthy, with 1 if it is not.`,
 		Example: `  berth describe feature/login
   berth describe posts.production.main
   berth describe --branch main --repository posts -o json`,

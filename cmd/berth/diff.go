@@ -32,23 +32,22 @@ func newDiff(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff ENV",
 		Short: "Show what a sync of an environment would do, field by field",
-		Long: `Shows what a sync would do to an environment: which objects it would create, change, replace and
-delete, and why, field by field. It plans as the agent does, and asks the API server by dry runs what
-would become of each object; nothing is changed. Values of Secrets, and of the other kinds that the
-entry lets hold decrypted values, are masked.
+		Long: `Show what a sync would do to an environment: which objects it would create, change, replace and
+delete, and why, field by field. It plans as the agent does, and lets the API server compute each
+object by a dry run; nothing is changed. Values are masked in Secrets, and in other kinds that the
+entry allows to hold decrypted values.
 
-By default it is about the commit that the environment should run, with --commit about another one;
-either is read from the Git repository around the current folder. With --path it is about the
-manifests in a folder, with changes that are not committed yet.
+By default it shows the commit that the environment should run, with --commit another one. It reads
+either from the Git repository around the current folder. With --path it shows the manifests in a
+folder, including uncommitted changes.
 
-It looks with your rights. Without the right to change the objects, they are compared with what is
-in the manifests and no more; without the right to read the agent's records, a Job that ran and is gone is shown
-as one that would be created. Encrypted files are decrypted in memory, with the entry's key Secret
-if you may read it, or with --keys; remote keys are not asked. Secrets that the entry copies are
-left out.
+It reads with your rights. Without the right to change the objects, it compares only the fields in
+the manifests. Without the right to read the agent's records, it shows a Job that ran and was deleted
+as one to create. Encrypted files are decrypted in memory, with the entry's key Secret if you may
+read it, or with --keys; remote keys are not used. Secrets that the entry copies are left out.
 
-Ends with 0 if there is nothing to do, with 1 if there is something, with 3 if something would be
-refused, or cannot be found out.`,
+Exits with 0 if there is nothing to do, with 1 if there is something, with 3 if something would be
+refused or cannot be determined.`,
 		Example: `  berth diff feature/login
   berth diff posts.production.main --commit "$(git rev-parse HEAD)"
   berth diff posts.production.main --path infra/production --keys production.agekey`,
@@ -57,7 +56,7 @@ refused, or cannot be found out.`,
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, s, args) },
 	}
 	o.addTo(c)
-	c.Flags().StringVar(&o.path, "path", "", "folder of the manifests, in place of a commit")
+	c.Flags().StringVar(&o.path, "path", "", "folder of the manifests, instead of a commit")
 	c.Flags().StringVar(&o.commit, "commit", "", "commit of the repository around the current folder")
 	addKeys(c, &o.keys, "; without it, the entry's key Secret is read")
 	c.Flags().BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
@@ -114,7 +113,7 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	return printSteps(s.out, steps, format)
 }
 
-// entryOf reads the entry that an environment is of.
+// entryOf reads the entry of an environment.
 func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice, error) {
 	repo, err := v.repositoryNamed(ctx, env.Spec.Repository)
 	if err != nil {
@@ -126,7 +125,7 @@ func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice
 	return choice{}, fmt.Errorf("the Repository %s has no entry %s any more: nothing is synced", env.Spec.Repository, env.Spec.Entry)
 }
 
-// render returns what Git, or a folder, says, and of which commit.
+// render returns the objects of a commit or folder, and the commit.
 func (o *diffOptions) render(ctx context.Context, s streams, p *prospect, decrypter render.Decrypter) (manifest.Set, string, error) {
 	commit := target(p.env)
 	tree, folder, done, err := o.tree(p.choice, &commit)
@@ -145,11 +144,11 @@ func (o *diffOptions) render(ctx context.Context, s streams, p *prospect, decryp
 	if err != nil {
 		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
 	}
-	// The agent's key is nobody else's: Secrets differ by their digest, and dry runs tell whether that means something.
+	// Only the agent has its key, so that Secrets always differ by their digest. The dry runs show whether they do.
 	return result.Set, commit, errors.Join(result.Set.Seal(nil, options.Decrypted), done())
 }
 
-// tree opens the files that are to be rendered.
+// tree opens the files to render.
 func (o *diffOptions) tree(c choice, commit *string) (tree *checkout.Tree, folder string, done func() error, err error) {
 	if o.path != "" {
 		tree, folder, err := checkout.Open(o.path)
@@ -171,7 +170,7 @@ func (o *diffOptions) tree(c choice, commit *string) (tree *checkout.Tree, folde
 	return tree, c.entry.Path, done, nil
 }
 
-// printSteps prints what would be done, and ends with an error if there is something.
+// printSteps prints the steps, and returns an error if there are any.
 func printSteps(w io.Writer, steps []prospectiveStep, format output.Format) error {
 	if format != formatTable {
 		if err := format.Write(w, map[string]any{"steps": append([]prospectiveStep{}, steps...)}); err != nil {
@@ -198,7 +197,7 @@ func printSteps(w io.Writer, steps []prospectiveStep, format output.Format) erro
 	return nil
 }
 
-// text is a step for people: what, why, and field by field.
+// text returns a step in words: the action, the reason, and the changed fields.
 func (s prospectiveStep) text() string {
 	var b strings.Builder
 	line := s.Action + " " + s.Object

@@ -115,7 +115,7 @@ func noEntry(file, name string, names []string) error {
 	return fmt.Errorf("%s has no entry %q; it has %s", file, name, strings.Join(names, ", "))
 }
 
-// readEntries reads the Repositories of a file, or of what is piped in.
+// readEntries reads the Repositories of a file, or of the standard input.
 func readEntries(s streams, file string) ([]choice, error) {
 	text, err := readFile(s, file)
 	if err != nil {

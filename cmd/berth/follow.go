@@ -17,21 +17,21 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 )
 
-// defaultTimeout is how long a command waits: longer than most rollouts, and than most pipelines like to wait.
+// defaultTimeout is how long a command waits. Most rollouts take less.
 const defaultTimeout = 10 * time.Minute
 
-// followOptions are the flags of commands that wait for what becomes of an environment.
+// followOptions are the flags of commands that wait for an environment.
 type followOptions struct {
 	timeout time.Duration
 	output  string
 }
 
 func (o *followOptions) addTo(c *cobra.Command) {
-	c.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait")
-	addOutput(c, &o.output, "json or yaml: print the Environment at the end, and the progress to the standard error", output.JSON, output.YAML)
+	c.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "maximum time to wait")
+	addOutput(c, &o.output, "format of the Environment that is printed at the end, json or yaml; the progress then goes to the standard error", output.JSON, output.YAML)
 }
 
-// follower shows what becomes of an environment.
+// follower shows the progress of an environment.
 type follower struct {
 	*viewer
 	progress progress
@@ -51,7 +51,7 @@ func (o *followOptions) follower(c *cobra.Command, s streams, n *connection) (*f
 		w = s.err
 	}
 	if o.timeout <= 0 {
-		return nil, usageError(c, "--timeout %s: there has to be some time to wait", o.timeout)
+		return nil, usageError(c, "--timeout %s must be more than 0", o.timeout)
 	}
 	f.progress.view = newView(w)
 	f.viewer, err = n.open()
@@ -73,7 +73,7 @@ func newView(w io.Writer) view {
 	}}
 }
 
-// one follows an Environment until it is judged; its end is a judgement too.
+// one follows an Environment until there is a verdict on it. Its deletion is a verdict too.
 func (f *follower) one(ctx context.Context, env *v1alpha1.Environment, judge judgement) error {
 	latest := env
 	return f.until(ctx, "Environment "+env.Name, named(env.Name), func(all []client.Object) (*v1alpha1.Environment, verdict) {
@@ -85,7 +85,7 @@ func (f *follower) one(ctx context.Context, env *v1alpha1.Environment, judge jud
 	})
 }
 
-// until follows Environments until the one that is chosen of them is judged. None may be there yet.
+// until follows Environments until there is a verdict on the one that choose returns. It need not exist yet.
 func (f *follower) until(ctx context.Context, what string, options []client.ListOption, choose func([]client.Object) (*v1alpha1.Environment, verdict)) error {
 	waiting, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -98,7 +98,7 @@ func (f *follower) until(ctx context.Context, what string, options []client.List
 		case env != nil:
 			f.progress.environment(env, v)
 		case !v.over():
-			there = cmp.Or(there, known(environmentsOf(all))) // as it was at first, not a line for each that comes
+			there = cmp.Or(there, known(environmentsOf(all))) // only the first answer, to not print a line for each new one
 			f.progress.say("waiting for the " + what + "; " + there)
 		}
 		return v.over()
@@ -114,7 +114,7 @@ func (f *follower) until(ctx context.Context, what string, options []client.List
 	return f.conclude(env, v)
 }
 
-// conclude prints the Environment where that is asked for, and says why it is not as it should be.
+// conclude prints the Environment if -o is given, and returns an error if it is not healthy.
 func (f *follower) conclude(env *v1alpha1.Environment, v verdict) error {
 	if f.format != formatTable && env != nil {
 		printer := printer{kind: &environmentKind}
@@ -134,19 +134,19 @@ func (f *follower) conclude(env *v1alpha1.Environment, v verdict) error {
 	return unhealthy("%s is not healthy: %s; berth describe %s shows more", env.Name, reasonOf(env, v), env.Name)
 }
 
-// tooLate says what was waited for in vain.
+// tooLate returns the error of a timeout.
 func (f *follower) tooLate(what string, env *v1alpha1.Environment, v verdict) error {
 	switch {
 	case env == nil:
-		return unhealthy("waited %s for the %s, and there is none; berth get lists those there are, and berth get repo whether the Repository can be listed", f.timeout, what)
+		return unhealthy("waited %s for the %s, and there is none; berth get lists environments, and berth get repo shows whether branches can be listed", f.timeout, what)
 	case v.stage == stale:
-		return unhealthy("waited %s, and the agent has not got to %s yet: its branch is listed at %s, and its status is that of %s, %s; does the agent run, and is its Repository Watching? berth check tells",
+		return unhealthy("waited %s, and the agent has not reconciled %s yet: its branch is at %s, and its status is for %s, %s; to find out whether the agent runs and its Repository is Watching: berth check",
 			f.timeout, env.Name, output.ShortCommit(env.Spec.Commit), env.Status.ShortCommit, readyOf(env.Status.Conditions).Reason)
 	}
 	return unhealthy("waited %s for %s: %s; berth describe %s shows more", f.timeout, env.Name, reasonOf(env, v), env.Name)
 }
 
-// reasonOf says why an Environment is not healthy.
+// reasonOf returns why an Environment is not healthy.
 func reasonOf(env *v1alpha1.Environment, v verdict) string {
 	if v.why != "" {
 		return v.why
@@ -155,7 +155,7 @@ func reasonOf(env *v1alpha1.Environment, v verdict) string {
 	return output.Plain(ready.Reason + ": " + ready.Message)
 }
 
-// unhealthy ends a command with what is not as it should be.
+// unhealthy returns an error with the exit code for an unhealthy environment.
 func unhealthy(format string, args ...any) error {
 	return &codedError{code: exitDifferent, err: fmt.Errorf(format, args...)}
 }

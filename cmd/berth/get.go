@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 )
 
-// The forms in which `berth get` prints beside those for scripts.
+// The formats of `berth get` in addition to those for scripts.
 const (
 	formatTable output.Format = ""
 	formatWide  output.Format = "wide"
@@ -31,7 +31,7 @@ type getOptions struct {
 	noHeaders  bool
 }
 
-// addOutput adds -o, of which the value so far is the default.
+// addOutput adds -o. The value of target is the default.
 func addOutput(c *cobra.Command, target *string, usage string, formats ...output.Format) {
 	c.Flags().StringVarP(target, "output", "o", *target, usage)
 	names := make([]cobra.Completion, 0, len(formats))
@@ -46,18 +46,17 @@ func newGet(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get [env|repo] [NAME|BRANCH...]",
 		Short: "List environments or repositories, and their status",
-		Long: `Lists Environments, or Repositories, with what people read first: the branch, the commit that
-runs or is being tried, the status, the age of the environment, and the link. The status of an
-environment that a person pinned to a commit ends with ",Pinned", of one whose branch is gone with
-",BranchGone". With -o wide, the namespace, the
-commit's age, author and subject, and the message follow.
+		Long: `List Environments or Repositories: the branch, the commit that runs or is being applied, the
+status, the age of the environment, and the link. The status ends with ",Pinned" if the environment
+is pinned to a commit, and with ",BranchGone" if its branch is gone. -o wide adds the namespace, the
+commit's age, author and subject, and the message.
 
-With -w it goes on, and prints a line whenever something changes. It ends with 0 also if
-something is not healthy; to ask for that, use berth describe.`,
-		Example: `  berth get                              all environments
-  berth get -o wide --repository posts   all columns, for one repository
-  berth get feature/login                the environments of a branch
-  berth get -w                           and what changes from now on
+With -w it keeps running, and prints a line for every change. It exits with 0 even if something is
+not healthy; berth describe reports that by its exit code.`,
+		Example: `  berth get                              list all environments
+  berth get -o wide --repository posts   list one repository, with all columns
+  berth get feature/login                list the environments of a branch
+  berth get -w                           list them, and print changes
   berth get repo
   berth get posts.production.main -o yaml`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -70,10 +69,10 @@ something is not healthy; to ask for that, use berth describe.`,
 		ValidArgsFunction: o.completeArgs,
 	}
 	o.addTo(c.Flags())
-	c.Flags().StringVar(&o.repository, "repository", "", "only what belongs to this Repository")
-	addOutput(c, &o.output, "wide, json, yaml or name", formatWide, output.JSON, output.YAML, formatName)
-	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on, and print what changes")
-	c.Flags().BoolVar(&o.noHeaders, "no-headers", false, "print no headers")
+	c.Flags().StringVar(&o.repository, "repository", "", "Repository whose environments to list")
+	addOutput(c, &o.output, "output format: wide, json, yaml or name", formatWide, output.JSON, output.YAML, formatName)
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "keep running, and print changes")
+	c.Flags().BoolVar(&o.noHeaders, "no-headers", false, "omit the header line")
 	must(c.RegisterFlagCompletionFunc("repository", o.complete(repositoryOf)))
 	return c
 }
@@ -86,7 +85,7 @@ func (o *getOptions) completeArgs(c *cobra.Command, args []string, _ string) ([]
 	return offers, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing is one `berth get`: of what, and how it is printed.
+// listing is one `berth get`: what it lists, and how it prints that.
 type listing struct {
 	*viewer
 	kind  *kind
@@ -95,7 +94,7 @@ type listing struct {
 	repository string
 	options    []client.ListOption
 	printer    printer
-	// complain tells people, beside what is printed.
+	// complain prints a message to the standard error.
 	complain func(format string, args ...any)
 }
 
@@ -134,7 +133,7 @@ func (l *listing) run(ctx context.Context, watch bool) error {
 	objects := l.wanted(all)
 	for _, name := range l.names {
 		if !slices.ContainsFunc(objects, func(o client.Object) bool { return isNamed(o, name) }) {
-			return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists those there are", l.kind.singular, name, l.namespace, l.kind.short)
+			return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists them", l.kind.singular, name, l.namespace, l.kind.short)
 		}
 	}
 	if len(objects) == 0 && l.repository != "" {
@@ -146,13 +145,13 @@ func (l *listing) run(ctx context.Context, watch bool) error {
 		return l.watch(ctx, objects, version)
 	}
 	if len(objects) == 0 && l.printer.format != output.JSON && l.printer.format != output.YAML {
-		l.complain("there are no %s in the namespace %s; if the agent's is another, name it with -n", l.kind.plural, l.namespace)
+		l.complain("there are no %s in the namespace %s; if the agent has another namespace, name it with -n", l.kind.plural, l.namespace)
 		return nil
 	}
 	return l.printer.all(objects)
 }
 
-// read lists all objects, sorted by name, and says as of which version.
+// read lists all objects, sorted by name, and returns the version of the listing.
 func (l *listing) read(ctx context.Context) (objects []client.Object, version string, err error) {
 	list := l.kind.list()
 	if err := l.List(ctx, list, l.options...); err != nil {
@@ -163,7 +162,7 @@ func (l *listing) read(ctx context.Context) (objects []client.Object, version st
 	return objects, list.GetResourceVersion(), nil
 }
 
-// wanted returns those that were asked for.
+// wanted returns the objects that the command line names.
 func (l *listing) wanted(all []client.Object) []client.Object {
 	var objects []client.Object
 	for _, object := range all {
@@ -178,13 +177,13 @@ func (l *listing) wants(object client.Object) bool {
 	return len(l.names) == 0 || slices.ContainsFunc(l.names, func(name string) bool { return isNamed(object, name) })
 }
 
-// isNamed reports whether a person means an object: by its name, or an Environment by its branch.
+// isNamed reports whether name is that of an object, or the branch of an Environment.
 func isNamed(object client.Object, name string) bool {
 	env, ok := object.(*v1alpha1.Environment)
 	return object.GetName() == name || ok && env.Spec.Branch == strings.TrimPrefix(name, "refs/heads/")
 }
 
-// isPermanent says whether asking again cannot help.
+// isPermanent reports whether repeating a request cannot help.
 func isPermanent(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err)
 }

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	text := err.Error()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		text = "interrupted" // and not what happened to be under way
+		text = "interrupted" // rather than the error of the interrupted call
 	}
 	if text != "" {
 		fmt.Fprintln(s.err, "berth:", text)
@@ -53,21 +53,21 @@ func run(ctx context.Context, args []string, s streams) int {
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "berth",
-		Short: "Every branch its environment: a GitOps agent for Kubernetes",
+		Short: "Run an environment for every branch: a GitOps agent for Kubernetes",
 		Args:  someCommand,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
-		Long: `Berth applies the manifests of every branch of a Git repository into that branch's
-namespace: production from main, a preview of every feature branch, gone when the
-branch is gone.
+		Long: `Berth applies the manifests of every branch of a Git repository to that branch's
+namespace: production from main, and a preview of every feature branch, deleted
+with the branch.
 
 Exit codes: 0 fine, 1 differences or not healthy, 2 usage, 3 refused or failed.`,
-		Example: `  berth get                            what runs, and how it is
-  berth describe feature/login         everything about one environment, and why it is not healthy
-  berth sync feature/login             have a push looked at now, and see how it goes
-  berth render --path infra/review --branch feature/login   what would be applied; needs no cluster`,
+		Example: `  berth get                            list environments and their status
+  berth describe feature/login         show one environment, and why it is not healthy
+  berth sync feature/login             sync a push now, and follow the progress
+  berth render --path infra/review --branch feature/login   print what would be applied, without a cluster`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// As far from a command as a mistake may be to be taken for it.
+		// The largest edit distance at which a mistyped command gets a suggestion.
 		SuggestionsMinimumDistance: 2,
 		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: s.displayName()},
 	}
@@ -92,7 +92,7 @@ type streams struct {
 	program string
 }
 
-// displayName is how people call Berth: as a plugin, kubectl finds it by its file name.
+// displayName returns the name by which Berth was called, which differs if it is a plugin of kubectl.
 func (s streams) displayName() string {
 	if plugin, ok := strings.CutPrefix(filepath.Base(s.program), "kubectl-"); ok {
 		return "kubectl " + plugin
@@ -100,7 +100,7 @@ func (s streams) displayName() string {
 	return "berth"
 }
 
-// someCommand is the answer to a first argument that is no command.
+// someCommand rejects a first argument that is not a command.
 func someCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -111,7 +111,7 @@ func someCommand(c *cobra.Command, args []string) error {
 	return usageError(c, "there is no command %q", args[0])
 }
 
-// usageArgs makes mistakes in arguments mistakes in usage.
+// usageArgs turns errors in arguments into usage errors.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if check == nil {
@@ -125,12 +125,12 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// usageError is a mistake in a command line, with where to read on.
+// usageError returns an error about the command line, which refers to the command's help.
 func usageError(c *cobra.Command, format string, args ...any) error {
 	return &codedError{code: exitUsage, err: fmt.Errorf(format+"; see %s --help", append(args, c.CommandPath())...)}
 }
 
-// errUnhealthy ends a command that has already said what is wrong.
+// errUnhealthy ends a command that has already printed what is wrong.
 var errUnhealthy = &codedError{code: exitDifferent}
 
 // codedError is an error with an exit code of its own.

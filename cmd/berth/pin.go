@@ -18,14 +18,16 @@ func newPin(s streams) *cobra.Command {
 	unpin := false
 	c := &cobra.Command{
 		Use:   "pin ENV COMMIT | pin ENV --unpin",
-		Short: "Keep an environment at one commit, whatever is pushed, and show how it gets there",
-		Long: `Keeps an environment at a commit: one that its branch reaches, by its full id, or one of its
-history, for which the beginning of the id is enough; berth describe shows the history. Jobs that
-ran in this environment with the content that they have at that commit do not run again. With
---unpin it follows its branch again, and only what was pushed since may run a Job again.
+		Short: "Pin an environment to a commit, and follow its progress",
+		Long: `Pin an environment to a commit that its branch contains, whatever is pushed. For a commit of the
+environment's history, which berth describe shows, the beginning of the id is enough; otherwise give
+the full id. Jobs that already ran in this environment with the same content do not run again.
 
-Ends with 0 if the environment is healthy, with 1 if it is not or not in time, with 3 if what is
-asked is refused.`,
+With --unpin the environment follows its branch again. Only what was pushed since then can run a Job
+again.
+
+Exits with 0 if the environment becomes healthy, with 1 if it does not, or not in time, with 3 if the
+request is refused.`,
 		Example: `  berth pin posts.production.main 1a2b3c4d
   berth pin feature/login "$(git rev-parse HEAD~1)"
   berth pin posts.production.main --unpin`,
@@ -58,7 +60,7 @@ asked is refused.`,
 	return c
 }
 
-// completePin offers environments, and then the commits of the one that is named.
+// completePin completes environments, and then the commits of the named environment.
 func (e *errand) completePin(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) != 1 {
 		return e.completeArgs(c, args, typed)
@@ -78,10 +80,10 @@ func (e *errand) completePin(c *cobra.Command, args []string, typed string) ([]c
 	return offers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-// commitID is an id, or as much of one as people take for one.
+// commitID matches the id of a commit, or the beginning of one.
 var commitID = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
-// pinTo pins to a commit, or with "" to none.
+// pinTo pins to a commit, or unpins if it is "".
 func pinTo(commit string) func(context.Context, *follower, *v1alpha1.Environment) (judgement, error) {
 	return func(ctx context.Context, f *follower, env *v1alpha1.Environment) (judgement, error) {
 		var pin any
@@ -97,7 +99,7 @@ func pinTo(commit string) func(context.Context, *follower, *v1alpha1.Environment
 	}
 }
 
-// commitOfHistory completes the beginning of an id from the commits that an Environment knows of.
+// commitOfHistory completes the beginning of an id from the commits of an Environment's spec and status.
 func commitOfHistory(env *v1alpha1.Environment, commit string) (string, error) {
 	if len(commit) == 40 || len(commit) == 64 {
 		return commit, nil

@@ -15,16 +15,16 @@ import (
 	"berth.dev/berth/health"
 )
 
-// progress shows people how an environment gets to where they wait for it to be: by what the agent reports, so that it
-// takes no more rights than to see the Environment.
+// progress shows how an environment reaches the state that a user waits for. It uses only the Environment's status, so
+// that the right to read the Environment is enough.
 type progress struct {
 	view view
-	// rows are the objects that were not healthy at any time since it began, in the order in which they were seen.
+	// rows are the objects that were not healthy at any time since the command started, in the order of their appearance.
 	rows []progressRow
 	err  error
 }
 
-// progressRow is how one object is.
+// progressRow is the health of one object.
 type progressRow struct {
 	object, health, message string
 }
@@ -34,23 +34,23 @@ type view interface {
 	show(frame) error
 }
 
-// frame is how far something is, at one moment.
+// frame is the progress at one moment.
 type frame struct {
-	// head says it in one line; count may be added to it.
+	// head is the progress in one line; count may be added to it.
 	head, count string
 	rows        []progressRow
-	// last says that it is over.
+	// last marks the last frame.
 	last bool
 }
 
-// say shows that something is waited for of which there is nothing to see yet.
+// say shows one line without objects.
 func (p *progress) say(what string) { p.show(frame{head: what}) }
 
-// environment shows an Environment, unless what it says is of something else still.
+// environment shows an Environment, unless its status is out of date.
 func (p *progress) environment(env *v1alpha1.Environment, v verdict) {
 	switch {
 	case v.stage == stale && readyOf(env.Status.Conditions).Reason == "":
-		p.say(env.Name + ": waiting for the agent, which has not looked at it yet")
+		p.say(env.Name + ": waiting for the agent, which has not reconciled it yet")
 	case v.stage == stale:
 		p.say(env.Name + ": waiting for the agent")
 	default:
@@ -68,7 +68,7 @@ func (p *progress) show(f frame) {
 	}
 }
 
-// headline is an Environment in one line.
+// headline describes an Environment in one line.
 func headline(env *v1alpha1.Environment, v verdict) frame {
 	ready := readyOf(env.Status.Conditions)
 	is := strings.TrimSpace(output.ShortCommit(target(env)) + " " + ready.Reason)
@@ -76,7 +76,7 @@ func headline(env *v1alpha1.Environment, v verdict) frame {
 	switch o := env.Status.Objects; {
 	case v.why != "":
 		return frame{head: env.Name + ": " + strings.TrimPrefix(is+"; "+v.why, "; ")}
-	case v.stage == bad: // why is the command's last word
+	case v.stage == bad: // the command's error has the reason
 		return frame{head: head}
 	case ready.Reason == v1alpha1.ReasonHealthy && meta.IsStatusConditionTrue(env.Status.Conditions, v1alpha1.ConditionBranchGone):
 		return frame{head: head + ": " + ready.Message}
@@ -88,8 +88,8 @@ func headline(env *v1alpha1.Environment, v verdict) frame {
 	return frame{head: strings.TrimSuffix(head+": "+ready.Message, ": ")}
 }
 
-// note takes in which objects are not healthy. What was among them and is not any more is healthy, unless there are so
-// many that the agent names only the worst.
+// note records which objects are not healthy. An object that is no longer among them is healthy, unless there are so
+// many that the status names only the worst.
 func (p *progress) note(env *v1alpha1.Environment) {
 	all := env.Status.Objects == nil || int(env.Status.Objects.Total-env.Status.Objects.Healthy) <= len(env.Status.Unhealthy)
 	listed := map[string]bool{}
@@ -118,7 +118,7 @@ func (r progressRow) text() string {
 	return "  " + output.Plain(strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", r.object, r.health, r.message), ": "))
 }
 
-// lines are a view that prints a line for every change, where there is no terminal.
+// lines is a view without a terminal, which prints a line for every change.
 type lines struct {
 	w     io.Writer
 	head  string
@@ -134,7 +134,7 @@ func (l *lines) show(f frame) error {
 		}
 	}
 	switch {
-	case f.head == l.head: // how many objects are healthy, their own lines tell
+	case f.head == l.head: // only the count changed, and the lines of the objects show that
 	case f.last:
 		text = append(text, f.head)
 	default:
@@ -148,10 +148,10 @@ func (l *lines) show(f frame) error {
 	return err
 }
 
-// screen is a view that draws a table again and again at the same place of a terminal.
+// screen is a view that redraws a table at the same place of a terminal.
 type screen struct {
 	w io.Writer
-	// size is that of the terminal, which may change.
+	// size returns the size of the terminal, which may change.
 	size  func() (width, height int)
 	drawn int // how many lines
 }
@@ -180,8 +180,8 @@ func (s *screen) show(f frame) error {
 	}
 	s.drawn = 0
 	for i, line := range text {
-		// The head, and everything in the last frame, stays on the screen: the terminal wraps it, so that a link or a
-		// command in it can be copied whole.
+		// The head and the whole last frame stay on the screen. The terminal wraps their lines, so that users can copy
+		// complete links and commands.
 		if i > 0 && !f.last {
 			line = clipped(line, width)
 		}
@@ -192,7 +192,7 @@ func (s *screen) show(f frame) error {
 	return err
 }
 
-// worst returns what there is room for: what is healthy goes first.
+// worst returns the rows that fit, and how many do not. It drops healthy objects first.
 func worst(rows []progressRow, room int) (shown []progressRow, more int) {
 	if len(rows) <= room {
 		return rows, 0
@@ -214,12 +214,12 @@ func severityOf(r progressRow) int {
 	return 1
 }
 
-// rowsOf is how many rows of the terminal a line takes.
+// rowsOf returns the number of terminal rows that a line takes.
 func rowsOf(line string, width int) int {
 	return max(1, (utf8.RuneCountInString(line)+max(1, width)-1)/max(1, width))
 }
 
-// clipped cuts a line that would take two of the terminal's.
+// clipped cuts a line to one terminal row.
 func clipped(line string, width int) string {
 	if runes := []rune(line); width > 1 && len(runes) > width {
 		return string(runes[:width-1]) + "…"

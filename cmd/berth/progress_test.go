@@ -40,7 +40,7 @@ func TestLines(t *testing.T) {
 	p.environment(last, settled(last))
 	want := `
 waiting for the Environment of the branch main
-posts.production.main: waiting for the agent, which has not looked at it yet
+posts.production.main: waiting for the agent, which has not reconciled it yet
 posts.production.main: waiting for the agent
 posts.production.main: b2b2b2b2 Syncing
   Job/migrate: Progressing: running

@@ -78,7 +78,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 		Namespace:   plan.Namespace{Object: manifest.Namespace(p.env.Spec.Namespace, marks.Labels, marks.Annotations), Shared: p.patterns.Literal()},
 		Own:         reconciler.Own(p.env.Spec.Namespace, id, p.entry.ServiceAccountName, bounds),
 		Desired:     set,
-		// Another input than any before: all that there is to say of it is said.
+		// A digest that no earlier input has, so that the plan treats it as new.
 		Digest:   "diff",
 		Origin:   p.entry.Path + " of " + p.repository.Spec.URL,
 		Commit:   commit,
@@ -188,7 +188,7 @@ func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key ma
 	return object, err
 }
 
-// carriedOut finds out what would become of the objects, and leaves out the steps that would change nothing.
+// carriedOut determines the result of the steps, and leaves out those that would change nothing.
 func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prospectiveStep, error) {
 	var (
 		all     sync.WaitGroup
@@ -216,7 +216,7 @@ func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prosp
 	return steps, errors.Join(errs...)
 }
 
-// carryOut finds out what would become of one object, as far as people may see it; nil: nothing else than it is.
+// carryOut determines the result of one step, as far as the user may see it; nil if it would change nothing.
 func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
 	result, err := p.outcome(ctx, s)
 	if result != nil && s.Object != nil && p.mask.Hides(s.Key.GroupKind()) {

@@ -41,19 +41,19 @@ func newRender(s streams) *cobra.Command {
 	o := &renderOptions{}
 	c := &cobra.Command{
 		Use:   "render --path DIR --branch NAME",
-		Short: "Print what the agent would apply for a branch; needs no cluster",
-		Long: `Renders a folder of a checkout, with the changes that are not committed yet and without what
-Git ignores, and prints the objects as the agent would apply them, in their order, before it
-adds its own labels and annotations and makes the namespace. The values of Secrets, and of the
-other kinds that the entry lets hold decrypted values, are masked.
+		Short: "Print what the agent would apply for a branch, without a cluster",
+		Long: `Render a folder of a checkout, including uncommitted changes and without ignored files, and print
+the objects in the order in which the agent would apply them. The agent's own labels and annotations
+and the namespace are left out. Values are masked in Secrets, and in other kinds that the entry
+allows to hold decrypted values.
 
-With --repository the entry's path, namespace, scope and variables are used; without it, the
-folder of --path, and stand-ins: REPOSITORY is "repository", ENTRY is "entry", and the namespace
-is the branch's slug. COMMIT is all zeros unless --commit says otherwise. ${TREE:<dir>} is what
-"git rev-parse HEAD:<dir>" says once everything is committed. Encrypted files need --keys, and are
-decrypted in memory; remote keys are not asked.
+With --repository it uses the entry's path, namespace, scope and variables. Otherwise it uses the
+folder of --path, and placeholders: REPOSITORY is "repository", ENTRY is "entry", and the namespace
+is the branch's slug. COMMIT is all zeros without --commit. ${TREE:<dir>} is the output of
+"git rev-parse HEAD:<dir>" once everything is committed. Encrypted files need --keys, and are
+decrypted in memory; remote keys are not used.
 
-Ends with 3 if there are errors, one a line, by file and line. Warnings do not count.`,
+Exits with 3 if there are errors, and prints one per line, with file and line. Warnings do not count.`,
 		Example: `  berth render --path infra/review --branch feature/login
   berth render --branch "$(git branch --show-current)" --repository berth/repository.yaml
   berth render --path infra/production --branch main --show-secrets | kubectl diff -f -`,
@@ -61,17 +61,17 @@ Ends with 3 if there are errors, one a line, by file and line. Warnings do not c
 		RunE: func(c *cobra.Command, _ []string) error { return runRender(c, s, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.path, "path", "", "folder of the manifests; with --repository that of its entry in this repository")
-	f.StringVar(&o.root, "root", "", "folder to take for the root of the repository, instead of the one with .git")
+	f.StringVar(&o.path, "path", "", "folder of the manifests (default with --repository: the entry's path)")
+	f.StringVar(&o.root, "root", "", "root folder of the repository (default: the one with .git)")
 	f.StringVar(&o.branch, "branch", "", "branch to render for")
-	f.StringVar(&o.commit, "commit", strings.Repeat("0", 40), "commit id, for the variables that hold it")
+	f.StringVar(&o.commit, "commit", strings.Repeat("0", 40), "commit id for variables such as COMMIT")
 	f.StringVar(&o.repository, "repository", "", "file with the Repository; - for the standard input")
-	f.StringVar(&o.entry, "entry", "", "entry of the Repository; needed only if several take the branch")
+	f.StringVar(&o.entry, "entry", "", "entry of the Repository; required only if several match the branch")
 	f.StringVar(&o.namespace, "namespace", "", "namespace of the environment, instead of the entry's")
-	f.StringArrayVar(&o.variables, "variable", nil, "NAME=VALUE: a variable beside those of the entry, or instead of one; may be repeated")
+	f.StringArrayVar(&o.variables, "variable", nil, "variable NAME=VALUE that is added to those of the entry or overrides one; may be repeated")
 	addKeys(c, &o.keys, "")
 	o.format = string(output.YAML)
-	addOutput(c, &o.format, "yaml or json", output.YAML, output.JSON)
+	addOutput(c, &o.format, "output format: yaml or json", output.YAML, output.JSON)
 	f.BoolVar(&o.showSecrets, "show-secrets", false, "print the values of Secrets")
 	return c
 }
@@ -244,7 +244,7 @@ func (c choice) printSet(w io.Writer, set manifest.Set, format output.Format) er
 	return errors.Join(errs...)
 }
 
-// comment says of an object what its manifest does not show at once.
+// comment returns a note on an object about what its manifest does not show.
 func (c choice) comment(o *manifest.Object) string {
 	switch {
 	case !plan.RunsOnRemoval(o):

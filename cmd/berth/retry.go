@@ -12,13 +12,13 @@ func newRetry(s streams) *cobra.Command {
 	e := &errand{}
 	c := &cobra.Command{
 		Use:   "retry ENV",
-		Short: "Try again what failed: Jobs, refused objects, a commit that was rolled back",
-		Long: `Asks the agent to try again what failed in an environment, and shows how that goes until it has
-settled. Failed Jobs run again, which they otherwise do only when they change; a commit that was
-rolled back is tried once more. Nothing that went well is done again.
+		Short: "Retry what failed: Jobs, refused objects, a commit that was rolled back",
+		Long: `Ask the agent to retry what failed in an environment, and follow the progress until there is a
+result. Failed Jobs run again, which otherwise happens only when they change. A commit that was
+rolled back is applied once more. What succeeded is not repeated.
 
-Ends with 0 if the environment is healthy, with 1 if it is not or not in time, with 3 if what is
-asked is refused.`,
+Exits with 0 if the environment becomes healthy, with 1 if it does not, or not in time, with 3 if the
+request is refused.`,
 		Example: `  berth retry feature/login
   berth retry posts.production.main --no-wait`,
 		Args: atMostOne,

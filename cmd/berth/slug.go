@@ -18,12 +18,12 @@ func newSlug(s streams) *cobra.Command {
 	file, entry, commit := "", "", ""
 	c := &cobra.Command{
 		Use:   "slug BRANCH",
-		Short: "Print the names that are made of a branch, for scripts and pipelines",
-		Long: `Prints the built-in variables for a branch as NAME=value lines, as the agent computes them:
-for eval in a shell, or as a dotenv report of a pipeline. Needs no cluster.
+		Short: "Print the names that derive from a branch, for scripts and pipelines",
+		Long: `Print the built-in variables of a branch as NAME=value lines, as the agent computes them, for eval
+in a shell or for a dotenv report of a pipeline. It needs no cluster.
 
-Without more flags it prints what follows from the branch alone. With --entry also GitLab's
-names of the environment, for an entry with a pattern; with --repository everything there is.`,
+Without flags it prints the variables that depend only on the branch. --entry adds GitLab's names
+of the environment, for an entry with a pattern. --repository adds all others.`,
 		Example: `  berth slug feature/login
   eval "$(berth slug "$CI_COMMIT_BRANCH")"; echo "https://$BRANCH_SLUG.review.example.com"
   berth slug main --repository berth/repository.yaml --entry production`,
@@ -43,13 +43,13 @@ names of the environment, for an entry with a pattern; with --repository everyth
 			return nil
 		},
 	}
-	c.Flags().StringVar(&file, "repository", "", "file with the Repository, for the names that depend on it; - for the standard input")
-	c.Flags().StringVar(&entry, "entry", "", "entry of the Repository; with --repository it is needed only if several take the branch")
-	c.Flags().StringVar(&commit, "commit", "", "commit, for the names that hold it")
+	c.Flags().StringVar(&file, "repository", "", "file with the Repository, for names that depend on it; - for the standard input")
+	c.Flags().StringVar(&entry, "entry", "", "entry of the Repository; with --repository it is required only if several match the branch")
+	c.Flags().StringVar(&commit, "commit", "", "commit id for variables such as COMMIT")
 	return c
 }
 
-// namesOf returns the variables that are known by what was given.
+// namesOf returns the variables that the given flags determine.
 func namesOf(s streams, file string, subject naming.Subject) (map[string]string, error) {
 	if file != "" {
 		choice, err := chooseEntry(s, file, subject.Entry, subject.Branch)
@@ -79,7 +79,7 @@ func drop(names map[string]string, unknown ...string) {
 	}
 }
 
-// exactly asks for a number of arguments, in words of the command's own.
+// exactly requires n arguments, with the error of the command's own if there are fewer.
 func exactly(n int, otherwise string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
@@ -92,7 +92,7 @@ func exactly(n int, otherwise string) cobra.PositionalArgs {
 	}
 }
 
-// branchName reads a branch, by its name or its full ref, and refuses what Git would refuse.
+// branchName reads the name or the full ref of a branch, and refuses names that Git refuses.
 func branchName(text string) (string, error) {
 	branch := strings.TrimPrefix(text, "refs/heads/")
 	switch {
@@ -106,10 +106,10 @@ func branchName(text string) (string, error) {
 	return branch, nil
 }
 
-// harmless is a text that means itself to every shell, and to those who read dotenv files.
+// harmless matches texts that need no quotes in shells and dotenv files.
 var harmless = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
 
-// quoted writes a value so that a shell reads just that.
+// quoted quotes a value for a shell where necessary.
 func quoted(value string) string {
 	if harmless.MatchString(value) {
 		return value

@@ -15,12 +15,12 @@ func newSuspend(s streams) *cobra.Command {
 	e := &errand{}
 	c := &cobra.Command{
 		Use:   "suspend ENV | suspend --repository NAME",
-		Short: "Leave an environment as it is, whatever is pushed or drifts, until berth resume",
-		Long: `Suspends an environment: nothing in it is changed, the correction of drift included, until
-berth resume. With --repository alone, the branches of that Repository are not listed any more:
-environments stay at their commits, and are still corrected.
+		Short: "Suspend an environment: no syncs, no correction of drift",
+		Long: `Suspend an environment: the agent changes nothing in it, and corrects no drift, until berth resume.
+With --repository alone, the agent no longer lists the branches of that Repository. Its environments
+stay at their commits, and are still corrected.
 
-Ends with 0 once the agent has seen it, with 1 if it has not in time, with 3 if what is asked is refused.`,
+Exits with 0 once the agent has seen it, with 1 on a timeout, with 3 if the request is refused.`,
 		Example: `  berth suspend posts.production.main
   berth suspend --repository posts`,
 		Args: atMostOne,
@@ -34,12 +34,12 @@ func newResume(s streams) *cobra.Command {
 	e := &errand{}
 	c := &cobra.Command{
 		Use:   "resume ENV | resume --repository NAME",
-		Short: "End what berth suspend began, and show how the environment catches up",
-		Long: `Ends the suspension of an environment, and shows how it catches up until it has settled. With
---repository alone, the branches of that Repository are listed again.
+		Short: "Resume a suspended environment, and follow its progress",
+		Long: `Resume a suspended environment, and follow the progress until there is a result. With --repository
+alone, the agent lists the branches of that Repository again.
 
-Ends with 0 if the environment is healthy, with 1 if it is not or not in time, with 3 if what is
-asked is refused.`,
+Exits with 0 if the environment becomes healthy, with 1 if it does not, or not in time, with 3 if the
+request is refused.`,
 		Example: `  berth resume posts.production.main
   berth resume --repository posts`,
 		Args: atMostOne,
@@ -49,7 +49,7 @@ asked is refused.`,
 	return c
 }
 
-// setSuspended sets spec.suspend, or with nil takes it away.
+// setSuspended sets spec.suspend, or removes it if the value is nil.
 func (e *errand) setSuspended(c *cobra.Command, s streams, args []string, value any) error {
 	if e.isRepository(args) {
 		f, err := e.follower(c, s, &e.connection)
@@ -69,7 +69,7 @@ func (e *errand) setSuspended(c *cobra.Command, s streams, args []string, value 
 	})
 }
 
-// stopped judges whether the agent has seen that it is to leave an Environment alone.
+// stopped returns a judgement that is good once the agent has seen that an Environment is suspended.
 func stopped(generation int64) judgement {
 	return func(env *v1alpha1.Environment) verdict {
 		if v := generationSeen(generation)(env); v.stage == stale || env.DeletionTimestamp != nil {
@@ -102,7 +102,7 @@ func (e *errand) suspendRepository(ctx context.Context, f *follower, value any) 
 		return seen
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
-		return unhealthy("waited %s for the agent to see it; does it run? berth check tells", e.timeout)
+		return unhealthy("waited %s for the agent to see it; to find out whether the agent runs: berth check", e.timeout)
 	}
 	return errors.Join(err, f.progress.err)
 }

@@ -16,22 +16,22 @@ func newSync(s streams) *cobra.Command {
 	e := &errand{}
 	c := &cobra.Command{
 		Use:   "sync ENV",
-		Short: "Have a branch listed and brought to the cluster now, and show how that goes",
-		Long: `Asks the agent to list the branches of the Repository now instead of at the next poll or webhook,
-and to look at the environment, and shows how that goes until it has settled. ENV is the name of
-an Environment, or a branch if only one environment has it; a branch that is new, too, if there is
-one Repository or --repository names its own. With --repository alone, the branches of that
-Repository are listed, and nothing is waited for but that.
+		Short: "Sync a branch now, and follow its progress",
+		Long: `Ask the agent to list the branches of the Repository now, instead of at the next poll or webhook,
+and to reconcile the environment, and follow the progress until there is a result. ENV is the name of
+an Environment, or a branch that only one environment has. It may be a new branch if there is only
+one Repository, or --repository names one. With --repository alone, the command waits only until the
+branches of that Repository are listed.
 
-Having branches listed takes the role admin in the agent's namespace; with the role edit, the
-environment is looked at as the branches were listed last.
+Listing branches requires the role admin in the agent's namespace. With the role edit, the agent
+reconciles the environment with the last listing.
 
-Ends with 0 if the environment is healthy, with 1 if it is not or not in time, with 3 if the
-branches cannot be listed, or what is asked is refused.`,
+Exits with 0 if the environment becomes healthy, with 1 if it does not, or not in time, with 3 if the
+branches cannot be listed or the request is refused.`,
 		Example: `  berth sync feature/login
   berth sync posts.production.main --timeout 20m
   berth sync feature/new --repository posts
-  berth sync --repository posts            have the branches listed`,
+  berth sync --repository posts            only list the branches`,
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error { return e.sync(c, s, args) },
 	}
@@ -61,7 +61,7 @@ func (e *errand) sync(c *cobra.Command, s streams, args []string) error {
 		return refuseSuspended(env)
 	case err == nil:
 		if err = e.list(ctx, f, env.Spec.Repository); apierrors.IsForbidden(err) {
-			f.progress.say(env.Spec.Repository + ": your rights do not reach to have its branches listed now; going on with those that were listed last")
+			f.progress.say(env.Spec.Repository + ": you are not allowed to trigger a listing; using the last one")
 			err = nil
 		}
 	case isNone:
@@ -76,8 +76,7 @@ func (e *errand) sync(c *cobra.Command, s streams, args []string) error {
 	})
 }
 
-// first finds the environment of a branch that was never listed before: in the Repository that is named, or the only
-// one that there is.
+// first finds the environment of a branch that was never listed before, in the named Repository or the only one.
 func (e *errand) first(ctx context.Context, f *follower, args []string, none error) (*v1alpha1.Environment, error) {
 	name := e.repository
 	if name == "" {
@@ -86,7 +85,7 @@ func (e *errand) first(ctx context.Context, f *follower, args []string, none err
 			return nil, none
 		}
 		if name = all.Items[0].Name; len(all.Items) > 1 {
-			return nil, fmt.Errorf("%w; for a branch that is new, name its Repository: --repository NAME", none)
+			return nil, fmt.Errorf("%w; for a new branch, name its Repository with --repository", none)
 		}
 	}
 	if err := e.list(ctx, f, name); err != nil {
@@ -98,20 +97,20 @@ func (e *errand) first(ctx context.Context, f *follower, args []string, none err
 // errTooLong ends a listing that takes too long.
 var errTooLong = errors.New("too long")
 
-// list has the branches of a Repository listed, and waits for that.
+// list requests a listing of the branches of a Repository, and waits for it.
 func (e *errand) list(ctx context.Context, f *follower, name string) error {
 	repo, err := f.repositoryNamed(ctx, name)
 	if err != nil {
 		return err
 	}
 	if repo.Spec.Suspend {
-		return fmt.Errorf("the Repository %s is suspended, and its branches are not listed until somebody says berth resume --repository %s", name, name)
+		return fmt.Errorf("the Repository %s is suspended, and its branches are not listed; to go on: berth resume --repository %s", name, name)
 	}
 	id, err := f.request(ctx, repo, v1alpha1.AnnotationRequested)
 	if err != nil || e.noWait {
 		return err
 	}
-	f.progress.say(name + ": having its branches listed")
+	f.progress.say(name + ": listing its branches")
 	var latest *v1alpha1.Repository
 	err = f.attend(ctx, &repositoryKind, append(f.among(""), named(name)...), func(all []client.Object) bool {
 		if len(all) == 0 {
@@ -123,7 +122,7 @@ func (e *errand) list(ctx context.Context, f *follower, name string) error {
 	})
 	switch {
 	case errors.Is(err, errTooLong):
-		return unhealthy("waited %s for the branches of the Repository %s to be listed; does the agent run? berth check tells", e.timeout, name)
+		return unhealthy("waited %s for the branches of the Repository %s to be listed; to find out whether the agent runs: berth check", e.timeout, name)
 	case err != nil:
 		return err
 	case latest == nil:
@@ -132,14 +131,15 @@ func (e *errand) list(ctx context.Context, f *follower, name string) error {
 	return listed(f, latest)
 }
 
-// heeded says whether the branches were listed since a request. Another one, of a webhook that a replica passes on for
-// instance, may have taken its place before anybody saw it.
+// heeded reports whether the branches were listed since a request. A later request, such as one that a replica relays
+// from a webhook, may have replaced it before the agent saw it.
 func heeded(repo *v1alpha1.Repository, id string) bool {
 	handled := repo.Status.HandledRequest
 	return handled != "" && (handled == id || handled == repo.Annotations[v1alpha1.AnnotationRequested])
 }
 
-// listed says how a listing went. What is wrong with one entry need not concern the environment in question.
+// listed prints the result of a listing, or returns its error. An invalid entry is no error, because it may be that of
+// another environment.
 func listed(f *follower, repo *v1alpha1.Repository) error {
 	switch ready := readyOf(repo.Status.Conditions); ready.Reason {
 	case v1alpha1.ReasonWatching, v1alpha1.ReasonInvalid, v1alpha1.ReasonWaiting:

@@ -8,29 +8,29 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 )
 
-// verdict is what a state of an Environment means to somebody who waits for something.
+// verdict is what the state of an Environment means for a command that waits.
 type verdict struct {
 	stage stage
-	// why says more than the Environment does; empty where its own message says all.
+	// why is the reason; empty if the Environment's own message has it.
 	why string
 }
 
-// stage is how far it is.
+// stage is the progress of what a command waits for.
 type stage int
 
 const (
-	stale stage = iota // the agent has not got to it yet: what the status says is of something else
-	going              // it is on its way
+	stale stage = iota // the status is out of date: the agent has not reconciled it yet
+	going              // it is under way
 	good
 	bad
 )
 
 func (v verdict) over() bool { return v.stage == good || v.stage == bad }
 
-// judgement says what a state of an Environment means.
+// judgement returns the verdict on the state of an Environment.
 type judgement func(*v1alpha1.Environment) verdict
 
-// settled judges by what the agent says now, of whatever it is.
+// settled returns the verdict on the current status, whatever commit it is for.
 func settled(env *v1alpha1.Environment) verdict {
 	if env.DeletionTimestamp != nil {
 		return verdict{bad, "it is being deleted"}
@@ -44,12 +44,12 @@ func settled(env *v1alpha1.Environment) verdict {
 	return verdict{stage: going}
 }
 
-// isQueued says whether others go first: until they have, the agent handles no request.
+// isQueued reports whether an Environment is Queued. Until its turn, the agent handles no request.
 func isQueued(env *v1alpha1.Environment) bool {
 	return readyOf(env.Status.Conditions).Reason == v1alpha1.ReasonQueued
 }
 
-// handled judges once the agent has seen to a request, which the status shows.
+// handled returns a judgement that waits until the status shows that the agent has handled a request.
 func handled(id string, in func(v1alpha1.EnvironmentStatus) string) judgement {
 	return func(env *v1alpha1.Environment) verdict {
 		switch {
@@ -64,7 +64,7 @@ func handled(id string, in func(v1alpha1.EnvironmentStatus) string) judgement {
 	}
 }
 
-// generationSeen judges once the agent has seen a generation of the spec.
+// generationSeen returns a judgement that waits until the agent has seen a generation of the spec.
 func generationSeen(generation int64) judgement {
 	return func(env *v1alpha1.Environment) verdict {
 		if env.DeletionTimestamp == nil && env.Status.ObservedGeneration < generation {
@@ -74,7 +74,7 @@ func generationSeen(generation int64) judgement {
 	}
 }
 
-// target is the commit that should run.
+// target returns the commit that should run.
 func target(env *v1alpha1.Environment) string {
 	if env.Spec.Pin != "" {
 		return env.Spec.Pin
@@ -82,7 +82,7 @@ func target(env *v1alpha1.Environment) string {
 	return env.Spec.Commit
 }
 
-// current judges once the status is about the commit that should run.
+// current returns the verdict once the status is for the commit that should run.
 func current(env *v1alpha1.Environment) verdict {
 	about := env.Status.ShortCommit != "" && strings.HasPrefix(target(env), env.Status.ShortCommit)
 	if env.DeletionTimestamp == nil && (env.Status.ObservedGeneration < env.Generation || !about && !isQueued(env)) {
@@ -91,11 +91,11 @@ func current(env *v1alpha1.Environment) verdict {
 	return settled(env)
 }
 
-// awaited judges whether one commit has become healthy. What it saw earlier counts: so it must see every state in
-// turn, those of one environment.
+// awaited decides whether one commit has become healthy. Its verdict depends on earlier states, so that it must see all
+// states of one environment in order.
 type awaited struct {
 	commit string // its id, or the beginning of it
-	// orNewer takes a commit that came after it for it.
+	// orNewer accepts a newer commit instead.
 	orNewer bool
 	seen    bool
 }
@@ -111,7 +111,7 @@ func (a *awaited) judge(env *v1alpha1.Environment) verdict {
 		a.seen = true
 		return current(env)
 	case env.Spec.Pin != "":
-		return verdict{bad, fmt.Sprintf("it is pinned to %s; berth pin %s --unpin lets it follow its branch", output.ShortCommit(now), env.Name)}
+		return verdict{bad, fmt.Sprintf("it is pinned to %s; to follow the branch again: berth pin %s --unpin", output.ShortCommit(now), env.Name)}
 	}
 	if past := a.past(env); past.over() {
 		return past
@@ -125,10 +125,10 @@ func (a *awaited) judge(env *v1alpha1.Environment) verdict {
 	return verdict{bad, fmt.Sprintf("commit %s was superseded by %s before it was healthy", output.ShortCommit(a.commit), output.ShortCommit(now))}
 }
 
-// past judges by what is left of a commit that was followed by another.
+// past returns the verdict on a superseded commit, by what the status still has of it.
 func (a *awaited) past(env *v1alpha1.Environment) verdict {
 	status := env.Status
-	healthy := verdict{good, fmt.Sprintf("commit %s was healthy, and has been followed by %s", output.ShortCommit(a.commit), output.ShortCommit(target(env)))}
+	healthy := verdict{good, fmt.Sprintf("commit %s was healthy before it was superseded by %s", output.ShortCommit(a.commit), output.ShortCommit(target(env)))}
 	if a.is(status.HealthyCommit) {
 		return healthy
 	}
@@ -139,7 +139,7 @@ func (a *awaited) past(env *v1alpha1.Environment) verdict {
 		case sync.Outcome == "Healthy":
 			return healthy
 		case !a.orNewer:
-			return verdict{bad, fmt.Sprintf("commit %s did not become healthy, and has been followed by %s: %s", output.ShortCommit(a.commit), output.ShortCommit(target(env)), sync.Reason)}
+			return verdict{bad, fmt.Sprintf("commit %s did not become healthy, and was superseded by %s: %s", output.ShortCommit(a.commit), output.ShortCommit(target(env)), sync.Reason)}
 		default:
 			a.seen = true
 		}

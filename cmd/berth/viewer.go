@@ -34,19 +34,19 @@ import (
 // defaultNamespace is where deploy/ installs the agent, and so where Environments are.
 const defaultNamespace = "berth"
 
-// connection are the flags that say which cluster, and where in it Berth is.
+// connection are the flags that select the cluster and the agent's namespace.
 type connection struct {
 	kubeconfig, context, namespace string
 }
 
 func (n *connection) addTo(f *pflag.FlagSet) {
-	f.StringVar(&n.kubeconfig, "kubeconfig", "", "path of the kubeconfig (default: as kubectl's)")
-	f.StringVar(&n.context, "context", "", "context of the kubeconfig (default: its current one)")
+	f.StringVar(&n.kubeconfig, "kubeconfig", "", "path of the kubeconfig (default: the same as kubectl's)")
+	f.StringVar(&n.context, "context", "", "context of the kubeconfig (default: its current context)")
 	f.StringVarP(&n.namespace, "namespace", "n", cmp.Or(os.Getenv("BERTH_NAMESPACE"), defaultNamespace),
-		"the agent's namespace, which has the Environments; BERTH_NAMESPACE sets the default")
+		"the agent's namespace, with the Environments; BERTH_NAMESPACE sets the default")
 }
 
-// viewer reads the cluster with the rights of the person who asks.
+// viewer reads the cluster with the rights of the user.
 type viewer struct {
 	client.WithWatch
 	namespace  string
@@ -54,13 +54,13 @@ type viewer struct {
 	discovery  discovery.DiscoveryInterface
 	logs       inspect.Logs
 	core       typedcorev1.SecretsGetter
-	// applier tells what the agent would write, and writes nothing.
+	// applier computes what the agent would write, by dry runs.
 	applier *apply.Applier
 }
 
-// open connects, without a request yet.
+// open prepares the connection, without sending a request.
 func (n *connection) open() (*viewer, error) {
-	// The libraries' own complaints would stand between the lines of a table.
+	// Log lines of the libraries would appear between the lines of a table.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	config, err := loadConfig(n.kubeconfig, n.context)
@@ -68,7 +68,7 @@ func (n *connection) open() (*viewer, error) {
 		return nil, noCluster(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read how to reach the cluster: %w", err)
+		return nil, fmt.Errorf("cannot read the kubeconfig: %w", err)
 	}
 	config.UserAgent = "berth/" + version
 	config.QPS = -1
@@ -76,7 +76,7 @@ func (n *connection) open() (*viewer, error) {
 	return newViewer(config, n.namespace)
 }
 
-// noCluster says why no cluster is known, given the value of KUBECONFIG.
+// noCluster returns the error for a missing kubeconfig, given the value of KUBECONFIG.
 func noCluster(kubeconfig string) error {
 	if kubeconfig == "" {
 		return errors.New("no cluster is configured; name a kubeconfig with --kubeconfig or KUBECONFIG")
@@ -108,7 +108,7 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 	}, nil
 }
 
-// environments lists all there are.
+// environments lists all Environments.
 func (v *viewer) environments(ctx context.Context) (*v1alpha1.EnvironmentList, error) {
 	list := &v1alpha1.EnvironmentList{}
 	err := v.List(ctx, list, v.among("")...)
@@ -128,7 +128,7 @@ func (v *viewer) key(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: v.namespace, Name: name}
 }
 
-// explain adds the next step to what the API server or the network says.
+// explain adds the next step to an error of the API server or the network.
 func explain(err error, namespace string) error {
 	if err == nil {
 		return nil
@@ -140,7 +140,7 @@ func explain(err error, namespace string) error {
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the cluster does not accept the credentials of the kubeconfig; log in again, or choose another --context: %w", err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%w; ask for the role view in the namespace %s, or name the agent's namespace with -n if it is another", err, namespace)
+		return fmt.Errorf("%w; ask for the role view in the namespace %s, or name the agent's namespace with -n", err, namespace)
 	case isUnreachable && errors.Is(err, context.Canceled):
 		return err
 	case isUnreachable:
@@ -157,7 +157,7 @@ func hostOf(address string) string {
 	return u.Host
 }
 
-// completed offers what a list of Environments has for the shell's completion; trouble offers nothing.
+// completed returns the shell completions of a field of the Environments, and none on errors.
 func (n *connection) completed(c *cobra.Command, of func(*v1alpha1.Environment) string) []cobra.Completion {
 	v, err := n.open()
 	if err != nil {
@@ -184,7 +184,7 @@ func branchOf(env *v1alpha1.Environment) string     { return env.Spec.Branch }
 func repositoryOf(env *v1alpha1.Environment) string { return env.Spec.Repository }
 func entryOf(env *v1alpha1.Environment) string      { return env.Spec.Entry }
 
-// complete makes a completion of a field of the Environments.
+// complete returns a completion function for a field of the Environments.
 func (n *connection) complete(of func(*v1alpha1.Environment) string) cobra.CompletionFunc {
 	return func(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return n.completed(c, of), cobra.ShellCompDirectiveNoFileComp

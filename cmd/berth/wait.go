@@ -26,18 +26,17 @@ func newWait(s streams) *cobra.Command {
 	o := &waitOptions{}
 	c := &cobra.Command{
 		Use:   "wait ENV | wait --branch NAME",
-		Short: "Wait until a commit is healthy in its environment; for pipelines",
-		Long: `Waits until an environment is there and healthy, and shows how it gets there. ENV is the name of
-an Environment, or a branch. With --commit it waits for that commit, and takes nothing else for
-it: neither what ran before, nor what was pushed afterwards. It asks for nothing, and needs no
-more than the role view in the agent's namespace.
+		Short: "Wait until a commit is healthy in its environment, in a pipeline",
+		Long: `Wait until an environment exists and is healthy, and follow its progress. ENV is the name of an
+Environment, or a branch. With --commit it waits for exactly that commit, and ignores the health of
+older and newer ones. It only reads, and needs no more than the role view in the agent's namespace.
 
-A commit that was followed by another before it was healthy counts as not healthy, since nobody
-will ever know; with --allow-newer the newer one is waited for in its place. One that was healthy
-before it was followed counts as healthy.
+A commit that was superseded before it was healthy counts as not healthy; with --allow-newer the
+command waits for the newer one instead. A commit that was healthy before it was superseded counts
+as healthy.
 
-Ends with 0 if it is healthy, with 1 if it failed, was superseded or was not healthy in time, with
-2 for mistakes in usage, with 3 if the cluster cannot be asked or no entry matches the branch.`,
+Exits with 0 if it is healthy, with 1 if it failed, was superseded or was not healthy in time, with 2
+for a usage error, with 3 if the cluster cannot be reached or no entry matches the branch.`,
 		Example: `  berth wait --branch "$CI_COMMIT_BRANCH" --commit "$CI_COMMIT_SHA" --repository posts
   berth wait posts.production.main --timeout 20m`,
 		Args:              atMostOne,
@@ -47,7 +46,7 @@ Ends with 0 if it is healthy, with 1 if it failed, was superseded or was not hea
 	o.which.addTo(c)
 	o.followOptions.addTo(c)
 	c.Flags().StringVar(&o.commit, "commit", "", "id of the commit to wait for; git rev-parse HEAD prints it")
-	c.Flags().BoolVar(&o.allowNewer, "allow-newer", false, "if the commit is followed by another, wait for that")
+	c.Flags().BoolVar(&o.allowNewer, "allow-newer", false, "wait for the newer commit if the commit is superseded")
 	return c
 }
 
@@ -60,7 +59,7 @@ func (o *waitOptions) run(c *cobra.Command, s streams, args []string) error {
 	case commit != "" && (!commitID.MatchString(commit) || len(commit) < 7):
 		return usageError(c, "--commit %q is not the id of a commit; git rev-parse HEAD prints it", o.commit)
 	case commit == "" && o.allowNewer:
-		return usageError(c, "--allow-newer is about a --commit")
+		return usageError(c, "--allow-newer requires --commit")
 	}
 	f, err := o.follower(c, s, &o.connection)
 	if err != nil {
@@ -84,18 +83,18 @@ func (o *waitOptions) run(c *cobra.Command, s streams, args []string) error {
 // waiting is one `berth wait`.
 type waiting struct {
 	*waitOptions
-	// name is that of an Environment, or of a branch; or empty.
+	// name is the name of an Environment or a branch, or empty.
 	name  string
 	judge judgement
 }
 
-// possible returns an error if no environment can ever be meant: then there is no point in waiting. It returns none
-// where there is no Repository yet, or the viewer may not read them.
+// possible returns an error if waiting is pointless because no entry matches. It returns nil if there is no Repository
+// yet, or if the user may not read them.
 func (w *waiting) possible(ctx context.Context, v *viewer) error {
 	branch := cmp.Or(w.branch, w.name)
 	repositories, environments := &v1alpha1.RepositoryList{}, &v1alpha1.EnvironmentList{}
 	if v.List(ctx, repositories, v.among("")...) != nil || v.List(ctx, environments, v.among("")...) != nil {
-		return nil // what is wrong, waiting for it says
+		return nil // the wait itself reports the error
 	}
 	if len(repositories.Items) == 0 || slices.ContainsFunc(environments.Items, func(env v1alpha1.Environment) bool { return w.means(&env) }) {
 		return nil
@@ -105,11 +104,11 @@ func (w *waiting) possible(ctx context.Context, v *viewer) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("waiting for the %s is in vain: no entry of a Repository in the namespace %s matches it; %s", w.what(), v.namespace, known(environments.Items))
+	return fmt.Errorf("cannot wait for the %s: no entry of a Repository in the namespace %s matches it; %s", w.what(), v.namespace, known(environments.Items))
 }
 
 // matches reports whether an entry of a Repository gives a branch an environment. Patterns that cannot be read match
-// everything, since somebody is about to mend them.
+// everything, because a user may be about to fix them.
 func (w *waiting) matches(repo *v1alpha1.Repository, branch string) bool {
 	return slices.ContainsFunc(repo.Spec.Environments, func(entry v1alpha1.Entry) bool {
 		patterns, err := naming.CompilePatterns(entry.Branches)
@@ -117,7 +116,7 @@ func (w *waiting) matches(repo *v1alpha1.Repository, branch string) bool {
 	})
 }
 
-// known lists branches that have an environment, so that a typo shows.
+// known lists branches that have an environment, so that users notice a typo.
 func known(environments []v1alpha1.Environment) string {
 	const most = 5
 	var branches []string
@@ -136,7 +135,7 @@ func known(environments []v1alpha1.Environment) string {
 	return "branches with an environment: " + strings.Join(branches, ", ")
 }
 
-// choose picks the environment that is meant, as soon as it is there.
+// choose returns the environment to wait for, as soon as it exists.
 func (w *waiting) choose(all []client.Object) (*v1alpha1.Environment, verdict) {
 	var found []*v1alpha1.Environment
 	var names []string
@@ -151,7 +150,7 @@ func (w *waiting) choose(all []client.Object) (*v1alpha1.Environment, verdict) {
 	case 1:
 		return found[0], w.judge(found[0])
 	}
-	return nil, verdict{bad, fmt.Sprintf("it is not clear which is the %s: name one of %s", w.what(), strings.Join(names, ", "))}
+	return nil, verdict{bad, fmt.Sprintf("several environments match the %s: name one of %s", w.what(), strings.Join(names, ", "))}
 }
 
 func (w *waiting) means(env *v1alpha1.Environment) bool {
@@ -159,7 +158,7 @@ func (w *waiting) means(env *v1alpha1.Environment) bool {
 		isOrAny(env.Spec.Repository, w.repository) && isOrAny(env.Spec.Entry, w.entry)
 }
 
-// what names the environment that is waited for.
+// what describes the environment to wait for.
 func (w *waiting) what() string {
 	var text strings.Builder
 	text.WriteString("Environment")
@@ -171,7 +170,7 @@ func (w *waiting) what() string {
 	return text.String()
 }
 
-// environmentsOf are objects that are known to be Environments.
+// environmentsOf converts objects that are all Environments.
 func environmentsOf(objects []client.Object) []v1alpha1.Environment {
 	list := make([]v1alpha1.Environment, 0, len(objects))
 	for _, object := range objects {

@@ -37,7 +37,7 @@ func TestWaitSurvivesBrokenWatches(t *testing.T) {
 	w.expect("waiting for the Environment of the branch first; no branch has an environment yet")
 	w.create("posts.review.second", "second")
 	first := w.create("posts.review.first", "first")
-	w.expect("posts.review.first: waiting for the agent, which has not looked at it yet")
+	w.expect("posts.review.first: waiting for the agent, which has not reconciled it yet")
 	w.tell(first, older, v1alpha1.ReasonHealthy, "")
 	w.expect("posts.review.first: waiting for the agent")
 
@@ -108,7 +108,7 @@ func TestAnEnvironmentThatGoes(t *testing.T) {
 	w := newWatched(t)
 	first := w.create("posts.review.first", "first")
 	w.berth("retry", "first", "--kubeconfig", w.kubeconfig, "-n", w.namespace)
-	w.expect("posts.review.first: waiting for the agent, which has not looked at it yet")
+	w.expect("posts.review.first: waiting for the agent, which has not reconciled it yet")
 	w.delete(first)
 	w.expect("posts.review.first: it is gone")
 	w.ends(exitDifferent)

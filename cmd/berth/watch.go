@@ -15,14 +15,14 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// How long a watch that broke waits until it looks again, at first and at most.
+// The first and the longest pause before a broken watch is restarted.
 const (
 	firstPause = time.Second
 	lastPause  = 10 * time.Second
 )
 
-// watch prints what there is, and then what changes, until it is told to stop. A watch that breaks is begun again from
-// a new listing, so nothing is missed, and nothing printed twice.
+// watch prints the objects and then every change, until the context ends. It restarts a broken watch from a new listing,
+// so that it misses no change and prints none twice.
 func (l *listing) watch(ctx context.Context, objects []client.Object, version string) error {
 	shown := map[string]string{} // what was printed last, by name
 	for {
@@ -36,14 +36,14 @@ func (l *listing) watch(ctx context.Context, objects []client.Object, version st
 		objects, version, err = l.again(ctx, broke, shown)
 		switch {
 		case ctx.Err() != nil:
-			return nil // a person has seen enough
+			return nil // the user interrupted it
 		case err != nil:
 			return explain(err, l.namespace)
 		}
 	}
 }
 
-// show prints those objects of which something that is shown has changed.
+// show prints the objects whose printed columns have changed.
 func (l *listing) show(objects []client.Object, shown map[string]string) error {
 	var news []client.Object
 	for _, object := range objects {
@@ -58,7 +58,7 @@ func (l *listing) show(objects []client.Object, shown map[string]string) error {
 	return l.printer.some(news...)
 }
 
-// follow prints what one watch brings until it breaks; the error is that of printing.
+// follow prints the changes of one watch until it breaks, and returns why it broke. err is an error of printing.
 func (l *listing) follow(ctx context.Context, version string, shown map[string]string) (broke, err error) {
 	since := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}}
 	watching, broke := l.Watch(ctx, l.kind.list(), append(slices.Clip(l.options), since)...)
@@ -87,7 +87,7 @@ func (l *listing) follow(ctx context.Context, version string, shown map[string]s
 	return nil, nil
 }
 
-// again lists once more after a watch broke, however long that takes.
+// again lists the objects after a watch broke, and retries until it succeeds.
 func (l *listing) again(ctx context.Context, broke error, shown map[string]string) (objects []client.Object, version string, err error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		if isPermanent(broke) {
@@ -97,7 +97,7 @@ func (l *listing) again(ctx context.Context, broke error, shown map[string]strin
 			return nil, "", ctx.Err()
 		}
 		if broke != nil {
-			l.complain("the watch broke off; trying again: %v", explain(broke, l.namespace))
+			l.complain("the watch was interrupted; retrying: %v", explain(broke, l.namespace))
 		}
 		var all []client.Object
 		if all, version, broke = l.read(ctx); broke == nil {
@@ -107,7 +107,7 @@ func (l *listing) again(ctx context.Context, broke error, shown map[string]strin
 	}
 }
 
-// bury says what went while nobody watched.
+// bury reports the objects that were deleted while there was no watch.
 func (l *listing) bury(there []client.Object, shown map[string]string) {
 	gone := maps.Clone(shown)
 	for _, object := range there {
@@ -130,7 +130,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// expiry forgives a watch that took too long to come back: a listing mends that.
+// expiry returns nil for an expired version, because a new listing is enough to go on.
 func expiry(err error) error {
 	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 		return nil
@@ -138,7 +138,7 @@ func expiry(err error) error {
 	return err
 }
 
-// deleted notes in an Environment's last state that it is gone, for its last line.
+// deleted sets the status of a deleted Environment for its last line.
 func deleted(object client.Object) {
 	env, ok := object.(*v1alpha1.Environment)
 	if !ok {
@@ -151,9 +151,9 @@ func deleted(object client.Object) {
 	}
 }
 
-// must ends the program where only a mistake in the program itself can be wrong.
+// must panics on errors that only a bug in the program can cause.
 func must(err error) {
 	if err != nil {
-		panic(errors.Join(errors.New("berth's own mistake"), err))
+		panic(errors.Join(errors.New("this is a bug in berth"), err))
 	}
 }

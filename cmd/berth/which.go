@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// which are the flags that say which environment a command is about, beside its argument.
+// which are the flags that select the environment of a command, in addition to its argument.
 type which struct {
 	connection
 	branch, repository, entry string
@@ -20,15 +20,15 @@ type which struct {
 func (w *which) addTo(c *cobra.Command) {
 	f := c.Flags()
 	w.connection.addTo(f)
-	f.StringVar(&w.branch, "branch", "", "the environment of this branch")
-	f.StringVar(&w.repository, "repository", "", "of this Repository, if several have the branch")
-	f.StringVar(&w.entry, "entry", "", "of this entry, if several take the branch")
+	f.StringVar(&w.branch, "branch", "", "branch of the environment")
+	f.StringVar(&w.repository, "repository", "", "Repository of the environment, if several have the branch")
+	f.StringVar(&w.entry, "entry", "", "entry of the environment, if several match the branch")
 	must(c.RegisterFlagCompletionFunc("branch", w.complete(branchOf)))
 	must(c.RegisterFlagCompletionFunc("repository", w.complete(repositoryOf)))
 	must(c.RegisterFlagCompletionFunc("entry", w.complete(entryOf)))
 }
 
-// needed says what is missing in a command line that names no environment.
+// needed returns an error if a command line names no environment.
 func (w *which) needed(c *cobra.Command, args []string) error {
 	if len(args) == 0 && w.branch == "" {
 		return usageError(c, "name the environment, or its branch: berth %s ENV; berth get lists them", c.Name())
@@ -50,7 +50,7 @@ func (w *which) completeArgs(c *cobra.Command, args []string, _ string) ([]cobra
 	return append(w.completed(c, nameOf), w.completed(c, branchOf)...), cobra.ShellCompDirectiveNoFileComp
 }
 
-// environment finds the one that is meant: by its name, or by the branch.
+// environment finds an environment by its name or its branch.
 func (w *which) environment(ctx context.Context, v *viewer, args []string) (*v1alpha1.Environment, error) {
 	branch := w.branch
 	if len(args) > 0 {
@@ -59,7 +59,7 @@ func (w *which) environment(ctx context.Context, v *viewer, args []string) (*v1a
 		if err == nil && (branch == "" || branch == env.Spec.Branch) {
 			return env, nil
 		}
-		// A branch has slashes, which no name has: the answer to asking for one as a name is another error.
+		// A branch may have slashes, which are invalid in a name and lead to other errors than NotFound.
 		if err != nil && !apierrors.IsNotFound(err) && !strings.Contains(args[0], "/") {
 			return nil, explain(err, v.namespace)
 		}
@@ -91,16 +91,16 @@ func (w *which) only(list *v1alpha1.EnvironmentList, branch, namespace string) (
 	case 1:
 		return found[0], nil
 	}
-	return nil, fmt.Errorf("%d environments are of the branch %q: name one of %s", len(found), branch, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%d environments have the branch %q: name one of %s", len(found), branch, strings.Join(names, ", "))
 }
 
-// noneError says that nothing is there of what is meant by a name or a branch.
+// noneError is the error for a name or branch without an environment.
 type noneError struct{ branch, namespace string }
 
-// Error says so, and where to look.
+// Error names the environment, and how to list the existing ones.
 func (e *noneError) Error() string {
-	return fmt.Sprintf("there is no Environment %q, and none of a branch of that name, in the namespace %s; berth get lists those there are", e.branch, e.namespace)
+	return fmt.Sprintf("there is no Environment %q, and none of a branch of that name, in the namespace %s; berth get lists them", e.branch, e.namespace)
 }
 
-// isOrAny says whether something is what a flag asks for.
+// isOrAny reports whether a value is the one that a flag selects, or the flag is not set.
 func isOrAny(is, flag string) bool { return flag == "" || flag == is }

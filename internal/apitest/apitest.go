@@ -78,7 +78,7 @@ func written(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming.P
 	}
 }
 
-// Deleted says that somebody deleted an Environment at noon.
+// Deleted gives an Environment a deletion timestamp at noon.
 func Deleted(env *v1alpha1.Environment) { env.DeletionTimestamp = &metav1.Time{Time: Noon} }
 
 // Reason gives an Environment's Ready condition a reason.

@@ -116,7 +116,7 @@ func (s *Server) Sent() int64 {
 	return sent
 }
 
-// Forget starts the count anew.
+// Forget resets the count.
 func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

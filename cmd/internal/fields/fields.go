@@ -21,7 +21,7 @@ type Change struct {
 	New  any    `json:"new,omitempty"`
 }
 
-// bookkeeping is what the API server and Berth write about an object, and nobody decides.
+// bookkeeping are the fields that the API server and Berth maintain, and no user sets.
 var bookkeeping = []string{
 	"metadata.managedFields", "metadata.resourceVersion", "metadata.generation", "metadata.uid", "metadata.creationTimestamp", "metadata.selfLink",
 	"metadata.labels." + manifest.LabelEnvironment,

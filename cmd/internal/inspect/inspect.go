@@ -136,7 +136,7 @@ func Judges(entry v1alpha1.Entry) (*health.Expressions, error) {
 // defaultImagePullGrace is that of an entry which says nothing.
 const defaultImagePullGrace = 10 * time.Minute
 
-// entry returns what the Repository says, or its defaults if nobody may know.
+// entry returns the entry of the Repository, or its defaults if it cannot be read.
 func (i *Inspector) entry(ctx context.Context, env *v1alpha1.Environment, d *Description) v1alpha1.Entry {
 	standIn := v1alpha1.Entry{Health: v1alpha1.Health{ImagePullGrace: metav1.Duration{Duration: defaultImagePullGrace}}}
 	repo := &v1alpha1.Repository{}

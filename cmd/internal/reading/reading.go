@@ -1,4 +1,4 @@
-// Package reading notes what is read of a tree, and so tells what was passed over.
+// Package reading records which files of a tree are read, and lists manifests that were not.
 package reading
 
 import (
@@ -18,7 +18,7 @@ type Tree struct {
 	read map[string]bool
 }
 
-// Of returns a tree of which nothing was read yet.
+// Of returns a tree without any files read yet.
 func Of(tree render.Tree) *Tree { return &Tree{Tree: tree, read: map[string]bool{}} }
 
 // ReadFile returns the content of a file, and notes that it was read.
@@ -50,7 +50,7 @@ var kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustom
 const NotListed = "no kustomization lists it, so that it is not applied; add it to resources, or move it elsewhere"
 
 // Unlisted returns the manifests that stand beside a kustomization which was read, and that were not read themselves:
-// nothing lists them, so that they are not applied, which Kustomize passes over in silence.
+// no kustomization lists them, so that they are not applied, and Kustomize does not report that.
 func (t *Tree) Unlisted() []string {
 	var unlisted []string
 	for name := range t.read {
