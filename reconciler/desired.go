@@ -93,7 +93,7 @@ func (d desired) warnings() []string {
 func (e Environment) unreadable(commit string, err error) error {
 	reason := source.ReasonOf(err)
 	if e.Pinned && commit == e.Commit {
-		err = fmt.Errorf("spec.pin names a commit that cannot be had: %w; to follow the branch again: berth pin %s --unpin", err, e.Name)
+		err = fmt.Errorf("spec.pin names a commit that cannot be fetched: %w; to follow the branch again: berth pin %s --unpin", err, e.Name)
 	}
 	switch reason {
 	case source.TooLarge, source.Refused, source.Corrupt, source.Unsupported, source.Invalid:

@@ -75,7 +75,7 @@ func (c *crew) thaw(but int) {
 // interrupted counts the agents that were about to write when they thawed.
 func (c *crew) interrupted() (count int) {
 	for _, agent := range c.agents {
-		count += strings.Count(agent.Log("nothing is written any more"), "\n")
+		count += strings.Count(agent.Log("writes are blocked, because another agent may lead"), "\n")
 	}
 	return count
 }

@@ -43,7 +43,7 @@ func TestAClaimIsNeverMadeAnew(t *testing.T) {
 	production.AwaitObject("Deployment/worker", "is there", func(world.Object) bool { return true })
 	changed := strings.Replace(fmt.Sprintf(claim, "data", "berth.dev/replace: when-immutable"), "ReadWriteOnce", "ReadWriteMany", 1)
 	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/data.yaml": changed}),
-		"k8s/data.yaml:1", "spec: Forbidden", "take the change back in Git; Berth does not delete what holds data to change it")
+		"k8s/data.yaml:1", "spec: Forbidden", "revert the change in Git; Berth does not delete what holds data to change it")
 	if now := production.Object("PersistentVolumeClaim/data"); now.GetUID() != was || now.GetDeletionTimestamp() != nil {
 		t.Error("it was deleted")
 	}

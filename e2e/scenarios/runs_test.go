@@ -65,7 +65,7 @@ func TestAJobThatIsDeletedWhileItRunsHasFailed(t *testing.T) {
 	commit := posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", takesLong)))
 	production.AwaitObject("Job/migrate", "runs", func(o world.Object) bool { return o.Field("status.active") == "1" })
 	production.Delete("Job/migrate")
-	production.Becomes("Failed", commit, "Job/migrate", "was deleted by somebody else before it finished", "berth retry")
+	production.Becomes("Failed", commit, "Job/migrate", "was deleted by another client before it finished", "berth retry")
 	if _, there := production.Find("Deployment/api"); there {
 		t.Error("what waits for it did not")
 	}

@@ -36,29 +36,29 @@ type Config struct {
 	Cluster *rest.Config
 	// Namespace is the agent's own namespace: that of Repositories, Environments, keys and records.
 	Namespace string
-	// StoreDir is the folder of the Git stores. What is in it can be lost.
+	// StoreDir is the folder of the Git stores. Losing its content is harmless.
 	StoreDir string
-	// GitMemory bounds the memory of all fetches together, GitStoreBytes the size of all stores together. Both are in bytes;
-	// 0 means source.DefaultBudget and stores.DefaultBytes.
+	// GitMemory is the limit of the memory of all fetches together, and GitStoreBytes of the size of all stores together.
+	// Both are in bytes; 0 means source.DefaultBudget and stores.DefaultBytes.
 	GitMemory, GitStoreBytes int64
-	// LocalGit says whether Repositories may name folders of this machine.
+	// LocalGit reports whether Repositories may name folders of this machine.
 	LocalGit source.LocalAccess
-	// Proxy chooses the proxy of requests to Git servers; nil: none.
+	// Proxy returns the proxy of a request to a Git server; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// SyncAtOnce is the maximum number of environments that sync at the same time; 0: any number.
 	SyncAtOnce int
 	// LeaderElect lets one of several replicas lead, by a Lease of LeaseDuration (0: DefaultLease).
 	LeaderElect   bool
 	LeaseDuration time.Duration
-	// MetricsAddress, HealthAddress, WebhookAddress and ProfileAddress are what the agent listens at; "0" listens nowhere.
+	// MetricsAddress, HealthAddress, WebhookAddress and ProfileAddress are the listen addresses; "0" disables one.
 	MetricsAddress, HealthAddress, WebhookAddress, ProfileAddress string
-	// MetricsAuthorization serves metrics only to accounts that may get their path.
+	// MetricsAuthorization restricts the metrics to accounts that may get their path.
 	MetricsAuthorization bool
 	// Kustomize builds kustomizations.
 	Kustomize *kustomize.Builder
-	// Keys returns what entries decrypt with, from Secrets that it reads by a client; nil: nothing is decrypted.
+	// Keys returns the decrypters of entries, from Secrets that it reads by a client; nil: nothing is decrypted.
 	Keys func(client.Reader) environments.Keys
-	// ProgressPause is the time between two reports of a fetch that goes on; 0 means 10 s.
+	// ProgressPause is the time between two progress reports of a fetch; 0 means 10 s.
 	ProgressPause time.Duration
 	// Metrics counts what the agent does. Agents of one process share it.
 	Metrics *report.Metrics
@@ -73,7 +73,7 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// Agent follows the Repositories of one namespace, and makes the cluster what their branches say.
+// Agent follows the Repositories of one namespace, and makes the cluster match their branches.
 type Agent struct {
 	Config
 	mgr          ctrl.Manager
@@ -157,8 +157,8 @@ func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *
 	return a.addWebhooks()
 }
 
-// alive reports whether a controller is stuck. A fetch may take as long as its Repository allows, and a pass as long as its
-// requests take, so that only minutes tell a stuck agent from a slow one.
+// alive returns an error if a controller is stuck. Slow fetches and passes are normal, so only minutes without progress show
+// a stuck agent.
 func (a *Agent) alive(*http.Request) error {
 	var errs []error
 	for _, pulse := range a.pulses {

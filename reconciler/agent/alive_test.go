@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/environments"
 )
 
-// TestAStuckAgentIsNotAlive deadlocks every pass: what they decrypt with never answers.
+// TestAStuckAgentIsNotAlive deadlocks every pass: the decrypter never answers.
 func TestAStuckAgentIsNotAlive(t *testing.T) {
 	w := newWorld(t)
 	w.follow()

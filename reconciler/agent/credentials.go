@@ -52,7 +52,7 @@ func GitCredentials(c client.Reader) stores.Credentials {
 // gitEntries are those that a Secret with a Git server's credentials may have.
 var gitEntries = []string{"username", "password", "bearerToken", "identity", "known_hosts", "ca.crt"}
 
-// oneLine leaves out the line's end that echo and editors put after a password.
+// oneLine removes the line feed that echo and editors put after a password.
 func oneLine(value []byte) string { return strings.TrimRight(string(value), "\r\n") }
 
 // SecretsOf reads the Secrets that entries copy.

@@ -7,9 +7,8 @@ import (
 	"sync"
 )
 
-// crowd bounds how many connections a server has at once. When one more comes, the one that has been there the longest
-// is closed, idle ones first. So senders that take their time displace each other, and a delivery that takes
-// milliseconds finds room, however many there are.
+// crowd limits the number of open connections of a server. A new connection beyond the limit closes the oldest one, idle
+// ones first. So slow senders displace each other, and a delivery of a few milliseconds always finds room.
 type crowd struct {
 	most int
 
@@ -19,7 +18,7 @@ type crowd struct {
 	places  map[net.Conn]place
 }
 
-// place is where a connection stands.
+// place is the position of a connection in its list.
 type place struct {
 	in      *list.List
 	element *list.Element
@@ -29,14 +28,14 @@ func newCrowd(most int) *crowd {
 	return &crowd{most: most, places: map[net.Conn]place{}}
 }
 
-// watch takes note of a connection's state, as the ConnState of an http.Server.
+// watch tracks a connection's state, as the ConnState of an http.Server.
 func (c *crowd) watch(connection net.Conn, state http.ConnState) {
 	if displaced := c.note(connection, state); displaced != nil {
 		_ = displaced.Close() // its server sees that, and forgets it
 	}
 }
 
-// note returns the connection that has to go, if there is one.
+// note returns the connection to close, if there is one.
 func (c *crowd) note(connection net.Conn, state http.ConnState) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -115,7 +115,7 @@ func TestTheBrakeHoldsUntilSomebodyConfirms(t *testing.T) {
 		t.Errorf("before there was %v, now %v", before, after)
 	}
 	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); !strings.Contains(ready.Message, "6 of 9 environments") {
-		t.Errorf("nobody says what the brake holds: %s", ready.Message)
+		t.Errorf("nothing shows what the deletion guard blocks: %s", ready.Message)
 	}
 	w.confirm()
 	for _, name := range names[:6] {
@@ -155,7 +155,7 @@ func TestAConfirmationLetsGoWhatWasHeldAndNoMore(t *testing.T) {
 		w.gone(name)
 	}
 	w.poll()
-	w.eventually("the others are held", func() bool {
+	w.eventually("the others are blocked", func() bool {
 		status := w.repository().Status
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 		return strings.Contains(ready.Message, "5 of 7 environments") && len(status.Held) == len(since) && len(status.Confirmed) == 0
@@ -191,7 +191,7 @@ func TestTheBrakeHoldsWhatIsDeletedByHand(t *testing.T) {
 	}
 	w.confirm()
 	for _, name := range names {
-		w.eventually(name+" is made anew", func() bool {
+		w.eventually(name+" is re-created", func() bool {
 			ns := w.space(name)
 			return ns != nil && string(ns.UID) != before[name]
 		})
@@ -210,7 +210,7 @@ func TestWhatIsDeletedByHandIsMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.eventually("the preview is made anew", func() bool { ns := w.space("f0"); return ns != nil && ns.UID != preview })
+	w.eventually("the preview is re-created", func() bool { ns := w.space("f0"); return ns != nil && ns.UID != preview })
 	w.healthy("main", "f0")
 	if w.space("main").UID != production {
 		t.Error("production was torn down although its entry says Orphan")
@@ -250,7 +250,7 @@ func TestChangesOfEntries(t *testing.T) {
 	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })
 	w.gone("f0")
 	if w.space("main").UID != before[w.namespace+"-prod"] {
-		t.Error("production was made anew")
+		t.Error("production was re-created")
 	}
 }
 
@@ -293,7 +293,7 @@ func TestARepositoryThatIsRemoved(t *testing.T) {
 	}
 }
 
-// graceEnds lets the time pass for which the environments of a Repository stay that was deleted.
+// graceEnds waits until the environments of a deleted Repository may be deleted.
 func (w *world) graceEnds() {
 	w.t.Helper()
 	w.pass(longGone)

@@ -27,7 +27,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// What a Git server may do with branches and commits, as an agent lives through it.
+// These tests run an agent against a Git server whose branches and commits change in unusual ways.
 
 func TestAForcePushReplacesWhatRuns(t *testing.T) {
 	w := newWorld(t)
@@ -67,8 +67,8 @@ func TestABranchThatIsMadeAgainAtOnceIsTheSame(t *testing.T) {
 	}
 }
 
-// Production follows the branch that its entry names: without it nothing is taken down, and it runs on as it was. What
-// it left behind is the new branch's only once somebody says so.
+// Production follows the branch that its entry names. Without it, nothing is deleted, and production runs on unchanged. Its
+// namespace passes to the new branch only once a user renames it in the entry.
 func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")
@@ -101,7 +101,7 @@ func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	w.poll()
 	w.eventually("production follows the new name", func() bool { return w.says("main") == "two" })
 	if w.space("main").UID != production {
-		t.Error("the namespace is another one")
+		t.Error("the namespace is a different one")
 	}
 }
 
@@ -132,7 +132,7 @@ func TestTheRepositoryIsEmptied(t *testing.T) {
 	}
 }
 
-// For an hour nobody answers; meanwhile one branch moves, one goes and one comes.
+// The server is down for an hour; meanwhile one branch moves, one is deleted and one is created.
 func TestTheServerIsDownForAnHour(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0", "f1")
@@ -196,7 +196,7 @@ func TestACommitBesideThePathIsOneWriteOfTheStatus(t *testing.T) {
 	}
 }
 
-// What lies on disk may be damaged while nobody looks.
+// Files of the store may be damaged at any time.
 func TestACorruptStoreIsFetchedAnew(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")
@@ -236,7 +236,7 @@ func TestAPinThatTheServerDoesNotHave(t *testing.T) {
 		w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = apitest.Commit(digit) })
 		message := w.becomes("f0", v1alpha1.ReasonFailed)
 		for _, part := range []string{
-			"spec.pin names a commit that cannot be had", "commit " + strings.Repeat(digit, 10), "the server says",
+			"spec.pin names a commit that cannot be fetched", "commit " + strings.Repeat(digit, 10), "the server says",
 			"berth pin " + w.environment("f0").Name + " --unpin", "what runs is kept, which is commit " + w.code.Head("f0")[:8],
 		} {
 			if !strings.Contains(message, part) {
@@ -244,13 +244,13 @@ func TestAPinThatTheServerDoesNotHave(t *testing.T) {
 			}
 		}
 		if w.says("f0") != "one" {
-			t.Errorf("with a pin that cannot be had, the branch runs %q", w.says("f0"))
+			t.Errorf("with a pin that cannot be fetched, the branch runs %q", w.says("f0"))
 		}
 		w.restart()
 	}
 }
 
-// A server that gives only heads may be told to give more, by somebody who tells nobody here.
+// A server that serves only heads may be reconfigured to serve more, and the agent hears nothing of that.
 func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.git.IgnoreProtocolV2()
@@ -272,7 +272,7 @@ func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
 	}
 }
 
-// Of a server's replicas one may lack for a moment what another has listed.
+// One replica of a server may lack for a moment a commit that another one has listed.
 func TestACommitThatCanBeHadAtTheNextPollIsFollowedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")
@@ -296,7 +296,7 @@ func TestACommitThatCanBeHadAtTheNextPollIsFollowedAtOnce(t *testing.T) {
 	}
 }
 
-// A limit that is raised, like a key that is mended, is a reason to look again.
+// Raising a limit, like replacing a key, triggers a new listing.
 func TestWhatWasTooLargeIsReadWhenTheLimitIsRaised(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")
@@ -371,7 +371,7 @@ func (w *world) warnedOfHooks(want int) {
 	}
 }
 
-// readyIs checks what the Repository says of itself.
+// readyIs checks the Ready reason of the Repository.
 func (w *world) readyIs(reason string) {
 	w.t.Helper()
 	if ready := meta.FindStatusCondition(w.repository().Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != reason {
@@ -379,7 +379,7 @@ func (w *world) readyIs(reason string) {
 	}
 }
 
-// TestTooManyBranchesDoNotStopProduction is about somebody who pushes more branches than a repository may have.
+// TestTooManyBranchesDoNotStopProduction pushes more branches than a repository may have.
 func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")

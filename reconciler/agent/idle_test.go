@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// idle lets so much time pass at once that some branches are to expire, and then the time of the warning.
+// idle advances the clock so that some branches are due to expire, and then past the time of the warning.
 func (w *world) idle(branches ...string) {
 	w.t.Helper()
 	w.pass(365 * 24 * time.Hour)
@@ -21,7 +21,7 @@ func (w *world) idle(branches ...string) {
 	w.pass(24 * time.Hour)
 }
 
-// A clock that jumps makes all branches look as if nobody had touched them for years.
+// After a clock jump, all branches look as if they had been unused for years.
 func TestTheBrakeHoldsWhatWouldExpireAtOnce(t *testing.T) {
 	w := newWorld(t)
 	names := numbered(6)

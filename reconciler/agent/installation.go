@@ -13,16 +13,16 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// installation is what tells this Berth from others on the same cluster.
+// installation identifies this Berth among others on the same cluster.
 type installation struct {
 	id        string
 	digestKey []byte
 }
 
-// installationSecret holds the installation's id; with another id, what runs would be a stranger's.
+// installationSecret holds the installation's id. With a different id, the agent would not recognize its own objects.
 const installationSecret = "berth-installation"
 
-// ensureInstallation reads the installation's id, and makes one the first time.
+// ensureInstallation reads the installation's id, and creates it on the first start.
 func ensureInstallation(ctx context.Context, secrets typedcorev1.SecretInterface) (installation, error) {
 	secret, err := secrets.Get(ctx, installationSecret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -39,7 +39,7 @@ func ensureInstallation(ctx context.Context, secrets typedcorev1.SecretInterface
 	}
 	i := installation{id: string(secret.Data["id"]), digestKey: secret.Data["digest-key"]}
 	if i.id == "" || len(i.digestKey) == 0 {
-		return installation{}, fmt.Errorf("reading the installation's id from Secret/%s: it has no id or no digest-key; put them back, for with another id all that runs would count as a stranger's", installationSecret)
+		return installation{}, fmt.Errorf("reading the installation's id from Secret/%s: it has no id or no digest-key; restore them: with other values, the agent would not recognize its own objects", installationSecret)
 	}
 	return i, nil
 }

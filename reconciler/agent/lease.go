@@ -17,26 +17,26 @@ import (
 )
 
 const (
-	// leaseName is that of the Lease by which one of several replicas leads.
+	// leaseName is the name of the Lease for the leader election.
 	leaseName = "berth-agent"
 	// DefaultLease is how long standbys wait before they replace a silent leader, leastLease its minimum.
 	DefaultLease = 15 * time.Second
 	leastLease   = 3 * time.Second
 )
 
-// errLapsed says that a write was not sent, for by now another replica may lead.
+// errLapsed reports that a write was not sent, because another replica may lead by now.
 var errLapsed = errors.New("this agent has not renewed its lease in time, and writes nothing until it has: another may lead")
 
-// lease is the lock by which one of several replicas leads. The election alone does not keep two from writing at once:
-// an agent that was frozen, or cut off from the API server, goes on with what it was about to do, and its election
-// finds only after seconds that another leads. Its writes are refused here from the moment on at which another might.
+// lease is the resource lock of the leader election. The election alone does not keep two agents from writing at once: an
+// agent that was frozen, or cut off from the API server, first finishes what it was about to do, and notices only seconds
+// later that another one leads. The lease therefore refuses its writes from the moment when another agent may lead.
 type lease struct {
 	resourcelock.Interface
 	duration time.Duration
 	now      func() time.Time
 	log      *slog.Logger
-	// predecessor is the identity of an agent that has provably ended, place what proves it, and begun when that was
-	// known.
+	// predecessor is the identity of an agent that has provably ended, place holds the proof, and begun is when it was
+	// found.
 	predecessor string
 	place       *os.File
 	begun       time.Time
@@ -48,7 +48,7 @@ type lease struct {
 	taken   chan struct{} // closed when another leads, after this agent has
 }
 
-// newElected returns a manager that works only while this replica leads, if replicas are to elect one.
+// newElected returns a manager that works only while this replica leads, if leader election is enabled.
 func newElected(config *rest.Config, options ctrl.Options, c *Config) (ctrl.Manager, error) {
 	if !c.LeaderElect {
 		return ctrl.NewManager(config, options)
@@ -69,7 +69,7 @@ func newElected(config *rest.Config, options ctrl.Options, c *Config) (ctrl.Mana
 	return mgr, mgr.Add(l)
 }
 
-// CheckLease says what is wrong with the duration of a lease. A Lease object holds whole seconds.
+// CheckLease returns an error if the duration of a lease is invalid. A Lease object holds whole seconds.
 func CheckLease(d time.Duration) error {
 	if d < leastLease || d%time.Second != 0 {
 		return fmt.Errorf("--lease-duration %s is less than %s, or not in whole seconds", d, leastLease)
@@ -93,15 +93,15 @@ func newLease(config *rest.Config, c *Config) (*lease, error) {
 	return l, err
 }
 
-// deadline is how long after a renewal this agent still leads. Others wait a lease longer than they have seen it: the
-// difference is for what is under way.
+// deadline is how long after a renewal this agent still leads. Others wait for the whole duration; the difference is for
+// requests in flight.
 func (l *lease) deadline() time.Duration { return l.duration * 2 / 3 }
 
 // retry is the time between two renewals.
 func (l *lease) retry() time.Duration { return l.duration * 2 / 15 }
 
-// Get returns what the Lease says. If that is another's name, after this agent's, it is too late: what this agent
-// remembers of the cluster is out of date, and it never leads again.
+// Get returns the record of the Lease. If another agent took it after this one, this agent never leads again, because its
+// knowledge of the cluster is stale.
 func (l *lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
 	l.mu.Lock()
@@ -116,19 +116,19 @@ func (l *lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []
 	return record, raw, err
 }
 
-// inherits says whether the Lease is that of an agent which has ended without giving it back, so that nobody has to
-// wait for it. What that one last sent has had the time between two renewals to arrive: the API server drops requests
-// whose connection is closed.
+// inherits reports whether the holder of the Lease has ended without releasing it, so that no agent has to wait for its
+// expiry. Its last requests have had the time between two renewals to arrive: the API server drops requests of closed
+// connections.
 func (l *lease) inherits(record *resourcelock.LeaderElectionRecord) bool {
 	return l.predecessor != "" && record.HolderIdentity == l.predecessor && passed(l.begun, l.now()) >= l.retry()
 }
 
-// Create makes the Lease, as the first leader.
+// Create creates the Lease, as the first leader.
 func (l *lease) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	return l.write(ctx, record, l.Interface.Create)
 }
 
-// Update takes, renews or gives back the Lease.
+// Update takes, renews or releases the Lease.
 func (l *lease) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	return l.write(ctx, record, l.Interface.Update)
 }
@@ -154,15 +154,15 @@ func (l *lease) write(ctx context.Context, record resourcelock.LeaderElectionRec
 	return nil
 }
 
-// over says whether this agent has led, and leads no more.
+// over reports whether this agent has led, and leads no more.
 func (l *lease) over() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.led && l.renewed.IsZero()
 }
 
-// mayWrite says whether nobody else can lead yet. An agent that never led may write what all replicas do, such as to
-// pass on a webhook.
+// mayWrite reports whether no other agent can lead yet. An agent that never led may write what all replicas write, such as a
+// forwarded webhook.
 func (l *lease) mayWrite() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,12 +175,12 @@ func (l *lease) tell(r *http.Request) {
 	defer l.mu.Unlock()
 	if !l.refused {
 		l.refused = true
-		l.log.Warn("nothing is written any more, for another agent may lead by now", "first", r.Method+" "+r.URL.Path)
+		l.log.Warn("writes are blocked, because another agent may lead by now", "first", r.Method+" "+r.URL.Path)
 	}
 }
 
-// passed is the time between two moments, by the clock that says more: one stands while a machine is suspended, the
-// other can be set back.
+// passed returns the time between two moments, by the clock that shows more: the monotonic clock stops while a machine is
+// suspended, and the wall clock can be set back.
 func passed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
@@ -191,12 +191,12 @@ func (l *lease) Start(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-l.taken:
-		return fmt.Errorf("another agent leads, for this one was frozen or cut off for longer than its lease of %s; it ends, and begins anew when it is started again", l.duration)
+		return fmt.Errorf("another agent leads, because this one was frozen or cut off for longer than its lease of %s; it exits, and the kubelet restarts it", l.duration)
 	}
 }
 
-// fence returns a transport that sends no write that this agent may not make any more. It belongs next to the wire,
-// behind all that may take time.
+// fence returns a transport that blocks writes that this agent may no longer make. It belongs closest to the network, below
+// all that may take time.
 func (l *lease) fence(next http.RoundTripper) http.RoundTripper { return fenced{next, l} }
 
 type fenced struct {

@@ -26,7 +26,7 @@ func newReplicas(t *testing.T) *replicas {
 	return &replicas{t: t, client: fake.NewClientset(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
-// replica is one of them, and counts what it sends past its fence.
+// replica is one of the replicas, and counts the requests that pass its fence.
 type replica struct {
 	*lease
 	t    *testing.T
@@ -58,7 +58,7 @@ func (r *replica) leads() error {
 	return r.Update(r.t.Context(), record)
 }
 
-// sends makes a request, and says whether it reached the server.
+// sends makes a request, and reports whether it reached the server.
 func (r *replica) sends(method string) bool {
 	r.t.Helper()
 	request, err := http.NewRequestWithContext(r.t.Context(), method, r.url, strings.NewReader("{}"))
@@ -101,7 +101,7 @@ func TestOnlyWhoLeadsWrites(t *testing.T) {
 	if err := one.leads(); err != nil {
 		t.Fatal(err)
 	}
-	one.expect("when nobody else had taken it", true)
+	one.expect("when no other agent had taken it", true)
 
 	all.clock = all.clock.Add(DefaultLease)
 	if err := two.leads(); err != nil {

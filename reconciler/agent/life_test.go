@@ -55,7 +55,7 @@ func TestABranchThatComesBackWhileItIsTornDownIsMadeAnew(t *testing.T) {
 	w.pass(longGone)
 	w.poll()
 	if message := w.becomes("f0", v1alpha1.ReasonDeleting); message == "" {
-		t.Error("nobody says what a teardown waits for")
+		t.Error("nothing shows what a teardown is blocked by")
 	}
 	w.branches("two", "f0")
 	w.poll()
@@ -86,7 +86,7 @@ func TestOneStuckTeardownDelaysNoOther(t *testing.T) {
 	w.poll()
 	w.gone("f1")
 	w.eventually("the teardown says what holds it", func() bool {
-		// In the cluster's words what is anybody's, and by name what is ours.
+		// Foreign resources are quoted as the cluster reports them, and Berth's own are named.
 		return w.readyMessageHas("f0", "example.com/stuck in 1 resource instances") && w.readyMessageHas("f0", "configmaps") &&
 			w.readyMessageHas("f0", "ConfigMap/app: is being deleted; held by")
 	})
@@ -238,7 +238,7 @@ func TestSuspendAndPin(t *testing.T) {
 	w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = apitest.Commit("d") })
 	w.becomes("f0", v1alpha1.ReasonFailed)
 	if w.says("f0") != "one" {
-		t.Errorf("with a pin that cannot be had, the branch runs %q", w.says("f0"))
+		t.Errorf("with a pin that cannot be fetched, the branch runs %q", w.says("f0"))
 	}
 
 	w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin, env.Spec.Suspend = "", true })
@@ -267,7 +267,7 @@ func TestWhatRunsIsKeptWhenItsCommitCannotBeHadAgain(t *testing.T) {
 	w.agent.stop()
 	w.stores = t.TempDir()
 	w.start()
-	w.eventually("somebody says that nothing is corrected", func() bool { return w.readyMessageHas("f0", "nothing is corrected") })
+	w.eventually("the status says that nothing is corrected", func() bool { return w.readyMessageHas("f0", "nothing is corrected") })
 	if w.says("f0") != "one" || !maps.Equal(before, w.uids()) {
 		t.Errorf("the branch runs %q", w.says("f0"))
 	}

@@ -25,7 +25,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// connection returns how to reach the cluster as the agent does.
+// connection returns the agent's connection to the cluster.
 func (c *Config) connection() *rest.Config {
 	config := rest.CopyConfig(c.Cluster)
 	config.UserAgent = "berth/" + c.Version
@@ -51,16 +51,16 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 		Cache: cache.Options{
 			DefaultNamespaces: map[string]cache.Config{c.Namespace: {}},
 			ByObject: map[client.Object]cache.ByObject{
-				// The records are many, and read by nobody through the cache.
+				// There are many records, and no cached client reads them.
 				&corev1.Secret{}: {Field: fields.OneTermNotEqualSelector("type", "berth.dev/record")},
-				// Of all namespaces, only those of environments say anything.
+				// Only the namespaces of environments matter.
 				&corev1.Namespace{}: {Label: ofEnvironments, Transform: cache.TransformStripManagedFields()},
 			},
 		},
 		Metrics:                metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress: c.HealthAddress,
 		PprofBindAddress:       c.ProfileAddress,
-		// A process may run several agents, one after the other or, in tests, beside each other.
+		// A process may run several agents, one after the other or, in tests, at the same time.
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	}
 	if c.MetricsAuthorization {

@@ -10,9 +10,9 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// mapper knows where kinds are served. Unlike the manager's, it can be told to look anew, which it takes to
-// notice that a CRD serves another version now. Of a group that cannot be discovered, such as an aggregated API
-// whose server is away, it does not say that its kinds do not exist.
+// mapper finds where kinds are served. Unlike the manager's, it can be reset to discover them again, for example when a CRD
+// serves a new version. If the discovery of a group fails, such as that of an aggregated API whose server is down, it does
+// not report its kinds as missing.
 type mapper struct {
 	*restmapper.DeferredDiscoveryRESTMapper
 	discovery discovery.DiscoveryInterface
@@ -23,7 +23,7 @@ func newMapper(client discovery.DiscoveryInterface) *mapper {
 	return &mapper{restmapper.NewDeferredDiscoveryRESTMapper(cached), cached}
 }
 
-// RESTMapping returns where a kind is served.
+// RESTMapping returns the resource of a kind.
 func (m *mapper) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
 	mapping, err := m.DeferredDiscoveryRESTMapper.RESTMapping(gk, versions...)
 	if !meta.IsNoMatchError(err) {
@@ -33,14 +33,14 @@ func (m *mapper) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RES
 	failed, _ := discovery.GroupDiscoveryFailedErrorGroups(partial)
 	for gv, cause := range failed {
 		if gv.Group == gk.Group {
-			return nil, fmt.Errorf("whether the kind %s is served cannot be told, for the server of its API does not answer: %w", gk, cause)
+			return nil, fmt.Errorf("cannot find out whether the kind %s is served: the server of its API does not answer: %w", gk, cause)
 		}
 	}
 	return mapping, err
 }
 
-// Scopes says from what the API server serves which kinds live outside namespaces. Of a kind that it does not serve,
-// nobody can say so, and of one that it does not tell of now, neither.
+// Scopes returns a function that reports which kinds are cluster-scoped, from the API server's discovery. It returns an
+// error for kinds that are not served or whose discovery fails.
 func Scopes(mapper meta.RESTMapper) func(schema.GroupKind) (bool, error) {
 	return func(gk schema.GroupKind) (bool, error) {
 		mapping, err := mapper.RESTMapping(gk)

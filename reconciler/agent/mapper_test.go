@@ -16,10 +16,10 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// bareCluster is one in which nothing moves.
+// bareCluster is a cluster without controllers.
 var bareCluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 
-// unanswered is an API that nobody serves.
+// unanswered is an API without a server.
 const unanswered = `
 apiVersion: apiregistration.k8s.io/v1
 kind: APIService
@@ -33,7 +33,7 @@ spec:
   service: {name: nobody, namespace: default}
 `
 
-// What an API serves whose server is away is neither there nor absent, and nothing else suffers.
+// The kinds of an API whose server is down are neither present nor absent, and other kinds are not affected.
 func TestKindsOfAnAPIWhoseServerIsAway(t *testing.T) {
 	config := bareCluster(t).RESTConfig()
 	service := &unstructured.Unstructured{}
@@ -62,7 +62,7 @@ func TestKindsOfAnAPIWhoseServerIsAway(t *testing.T) {
 			break
 		}
 		if time.Since(begin) > time.Minute {
-			t.Fatalf("a kind of which nothing can be known is said to be missing, or there: %v", err)
+			t.Fatalf("a kind that cannot be discovered counts as missing, or as served: %v", err)
 		}
 	}
 	if _, err := mapper.RESTMapping(schema.GroupKind{Group: "elsewhere.example.com", Kind: "Metric"}, "v1"); !meta.IsNoMatchError(err) {

@@ -17,14 +17,14 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// How long an answer of the API server about a token counts, and how many are remembered.
+// How long the API server's answer about a token is valid, and how many answers are cached.
 const (
 	accessMemory  = time.Minute
 	maxRemembered = 256
 )
 
-// metricsAccess lets those read /metrics, by the bearer token of their account, who may get that path: the metrics name
-// branches and namespaces.
+// metricsAccess restricts /metrics to accounts that may get that path, by their bearer token: the metrics name branches and
+// namespaces.
 type metricsAccess struct {
 	client kubernetes.Interface
 	now    func() time.Time
@@ -88,7 +88,7 @@ func (m *metricsAccess) judge(ctx context.Context, r *http.Request) int {
 	return status
 }
 
-// ask has the API server say whose a token is, and whether that account may get a path.
+// ask asks the API server for the account of a token, and whether it may get a path.
 func (m *metricsAccess) ask(ctx context.Context, token, path string) (int, error) {
 	review, err := m.client.AuthenticationV1().TokenReviews().Create(ctx,
 		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})

@@ -53,7 +53,7 @@ func TestMetricsAreForThoseWhoMayGetThem(t *testing.T) {
 	}{
 		{"nobody", "/metrics", "", http.StatusUnauthorized},
 		{"no bearer", "/metrics", "Basic cHJvbWV0aGV1cy10b2tlbg==", http.StatusUnauthorized},
-		{"a token of nobody", "/metrics", "Bearer guess", http.StatusUnauthorized},
+		{"an unknown token", "/metrics", "Bearer guess", http.StatusUnauthorized},
 		{"an account without the right", "/metrics", "Bearer other-token", http.StatusForbidden},
 		{"an account with it", "/metrics", "Bearer prometheus-token", http.StatusOK},
 		{"which is for this path alone", "/debug", "Bearer prometheus-token", http.StatusForbidden},

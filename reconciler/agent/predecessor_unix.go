@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file for this process alone, and says whether it could.
+// lockFile locks a file for this process alone, and reports whether it could.
 func lockFile(file *os.File) bool {
 	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }

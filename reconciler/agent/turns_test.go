@@ -27,7 +27,7 @@ func TestATeardownThatIsStuckHoldsNoTurn(t *testing.T) {
 		t.Fatal("the teardown was to be stuck")
 	}
 	w.unblock("f0")
-	w.eventually("f0 begins anew, for its branch is there", func() bool {
+	w.eventually("f0 is re-created, because its branch exists", func() bool {
 		ns := w.space("f0")
 		return ns != nil && ns.UID != stuck.UID
 	})

@@ -30,16 +30,16 @@ const (
 	webhookTimeout       = 20 * time.Second
 	webhookIdleTimeout   = time.Minute
 	webhookHeaderBytes   = 16 << 10
-	// webhookConnections is how many there may be at once. Each takes about 30 KiB.
+	// webhookConnections is the maximum number of connections. Each takes about 30 KiB.
 	webhookConnections = 512
-	// webhookPause is the least time between two webhooks of a repository that are passed on to the leader.
+	// webhookPause is the minimum time between two forwarded webhooks of a repository.
 	webhookPause = time.Second
-	// webhookRetries is how often one that could not be passed on is passed on again.
+	// webhookRetries is how often a webhook is forwarded again after a failure.
 	webhookRetries = 5
 )
 
-// webhooks serves the endpoints of webhooks on every replica. The one that leads lists at once; another asks
-// it to, by an annotation on the Repository.
+// webhooks serves the webhook endpoints on every replica. The leader lists at once; a standby asks the leader to, by an
+// annotation on the Repository.
 type webhooks struct {
 	mgr          ctrl.Manager
 	address      string
@@ -51,7 +51,7 @@ type webhooks struct {
 	listening atomic.Bool
 }
 
-// addWebhooks has the manager serve webhooks, unless the address is 0.
+// addWebhooks lets the manager serve webhooks, unless the address is 0.
 func (a *Agent) addWebhooks() error {
 	if a.WebhookAddress == "0" {
 		return nil
@@ -66,8 +66,8 @@ func (a *Agent) addWebhooks() error {
 	return a.mgr.Add(w)
 }
 
-// ready says whether deliveries are taken: a pod that was ready before would let them fail, and a Git server disables
-// webhooks for that.
+// ready returns an error until deliveries are accepted. A pod that were ready earlier would fail them, and Git servers
+// disable webhooks that fail.
 func (w *webhooks) ready(*http.Request) error {
 	if !w.listening.Load() {
 		return errors.New("webhooks are not served yet")
@@ -78,7 +78,7 @@ func (w *webhooks) ready(*http.Request) error {
 // NeedLeaderElection lets replicas that do not lead serve as well.
 func (w *webhooks) NeedLeaderElection() bool { return false }
 
-// Start serves until the context ends. It begins when the answers can come from memory.
+// Start serves until the context ends. It starts once the caches can answer.
 func (w *webhooks) Start(ctx context.Context) error {
 	for _, kind := range []client.Object{&v1alpha1.Repository{}, &corev1.Secret{}} {
 		if _, err := w.mgr.GetCache().GetInformer(ctx, kind); err != nil {
@@ -113,14 +113,14 @@ func (w *webhooks) Start(ctx context.Context) error {
 	case err := <-ended:
 		return fmt.Errorf("cannot serve webhooks: %w", err)
 	case <-ctx.Done():
-		// What has begun to arrive is answered: a delivery that is cut off counts as failed.
+		// Deliveries that have begun are answered: a Git server counts one that is cut off as failed.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), webhookTimeout)
 		defer cancel()
 		return server.Shutdown(last)
 	}
 }
 
-// secrets reads what the deliveries for a repository are proven with.
+// secrets reads the Secret that authenticates the deliveries for a repository.
 func (w *webhooks) secrets(ctx context.Context, repository string) (webhook.Secrets, bool) {
 	var repo v1alpha1.Repository
 	if err := w.mgr.GetClient().Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: repository}, &repo); err != nil || repo.Spec.Webhook == nil {
@@ -130,7 +130,7 @@ func (w *webhooks) secrets(ctx context.Context, repository string) (webhook.Secr
 	if err := w.mgr.GetClient().Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: repo.Spec.Webhook.SecretRef.Name}, &secret); err != nil {
 		return webhook.Secrets{}, true // which no delivery is proven with
 	}
-	// Files and pipes end with a line feed that nobody means.
+	// Files and pipes often end with a line feed that is not part of the value.
 	entry := func(name string) string { return strings.TrimRight(string(secret.Data[name]), "\r\n") }
 	return webhook.Secrets{
 		Token: entry("token"), PreviousToken: entry("token.previous"),
@@ -138,7 +138,7 @@ func (w *webhooks) secrets(ctx context.Context, repository string) (webhook.Secr
 	}, true
 }
 
-// notify has a repository listed, here or where the leader is. It does not wait.
+// notify triggers a listing of a repository, here or at the leader. It does not block.
 func (w *webhooks) notify(repository string, _ webhook.Hook) {
 	select {
 	case <-w.mgr.Elected():
@@ -148,7 +148,7 @@ func (w *webhooks) notify(repository string, _ webhook.Hook) {
 	}
 }
 
-// passOn asks the leader for what was heard here, a repository at most once in webhookPause.
+// passOn forwards webhooks to the leader, for each repository at most once in webhookPause.
 func (w *webhooks) passOn(ctx context.Context) {
 	passed := map[string]time.Time{}
 	for {
@@ -175,11 +175,11 @@ func (w *webhooks) tryToPassOn(ctx context.Context, repository string) {
 		w.relay.AddRateLimited(repository)
 	default:
 		w.relay.Forget(repository)
-		w.log.Warn("cannot pass on a webhook; the next poll finds what it told of", "repository", repository, "error", err)
+		w.log.Warn("cannot forward a webhook to the leader; the next poll finds its change", "repository", repository, "error", err)
 	}
 }
 
-// request writes the annotation that the leader acts upon.
+// request writes the annotation that triggers the leader's listing.
 func (w *webhooks) request(ctx context.Context, repository string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
 		v1alpha1.AnnotationRequested: repositories.HookRequest + randomText(8),

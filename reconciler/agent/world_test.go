@@ -35,7 +35,7 @@ import (
 
 var cluster = clustertest.Shared(clustertest.Config{Audit: true})
 
-// patience is far beyond what anything here takes on a loaded machine.
+// patience is far beyond what any step takes on a loaded machine.
 const patience = time.Minute
 
 // atOnce is how many tests run beside each other. They wait more than they work.
@@ -73,8 +73,8 @@ type world struct {
 	ahead time.Duration // of the real clock
 }
 
-// newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet. Tests that
-// have one run beside each other, for they wait most of the time.
+// newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet. Its tests run in parallel,
+// because they mostly wait.
 func newWorld(t *testing.T) *world {
 	t.Parallel()
 	return newWorldOn(t, cluster(t))
@@ -192,7 +192,7 @@ func (w *world) now() time.Time {
 	return time.Now().Add(w.ahead)
 }
 
-// pass lets time pass, and wakes everybody who waited for it.
+// pass advances the clock, and wakes all that wait for it.
 func (w *world) pass(d time.Duration) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -203,8 +203,8 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// follow writes a Repository with production from main and a review of every other branch, changed. It
-// is polled when told to, and not before.
+// follow creates a Repository with production from main and a review of every other branch, after the changes. It is polled
+// only on request.
 func (w *world) follow(change ...func(*v1alpha1.Repository)) {
 	w.t.Helper()
 	repo := &v1alpha1.Repository{
@@ -231,7 +231,7 @@ func (w *world) create(o client.Object) {
 	}
 }
 
-// change changes an object, again and again until nobody else does so at the same time.
+// change changes an object, and retries on conflicts.
 func change[T client.Object](w *world, o T, name string, f func(T)) {
 	w.t.Helper()
 	key := types.NamespacedName{Namespace: w.namespace, Name: name}
@@ -422,7 +422,7 @@ func (w *world) branches(text string, names ...string) {
 	}
 }
 
-// uids are the identities of all Environments and their namespaces: who is deleted and made anew has another.
+// uids returns the identities of all Environments and their namespaces: a re-created one has a new UID.
 func (w *world) uids() map[string]types.UID {
 	w.t.Helper()
 	all := map[string]types.UID{}
@@ -441,8 +441,8 @@ func (w *world) uids() map[string]types.UID {
 	return all
 }
 
-// deletions are what was asked of the API server, since a time and by whatever this process is, to delete
-// namespaces of environments or what is in them.
+// deletions returns the requests since a time, by anything in this process, to delete namespaces of environments or objects
+// in them.
 func (w *world) deletions(since time.Time) (list []string) {
 	w.t.Helper()
 	requests, err := w.cluster.Requests(since)

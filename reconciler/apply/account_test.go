@@ -17,7 +17,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// users notes as whom requests are made: "PATCH configmaps user".
+// users records the user of each request: "PATCH configmaps user".
 type users struct {
 	mu   sync.Mutex
 	seen []string
@@ -30,7 +30,7 @@ func (u *users) see(r *http.Request) {
 	u.seen = append(u.seen, strings.TrimSpace(r.Method+" "+parts[len(parts)-2]+" "+r.Header.Get("Impersonate-User")))
 }
 
-// impersonating makes a world whose applier acts as the accounts of environments, beside an agent of all rights.
+// impersonating makes a world whose applier acts as the accounts of environments, next to an agent with all rights.
 func impersonating(u *users) func(*rest.Config, *Config) {
 	return func(c *rest.Config, config *Config) {
 		transport(u.see)(c, config)
@@ -60,7 +60,7 @@ func (w *world) binding() plan.Step {
 	return plan.Step{Action: plan.Create, Key: o.Key(), Object: &o}
 }
 
-// The binding is written a moment before what needs it, and no object waits for another pass because of that.
+// The binding is written a moment before the objects that need it, and no object waits for another pass.
 func TestTheFirstWritesAwaitTheRightsOfTheAccount(t *testing.T) {
 	var seen users
 	w := newWorld(t, impersonating(&seen))
@@ -80,7 +80,7 @@ func TestTheFirstWritesAwaitTheRightsOfTheAccount(t *testing.T) {
 	}
 }
 
-// That something was just granted explains no refusal any more once the account has written something.
+// Once the account has written an object, a new grant no longer explains a refusal.
 func TestALackOfRightsIsTriedAgainOnlyUntilTheGrantIsKnown(t *testing.T) {
 	w := newWorld(t, impersonating(&users{}))
 	w.environmentRole()
@@ -95,7 +95,7 @@ func TestALackOfRightsIsTriedAgainOnlyUntilTheGrantIsKnown(t *testing.T) {
 	w.classed(Forbidden, results[2])
 }
 
-// What the account lacks is said with what an administrator can do about it.
+// The message about a missing right of the account names the command that grants it.
 func TestWhatAnAccountLacks(t *testing.T) {
 	for _, test := range []struct{ name, account, text, want string }{
 		{"the default account", manifest.DefaultAccount, secret, `Secret/NS/login: User "system:serviceaccount:NS:berth-apply" cannot patch resource "secrets" in API group "" in the namespace "NS"; ` +
@@ -113,7 +113,7 @@ func TestWhatAnAccountLacks(t *testing.T) {
 	}
 }
 
-// An agent whose rights are not those of its version says how to get them.
+// The message about a missing right of the agent says how to grant it.
 func TestWhatTheAgentLacks(t *testing.T) {
 	w := newWorld(t, as("system:serviceaccount:berth:berth"))
 	binding := w.binding()

@@ -34,14 +34,14 @@ func TestTerminatingNamespace(t *testing.T) {
 	w := newWorld(t)
 	live := w.created(configMap)
 	w.delete("{apiVersion: v1, kind: Namespace, metadata: {name: NS}}")
-	const why = ": the namespace NS is being deleted; it is made anew once that is gone"
+	const why = ": the namespace NS is being deleted; it is re-created once that is gone"
 	w.refused(Terminating, "infra/app.yaml:12: Deployment/NS/api"+why, w.do(plan.Create, deployment, nil))
 	w.refused(Terminating, "infra/app.yaml:12: Job/NS/migrate"+why, w.do(plan.Create, job, nil))
 	w.refused(Terminating, "infra/app.yaml:12: Secret/NS/login"+why, w.do(plan.Create, secret, nil))
 	w.must(Changed, w.do(plan.Change, with(configMap, "fast", "slow"), live))
 }
 
-// as makes the applier act as somebody without any rights.
+// as makes the applier act as a user without rights.
 func as(user string) func(*rest.Config, *Config) {
 	return func(c *rest.Config, _ *Config) { c.Impersonate.UserName = user }
 }
@@ -54,7 +54,7 @@ func TestForbidden(t *testing.T) {
 		"ask an administrator of the cluster for the right, or for an exception", w.do(plan.Create, secret, nil))
 }
 
-// Who may write Roles may still not grant what is not theirs.
+// A user who may write Roles may still not grant rights that they lack.
 func TestGrantingTooMuch(t *testing.T) {
 	w := newWorld(t)
 	w.created(`

@@ -1,4 +1,4 @@
-// Package apply carries out a plan: it is the only writer of users' objects.
+// Package apply carries out plans. It is the only writer of users' objects.
 package apply
 
 import (
@@ -21,26 +21,26 @@ const (
 	defaultTimeout     = 30 * time.Second
 )
 
-// Config says how to reach the cluster.
+// Config configures an Applier.
 type Config struct {
 	// Dynamic makes requests as the agent itself.
 	Dynamic dynamic.Interface
-	// As returns a client that makes requests as another user; nil: everything is done as the agent itself.
+	// As returns a client that makes requests as another user; nil: all requests are made as the agent.
 	As func(user string) (dynamic.Interface, error)
-	// Mapper is asked anew once for a kind that it does not know.
+	// Mapper is reset once for a kind that it does not know.
 	Mapper meta.RESTMapper
-	// OpenAPI returns the API server's schemas, which are read when it refuses what Git says of an object that is there.
-	// Without them what others have written into such an object may stand in the way.
+	// OpenAPI returns the API server's schemas. They are read when the API server refuses a change of an existing object.
+	// Without them, fields of other writers may block the change.
 	OpenAPI openapi.Client
 	// Concurrency is how many requests one Run makes at a time; zero means 4.
 	Concurrency int
-	// Timeout bounds one step, with all its requests; zero means 30 seconds.
+	// Timeout is the limit of one step, with all its requests; zero means 30 seconds.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Applier carries out plans. It may be used for any number of environments at once.
+// Applier carries out plans. It may be used for any number of environments at the same time.
 type Applier struct {
 	dynamic     dynamic.Interface
 	as          func(user string) (dynamic.Interface, error)
@@ -73,24 +73,24 @@ func New(c Config) *Applier {
 	}
 }
 
-// Target says for whom: the marks that every object gets, and whose rights decide.
+// Target is the environment that a run writes: the marks of its objects, and the account whose rights apply.
 type Target struct {
-	// User is as whom all that comes from Git is written; empty: as the agent itself.
+	// User is the user who writes all that comes from Git; empty: the agent itself.
 	User string
-	// Namespace is the environment's own, which the agent itself sees to.
+	// Namespace is the environment's own, which the agent itself writes.
 	Namespace string
 	// Environment is the value of manifest.LabelEnvironment.
 	Environment string
-	// Annotations are its readable side.
+	// Annotations hold the environment's name in readable form.
 	Annotations map[string]string
-	// Prover proves that what is written is the environment's.
+	// Prover proves that an object belongs to the environment.
 	Prover manifest.Prover
 }
 
 // Done is what was done for a step.
 type Done string
 
-// What may have been done; a step that failed has none of them.
+// The values of Done; a failed step has none of them.
 const (
 	Created   Done = "created"
 	Changed   Done = "changed"
@@ -99,40 +99,38 @@ const (
 	Deleted   Done = "deleted"
 	Unchanged Done = "unchanged"
 	Prepared  Done = "prepared" // proved valid; nothing was written
-	Same      Done = "same"     // a Job that has run already, for its spec only spells out what was a default
+	Same      Done = "same"     // a Job that has run already: its new spec only spells out defaults
 )
 
-// Result is what became of a step.
+// Result is the result of a step.
 type Result struct {
 	Step plan.Step
 	Done Done
-	// Live is what the object has become, and for an object that stands in the way what that is; nil
-	// when it is gone or not known.
+	// Live is the object after the step, or the object in its place if that blocks the step; nil if it is gone or unknown.
 	Live *observed.Object
-	// Warnings is what the API server warned of when it wrote the object: in its words, sorted, none of a dry run and
-	// none of a Secret, whose content they might quote.
+	// Warnings are the API server's warnings about the write, sorted. Warnings of dry runs and about Secrets are dropped:
+	// the latter might quote their content.
 	Warnings []string
 	Err      *Error
-	// Repeated says that an earlier try was refused in the same words.
+	// Repeated is set if an earlier try was refused with the same message.
 	Repeated bool
 }
 
-// Revealed says whether the step failed only because an object stands in its place of which the plan did
-// not know: now it does, and the next plan decides about it.
+// Revealed reports whether the step failed only because of an object in its place that the plan did not know. The next plan
+// decides about it.
 func (r Result) Revealed() bool {
 	return r.Err != nil && r.Err.Class == Exists && r.Live != nil
 }
 
-// Reverted says whether what somebody else changed was reverted; not where it turned out to be theirs.
+// Reverted reports whether the step reverted another client's change. It did not if the change turned out to be allowed.
 func (r Result) Reverted() bool { return r.Done == Corrected }
 
-// Harmless says whether a step failed without anything being wrong.
+// Harmless reports whether a step failed although nothing is wrong.
 func (r Result) Harmless() bool { return r.Revealed() || r.Err != nil && r.Err.Class == Taken }
 
-// Run carries out steps, stage by stage and concurrently within a stage, and returns a result for
-// each, in the order of the steps, whatever went wrong. Steps that were not answered in time before go after
-// all others. Once the step of a Namespace has failed, the later ones that live in it are not tried; nor is any
-// once ctx is done, or too many were not answered in time.
+// Run carries out steps, stage by stage and concurrently within a stage. It returns a result for each step, in their order.
+// Steps that timed out before run last. If the step of a Namespace fails, the later steps in it are not tried. Once ctx is
+// done, or too many steps have timed out, no further steps are tried.
 func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := a.begin(target)
 	results := make([]Result, len(steps))
@@ -155,7 +153,7 @@ func (a *Applier) Run(ctx context.Context, target Target, steps []plan.Step) []R
 	return results
 }
 
-// turn is when a step is taken, among others. A namespace keeps its place, because others need it.
+// turn returns when a step runs. A namespace keeps its place, because others need it.
 func turn(s plan.Step) int {
 	at := s.Stage*3 + within(s)
 	if s.Late && !isNamespace(s.Key) {
@@ -167,8 +165,8 @@ func turn(s plan.Step) int {
 // lastTurn is after all stages of a plan.
 const lastTurn = 1 << 20
 
-// mostUnanswered is how many steps of a run may go without an answer before it ends: each may have taken as long as
-// the time-out, and the next pass, of this environment or another, has better to do.
+// mostUnanswered is how many steps of a run may time out before the run ends: each may have taken the whole time-out, which
+// delays other passes.
 const mostUnanswered = 3
 
 // run is one call of Run.
@@ -236,7 +234,7 @@ func (r *run) step(ctx context.Context, s plan.Step) Result {
 	return result
 }
 
-// untried returns why a step is not even tried, or nil.
+// untried returns why a step is not tried, or nil.
 func (r *run) untried(ctx context.Context, s plan.Step) error {
 	if ctx.Err() != nil {
 		return &finding{class: Skipped, text: "was not tried: the pass was cut short", cause: context.Cause(ctx)}
@@ -252,7 +250,7 @@ func (r *run) untried(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
-// note keeps in mind what later steps and passes need to know of a result.
+// note records a result for later steps and passes.
 func (r *run) note(result Result) {
 	s := result.Step
 	r.mu.Lock()

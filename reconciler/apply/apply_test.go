@@ -15,15 +15,15 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// journal notes the objects of requests in order, and how many were under way at a time.
+// journal records the objects of requests in order, and how many were in flight at a time.
 type journal struct {
 	mu         sync.Mutex
 	names      []string
 	under, top int
 }
 
-// listen makes an applier write a journal. During its first requests it holds back the answers until
-// full are under way, so that a bound that is not kept is seen and one that is not used is, too.
+// listen lets an applier write a journal. During its first requests it delays the answers until full requests are in flight,
+// which shows whether the limit is both kept and used.
 func (j *journal) listen(full int) func(*rest.Config, *Config) {
 	together := make(chan struct{})
 	return func(c *rest.Config, config *Config) {
@@ -141,7 +141,7 @@ func TestRunDoesNothingForStepsThatDoNotAct(t *testing.T) {
 	}
 }
 
-// One object's error is its own.
+// An error of one object does not affect the others.
 func TestRunGoesOnAfterAnError(t *testing.T) {
 	w := newWorld(t)
 	results := w.run(
@@ -152,7 +152,7 @@ func TestRunGoesOnAfterAnError(t *testing.T) {
 	w.must(Created, results[1])
 }
 
-// Except that of a namespace.
+// The exception is the error of a namespace.
 func TestRunTriesNothingInANamespaceThatFailed(t *testing.T) {
 	w := newWorld(t)
 	namespace := w.step(plan.Create, "{apiVersion: v1, kind: Namespace, metadata: {name: NS}}", nil)

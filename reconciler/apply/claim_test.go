@@ -21,7 +21,7 @@ func (w *world) bound(text string) *observed.Object {
 	return w.seen(text)
 }
 
-// Who enlarges a claim by hand, or has it enlarged, stops neither its other changes nor anybody else's.
+// An enlarged claim blocks neither its own other changes nor those of other objects.
 func TestAnEnlargedClaimIsLeft(t *testing.T) {
 	w := newWorld(t)
 	if live := w.bound(disk); live.Enlarged != "" {
@@ -49,7 +49,7 @@ func TestAnEnlargedClaimIsLeft(t *testing.T) {
 	}
 }
 
-// A correction that leaves everything as it is reports none, whoever has written the object since.
+// A correction that changes nothing is not reported, whoever has written the object since.
 func TestWhatIsLeftAloneIsNotCorrected(t *testing.T) {
 	for name, since := range map[string]func(*world){
 		"at once": func(*world) {},
@@ -72,7 +72,7 @@ func TestWhatIsLeftAloneIsNotCorrected(t *testing.T) {
 func TestAClaimThatShrinksInGitIsRefused(t *testing.T) {
 	w := newWorld(t)
 	r := w.classed(Immutable, w.do(plan.Change, with(disk, "10Gi", "5Gi"), w.bound(disk)))
-	const want = "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity; take the change back in Git; Berth does not delete what holds data to change it"
+	const want = "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity; revert the change in Git; Berth does not delete what holds data to change it"
 	if !strings.Contains(r.Err.Message, want) {
 		t.Errorf("it says %s", r.Err.Message)
 	}

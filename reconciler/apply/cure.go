@@ -17,13 +17,12 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// made is an object that is about to be written, or has just been, as far as the API server looks at it when it is asked
-// about others.
+// made is an object that is or was just written, and that the API server consults in decisions about other objects.
 type made struct {
 	key manifest.Key
 	// defines is the kind that a CustomResourceDefinition defines.
 	defines schema.GroupKind
-	// anew says that the object was not there before.
+	// anew reports that the object did not exist before.
 	anew bool
 }
 
@@ -35,7 +34,7 @@ func madeBy(s plan.Step) made {
 	return m
 }
 
-// where is the namespace in which it matters; empty for all.
+// where returns the namespace in which it matters; empty for all.
 func (m made) where() string {
 	if isNamespace(m.key) {
 		return m.key.Name
@@ -43,26 +42,26 @@ func (m made) where() string {
 	return m.key.Namespace
 }
 
-// cures says whether a refusal of a step may end with what was made: a role, an account, a class, a limit, a namespace, a
-// policy, or whatever else the refusal names.
+// cures reports whether a refusal of a step may end with the written object: a role, an account, a class, a limit, a
+// namespace, a policy, or anything else that the refusal names.
 func (m made) cures(s plan.Step, err error) bool {
 	here := m.key.Namespace == "" || m.key.Namespace == s.Key.Namespace
 	switch {
 	case m.key == s.Key || !here:
 		return false
 	case m.defines == s.Key.GroupKind():
-		return true // whatever it says: it may not know the kind, or know it otherwise
+		return true // any refusal: the API server may not know the kind yet, or know an older version
 	case m.key.Group == "apiregistration.k8s.io":
 		_, group, _ := strings.Cut(m.key.Name, ".")
 		return classOf(err) == NotServed && group == s.Key.Group
-	case isGranting(err): // no Role widens what the account that writes it may grant; the agent does
+	case isGranting(err): // no Role widens what its author may grant; the agent's own does
 		return manifest.IsBinding(m.key)
 	case m.key.Group == rbacGroup:
 		return isRights(err) || isMissingRole(err) && m.names(err)
 	case m.key.Group == "admissionregistration.k8s.io":
 		return isDenied(err) || isWebhookDown(err)
 	case isNamespace(m.key):
-		// A new one has yet to get its rights; what changes in another is what admission goes by, such as Pod Security's level.
+		// A new namespace has yet to get its rights. A changed one has other labels, such as Pod Security's level.
 		return m.key.Name == s.Key.Namespace && (isMissingNamespace(err) || apierrors.IsForbidden(err) && m.anew == isRights(err))
 	case m.key.Group == "" && m.key.Kind == "ResourceQuota":
 		return isQuota(err)
@@ -72,7 +71,7 @@ func (m made) cures(s plan.Step, err error) bool {
 	return (apierrors.IsForbidden(err) && !isRights(err) && !isQuota(err) || isDenied(err)) && m.names(err)
 }
 
-// names says whether a refusal names what was made: its name and, unless it is of a custom kind, its kind.
+// names reports whether a refusal names the written object: its name and, unless it is of a custom kind, its kind.
 func (m made) names(err error) bool {
 	text := err.Error()
 	name := regexp.MustCompile(`(^|[^-.\w])` + regexp.QuoteMeta(m.key.Name) + `($|[^-.\w]|\.($|\s))`)
@@ -80,7 +79,7 @@ func (m made) names(err error) bool {
 	return name.MatchString(text) && (!known || strings.Contains(strings.ToLower(text), strings.ToLower(m.key.Kind)))
 }
 
-// isLookedUp says whether the API server looks at objects of a kind when it is asked about others, whatever these say.
+// isLookedUp reports whether the API server consults objects of a kind in decisions about others, without a reference.
 func isLookedUp(k manifest.Key) bool {
 	switch k.Group {
 	case rbacGroup, "apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io", "scheduling.k8s.io", "node.k8s.io", "storage.k8s.io":
@@ -91,8 +90,8 @@ func isLookedUp(k manifest.Key) bool {
 	return false
 }
 
-// within orders the steps of a stage: what is looked up first, then bindings, which are refused until their role is
-// there, then the rest.
+// within orders the steps of a stage: first objects that others are checked against, then bindings, which are refused until
+// their role exists, then the rest.
 func within(s plan.Step) int {
 	switch {
 	case s.Action == plan.Delete:
@@ -105,8 +104,8 @@ func within(s plan.Step) int {
 	return 2
 }
 
-// missingRole says what is wrong with a binding whose role was not found. A binding that has another role in the cluster
-// cannot be changed, and no role that comes would help.
+// missingRole returns the error of a binding whose role was not found. If the live binding has a different role, the error
+// is that a role cannot be changed.
 func (r *run) missingRole(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, cause error) error {
 	missing := &finding{class: Missing, text: "roleRef: there is no " + roleOf(s.Object.Object), cause: cause}
 	if s.Live == nil {

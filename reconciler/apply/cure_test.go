@@ -40,7 +40,7 @@ func newTeam(t *testing.T) *world {
 	return w
 }
 
-// What a commit brings together is not refused because one part of it is not there yet; without that part it is.
+// Objects of one commit that need each other are not refused because one does not exist yet. Without it they are.
 func TestWhatACommitBringsTogetherIsNotRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, there, brings, needs, want string
@@ -102,7 +102,7 @@ func TestWhatACommitBringsTogetherIsNotRefused(t *testing.T) {
 	}
 }
 
-// What is refused for another reason than what the commit brings is refused.
+// A refusal for a reason that the commit does not remove is final.
 func TestWhatACommitBringsCuresNothingElse(t *testing.T) {
 	w := newTeam(t)
 	other := with(binding, "name: reader}", "name: writer}")
@@ -112,14 +112,14 @@ func TestWhatACommitBringsCuresNothingElse(t *testing.T) {
 	w.classed(Invalid, results[2])
 }
 
-// A binding's role cannot be changed, whether the new one exists or not.
+// The role of a binding cannot be changed, whether the new one exists or not.
 func TestAChangedRoleIsImmutable(t *testing.T) {
 	w := newTeam(t)
 	w.created(role)
 	live := w.created(binding)
 	w.now = w.now.Add(settling)
 	r := w.classed(Immutable, w.do(plan.Change, with(binding, "name: reader}", "name: writer}"), live))
-	const want = "roleRef: cannot change roleRef, which is Role/reader; take the change back in Git, or have the object made anew with the annotation berth.dev/replace: when-immutable"
+	const want = "roleRef: cannot change roleRef, which is Role/reader; revert the change in Git, or re-create the object with the annotation berth.dev/replace: when-immutable"
 	if !strings.Contains(r.Err.Message, want) {
 		t.Errorf("it says %s", r.Err.Message)
 	}

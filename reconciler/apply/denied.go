@@ -8,14 +8,14 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// denial is who lacks the right to do what.
+// denial is the user and the right that the user lacks.
 type denial struct{ user, verb, resource, group, namespace, name string }
 
-// reapply restores the rights that the agent's installation brings.
+// reapply restores the rights of the agent's installation.
 const reapply = "apply the manifests of this version of Berth again: kubectl apply --server-side -k deploy"
 
-// remedy says what a person can do about a lack of rights of the agent, or of the account as which it applies; empty for
-// any other error.
+// remedy returns the command that grants the missing right to the agent, or to the account that applies; empty for other
+// errors.
 func remedy(s plan.Step, err error) string {
 	d, ok := denialOf(err)
 	namespace, account, isAccount := accountOf(d.user)
@@ -35,27 +35,27 @@ func remedy(s plan.Step, err error) string {
 	return ""
 }
 
-// accountOf returns the service account that a user is.
+// accountOf returns the service account with this user name.
 func accountOf(user string) (namespace, account string, ok bool) {
 	rest, isAccount := strings.CutPrefix(user, "system:serviceaccount:")
 	namespace, account, ok = strings.Cut(rest, ":")
 	return namespace, account, ok && isAccount
 }
 
-// impersonation lets the agent act as the account of an entry.
+// impersonation returns the command that lets the agent act as the account of an entry.
 func (d denial) impersonation(namespace, account string) string {
 	role := "berth-impersonate-" + d.name
 	return fmt.Sprintf("let the agent act as the account %[2]s: kubectl create role %[1]s -n %[3]s --verb=impersonate --resource=serviceaccounts --resource-name=%[2]s && kubectl create rolebinding %[1]s -n %[3]s --role=%[1]s --serviceaccount=%[4]s:%[5]s",
 		role, d.name, d.namespace, namespace, account)
 }
 
-// extension lets all environments have a kind.
+// extension returns the command that allows a kind in all environments.
 func (d denial) extension() string {
 	return fmt.Sprintf("to allow it in all environments, add a ClusterRole with the label berth.dev/aggregate-to-environment: kubectl create clusterrole %[1]s --verb=get,list,watch,create,patch,delete --resource=%[2]s && kubectl label clusterrole %[1]s berth.dev/aggregate-to-environment=true",
 		"berth-environment-"+d.plural(), d.kind())
 }
 
-// grant gives a right to the account of an entry: in a namespace, or in the whole cluster.
+// grant returns the command that grants a right to the account of an entry, in a namespace or in the whole cluster.
 func (d denial) grant(namespace, account string) string {
 	role, kind, in := account+"-"+d.plural(), "role", " -n "+d.namespace
 	if d.namespace == "" {

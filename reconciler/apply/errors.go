@@ -16,7 +16,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Class says what an error asks for.
+// Class is the kind of an error, and determines what happens next.
 type Class string
 
 // The classes of errors.
@@ -25,63 +25,63 @@ const (
 	Invalid Class = "invalid"
 	// Immutable: a field that the change touches is fixed once the object exists.
 	Immutable Class = "immutable"
-	// Missing: what the object refers to is not there.
+	// Missing: an object that this one refers to does not exist.
 	Missing Class = "missing"
-	// Forbidden: by the account's rights or what comes with the cluster, such as Pod Security, which may change.
+	// Forbidden: by the account's rights or by built-in admission such as Pod Security, which may change.
 	Forbidden Class = "forbidden"
 	// Denied: by an admission policy or webhook, which may be lifted.
 	Denied Class = "denied"
-	// Quota: a quota has no room for it.
+	// Quota: a quota is exhausted.
 	Quota Class = "quota"
-	// Conflict: the object is no longer what the plan saw; another pass will see it.
+	// Conflict: the object changed since the plan saw it; another pass will see the change.
 	Conflict Class = "conflict"
 	// Exists: an object that is not ours stands in its place.
 	Exists Class = "exists"
-	// Claimed: another tool sees to the object that stands in its place.
+	// Claimed: another tool manages the object in its place.
 	Claimed Class = "claimed"
-	// Taken: an object stands in its place that is to stay there, and nothing is wrong with that.
+	// Taken: an object is in its place and may stay there; nothing is wrong.
 	Taken Class = "taken"
 	// Terminating: the object, or its namespace, is being deleted.
 	Terminating Class = "terminating"
 	// Transient: may pass by itself.
 	Transient Class = "transient"
-	// Unanswered: there was no answer in time, from the API server or a webhook; may pass by itself.
+	// Unanswered: the API server or a webhook timed out; may pass by itself.
 	Unanswered Class = "unanswered"
 	// NotServed: the API server has no such kind.
 	NotServed Class = "not served"
-	// Skipped: not tried, for want of time or of the namespace.
+	// Skipped: not tried, for lack of time or of the namespace.
 	Skipped Class = "skipped"
 )
 
-// curable are the classes that may only mean that the API server has not yet heard of what we made a moment ago.
+// curable are the classes that may only mean that the API server has not yet seen a recent write of ours.
 var curable = []Class{Missing, Forbidden, Denied, Quota, Transient, NotServed}
 
-// next is what a person can do about an error of a class, or what Berth does.
+// next is the remedy of each class, or what Berth does next.
 var next = map[Class]string{
 	Invalid:     "correct it in Git",
-	Immutable:   "take the change back in Git, or have the object made anew with the annotation " + manifest.AnnotationReplace + ": when-immutable",
+	Immutable:   "revert the change in Git, or re-create the object with the annotation " + manifest.AnnotationReplace + ": when-immutable",
 	Missing:     "add that to Git, or correct the reference",
 	Forbidden:   "ask an administrator of the cluster for the right, or for an exception",
 	Denied:      "correct it in Git, or ask an administrator of the cluster for an exception",
 	Quota:       "ask for less, or have the quota raised",
-	Conflict:    "it is looked at again",
+	Conflict:    "it is tried again",
 	Exists:      "remove one of the two, or rename the one in Git",
-	Terminating: "it is made anew once that is gone",
+	Terminating: "it is re-created once that is gone",
 	Transient:   "it is tried again",
 	Unanswered:  "it is tried again",
 	NotServed:   "correct apiVersion and kind, or install what defines them",
 }
 
-// Error is why a step failed, classified once and for all.
+// Error is the classified error of a step.
 type Error struct {
 	Class Class
-	// Message is for people: where in Git, which object, why, in the server's own words, and what next.
-	// It never holds values of Secrets, and is the same when the same thing happens again.
+	// Message is what users see: the place in Git, the object, the reason in the server's words, and the remedy. It never
+	// holds values of Secrets, and is the same whenever the same error occurs.
 	Message string
 	// RetryAfter is how long to wait before another try; zero: not known.
 	RetryAfter time.Duration
-	// Obstacles are the objects that refuse the step, as far as the answer names them: their change may let it pass. A key
-	// without a name stands for all objects of its kind.
+	// Obstacles are the objects that block the step, as far as the answer names them. A change of one may unblock it. A key
+	// without a name means all objects of its kind.
 	Obstacles []manifest.Key
 	// Err is the cause. That of a Secret's step holds no values either.
 	Err error
@@ -95,7 +95,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// finding is what this package itself finds wrong, where the API server has not said so.
+// finding is an error that this package finds, and not the API server.
 type finding struct {
 	class Class
 	text  string
@@ -105,7 +105,7 @@ type finding struct {
 func (f *finding) Error() string { return f.text }
 func (f *finding) Unwrap() error { return f.cause }
 
-// explain makes an Error of what went wrong with a step.
+// explain converts the error of a step to an Error.
 func (r *run) explain(s plan.Step, err error) *Error {
 	e := &Error{Class: classOf(err), Err: err, answer: err, Obstacles: obstaclesOf(s.Key, err)}
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && (e.Class == Transient || e.Class == Unanswered) {
@@ -160,7 +160,7 @@ func classOf(err error) Class {
 	return Transient
 }
 
-// classOfCauses tells a 422 that only says "this field cannot be changed" from others.
+// classOfCauses separates 422 answers that only say "this field cannot be changed" from others.
 func classOfCauses(status metav1.Status) Class {
 	if status.Details == nil || len(status.Details.Causes) == 0 {
 		return Invalid
@@ -187,8 +187,8 @@ func classOfForbidden(err error) Class {
 	return Forbidden
 }
 
-// classOfNotFound tells what was not found: the namespace, which may yet come, a role, or the kind. The
-// object itself is not looked for by a write that reaches here.
+// classOfNotFound finds out what is missing: the namespace, which may still come, a role, or the kind. It cannot be the
+// object itself, which a write does not look up.
 func classOfNotFound(err error) Class {
 	switch {
 	case isMissingNamespace(err):
@@ -199,10 +199,10 @@ func classOfNotFound(err error) Class {
 	return NotServed
 }
 
-// isMissingNamespace says whether the answer is that the object's namespace does not exist.
+// isMissingNamespace reports whether the answer is that the object's namespace does not exist.
 func isMissingNamespace(err error) bool { return isMissingA(err, "", "namespaces") }
 
-// isMissingRole says whether the answer to the write of a binding is that its role does not exist: the API server names the
+// isMissingRole reports whether the answer to the write of a binding is that its role does not exist: the API server names the
 // resource of the binding, and the name of the role.
 func isMissingRole(err error) bool {
 	return isMissingA(err, rbacGroup, "rolebindings") || isMissingA(err, rbacGroup, "clusterrolebindings")
@@ -217,7 +217,7 @@ func isMissingA(err error, group, resource string) bool {
 	return details != nil && details.Group == group && details.Kind == resource
 }
 
-// isOtherUID says whether the answer is that the object has another UID than the request, or is gone.
+// isOtherUID reports whether the answer is that the object has another UID than the request, or is gone.
 func isOtherUID(err error) bool {
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) {

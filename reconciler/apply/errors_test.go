@@ -16,7 +16,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// What the API server says to objects that it does not take: what people read, word for word.
+// The messages about objects that the API server refuses, word for word.
 func TestRefusalsOfContent(t *testing.T) {
 	for _, test := range []struct {
 		name, text string
@@ -62,11 +62,11 @@ func TestRefusalsOfContent(t *testing.T) {
 	}
 }
 
-// What it says to changes of fields that are fixed.
+// The messages about changes of immutable fields.
 func TestRefusalsOfChanges(t *testing.T) {
 	const service = "{apiVersion: v1, kind: Service, metadata: {name: api, namespace: NS}, spec: {ports: [{port: 80}]}}"
-	const hint = "; take the change back in Git, or have the object made anew with the annotation berth.dev/replace: when-immutable"
-	const data = "; take the change back in Git; Berth does not delete what holds data to change it"
+	const hint = "; revert the change in Git, or re-create the object with the annotation berth.dev/replace: when-immutable"
+	const data = "; revert the change in Git; Berth does not delete what holds data to change it"
 	for _, test := range []struct {
 		name, before, text string
 		class              Class
@@ -114,7 +114,7 @@ const (
 	pod         = "{apiVersion: v1, kind: Pod, metadata: {name: one, namespace: NS}, spec: {automountServiceAccountToken: false, serviceAccountName: one, containers: [{name: a, image: b}]}}"
 )
 
-// Nothing that is said of a Secret holds its values, whatever the server quotes.
+// No message about a Secret holds its values, whatever the server quotes.
 func TestRefusalsOfSecrets(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"wrong type", with(secret, "c2VzYW1l", "{deep: sesame}"), ".data.password: is refused; correct it in Git"},
@@ -150,7 +150,7 @@ func TestSlowServer(t *testing.T) {
 		w.do(plan.Create, configMap, nil))
 }
 
-// What is no answer about a Secret's content is said as it is, without the body of who knows whose page.
+// An answer that does not concern a Secret's content is shown, without the body of an unknown page.
 func TestAnswersAboutSecretsByOthers(t *testing.T) {
 	page := apierrors.NewGenericServerResponse(http.StatusBadGateway, "patch", schema.GroupResource{Resource: "secrets"}, "login", "<html>sesame</html>", 3, true)
 	w := newWorld(t)

@@ -12,10 +12,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// This file alone matches the texts of others, where they say what their codes do not. Each is tried
-// against a real API server.
+// Only this file matches error texts of other programs, where their codes do not suffice. Tests check each text against a
+// real API server.
 
-// immutable are the words with which validations of Kubernetes say that a field cannot be changed.
+// immutable are the phrases with which Kubernetes says that a field cannot be changed.
 var immutable = []string{
 	"is immutable",            // most kinds, and CRDs by custom
 	"may not change once set", // Service
@@ -26,7 +26,7 @@ var immutable = []string{
 	"field can not be less than", // PersistentVolumeClaim, whose size cannot shrink
 }
 
-// saysImmutable says whether the cause of a 422 is that a field cannot be changed.
+// saysImmutable reports whether the cause of a 422 is that a field cannot be changed.
 func saysImmutable(cause string) bool {
 	for _, words := range immutable {
 		if strings.Contains(cause, words) {
@@ -36,23 +36,23 @@ func saysImmutable(cause string) bool {
 	return false
 }
 
-// isQuota says whether a 403 comes from a ResourceQuota.
+// isQuota reports whether a 403 comes from a ResourceQuota.
 func isQuota(err error) bool {
 	return apierrors.IsForbidden(err) && containsAny(err.Error(), "exceeded quota: ", "failed quota: ", "insufficient quota to consume: ") ||
 		isUncountedQuota(err)
 }
 
-// isUncountedQuota says whether a 403 only says that a new ResourceQuota has not been counted yet.
+// isUncountedQuota reports whether a 403 only says that a new ResourceQuota has not been counted yet.
 func isUncountedQuota(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: ")
 }
 
-// isPodSecurity says whether a 403 comes from the level of Pod Security that the namespace's labels set.
+// isPodSecurity reports whether a 403 comes from the level of Pod Security that the namespace's labels set.
 func isPodSecurity(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `violates PodSecurity "`)
 }
 
-// isWithoutDryRun says whether a webhook that has side effects could not be asked without having them.
+// isWithoutDryRun reports whether a webhook that has side effects could not be asked without having them.
 func isWithoutDryRun(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
 }
@@ -60,7 +60,7 @@ func isWithoutDryRun(err error) bool {
 // missing is how admission says that what an object names is not there: its account, priority or runtime class.
 var missing = regexp.MustCompile(`error looking up service account |no PriorityClass with name \S+ was found|RuntimeClass "\S+" not found`)
 
-// isMissing says whether a 403 only says that what the object names is not there.
+// isMissing reports whether a 403 only says that what the object names is not there.
 func isMissing(err error) bool { return apierrors.IsForbidden(err) && missing.MatchString(err.Error()) }
 
 // rights is RBAC's refusal: `configmaps "c" is forbidden: User "u" cannot patch resource "configmaps" in API group "" in
@@ -79,33 +79,33 @@ func denialOf(err error) (denial, bool) {
 	return denial{name: m[1], user: m[2], verb: m[3], resource: m[4], group: m[5], namespace: m[6]}, true
 }
 
-// isRights says whether a 403 comes from RBAC, and not from an admission plugin, webhook or policy.
+// isRights reports whether a 403 comes from RBAC, and not from an admission plugin, webhook or policy.
 func isRights(err error) bool {
 	return apierrors.IsForbidden(err) && rights.MatchString(err.Error()) || isGranting(err)
 }
 
-// isGranting says whether a 403 is about a Role, or a binding, that grants more than its author holds.
+// isGranting reports whether a 403 is about a Role, or a binding, that grants more than its author holds.
 func isGranting(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), granting)
 }
 
-// granting stands between who is refused a Role, with all groups, and the rules that are too much.
+// granting stands between the user, with all groups, and the rules that the user may not grant.
 const granting = " is attempting to grant RBAC permissions not currently held:"
 
-// typedPatch begins, after a word that is cut off, the 500 with which the API server answers an apply of what does not fit the kind's
-// schema: unknown fields, wrong types, duplicate keys of a list.
+// typedPatch is the start, after a word that is cut off, of the 500 for an apply that does not fit the kind's schema:
+// unknown fields, wrong types, duplicate keys of a list.
 const typedPatch = "to create typed patch object "
 
-// conversion begins, likewise, the 500 for what fits the schema and cannot be read for all that: a quantity that
-// is none, Base64 that is none.
+// conversion is likewise the start of the 500 for values that fit the schema and cannot be parsed: invalid quantities or
+// Base64.
 const conversion = "to convert new object "
 
-// isAuthors says whether a 500 is the fault of who wrote the object, and not of the server.
+// isAuthors reports whether the author of the object caused a 500, and not the server.
 func isAuthors(err error) bool {
 	return containsAny(err.Error(), typedPatch, conversion) || isTooLarge(err.Error())
 }
 
-// isTooLarge says whether etcd, or the client that the API server uses for it, refuses the size.
+// isTooLarge reports whether etcd, or the client that the API server uses for it, refuses the size.
 func isTooLarge(text string) bool {
 	return containsAny(text, "etcdserver: request is too large", "trying to send message larger than max")
 }
@@ -125,7 +125,7 @@ var goValue = regexp.MustCompile(`&value\.valueUnstructured\{Value:(.*)\}`)
 // decoding begins, after the cut below, what is wrong with the fields of a created object.
 var decoding = regexp.MustCompile(`^\w+: (strict decoding error: )?(json: )?`)
 
-// gist returns what an answer without structured causes says, without naming the object again.
+// gist returns the reason from an answer without structured causes. It does not repeat the object's name.
 func gist(text string) string {
 	if _, after, ok := strings.Cut(text, typedPatch); ok {
 		_, after, _ = strings.Cut(after, "): ")
@@ -151,8 +151,8 @@ func gist(text string) string {
 	return oneLine(decoding.ReplaceAllString(text, ""))
 }
 
-// inOrder sorts the lines of a text: a typed patch's errors come in the order of a Go map, and the same
-// mistake must not read differently every time.
+// inOrder sorts the lines of a text: a typed patch's errors come in the order of a Go map, and the same mistake must always
+// give the same message.
 func inOrder(text string) string {
 	return strings.Join(slices.Sorted(slices.Values(linesOf(text))), "\n")
 }
@@ -171,7 +171,7 @@ func linesOf(text string) []string {
 	return lines
 }
 
-// unreachable returns why no answer came, without addresses and ports that differ every time.
+// unreachable returns why no answer came, without addresses and ports, which differ each time.
 func unreachable(err error) string {
 	var request *url.Error
 	var connection *net.OpError
@@ -184,11 +184,10 @@ func unreachable(err error) string {
 	return err.Error()
 }
 
-// isWebhookDown says whether an admission webhook did not answer; it is then named, and not what it was
-// asked about.
+// isWebhookDown reports whether an admission webhook did not answer.
 func isWebhookDown(err error) bool { return strings.Contains(err.Error(), "failed calling webhook ") }
 
-// isUnanswered says whether nobody answered in time: the API server us, or something else the API server.
+// isUnanswered reports whether a request timed out, at the API server or behind it.
 func isUnanswered(err error) bool {
 	late := apierrors.IsTimeout(err) || isWebhookDown(err) && strings.Contains(err.Error(), context.DeadlineExceeded.Error())
 	return late || errors.Is(err, context.DeadlineExceeded)
@@ -197,19 +196,20 @@ func isUnanswered(err error) bool {
 // fieldPath begins an error of a typed patch; longer forms name list items by their values.
 var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
 
-// policyDenies finds which admission policy refuses, beside what may quote what is refused. Without a binding, the policy
-// itself is wrong; one that mutates is called "policy" only, and refuses where it cannot be evaluated.
+// policyDenies matches the admission policy that refuses, next to text that may quote the object. A refusal without a
+// binding means that the policy itself is broken. A mutating policy is only called "policy", and refuses if it cannot be
+// evaluated.
 var policyDenies = regexp.MustCompile(`(ValidatingAdmissionP|p)olicy ['"]([-.\w]+)['"](?: with binding '([-.\w]+)')? denied request`)
 
-// webhookDenies is how the API server begins what an admission webhook has against an object.
+// webhookDenies is the start of an admission webhook's refusal.
 var webhookDenies = regexp.MustCompile(`admission webhook "[^"]*" denied the request`)
 
-// isDenied says whether an admission webhook or policy refuses, which may be lifted while the content is the same.
+// isDenied reports whether an admission webhook or policy refuses, which may be lifted while the content is the same.
 func isDenied(err error) bool {
 	return policyDenies.MatchString(err.Error()) || webhookDenies.MatchString(err.Error())
 }
 
-// withheld returns of an answer about a Secret what surely holds none of its values.
+// withheld returns the part of an answer about a Secret that cannot hold its values.
 func withheld(text string) string {
 	webhook, _, denied := strings.Cut(text, " denied the request")
 	switch {

@@ -12,8 +12,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// freshen claims the stale defaults of an object that is about to change, so that the apply removes them and the API server
-// fills them in again. An apply that is refused has none: the apply itself reports why.
+// freshen claims the stale defaults of an object that is about to change. The apply then removes them, and the API server
+// sets them again. An object whose apply is refused has none: the apply itself reports the reason.
 func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) error {
 	if s.Live == nil || s.Action != plan.Change || len(r.dryRun) > 0 || !observed.HasDefaults(s.Key.GroupKind()) {
 		return nil
@@ -36,10 +36,10 @@ func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s p
 	return r.hold(ctx, client, s, obj)
 }
 
-// fresh returns the defaults that contradict what Git says: those that an object keeps when it is applied, and that the
-// API server fills in otherwise if they are not there. A removed serviceAccountName comes back from its deprecated
-// twin, and a NetworkPolicy keeps the policyTypes of the rules that it had. It also returns the object without them. The
-// given one is the answer to a dry run, owned are the fields with a field manager.
+// fresh returns the stale defaults of an object: those that contradict Git, that an apply keeps, and that the API server
+// would set differently without the old ones. A removed serviceAccountName comes back from its deprecated twin, and a
+// NetworkPolicy keeps the policyTypes of its former rules. It also returns the object without them. given is the answer to a
+// dry run, owned are the fields with a field manager.
 func fresh(ctx context.Context, client dynamic.ResourceInterface, applied *unstructured.Unstructured, owned *fieldpath.Set) (*fieldpath.Set, *unstructured.Unstructured) {
 	defaults := observed.DefaultsOf(applied, owned)
 	if defaults.None() {
@@ -47,7 +47,7 @@ func fresh(ctx context.Context, client dynamic.ResourceInterface, applied *unstr
 	}
 	again, err := become(ctx, client, applied, defaults.Without())
 	if err != nil {
-		return &fieldpath.Set{}, applied // they cannot be done without
+		return &fieldpath.Set{}, applied // the API server requires them
 	}
 	return defaults.Stale(again), again
 }

@@ -22,21 +22,21 @@ import (
 )
 
 const (
-	maxTrials = 40 // dry runs by which one object is mended
-	maxClaims = 5  // tries to write who owns its fields
+	maxTrials = 40 // dry runs for one object
+	maxClaims = 5  // tries to write the field owners
 )
 
-// mender finds out which fields of a live object, beside those that Git sets, make the API server refuse what Git
-// says: another member of a union, a list item with the same name, a default of what was there before. It asks the
-// API server, by dry runs of what an apply would make of the object without them.
+// mender finds fields of a live object, besides those that Git sets, that make the API server refuse the object from Git:
+// another member of a union, a list item with the same name, an old default. It tests candidates by dry runs of the apply
+// without them.
 type mender struct {
 	client  dynamic.ResourceInterface
 	live    *unstructured.Unstructured
 	version string
 	merger  *merger
 	beside  observed.Beside
-	// growing has, for every field that the API server complained of, the sets of fields around it that are yet to be
-	// tried, and the one that is tried now.
+	// growing has, for every field in the API server's refusal, the surrounding sets of fields that are still to be tried,
+	// and the one that is tried now.
 	growing map[string]*growth
 	trials  int
 	// tried is what was tried last.
@@ -48,13 +48,12 @@ type growth struct {
 	next []*fieldpath.Set
 }
 
-// mend applies what Git says of an object that the API server refused because of what else the object has in the
-// cluster: it removes that in the same write, once a dry run has proved that nothing else is wrong. An object that
-// cannot be mended is refused for the same reason as before.
+// mend applies an object that the API server refused because of other fields of the live object. It removes those in the
+// same write, once a dry run has proven that nothing else is wrong. If it cannot be mended, the first refusal stands.
 func (r *run) mend(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured, refusal error) (*unstructured.Unstructured, error) {
 	_, atFault := r.prove(ctx, client, s)
 	if sharesCause(atFault, refusal) {
-		return nil, refusal // whatever the object has beside
+		return nil, refusal // the remaining fields do not matter
 	}
 	m, err := r.mender(ctx, client, s, obj)
 	if err != nil {
@@ -81,7 +80,7 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 	if err != nil {
 		return nil, err
 	}
-	if s.TakeOver != nil { // what people own is removed in any case
+	if s.TakeOver != nil { // fields that people own are removed in any case
 		entries, err := observed.TakeOver(live.GetManagedFields())
 		if err != nil {
 			return nil, err
@@ -109,7 +108,7 @@ func (r *run) mender(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return m, m.merge(&fieldpath.Set{})
 }
 
-// fieldsOf returns the fields that Git sets, also those that are left to others.
+// fieldsOf returns the fields that Git sets, including those that are left to other owners.
 func (r *run) fieldsOf(types managedfields.TypeConverter, s plan.Step) (*fieldpath.Set, error) {
 	whole, err := r.marked(s.Object)
 	if err != nil {
@@ -122,8 +121,8 @@ func (r *run) fieldsOf(types managedfields.TypeConverter, s plan.Step) (*fieldpa
 	return typed.ToFieldSet()
 }
 
-// find returns the fewest fields without which the API server takes what Git says, and its answer to the dry run that
-// proves it. It begins with what stands closest to the fields that the API server complains of.
+// find returns the smallest set of fields without which the API server accepts the object, and the answer to the dry run
+// that proves it. It starts with the fields closest to those in the refusal.
 func (m *mender) find(ctx context.Context, refusal error) (*fieldpath.Set, *unstructured.Unstructured, error) {
 	for {
 		if !m.grow(refusal) {
@@ -141,7 +140,7 @@ func (m *mender) find(ctx context.Context, refusal error) (*fieldpath.Set, *unst
 	}
 }
 
-// grow adds what is to be removed because of a refusal, and says whether that is more than before.
+// grow adds the fields to remove because of a refusal, and reports whether there are new ones.
 func (m *mender) grow(refusal error) (more bool) {
 	for _, field := range complaints(refusal) {
 		path := observed.Locate(field, m.tried.object.Object, m.tried.fields)
@@ -173,7 +172,7 @@ func (m *mender) now() *fieldpath.Set {
 	return all
 }
 
-// spare keeps of the fields to be removed every part that does not have to go.
+// spare keeps every part of the fields that does not have to be removed.
 func (m *mender) spare(ctx context.Context, remove *fieldpath.Set) *fieldpath.Set {
 	parts := m.beside.Parts(remove)
 	for i := 0; i < len(parts) && len(parts) > 1 && m.trials < maxTrials; {
@@ -195,7 +194,7 @@ func union(sets []*fieldpath.Set) *fieldpath.Set {
 	return all
 }
 
-// try asks the API server what it has against the object as an apply would make it without some fields.
+// try makes a dry run of the apply without some fields.
 func (m *mender) try(ctx context.Context, remove *fieldpath.Set) (*unstructured.Unstructured, error) {
 	m.trials++
 	if err := m.merge(remove); err != nil {
@@ -213,7 +212,7 @@ func (m *mender) merge(remove *fieldpath.Set) error {
 	return err
 }
 
-// become asks the API server, by a dry run, to make of a live object what is wanted: what is not, it may fill in.
+// become makes a dry run that turns a live object into the wanted one. The API server may set defaults.
 func become(ctx context.Context, client dynamic.ResourceInterface, live, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(difference(live, wanted))
 	if err != nil {
@@ -226,7 +225,7 @@ func become(ctx context.Context, client dynamic.ResourceInterface, live, wanted 
 	})
 }
 
-// difference returns the JSON patch that makes of a live object what is wanted.
+// difference returns the JSON patch from a live object to the wanted one.
 func difference(live, wanted *unstructured.Unstructured) []map[string]any {
 	patch := []map[string]any{
 		{"op": "add", "path": "/metadata/labels", "value": wanted.GetLabels()},
@@ -245,8 +244,8 @@ func difference(live, wanted *unstructured.Unstructured) []map[string]any {
 	return patch
 }
 
-// claim makes fields of an object Berth's own, so that the next apply removes those that Git does not set. Controllers may
-// write the status at any time, so it is tried again a few times. A crash before the apply is seen as drift.
+// claim makes Berth the owner of fields of an object, so that the next apply removes those that Git does not set. It is
+// retried a few times, because controllers may write the status at any time. A crash before the apply shows as drift.
 func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live *unstructured.Unstructured, fields *fieldpath.Set) error {
 	for tries := 1; ; tries++ {
 		entries, err := observed.Claim(live.GetManagedFields(), fields, live.GetAPIVersion())
@@ -263,8 +262,8 @@ func (r *run) claim(ctx context.Context, client dynamic.ResourceInterface, live 
 	}
 }
 
-// isMendable says whether a refusal is about fields of the object as an apply would make it. Of what a policy or webhook
-// refuses, nothing could be claimed: that is a write of the object as it is.
+// isMendable reports whether a refusal concerns fields that an apply could remove. Objects that a policy or webhook refuses
+// cannot be mended, because it would refuse the claim too.
 func isMendable(err error) bool {
 	return apierrors.IsInvalid(err) && classOf(err) == Invalid && len(complaints(err)) > 0 && !isOtherUID(err)
 }
@@ -291,7 +290,7 @@ func causesOf(err error) []metav1.StatusCause {
 
 var listIndex = regexp.MustCompile(`\[\d+\]`)
 
-// sharesCause says whether two refusals have a cause in common, wherever in its list the item stands.
+// sharesCause reports whether two refusals have a cause in common, wherever in its list the item stands.
 func sharesCause(a, b error) bool {
 	causes := causesOf(b)
 	return slices.ContainsFunc(causesOf(a), func(one metav1.StatusCause) bool {

@@ -120,7 +120,7 @@ var leftByOthers = map[string]string{
 	"a DaemonSet's strategy":      `{"spec":{"updateStrategy":{"rollingUpdate":null}}}`,
 }
 
-// A commit may choose another member of a union, although nobody but a default has chosen the one before.
+// A commit may choose a different member of a union, even if only a default chose the previous one.
 func TestACommitChoosesAnotherMemberOfAUnion(t *testing.T) {
 	for _, test := range changes {
 		t.Run(test.name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestACustomResourcesUnionIsReverted(t *testing.T) {
 	}
 }
 
-// What others added, and what is in nobody's way, stays when an edit beside it is reverted.
+// Foreign fields that block nothing stay when an edit next to them is reverted.
 func TestOnlyWhatIsInTheWayGoes(t *testing.T) {
 	t.Run("a Deployment", func(t *testing.T) {
 		w := newWorld(t)
@@ -267,7 +267,7 @@ func TestOnlyWhatIsInTheWayGoes(t *testing.T) {
 	})
 }
 
-// What is wrong in Git is refused in the same words as ever, and nothing is tried that cannot help.
+// A mistake in Git is refused with the usual message, without useless tries.
 func TestAMistakeInGitIsNotMended(t *testing.T) {
 	var sent []string
 	w := newWorld(t, transport(func(r *http.Request) { sent = append(sent, r.Method) }))

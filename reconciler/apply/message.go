@@ -23,7 +23,7 @@ const (
 	maxCause  = 300 // bytes of one cause: some quote whole pod templates
 )
 
-// message writes where in Git, which object, why and what next.
+// message joins the place in Git, the object, the reason and the remedy.
 func message(s plan.Step, e *Error) string {
 	var b strings.Builder
 	if s.Object != nil && s.Object.Origin.File != "" {
@@ -36,7 +36,7 @@ func message(s plan.Step, e *Error) string {
 	return b.String()
 }
 
-// hint returns what a person can do about it.
+// hint returns the remedy.
 func hint(s plan.Step, e *Error) string {
 	class := e.Class
 	if text := remedy(s, e.Err); class == Forbidden && text != "" {
@@ -46,12 +46,12 @@ func hint(s plan.Step, e *Error) string {
 		return "remove what protects it; it is tried again within a minute"
 	}
 	if class == Immutable && plan.HoldsData(s.Key) {
-		return "take the change back in Git; Berth does not delete what holds data to change it"
+		return "revert the change in Git; Berth does not delete what holds data to change it"
 	}
 	return next[class]
 }
 
-// reason is the cause alone. What a Secret's step shows has been cleared of values before.
+// reason returns the cause alone. For a Secret it has been cleared of values before.
 func reason(s plan.Step, e *Error) string {
 	var own *finding
 	var answer apierrors.APIStatus
@@ -68,7 +68,7 @@ func reason(s plan.Step, e *Error) string {
 	status := answer.Status()
 	switch {
 	case e.Class == Conflict:
-		return "was changed by somebody else meanwhile"
+		return "was changed by another client in the meantime"
 	case e.Class == Terminating:
 		return fmt.Sprintf("the namespace %s is being deleted", s.Key.Namespace)
 	case status.Details != nil && len(status.Details.Causes) > 0 && apierrors.IsInvalid(e.Err):
@@ -85,8 +85,7 @@ func groupVersion(s plan.Step) string {
 	return gvk.GroupVersion().String()
 }
 
-// causes lists the fields of a 422 and what is wrong with each, sorted: the server's order may be that
-// of a map.
+// causes lists the fields of a 422 with the error of each, sorted, because the server's order may be that of a map.
 func causes(list []metav1.StatusCause) string {
 	var texts []string
 	for _, c := range list {
@@ -107,8 +106,8 @@ func causes(list []metav1.StatusCause) string {
 	return strings.Join(texts, "; ")
 }
 
-// shorten takes out the middle of a long text: it begins with the field and ends with the reason, and
-// the value between them is what is long.
+// shorten cuts the middle of a long text: the field at its start and the reason at its end matter more than the value
+// between.
 func shorten(text string) string {
 	if len(text) <= maxCause {
 		return text

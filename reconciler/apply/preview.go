@@ -11,8 +11,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Preview returns what Run would make of an object that exists, and writes nothing: the API server answers dry runs. It
-// is for steps that apply; Jobs and new objects are not.
+// Preview returns the object that Run would write, by dry runs, without writing. It is only for steps that apply: not for
+// Jobs and new objects.
 func (a *Applier) Preview(ctx context.Context, target Target, s plan.Step) (*unstructured.Unstructured, *Error) {
 	r := a.begin(target, metav1.DryRunAll)
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
@@ -58,7 +58,7 @@ func (r *run) outcome(ctx context.Context, client dynamic.ResourceInterface, s p
 	return after, err
 }
 
-// outcome returns an object as it is written once what people own of it is Berth's.
+// outcome returns the object as it is written once Berth owns the fields that people own.
 func (m *mender) outcome(ctx context.Context, s plan.Step) (*unstructured.Unstructured, error) {
 	after, err := become(ctx, m.client, m.live, m.tried.object)
 	if isMendable(err) {

@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	// settling is how long the parts of a control plane may take to learn of a new namespace, grant or
-	// kind: they watch each other, and API servers may be several.
+	// settling is how long a control plane may take to learn of a new namespace, grant or kind: its parts watch each other,
+	// and there may be several API servers.
 	settling = 30 * time.Second
-	// settlingRetry is when to look again meanwhile.
+	// settlingRetry is the retry interval during that time.
 	settlingRetry = time.Second
 )
 
 const rbacGroup = "rbac.authorization.k8s.io"
 
-// recent remembers for a while what we made and the API server looks at when it is asked about other objects, so that
-// "there is no such namespace" right after we made it is understood as "not yet".
+// recent remembers our recent writes that the API server consults in decisions about other objects. So "there is no such
+// namespace" right after we created it means "not yet".
 type recent struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	// made is by the namespace that it matters to; "" for all.
+	// made is by the namespace in which it matters; "" for all.
 	made map[string]map[made]time.Time
 }
 
@@ -56,7 +56,7 @@ func (r *recent) proved(namespace string) {
 	maps.DeleteFunc(r.made[namespace], func(m made, _ time.Time) bool { return m.key.Group == rbacGroup || isNamespace(m.key) })
 }
 
-// cures says whether a refusal of a step only shows that the API server has not yet heard of what we made a moment ago.
+// cures reports whether a refusal of a step only shows that the API server has not yet heard of what we made a moment ago.
 func (r *recent) cures(s plan.Step, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -33,7 +33,7 @@ func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s p
 	return Replaced, live, nil
 }
 
-// prove asks the API server whether it would take the successor of an object, and says whether that object
+// prove asks the API server whether it would take the successor of an object, and reports whether that object
 // is there.
 func (r *run) prove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (there bool, err error) {
 	successor, err := r.marked(s.Object)
@@ -62,8 +62,8 @@ func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return Deleted, live, nil
 }
 
-// delete deletes exactly what the plan saw, and returns what is left of it: an object that finalizers
-// hold and that is watched, or nil.
+// delete deletes exactly the object that the plan saw. It returns the object if finalizers hold it and a watch will see its
+// end, and nil otherwise.
 func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, how metav1.DeletionPropagation) (*observed.Object, error) {
 	if s.Live == nil {
 		return nil, nil
@@ -83,7 +83,7 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 	case apierrors.IsNotFound(err), err == nil && obj.GetUID() != s.Live.UID:
 		return nil, nil
 	case err != nil:
-		// The deletion has begun; whether it is over, the watch will tell.
+		// The deletion has begun; the watch will show its end.
 		live := *s.Live
 		live.Deleting, live.Health = true, health.Health{Status: health.Terminating, Message: "is being deleted"}
 		return followed(live), nil
@@ -92,8 +92,8 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return followed(live), nil
 }
 
-// followed returns an object whose end the watches will tell of; nil for one without Berth's label, which none
-// of them sees: it is asked for again by trying to create its successor.
+// followed returns an object whose end the watches will see, and nil for one without Berth's label. Creating its successor
+// then shows whether it is gone.
 func followed(live observed.Object) *observed.Object {
 	if live.Environment == "" {
 		return nil
@@ -101,7 +101,7 @@ func followed(live observed.Object) *observed.Object {
 	return &live
 }
 
-// runsPods says whether pods run for an object of the kind, and would outlive it for a while.
+// runsPods reports whether pods run for an object of the kind, and would outlive it for a while.
 func runsPods(k manifest.Key) bool {
 	switch k.Group {
 	case "apps", "batch":

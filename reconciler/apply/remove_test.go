@@ -23,7 +23,7 @@ func TestDelete(t *testing.T) {
 		{"a workload, after its pods", deployment, []string{"foregroundDeletion"}},
 		{"a Job, after its pods", job, []string{"foregroundDeletion"}},
 		{"a CronJob, after its pods", cronJob, []string{"foregroundDeletion"}},
-		{"what somebody holds", with(configMap, "metadata: {", "metadata: {finalizers: [example.com/wait], "), []string{"example.com/wait"}},
+		{"what a finalizer holds", with(configMap, "metadata: {", "metadata: {finalizers: [example.com/wait], "), []string{"example.com/wait"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -85,7 +85,7 @@ func TestDeleteOnlyWhatWasSeen(t *testing.T) {
 			w := newWorld(t)
 			live := w.created(configMap)
 			meanwhile(w)
-			w.refused(Conflict, "ConfigMap/NS/settings: was changed by somebody else meanwhile; it is looked at again", w.run(gone(live))[0])
+			w.refused(Conflict, "ConfigMap/NS/settings: was changed by another client in the meantime; it is tried again", w.run(gone(live))[0])
 			if w.look(configMap) == nil {
 				t.Error("it was deleted")
 			}
@@ -109,7 +109,7 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// Defaults that somebody writes out are no other Job: the API server says so before one runs again.
+// A Job that only spells out defaults does not run again: a dry run compares the specs.
 func TestAJobThatOnlySpellsOutDefaults(t *testing.T) {
 	w := newWorld(t)
 	spelled := with(job, "template: {", "completions: 1\n  parallelism: 1\n  backoffLimit: 6\n  template: {")
@@ -174,7 +174,7 @@ func TestReplaceOnlyWhatWasSeen(t *testing.T) {
 	w := newWorld(t)
 	old := w.created(job)
 	w.patch(job, `{"metadata":{"labels":{"mine":"x"}}}`)
-	w.refused(Conflict, "infra/app.yaml:12: Job/NS/migrate: was changed by somebody else meanwhile; it is looked at again",
+	w.refused(Conflict, "infra/app.yaml:12: Job/NS/migrate: was changed by another client in the meantime; it is tried again",
 		w.do(plan.Replace, with(job, "migrate:1", "migrate:2"), old))
 	if w.look(job).GetDeletionTimestamp() != nil {
 		t.Error("it was deleted")
@@ -201,7 +201,7 @@ func (w *world) quota(resource, used string) {
 	w.patch(text, `{"status":{"hard":{"`+resource+`":"1"}`+used+`}}`, "status")
 }
 
-// rehearse says what becomes of an attempt to create an object, without doing it.
+// rehearse returns the error of creating an object, by a dry run.
 func (w *world) rehearse(text string) error {
 	w.t.Helper()
 	o := w.object(text)

@@ -53,7 +53,7 @@ func served(s plan.Step) (schema.GroupVersionKind, error) {
 	return gv.WithKind(s.Key.Kind), nil
 }
 
-// mapper asks the API server anew for kinds that it has not heard of: they may be new.
+// mapper discovers the API server's kinds again when it finds an unknown one, which may be new.
 type mapper struct {
 	rest meta.RESTMapper
 
@@ -74,7 +74,7 @@ func (m *mapper) find(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	return mapping, err
 }
 
-// elsewhere says in which version a kind would have been found.
+// elsewhere returns the version in which a kind is served.
 func (m *mapper) elsewhere(gvk schema.GroupVersionKind, err error) string {
 	if !meta.IsNoMatchError(err) {
 		return ""
@@ -95,8 +95,8 @@ func (m *mapper) current() int {
 	return m.round
 }
 
-// reset makes the mapper forget what it knows, unless somebody did so since the round: many objects of
-// one missing kind are one question.
+// reset clears the mapper's cache, unless it was cleared since the round: many objects of one missing kind cause one
+// discovery.
 func (m *mapper) reset(round int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

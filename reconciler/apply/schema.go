@@ -21,7 +21,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// schemas knows the API server's schemas, for as long as a run lasts: they are large, and rarely needed.
+// schemas caches the API server's schemas for the time of a run: they are large, and rarely needed.
 type schemas struct {
 	client openapi.Client
 
@@ -104,7 +104,7 @@ type merged struct {
 	fields, owned *fieldpath.Set
 }
 
-// merge returns what becomes of the live object if its managed fields were these.
+// merge returns the live object after an apply, if these were its managed fields.
 func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (merged, error) {
 	managers := fieldpath.ManagedFields{}
 	own := ""
@@ -153,5 +153,5 @@ func (v oneVersion) Convert(object *typed.TypedValue, version fieldpath.APIVersi
 	return object, nil
 }
 
-// IsMissingVersionError says whether an object could not be converted.
+// IsMissingVersionError reports whether an object could not be converted.
 func (oneVersion) IsMissingVersionError(err error) bool { return errors.Is(err, errOtherVersion) }

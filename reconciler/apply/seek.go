@@ -10,11 +10,11 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// autoscalers are where the cluster has the autoscalers of a namespace. KEDA makes one for each of its own.
+// autoscalers is the resource of autoscalers. KEDA creates one for each of its own.
 var autoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 
-// seek looks for the autoscaler of an object whose number of replicas somebody has taken without leaving a name, as
-// scaling to zero does. If there is one, the number is left to it; else a person has scaled, and Git's holds.
+// seek looks for the autoscaler of an object whose replicas have no owner, as after scaling to zero. If there is one, it
+// keeps the number of replicas; otherwise a user has scaled, and Git's number is restored.
 func (r *run) seek(ctx context.Context, s plan.Step) plan.Step {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

@@ -15,8 +15,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// takeOver makes ours what people own of an object beyond us, so that the apply that follows removes what
-// Git does not say. A crash between the two is seen as drift.
+// takeOver takes the ownership of fields that people own, so that the next apply removes those that Git does not set. A
+// crash between the two shows as drift.
 func (r *run) takeOver(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) error {
 	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) && !isMissingNamespace(err) {
@@ -40,7 +40,7 @@ func (r *run) takeOver(ctx context.Context, client dynamic.ResourceInterface, s 
 func (r *run) setManagedFields(ctx context.Context, client dynamic.ResourceInterface, obj *unstructured.Unstructured, fields []metav1.ManagedFieldsEntry) error {
 	body, err := json.Marshal([]map[string]any{
 		{"op": "replace", "path": "/metadata/managedFields", "value": fields},
-		// The API server answers 409 if it has another by now.
+		// The API server answers 409 if the version has changed.
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": obj.GetResourceVersion()},
 	})
 	if err != nil {

@@ -139,7 +139,7 @@ func TestTakeOverOnlyOfWhatWasSeen(t *testing.T) {
 	w.patchAs("kubectl-edit", configMap, `{"data":{"EXTRA":"x"}}`)
 	s := w.takesOver(plan.Correct, configMap, w.seen(configMap))
 	w.delete(configMap)
-	w.refused(Conflict, "infra/app.yaml:12: ConfigMap/NS/settings: was deleted or made anew by somebody else meanwhile; it is looked at again", w.run(s)[0])
+	w.refused(Conflict, "infra/app.yaml:12: ConfigMap/NS/settings: was deleted or re-created by another client in the meantime; it is tried again", w.run(s)[0])
 	w.kubectl(configMap)
 	w.classed(Conflict, w.run(s)[0])
 }

@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Unretried returns a transport that hands an answer with the header Retry-After to who asked. Left to
-// itself, client-go would wait and ask again within the same step, while others wait for its place.
+// Unretried returns a transport that passes an answer with the header Retry-After to the caller. By default, client-go would
+// wait and retry within the same step, which blocks other steps.
 func Unretried(next http.RoundTripper) http.RoundTripper { return unretried{next} }
 
 type unretried struct{ next http.RoundTripper }

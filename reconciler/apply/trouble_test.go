@@ -127,7 +127,7 @@ func TestWebhookThatRefuses(t *testing.T) {
 		w.do(plan.Create, configMap, nil))
 }
 
-// A slow webhook takes its time with one environment's objects; others do not wait for it.
+// A slow webhook delays the objects of one environment, and not those of others.
 func TestSlowWebhookHoldsNobodyElse(t *testing.T) {
 	slow, other := newWorld(t), newWorld(t)
 	other.applier = slow.applier
@@ -184,7 +184,7 @@ func TestWebhookThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// An aggregated API without a backend hides its own kinds, and nobody else's.
+// An aggregated API without a backend hides only its own kinds.
 func TestDiscoveryThatFailsForOneGroup(t *testing.T) {
 	w := newWorld(t)
 	w.kubectl(`
@@ -215,7 +215,7 @@ spec:
 	w.must(Created, results[1])
 }
 
-// mute lets nobody answer about objects of stage 0, and notes what is asked for.
+// mute drops requests about objects of stage 0, and records all requests.
 func mute(asked *[]string) func(*rest.Config, *Config) {
 	return func(c *rest.Config, config *Config) {
 		config.Concurrency = 1
@@ -232,7 +232,7 @@ func mute(asked *[]string) func(*rest.Config, *Config) {
 	}
 }
 
-// What is not answered in time ends a run after a few tries, and keeps nothing else waiting in the next one.
+// Time-outs end a run after a few tries, and delay nothing else in the next one.
 func TestTimeOutsEndARun(t *testing.T) {
 	var asked []string
 	w := newWorld(t, mute(&asked))

@@ -12,15 +12,13 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// refusing are the classes that say something of the content: what the API server has against it today, it
-// will have against it when it is written.
+// refusing are the classes that concern the content: an object that is refused today will be refused when it is written.
 var refusing = []Class{Invalid, Immutable, Missing, Forbidden, Denied, Quota, NotServed, Claimed}
 
-// Validate asks the API server what it has against the steps that write, without writing: concurrently,
-// whatever stage they are of and whatever they wait for. There is a result for each step, in their order;
-// it has an error only if the step itself would be refused. What may pass by itself, such as a webhook that is away, is
-// none; nor is what another of the steps may end, such as a role, an account, a limit or a policy: it counts when that
-// step has been taken. Once too many steps were not answered in time, no more are asked.
+// Validate finds out by dry runs which writing steps the API server would refuse: concurrently, whatever their stage and
+// whatever they wait for. It returns a result for each step, in their order. A result has an error only if the step itself
+// would be refused. Transient errors, such as a webhook that is down, do not count. Nor do refusals that another of the
+// steps may end, such as one that writes a role, a limit or a policy. Once too many steps have timed out, no more are tried.
 func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := a.begin(target, metav1.DryRunAll)
 	others := make([]made, 0, len(steps))
@@ -69,12 +67,12 @@ func (r *run) try(ctx context.Context, s plan.Step) *Error {
 	return r.explain(s, err)
 }
 
-// cured says whether a refusal may end once other steps have been taken.
+// cured reports whether a refusal may end once other steps have been taken.
 func cured(s plan.Step, err error, others []made) bool {
 	return slices.ContainsFunc(others, func(m made) bool { return m.cures(s, err) })
 }
 
-// unaskable says whether other steps define the kind of the object.
+// unaskable reports whether other steps define the kind of the object.
 func unaskable(s plan.Step, others []made) bool {
 	return slices.ContainsFunc(others, func(m made) bool { return m.defines == s.Key.GroupKind() })
 }

@@ -36,7 +36,7 @@ spec:
 		{"every problem is found", "", []string{typo, configMap, with(job, "Never", "Always")},
 			[]string{`field not declared in schema; correct it in Git`, "", `restartPolicy: Required value: valid values: "OnFailure", "Never"; correct it in Git`}},
 		{"an immutable field", deployment, []string{with(with(deployment, "matchLabels: {app: api}", "matchLabels: {app: other}"), "labels: {app: api}", "labels: {app: other}")},
-			[]string{"field is immutable; take the change back in Git, or have the object made anew with the annotation berth.dev/replace: when-immutable"}},
+			[]string{"field is immutable; revert the change in Git, or re-create the object with the annotation berth.dev/replace: when-immutable"}},
 		{"a Job that is there", job, []string{with(job, "migrate:1", "migrate:2")}, []string{""}},
 		{"a kind that nobody knows", "", []string{gauge}, []string{"or install what defines them"}},
 		{"a kind that the sync brings", "", []string{crd, gauge}, []string{"", ""}},

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Warnings gives what the API server warns of to the step whose request it answered. A rest.Config that has it as
-// its WarningHandlerWithContext prints nothing; what answers requests of others is dropped.
+// Warnings passes the API server's warnings to the step that made the request. As the WarningHandlerWithContext of a
+// rest.Config it prints nothing, and drops the warnings of other requests.
 type Warnings struct{}
 
 // HandleWarningHeaderWithContext is what client-go calls for every warning of an answer.
@@ -21,8 +21,7 @@ func (Warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _,
 // miscellaneous is the only code of RFC 7234 that API servers use.
 const miscellaneous = 299
 
-// hearing is the key of a context under which the warnings of a step are collected: client-go has no other way to
-// tell to which request one belongs.
+// hearing is the context key for the collected warnings of a step: client-go has no other way to match warnings to requests.
 type hearing struct{}
 
 // heard collects the warnings of one step.

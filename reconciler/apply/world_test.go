@@ -32,7 +32,7 @@ type world struct {
 	t         *testing.T
 	namespace string
 	config    *rest.Config
-	// admin is somebody else: what is done with it was not done by Berth.
+	// admin is a client whose writes are not Berth's.
 	admin   dynamic.Interface
 	applier *Applier
 	target  Target
@@ -179,7 +179,7 @@ func describe(r Result) string {
 	return string(r.Err.Class) + " " + r.Err.Message
 }
 
-// resource returns somebody else's client for the kind of a text.
+// resource returns the admin's client for the kind of a text.
 func (w *world) resource(o *manifest.Object) dynamic.ResourceInterface {
 	w.t.Helper()
 	mapping, err := w.applier.mapper.find(o.GroupVersionKind())

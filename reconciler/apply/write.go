@@ -17,14 +17,13 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// never is a resource version that no object has. Applied with it, an object is created, but one that
-// is already there ends in a conflict: the API server compares the two only if there is one.
+// never is a resource version that no object has. Applied with it, a new object is created, and an existing one causes a
+// conflict.
 const never = "1"
 
-const otherUID = "was deleted or made anew by somebody else meanwhile"
+const otherUID = "was deleted or re-created by another client in the meantime"
 
-// apply writes an object with server-side apply: exactly the object that the plan saw, or a new one
-// where it saw none.
+// apply writes an object with server-side apply: exactly the object that the plan saw, or a new one if it saw none.
 func (r *run) apply(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.sent(s)
 	if err != nil {
@@ -79,7 +78,7 @@ func (r *run) patch(ctx context.Context, client dynamic.ResourceInterface, obj *
 	})
 }
 
-// hold has an object keep what is to stay as it is in the cluster, if that is what it is when it is applied.
+// hold keeps fields of the live object that are to stay, while they still have the expected values.
 func (r *run) hold(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, obj *unstructured.Unstructured) error {
 	if !s.Reads() {
 		return nil
@@ -95,7 +94,7 @@ func (r *run) hold(ctx context.Context, client dynamic.ResourceInterface, s plan
 	return s.Fill(obj, there)
 }
 
-// create makes a Job, which is never applied: its spec cannot be changed.
+// create creates a Job, which is never applied: its spec cannot be changed.
 func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.marked(s.Object)
 	if err != nil {
@@ -111,8 +110,8 @@ func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return written(s, answer)
 }
 
-// hasRun asks the API server to complete a Job's spec, under another name, and says whether that is the spec that has run.
-// Without an answer it is not.
+// hasRun completes a Job's spec by a dry run under another name, and reports whether that spec has already run. Without an
+// answer it has not.
 func (r *run) hasRun(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) bool {
 	obj, err := r.marked(s.Object)
 	if err != nil {
@@ -148,7 +147,7 @@ func (r *run) prepare(ctx context.Context, client dynamic.ResourceInterface, s p
 	case apierrors.IsAlreadyExists(err):
 		return r.inTheWay(ctx, client, s)
 	case isQuota(err):
-		return Prepared, nil, nil // what the quota lacks today it may have when the Job runs
+		return Prepared, nil, nil // a full quota may have room once the Job runs
 	case err != nil:
 		return "", nil, err
 	}
@@ -195,7 +194,7 @@ func (r *run) mark(ctx context.Context, client dynamic.ResourceInterface, s plan
 	return written(s, answer)
 }
 
-// sent returns the object of a step as it is applied: with Berth's marks, and without what others see to.
+// sent returns the object of a step as it is applied: with Berth's marks, and without fields that other owners manage.
 func (r *run) sent(s plan.Step) (*unstructured.Unstructured, error) {
 	obj, err := r.marked(s.Object)
 	if err != nil {
@@ -205,8 +204,8 @@ func (r *run) sent(s plan.Step) (*unstructured.Unstructured, error) {
 	return obj, nil
 }
 
-// marked returns a copy of an object as it is sent: with Berth's marks, and a Job without its time to
-// live, for a Job that vanishes before its outcome is in the record would be run again.
+// marked returns a copy of an object with Berth's marks. It removes a Job's ttlSecondsAfterFinished, because a Job that
+// vanishes before its outcome is recorded would run again.
 func (r *run) marked(o *manifest.Object) (*unstructured.Unstructured, error) {
 	obj := o.DeepCopy()
 	annotations := maps.Clone(r.target.Annotations)
@@ -228,8 +227,8 @@ func (r *run) marked(o *manifest.Object) (*unstructured.Unstructured, error) {
 	return obj, nil
 }
 
-// setAll adds to the labels or annotations of an object. Those that are there already stay even if they
-// are no strings, so that the API server refuses them: unstructured's own setters would drop them.
+// setAll adds labels or annotations to an object. Existing ones stay even if they are no strings, so that the API server
+// refuses them; unstructured's own setters would drop them.
 func setAll(obj *unstructured.Unstructured, field string, values map[string]string) error {
 	if there, ok, _ := unstructured.NestedFieldNoCopy(obj.Object, "metadata", field); ok && there == nil {
 		unstructured.RemoveNestedField(obj.Object, "metadata", field)
@@ -242,8 +241,7 @@ func setAll(obj *unstructured.Unstructured, field string, values map[string]stri
 	return nil
 }
 
-// written judges the answer to a write: one that shows a dying object, or another than the plan meant,
-// is no success.
+// written checks the answer to a write: an object that is being deleted, or that is not the planned one, is a failure.
 func written(s plan.Step, answer *unstructured.Unstructured) (Done, *observed.Object, error) {
 	live := observed.Reduce(answer)
 	switch {
@@ -264,18 +262,17 @@ func written(s plan.Step, answer *unstructured.Unstructured) (Done, *observed.Ob
 	}
 }
 
-// reverted says whether the correction of an object took anything back from others. If it applied the fields that were
-// Berth's before, all that was changed is left to others; only what people added is taken from them without a trace. Jobs
-// are not applied.
+// reverted reports whether a correction reverted another client's change. If Berth owned the same fields before, the changes
+// were left to their owners, and only fields that people added were removed. Jobs are not applied.
 func reverted(s plan.Step, live observed.Object) bool {
 	return s.Live == nil || s.TakeOver != nil || s.Live.Ownership != live.Ownership || manifest.IsJob(s.Key.GroupKind())
 }
 
-// inTheWay reads the object that stands where one was to be created, and says whose it is.
+// inTheWay reads the object that stands where one was to be created, and returns whose it is.
 func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return "", nil, &finding{class: Conflict, text: "was made and deleted by somebody else meanwhile"}
+		return "", nil, &finding{class: Conflict, text: "was created and deleted by another client in the meantime"}
 	}
 	if err != nil {
 		return "", nil, err
@@ -285,14 +282,14 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 	case live.Deleting:
 		return "", followed(live), &finding{class: Terminating, text: live.Health.Message}
 	case live.Environment == r.target.Environment:
-		return "", &live, &finding{class: Conflict, text: "was made meanwhile"}
+		return "", &live, &finding{class: Conflict, text: "was created in the meantime"}
 	case plan.Yields(s.Object, live, r.target.Environment):
 		return "", nil, &finding{class: Taken, text: "is there already"}
 	case plan.Claimed(live, s.Object) != "":
-		// What stands there is not watched: it is asked for again when the step is tried again.
+		// The object there is not watched: the next try finds out whether it still exists.
 		return "", nil, &finding{class: Claimed, text: plan.Claimed(live, s.Object)}
 	case live.Environment == "" && live.Job != nil && !live.Job.Finished && !terminates(s.Object):
-		// Nor is this watched.
+		// This one is not watched either.
 		return "", nil, &finding{class: Transient, text: "is there already, was not made by Berth, and has not finished"}
 	case live.Environment == "":
 		return "", &live, &finding{class: Exists, text: "is there already and was not made by Berth"}
@@ -301,12 +298,12 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 	}
 }
 
-// terminates says whether a Job may end a run that stands in its place.
+// terminates reports whether a Job may replace a run in its place.
 func terminates(o *manifest.Object) bool {
 	return o.GetAnnotations()[manifest.AnnotationJobReplace] == "terminate"
 }
 
-// owner names another environment as readably as its object allows.
+// owner returns a readable name of the environment that owns the object.
 func owner(obj *unstructured.Unstructured) string {
 	annotations := obj.GetAnnotations()
 	if name := annotations[manifest.AnnotationEnvironment]; name != "" {

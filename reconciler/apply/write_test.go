@@ -41,7 +41,7 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// What a write returns must be what the watch brings later, or every write would look like drift.
+// The answer to a write must equal the watch event that follows, or every write would look like drift.
 func TestAnswersAreWhatWatchesBring(t *testing.T) {
 	for name, text := range map[string]string{
 		"Deployment": deployment,
@@ -175,7 +175,7 @@ func TestChangeAdoptsWhatKubectlMade(t *testing.T) {
 	}
 }
 
-// A plan can be older than the cluster: what it did not see must stay as it is.
+// A plan can be older than the cluster: objects that it did not see must stay unchanged.
 func TestCreateLeavesWhatIsThere(t *testing.T) {
 	namespace := "{apiVersion: v1, kind: Namespace, metadata: {name: NS-own}}"
 	theirs := func(text, mark string) string {
@@ -188,18 +188,18 @@ func TestCreateLeavesWhatIsThere(t *testing.T) {
 	}{
 		{"nobody's", with(configMap, "fast", "slow"), configMap, Exists,
 			"is there already and was not made by Berth; remove one of the two, or rename the one in Git"},
-		{"nobody's, with the same content", configMap, configMap, Exists,
+		{"without an owner, with the same content", configMap, configMap, Exists,
 			"is there already and was not made by Berth; remove one of the two, or rename the one in Git"},
 		{"another environment's", theirs(configMap, "a1b2c3.zzz"), configMap, Exists,
 			"is there already and belongs to the environment posts.production; remove one of the two, or rename the one in Git"},
 		{"our own, not seen yet", theirs(configMap, environment), configMap, Conflict,
-			"was made meanwhile; it is looked at again"},
+			"was created in the meantime; it is tried again"},
 		{"a Job that has not finished", job, job, Transient,
 			"is there already, was not made by Berth, and has not finished; it is tried again"},
 		{"a namespace", namespace, namespace, Exists,
 			"is there already and was not made by Berth; remove one of the two, or rename the one in Git"},
 		{"one that is being deleted", with(configMap, "metadata: {", "metadata: {finalizers: [example.com/wait], deletionGracePeriodSeconds: 0, "), configMap, Terminating,
-			"is being deleted; held by the finalizers example.com/wait; it is made anew once that is gone"},
+			"is being deleted; held by the finalizers example.com/wait; it is re-created once that is gone"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -210,7 +210,7 @@ func TestCreateLeavesWhatIsThere(t *testing.T) {
 			}
 			result := w.do(plan.Create, test.text, nil)
 			w.refused(test.class, "infra/app.yaml:12: "+result.Step.Key.String()+": "+test.why, result)
-			// Of what is not watched, nobody would hear when it has finished, or is gone.
+			// No watch reports the end of an object without the label.
 			passes := test.class == Transient || test.class == Terminating
 			if passes != (result.Live == nil) || !passes && result.Live.UID != before.GetUID() {
 				t.Errorf("the result does not show what is there: %+v", result.Live)
@@ -222,10 +222,10 @@ func TestCreateLeavesWhatIsThere(t *testing.T) {
 	}
 }
 
-// Nor may a change hit another object of the same name, or bring back a deleted one.
+// A change must not hit a different object of the same name, or bring back a deleted one.
 func TestChangeOnlyWhatWasSeen(t *testing.T) {
-	const anew = "was deleted or made anew by somebody else meanwhile; it is looked at again"
-	const changed = "was changed by somebody else meanwhile; it is looked at again"
+	const anew = "was deleted or re-created by another client in the meantime; it is tried again"
+	const changed = "was changed by another client in the meantime; it is tried again"
 	for text, why := range map[string]string{configMap: anew, job: changed} {
 		w := newWorld(t)
 		old := w.created(text)
@@ -252,7 +252,7 @@ func TestApplyToADyingObjectIsNoSuccess(t *testing.T) {
 	live := w.created(held)
 	w.delete(held)
 	result := w.do(plan.Change, with(held, "fast", "slow"), live)
-	w.refused(Terminating, "infra/app.yaml:12: ConfigMap/NS/settings: is being deleted; held by the finalizers example.com/wait; it is made anew once that is gone", result)
+	w.refused(Terminating, "infra/app.yaml:12: ConfigMap/NS/settings: is being deleted; held by the finalizers example.com/wait; it is re-created once that is gone", result)
 	if result.Live == nil || !result.Live.Deleting {
 		t.Errorf("the result does not show that it is dying: %+v", result.Live)
 	}
@@ -293,6 +293,6 @@ func TestCorrectJobTouchesMetadataAlone(t *testing.T) {
 
 	stale := *live
 	stale.ResourceVersion = "2"
-	w.refused(Conflict, "infra/app.yaml:12: Job/NS/migrate: was changed by somebody else meanwhile; it is looked at again",
+	w.refused(Conflict, "infra/app.yaml:12: Job/NS/migrate: was changed by another client in the meantime; it is tried again",
 		w.do(plan.Correct, job, &stale))
 }

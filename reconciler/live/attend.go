@@ -17,25 +17,25 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// mostAttended bounds the watches of attended objects. Environments whose objects are beyond it learn of changes
-// when they look again by themselves.
+// mostAttended limits the watches of attended objects. Environments whose objects are beyond it see changes only at their
+// next regular pass.
 const mostAttended = 256
 
-// attended is an object that environments wait for, whatever labels it has; without a name, all objects of a kind.
+// attended is an object that environments wait for, whatever its labels; without a name, all objects of a kind.
 type attended struct {
 	w       *Watches
 	key     manifest.Key
 	waiting set[string]
-	moved   set[string] // of these, those that have not asked since it changed
+	moved   set[string] // those that changed since they last asked
 	// seen has the states by name; known is false before the first list.
 	seen  map[string]string
 	known bool
 	stop  context.CancelFunc
 }
 
-// Attend watches objects for an environment, in place of those that it said before; a key without a name stands for all
-// objects of its kind. The environment is woken when one of them is seen for the first time, and when one changes in any
-// other respect than its status. Moved names those then.
+// Attend watches objects for an environment, instead of those of the last call. A key without a name means all objects of
+// its kind. The environment is requeued when an object is seen for the first time, and when anything but its status changes.
+// Moved then returns it.
 func (w *Watches) Attend(name string, keys []manifest.Key) {
 	w.change(func(wake wakes) { w.attend(name, keys, wake) })
 }
@@ -115,7 +115,7 @@ func (a *attended) open() (*cache.ListWatch, error) {
 	}, nil
 }
 
-// outline stands for all of an object's metadata that something other than its status may have changed.
+// outline identifies the state of an object's metadata, without changes of its status.
 type outline struct{ name, state string }
 
 func outlineOf(obj runtime.Object) outline {
@@ -158,8 +158,8 @@ func (a *attended) replace(list []outline, _ string, _ time.Time) {
 	})
 }
 
-// see takes in a change of the states, and wakes who waits if it is one. The first list always counts: the object may
-// have changed after the refusal and before it was watched.
+// see records a change of the states, and requeues the waiting environments. The first list always counts as a change: the
+// object may have changed after the refusal and before the watch.
 func (a *attended) see(change func(all map[string]string)) {
 	a.w.change(func(wake wakes) {
 		before, known := maps.Clone(a.seen), a.known

@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// What stands in the way of an environment need not bear any label that is watched.
+// Obstacles of an environment need not have a watched label.
 func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
@@ -54,18 +54,18 @@ func TestWhoeverAttendsAnObjectIsWokenByItsChanges(t *testing.T) {
 	o.Watches.mu.Lock()
 	defer o.Watches.mu.Unlock()
 	if len(o.attended) > 0 {
-		t.Errorf("%d objects are attended for nobody", len(o.attended))
+		t.Errorf("%d objects are attended without an environment", len(o.attended))
 	}
 }
 
-// attendedHas says whether objects with these names are known of a kind that is attended.
+// attendedHas reports whether objects with these names are known of a kind that is attended.
 func (o *observer) attendedHas(key manifest.Key, names ...string) bool {
 	o.Watches.mu.Lock()
 	defer o.Watches.mu.Unlock()
 	return !slices.ContainsFunc(names, func(name string) bool { return o.attended[key].seen[name] == "" })
 }
 
-// A workload's status changes all the time, and lifts no obstacle.
+// A workload's status changes all the time, and unblocks nothing.
 func TestAnAttendedObjectsStatusIsNoNews(t *testing.T) {
 	status := sample(deployments, "api")
 	before := outlineOf(status)

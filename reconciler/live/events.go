@@ -17,12 +17,11 @@ import (
 	"berth.dev/berth/health"
 )
 
-// maxSightings bounds how many events are kept for a scope. What is forgotten comes again, since what goes on is
-// said again.
+// maxSightings limits the events that are kept for a scope. Dropped events of a persisting problem are sent again.
 const maxSightings = 2000
 
-// routine are the reasons of the events that every rollout brings, and that explain nothing. All others are asked for:
-// that a claim finds no storage class is a normal event to the volume controller.
+// routine excludes the reasons of events that every rollout brings, and that explain nothing. Normal events of other reasons
+// are included: the volume controller reports a missing storage class as one.
 const routine = "reason!=Scheduled,reason!=Pulling,reason!=Pulled,reason!=Created,reason!=Started,reason!=Killing," +
 	"reason!=SuccessfulCreate,reason!=SuccessfulDelete,reason!=ScalingReplicaSet,reason!=Completed"
 
@@ -57,10 +56,10 @@ func reduceEvent(obj runtime.Object) sighting {
 	return sighting{about, e}
 }
 
-// eventKey tells events apart of which each replaces the one before.
+// eventKey identifies events that replace each other.
 type eventKey struct {
 	about types.UID
-	// what is the reason and, for a probe, which one.
+	// what is the reason and, for a probe, its kind.
 	what string
 }
 
@@ -99,7 +98,7 @@ func (s *sightings) put(seen sighting) {
 	s.w.change(func(wake wakes) { s.take(seen, wake) })
 }
 
-// take keeps an event. One that only came again wakes nobody, unless its time says that a refusal still stands.
+// take stores an event. A mere repetition requeues no environment, unless its time shows that a refusal still stands.
 func (s *sightings) take(seen sighting, wake wakes) {
 	about, key := seen.about, seen.key()
 	if about.UID == "" {
@@ -125,7 +124,7 @@ func (s *sightings) take(seen sighting, wake wakes) {
 	}
 }
 
-// clip forgets the oldest.
+// clip drops the oldest event.
 func (s *sightings) clip() {
 	for len(s.order) > maxSightings {
 		oldest := s.order[0]
@@ -138,7 +137,7 @@ func (s *sightings) clip() {
 	}
 }
 
-// remove does nothing: an event that the server forgot, an hour later, was true all the same.
+// remove does nothing: an event that the server dropped after an hour was true nevertheless.
 func (s *sightings) remove(sighting) {}
 
 func (s *sightings) replace(all []sighting, _ string, _ time.Time) {
@@ -149,5 +148,5 @@ func (s *sightings) replace(all []sighting, _ string, _ time.Time) {
 	})
 }
 
-// lost does nothing: without events, reasons are fewer.
+// lost does nothing: without events, messages have less detail.
 func (s *sightings) lost(error) {}

@@ -14,8 +14,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// The pauses between attempts: short at first, since a kind is often served a moment after its CRD was
-// made, and never so long that a right that was granted seems to have no effect.
+// The pauses between attempts: short at first, because a kind is often served a moment after its CRD is created; and
+// bounded, so that a new grant takes effect soon.
 const (
 	firstPause  = 200 * time.Millisecond
 	longPause   = time.Minute
@@ -24,25 +24,24 @@ const (
 
 var errSlow = errors.New("the API server did not deliver the list in time")
 
-// sink takes in what a feed brings.
+// sink receives the objects of a feed.
 type sink[T any] interface {
 	// put brings an object that is new or has changed.
 	put(T)
-	// remove brings an object that is gone, or does not bear the label any more, as it was last.
+	// remove receives the last state of an object that is gone or has lost its label.
 	remove(T)
-	// replace brings all objects there are at a resource version; since is when the asking began.
+	// replace receives all objects at a resource version; since is when the request began.
 	replace(all []T, resourceVersion string, since time.Time)
-	// lost says why an attempt ended. What was brought before may be out of date.
+	// lost receives the error that ended an attempt. Earlier objects may be stale.
 	lost(error)
 }
 
-// feed keeps the watch of one collection going: it lists, watches, and begins again, with growing
-// pauses, until its context ends.
+// feed keeps one collection watched: it lists, watches, and starts over with growing pauses, until its context ends.
 type feed[T any] struct {
 	into sink[T]
-	// open finds the collection, anew for every attempt.
+	// open finds the collection, again for every attempt.
 	open func() (*cache.ListWatch, error)
-	// reduce makes of an object, on arrival, what is kept of it.
+	// reduce reduces a new object to what is kept of it.
 	reduce func(runtime.Object) T
 	// cfg has the clock, the jitter, and how long a listing may take.
 	cfg *Config
@@ -117,7 +116,7 @@ type lister struct {
 	how listing
 }
 
-// IsWatchListSemanticsUnSupported is the name by which client-go asks.
+// IsWatchListSemanticsUnSupported is the method that client-go calls to ask this.
 func (l lister) IsWatchListSemanticsUnSupported() bool { return l.how != streamed }
 
 // session is one attempt of a feed: the store that a Reflector fills.

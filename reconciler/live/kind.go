@@ -22,24 +22,23 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// kind is the watch of one kind for all environments, and what it has brought. It is watched in the
-// version that the server prefers: an object is the same one in all of them, and so is the record of
-// who owns which of its fields.
+// kind is the watch of one kind for all environments, with its objects. It uses the server's preferred version: objects and
+// field ownership are the same in all versions.
 type kind struct {
 	w         *Watches
 	gk        schema.GroupKind
 	followers set[string]
 	objects   map[types.NamespacedName]*object
-	// state says why nothing is known; empty: everything is.
+	// state is why the kind is unknown; empty: it is known.
 	state   observed.KindState
 	message string
-	// elsewhere is where a kind of this name is served, if not here.
+	// elsewhere is another version in which the kind is served, if this one is not.
 	elsewhere string
 	poke      chan struct{}
 	stop      context.CancelFunc
-	// whole says that the objects are kept whole.
+	// whole is set if the objects are kept whole.
 	whole bool
-	// gvk is what is watched, misled that nothing is served there any more; only the feed's goroutine uses them.
+	// gvk is what is watched; misled is set if it is no longer served. Only the feed's goroutine uses them.
 	gvk    schema.GroupVersionKind
 	misled bool
 }
@@ -67,8 +66,7 @@ func (k *kind) unfollow(environment string) {
 	delete(k.w.kinds, k.gk)
 }
 
-// keepWhole has the objects kept whole from now on. What has been reduced already is listed again, by a watch
-// that takes this one's place.
+// keepWhole keeps the objects whole from now on. A new watch replaces this one and lists the objects again.
 func (k *kind) keepWhole() {
 	if k.whole {
 		return
@@ -103,7 +101,7 @@ func (k *kind) open() (*cache.ListWatch, error) {
 		return nil, err
 	}
 	k.gvk = mapping.GroupVersionKind
-	selector := manifest.LabelEnvironment // that it exists: other people's objects cost nothing
+	selector := manifest.LabelEnvironment // any value: foreign objects cost nothing
 	if k.gk == namespaceKind {
 		selector = ""
 	}
@@ -113,7 +111,7 @@ func (k *kind) open() (*cache.ListWatch, error) {
 	return listWatch[*metav1.PartialObjectMetadataList](k.w.cfg.Metadata.Resource(mapping.Resource), selector), nil
 }
 
-// mapping finds where the kind is served. What the mapper remembers may be older than a CRD's newest version.
+// mapping finds where the kind is served. The mapper's cache may be older than a CRD's newest version.
 func (k *kind) mapping() (*meta.RESTMapping, error) {
 	if !k.misled {
 		mapping, err := k.w.cfg.Mapper.RESTMapping(k.gk)
@@ -143,8 +141,8 @@ func listWatch[L runtime.Object](c client[L], selector string) *cache.ListWatch 
 	}
 }
 
-// lost notes that the kind cannot be watched. What may pass by itself does not make unknown what is
-// known: until the next list there is then merely nothing new.
+// lost records that the kind cannot be watched. A transient error leaves the known objects in place; there is merely nothing
+// new until the next list.
 func (k *kind) lost(err error) {
 	state, message, elsewhere := observed.Unwatched, unwatched(k.gk, err), ""
 	k.misled = apierrors.IsNotFound(err)
@@ -166,12 +164,12 @@ func (k *kind) lost(err error) {
 		k.elsewhere = elsewhere
 		k.become(state, message, wake)
 	})
-	if news && !gone { // a kind whose CRD comes with the same environment is nothing to warn of
+	if news && !gone { // a kind whose CRD comes from the same environment needs no warning
 		k.w.cfg.Log.Warn("a kind cannot be watched", "kind", k.gk.String(), "error", err)
 	}
 }
 
-// unwatched words why a kind cannot be watched.
+// unwatched returns why a kind cannot be watched.
 func unwatched(gk schema.GroupKind, err error) string {
 	reason := err.Error()
 	var status apierrors.APIStatus
@@ -184,7 +182,7 @@ func unwatched(gk schema.GroupKind, err error) string {
 	return fmt.Sprintf("cannot watch %s: %s", gk, reason)
 }
 
-// watchable says how the agent gets the right to watch a kind.
+// watchable returns the command that grants the agent the right to watch a kind.
 func watchable(refused *metav1.StatusDetails) string {
 	role, resource := "berth-watch-"+refused.Kind, refused.Kind
 	if refused.Group != "" {
@@ -194,13 +192,13 @@ func watchable(refused *metav1.StatusDetails) string {
 		role, resource)
 }
 
-// become changes what is known of the kind as a whole.
+// become changes the state of the kind as a whole.
 func (k *kind) become(state observed.KindState, message string, wake wakes) {
 	if k.state != state {
 		for e := range k.followers {
 			wake.add(e)
 		}
-		if k.gk == namespaceKind { // which everybody needs
+		if k.gk == namespaceKind { // which all environments need
 			for e := range k.w.environments {
 				wake.add(e)
 			}
@@ -209,7 +207,7 @@ func (k *kind) become(state observed.KindState, message string, wake wakes) {
 	k.state, k.message = state, message
 }
 
-// put takes in what the watch has brought.
+// put receives an object from the watch.
 func (k *kind) put(a arrival) {
 	k.w.change(func(wake wakes) {
 		if k.w.kinds[k.gk] == k {
@@ -218,12 +216,12 @@ func (k *kind) put(a arrival) {
 	})
 }
 
-// remove takes in that an object is gone or does not bear the label any more.
+// remove receives an object that is gone or has lost its label.
 func (k *kind) remove(a arrival) {
 	k.w.change(func(wake wakes) {
 		k.w.graves.dig(a.live.UID, a.live.ResourceVersion, k.w.cfg.Clock.Now())
 		o := k.objects[nameOf(a.live.Key)]
-		// Our own write may have brought the label back, or made the object anew, since.
+		// A write of ours may have restored the label, or re-created the object, since.
 		if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) >= 0 {
 			k.w.release(o, wake)
 			k.w.concerned(o.live, wake)
@@ -260,7 +258,7 @@ func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 	})
 }
 
-// served asks anew for the kinds of a group of which a CRD has just been established.
+// served discovers the kinds of a group again, after one of its CRDs was established.
 func (w *Watches) served(crd manifest.Key) {
 	_, group, _ := strings.Cut(crd.Name, ".")
 	for gk, k := range w.kinds {

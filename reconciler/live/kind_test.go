@@ -158,7 +158,7 @@ func TestAListThatNeverEndsIsSaidAndTriedAgain(t *testing.T) {
 		return seen.Unknown[configMaps.GroupKind()].State == observed.Unwatched && len(seen.Unknown) == 1
 	})
 	if message := seen.Unknown[configMaps.GroupKind()].Message; !strings.Contains(message, "in time") {
-		t.Errorf("the message %q does not say what was waited for", message)
+		t.Errorf("the message %q does not say what timed out", message)
 	}
 	stuck.Store(false)
 	o.await(env, "the list", func(seen observed.State) bool { return len(seen.Unknown) == 0 })

@@ -1,5 +1,5 @@
-// Package live knows what is in the cluster, and what drifted: it keeps the watches, reduces what they
-// bring on arrival, and says at any time, without a request, what is known of an environment.
+// Package live knows what is in the cluster, and what drifted. It keeps the watches, reduces objects as they arrive, and
+// answers from memory what is known of an environment.
 package live
 
 import (
@@ -19,16 +19,15 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Config is what Watches need.
+// Config configures Watches.
 type Config struct {
 	Dynamic  dynamic.Interface
 	Metadata metadata.Interface
-	// Mapper finds where kinds are served. A kind that it does not find is asked for again and again, so
-	// a mapper that remembers must look anew when asked for what it does not know.
+	// Mapper finds where kinds are served. An unknown kind is requested again and again, so a mapper with a cache must
+	// discover again when it does not know a kind.
 	Mapper meta.RESTMapper
-	// Wake is called with the label value of an environment for which something of interest has changed,
-	// or of whose kinds one has become known or unknown. It is called from many goroutines and must not
-	// block; calls come in bursts. nil: nobody is woken.
+	// Wake is called with the label value of an environment when one of its objects changed in a relevant way, or one of its
+	// kinds became known or unknown. It is called from many goroutines, in bursts, and must not block. nil: no calls.
 	Wake func(environment string)
 	// Log gets a line when a kind cannot be watched. nil: silent.
 	Log *slog.Logger
@@ -36,18 +35,17 @@ type Config struct {
 	Clock clock.WithDelayedExecution
 	// Jitter returns a number in [0, 1) that spreads attempts to watch again. nil: they are not spread.
 	Jitter func() float64
-	// SyncTimeout is how long an initial listing may take; one that takes longer is reported as
-	// observed.Unwatched and tried again. 0: 30 s.
+	// SyncTimeout is how long an initial listing may take. One that takes longer is reported as observed.Unwatched and
+	// retried. 0: 30 s.
 	SyncTimeout time.Duration
 }
 
-// Watches keep one watch for each kind that any environment is made of, and know all objects that bear
-// an environment's label. Their methods may be called from any goroutine, before and while they run.
+// Watches keep one watch for each kind that an environment uses, and know all objects with an environment's label. Their
+// methods may be called from any goroutine, before and while they run.
 type Watches struct {
 	cfg Config
 
-	// mu guards everything below and whatever hangs on it. It is held for the changing of values only,
-	// never while anything is waited for.
+	// mu guards all fields below. It is held only to change values, never while waiting.
 	mu           sync.Mutex
 	run          context.Context // nil before Run and after
 	running      sync.WaitGroup
@@ -57,9 +55,9 @@ type Watches struct {
 	kinds     map[schema.GroupKind]*kind
 	// members has the objects that bear an environment's label.
 	members map[string]set[*object]
-	// claimants has the environments in whose places something is that is not theirs.
+	// claimants has the environments in whose places there are foreign objects.
 	claimants map[manifest.Key]set[string]
-	// held has the wakes that wait for the answer to a write of our own.
+	// held has the requeues that wait for the answer to a write of our own.
 	held   map[*object]*hold
 	graves graves
 	// attended has the single objects that environments wait for.
@@ -67,7 +65,7 @@ type Watches struct {
 	rollouts
 }
 
-// environment is what Follow said of one.
+// environment holds the arguments of Follow.
 type environment struct {
 	namespace string
 	kinds     set[schema.GroupKind]
@@ -75,8 +73,7 @@ type environment struct {
 
 type set[T comparable] = map[T]struct{}
 
-// namespaceKind is always watched, and whole: whatever a namespace is called and whoever made it, an
-// environment may have to live in it.
+// namespaceKind is always watched, and whole, because an environment may have to live in any namespace.
 var namespaceKind = schema.GroupKind{Kind: "Namespace"}
 
 // New returns Watches that watch nothing before they Run.
@@ -112,7 +109,7 @@ func New(cfg Config) *Watches {
 	return w
 }
 
-// Run watches until the context ends, and returns once everything that it began has ended too.
+// Run watches until the context ends, and returns once all its goroutines have ended.
 func (w *Watches) Run(ctx context.Context) error {
 	w.mu.Lock()
 	w.run = ctx
@@ -123,13 +120,13 @@ func (w *Watches) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	w.mu.Lock()
-	w.run = nil // nothing begins any more
+	w.run = nil // nothing is started any more
 	w.mu.Unlock()
 	w.running.Wait()
 	return nil
 }
 
-// begin runs f until the returned function is called or Run ends. Unless Run runs it does nothing.
+// begin runs f until the returned function is called or Run ends. Without Run it does nothing.
 func (w *Watches) begin(f func(context.Context)) context.CancelFunc {
 	if w.run == nil || w.run.Err() != nil {
 		return func() {}
@@ -139,12 +136,12 @@ func (w *Watches) begin(f func(context.Context)) context.CancelFunc {
 	return cancel
 }
 
-// later runs f, under the lock, when the time has passed.
+// later runs f, under the lock, after a time.
 func (w *Watches) later(d time.Duration, f func(wakes)) {
 	w.cfg.Clock.AfterFunc(d, func() { w.change(f) })
 }
 
-// wakes are the environments to be woken.
+// wakes are the environments to requeue.
 type wakes set[string]
 
 func (s wakes) add(environment string) {
@@ -159,7 +156,7 @@ func (s wakes) addAll(others wakes) {
 	}
 }
 
-// change runs f under the lock, and wakes afterwards whom f named.
+// change runs f under the lock, and then requeues the environments that f named.
 func (w *Watches) change(f func(wakes)) {
 	for e := range w.changed(f) {
 		w.cfg.Wake(e)
@@ -179,9 +176,8 @@ func (w *Watches) changed(f func(wakes)) wakes {
 	return woken
 }
 
-// Follow says where an environment lives and which kinds it is made of, in place of what was said of
-// it before. Watches begin and end as kinds come and go; the environment is woken as those that were
-// not watched yet become known.
+// Follow sets where an environment lives and which kinds it uses, instead of the last call. Watches start and stop as kinds
+// come and go. The environment is requeued when a newly watched kind becomes known.
 func (w *Watches) Follow(name, namespace string, kinds []schema.GroupVersionKind) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -206,8 +202,8 @@ func (w *Watches) Follow(name, namespace string, kinds []schema.GroupVersionKind
 	w.retrack(name)
 }
 
-// KeepWhole has the objects of some kinds that an environment follows kept whole, for expressions to judge.
-// That costs memory, and a kind that is watched already one listing.
+// KeepWhole keeps the objects of some kinds of an environment whole, so that expressions can judge them. That costs memory,
+// and one listing for a kind that is already watched.
 func (w *Watches) KeepWhole(kinds []schema.GroupKind) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -218,7 +214,7 @@ func (w *Watches) KeepWhole(kinds []schema.GroupKind) {
 	}
 }
 
-// Forget ends what Follow began. The environment is not woken any more.
+// Forget ends what Follow started. The environment is not requeued any more.
 func (w *Watches) Forget(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -230,7 +226,7 @@ func (w *Watches) Forget(name string) {
 	w.retrack(name)
 }
 
-// leave ends what is not wanted for an environment any more.
+// leave ends the watches that an environment no longer needs.
 func (w *Watches) leave(name string, before, now environment) {
 	drop(w.residents, before.namespace, name)
 	for gk := range before.kinds {
@@ -240,8 +236,8 @@ func (w *Watches) leave(name string, before, now environment) {
 	}
 }
 
-// Wrote brings in at once what a write of our own made of an object, so that nothing acts on what was
-// there before. The watch's echo of it wakes nobody; who lost the object to the one that wrote it is woken.
+// Wrote stores the result of a write of our own at once, so that no decision uses the old state. The watch's echo of it
+// requeues nothing. An environment that lost the object to the writer is requeued.
 func (w *Watches) Wrote(l observed.Object) {
 	w.change(func(wake wakes) {
 		k, ok := w.kinds[l.Key.GroupKind()]

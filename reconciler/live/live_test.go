@@ -147,12 +147,12 @@ func TestDeletedObjectsStayDeleted(t *testing.T) {
 	}
 	again := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
 	o.cable.mend()
-	o.await(env, "the object that was made anew", func(seen observed.State) bool {
+	o.await(env, "the re-created object", func(seen observed.State) bool {
 		return seen.Objects[manifest.KeyOf(again)].UID == again.GetUID()
 	})
 }
 
-// A deletion in the foreground, of what nothing depends on, is over before the answer to it has come round.
+// A foreground deletion without dependants may be over before its answer arrives.
 func TestAWatchThatIsFasterThanTheAnswer(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
@@ -235,7 +235,7 @@ func TestEnvironmentsAreKeptApart(t *testing.T) {
 	}
 }
 
-// Else it would go on to believe that everything is there.
+// Otherwise it would go on to believe that everything exists.
 func TestWhoeverLosesAnObjectToAnotherEnvironmentsDeletionIsWoken(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
@@ -335,11 +335,11 @@ func TestForgottenEnvironmentsAreLeftAlone(t *testing.T) {
 	if n := o.wakesOf(goes); n > 2 {
 		t.Errorf("a forgotten environment was woken %d times", n)
 	}
-	// Nobody follows claims any more: their watch is over, and begins anew for who follows them again.
+	// No environment follows claims any more: their watch has ended, and starts again for the next one.
 	begun := len(o.cable.requests("persistentvolumeclaims"))
 	again := o.environment(claims)
 	if state := o.look(again).Unknown[claims.GroupKind()].State; state != observed.Syncing {
-		t.Errorf("a kind that nobody followed any more is %q, want %q", state, observed.Syncing)
+		t.Errorf("a kind that was no longer followed is %q, want %q", state, observed.Syncing)
 	}
 	o.await(again, "the kind to be known", func(seen observed.State) bool { return len(seen.Unknown) == 0 })
 	if len(o.cable.requests("persistentvolumeclaims")) == begun {

@@ -21,23 +21,23 @@ import (
 // object is what is kept of one object.
 type object struct {
 	live observed.Object
-	// workload is set for kinds that have pods. After a write of our own that changed more than marks it is not until
-	// the watch brings what the controller makes of it.
+	// workload is set for kinds that have pods. A write of our own that changed more than marks unsets it until the watch
+	// brings the controller's state.
 	workload *podOwner
 	// alone is set, likewise, for pods.
 	alone *health.Alone
-	// proven says that a workload has settled, and is so still as far as its status says. fresh says that it was well
-	// already when it was first seen: what was before is not known.
+	// proven is set once a workload has settled, until its status changes. fresh is set if it was healthy when it was first
+	// seen: its past is unknown.
 	proven, fresh bool
-	// whole is set for kinds that are kept whole: what expressions judge by. After a write of our own it is
-	// not until the watch brings what has been written.
+	// whole is set for kinds that are kept whole, for expressions. A write of our own unsets it until the watch brings the
+	// new state.
 	whole *unstructured.Unstructured
 }
 
-// arrival is an object that a watch brings, already reduced.
+// arrival is an object from a watch, already reduced.
 type arrival struct {
 	object
-	// ours says that nobody has written the object after us, as far as can be seen.
+	// ours reports that no other client seems to have written the object after us.
 	ours bool
 }
 
@@ -56,7 +56,7 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	return a
 }
 
-// judgeable returns what of an object may matter to an expression.
+// judgeable returns the parts of an object that may matter to an expression.
 func judgeable(o *unstructured.Unstructured) *unstructured.Unstructured {
 	kept := &unstructured.Unstructured{Object: map[string]any{}}
 	for _, field := range []string{"apiVersion", "kind", "metadata", "spec", "status"} {
@@ -69,8 +69,8 @@ func judgeable(o *unstructured.Unstructured) *unstructured.Unstructured {
 	return kept
 }
 
-// ours says whether the newest write that the fields tell of may be our own. Their times are in whole
-// seconds, so now and then somebody else's passes for ours.
+// ours reports whether the newest write in the managed fields may be our own. Their times are in whole seconds, so now and
+// then another client's write counts as ours.
 func ours(fields []metav1.ManagedFieldsEntry) bool {
 	var newest, own time.Time
 	for _, f := range fields {
@@ -87,13 +87,13 @@ func ours(fields []metav1.ManagedFieldsEntry) bool {
 	return !own.IsZero() && own.Equal(newest)
 }
 
-// echo is how long the wake for what looks like a write of our own waits for that write's answer.
+// echo is how long the requeue for an apparent write of our own waits for that write's answer.
 const echo = 50 * time.Millisecond
 
-// take brings an object up to date unless what is known of it is newer.
+// take stores an object unless a newer state is known.
 func (k *kind) take(a arrival, wake wakes) {
 	if k.w.graves.has(a.live.UID) {
-		return // a late event: we know that it is gone
+		return // a late event: the object is known to be gone
 	}
 	o := k.objects[nameOf(a.live.Key)]
 	if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) < 0 {
@@ -122,10 +122,10 @@ func (k *kind) take(a arrival, wake wakes) {
 	}
 }
 
-// hold is a wake that waits.
+// hold is a delayed requeue.
 type hold struct{ concerned wakes }
 
-// postpone wakes a moment later, for what may be the echo of a write whose answer is still on its way.
+// postpone delays a requeue for an event that may be the echo of a write whose answer is still in flight.
 func (w *Watches) postpone(o *object, concerned wakes) {
 	h := &hold{concerned}
 	w.held[o] = h
@@ -136,7 +136,7 @@ func (w *Watches) postpone(o *object, concerned wakes) {
 	})
 }
 
-// release ends a wake's wait.
+// release ends the delay of a requeue.
 func (w *Watches) release(o *object, to wakes) {
 	if h, ok := w.held[o]; ok {
 		to.addAll(h.concerned)
@@ -156,7 +156,7 @@ func (w *Watches) concerned(l observed.Object, to wakes) {
 	}
 }
 
-// store keeps an object in place of what was known of it.
+// store replaces the known state of an object.
 func (k *kind) store(now object) *object {
 	name := nameOf(now.live.Key)
 	o := k.objects[name]
@@ -189,9 +189,8 @@ func (k *kind) discard(name types.NamespacedName) {
 	k.w.untrack(o)
 }
 
-// Deleted brings in at once that an object is gone because we deleted it for an environment: not merely that its
-// deletion has begun, which is for Wrote. A watch that is late does not bring it back. All others that it matters to
-// are woken.
+// Deleted records at once that an object is gone because we deleted it for an environment. (Wrote records that a deletion
+// has begun.) A late watch event does not bring it back. All other concerned environments are requeued.
 func (w *Watches) Deleted(key manifest.Key, uid types.UID, by string) {
 	w.change(func(wake wakes) {
 		w.graves.dig(uid, "", w.cfg.Clock.Now())
@@ -211,8 +210,8 @@ func nameOf(k manifest.Key) types.NamespacedName {
 	return types.NamespacedName{Namespace: k.Namespace, Name: k.Name}
 }
 
-// same says whether two states of an object are the same to any decision. In which version of its API
-// it came does not matter: our own writes' answers come in the one that Git names. Nor does who wrote last.
+// same reports whether two states of an object are equal for all decisions. The API version does not matter, because answers
+// to our writes come in the version that Git names. Nor does the last writer.
 func same(a, b observed.Object) bool {
 	if !slices.Equal(a.Finalizers, b.Finalizers) || !reflect.DeepEqual(a.Job, b.Job) {
 		return false
@@ -238,11 +237,11 @@ func intern(l *observed.Object) {
 	}
 }
 
-// lateEvents is how much later than our own knowledge of a deletion a watch may be.
+// lateEvents is how much later than our own knowledge of a deletion a watch event may come.
 const lateEvents = 5 * time.Minute
 
-// graves are the objects that went lately. No UID is ever used again, so they can do no harm to what is made anew
-// under the same name.
+// graves are the UIDs of recently deleted objects. UIDs are never used again, so they cannot affect re-created objects of
+// the same name.
 type graves struct {
 	of    map[types.UID]grave
 	order []types.UID
@@ -250,12 +249,12 @@ type graves struct {
 
 type grave struct {
 	dug time.Time
-	// version is the one with which a watch brought the end, if it did: to the watch, an object that loses its label
-	// ends too, and may come back. It is empty where our own deletion was the end.
+	// version is the resource version at which a watch brought the end. To the watch, an object that loses its label ends
+	// too, and may come back. It is empty after a deletion of our own.
 	version string
 }
 
-// dig adds one, and clears away the oldest.
+// dig adds an object, and drops the oldest.
 func (g *graves) dig(uid types.UID, version string, now time.Time) {
 	for len(g.order) > 0 && now.Sub(g.of[g.order[0]].dug) > lateEvents {
 		delete(g.of, g.order[0])
@@ -271,19 +270,19 @@ func (g *graves) dig(uid types.UID, version string, now time.Time) {
 	g.of[uid] = grave{now, version}
 }
 
-// has says whether an object is gone for good.
+// has reports whether an object is gone for good.
 func (g *graves) has(uid types.UID) bool {
 	grave, ok := g.of[uid]
 	return ok && grave.version == ""
 }
 
-// cover says whether the answer to a write is older than the end of the object, which a watch may bring first.
+// cover reports whether the answer to a write is older than the end of the object, which a watch may bring first.
 func (g *graves) cover(l observed.Object) bool {
 	grave, ok := g.of[l.UID]
 	return ok && (grave.version == "" || compare(l.ResourceVersion, grave.version) < 0)
 }
 
-// open takes one away when a list that was asked for later still has the object: it was not gone.
+// open removes an object if a later list still has it: it was not gone.
 func (g *graves) open(uid types.UID, asked time.Time) {
 	if grave, ok := g.of[uid]; ok && grave.dug.Before(asked) {
 		delete(g.of, uid)

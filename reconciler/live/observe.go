@@ -12,33 +12,31 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Query asks for what is known of an environment.
+// Query selects what Observe returns.
 type Query struct {
 	// Environment is the value of manifest.LabelEnvironment; Namespace the environment's own.
 	Environment, Namespace string
-	// Kinds are those that matter, which should be those that Follow was told of. Objects of others that
-	// happen to be watched for others' sake are left out.
+	// Kinds are the relevant kinds, which should be those of Follow. Objects of other watched kinds are left out.
 	Kinds []schema.GroupVersionKind
-	// Keys are the places that the environment's objects take.
+	// Keys are the places of the environment's objects.
 	Keys []manifest.Key
-	// Expressions judge the objects of their kinds, which have to be among those that are kept whole.
+	// Expressions judge the objects of their kinds, which must be kept whole.
 	Expressions *health.Expressions
-	// Well says that the environment was healthy when it was last judged. Otherwise a workload that is well already when
-	// it is first seen is so only once its pods are known: it may run just between two crashes.
+	// Well reports that the environment was healthy when it was last judged. Otherwise a workload that is healthy when it is
+	// first seen counts only once its pods are known: it may be between two crashes.
 	Well bool
 	// Now and ImagePullGrace are for the judgement over pods.
 	Now            time.Time
 	ImagePullGrace time.Duration
 }
 
-// Observe returns what is known, from memory alone: the objects that bear the environment's label
-// except its own namespace and what lies in another environment's, what other environments have in its
-// places, and the kinds of which nothing is known. Namespaces are always among the latter until they have been
-// listed. The health of workloads that have not settled says what their newest pods say. What the values point to
-// is shared: it must not be changed.
+// Observe returns what is known, from memory: the objects with the environment's label, except its own namespace and objects
+// in another environment's namespace; foreign objects in its places; and the unknown kinds. Namespaces are among the unknown
+// kinds until they are listed. The health of unsettled workloads includes their newest pods. The returned pointers are
+// shared: callers must not change what they point to.
 func (w *Watches) Observe(q Query) observed.State {
 	seen, whole := w.observe(q)
-	// An expression may take milliseconds, for which nobody else is to wait.
+	// An expression may take milliseconds, so it runs without the lock.
 	for key, obj := range whole {
 		l := seen.Objects[key]
 		l.Health = q.Expressions.Of(obj)
@@ -87,22 +85,21 @@ func (w *Watches) observe(q Query) (observed.State, map[manifest.Key]*unstructur
 	return seen, whole
 }
 
-// foreign says whether an object lies in the namespace of another environment than whose label it bears.
-// Whoever may write there, a branch's pods at least, may give objects any label: those of production, say, which
-// would then wait for their deletion.
+// foreign reports whether an object lies in the namespace of a different environment than its label says. A branch's pods
+// may label objects as production's, which would then delete them.
 func (w *Watches) foreign(o *object) bool {
 	namespace := w.find(manifest.Key{Kind: namespaceKind.Kind, Name: o.live.Key.Namespace})
 	return namespace != nil && namespace.live.Environment != "" && namespace.live.Environment != o.live.Environment
 }
 
-// unknown says why nothing is known of some of the kinds, and of namespaces.
+// unknown returns why some of the kinds, and namespaces, are unknown.
 func (w *Watches) unknown(kinds set[schema.GroupKind]) map[schema.GroupKind]observed.Unknown {
 	unknown := map[schema.GroupKind]observed.Unknown{}
 	note := func(gk schema.GroupKind) {
 		k, ok := w.kinds[gk]
 		switch {
 		case !ok:
-			unknown[gk] = observed.Unknown{State: observed.Syncing, Message: "its watch has not begun yet"}
+			unknown[gk] = observed.Unknown{State: observed.Syncing, Message: "its watch has not started yet"}
 		case k.state != "":
 			unknown[gk] = observed.Unknown{State: k.state, Message: k.message, Elsewhere: k.elsewhere}
 		}
@@ -162,7 +159,7 @@ func (w *Watches) verdict(o *object, q Query) health.Verdict {
 	v := r.Judge(q.Now, q.ImagePullGrace)
 	recent := o.workload == nil || o.workload.trial.Recent(q.Now)
 	if v.Health.Status == health.Healthy && o.fresh && !q.Well && recent && s == nil && !w.hopeless(o.live.Key.Namespace) {
-		v.Health = health.Health{Status: health.Progressing, Message: "its pods are about to be looked at"}
+		v.Health = health.Health{Status: health.Progressing, Message: "its pods are checked next"}
 	}
 	return v
 }

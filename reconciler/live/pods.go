@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/health"
 )
 
-// podOwner is what is kept of an object that has pods, beside its health.
+// podOwner is what is kept of an object with pods, besides its health.
 type podOwner struct {
 	revision health.Revision
 	trial    health.Trial
@@ -35,7 +35,7 @@ func aloneOf(obj *unstructured.Unstructured) *health.Alone {
 	return &alone
 }
 
-// isOf says whether what is known of a workload is about the same spec as before.
+// isOf reports whether two states of a workload have the same spec.
 func (p *podOwner) isOf(before *podOwner) bool {
 	return p == nil || before == nil || p.trial.Generation == before.trial.Generation
 }
@@ -49,7 +49,7 @@ func (o *object) inherit(before object) {
 		o.alone = before.alone
 	}
 	if o.workload == nil {
-		o.workload = before.workload // its controller has seen the newest spec, which so is the one of before
+		o.workload = before.workload // its controller has seen the newest spec, which is the same as before
 	}
 	if before.live.Health.Status == health.Healthy && o.workload.isOf(before.workload) {
 		o.proven, o.fresh = before.proven, before.fresh
@@ -177,10 +177,10 @@ func (c *collection) discard(name types.NamespacedName, wake wakes) {
 	c.concerned(d.name.Namespace, wake)
 }
 
-// concerned wakes those who have a rollout in the namespace.
+// concerned requeues the environments with a rollout in the namespace.
 func (c *collection) concerned(namespace string, wake wakes) { c.w.rollingIn(namespace, wake) }
 
-// allConcerned wakes those who have a rollout where the collection is.
+// allConcerned requeues the environments with a rollout in the collection's scope.
 func (c *collection) allConcerned(wake wakes) {
 	for namespace := range c.w.moving {
 		if c.namespace == namespace || c.namespace == metav1.NamespaceAll {
@@ -209,7 +209,7 @@ func (c *collection) replace(all []dependant, _ string, _ time.Time) {
 			}
 		}
 		if !c.known {
-			// Only now what pods and ReplicaSets say can be put together.
+			// Only now can pods and ReplicaSets be combined.
 			c.allConcerned(wake)
 		}
 		c.known, c.refused = true, false
@@ -217,7 +217,7 @@ func (c *collection) replace(all []dependant, _ string, _ time.Time) {
 	})
 }
 
-// lost says once that failures will be found late: rollouts go on without what their pods say.
+// lost warns once that failures will be found late: rollouts go on without the state of their pods.
 func (c *collection) lost(err error) {
 	var news bool
 	c.w.change(func(wake wakes) {
@@ -228,6 +228,6 @@ func (c *collection) lost(err error) {
 		}
 	})
 	if news {
-		c.w.cfg.Log.Warn("what pods say of failing rollouts cannot be watched", "resource", c.resource, "error", err)
+		c.w.cfg.Log.Warn("cannot watch the pods of rollouts", "resource", c.resource, "error", err)
 	}
 }

@@ -14,13 +14,12 @@ import (
 )
 
 const (
-	// patience is how long a rollout goes on before its pods are looked at: most end sooner, and no pod
-	// has anything telling to say before.
+	// patience is how long a rollout runs before its pods are watched: most end sooner, and early pods show nothing useful.
 	patience = time.Second
 	// linger is how long the pods are watched after everything has settled.
 	linger = 5 * time.Second
-	// manyNamespaces is the number of namespaces above which all pods of the cluster are watched at once:
-	// each watch costs the server and us more than some pods that are of no interest.
+	// manyNamespaces is the number of namespaces above which one watch covers all pods of the cluster, because many watches
+	// cost more than irrelevant pods.
 	manyNamespaces = 50
 )
 
@@ -34,7 +33,7 @@ var (
 type rollouts struct {
 	// moving has the workloads that have not settled, by namespace.
 	moving map[string]set[*object]
-	// wanted has the namespaces whose pods are to be watched, due those to be looked at again.
+	// wanted has the namespaces whose pods are to be watched, due those to review.
 	wanted, due set[string]
 	// scopes are the watches there are, by namespace; "" is all of the cluster.
 	scopes map[string]*scope
@@ -44,14 +43,14 @@ func newRollouts() rollouts {
 	return rollouts{moving: map[string]set[*object]{}, wanted: set[string]{}, due: set[string]{}, scopes: map[string]*scope{}}
 }
 
-// moves says whether an object is a workload on its way in an environment that is followed.
+// moves reports whether an object is an unsettled workload in an environment that is followed.
 func (w *Watches) moves(o *object) bool {
 	_, followed := w.environments[o.live.Environment]
 	return followed && health.HasPods(o.live.Key.GroupKind()) && o.unsettled()
 }
 
-// unsettled says whether the pods of a workload have something to say about it: it has not got there, or nobody has
-// looked yet whether it stays.
+// unsettled reports whether the pods of a workload matter: it is not healthy yet, or it has not been checked whether it
+// stays healthy.
 func (o *object) unsettled() bool {
 	switch o.live.Health.Status {
 	case health.Progressing, health.Failed:
@@ -62,14 +61,14 @@ func (o *object) unsettled() bool {
 	return false
 }
 
-// retrack looks anew at the workloads of an environment that began or ceased to be followed.
+// retrack reviews the workloads of an environment when Follow or Forget is called for it.
 func (w *Watches) retrack(environment string) {
 	for o := range w.members[environment] {
 		w.track(o)
 	}
 }
 
-// track notes whether a workload is on its way.
+// track records whether a workload is unsettled.
 func (w *Watches) track(o *object) {
 	if !w.moves(o) {
 		w.untrack(o)
@@ -79,13 +78,13 @@ func (w *Watches) track(o *object) {
 	w.revisit(o.live.Key.Namespace)
 }
 
-// untrack notes that a workload is not on its way any more.
+// untrack records that a workload is settled.
 func (w *Watches) untrack(o *object) {
 	drop(w.moving, o.live.Key.Namespace, o)
 	w.revisit(o.live.Key.Namespace)
 }
 
-// revisit has it decided in a while whether the pods of a namespace are watched, if that may change.
+// revisit schedules a review of whether to watch the pods of a namespace, if that may change.
 func (w *Watches) revisit(namespace string) {
 	_, wanted := w.wanted[namespace]
 	_, due := w.due[namespace]
@@ -110,8 +109,8 @@ func (w *Watches) review(namespace string) {
 	w.arrange()
 }
 
-// arrange begins the watches that are wanted, and ends the others once those know everything: a
-// workload does not lose what its pods say of it in between.
+// arrange starts the wanted watches, and stops the others once the new ones are complete, so that a workload never loses the
+// state of its pods.
 func (w *Watches) arrange() {
 	target := w.wanted
 	_, all := w.scopes[metav1.NamespaceAll]
@@ -170,7 +169,7 @@ func (w *Watches) newScope(namespace string) *scope {
 	return s
 }
 
-// known says whether everything has been listed that judgements need; events only explain them.
+// known reports whether everything that judgements need has been listed; events only explain them.
 func (s *scope) known() bool { return s.pods.known && s.replicaSets.known }
 
 // scopeOf returns the watch that knows the pods of a namespace; nil if none does yet.
@@ -183,7 +182,7 @@ func (w *Watches) scopeOf(namespace string) *scope {
 	return nil
 }
 
-// hopeless says whether the pods of a namespace cannot be watched.
+// hopeless reports whether the pods of a namespace cannot be watched.
 func (w *Watches) hopeless(namespace string) bool {
 	for _, name := range []string{namespace, metav1.NamespaceAll} {
 		if s, ok := w.scopes[name]; ok && (s.pods.refused || s.replicaSets.refused) {

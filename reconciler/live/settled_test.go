@@ -35,7 +35,7 @@ func says(key manifest.Key, status health.Status, part string) func(observed.Sta
 	}
 }
 
-// Its pods are ready whenever they run, which without a probe says nothing.
+// Its pods are ready whenever they run, which without a probe proves nothing.
 func TestAProgramThatDiesAtOnceIsNeverHealthy(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []schema.GroupVersionKind{apps("Deployment"), apps("StatefulSet"), apps("DaemonSet"), apps("ReplicaSet")} {
@@ -63,7 +63,7 @@ func TestAProgramThatDiesAtOnceIsNeverHealthy(t *testing.T) {
 	}
 }
 
-// Watches that begin while a workload crashes now and then do not take it for well.
+// After a start, a workload that crashes now and then does not count as healthy.
 func TestAfterARestartOfTheAgentPodsAreLookedAtFirst(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
@@ -100,7 +100,7 @@ func TestAWorkloadWithoutAProbeSettlesInTime(t *testing.T) {
 	waits := o.await(env, "its trial", says(key, health.Progressing, "waits until its pods have run for 10s without a restart: container c has no readiness probe"))
 	recheck := waits.Objects[key].Recheck
 	if left := time.Until(recheck); left <= 0 || left > 10*time.Second {
-		t.Errorf("it is to be looked at again in %s", left)
+		t.Errorf("the next check is in %s", left)
 	}
 	seen := o.Observe(Query{Environment: env, Namespace: o.spaces[env], Kinds: o.kinds[env], Now: recheck.Add(time.Second)})
 	if !healthy(key)(seen) {
@@ -146,7 +146,7 @@ func TestAPodInGitHasToStayUp(t *testing.T) {
 	})
 }
 
-// What only events say is the reason before anything times out.
+// Reasons that only events show appear before anything times out.
 func TestEventsExplainWhatStatusesDoNot(t *testing.T) {
 	t.Parallel()
 	o := observe(t)

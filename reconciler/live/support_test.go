@@ -33,7 +33,7 @@ import (
 
 var cluster = clustertest.Shared(clustertest.Config{})
 
-// timeout is far beyond what anything here takes on a loaded machine.
+// timeout is far beyond what any step takes on a loaded machine.
 const timeout = time.Minute
 
 var (
@@ -145,7 +145,7 @@ func (o *observer) look(environment string, keys ...manifest.Key) observed.State
 	})
 }
 
-// await waits until what is observed of an environment is as it should be; it looks only when woken.
+// await waits until the observed state of an environment is as expected; it checks after each requeue.
 func (o *observer) await(environment, what string, ok func(observed.State) bool) observed.State {
 	o.t.Helper()
 	for {
@@ -156,22 +156,22 @@ func (o *observer) await(environment, what string, ok func(observed.State) bool)
 		select {
 		case <-o.woken:
 		case <-time.After(timeout):
-			o.t.Fatalf("nobody was woken any more while waiting for %s; seen: %+v", what, seen)
+			o.t.Fatalf("no more requeues while waiting for %s; seen: %+v", what, seen)
 		}
 	}
 }
 
-// next waits for anybody to be woken.
+// next waits for any requeue.
 func (o *observer) next(what string) {
 	o.t.Helper()
 	select {
 	case <-o.woken:
 	case <-time.After(timeout):
-		o.t.Fatalf("nobody was woken any more while waiting for %s", what)
+		o.t.Fatalf("no more requeues while waiting for %s", what)
 	}
 }
 
-// until waits for what wakes nobody.
+// until polls for what causes no requeue.
 func (o *observer) until(what string, ok func() bool) {
 	o.t.Helper()
 	tick, end := time.NewTicker(20*time.Millisecond), time.After(timeout)
@@ -185,8 +185,8 @@ func (o *observer) until(what string, ok func() bool) {
 	}
 }
 
-// quiet waits until everything that was done to the environment's kinds must have arrived, and says how
-// often the environment was woken by it. Another environment's objects tell: a watch keeps the order.
+// quiet waits until the effects of all writes must have arrived, and returns how often the environment was requeued. The
+// object of another environment marks the end: a watch keeps the order.
 func (o *observer) quiet(environment string, kind schema.GroupVersionKind, do func()) int {
 	o.t.Helper()
 	o.until("earlier wakes", func() bool {

@@ -48,7 +48,7 @@ func (m *maker) job(s *Step) {
 		m.failedRun(s, ran.Message)
 		m.timeToLive(s, ran)
 	case same && ran.State == JobCreated && (s.Live == nil || s.Live.Deleting):
-		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished"
+		ran.State, ran.Message = JobFailed, "was deleted by another client before it finished"
 		m.record.Jobs[s.Key] = ran
 		m.failedRun(s, ran.Message)
 	case s.Live == nil:

@@ -89,16 +89,16 @@ func TestJobs(t *testing.T) {
 			w.finish("Job/migrate")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main]
-			Failed: Job/migrate (migrate.yaml:1): was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main`},
+			keep Job/posts/migrate [failed: was deleted by another client before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): was deleted by another client before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"the same, while its pods still end", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
 			w.remove("Job/migrate")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate [failed: was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main]
-			Failed: Job/migrate (migrate.yaml:1): was deleted by somebody else before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main`},
+			keep Job/posts/migrate [failed: was deleted by another client before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main]
+			Failed: Job/migrate (migrate.yaml:1): was deleted by another client before it finished; it runs again when it changes in Git, or on: berth retry posts.production.main`},
 		{"other digest, finished: the old one is deleted first", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()

@@ -117,7 +117,7 @@ func (m *maker) last(s *Step) {
 	case ran.State == JobFailed:
 		m.fail(s, ran.Message)
 	case ran.State == JobCreated && (s.Live == nil || s.Live.Deleting):
-		ran.State, ran.Message = JobFailed, "was deleted by somebody else before it finished"
+		ran.State, ran.Message = JobFailed, "was deleted by another client before it finished"
 		m.record.Jobs[s.Key] = ran
 		m.fail(s, ran.Message)
 	case s.Live == nil:

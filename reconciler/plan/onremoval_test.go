@@ -248,9 +248,9 @@ func TestLastJobs(t *testing.T) {
 			w.remove("Job/drop")
 			w.finish("Job/drop")
 		}, `
-			keep Job/posts/drop: runs when the environment goes [failed: was deleted by somebody else before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
+			keep Job/posts/drop: runs when the environment goes [failed: was deleted by another client before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
 			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
-			Failed: Job/drop (drop.yaml:1): was deleted by somebody else before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
+			Failed: Job/drop (drop.yaml:1): was deleted by another client before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
 		{"one that the API server refuses cannot run", func(w *world) {
 			stands(w, drop)
 			w.refuse(drop, "exceeded quota: jobs; ask for less")

@@ -33,7 +33,7 @@ const (
 )
 
 // errConflict says that another writer changed a record. It has been read again: the pass has to be repeated.
-var errConflict = errors.New("the record was changed by somebody else meanwhile; the pass is repeated")
+var errConflict = errors.New("the record was changed by another client in the meantime; the pass is repeated")
 
 // UnreadableError says that a stored record cannot be read. It counts as none: everything is applied once more. The next
 // Save overwrites it.

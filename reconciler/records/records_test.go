@@ -96,7 +96,7 @@ func (a *archive) loads(r *Store, environment string, want plan.Record) {
 	}
 }
 
-// record returns one of some size with all there can be.
+// record returns a record of some size with all its fields.
 func record(objects int) plan.Record {
 	r := plan.Record{
 		Sync:  plan.Sync{Digest: manifest.Digest("input"), Commit: "1a2b3c4d", Started: time.Unix(1700000000, 0).UTC(), Settled: true, Running: true},
@@ -156,7 +156,7 @@ func TestNoRecordIsWrittenForNothing(t *testing.T) {
 	a.asked("GET")
 }
 
-// What a caller does to a record is its own affair until it is saved.
+// A caller may change a loaded record freely until it saves it.
 func TestLoadedRecordsAreCopies(t *testing.T) {
 	a := newArchive(t)
 	r := a.open()
@@ -248,7 +248,7 @@ func TestUnreadableRecord(t *testing.T) {
 	}
 }
 
-// A thousand environments begin with one request, and a new one with none.
+// The records of a thousand environments are read with one request, and a new environment causes none.
 func TestAllRecordsAreReadAtOnce(t *testing.T) {
 	a := newArchive(t)
 	before := a.open()

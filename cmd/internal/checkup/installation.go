@@ -174,7 +174,7 @@ func (c *Checker) installationID(ctx context.Context, f *findings) {
 	case err != nil:
 		f.unseen("id", "Secret/"+installationSecret, err)
 	case len(secret.Data["id"]) == 0 || len(secret.Data["digest-key"]) == 0:
-		f.add(Problem, "id", "Secret/%s has no id or no digest-key; put them back, for with another id all that runs would count as a stranger's", installationSecret)
+		f.add(Problem, "id", "Secret/%s has no id or no digest-key; restore them: with other values, the agent would not recognize its own objects", installationSecret)
 	default:
 		f.add(OK, "id", "the installation is %s", secret.Data["id"])
 	}
