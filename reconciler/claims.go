@@ -168,7 +168,7 @@ func (c *claims) released(e Environment, o observed.State) map[manifest.Key]bool
 	return released
 }
 
-// isLeft says whether an object of this namespace, or the namespace, belongs to an environment of this installation that
+// isLeft reports whether an object of this namespace, or the namespace, belongs to an environment of this installation that
 // does not exist any more. Nobody looks after it, as after what was made by hand.
 func (e Environment) isLeft(live observed.Object) bool {
 	inside := live.Key.Namespace == e.Namespace || live.Key.Kind == "Namespace" && live.Key.Name == e.Namespace
@@ -225,7 +225,7 @@ func (r *Reconciler) handover(e Environment, m *memory, d desired, in *plan.Inpu
 	return complete
 }
 
-// moving says whether the environment has anything that it does not want any more, and whether another has anything
+// moving reports whether the environment has anything that it does not want any more, and whether another has anything
 // that it wants.
 func moving(e Environment, d desired, in plan.Input) (leaves, contested bool) {
 	wanted := make(map[manifest.Key]bool, d.set.Len())

@@ -65,7 +65,7 @@ func (m *mortal) carry(r *http.Request, next http.RoundTripper) (*http.Response,
 	return answer, err
 }
 
-// begins counts a request if it changes anything, and says whether it is the last; an error if it is not even sent.
+// begins counts a request if it changes anything, and reports whether it is the last; an error if it is not even sent.
 func (m *mortal) begins(r *http.Request) (last bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

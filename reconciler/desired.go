@@ -89,7 +89,7 @@ func (d desired) warnings() []string {
 	return list
 }
 
-// unreadable is the error of a commit that cannot be had: of the commit itself where the server answers.
+// unreadable returns the error of a commit that cannot be fetched: of the commit itself if the server answers.
 func (e Environment) unreadable(commit string, err error) error {
 	reason := source.ReasonOf(err)
 	if e.Pinned && commit == e.Commit {
@@ -115,12 +115,12 @@ func lasting(err error) error {
 	return err
 }
 
-// lasts says whether an error is that of a commit, so that the same input has the same.
+// lasts reports whether an error is that of a commit, so that the same input has the same.
 func lasts(err error) bool {
 	return !isRendering(err) && !passes(err)
 }
 
-// temporary says whether the same commit and keys may do at another time.
+// temporary reports whether the same commit and keys may do at another time.
 func temporary(err error) bool {
 	var t interface {
 		error

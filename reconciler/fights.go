@@ -11,7 +11,7 @@ import (
 )
 
 // A fight begins when an object has been corrected fightCount times within fightSpan. The first pause then
-// is firstTruce, and every further correction doubles it. It ends when nobody has changed the object for as
+// is firstTruce, and every further correction doubles it. It ends when the object has stayed unchanged for as
 // long again.
 const (
 	fightCount = 5

@@ -112,7 +112,7 @@ func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Out
 	return Outcome{Finding: t, Results: results, Again: len(p.Ready()) > 0 && err == nil, Deadline: p.Deadline, Err: err}
 }
 
-// passes says whether an error may pass by itself, so that the pass is to be repeated.
+// passes reports whether an error may pass by itself, so that the pass is to be repeated.
 func passes(err error) bool {
 	_, ok := errors.AsType[*unavailable](err)
 	return ok

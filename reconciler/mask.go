@@ -4,7 +4,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// masked stands for a value that nobody may see.
+// masked replaces a value that must not be shown.
 const masked = "•••"
 
 // mask removes from a text the values of all Secrets in Git, and of all other objects that may hold decrypted values.

@@ -60,7 +60,7 @@ const (
 	held               // it did not become healthy, and stays because there is nothing to return to
 )
 
-// reached says whether an input got that far.
+// reached reports whether an input got that far.
 func (t trial) reached(digest string, stage trialStage) bool {
 	return t.digest == digest && t.stage >= stage
 }
@@ -74,7 +74,7 @@ type retry struct {
 	due, begun string
 }
 
-// isDue says whether another attempt begins with this pass.
+// isDue reports whether another attempt begins with this pass.
 func (r retry) isDue() bool { return r.due != "" }
 
 // begin notes that a pass makes the attempt that is asked for.
@@ -83,7 +83,7 @@ func (r *retry) begin(id string) { r.begun = id }
 // postpone leaves the request to a later pass.
 func (r *retry) postpone() { r.due = "" }
 
-// asked says whether a person asks for another attempt that has not begun yet. Then nothing that went wrong before keeps
+// asked reports whether a person asks for another attempt that has not begun yet. Then nothing that went wrong before keeps
 // anything from being tried.
 func (m *memory) asked(e Environment) bool {
 	m.retry.due = ""

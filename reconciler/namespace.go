@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Made says whether Berth provably made a namespace for an environment of this name and id: the environment's record
+// Made reports whether Berth provably made a namespace for an environment of this name and id: the environment's record
 // has it as it is, or it bears a proof that was made for it.
 func (r *Reconciler) Made(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error) {
 	key := manifest.Key{Kind: "Namespace", Name: namespace.Name}

@@ -61,7 +61,7 @@ func (m *memory) reconsider(moved []manifest.Key, now time.Time) {
 	}
 }
 
-// lifts says whether the change of some objects may let pass others that are refused, and how long that takes to show.
+// lifts reports whether the change of some objects may let pass others that are refused, and how long that takes to show.
 func lifts(moved, objects, by []manifest.Key) (effect time.Duration, ok bool) {
 	among := func(keys []manifest.Key) bool {
 		return slices.ContainsFunc(moved, func(k manifest.Key) bool { return slices.Contains(keys, k) })

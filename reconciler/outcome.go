@@ -101,7 +101,7 @@ func (o Outcome) State() plan.State {
 	return ""
 }
 
-// Quiet says whether the pass has nothing to report but what it did.
+// Quiet reports whether the pass has nothing to report but what it did.
 func (o Outcome) Quiet() bool {
 	switch f := o.Finding.(type) {
 	case NotJudged:
@@ -112,7 +112,7 @@ func (o Outcome) Quiet() bool {
 	return false
 }
 
-// Syncing says whether the environment is on its way to what Git says.
+// Syncing reports whether the environment is on its way to what Git says.
 func (o Outcome) Syncing() bool { return o.State() == plan.Going || o.Again }
 
 // CommitInfo is what people recognize a commit by. Author and Subject are one printable line each.

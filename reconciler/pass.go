@@ -153,13 +153,13 @@ func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) 
 	})
 }
 
-// isUnreadable says whether a record is there and cannot be read: then there is none.
+// isUnreadable reports whether a record is there and cannot be read: then there is none.
 func isUnreadable(err error) bool {
 	_, unreadable := errors.AsType[*records.UnreadableError](err)
 	return unreadable
 }
 
-// syncing says whether something is about to be known that is not known yet.
+// syncing reports whether something is about to be known that is not known yet.
 func syncing(o observed.State) bool {
 	for _, u := range o.Unknown {
 		if u.State == observed.Syncing {

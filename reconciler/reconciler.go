@@ -56,7 +56,7 @@ type Environment struct {
 	Bounds []*unstructured.Unstructured
 	// Siblings returns the other environments of the namespace, where it may have any; nil: it has none.
 	Siblings func() []Sibling
-	// Exists says whether there is an environment with an id, in whatever namespace; nil: all exist. What one has left that
+	// Exists reports whether there is an environment with an id, in whatever namespace; nil: all exist. What one has left that
 	// does not exist may be taken over in a namespace that environments share.
 	Exists func(id string) bool
 	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
@@ -127,14 +127,14 @@ type Config struct {
 	Applier   *apply.Applier
 	Records   *records.Store
 	Watches   *live.Watches
-	// ClusterScoped says whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
+	// ClusterScoped reports whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
 	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.
 	ClusterScoped func(schema.GroupKind) (bool, error)
 	// Kustomize builds kustomizations; without it they are errors.
 	Kustomize *kustomize.Builder
 	// RenderPatience is how long a pass waits for a render before it ends without; 0 is 200 ms.
 	RenderPatience time.Duration
-	// Wake asks for a pass over the environment with an id. It does not wait.
+	// Wake requeues the environment with an id. It does not block.
 	Wake func(id string)
 	// DigestKey is the installation's: it keys the digests of Secrets, and of what else may hold decrypted values,
 	// and the proofs that an object is an environment's.
@@ -144,7 +144,7 @@ type Config struct {
 	Jitter func() float64
 }
 
-// Reconciler passes over environments. Several passes may run at once, of one environment only one.
+// Reconciler reconciles environments. Several passes may run at once, but only one for each environment.
 type Reconciler struct {
 	Config
 	claims   claims

@@ -44,7 +44,7 @@ func (e *renderingError) Error() string {
 	return fmt.Sprintf("rendering commit %.8s since %s", e.commit, e.since.UTC().Format(time.RFC3339))
 }
 
-// isRendering says whether that is why a commit is unknown.
+// isRendering reports whether that is why a commit is unknown.
 func isRendering(err error) bool {
 	_, is := errors.AsType[*renderingError](err)
 	return is

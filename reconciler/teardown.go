@@ -89,7 +89,7 @@ func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
 	return o
 }
 
-// ownsNamespace says whether the environment's namespace is known to be its own, and all in it goes with it.
+// ownsNamespace reports whether the environment's namespace is known to be its own, and all in it goes with it.
 func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
 	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
 	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())

@@ -81,7 +81,7 @@ func (r *Reconciler) before(ctx context.Context, e Environment, m *memory, commi
 
 // known returns what runs, for a time in which the entry lacks something, such as a Secret to copy, so that nothing can
 // be made of it. A restarted agent reads it once more, and goes by it only if all of it is known to have been applied
-// just so: that what the entry says by now is another thing must not change anything.
+// just so: a changed entry must not alter what is running.
 func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record plan.Record) desired {
 	if m.runs.commit == "" && e.Applied != "" {
 		before, err := r.before(ctx, e, m, e.Applied)
@@ -93,7 +93,7 @@ func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record
 	return m.runs
 }
 
-// ran says whether all objects but Jobs, which are not run again, were last applied as they are here.
+// ran reports whether all objects but Jobs, which are not run again, were last applied as they are here.
 func (d desired) ran(record plan.Record) bool {
 	return !slices.ContainsFunc(d.set.Objects, func(o manifest.Object) bool {
 		return !manifest.IsJob(o.Key().GroupKind()) && o.As(record.Applied[o.Key()].Digest) == nil

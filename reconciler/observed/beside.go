@@ -39,7 +39,7 @@ func BesideGit(live, git *fieldpath.Set, entries []metav1.ManagedFieldsEntry, ve
 	return b
 }
 
-// isKey says whether a path names a field that identifies a list item.
+// isKey reports whether a path names a field that identifies a list item.
 func isKey(path fieldpath.Path) bool {
 	if len(path) < 2 {
 		return false

@@ -23,7 +23,7 @@ type Defaults struct {
 // nobody's, and follow from nothing that the object says.
 var allotted = []string{"clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"}
 
-// HasDefaults says whether the API server fills in fields of a kind's objects, as far as that is known: it is so of all but
+// HasDefaults reports whether the API server fills in fields of a kind's objects, as far as that is known: it is so of all but
 // a few.
 func HasDefaults(kind schema.GroupKind) bool {
 	switch kind.Group {
@@ -52,7 +52,7 @@ func DefaultsOf(object *unstructured.Unstructured, owned *fieldpath.Set) Default
 	return d
 }
 
-// None says whether the object has no defaults.
+// None reports whether the object has no defaults.
 func (d Defaults) None() bool { return len(d.fields) == 0 }
 
 // find collects the fields below a value that nobody owns; owned are the others, relative to it.
@@ -145,7 +145,7 @@ func fieldAt(at any, path fieldpath.Path) any {
 	return at
 }
 
-// isItem says whether a list item is the one that a path element names by its keys.
+// isItem reports whether a list item is the one that a path element names by its keys.
 func isItem(part fieldpath.PathElement, item any) bool {
 	fields, ok := item.(map[string]any)
 	return ok && part.Key != nil && !slices.ContainsFunc(*part.Key, func(f value.Field) bool {

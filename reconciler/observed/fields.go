@@ -21,7 +21,7 @@ var people = []string{
 	"before-first-apply",
 }
 
-// isOurs says whether an entry holds the fields that Berth applied.
+// isOurs reports whether an entry holds the fields that Berth applied.
 func isOurs(e metav1.ManagedFieldsEntry) bool {
 	return e.Manager == manifest.FieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == "" && e.FieldsV1 != nil
 }
@@ -87,7 +87,7 @@ func scaler(entries []metav1.ManagedFieldsEntry) string {
 	return ""
 }
 
-// setsOurs says whether a field is one that Berth applied.
+// setsOurs reports whether a field is one that Berth applied.
 func setsOurs(entries []metav1.ManagedFieldsEntry, path fieldpath.Path) bool {
 	name := []byte(`"f:` + *path[len(path)-1].FieldName + `"`)
 	i := slices.IndexFunc(entries, isOurs)
@@ -115,7 +115,7 @@ func rival(entries []metav1.ManagedFieldsEntry) string {
 	return name
 }
 
-// isGits says whether Berth wrote an annotation and still owns it.
+// isGits reports whether Berth wrote an annotation and still owns it.
 func isGits(entries []metav1.ManagedFieldsEntry, annotation string) bool {
 	path := fieldpath.MakePathOrDie("metadata", "annotations", annotation)
 	return slices.ContainsFunc(entries, func(e metav1.ManagedFieldsEntry) bool {
@@ -123,7 +123,7 @@ func isGits(entries []metav1.ManagedFieldsEntry, annotation string) bool {
 	})
 }
 
-// OwnedByController says whether a field manager other than Berth and people owns a field at the top of an object.
+// OwnedByController reports whether a field manager other than Berth and people owns a field at the top of an object.
 func OwnedByController(entries []metav1.ManagedFieldsEntry, field string) bool {
 	path := fieldpath.MakePathOrDie(field)
 	return slices.ContainsFunc(entries, func(e metav1.ManagedFieldsEntry) bool {

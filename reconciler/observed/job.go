@@ -21,7 +21,7 @@ type Job struct {
 	Program, Spec string
 }
 
-// Runs says whether a Job may be in the middle of its work. A suspended one has no pods: who waited for it would wait
+// Runs reports whether a Job may be in the middle of its work. A suspended one has no pods: who waited for it would wait
 // without end.
 func (o Object) Runs() bool {
 	return o.Job == nil || !o.Job.Finished && o.Health.Status != health.Suspended

@@ -112,7 +112,7 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Object {
 	return o
 }
 
-// Proved says whether the object bears a proof that Berth made it for an environment, and fields that Berth applied. Jobs
+// Proved reports whether the object bears a proof that Berth made it for an environment, and fields that Berth applied. Jobs
 // are created, not applied.
 func (o Object) Proved(environment string, prover manifest.Prover) bool {
 	written := o.Ownership != "" || manifest.IsJob(o.Key.GroupKind())

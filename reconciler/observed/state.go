@@ -11,7 +11,7 @@ type State struct {
 	// Objects are those that bear the environment's label. Where an object of the environment belongs, they also have what
 	// is there of other environments or of none, as far as that is known.
 	Objects map[manifest.Key]Object
-	// Unknown has the kinds of which nothing is known.
+	// Unknown has the kinds whose objects are unknown.
 	Unknown map[schema.GroupKind]Unknown
 	// Namespace is the environment's own, whoever made it; nil when it does not exist.
 	Namespace *Object

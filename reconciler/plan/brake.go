@@ -3,7 +3,7 @@ package plan
 import "fmt"
 
 // The brake of an environment: more than brakeCount objects and more than half of all that it has are
-// deleted at once only after somebody confirmed it.
+// deleted at once only after a user confirmed it.
 const brakeCount = 5
 
 // Brake holds deletions until a person confirms them.
@@ -41,7 +41,7 @@ func (m *maker) brake(n, total int) string {
 	return why
 }
 
-// tooMuch says why nobody believes that n of all objects are to be deleted; empty if it can be.
+// tooMuch returns why the deletion guard blocks the deletion of n of all objects; empty if it does not.
 func (m *maker) tooMuch(n, total int) string {
 	switch origin := m.record.Origin; {
 	case n == 0 || m.in.Incomplete:

@@ -52,7 +52,7 @@ func (m *maker) adopt(s *Step) {
 	}
 }
 
-// undisturbed decides about an object of which nobody has changed what we applied.
+// undisturbed decides about an object whose applied fields are unchanged.
 func (m *maker) undisturbed(s *Step) {
 	live, applied := s.Live, m.record.Applied[s.Key]
 	switch {
@@ -85,7 +85,7 @@ func (m *maker) disturbance(s *Step) string {
 // mutationAnnotation is the word of other tools for manifest.AnnotationDrift.
 const mutationAnnotation = "client.lifecycle.config.k8s.io/mutation"
 
-// ignoresDrift says whether Git leaves to others what they change.
+// ignoresDrift reports whether Git leaves to others what they change.
 func ignoresDrift(o *manifest.Object) bool {
 	return annotation(o, manifest.AnnotationDrift) == "ignore" || annotation(o, mutationAnnotation) == "ignore"
 }

@@ -64,11 +64,11 @@ type tally struct {
 	patient   bool   // a running Job may take longer than the time-out
 }
 
-// onlyDeletes says whether nothing is left to be done but deletions. They end by themselves, and fail nothing if they take
+// onlyDeletes reports whether nothing is left to be done but deletions. They end by themselves, and fail nothing if they take
 // longer than a rollout may.
 func (t tally) onlyDeletes() bool { return t.deletions == len(t.open) && len(t.others) == 0 }
 
-// waiting says whether all that is open is up to somebody else.
+// waiting reports whether all open steps wait for others.
 func (t tally) waiting() bool { return len(t.others) > 0 && t.own == 0 }
 
 func (m *maker) tally() tally {
@@ -102,7 +102,7 @@ func (m *maker) tally() tally {
 	return t
 }
 
-// isIll says whether an open step tells of trouble, in an environment that was healthy: not what is
+// isIll reports whether an open step tells of trouble, in an environment that was healthy: not what is
 // merely tried again, what a person suspended, or what is yet to be deleted.
 func (m *maker) isIll(s Step) bool {
 	if s.Blocked == "" || s.Object == nil || m.in.Suspended {
@@ -111,7 +111,7 @@ func (m *maker) isIll(s Step) bool {
 	return s.waits != forItself || s.Health.Status == health.Unknown
 }
 
-// mayRunLonger says whether a step is a running Job that sets its own limit beyond the time-out.
+// mayRunLonger reports whether a step is a running Job that sets its own limit beyond the time-out.
 func (m *maker) mayRunLonger(s Step) bool {
 	if s.Object == nil || !manifest.IsJob(s.Key.GroupKind()) || s.Action != Keep || s.Health.Status != health.Progressing {
 		return false
@@ -121,7 +121,7 @@ func (m *maker) mayRunLonger(s Step) bool {
 	return time.Duration(seconds)*time.Second > m.limit(s)
 }
 
-// late says whether the rollout has used up its time, and notes when it will have. The clock stands
+// late reports whether the rollout has used up its time, and notes when it will have. The clock stands
 // while somebody else has to move first: a person, or a Job that is to be waited for.
 func (m *maker) late(t tally) bool {
 	since := &m.record.Sync.Since

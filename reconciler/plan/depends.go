@@ -162,7 +162,7 @@ func (d *dependencies) name(key manifest.Key) string {
 	return fmt.Sprintf("%s (%s)", key.Short(), d.set[key].Origin)
 }
 
-// after says whether one place's wave comes after another's.
+// after reports whether one place's wave comes after another's.
 func after(p, q manifest.Place) bool {
 	return p.Phase > q.Phase || p.Phase == q.Phase && p.Wave > q.Wave
 }

@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// fought delays the correction of an object that somebody else changes again and again. The fight is shown until it
+// fought delays the correction of an object that another client changes again and again. The fight is shown until it
 // has been calm for a while. Nothing else waits for the object while it is there and healthy.
 func (m *maker) fought(s *Step) {
 	fight, ok := m.in.Fights[s.Key]

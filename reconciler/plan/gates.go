@@ -45,14 +45,14 @@ func (m *maker) suspended() string {
 
 func isNamespace(k manifest.Key) bool { return k.Group == "" && k.Kind == "Namespace" }
 
-// waitsAtGates says whether a step has to wait for what stands before it.
+// waitsAtGates reports whether a step has to wait for what stands before it.
 func waitsAtGates(s Step) bool { return s.Acts() && s.Action != Correct && s.Action != Delete }
 
 func gated(p manifest.Place) bool { return p.Phase != manifest.First }
 
 func sameWave(a, b manifest.Place) bool { return a.Phase == b.Phase && a.Wave == b.Wave }
 
-// impossible says whether the object cannot be written at all. A Job whose run failed was.
+// impossible reports whether the object cannot be written at all. A Job whose run failed was.
 func (m *maker) impossible(s Step) bool {
 	return s.Failure != "" && m.record.Jobs[s.Key].State != JobFailed
 }

@@ -5,7 +5,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// changes says whether what Git says of an object differs from what was applied last: a sync may be refused for
+// changes reports whether what Git says of an object differs from what was applied last: a sync may be refused for
 // problems of these objects alone. A problem of any other object is older than what Git says now.
 func (m *maker) changes(s Step) bool {
 	if s.Object == nil {

@@ -82,7 +82,7 @@ func (m *maker) lookAt(s *Step) JobRecord {
 	}
 	digest := m.identity(s, ran)
 	if digest == "" || digest != wanted && digest != ran.Digest && ran.Digest != "" {
-		return ran // somebody else's, or left from before the run that the record knows
+		return ran // not ours, or left from before the run that the record knows
 	}
 	seen := JobRecord{Digest: digest, State: JobCreated, UID: live.UID, Spec: live.Job.Spec, Ever: ran.Ever}
 	if live.Job.Finished {
@@ -108,7 +108,7 @@ func (m *maker) identity(s *Step, ran JobRecord) string {
 	case live.Proved(m.in.Environment, m.in.Prover), m.in.Released[s.Key] && live.Proved(live.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
 		return live.Digest
 	case live.UID == ran.UID:
-		return ran.Digest // somebody has removed the mark, or it was taken over before
+		return ran.Digest // the mark was removed, or it was taken over before
 	case live.Job.Succeeded && live.Job.Program == observed.Program(s.Object.Unstructured):
 		return s.Object.Digest // a cluster taken over from kubectl: the same work is done
 	}
@@ -138,7 +138,7 @@ func (m *maker) intend(s *Step, action Action, reason string) {
 }
 
 // comparable returns the run before, and the digest of its spec, if one with the same spec need not run again: it has
-// succeeded, and no other reason asks for a run. Defaults that somebody writes out are no change.
+// succeeded, and no other reason asks for a run. Spelling out defaults is no change.
 func (m *maker) comparable(s *Step, before JobRecord) (JobRecord, string) {
 	switch {
 	case annotation(s.Object, manifest.AnnotationJob) == everyCommit:

@@ -16,7 +16,7 @@ import (
 // placeholder or by accident; they are the controller's, and are not applied.
 type writer struct {
 	kinds []schema.GroupKind
-	// asked says whether an object asks for it.
+	// asked reports whether an object asks for it.
 	asked  func(*manifest.Object) bool
 	fields []string
 }

@@ -51,7 +51,7 @@ func (m *maker) orderedLastJobs() []Step {
 	return steps
 }
 
-// permission says whether a person lets a removal go on.
+// permission reports whether a person lets a removal go on.
 type permission int
 
 const (
@@ -59,7 +59,7 @@ const (
 	confirmed
 )
 
-// permitted says whether a person lets the removal go on without the Jobs that are known not to have succeeded, and uses
+// permitted reports whether a person lets the removal go on without the Jobs that are known not to have succeeded, and uses
 // the confirmation up: one that came before counts for something else.
 func (m *maker) permitted() permission {
 	judged := &m.record.Brake.Judged
@@ -152,7 +152,7 @@ func (m *maker) giveUp(s *Step) {
 	*s = Step{Action: Keep, Key: s.Key, Object: s.Object, Live: s.Live, Health: health.Health{Status: health.Healthy}}
 }
 
-// hasNoNamespace says whether nothing can be created in the namespace of a Job any more, as far as that is known.
+// hasNoNamespace reports whether nothing can be created in the namespace of a Job any more, as far as that is known.
 func (m *maker) hasNoNamespace(key manifest.Key) bool {
 	if _, unknown := m.in.Observed.Unknown[schema.GroupKind{Kind: "Namespace"}]; unknown || key.Namespace != m.in.Namespace.Object.GetName() {
 		return false

@@ -91,10 +91,10 @@ func (s Step) Fill(object, live *unstructured.Unstructured) error {
 	return nil
 }
 
-// Reads says whether an object can be applied only once what is in the cluster is known.
+// Reads reports whether an object can be applied only once what is in the cluster is known.
 func (s Step) Reads() bool { return len(s.Hold) > 0 || s.Share != "" && s.Live != nil }
 
-// isScaled says whether somebody else sees to the number of replicas that Git has for the object. That number is in
+// isScaled reports whether somebody else sees to the number of replicas that Git has for the object. That number is in
 // nobody's managed fields once it is zero: then whoever scaled before is taken to have done it.
 func (m *maker) isScaled(s *Step) bool {
 	if s.Live == nil || s.Live.Replicas || !setsReplicas(s.Object) {
@@ -117,14 +117,14 @@ func isKubectl(manager string) bool {
 	return manager == "kubectl" || strings.HasPrefix(manager, "kubectl-")
 }
 
-// rescaled says whether the number of replicas was left to somebody who sees to it no more, so that Git's
+// rescaled reports whether the number of replicas was left to somebody who sees to it no more, so that Git's
 // holds again. Of an autoscaler that never stood in Git nothing can be said.
 func (m *maker) rescaled(s *Step) bool {
 	taken := s.Live.Scaler != "" || !s.Live.Replicas && m.in.Record.Applied[s.Key].LeftTo != (manifest.Key{})
 	return taken && setsReplicas(s.Object) && s.LeftTo == (manifest.Key{}) && s.ScaledBy == ""
 }
 
-// setsReplicas says whether Git has a number of replicas; null is none.
+// setsReplicas reports whether Git has a number of replicas; null is none.
 func setsReplicas(o *manifest.Object) bool {
 	value, there, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
 	return there && value != nil // "replicas: null" says that Git has no number
@@ -146,7 +146,7 @@ func (m *maker) autoscaler(workload manifest.Key) manifest.Key {
 	return m.in.Record.Applied[workload].LeftTo
 }
 
-// isGone says whether an autoscaler that has left Git has left the cluster too.
+// isGone reports whether an autoscaler that has left Git has left the cluster too.
 func (m *maker) isGone(autoscaler manifest.Key) bool {
 	_, unknown := m.in.Observed.Unknown[autoscaler.GroupKind()]
 	_, there := m.in.Observed.Objects[autoscaler]

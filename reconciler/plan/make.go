@@ -77,7 +77,7 @@ func (m *maker) begin() {
 	}
 }
 
-// isLost says whether a namespace that we made is gone.
+// isLost reports whether a namespace that we made is gone.
 func (m *maker) isLost(ns manifest.Key) bool {
 	_, unknown := m.in.Observed.Unknown[ns.GroupKind()]
 	return !unknown && m.in.Observed.Namespace == nil && m.record.Applied[ns].Digest != ""
@@ -154,7 +154,7 @@ func (m *maker) namespace() {
 	m.add(s, manifest.KindPlace(s.Key.GroupKind()))
 }
 
-// lostItsMarks says whether the namespace is one that we wrote and whose label somebody has removed or changed.
+// lostItsMarks reports whether the namespace is one that we wrote and whose label somebody has removed or changed.
 func (m *maker) lostItsMarks(l *observed.Object) bool {
 	return !m.others(*l) && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
 }

@@ -20,7 +20,7 @@ const (
 	onRemoval   = "on-removal"
 )
 
-// RunsOnRemoval says whether an object is a Job that runs when its environment goes, and not before.
+// RunsOnRemoval reports whether an object is a Job that runs when its environment goes, and not before.
 func RunsOnRemoval(o *manifest.Object) bool {
 	return manifest.IsJob(o.GroupVersionKind().GroupKind()) && annotation(o, manifest.AnnotationJob) == onRemoval
 }
@@ -41,7 +41,7 @@ type LastJob struct {
 	Manifest string          `json:"manifest"`
 	Digest   string          `json:"digest"`
 	Origin   manifest.Origin `json:"origin,omitzero"`
-	// Timeout is how long its success is waited for.
+	// Timeout is how long to wait for its success.
 	Timeout time.Duration `json:"timeout"`
 	// Begun is when its run was intended; zero while the environment stays. Told says that people know why it did not
 	// succeed: only what they confirm afterwards counts.
@@ -59,7 +59,7 @@ func (j LastJob) object() *manifest.Object {
 	return &manifest.Object{Unstructured: u, Origin: j.Origin, Digest: j.Digest}
 }
 
-// Leaving says whether a removal has begun that cannot be undone any more: a Job that runs when the environment goes was
+// Leaving reports whether a removal has begun that cannot be undone any more: a Job that runs when the environment goes was
 // created, and has not failed.
 func (r Record) Leaving() bool {
 	leaving := false
@@ -124,7 +124,7 @@ func (m *maker) lastJob(o *manifest.Object) (LastJob, error) {
 	return job, nil
 }
 
-// stay forgets a removal that had begun and was given up, because somebody needs the environment again.
+// stay forgets a removal that was cancelled because the environment is needed again.
 func (m *maker) stay() {
 	for key, job := range m.record.LastJobs {
 		if !job.Begun.IsZero() {

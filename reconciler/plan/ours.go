@@ -9,14 +9,14 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Ours says whether Berth provably made an object for an environment: it bears the environment's label, and
+// Ours reports whether Berth provably made an object for an environment: it bears the environment's label, and
 // the record has it or it bears a proof that was made for this very object. The label alone proves nothing,
 // because anybody with rights in the namespace can write it, and because a copy bears it too.
 func Ours(l observed.Object, environment string, record Record, prover manifest.Prover) bool {
 	return l.Environment == environment && !l.Controlled && (record.has(l) || l.Proved(environment, prover))
 }
 
-// has says whether the record has an object: that it was written and still bears something of that, or which run
+// has reports whether the record has an object: that it was written and still bears something of that, or which run
 // of a Job it is.
 func (r Record) has(l observed.Object) bool {
 	if manifest.IsJob(l.Key.GroupKind()) {
@@ -35,12 +35,12 @@ func (m *maker) ours(l observed.Object) bool {
 	return Ours(l, m.in.Environment, m.in.Record, m.in.Prover)
 }
 
-// within says whether an object lies in the namespace that the environment is confined to, or is that.
+// within reports whether an object lies in the namespace that the environment is confined to, or is that.
 func (m *maker) within(k manifest.Key) bool {
 	return m.in.Within == "" || k.Namespace == m.in.Within || isNamespace(k) && k.Name == m.in.Within
 }
 
-// others says whether an object is provably another environment's, or may be another installation's, of which
+// others reports whether an object is provably another environment's, or may be another installation's, of which
 // nothing can be proved. A label that somebody has changed on an object of ours makes it nobody else's: whoever takes
 // an object over writes a proof of their own.
 func (m *maker) others(l observed.Object) bool {
@@ -50,14 +50,14 @@ func (m *maker) others(l observed.Object) bool {
 	return !m.in.Record.has(l) || !SameInstallation(l.Environment, m.in.Environment) || l.Proved(l.Environment, m.in.Prover)
 }
 
-// SameInstallation says whether two environments, given by their label's values, are of one installation.
+// SameInstallation reports whether two environments, given by their label's values, are of one installation.
 func SameInstallation(environment, other string) bool {
 	id, _, _ := strings.Cut(environment, ".")
 	otherID, _, _ := strings.Cut(other, ".")
 	return id == otherID
 }
 
-// unmarked says whether an object that we wrote bears no proof yet.
+// unmarked reports whether an object that we wrote bears no proof yet.
 func (m *maker) unmarked(l *observed.Object) bool { return l.Proof == "" && m.in.Prover.Proves() }
 
 // copies warns of objects that bear our label and digest and that Berth did not make: they are somebody's copies,

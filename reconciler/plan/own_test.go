@@ -96,7 +96,7 @@ func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
 	}
 }
 
-// stagesIncrease says whether a step is taken before all others.
+// stagesIncrease reports whether a step is taken before all others.
 func stagesIncrease(steps []plan.Step, first string) bool {
 	for _, s := range steps {
 		for _, other := range steps {

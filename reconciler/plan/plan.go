@@ -23,8 +23,8 @@ const (
 	Keep    Action = "keep"    // as it should be, or deliberately left alone
 	Create  Action = "create"  // it is not there
 	Change  Action = "change"  // Git says otherwise than what was applied
-	Correct Action = "correct" // somebody else changed what was applied
-	Replace Action = "replace" // delete it, so that a later pass can create it anew (Jobs)
+	Correct Action = "correct" // another client changed the applied fields
+	Replace Action = "replace" // delete it, so that a later pass can re-create it (Jobs)
 	Delete  Action = "delete"  // it left Git, or its time is over
 	Prepare Action = "prepare" // prove a Job valid that runs when the environment goes, and remember it
 )
@@ -96,10 +96,10 @@ const (
 // block holds a step back.
 func (s *Step) block(by blocker, why string) { s.Blocked, s.waits = why, by }
 
-// Acts says whether the step changes the cluster now.
+// Acts reports whether the step changes the cluster now.
 func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
 
-// Healthy says whether nothing has to be done, or to happen, for the object any more. What somebody
+// Healthy reports whether nothing has to be done, or to happen, for the object any more. What somebody
 // paused on purpose has settled; a suspended Job has not, for others count on its work.
 func (s Step) Healthy() bool {
 	switch {
@@ -113,15 +113,15 @@ func (s Step) Healthy() bool {
 	return s.settled()
 }
 
-// settled says whether the object itself has nothing left to do.
+// settled reports whether the object itself has nothing left to do.
 func (s Step) settled() bool {
 	return s.Health.Status == health.Healthy || s.Health.Status == health.Suspended && !manifest.IsJob(s.Key.GroupKind())
 }
 
-// Beside says whether what keeps the step from being done holds up nothing else.
+// Beside reports whether what keeps the step from being done holds up nothing else.
 func (s Step) Beside() bool { return s.beside }
 
-// passes says whether what comes after the step need not wait for it.
+// passes reports whether what comes after the step need not wait for it.
 func (s Step) passes() bool { return s.beside || s.Healthy() }
 
 // State is how far an environment is from what Git says.
@@ -131,7 +131,7 @@ type State string
 const (
 	Settled  State = "Settled"  // it is what Git says, and healthy
 	Going    State = "Going"    // steps are to be taken, or the rollout is on its way
-	Waiting  State = "Waiting"  // somebody else has to finish first: a running Job, a namespace that ends
+	Waiting  State = "Waiting"  // something has to finish first: a running Job, a namespace that ends
 	Degraded State = "Degraded" // it is what Git says and was healthy, but is no longer
 	Failed   State = "Failed"   // it cannot become what Git says without help
 )
@@ -218,7 +218,7 @@ type Input struct {
 	Undecided string
 	// Refusals are what the API server said to earlier tries.
 	Refusals map[manifest.Key]Refusal
-	// Fights are the objects that somebody else changes as often as they are corrected.
+	// Fights are the objects that another client changes as often as they are corrected.
 	Fights map[manifest.Key]Fight
 	// Now is the time of the pass; Timeout how long a rollout may take.
 	Now     time.Time
@@ -230,7 +230,7 @@ type Input struct {
 	// Past says that Desired is not the newest that Git says, but what ran before: its Jobs have run, and
 	// are not run again; those that ran since are left for the newest to find.
 	Past bool
-	// Incomplete says that Desired may lack what cannot be had now: what it does not say is left alone.
+	// Incomplete is set if Desired may lack objects that cannot be fetched now: other objects are left alone.
 	Incomplete bool
 	// Retry runs failed Jobs again.
 	Retry bool
@@ -268,11 +268,11 @@ type Refusal struct {
 	Until time.Time
 }
 
-// Fight is an object that somebody else changes as often as it is corrected.
+// Fight is an object that another client changes as often as it is corrected.
 type Fight struct {
 	// Rival names who that is, as far as it is known.
 	Rival string
-	// Until is when to correct it again. It is over if nobody has changed it by Calm.
+	// Until is when to correct it again. It is over if it is unchanged until Calm.
 	Until, Calm time.Time
 }
 

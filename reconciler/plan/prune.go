@@ -16,7 +16,7 @@ import (
 // keepsData are the kinds whose deletion destroys what Git cannot bring back.
 var keepsData = map[string]bool{"PersistentVolumeClaim": true, "PersistentVolume": true, "CustomResourceDefinition": true, "Namespace": true}
 
-// HoldsData says whether the deletion of an object destroys what Git cannot bring back.
+// HoldsData reports whether the deletion of an object destroys what Git cannot bring back.
 func HoldsData(k manifest.Key) bool { return keepsData[k.Kind] }
 
 // prune decides about what is in the cluster and no longer in Git. It waits until everything else has
@@ -61,7 +61,7 @@ func (m *maker) prune() {
 	}
 }
 
-// undeletable delays a deletion that the API server refused before, and says whether it has to wait.
+// undeletable delays a deletion that the API server refused before, and reports whether it has to wait.
 func (m *maker) undeletable(s *Step) bool {
 	r, ok := m.in.Refusals[s.Key]
 	if !ok || s.Blocked != "" || r.Digest != s.Content() {
@@ -167,7 +167,7 @@ func deletable(gone []observed.Object) (n int) {
 	return n
 }
 
-// kept says whether an object outlives its place in Git.
+// kept reports whether an object outlives its place in Git.
 func kept(l observed.Object) bool {
 	return l.Prune == "never" || keepsData[l.Key.Kind] && l.Prune != "allow"
 }

@@ -60,7 +60,7 @@ func (m *maker) follow(before Sync, now *Sync) {
 	}
 }
 
-// hasRunBefore says whether a Job ran before with the content that a commit has to which the environment returned.
+// hasRunBefore reports whether a Job ran before with the content that a commit has to which the environment returned.
 func (m *maker) hasRunBefore(s *Step, newest JobRecord) bool {
 	if m.in.Past {
 		return newest.Digest != s.Object.Digest

@@ -60,7 +60,7 @@ type Sync struct {
 	Commit  string    `json:"commit,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	// Since is when the clock of the time-out began to run; zero while it stands, because all has settled
-	// or because somebody else has to move first.
+	// or because it waits for a user or another controller.
 	Since time.Time `json:"since,omitzero"`
 	// Settled says that the gate has been passed.
 	Settled bool `json:"settled,omitempty"`
@@ -83,7 +83,7 @@ type Superseded struct {
 	Started time.Time `json:"started"`
 }
 
-// Rejected is an input that is not tried again before it changes, or somebody asks.
+// Rejected is an input that is not tried again until it changes or a user asks.
 type Rejected struct {
 	// Digest is that of the input; Commit is where it was; Message is why.
 	Digest  string `json:"digest"`
@@ -139,12 +139,12 @@ func (r Record) Clone() Record {
 	return r
 }
 
-// Equal says whether storing one over the other would change nothing.
+// Equal reports whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
 	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
-// Protects says whether the record holds something that must be stored before the steps are taken:
+// Protects reports whether the record holds something that must be stored before the steps are taken:
 // what is about to run, and which kinds are about to be there. The rest can follow afterwards.
 func (r Record) Protects(stored Record) bool {
 	return !maps.Equal(r.Jobs, stored.Jobs) || !slices.Equal(r.Kinds, stored.Kinds)

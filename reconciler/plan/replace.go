@@ -33,7 +33,7 @@ func (m *maker) replaced(s *Step, message string) string {
 	return ""
 }
 
-// mayReplace says whether Git allows that an object of ours is deleted and re-created if it cannot be changed.
+// mayReplace reports whether Git allows that an object of ours is deleted and re-created if it cannot be changed.
 func (m *maker) mayReplace(s Step) bool {
 	if s.Object == nil || s.Live == nil || manifest.IsJob(s.Key.GroupKind()) {
 		return false
@@ -42,7 +42,7 @@ func (m *maker) mayReplace(s Step) bool {
 	return (how == whenImmutable || how == orphan) && !keepsData[s.Key.Kind] && m.ours(*s.Live)
 }
 
-// Orphans says whether what an object that is replaced controls is to live on.
+// Orphans reports whether what an object that is replaced controls is to live on.
 func (s Step) Orphans() bool {
 	return s.Object != nil && !manifest.IsJob(s.Key.GroupKind()) && annotation(s.Object, manifest.AnnotationReplace) == orphan
 }

@@ -49,7 +49,7 @@ func (m *maker) unseen() {
 	}
 }
 
-// unseenKinds adds a step for every kind of which nothing is known.
+// unseenKinds adds a step for every unknown kind.
 func (m *maker) unseenKinds() {
 	kinds := slices.SortedFunc(maps.Keys(m.in.Observed.Unknown), func(a, b schema.GroupKind) int {
 		return manifest.Key{Group: a.Group, Kind: a.Kind}.Compare(manifest.Key{Group: b.Group, Kind: b.Kind})
@@ -61,7 +61,7 @@ func (m *maker) unseenKinds() {
 	}
 }
 
-// hidden says whether there may be objects of a kind that cannot be seen. What the cluster does not serve
+// hidden reports whether there may be objects of a kind that cannot be seen. What the cluster does not serve
 // any more is gone.
 func (m *maker) hidden(gk schema.GroupKind) bool {
 	unknown, isUnknown := m.in.Observed.Unknown[gk]

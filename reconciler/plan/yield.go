@@ -6,7 +6,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Yields says whether an object leaves its place to what is there: a copy does, unless that is the
+// Yields reports whether an object leaves its place to what is there: a copy does, unless that is the
 // environment's own.
 func Yields(wanted *manifest.Object, there observed.Object, environment string) bool {
 	return wanted.Yields && there.Environment != environment && (there.Environment != "" || there.Ownership == "")

@@ -62,7 +62,7 @@ func ended(j reconciler.Judged, now time.Time) (v1alpha1.SyncStatus, bool) {
 	return entry, true
 }
 
-// told says whether the newest of the past syncs says it already: of the same commit, or of the same attempt
+// told reports whether the newest of the past syncs says it already: of the same commit, or of the same attempt
 // at an earlier commit, from which the newer one does not differ in anything that counts.
 func told(past []v1alpha1.SyncStatus, j reconciler.Judged, entry v1alpha1.SyncStatus) bool {
 	if len(past) == 0 || past[0].Outcome != entry.Outcome {
@@ -72,7 +72,7 @@ func told(past []v1alpha1.SyncStatus, j reconciler.Judged, entry v1alpha1.SyncSt
 	return same || past[0].Commit == entry.Commit
 }
 
-// older says whether the attempt began before the newest of the past syncs ended.
+// older reports whether the attempt began before the newest of the past syncs ended.
 func older(j reconciler.Judged, past []v1alpha1.SyncStatus) bool {
 	return len(past) > 0 && timeOf(j.Sync.Started).Before(&past[0].Time)
 }

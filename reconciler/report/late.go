@@ -42,7 +42,7 @@ func (w *writes[S]) unseen(o client.Object) *S {
 	return nil
 }
 
-// wrote notes a write; nobody may change the status afterwards.
+// wrote records a write; the status must not be changed afterwards.
 func (w *writes[S]) wrote(o client.Object, status *S, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

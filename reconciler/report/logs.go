@@ -16,7 +16,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// How much of a log is shown, of how many objects, and how long it is waited for.
+// How much of a log is shown, of how many objects, and how long to wait for it.
 const (
 	logLines   = 10
 	logBytes   = 2 << 10
@@ -29,7 +29,7 @@ const (
 // Logs brings the last lines of containers that failed: once per failure, and while nobody waits for it.
 type Logs struct {
 	pods typedcorev1.PodsGetter
-	// wake asks for a pass over an Environment, whose report then has the log.
+	// wake requeues an Environment, whose report then has the log.
 	wake  func(types.NamespacedName)
 	slots chan struct{}
 

@@ -136,14 +136,14 @@ func (r *Reporter) left(env *v1alpha1.Environment, state plan.State) time.Durati
 	return max(0, wait)
 }
 
-// rose notes that what is told of an Environment is what is.
+// rose records that the reported state of an Environment is current.
 func (r *Reporter) rose(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.dips, uid)
 }
 
-// onlyCounts says whether a status differs only in how many objects are healthy, and why the others are
+// onlyCounts reports whether a status differs only in how many objects are healthy, and why the others are
 // not, while the reason stays what it was.
 func onlyCounts(before, after v1alpha1.EnvironmentStatus) bool {
 	after.Objects, after.Unhealthy = before.Objects, before.Unhealthy

@@ -39,12 +39,12 @@ const (
 	Living   Stage = ""         // it is what Git says, or is on its way there
 	Queued   Stage = "Queued"   // others go first
 	Held     Stage = "Held"     // a person has to decide about it
-	Expiring Stage = "Expiring" // nobody used it for a while, and its namespace is being deleted
+	Expiring Stage = "Expiring" // it was unused, and its namespace is being deleted
 	Expired  Stage = "Expired"  // its namespace is deleted
 	Deleting Stage = "Deleting" // it is being deleted
 )
 
-// judged returns what a pass over a living environment found.
+// judged returns what a pass of a living environment found.
 func (s Standing) judged() (reconciler.Judged, bool) {
 	j, ok := s.Outcome.Finding.(reconciler.Judged)
 	return j, ok && s.Life.Stage == Living

@@ -21,7 +21,7 @@ const (
 	maxWarnings  = 20
 	maxHistory   = 10
 	maxMessage   = 1024
-	maxCondition = 16 << 10 // of a Repository, which tells of many branches at once; 32 KiB is the API's limit
+	maxCondition = 16 << 10 // of a Repository, which reports many branches at once; 32 KiB is the API's limit
 	shortCommit  = 8
 )
 

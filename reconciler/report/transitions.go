@@ -60,7 +60,7 @@ func Transitions(before, after v1alpha1.EnvironmentStatus) []Transition {
 	return list
 }
 
-// removalStalls says whether the removal of what an environment runs needs help.
+// removalStalls reports whether the removal of what an environment runs needs help.
 func removalStalls(s v1alpha1.EnvironmentStatus) bool {
 	reason := ready(s.Conditions).Reason
 	return (reason == v1alpha1.ReasonDeleting || reason == v1alpha1.ReasonExpiring) && meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionStalled)
