@@ -54,7 +54,7 @@ spec:
   service: {name: nobody, namespace: default}
 `)
 	posts.pushes("main", with(code("meanwhile"), "k8s/metric.yaml", "apiVersion: absent.example.com/v1\nkind: Metric\nmetadata: {name: mine}\n"))
-	production.AwaitUnhealthy("Metric/mine", "whether the kind Metric.absent.example.com is served cannot be told, for the server of its API does not answer")
+	production.AwaitUnhealthy("Metric/mine", "cannot find out whether the kind Metric.absent.example.com is served: the server of its API does not answer")
 	side := posts.Environment("side")
 	side.Becomes("Healthy", posts.branches("side", map[string]string{"k8s/metric.yaml": configMap("in-its-place", "A: b")}))
 	side.Patch("Deployment/worker", `{"spec":{"replicas":5}}`)

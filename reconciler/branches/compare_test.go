@@ -266,7 +266,7 @@ func TestWhatGoes(t *testing.T) {
 			name:  "what goes counts among what may expire",
 			scene: listed(9, idle(2), without(2, time.Hour, "f7", "f8")),
 			gone:  []string{"f7", "f8"},
-			notes: []string{"4 of 10 environments would be at once; if that is meant: berth confirm --repository posts (posts.review.f0 among them"},
+			notes: []string{"4 of 10 environments would be deleted at once; to delete them: berth confirm --repository posts (posts.review.f0 among them"},
 		},
 		{
 			name:  "not all of a removed entry at once",
