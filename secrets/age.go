@@ -22,7 +22,7 @@ func (k *Keys) addAge(content []byte) error {
 		return errors.New("it is the identity of an age plugin, and plugins are never run; use a key made by age-keygen")
 	}
 	if bytes.HasPrefix(content, []byte(armor.Header)) || bytes.HasPrefix(content, []byte("age-encryption.org/")) {
-		return errors.New("it is an age key under a passphrase, which nobody is there to type; put in what age -d makes of it")
+		return errors.New("it is an age key under a passphrase, which Berth cannot enter; store the output of age -d instead")
 	}
 	identities, err := age.ParseIdentities(bytes.NewReader(normalLines(content)))
 	if err != nil {
@@ -54,7 +54,7 @@ func (k *Keys) addSSH(content []byte) error {
 	var locked *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &locked):
-		return errors.New("it is an SSH key with a passphrase, which nobody is there to type; use one without")
+		return errors.New("it is an SSH key with a passphrase, which Berth cannot enter; use one without")
 	case err != nil:
 		return errors.New("it is a broken SSH key")
 	}

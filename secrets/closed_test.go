@@ -46,8 +46,8 @@ func TestServicesThatNobodyListedAreNotAsked(t *testing.T) {
 func TestErrorsNameRecipientsAndTheWayOut(t *testing.T) {
 	_, err := with(t, "review").Decrypt(t.Context(), "infra/k8s/secret.yaml", golden(t, "secret.yaml"))
 	held, wanted := keysOf(t, "review").Recipients(), keysOf(t, "production").Recipients()
-	want := "no key at hand decrypts it: it is encrypted for " + wanted[0] + ", and the keys at hand are those of " + held[0] +
-		"; add the recipient of a key at hand to .sops.yaml and run: sops updatekeys infra/k8s/secret.yaml"
+	want := "no available key decrypts it: it is encrypted for " + wanted[0] + ", and the available keys are those of " + held[0] +
+		"; add the recipient of an available key to .sops.yaml and run: sops updatekeys infra/k8s/secret.yaml"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -187,7 +187,7 @@ func textsOf(content string) []string {
 	return texts
 }
 
-// isBlank says whether a text holds no document, but comments and directives at most.
+// isBlank reports whether a text holds no document, but comments and directives at most.
 func isBlank(text string) bool {
 	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && line[0] != '%' {

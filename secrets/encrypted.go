@@ -34,7 +34,7 @@ var (
 	jsonEnvelope = regexp.MustCompile(`"sops"\s*:\s*\{`)
 )
 
-// Encrypted says whether a file is a SOPS document, or a part of one: it has SOPS' own part in the form of
+// Encrypted reports whether a file is a SOPS document, or a part of one: it has SOPS' own part in the form of
 // any format, or an encrypted value outside of a comment. Open is for these files only; it refuses those
 // that are not whole.
 func Encrypted(file string, content []byte) bool {

@@ -153,7 +153,7 @@ func newMetadata(o outline) (metadata, error) {
 	}
 	switch {
 	case all == 0:
-		return m, malformed("it names nobody that it is encrypted for")
+		return m, malformed("it names no recipients")
 	case all > maxRecipients:
 		return m, malformed("it names %d recipients, and %d are allowed", all, maxRecipients)
 	case remote > maxRemote:

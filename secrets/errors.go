@@ -9,7 +9,7 @@ import (
 type Reason string
 
 const (
-	// NoKey means that the file is encrypted for others than those whose keys are at hand.
+	// NoKey means that the file is encrypted for recipients without an available key.
 	NoKey Reason = "NoKey"
 	// NotAllowed means that only a remote key could decrypt it that no administrator has listed.
 	NotAllowed Reason = "NotAllowed"
@@ -18,7 +18,7 @@ const (
 	Unreachable Reason = "Unreachable"
 	// Tampered means that the file is not what was encrypted.
 	Tampered Reason = "Tampered"
-	// Unauthenticated means that the file has no MAC, so that nobody can tell whether it is.
+	// Unauthenticated means that the file has no MAC, so changes cannot be detected.
 	Unauthenticated Reason = "Unauthenticated"
 	// Exhausting means that decrypting the file takes more memory or processor time than one file may.
 	Exhausting Reason = "Exhausting"
@@ -41,7 +41,7 @@ type Error struct {
 	// Recipients are those that the file is encrypted for: age recipients, fingerprints, names of
 	// remote keys.
 	Recipients []string
-	// Held are the recipients whose keys are at hand.
+	// Held are the recipients of the available keys.
 	Held []string
 }
 
@@ -58,22 +58,22 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Temporary says whether the same file and keys may decrypt at another time.
+// Temporary reports whether the same file and keys may decrypt at another time.
 func (e *Error) Temporary() bool { return e.Reason == Unreachable || e.Reason == Unfinished }
 
 func (e *Error) problem() string {
 	switch e.Reason {
 	case NoKey:
-		text := "no key at hand decrypts it: it is encrypted for " + listed(e.Recipients)
+		text := "no available key decrypts it: it is encrypted for " + listed(e.Recipients)
 		if len(e.Held) > 0 {
-			text += ", and the keys at hand are those of " + listed(e.Held)
+			text += ", and the available keys are those of " + listed(e.Held)
 		}
 		if e.Detail != "" {
 			text += "; " + e.Detail
 		}
 		return text
 	case Unauthenticated:
-		return "it has no MAC, so that nobody can tell whether it was changed"
+		return "it has no MAC, so changes cannot be detected"
 	case NotAllowed:
 		return "it needs a remote key that is not allowed here: " + e.Detail
 	case Unreachable:
@@ -98,7 +98,7 @@ func (e *Error) hint() string {
 		if len(e.Held) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("add the recipient of a key at hand to .sops.yaml and run: sops updatekeys %s", shellQuoted(e.File))
+		return fmt.Sprintf("add the recipient of an available key to .sops.yaml and run: sops updatekeys %s", shellQuoted(e.File))
 	case Unauthenticated, Malformed:
 		return fmt.Sprintf("take it from a commit in which it was whole, or encrypt it again: sops encrypt -i %s", shellQuoted(e.File))
 	case NotAllowed:

@@ -143,7 +143,7 @@ func TestOneDocumentForOthersClosesTheFile(t *testing.T) {
 	mixed := append(append(golden(t, "whole.yaml"), "---\n"...), golden(t, "secret.yaml")...)
 	_, err := with(t, "review").Decrypt(t.Context(), "mixed.yaml", mixed)
 	var e *secrets.Error
-	if !errors.As(err, &e) || e.Reason != secrets.NoKey || e.Document != 2 || !strings.HasPrefix(err.Error(), "document 2: no key at hand decrypts it: ") {
+	if !errors.As(err, &e) || e.Reason != secrets.NoKey || e.Document != 2 || !strings.HasPrefix(err.Error(), "document 2: no available key decrypts it: ") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -138,7 +138,7 @@ func glob(t *testing.T, pattern string) []string {
 	return found
 }
 
-// isChild says whether a process is a child of this one.
+// isChild reports whether a process is a child of this one.
 func isChild(stat string) bool {
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
 	return fields[1] == strconv.Itoa(os.Getpid())

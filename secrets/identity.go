@@ -29,7 +29,7 @@ type AWSIdentity struct {
 	CredentialsURL, CredentialsTokenFile string
 }
 
-// Assumes says whether the agent asks STS for the role.
+// Assumes reports whether the agent asks STS for the role.
 func (a AWSIdentity) Assumes() bool { return a.Role != "" && a.TokenFile != "" }
 
 // GCPIdentity is the service account that Google's metadata server vouches for: that of the pod (Workload
@@ -104,7 +104,7 @@ func (i *Identity) Services() []string {
 	return names
 }
 
-// proves says whether the agent can prove who it is to the service of a kind of keys.
+// proves reports whether the agent can prove who it is to the service of a kind of keys.
 func (i *Identity) proves(kind Kind) bool {
 	if i == nil {
 		return false
@@ -119,7 +119,7 @@ func (i *Identity) proves(kind Kind) bool {
 // does not leave the node.
 var nodeHosts = []string{GCPMetadataHost, "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd20:ce::254", "metadata.google.internal"}
 
-// Confidential says whether what is sent to an address reaches nobody on the way.
+// Confidential reports whether an address is encrypted or local, so that no other host can read the traffic.
 func Confidential(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil {

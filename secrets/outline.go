@@ -12,7 +12,7 @@ import (
 
 // The guard: bounds for what the worker is given to read. SOPS itself has none. Its recursion overflows the stack on
 // deep values and on aliases that contain themselves, it takes the last of two equal keys where another reader may take
-// the first, and it compiles the rule that says what is encrypted anew for each key that leads to a value.
+// the first, and it compiles the encryption rule again for each key that leads to a value.
 const (
 	// maxFile bounds an encrypted file. No Secret that a cluster takes is larger than 1 MiB.
 	maxFile = 5 << 20

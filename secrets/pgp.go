@@ -21,7 +21,7 @@ func (k *Keys) addPGP(content []byte) error {
 			continue // public keys of colleagues, exported along
 		}
 		if isLocked(entity) {
-			return errors.New("it is a PGP key with a passphrase, which nobody is there to type; export one without")
+			return errors.New("it is a PGP key with a passphrase, which Berth cannot enter; export one without")
 		}
 		found = true
 		k.held.PGP = append(k.held.PGP, entity)

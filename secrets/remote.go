@@ -106,7 +106,7 @@ func VaultKey(address, engine, name string) RemoteKey {
 	return newRemoteKey(KindVault, baseURL(address)+"/v1/"+strings.Trim(engine, "/")+"/keys/"+name)
 }
 
-// hasDots says whether an id climbs, so that it is not what it looks like.
+// hasDots reports whether an id climbs, so that it is not what it looks like.
 func hasDots(id string) bool {
 	_, rest, _ := strings.Cut(id, "//")
 	if rest == "" {

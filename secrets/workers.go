@@ -59,7 +59,7 @@ type Workers struct {
 // desk is where the files of one set of keys queue.
 type desk struct {
 	scope string
-	// turn holds an item while somebody uses the process. Who put it there may use the fields below.
+	// turn holds an item while the process is in use. The goroutine that put it there may use the fields below.
 	turn    chan struct{}
 	process *worker.Process
 	idle    *time.Timer
@@ -159,7 +159,7 @@ func (w *Workers) leave(d *desk) {
 	}
 }
 
-// update changes what is known of a desk, and removes one that nobody needs.
+// update changes the state of a desk, and removes an unused one.
 func (w *Workers) update(d *desk, change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -168,7 +168,7 @@ func (w *Workers) update(d *desk, change func()) {
 	}
 }
 
-// end ends the process of a desk that nobody uses, and says whether it did.
+// end ends the process of an unused desk, and reports whether it did.
 func (w *Workers) end(d *desk) bool {
 	select {
 	case d.turn <- struct{}{}:

@@ -171,7 +171,7 @@ func unreadable(err error) error {
 	for words, detail := range map[string]string{
 		"sops metadata not found": "it has encrypted values and no part that says for whom",
 		"more than one of":        "it has several rules that say what is encrypted, and SOPS allows one",
-		"No keys found in file":   "it names nobody that it is encrypted for",
+		"No keys found in file":   "it names no recipients",
 		"parsing time":            "a time in its sops part is missing or broken",
 		"already defined":         "it has a key twice",
 	} {

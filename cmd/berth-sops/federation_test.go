@@ -123,7 +123,7 @@ func (f *federation) rotate(audience string) {
 	}
 }
 
-// trusts says whether a statement is a service account's for an audience.
+// trusts reports whether a statement is a service account's for an audience.
 func (f *federation) trusts(statement, audience string) bool {
 	parts := strings.Split(statement, ".")
 	key, err := sopstest.ServiceAccount()

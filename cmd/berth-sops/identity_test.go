@@ -140,7 +140,7 @@ func TestAnIdentityIsUsedForListedKeysAlone(t *testing.T) {
 			if !errors.As(err, &e) || e.Reason != test.want {
 				t.Errorf("%s, %s: got %v", service, test.name, err)
 			}
-			if test.config.Identity == nil && err.Error() != "no key at hand decrypts it: it is encrypted for "+r.ID {
+			if test.config.Identity == nil && err.Error() != "no available key decrypts it: it is encrypted for "+r.ID {
 				t.Errorf("%s, %s: got %v", service, test.name, err)
 			}
 		}

@@ -103,7 +103,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// refused says whether a service refused what it was shown since begin.
+// refused reports whether a service refused what it was shown since begin.
 func (n *network) refused() bool { return errors.As(n.trouble, new(*refusedError)) }
 
 // refusedError is an answer that is no success.

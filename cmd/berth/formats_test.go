@@ -121,7 +121,7 @@ func TestWhatIsRefusedOfEncryptedFiles(t *testing.T) {
 		keys   []string
 		want   string
 	}{
-		{"a key that stands in the environment", map[string]string{"secret.yaml": secret}, nil, "k8s/secret.yaml: cannot be decrypted: no key at hand decrypts it"},
+		{"a key that stands in the environment", map[string]string{"secret.yaml": secret}, nil, "k8s/secret.yaml: cannot be decrypted: no available key decrypts it"},
 		{"another key", map[string]string{"secret.yaml": secret}, []string{golden + "review.agekey"}, "sops updatekeys k8s/secret.yaml"},
 		{"a ConfigMap out of an encrypted file", generated("configMapGenerator: [{name: db, envs: [db.env]}]"), []string{golden + "production.agekey"}, "in the cluster anybody who may read a ConfigMap could read it"},
 		{"a value under another name", map[string]string{"secret.yaml": strings.Replace(secret, "    password: ENC", "    other: ENC", 1)}, []string{golden + "production.agekey"}, "it is not what was encrypted"},

@@ -66,7 +66,7 @@ func TestRemoteKeys(t *testing.T) {
 	// Whoever writes such a branch has copied the file of another entry.
 	t.Run("as the agent itself, where the entry does not say so", func(t *testing.T) {
 		p.keeps("branch", sealed, map[string]any{"secretRef": map[string]any{"name": "review"}})
-		p.becomes("branch", "Failed", "k8s/secret.yaml: cannot be decrypted: no key at hand decrypts it: it is encrypted for "+v.key(), "there are no credentials (sops.vault-token)")
+		p.becomes("branch", "Failed", "k8s/secret.yaml: cannot be decrypted: no available key decrypts it: it is encrypted for "+v.key(), "there are no credentials (sops.vault-token)")
 		p.keeps("elsewhere", sealed, map[string]any{"allow": []any{v.URL + "/v1/transit/keys/other", v.role()}})
 		p.becomes("elsewhere", "Failed", "it needs a remote key that is not allowed here: "+v.key())
 		if logins, _ := v.counts(); logins != 1 {
@@ -80,7 +80,7 @@ func TestRemoteKeys(t *testing.T) {
 	})
 	t.Run("an entry without decryption", func(t *testing.T) {
 		p.keeps("keyless", sealed, nil)
-		p.becomes("keyless", "Failed", "k8s/secret.yaml: cannot be decrypted: no key at hand decrypts it: it is encrypted for "+v.key()+"; set decryption.secretRef in entry production of Repository keyless")
+		p.becomes("keyless", "Failed", "k8s/secret.yaml: cannot be decrypted: no available key decrypts it: it is encrypted for "+v.key()+"; set decryption.secretRef in entry production of Repository keyless")
 	})
 	t.Run("an outage", func(t *testing.T) { p.testOutage(t, v, sealed) })
 	t.Run("the key Secret comes and changes", p.testKeySecret)
@@ -146,13 +146,13 @@ func (p *port) testKeySecret(t *testing.T) {
 	p.setSecret("late", map[string]string{"note": "x"})
 	p.becomes("late", "Failed", "does not hold keys: there is no key: entries are named *.agekey")
 	p.setSecret("late", map[string]string{"old.agekey": keys["production"]})
-	p.becomes("late", "Failed", "no key at hand decrypts it", "sops updatekeys k8s/secret.yaml")
+	p.becomes("late", "Failed", "no available key decrypts it", "sops updatekeys k8s/secret.yaml")
 	p.setSecret("late", map[string]string{"old.agekey": keys["production"], "new.agekey": keys["review"]})
 	p.becomes("late", "Healthy")
 	p.setSecret("late", map[string]string{"new.agekey": keys["review"]})
 	p.becomes("late", "Healthy")
 	p.setSecret("late", map[string]string{"old.agekey": keys["production"]})
-	p.becomes("late", "Failed", "no key at hand decrypts it")
+	p.becomes("late", "Failed", "no available key decrypts it")
 	if _, err := p.client.Resource(secretsKind).Namespace("late").Get(t.Context(), "posts", metav1.GetOptions{}); err != nil {
 		t.Errorf("what ran is gone with the key: %v", err)
 	}

@@ -75,7 +75,7 @@ func (b *bench) deliver(repository string) {
 	}
 }
 
-// freeAddress returns one of this machine that nobody listens at.
+// freeAddress returns an unused address of this machine.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

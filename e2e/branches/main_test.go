@@ -90,7 +90,7 @@ func install(ctx context.Context, cluster *clustertest.Cluster, config world.Con
 	return shared.Agent.Start()
 }
 
-// freeAddress returns one of this machine that nobody listens at.
+// freeAddress returns an unused address of this machine.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -33,7 +33,7 @@ const (
 )
 
 // credentials are the files by which the parts of one control plane trust
-// each other. They are made anew at every start and die with it.
+// each other. They are created at every start and removed with it.
 type credentials struct {
 	dir string
 	ca  []byte

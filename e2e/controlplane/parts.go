@@ -43,7 +43,7 @@ func apiServer(config Config, c *credentials, etcd string, port int) part {
 	}
 	config.Machine.serve(flags, c)
 	if config.APIServerOnly {
-		// Without the controller manager nobody makes the default accounts,
+		// Without the controller manager nothing creates the default accounts,
 		// and no pod would be admitted.
 		flags["disable-admission-plugins"] = "ServiceAccount"
 	}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A reservedPort is a free TCP port of the loopback address that nobody else
+// A reservedPort is a free TCP port of the loopback address that no other process
 // gets for as long as it is held: it is bound but does not listen. A server
 // that allows port sharing (SO_REUSEPORT) can listen on it, also again after
 // a restart. Looking for a free port and closing it before the server binds

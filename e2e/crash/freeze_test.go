@@ -33,7 +33,7 @@ func TestFrozenWhileAnotherLeads(t *testing.T) {
 		c.thaw(c.dice.IntN(2))
 	}
 	c.thaw(0)
-	t.Logf("frozen %d times; %d agents were about to write when they thawed; %d gave up by themselves, for the machine was too slow for their lease",
+	t.Logf("frozen %d times; %d agents were about to write when they thawed; %d gave up by themselves, because the machine was too slow for their lease",
 		*freezes, c.interrupted(), c.gaveUp)
 	c.ends()
 }
@@ -105,7 +105,7 @@ func (c *crew) leads() *world.Agent {
 	return nil
 }
 
-// holder returns who holds the lease; empty while nobody does.
+// holder returns the holder of the lease; empty if there is none.
 func (c *crew) holder() string {
 	c.t.Helper()
 	lease, err := c.client.Resource(leases).Namespace(deploy.Namespace).Get(c.t.Context(), "berth-agent", metav1.GetOptions{})

@@ -68,7 +68,7 @@ spec: {repository: second, entry: production, branch: main, namespace: second, o
 	posts.production.AwaitObject("ConfigMap/settings", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 }
 
-// forges changes a namespace as somebody does who may write there, and says whether the cluster let them.
+// forges changes a namespace as a user with write access does, and reports whether the cluster allowed it.
 func (team *team) forges(namespace, patch string) bool {
 	team.t.Helper()
 	_, err := team.client().Resource(namespaces).Patch(team.t.Context(), namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "thief"})

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// The agent ends when it is told to, whatever a branch or a Git server keeps it busy with. The update of the Deployment then
+// The agent ends on request, whatever a branch or a Git server keeps it busy with. The update of the Deployment then
 // does not wait for the kubelet to kill it. These tests run before the others, which share the agent.
 
 // SIGTERM once ended neither the build nor the agent.
@@ -34,7 +34,7 @@ func TestTheAgentEndsDuringABuild(t *testing.T) {
 			endsOn(t, signal)
 			world.AwaitFor(t, buildTime/2, fmt.Sprintf("the processes %d are gone", builds), func() (string, bool) {
 				for _, build := range builds {
-					// That of a process that nobody has waited for yet is empty.
+					// It is empty for a process that was not waited on yet.
 					if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", build)); len(line) > 0 {
 						return string(line), false
 					}

@@ -104,7 +104,7 @@ func installed(ctx context.Context, cluster *clustertest.Cluster, dir, binary st
 	return world.New(ctx, config)
 }
 
-// freeAddress returns one of this machine that nobody listens at.
+// freeAddress returns an unused address of this machine.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,7 +120,7 @@ func withinMemory() error {
 	}
 	kills, err := shared.Cgroup.Kills()
 	if err == nil && kills > 0 {
-		err = fmt.Errorf("the kernel killed %d processes of the agent, for they held more than %d MiB", kills, memoryLimit>>20)
+		err = fmt.Errorf("the kernel killed %d processes of the agent, because they held more than %d MiB", kills, memoryLimit>>20)
 	}
 	return err
 }

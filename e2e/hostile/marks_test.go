@@ -83,7 +83,7 @@ func TestABranchNamedLikeProductionsNamespace(t *testing.T) {
 	posts.felt()
 }
 
-// A copied Secret is written over by nobody, and over nothing: what a branch brings or somebody made stays.
+// No copied Secret overwrites or is overwritten: a Secret of a branch or a user stays.
 func TestCopiedSecretsOverwriteNothing(t *testing.T) {
 	t.Parallel()
 	shared.SetSecret(lasting{t}, "pull", map[string]string{"password": "of the team"})

@@ -95,7 +95,7 @@ spec:
 `}
 }
 
-// An attempt is a branch of somebody who wants what is not theirs.
+// An attempt is a branch whose author wants access that they lack.
 type attempt struct {
 	// name is that of the branch, too.
 	name string

@@ -80,7 +80,7 @@ func TestTheAgentDiesInTheMiddleOfARollout(t *testing.T) {
 	}
 }
 
-// What happened while nobody looked is seen afterwards.
+// Changes during the downtime of the agent are seen afterwards.
 func TestTheAgentIsAwayForAWhile(t *testing.T) {
 	posts := begins(t, "away")
 	production, login := posts.Environment("main"), posts.Environment("login")
@@ -111,7 +111,7 @@ func TestAFrozenAgentGoesOn(t *testing.T) {
 	if err := shared.Agent.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	second := posts.pushes("main", map[string]string{"README.md": "Written while nobody looked.\n"})
+	second := posts.pushes("main", map[string]string{"README.md": "Written while no agent ran.\n"})
 	production.AwaitObject("Job/migrate", "is complete", func(o world.Object) bool { return o.Field("status.succeeded") == "1" })
 	if err := shared.Agent.Thaw(); err != nil {
 		t.Fatal(err)

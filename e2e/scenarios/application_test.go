@@ -124,7 +124,7 @@ spec:
 `, name)
 }
 
-// broken is the manifest with an image that nobody has built.
+// broken is the manifest with an image that does not exist.
 func broken(manifest string) string {
 	return strings.ReplaceAll(manifest, image, "registry.example.com/app:broken")
 }

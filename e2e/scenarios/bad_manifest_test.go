@@ -56,7 +56,7 @@ func TestBadManifests(t *testing.T) {
 	}
 	bad := map[string]string{}
 	for _, test := range tests {
-		// What the same commit removes stays, for nothing is pruned on doubt.
+		// Objects that the same commit removes stay, because nothing is pruned in doubt.
 		bad[test.branch] = posts.git.Change(test.branch, "a bad idea",
 			gittest.Remove("k8s/worker.yaml"), gittest.Write("k8s/"+test.file, test.text))
 	}

@@ -22,7 +22,7 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// planted are the values that nobody may see: those of encrypted files, line by line, the key to them, and
+// planted are the values that must not be disclosed: those of encrypted files, line by line, the key to them, and
 // the credentials of Git, webhooks and Vault. They are too odd to stand anywhere by chance.
 var planted = []string{
 	"review-password-of-no-use-anywhere", "review-key-of-no-use-anywhere",

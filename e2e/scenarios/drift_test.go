@@ -126,12 +126,12 @@ func TestANamespaceThatIsDeletedByHandBeginsAnew(t *testing.T) {
 	before := production.Object("Deployment/api").GetUID()
 
 	other{t, "kubectl-delete", ""}.deletes("namespaces", "lost")
-	production.AwaitObject("Deployment/api", "is made anew", func(o world.Object) bool { return o.GetUID() != before })
+	production.AwaitObject("Deployment/api", "is re-created", func(o world.Object) bool { return o.GetUID() != before })
 	production.Becomes("Healthy", commit)
 	posts.expectRuns(began, "migrate", 2)
 }
 
-// Whatever becomes of a commit, drift is put back, and only spec.suspend pauses that.
+// Drift is reverted whatever the result of a commit, and only spec.suspend pauses that.
 func TestOnlySuspendPausesCorrections(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "paused-by", rollsBack)

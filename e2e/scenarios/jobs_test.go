@@ -173,7 +173,7 @@ func TestAJobThatSomebodyElseHasRun(t *testing.T) {
 	}
 }
 
-// A Job that would be refused takes nobody's place.
+// A Job that would be refused replaces no other.
 func TestAJobThatIsRefusedReplacesNothing(t *testing.T) {
 	t.Parallel()
 	posts, began := begins(t, "successor"), time.Now()
@@ -198,7 +198,7 @@ spec:
     spec: {template: {spec: {restartPolicy: Never, containers: [{name: tidy, image: registry.example.com/tidy}]}}}
 `
 
-// ofCron is a Job as kubectl create job --from makes it, with all labels that somebody might give it.
+// ofCron is a Job as kubectl create job --from makes it, with all labels that a user might add.
 const ofCron = `
 apiVersion: batch/v1
 kind: Job

@@ -54,7 +54,7 @@ func TestAnObjectMovesBetweenEnvironmentsWithoutBeingDeleted(t *testing.T) {
 	}
 }
 
-// Who wants what another has is refused, and looked at again as soon as that lets go.
+// An environment that wants an object of another is refused, and reconciled as soon as the other releases it.
 func TestWhoIsRefusedIsLookedAtAgainWhenTheOtherLetsGo(t *testing.T) {
 	t.Parallel()
 	posts, back, front := pair(t, "lets")
@@ -73,7 +73,7 @@ func TestWhoIsRefusedIsLookedAtAgainWhenTheOtherLetsGo(t *testing.T) {
 	}
 }
 
-// Also if it is not Berth that lets go, and nothing of what is in the way is watched.
+// The same holds if the owner is not Berth, and the object is not watched.
 func TestWhoIsRefusedIsLookedAtAgainWhenTheObstacleGoes(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "hindered")

@@ -58,7 +58,7 @@ func TestAJobRunsWhenTheEnvironmentGoes(t *testing.T) {
 	})
 }
 
-// A preview that expires runs its Job as well, and begins anew with a push.
+// A preview that expires runs its Job as well, and is re-created by a push.
 func TestAJobRunsWhenAPreviewExpires(t *testing.T) {
 	t.Parallel()
 	expires := func(r *v1alpha1.Repository) {

@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// other is somebody with all rights, who is known to the API server by a name.
+// other is a user with all rights, with a name of its own.
 type other struct {
 	t         *testing.T
 	name      string
@@ -102,7 +102,7 @@ func (o other) says(group, name, status string) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	// Replaced, not merged: an operator writes its status anew.
+	// Replaced, not merged: an operator replaces its status.
 	patch := `[{"op":"add","path":"/status","value":` + status + `}]`
 	databases := client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: "databases"}).Namespace(o.namespace)
 	world.Await(o.t, "the operator has the Database "+name, func() (string, bool) {

@@ -47,7 +47,7 @@ func TestWhatOperatorsAddStays(t *testing.T) {
 	}
 }
 
-// In which version of its API somebody changes an object makes no difference.
+// The API version in which a user changes an object makes no difference.
 func TestWhatPeopleChangeInAnotherVersionIsPutBack(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "versions")
@@ -120,7 +120,7 @@ func TestAnAutoscalersReplicasAreItsOwn(t *testing.T) {
 	production.AwaitObject("Deployment/api", "rolls out, and stays scaled", func(o world.Object) bool {
 		return isFive(o) && o.Field("status.updatedReplicas") == "5" && o.Field("metadata.generation") == o.Field("status.observedGeneration")
 	})
-	world.Always(t, 2*time.Second, "nobody fights over the replicas", func() (string, bool) {
+	world.Always(t, 2*time.Second, "no fight over the replicas", func() (string, bool) {
 		replicas := production.Object("Deployment/api").Field("spec.replicas")
 		return replicas, replicas == "5"
 	})

@@ -13,7 +13,7 @@ func saying(name, annotations string) string {
 	return strings.Replace(configMap(name, "A: b"), "  name: "+name+"\n", "  name: "+name+"\n  annotations: {"+annotations+"}\n", 1)
 }
 
-// claim is a PersistentVolumeClaim that nobody ever binds.
+// claim is a PersistentVolumeClaim that is never bound.
 const claim = `apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: %s, annotations: {%s}}

@@ -29,7 +29,7 @@ func TestWhatCannotBeChangedIsMadeAnewWhereGitAllowsIt(t *testing.T) {
 	allowed := strings.Replace(another, "  name: worker\n", "  name: worker\n  annotations: {berth.dev/replace: when-immutable}\n", 1)
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/worker.yaml": allowed}))
 	if now := production.Object("Deployment/worker").GetUID(); now == old {
-		t.Error("it was not made anew")
+		t.Error("it was not re-created")
 	}
 }
 
@@ -75,7 +75,7 @@ func TestAStatefulSetIsMadeAnewWhileItsPodsRunOn(t *testing.T) {
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("berth.dev/replace: orphan", "databases")}))
 	anew := production.Object("StatefulSet/db")
 	if anew.GetUID() == db || anew.Field("spec.serviceName") != "databases" {
-		t.Errorf("it was not made anew: %s, %s", anew.GetUID(), anew.Field("spec.serviceName"))
+		t.Errorf("it was not re-created: %s, %s", anew.GetUID(), anew.Field("spec.serviceName"))
 	}
 	if now := [2]types.UID{production.Object("Pod/db-0").GetUID(), production.Object("Pod/db-1").GetUID()}; now != pods {
 		t.Errorf("the pods are %s, and were %s", now, pods)

@@ -51,7 +51,7 @@ func TestAFailureIsRolledBack(t *testing.T) {
 	}
 }
 
-// One wrong file leaves no half a deploy, and every problem is told at once.
+// One wrong file causes no partial deployment, and all problems are reported at once.
 func TestAllProblemsAreToldBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "validate")

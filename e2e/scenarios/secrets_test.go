@@ -56,7 +56,7 @@ func TestSecretsAreNowhereButInTheirObjects(t *testing.T) {
 	tampered := posts.pushes("main", map[string]string{"k8s/secret.yaml": strings.Replace(secret, "APP_KEY: ENC", "OTHER_KEY: ENC", 1)})
 	production.Becomes("Failed", tampered, "k8s/secret.yaml", "it is not what was encrypted")
 	stolen := posts.pushes("main", map[string]string{"k8s/secret.yaml": file(t, example+"/infra/production/secret.yaml")})
-	production.Becomes("Failed", stolen, "k8s/secret.yaml", "no key at hand decrypts it", "sops updatekeys")
+	production.Becomes("Failed", stolen, "k8s/secret.yaml", "no available key decrypts it", "sops updatekeys")
 	looksThroughProcesses(t)
 	if got := decoded(production.Object("Secret/posts").Field("data.DB_PASSWORD")); got != planted[0] {
 		t.Errorf("after refusals the Secret has %q", got)

@@ -37,7 +37,7 @@ func TestTheAPIServerIsAwayForAWhile(t *testing.T) {
 	production.AwaitObject("ConfigMap/common", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 }
 
-// The server of one API is away: its kinds are unknown, and nobody else suffers. Not parallel: all see it.
+// The server of one API is away: its kinds are unknown, and nothing else is affected. Not parallel: all see it.
 func TestTheServerOfOneAPIIsAway(t *testing.T) {
 	posts := begins(t, "aggregated")
 	production := posts.Environment("main")

@@ -114,7 +114,7 @@ func TestWithoutKeys(t *testing.T) {
 		t.Fatal(digest, err)
 	}
 	_, err = d.Open(t.Context(), "secret.yaml", read(t, example+"infra/review/secret.yaml"))
-	if err == nil || !strings.Contains(err.Error(), "age14r0see") || strings.Contains(err.Error(), "keys at hand are") {
+	if err == nil || !strings.Contains(err.Error(), "age14r0see") || strings.Contains(err.Error(), "available keys are") {
 		t.Errorf("got %v", err)
 	}
 }

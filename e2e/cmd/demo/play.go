@@ -193,7 +193,7 @@ func (p *story) productionsSecretIsCopied() {
 	before := p.preview.Object("Secret/posts")
 	p.clone.copy("infra/production/secret.yaml", "infra/review/secret.yaml")
 	environment := p.preview.Becomes("Failed", p.clone.push(branch, "Take production's password"),
-		"infra/review/secret.yaml", "no key at hand decrypts it", "sops updatekeys")
+		"infra/review/secret.yaml", "no available key decrypts it", "sops updatekeys")
 	message := world.Ready(environment).Message
 	if after := p.preview.Object("Secret/posts"); after.GetResourceVersion() != before.GetResourceVersion() {
 		p.Fatalf("the Secret of the preview changed")
