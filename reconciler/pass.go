@@ -174,7 +174,7 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State
 		Name:         e.Name,
 		Environment:  e.ID,
 		Prover:       r.prover(),
-		Within:       e.within(),
+		Within:       e.Namespace,
 		Namespace:    e.namespace(),
 		Own:          e.own(),
 		Desired:      d.set,

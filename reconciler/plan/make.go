@@ -56,8 +56,8 @@ type maker struct {
 // nothing left of the earlier ones.
 func (m *maker) begin() {
 	m.stay()
-	if ns := m.in.Namespace.Object; ns.Unstructured != nil && m.isLost(ns.Key()) {
-		m.record.forget(ns.Key())
+	if ns := m.in.Namespace.Object; ns.Unstructured != nil {
+		m.settleIn(ns.Key())
 	}
 	sync, started := &m.record.Sync, m.in.Now.UTC().Truncate(time.Millisecond)
 	if sync.Digest != m.in.Digest {
@@ -75,6 +75,19 @@ func (m *maker) begin() {
 	if m.in.Retry {
 		sync.Started, sync.Since = started, time.Time{}
 	}
+}
+
+// settleIn forgets what was in the environment's namespace if that is gone, or if the environment was re-created with
+// another one: what it left behind on purpose in the old one is not its own any more.
+func (m *maker) settleIn(ns manifest.Key) {
+	if m.isLost(ns) {
+		m.record.forget(ns)
+	}
+	if before := m.record.Namespace; before != "" && before != ns.Name {
+		m.record.forget(manifest.Key{Kind: ns.Kind, Name: before})
+		m.in.Record = m.record.Clone()
+	}
+	m.record.Namespace = ns.Name
 }
 
 // isLost reports whether a namespace that we made is gone.

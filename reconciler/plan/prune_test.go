@@ -24,6 +24,15 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api
 			delete ConfigMap/posts/old: is no longer in Git
 			Going: ConfigMap/old: is no longer in Git`},
+		{"not what an environment left behind in the namespace that it had before", func(w *world) {
+			left(w, configMap("old"))
+			w.in.Namespace.Object, w.in.Within = namespace("moved", cluster), "moved"
+			w.in.Namespace.Object.Digest = "1:moved"
+			w.git(configMap("new", within("moved")))
+		}, `
+			create Namespace/moved: is not in the cluster yet
+			create ConfigMap/moved/new: is not in the cluster yet
+			Going: Namespace/moved: is not in the cluster yet; ConfigMap/new: is not in the cluster yet`},
 		{"not where Git could not be read as a whole", func(w *world) {
 			left(w, configMap("old"))
 			w.in.Incomplete = true

@@ -32,6 +32,8 @@ type Record struct {
 	LastJobs map[manifest.Key]LastJob `json:"lastJobs,omitempty"`
 	// Brake is what a person has to confirm, or has confirmed.
 	Brake Brake `json:"brake,omitzero"`
+	// Namespace is the environment's own one at the last pass.
+	Namespace string `json:"namespace,omitempty"`
 	// Origin is where the manifests were read when all was last as they say.
 	Origin string `json:"origin,omitempty"`
 	// Warnings has what the API server warned of when the objects were last written.
@@ -141,7 +143,7 @@ func (r Record) Clone() Record {
 
 // Equal reports whether storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects reports whether the record holds something that must be stored before the steps are taken:
