@@ -32,7 +32,7 @@ func TestPrune(t *testing.T) {
 		}, `
 			create Namespace/moved: is not in the cluster yet
 			create ConfigMap/moved/new: is not in the cluster yet
-			Going: Namespace/moved: is not in the cluster yet; ConfigMap/new: is not in the cluster yet`},
+			Going: Namespace/moved, ConfigMap/new: is not in the cluster yet`},
 		{"not where Git could not be read as a whole", func(w *world) {
 			left(w, configMap("old"))
 			w.in.Incomplete = true
