@@ -34,7 +34,7 @@ func TestAnEditThatExcludesWhatGitSaysIsReverted(t *testing.T) {
 	}
 	edit()
 	isGits()
-	production.AwaitEvent("Corrected", "Service/excludes/api was changed by kubectl-edit; it is again as Git says")
+	production.AwaitEvent("Corrected", "Service/excludes/api: was changed by kubectl-edit; it is again as Git says")
 
 	edit()
 	production.Becomes("Healthy", posts.pushes("main", code("while it is edited")))

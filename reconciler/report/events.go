@@ -77,7 +77,7 @@ func corrections(o reconciler.Outcome) []event {
 		if result.Step.Object != nil {
 			related.APIVersion = result.Step.Object.GetAPIVersion()
 		}
-		list = append(list, event{corev1.EventTypeNormal, "Corrected", "Correct", fmt.Sprintf("%s %s; it is again as Git says", key, result.Step.Reason), related})
+		list = append(list, event{corev1.EventTypeNormal, "Corrected", "Correct", fmt.Sprintf("%s: %s; it is again as Git says", key, result.Step.Reason), related})
 	}
 	return list
 }
