@@ -157,7 +157,7 @@ func (m *maker) namespace() {
 	case m.in.Released[s.Key]:
 		m.compare(&s)
 	case live.Environment != "" && live.Environment != m.in.Environment:
-		m.fail(&s, "belongs to another environment; choose another namespace for one of the two")
+		m.fail(&s, "belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create")
 	case m.in.Namespace.Shared:
 		s.Reason = "was there before and is not Berth's"
 	default:

@@ -200,9 +200,9 @@ func TestNamespace(t *testing.T) {
 			put(w, theirs)
 			w.git(configMap("env"))
 		}, `
-			keep Namespace/posts [failed: belongs to another environment; choose another namespace for one of the two]
-			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: belongs to another environment; choose another namespace for one of the two]
-			Failed: Namespace/posts (the environment): belongs to another environment; choose another namespace for one of the two`},
+			keep Namespace/posts [failed: belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create]
+			Failed: Namespace/posts (the environment): belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create`},
 		{"a namespace that is being deleted is waited for", func(w *world) {
 			put(w, theirs)
 			w.hold("Namespace/posts", "kubernetes")
