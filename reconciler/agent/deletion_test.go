@@ -240,6 +240,17 @@ func TestChangesOfEntries(t *testing.T) {
 	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = w.namespace + "-other" })
 	w.eventually("production says that it has moved", func() bool { return w.condition("main", v1alpha1.ConditionMoved) != "" })
 	w.healthy("main")
+	if err := w.client.Delete(t.Context(), w.environment("main")); err != nil { // as the message says
+		t.Fatal(err)
+	}
+	w.eventually("production is re-created in the new namespace", func() bool {
+		env := w.environment("main")
+		return env != nil && env.Spec.Namespace == w.namespace+"-other"
+	})
+	w.healthy("main")
+	if warnings := w.environment("main").Status.Warnings; w.says("main") != "one" || len(warnings) > 0 {
+		t.Errorf("what production left in its old namespace says %q, and the new one warns: %q", w.says("main"), warnings)
+	}
 
 	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Environments[1].Namespace = w.namespace + "-new-${BRANCH_SLUG}" })
 	w.eventually("the preview has moved", func() bool {
