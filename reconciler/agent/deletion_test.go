@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,7 +249,8 @@ func TestChangesOfEntries(t *testing.T) {
 		return env != nil && env.Spec.Namespace == w.namespace+"-other"
 	})
 	w.healthy("main")
-	if warnings := w.environment("main").Status.Warnings; w.says("main") != "one" || len(warnings) > 0 {
+	warnings := w.environment("main").Status.Warnings
+	if w.says("main") != "one" || slices.ContainsFunc(warnings, func(text string) bool { return strings.HasPrefix(text, "cannot delete") }) {
 		t.Errorf("what production left in its old namespace says %q, and the new one warns: %q", w.says("main"), warnings)
 	}
 

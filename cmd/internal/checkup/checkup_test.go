@@ -222,7 +222,7 @@ func TestInstallation(t *testing.T) {
 		{"a lease that was let go of", []any{lease("", now)},
 			[]string{"problem agent: ", "problem lease: no agent leads: the last one let go of Lease/berth-agent", noID}},
 		{"half an id", []any{secret("berth-installation", "id=abc")},
-			[]string{"problem agent: ", noLease, "problem id: Secret/berth-installation has no id or no digest-key; put them back, "}},
+			[]string{"problem agent: ", noLease, "problem id: Secret/berth-installation has no id or no digest-key; restore them: "}},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			namespace := shared(t).Namespace(t)
