@@ -7,7 +7,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestAConfirmationCountsOnce has a confirmation that nobody takes back let go what it was given for, and nothing else.
+// TestAConfirmationCountsOnce leaves a confirmation in place. It allows the deletions that it was given for, and no
+// others.
 func TestAConfirmationCountsOnce(t *testing.T) {
 	w := newWorld(t)
 	files := []string{"a.yaml", configMap("a", "one")}
@@ -34,7 +35,7 @@ func TestAConfirmationCountsOnce(t *testing.T) {
 	}
 }
 
-// TestManifestsFromElsewhere is about an entry whose path was changed, to a folder that says less.
+// TestManifestsFromElsewhere is about an entry whose path was changed to a folder with fewer manifests.
 func TestManifestsFromElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.commits("k8s/a.yaml", configMap("a", "one"), "k8s/b.yaml", configMap("b", "one"), "deploy/a.yaml", configMap("a", "two"))

@@ -11,12 +11,12 @@ import (
 
 // Sibling is another environment in the same namespace.
 type Sibling struct {
-	// ID is that of its label, Name that of the Environment object; Commit is what should run there.
+	// ID is the value of its label. Name is the name of its Environment object. Commit is what should run there.
 	ID, Name, Commit string
 }
 
-// claims know which objects the environments want that share namespaces, so that an object which moves in Git from one
-// to another is handed over instead of being deleted and re-created.
+// claims has the objects that environments in shared namespaces want. With them, an object that moves in Git from one
+// environment to another is handed over instead of deleted and re-created.
 type claims struct {
 	mu sync.Mutex
 	of map[string]claim // by id
@@ -25,21 +25,21 @@ type claims struct {
 // claim is what one environment wants.
 type claim struct {
 	name string
-	// commit is the newest that was looked at, whether or not it could be rendered.
+	// commit is the newest commit that was looked at, whether or not it could be rendered.
 	commit string
-	// digest stands for what keys were made from.
+	// digest is the digest of the input that keys were made from.
 	digest string
 	keys   map[manifest.Key]struct{}
-	// freed are objects that others have let go since it last asked.
+	// freed are the objects that other environments released since this one last asked.
 	freed []manifest.Key
-	// awaits is the id of the sibling that it waits for to be looked at; empty: none.
+	// awaits is the id of the sibling that has to be reconciled first; empty: none.
 	awaits string
 }
 
 func (c claim) has(key manifest.Key) bool { _, ok := c.keys[key]; return ok }
 
-// look notes that an environment has been looked at for a commit, and returns who waits for that. Of one that could not
-// be rendered, what it wanted before still holds.
+// look records that an environment was reconciled at a commit, and returns the ids of those that wait for that. If the
+// commit could not be rendered, the previous claim still holds.
 func (c *claims) look(e Environment) (waiting []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +49,7 @@ func (c *claims) look(e Environment) (waiting []string) {
 	return c.awaiting(e.ID)
 }
 
-// awaiting returns who waits for an environment to be looked at.
+// awaiting returns the ids of the environments that wait for another one to be reconciled.
 func (c *claims) awaiting(id string) (waiting []string) {
 	for other, claim := range c.of {
 		if claim.awaits == id {
@@ -59,7 +59,8 @@ func (c *claims) awaiting(id string) (waiting []string) {
 	return waiting
 }
 
-// set notes what an environment wants, and returns who waits for that, or for what it wants no more.
+// set records what an environment wants. It returns the ids of those that wait for that, or that want what this one
+// released.
 func (c *claims) set(e Environment, d desired) (waiting []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +82,7 @@ func (c *claims) set(e Environment, d desired) (waiting []string) {
 	return append(c.awaiting(e.ID), c.free(left)...)
 }
 
-// freed returns what others have let go since an environment last asked.
+// freed returns the objects that others released since an environment last asked.
 func (c *claims) freed(id string) []manifest.Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +96,7 @@ func (c *claims) freed(id string) []manifest.Key {
 	return freed
 }
 
-// forget drops an environment, and returns who wants something that it wanted.
+// forget drops an environment, and returns the ids of those that want something that it wanted.
 func (c *claims) forget(id string) (waiting []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +105,7 @@ func (c *claims) forget(id string) (waiting []string) {
 	return c.free(was.keys)
 }
 
-// free notes that some objects are let go, and returns who wants any of them.
+// free records that some objects are released, and returns the ids of the environments that want any of them.
 func (c *claims) free(keys map[manifest.Key]struct{}) (waiting []string) {
 	for id, other := range c.of {
 		before := len(other.freed)
@@ -121,7 +122,7 @@ func (c *claims) free(keys map[manifest.Key]struct{}) (waiting []string) {
 	return waiting
 }
 
-// heirs returns who else wants the objects that an environment has and does not want any more.
+// heirs returns, by object, another environment that wants what this one has and no longer wants.
 func (c *claims) heirs(e Environment, d desired, o observed.State) map[manifest.Key]string {
 	var heirs map[manifest.Key]string
 	wanted := map[manifest.Key]bool{}
@@ -146,8 +147,8 @@ func (c *claims) heirs(e Environment, d desired, o observed.State) map[manifest.
 	return heirs
 }
 
-// released returns what an environment may take over of what it wants: objects of others that these let go, or that do
-// not exist any more. The latter goes for the namespace as well.
+// released returns the wanted objects that an environment may take over. Other environments released them, or those
+// environments do not exist any more. The latter applies to the namespace too.
 func (c *claims) released(e Environment, o observed.State) map[manifest.Key]bool {
 	released := map[manifest.Key]bool{}
 	c.mu.Lock()
@@ -168,15 +169,16 @@ func (c *claims) released(e Environment, o observed.State) map[manifest.Key]bool
 	return released
 }
 
-// isLeft reports whether an object of this namespace, or the namespace, belongs to an environment of this installation that
-// does not exist any more. Nobody looks after it, as after what was made by hand.
+// isLeft reports whether an object of this namespace, or the namespace, belongs to an environment that does not exist
+// any more. That environment must be of this installation. No environment manages such objects, as with objects that
+// were made by hand.
 func (e Environment) isLeft(live observed.Object) bool {
 	inside := live.Key.Namespace == e.Namespace || live.Key.Kind == "Namespace" && live.Key.Name == e.Namespace
 	return inside && live.Environment != e.ID && e.Exists != nil && plan.SameInstallation(live.Environment, e.ID) && !e.Exists(live.Environment)
 }
 
-// undecided returns the name of a sibling that has not been looked at for what should run there: it may want what
-// the environment has no use for. When it has been, look or set say so.
+// undecided returns the name of a sibling that was not reconciled yet at the commit that should run there. That sibling
+// may want what this environment no longer wants. look or set report when it has been reconciled.
 func (c *claims) undecided(e Environment, siblings []Sibling) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,15 +195,16 @@ func (c *claims) undecided(e Environment, siblings []Sibling) string {
 	return name
 }
 
-// siblingPatience is how long an environment waits for a sibling to be looked at: after a push or a restart that takes
-// a moment, but a repository may be out of reach. siblingLook is when it asks again.
+// siblingPatience is how long an environment waits for a sibling to be reconciled. That takes a moment after a push or
+// a restart, but a repository may be unreachable. siblingLook is when the environment asks again.
 const (
 	siblingPatience = 30 * time.Second
 	siblingLook     = 200 * time.Millisecond
 )
 
-// handover adds to the input of a plan what passes from one environment to another, which happens only in a shared
-// namespace. It returns disputed if the environment wants what a sibling has that has not been reconciled yet.
+// handover adds the objects that move between environments to the input of a plan. This happens only in a shared
+// namespace. It returns disputed if the environment wants what a sibling has, and that sibling has not been reconciled
+// yet.
 func (r *Reconciler) handover(e Environment, m *memory, d desired, in *plan.Input) sight {
 	if !e.SharedNamespace {
 		return complete
@@ -225,8 +228,8 @@ func (r *Reconciler) handover(e Environment, m *memory, d desired, in *plan.Inpu
 	return complete
 }
 
-// moving reports whether the environment has anything that it does not want any more, and whether another has anything
-// that it wants.
+// moving reports whether the environment has anything that it no longer wants, and whether another one has anything
+// that this one wants.
 func moving(e Environment, d desired, in plan.Input) (leaves, contested bool) {
 	wanted := make(map[manifest.Key]bool, d.set.Len())
 	for _, object := range d.set.Objects {
@@ -243,8 +246,8 @@ func moving(e Environment, d desired, in plan.Input) (leaves, contested bool) {
 	return leaves, contested
 }
 
-// claim notes what the environment wants, which may be more than what runs: a commit that is refused because another
-// environment has one of its objects wants it all the same.
+// claim records what the environment wants, which may be more than what runs. A commit that is refused because another
+// environment has one of its objects still claims that object.
 func (r *Reconciler) claim(e Environment, d desired, why error) {
 	if !e.SharedNamespace || isRendering(why) {
 		return

@@ -29,7 +29,7 @@ func desiredOf(names ...string) desired {
 	return desired{set: set, digest: strings.Join(names, " ")}
 }
 
-// seen is what the cluster has: objects by name, and whose each is.
+// seen returns what the cluster has: objects by name, each with its owner.
 func seen(owners map[string]string) observed.State {
 	o := observed.State{Objects: map[manifest.Key]observed.Object{}}
 	for name, owner := range owners {
@@ -45,7 +45,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 	c.set(front, desiredOf("page"))
 	siblings := []Sibling{{ID: front.ID, Name: front.Name, Commit: "2"}}
 
-	// The commit that moves web reaches the one that has it first.
+	// The environment that already has web is the first to get the commit that moves it.
 	back.Commit = "2"
 	if waiting := c.set(back, desiredOf("api")); len(waiting) > 0 {
 		t.Errorf("%q wait for what nobody else wants", waiting)
@@ -68,7 +68,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 		t.Errorf("released is %v", released)
 	}
 
-	// And back, the other way round: the one that wants it is refused first, and told when it is free.
+	// And back in the other order: the environment that wants it is refused first, and woken when it is free.
 	c.set(back, desiredOf("api", "web"))
 	now = seen(map[string]string{"web": front.ID})
 	if released := c.released(back, now); len(released) > 0 {
@@ -86,7 +86,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 	}
 }
 
-// What an environment wanted before still holds while its newest commit cannot be rendered.
+// An earlier claim holds while the newest commit of its environment cannot be rendered.
 func TestWhoCannotBeRenderedLetsNothingGo(t *testing.T) {
 	c := claims{of: map[string]claim{}}
 	back, front := Environment{ID: "inst.back", Commit: "1"}, Environment{ID: "inst.front", Commit: "1"}
@@ -97,7 +97,7 @@ func TestWhoCannotBeRenderedLetsNothingGo(t *testing.T) {
 	if released := c.released(front, seen(map[string]string{"web": back.ID})); len(released) > 0 {
 		t.Errorf("released is %v", released)
 	}
-	// Nor is anything known of one that has never been rendered, or that does not exist any more.
+	// Nothing is known either about an environment that was never rendered, or that no longer exists.
 	c.forget(back.ID)
 	c.look(back)
 	if released := c.released(front, seen(map[string]string{"web": back.ID})); len(released) > 0 {
@@ -105,7 +105,8 @@ func TestWhoCannotBeRenderedLetsNothingGo(t *testing.T) {
 	}
 }
 
-// What an environment has left that does not exist any more is nobody's: it is taken over by who wants it, at once.
+// Objects of an environment that no longer exists have no owner. An environment that wants them takes them over at
+// once.
 func TestWhatAnEnvironmentLeftBehindIsTakenOver(t *testing.T) {
 	namespace := manifest.Key{Kind: "Namespace", Name: "posts"}
 	cluster := seen(map[string]string{"api": "inst.main", "web": "other.main", "page": "inst.main", "own": "inst.trunk"})

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// copied is what an environment copies into its namespace, changed.
+// copied returns an object that an environment copies into its namespace, with changes.
 func copied(namespace string, change ...func(*unstructured.Unstructured)) *unstructured.Unstructured {
 	secret := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "pull", "namespace": namespace}, "data": map[string]any{"v": "Y29waWVk"},
@@ -23,7 +23,7 @@ func copied(namespace string, change ...func(*unstructured.Unstructured)) *unstr
 	return secret
 }
 
-// A copy is the environment's like anything else, unless Git has one of the same name.
+// A copy belongs to the environment like any other object, unless Git has one of the same name.
 func TestCopies(t *testing.T) {
 	w := newWorld(t)
 	w.env.Copies = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}
@@ -43,7 +43,7 @@ func TestCopies(t *testing.T) {
 	w.secretSays("Y29waWVk")
 }
 
-// What stood in a namespace before there was a copy for it is a person's, a program's or another environment's.
+// An object that was in the namespace before the copy belongs to a user, a program or another environment.
 func TestACopyOverwritesNothing(t *testing.T) {
 	marked := func(field string, marks map[string]any) func(*unstructured.Unstructured) {
 		return func(o *unstructured.Unstructured) { o.Object["metadata"].(map[string]any)[field] = marks }
@@ -73,7 +73,8 @@ func TestACopyOverwritesNothing(t *testing.T) {
 				t.Errorf("the warnings are %q, want %q", found(o).Warnings, want)
 			}
 			w.secretSays("aGFuZA==")
-			// Once more, since the Secret may have gone before it was watched; and not again after that.
+			// It is tried once more, because the Secret may have gone before it was watched. After that, it is not
+			// tried again.
 			tried := 0
 			for range 5 {
 				if sent := w.wire.during("", func() { w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
@@ -96,7 +97,7 @@ func TestACopyOverwritesNothing(t *testing.T) {
 	}
 }
 
-// secret returns what the copied Secret holds; empty if there is none.
+// secret returns the content of the copied Secret; empty if there is none.
 func (w *world) secret() string {
 	w.t.Helper()
 	obj := w.look("Secret/pull")

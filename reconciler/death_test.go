@@ -20,7 +20,7 @@ import (
 
 var thorough = flag.Bool("thorough", false, "let the agent die both before and after every write")
 
-// moment is when, about a write, an agent dies.
+// moment is when an agent dies, relative to a write.
 type moment string
 
 const (
@@ -30,7 +30,7 @@ const (
 
 var errDead = errors.New("the agent is dead")
 
-// mortal is an agent's connection to the API server until it dies, at one of its writes.
+// mortal is an agent's connection to the API server. The agent dies at one of its writes.
 type mortal struct {
 	counts func(write string) bool // says which writes count; nil for all
 
@@ -65,7 +65,8 @@ func (m *mortal) carry(r *http.Request, next http.RoundTripper) (*http.Response,
 	return answer, err
 }
 
-// begins counts a request if it changes anything, and reports whether it is the last; an error if it is not even sent.
+// begins counts a request if it changes anything. It reports whether the request is the last; its error says that the
+// request is not even sent.
 func (m *mortal) begins(r *http.Request) (last bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,7 +91,7 @@ func (m *mortal) begins(r *http.Request) (last bool, err error) {
 	return true, nil
 }
 
-// createdJob returns the name and the digest of the Job that a request creates, if it does.
+// createdJob returns the name and the digest of the Job that a request creates, if any.
 func createdJob(r *http.Request) string {
 	if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/jobs") || r.URL.Query().Has("dryRun") || r.GetBody == nil {
 		return ""
@@ -107,7 +108,7 @@ func createdJob(r *http.Request) string {
 	return job.Metadata.Name + " " + job.Metadata.Annotations["berth.dev/digest"]
 }
 
-// dies lets the agent die at a write. It does so once.
+// dies lets the agent die once, at a write.
 func (m *mortal) dies(at int, when moment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,7 +133,7 @@ func (m *mortal) isDead() bool {
 	return m.dead
 }
 
-// outliving is an ok for drive that puts another agent in the place of one that died.
+// outliving returns an ok for drive that replaces an agent that died.
 func (w *world) outliving(m *mortal, ok func(Outcome) bool) func(Outcome) bool {
 	return func(o Outcome) bool {
 		if !m.isDead() {
@@ -149,8 +150,8 @@ func (w *world) outliving(m *mortal, ok func(Outcome) bool) func(Outcome) bool {
 	}
 }
 
-// everyDeath does something again and again, with an agent that dies at its first write, its second, and so on until
-// it has no more to die of: by turns before the write and after it, or both with -thorough.
+// everyDeath repeats an action with an agent that dies at its first write, its second, and so on, until it survives. It
+// alternates between deaths before and after the write, or tries both with -thorough.
 func everyDeath(t *testing.T, w *world, m *mortal, do func(name string)) {
 	t.Helper()
 	w.wire.carries(m.carry)
@@ -215,7 +216,7 @@ func TestDeathAtEveryWriteOfASync(t *testing.T) {
 	}
 }
 
-// A first sync, and the teardown of all that it made, object by object.
+// A first sync and a full teardown, object by object.
 func TestDeathAtEveryWriteOfALife(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -224,7 +225,7 @@ func TestDeathAtEveryWriteOfALife(t *testing.T) {
 	everyDeath(t, w, m, func(version string) { w.lives(m, version) })
 }
 
-// The same where a namespace comes and goes with it, which takes longer: all the rest is as above.
+// The same with a namespace of its own, which takes longer. Everything else is as above.
 func TestDeathAtEveryWriteOfANamespace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -234,8 +235,8 @@ func TestDeathAtEveryWriteOfANamespace(t *testing.T) {
 	everyDeath(t, w, m, func(version string) { w.lives(m, version) })
 }
 
-// Every commit brings a kind and an object of it, and drops the object of the commit before. Its kind is kept, as kinds
-// are: while one goes, the cluster's garbage collector rests, and other tests wait for it.
+// Every commit brings a kind and an object of it, and drops the previous commit's object. Berth keeps kinds. The
+// garbage collector pauses while a kind is deleted, and other tests would wait for it.
 func TestDeathAtEveryWriteOfAKind(t *testing.T) {
 	w := newWorld(t)
 	w.env.Scope = Cluster
@@ -276,7 +277,7 @@ spec:
 `, "GROUP", group)
 }
 
-// lives lets an environment begin and end.
+// lives takes an environment through its life, from the first sync to the teardown.
 func (w *world) lives(m *mortal, version string) {
 	w.t.Helper()
 	w.env.Applied, w.env.Healthy = "", ""

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/source"
 )
 
-// desired is what Git says of an environment at a commit.
+// desired is what Git says about an environment at a commit.
 type desired struct {
 	commit   string
 	about    CommitInfo
@@ -21,11 +21,11 @@ type desired struct {
 	set      manifest.Set
 	// decrypted are the kinds of the entry's decryption.kinds.
 	decrypted manifest.Kinds
-	// digest stands for the whole input: tree, variables, settings and keys.
+	// digest is the digest of the whole input: tree, variables, settings and keys.
 	digest string
-	// everyCommit says that something is to happen with every commit, whatever it changes.
+	// everyCommit says that a Job runs with every commit, whatever the commit changes.
 	everyCommit bool
-	// past says that it ran before and stands in for the newest, which cannot be had.
+	// past says that it ran before and replaces the newest, which cannot be fetched.
 	past bool
 	// incomplete says that it may lack some of what ran.
 	incomplete bool
@@ -35,8 +35,8 @@ func about(tree *source.Snapshot) CommitInfo {
 	return CommitInfo{Time: tree.Time(), Author: tree.Author(), Subject: tree.Subject()}
 }
 
-// desire returns what Git says at a commit. It renders only if the input differs from that of what was rendered
-// last. With an error it returns what is known about the commit, and nothing else.
+// desire returns what Git says at a commit. It renders only if the input differs from what was last rendered. With an
+// error, it returns only what is known about the commit.
 func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commit string, last desired) (desired, error) {
 	holds := last.commit != "" && last.settings == e.Settings && last.inputs.SameScopes(r.ClusterScoped)
 	if holds && last.commit == commit {
@@ -78,7 +78,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commi
 	return d, nil
 }
 
-// warnings are those about Git that everybody should see.
+// warnings returns the warnings about Git that all users should see.
 func (d desired) warnings() []string {
 	var list []string
 	for _, w := range d.set.Warnings {
@@ -89,7 +89,8 @@ func (d desired) warnings() []string {
 	return list
 }
 
-// unreadable returns the error of a commit that cannot be fetched: of the commit itself if the server answers.
+// unreadable returns the error of a commit that cannot be fetched. If the server answered, the error is the commit's
+// own.
 func (e Environment) unreadable(commit string, err error) error {
 	reason := source.ReasonOf(err)
 	if e.Pinned && commit == e.Commit {
@@ -102,8 +103,8 @@ func (e Environment) unreadable(commit string, err error) error {
 	return &unavailable{err}
 }
 
-// lasting tells the errors of a commit from those of what it was read and decrypted with: they pass, for
-// the next pass has the commit fetched anew, and asks the remote key again.
+// lasting marks errors as temporary that come from fetching or decrypting a commit, and not from the commit itself. The
+// next pass fetches the commit again and asks the remote key again.
 func lasting(err error) error {
 	switch source.ReasonOf(err) {
 	case source.Dropped, source.Corrupt, source.Unreachable:
@@ -115,12 +116,12 @@ func lasting(err error) error {
 	return err
 }
 
-// lasts reports whether an error is that of a commit, so that the same input has the same.
+// lasts reports whether an error comes from the commit itself, so that the same input gives the same error.
 func lasts(err error) bool {
 	return !isRendering(err) && !passes(err)
 }
 
-// temporary reports whether the same commit and keys may do at another time.
+// temporary reports whether the same commit and keys may work later.
 func temporary(err error) bool {
 	var t interface {
 		error
@@ -129,7 +130,7 @@ func temporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-// withCopies puts the copies that Git has nothing in the place of before everything else.
+// withCopies prepends the copies, except those for which Git has an object of its own.
 func (e Environment) withCopies(s manifest.Set) manifest.Set {
 	brought := make(map[manifest.Key]bool, s.Len())
 	for _, o := range s.Objects {
@@ -154,13 +155,13 @@ func everyCommit(s manifest.Set) bool {
 	return false
 }
 
-// unread is the error of a commit that its server does not give, or not within the limits.
+// unread is the error of a commit that its server does not deliver, or not within the limits.
 type unread struct{ error }
 
 func (u *unread) Unwrap() error { return u.error }
 
-// unavailable is the error of a commit that cannot be had now because of its server, which the
-// Repository's conditions tell; all other errors are those of the commit itself.
+// unavailable is the error of a commit that cannot be fetched now because of its server. The Repository's conditions
+// report it. All other errors come from the commit itself.
 type unavailable struct{ error }
 
 func (u *unavailable) Unwrap() error { return u.error }

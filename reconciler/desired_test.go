@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/source"
 )
 
-// The limits of a Repository are what bounds a render, above the defaults as well as below.
+// The limits of a Repository bound a render, whether they are above or below the defaults.
 func TestLimitsOfTheRepository(t *testing.T) {
 	git := gittest.NewServer(t).Repository("posts")
 	many := make([]gittest.Change, 0, 10_002)
@@ -46,8 +46,8 @@ func TestLimitsOfTheRepository(t *testing.T) {
 	}
 }
 
-// What a server did not give, or not within the limits, is asked for again when those change, and after a while; what
-// files say is not read again before the commit changes.
+// A server may not deliver a commit, or not within the limits. Such a commit is requested again when the source
+// changes, and after a while. Files are not read again before the commit changes.
 func TestWhatIsReadAgain(t *testing.T) {
 	git := gittest.NewServer(t).Repository("posts")
 	commit := git.Change("main", "a large file", gittest.Write("large.yaml", configMap("large", "one")+"# "+strings.Repeat("x", 10<<20)+"\n"))
@@ -104,7 +104,7 @@ func TestWhatIsReadAgain(t *testing.T) {
 	}
 }
 
-// What was rendered before its kind was defined is rendered again once it is, at the same commit.
+// An object that was rendered before its kind was defined is rendered again afterwards, at the same commit.
 func TestAKindIsDefinedLater(t *testing.T) {
 	git := gittest.NewServer(t).Repository("posts")
 	commit := git.Change("main", "a thing", gittest.Write("a.yaml", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n"))
@@ -129,7 +129,7 @@ func TestAKindIsDefinedLater(t *testing.T) {
 	}
 }
 
-// A commit is rendered only if it changes what an earlier one was made of: the files, and the variables that they use.
+// A commit is rendered only if it changes the input of an earlier one: the files, and the variables that they use.
 func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
 	git := gittest.NewServer(t).Repository("posts")
 	store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL()}))

@@ -18,8 +18,8 @@ func (w *world) container(deployment, part string) any {
 	return containers[0].(map[string]any)[part]
 }
 
-// An edit that the API server does not take beside what Git says is reverted like any other, also in the pass that
-// brings another commit.
+// The API server may refuse an edit and Git's content side by side. Such an edit is reverted like any other, even in
+// the pass that brings another commit.
 func TestAnEditThatExcludesWhatGitSays(t *testing.T) {
 	w := newWorld(t)
 	with := func(image string) string {
@@ -47,7 +47,7 @@ func TestAnEditThatExcludesWhatGitSays(t *testing.T) {
 	}
 }
 
-// An edit that cannot be reverted is no reason to refuse a later commit, nor to take one back.
+// An edit that cannot be reverted is no reason to refuse a later commit or to roll it back.
 func TestAnOlderProblemHoldsUpNoCommit(t *testing.T) {
 	w := newWorld(t)
 	w.env.Rollback = true
@@ -72,7 +72,7 @@ func TestAnOlderProblemHoldsUpNoCommit(t *testing.T) {
 	}
 }
 
-// refuses has a policy refuse every write of an object.
+// refuses adds a policy that refuses every write of an object.
 func (w *world) refuses(object string) {
 	w.wire.answers(func(r *http.Request) (int, string) {
 		if r.Method != http.MethodGet && strings.HasSuffix(r.URL.Path, object) {
@@ -82,7 +82,7 @@ func (w *world) refuses(object string) {
 	})
 }
 
-// What was refused is looked at again when its object changes: nobody waits for a timer.
+// A refused step is retried when its object changes, without waiting for a timer.
 func TestWhatWasRefusedIsTriedAgainWhenItChanges(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"))

@@ -11,8 +11,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Custom resources that tell in words of their own are judged by the entry's expressions: at the gate, after
-// it, and after a write of our own only by what their controller says since.
+// Custom resources with their own status fields are judged by the entry's expressions, at the gate and after it. After
+// a write of our own, only newer reports of their controller count.
 func TestExpressions(t *testing.T) {
 	w := newWorld(t)
 	group := w.env.Namespace + ".example.com"

@@ -10,9 +10,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// A fight begins when an object has been corrected fightCount times within fightSpan. The first pause then
-// is firstTruce, and every further correction doubles it. It ends when the object has stayed unchanged for as
-// long again.
+// A fight begins when an object has been corrected fightCount times within fightSpan. The first pause is firstTruce,
+// and every further correction doubles it. The fight ends when the object has stayed unchanged for another such pause.
 const (
 	fightCount = 5
 	fightSpan  = time.Minute
@@ -20,18 +19,18 @@ const (
 	longTruce  = time.Hour
 )
 
-// fights remembers which objects were corrected lately.
+// fights has the objects that were corrected lately.
 type fights map[manifest.Key]fight
 
 type fight struct {
-	// corrected are the times of the corrections within fightSpan, rival is who made the newest necessary.
+	// corrected are the times of the corrections within fightSpan. rival is the client that caused the newest one.
 	corrected []time.Time
 	rival     string
-	// truce is how long the object is left alone since the newest; zero: there is no fight.
+	// truce is how long the object is left alone after the newest correction; zero: there is no fight.
 	truce time.Duration
 }
 
-// note remembers what was corrected, and returns how many fights have begun with it.
+// note records what was corrected, and returns how many fights began with it.
 func (f fights) note(results []apply.Result, now time.Time) (begun int) {
 	for _, r := range results {
 		if r.Done != apply.Corrected {
@@ -39,7 +38,7 @@ func (f fights) note(results []apply.Result, now time.Time) (begun int) {
 		}
 		one := f[r.Step.Key].during(now)
 		one.corrected = append(slices.Clone(one.corrected), now)
-		if r.Step.Live != nil && r.Step.Live.Rival != "" { // who deletes an object leaves no name
+		if r.Step.Live != nil && r.Step.Live.Rival != "" { // a client that deletes an object leaves no name
 			one.rival = r.Step.Live.Rival
 		}
 		switch {
@@ -54,7 +53,7 @@ func (f fights) note(results []apply.Result, now time.Time) (begun int) {
 	return begun
 }
 
-// during forgets what is too long ago to matter.
+// during drops corrections that are too old to matter.
 func (f fight) during(now time.Time) fight {
 	if f.truce > 0 && !now.Before(f.plan().Calm) {
 		return fight{}

@@ -49,7 +49,7 @@ func TestFights(t *testing.T) {
 	}
 }
 
-// Who deletes an object again and again fights over it too.
+// A client that deletes an object again and again also fights over it.
 func TestFightsOverDeletions(t *testing.T) {
 	f, now := fights{}, time.Now()
 	for range fightCount {

@@ -14,21 +14,21 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// passed is what a pass did besides planning.
+// passed is what a pass did in addition to planning.
 type passed struct {
 	results []apply.Result
 	fights  int
 	// lost says that there was no record of what had been applied.
 	lost bool
-	// why says why another commit than the one that should run was judged, or none; nil if that one was judged.
+	// why says why another commit than the desired one was judged, or none; nil if the desired one was judged.
 	why error
-	// rejected is what is known against the commit that should run.
+	// rejected is what is known to be wrong with the commit that should run.
 	rejected rejection
 	now      time.Time
 	err      error
 }
 
-// judged is the outcome of a pass that made a plan.
+// judged returns the outcome of a pass that made a plan.
 func judged(e Environment, d desired, p plan.Plan, did passed) Outcome {
 	j := Judged{
 		Commit:       e.Commit,
@@ -52,12 +52,13 @@ func judged(e Environment, d desired, p plan.Plan, did passed) Outcome {
 	return o.because(e, j, did)
 }
 
-// unplanned is the outcome of a pass without a plan. It could read neither the commit that should run nor what was applied before.
+// unplanned returns the outcome of a pass without a plan. It could read neither the commit that should run nor what was
+// applied before.
 func unplanned(e Environment, did passed) Outcome {
 	return Outcome{}.because(e, Judged{Commit: e.Commit}, did)
 }
 
-// because completes an outcome by why it is not the commit that should run that was judged.
+// because completes an outcome with the reason why the commit that should run was not judged.
 func (o Outcome) because(e Environment, j Judged, did passed) Outcome {
 	why := did.why
 	rendering, isRendering := errors.AsType[*renderingError](why)
@@ -73,7 +74,7 @@ func (o Outcome) because(e Environment, j Judged, did passed) Outcome {
 		if at := rendering.since.Add(renderQuiet); did.now.Before(at) {
 			j.Premature, o.Deadline = true, earlier(o.Deadline, at)
 		}
-		if j.Objects == nil && e.Applied == e.Commit { // the agent has just begun, and nothing is new
+		if j.Objects == nil && e.Applied == e.Commit { // the agent just started, and nothing is new
 			j.Premature = true
 		}
 	case temporary(why): // no other condition shows that a remote key does not answer
@@ -98,10 +99,10 @@ func (o Outcome) because(e Environment, j Judged, did passed) Outcome {
 	return o
 }
 
-// tornDown is the outcome of a step of a teardown.
+// tornDown returns the outcome of a step of a teardown.
 func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Outcome {
 	t := TornDown{State: p.State, Message: p.Message, Gone: p.State == plan.Settled && err == nil, Warnings: p.Warnings}
-	if len(p.Record.LastJobs) > 0 { // nothing else waits for them
+	if len(p.Record.LastJobs) > 0 { // nothing else waits for these requests
 		t.Confirmation, t.Retry = e.Confirmation, e.Retry
 	}
 	for _, s := range p.Steps {
@@ -112,13 +113,13 @@ func tornDown(e Environment, p plan.Plan, results []apply.Result, err error) Out
 	return Outcome{Finding: t, Results: results, Again: len(p.Ready()) > 0 && err == nil, Deadline: p.Deadline, Err: err}
 }
 
-// passes reports whether an error may pass by itself, so that the pass is to be repeated.
+// passes reports whether an error may be temporary, so that the pass has to be repeated.
 func passes(err error) bool {
 	_, ok := errors.AsType[*unavailable](err)
 	return ok
 }
 
-// earlier returns the earlier of two times, of which a zero one is never.
+// earlier returns the earlier of two times. A zero time means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -126,7 +127,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// told is an error in one line. Problems that are found together have a line each, of which kubectl shows only the first.
+// told returns an error in one line. Problems that are found together have a line each, and kubectl shows only the
+// first line.
 func told(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func separated(message string) string {
@@ -147,7 +149,7 @@ func objects(p plan.Plan, warnings []string) *Objects {
 		if s.Object == nil {
 			continue
 		}
-		if !manifest.IsOwn(s.Key) { // which Git does not say
+		if !manifest.IsOwn(s.Key) { // these are not in Git
 			o.Total++
 			if s.Healthy() {
 				o.Healthy++
@@ -166,7 +168,7 @@ func objects(p plan.Plan, warnings []string) *Objects {
 	return o
 }
 
-// rank puts what causes trouble before what suffers from it.
+// rank sorts causes of trouble before their effects.
 func (p Problem) rank() int {
 	switch {
 	case p.Health.Status == health.Failed:

@@ -7,7 +7,7 @@ import (
 // masked replaces a value that must not be shown.
 const masked = "•••"
 
-// mask removes from a text the values of all Secrets in Git, and of all other objects that may hold decrypted values.
+// mask hides the values of all Secrets in Git in a text, and those of all other objects that may hold decrypted values.
 func (d desired) mask(text string) string {
 	var values []string
 	for _, o := range d.set.Objects {

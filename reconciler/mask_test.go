@@ -25,7 +25,7 @@ func TestMask(t *testing.T) {
 	for text, want := range map[string]string{
 		"hunter2 is for production":               "••• is for production",
 		"name-of-it says with-a-kind":             "name-of-it says •••",
-		"of-others-without-a-group":               "of-others-without-a-group", // where rendering lets no decrypted value in
+		"of-others-without-a-group":               "of-others-without-a-group", // rendering allows no decrypted value there
 		"with-a-group, and with-another-group":    "•••, and with-another-group",
 		"Authorization: Basic YWRhOmh1bnRlcjI=\n": "Authorization: Basic YWRh•••\n",
 	} {

@@ -8,25 +8,25 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// memory is what is remembered of an environment between passes. All of it can be lost.
+// memory is what is remembered about an environment between passes. All of it can be lost.
 type memory struct {
-	// head is what was rendered last of the commit that should run, runs what was accepted last.
+	// head is what was last rendered of the commit that should run. runs is what was last accepted.
 	head, runs desired
 	rejected   rejection
 	unrendered unrendered
-	// renderings go on beside the passes, by commit.
+	// renderings run in parallel with the passes, by commit.
 	renderings map[string]*rendering
 	refusals   map[manifest.Key]plan.Refusal
 	tries      map[manifest.Key]int
-	// barred has what refuses these objects, by object.
+	// barred has, by refused object, what refuses it.
 	barred map[manifest.Key]barrier
 	fights fights
 	trial  trial
 	retry  retry
-	// judges are the expressions of the settings.
+	// judges are the compiled expressions of the settings.
 	judges   *health.Expressions
 	settings string
-	// awaited is since when the environment waits for a sibling; zero: it does not.
+	// awaited is when the environment began to wait for a sibling; zero: it does not wait.
 	awaited time.Time
 }
 
@@ -41,12 +41,12 @@ func (r *Reconciler) memory(environment string) *memory {
 	return m
 }
 
-// trial is how far the newest input got that was tried.
+// trial is how far the newest tried input got.
 type trial struct {
 	digest string
 	stage  trialStage
-	// refused counts how often in a row the cluster would have refused the newest input. moves counts how often what
-	// stands against it has changed.
+	// refused counts how often in a row the cluster would have refused the newest input. moves counts the changes of
+	// what blocks it.
 	refused int
 	moves   moves
 }
@@ -60,31 +60,32 @@ const (
 	held               // it did not become healthy, and stays because there is nothing to return to
 )
 
-// reached reports whether an input got that far.
+// reached reports whether an input got to a stage.
 func (t trial) reached(digest string, stage trialStage) bool {
 	return t.digest == digest && t.stage >= stage
 }
 
-// reaches notes that an input got that far.
+// reaches records that an input got to a stage.
 func (t *trial) reaches(digest string, stage trialStage) { t.digest, t.stage = digest, stage }
 
-// retry is a person's request for another attempt.
+// retry is a user's request for another attempt.
 type retry struct {
-	// due is the id of one that is to begin with this pass; empty: none. begun is the id of the last one that began.
+	// due is the id of the request that begins with this pass; empty: none. begun is the id of the last request that
+	// began.
 	due, begun string
 }
 
 // isDue reports whether another attempt begins with this pass.
 func (r retry) isDue() bool { return r.due != "" }
 
-// begin notes that a pass makes the attempt that is asked for.
+// begin records that a pass makes the requested attempt.
 func (r *retry) begin(id string) { r.begun = id }
 
 // postpone leaves the request to a later pass.
 func (r *retry) postpone() { r.due = "" }
 
-// asked reports whether a person asks for another attempt that has not begun yet. Then nothing that went wrong before keeps
-// anything from being tried.
+// asked reports whether a user asks for another attempt that has not begun yet. If so, it forgets all earlier failures,
+// so that none of them blocks the attempt.
 func (m *memory) asked(e Environment) bool {
 	m.retry.due = ""
 	if e.Retry == m.retry.begun {
@@ -100,7 +101,7 @@ func (m *memory) asked(e Environment) bool {
 	return m.retry.isDue()
 }
 
-// accept notes what the pass applies. Nothing is rejected any more if that is the newest commit.
+// accept records what the pass applies. If that is the newest commit, nothing is rejected any more.
 func (m *memory) accept(d desired, why error) {
 	m.runs = d
 	if why == nil {

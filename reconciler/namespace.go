@@ -9,8 +9,8 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Made reports whether Berth provably made a namespace for an environment of this name and id: the environment's record
-// has it as it is, or it bears a proof that was made for it.
+// Made reports whether Berth provably made a namespace for an environment of this name and id. Either the environment's
+// record has the namespace as it is, or the namespace bears a proof for this environment.
 func (r *Reconciler) Made(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error) {
 	key := manifest.Key{Kind: "Namespace", Name: namespace.Name}
 	digest, proof := manifest.ReadMark(namespace.Annotations[manifest.AnnotationDigest])

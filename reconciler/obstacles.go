@@ -7,25 +7,26 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// mostObstacles bounds how many objects one environment attends because of what was refused.
+// mostObstacles is how many objects one environment watches at most because of refusals.
 const mostObstacles = 16
 
-// effectPause is how long an API server may take to act upon a changed policy, webhook or quota, which it also watches.
+// effectPause is how long an API server may take to act upon a changed policy, webhook or quota, because it watches
+// them too.
 const effectPause = 2 * time.Second
 
-// barrier is what refuses an object, and how often that or the object has changed.
+// barrier is what refuses an object, and how often the barrier or the object has changed.
 type barrier struct {
 	by []manifest.Key
 	moves
 }
 
-// moves counts the changes of obstacles that follow one upon another.
+// moves counts consecutive changes of obstacles.
 type moves struct {
 	n    int
 	last time.Time
 }
 
-// next says when to try again after a change: soon at first, and at most once a minute where they change all the time.
+// next returns when to retry after a change: soon at first, and at most once a minute under continuous changes.
 func (m *moves) next(now time.Time, effect time.Duration) time.Time {
 	if now.Sub(m.last) > 2*longPause {
 		m.n = 0
@@ -34,7 +35,7 @@ func (m *moves) next(now time.Time, effect time.Duration) time.Time {
 	return now.Add(max(effect, soonAfter(m.n)))
 }
 
-// soonAfter is how long to wait after the n-th change.
+// soonAfter returns how long to wait after the n-th change.
 func soonAfter(n int) time.Duration {
 	if n <= 3 {
 		return 0
@@ -42,7 +43,7 @@ func soonAfter(n int) time.Duration {
 	return min(firstPause<<min(n-3, 10), longPause)
 }
 
-// reconsider has what was refused tried again because of objects that have changed since.
+// reconsider schedules retries of refused objects because of objects that have changed since.
 func (m *memory) reconsider(moved []manifest.Key, now time.Time) {
 	for object, refusal := range m.refusals {
 		barrier := m.barred[object]
@@ -61,7 +62,8 @@ func (m *memory) reconsider(moved []manifest.Key, now time.Time) {
 	}
 }
 
-// lifts reports whether the change of some objects may let pass others that are refused, and how long that takes to show.
+// lifts reports whether the change of some objects may unblock others that are refused, and how long that takes to
+// show.
 func lifts(moved, objects, by []manifest.Key) (effect time.Duration, ok bool) {
 	among := func(keys []manifest.Key) bool {
 		return slices.ContainsFunc(moved, func(k manifest.Key) bool { return slices.Contains(keys, k) })
@@ -72,8 +74,8 @@ func lifts(moved, objects, by []manifest.Key) (effect time.Duration, ok bool) {
 	return effectPause, among(by)
 }
 
-// obstacles are the objects whose change may let pass what is refused now: first what refuses it, which several objects
-// may have in common, then the objects themselves.
+// obstacles returns the objects whose change may unblock what is refused now. What refuses objects comes first, because
+// several objects may share it. The refused objects follow.
 func (m *memory) obstacles() []manifest.Key {
 	by, objects := slices.Clone(m.rejected.by), slices.Clone(m.rejected.objects)
 	for key, refusal := range m.refusals {

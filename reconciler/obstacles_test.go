@@ -33,7 +33,7 @@ func TestWhatWasRefusedIsTriedAgainWhenItsObstacleMoves(t *testing.T) {
 	if m.refusals[a].Until != now || m.refusals[b].Until != later || m.rejected.until != later {
 		t.Errorf("after the first has moved: %v, %v, %v", m.refusals[a].Until, m.refusals[b].Until, m.rejected.until)
 	}
-	// An API server acts upon a policy's end a moment later.
+	// An API server acts upon the deletion of a policy a moment later.
 	m.reconsider([]manifest.Key{policy}, now)
 	if want := now.Add(effectPause); m.refusals[b].Until != want || m.rejected.until != want || m.refusals[c].Until != later {
 		t.Errorf("after the policy has moved: %v, %v, %v", m.refusals[b].Until, m.rejected.until, m.refusals[c].Until)
@@ -48,7 +48,7 @@ func TestWhatWasRefusedIsTriedAgainWhenItsObstacleMoves(t *testing.T) {
 	}
 }
 
-// What changes all the time is not tried all the time; and a change after a long calm counts at once.
+// Obstacles that change all the time do not cause retries all the time. A change after a long calm counts at once.
 func TestObstaclesThatMoveAllTheTime(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	var m moves
@@ -86,7 +86,7 @@ spec: {policyName: NS, validationActions: [Deny]}
 
 var policies = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"}
 
-// forbids sets a policy up, waits until probe is refused, and returns what deletes the policy.
+// forbids creates a policy, waits until probe is refused, and returns a function that deletes the policy.
 func (w *world) forbids(operations string, probe func() error) (lifts func()) {
 	w.t.Helper()
 	text := strings.NewReplacer("NS", w.env.Namespace, "OPERATIONS", operations).Replace(denying)
@@ -116,7 +116,7 @@ func (w *world) forbids(operations string, probe func() error) (lifts func()) {
 	}
 }
 
-// The end of what refuses something is an event, and what it refused is tried again whatever the time of the next try is.
+// The deletion of a policy is an event. What the policy refused is retried then, whatever the time of the next retry.
 func TestTheEndOfAPolicyIsAnEvent(t *testing.T) {
 	dryRun := []string{metav1.DryRunAll}
 	for name, test := range map[string]struct {
@@ -149,7 +149,7 @@ func TestTheEndOfAPolicyIsAnEvent(t *testing.T) {
 			w.becomes(plan.Settled)
 			m, b := w.memory(w.env.Name), w.key("ConfigMap/b")
 			client, _ := w.client("ConfigMap/b")
-			test.now(w) // before the policy, which would refuse a person's edit, too
+			test.now(w) // before the policy, which would also refuse a user's edit
 			lifts := w.forbids(test.operations, func() error {
 				if test.operations == "DELETE" {
 					return client.Delete(t.Context(), "b", metav1.DeleteOptions{DryRun: dryRun})

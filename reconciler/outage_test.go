@@ -17,7 +17,7 @@ const sealed = "# sealed\n"
 
 var errDown = errors.New("its remote key gave no data key")
 
-// Temporary says that it may pass.
+// Temporary reports that a retry may succeed.
 func (remoteKeyError) Temporary() bool { return true }
 
 type remoteKeyError struct{ error }
@@ -33,8 +33,8 @@ func (k *remoteKey) Open(_ context.Context, _ string, content []byte) (render.Op
 	return render.Opened{Content: content[len(sealed):], Veiled: content[len(sealed):]}, nil
 }
 
-// A key service that does not answer says nothing about a commit: what runs is kept and corrected, people are
-// told, and no sync has failed. When it answers again, the commit is applied.
+// A key service that does not answer says nothing about a commit. What runs is kept and corrected, the status reports
+// the outage, and no sync fails. When the service answers again, the commit is applied.
 func TestARemoteKeyThatDoesNotAnswer(t *testing.T) {
 	w := newWorld(t)
 	key := &remoteKey{}

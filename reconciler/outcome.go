@@ -14,44 +14,43 @@ import (
 type Outcome struct {
 	// Finding is NotJudged, Judged or TornDown; nil if no pass was made.
 	Finding Finding
-	// Results are what was done.
+	// Results are the results of the steps that were carried out.
 	Results []apply.Result
-	// Again asks for another pass at once, Deadline for one at a time.
+	// Again requests another pass at once. Deadline requests one at a time.
 	Again    bool
 	Deadline time.Time
-	// Err is trouble with the agent's own means, such as storing the record. The pass has to be repeated.
+	// Err is a failure of the agent's own means, such as storing the record. The pass has to be repeated.
 	Err error
 }
 
 // Finding is what a pass found out about an environment.
 type Finding interface{ finding() }
 
-// NotJudged says that a pass could not judge the environment. What was reported of it before still holds.
+// NotJudged says that a pass could not judge the environment. Its last report still holds.
 type NotJudged struct{}
 
 // Judged says how far an environment is from what Git says.
 type Judged struct {
-	// Commit is the one that should run, and CommitState what is done about it. About describes it, as far as it could
-	// be read.
+	// Commit is the commit that should run. CommitState is its state. About describes it, as far as it could be read.
 	Commit      string
 	CommitState CommitState
 	About       CommitInfo
 	// State and Message say how far the environment is, and what is worst.
 	State   plan.State
 	Message string
-	// Premature says that a render is about to end, and that the next pass has more to say. Nothing is reported yet.
+	// Premature says that a render is about to end, and that the next pass has more to report. Nothing is reported yet.
 	Premature bool
-	// AppliedCommit and HealthyCommit are set when the pass found that Commit, or what it says, is completely written,
-	// and healthy.
+	// AppliedCommit is the judged commit if everything in it is written. HealthyCommit is the judged commit if the
+	// environment is settled.
 	AppliedCommit, HealthyCommit string
-	// Objects are those that Git says; nil if nothing is known of them.
+	// Objects are the objects in Git; nil if nothing is known about them.
 	Objects *Objects
 	// Sync is the newest attempt.
 	Sync plan.Sync
-	// Fights is how many objects turned out to be changed by another writer again and again.
+	// Fights is how many objects turned out to be changed by another client again and again.
 	Fights int
-	// RecordLost says that the record was gone or unreadable. So everything was applied once more, and Jobs may run again
-	// if nothing else shows that they ran.
+	// RecordLost says that the record was gone or unreadable. Everything was therefore applied once more. Jobs may run
+	// again if nothing else shows that they ran.
 	RecordLost bool
 	// Confirmation is the request that the pass used up; empty: none.
 	Confirmation string
@@ -59,28 +58,28 @@ type Judged struct {
 	Mask func(string) string
 }
 
-// CommitState is what is done about the commit that should run.
+// CommitState is the state of the commit that should run.
 type CommitState string
 
-// The states of a commit. In all but the first, what ran before was judged in its place.
+// The states of a commit. In all but the first, what ran before was judged instead.
 const (
 	Current     CommitState = ""            // it was judged
-	Rendering   CommitState = "rendering"   // it is still being rendered, and what people asked for is not done yet
-	Unavailable CommitState = "unavailable" // it, or a key for it, cannot be read for now
+	Rendering   CommitState = "rendering"   // it is still being rendered, and users' requests are not handled yet
+	Unavailable CommitState = "unavailable" // it, or a key for it, cannot be read now
 	Rejected    CommitState = "rejected"    // it cannot be rendered, or the cluster would refuse it
 	RolledBack  CommitState = "rolled back" // it did not become healthy, and the last healthy commit is applied
 )
 
-// TornDown says how far an environment is from being gone.
+// TornDown says how far the removal of an environment is.
 type TornDown struct {
 	// State and Message say how far it is, and what is worst.
 	State   plan.State
 	Message string
 	// Gone says that nothing is left.
 	Gone bool
-	// Left are the objects that are not gone, and why.
+	// Left are the objects that are not gone, with the reasons.
 	Left []Problem
-	// Warnings name the Jobs that should have run before, and could not.
+	// Warnings name the Jobs that should have run before the deletion, and could not.
 	Warnings []string
 	// Confirmation and Retry are the requests that the step used up; empty: none.
 	Confirmation, Retry string
@@ -90,7 +89,7 @@ func (NotJudged) finding() {}
 func (Judged) finding()    {}
 func (TornDown) finding()  {}
 
-// State returns how far the environment is, or nothing if that is not known.
+// State returns how far the environment is; empty if that is not known.
 func (o Outcome) State() plan.State {
 	switch f := o.Finding.(type) {
 	case Judged:
@@ -101,7 +100,7 @@ func (o Outcome) State() plan.State {
 	return ""
 }
 
-// Quiet reports whether the pass has nothing to report but what it did.
+// Quiet reports whether the pass has nothing to report except its results.
 func (o Outcome) Quiet() bool {
 	switch f := o.Finding.(type) {
 	case NotJudged:
@@ -115,7 +114,7 @@ func (o Outcome) Quiet() bool {
 // Syncing reports whether the environment is on its way to what Git says.
 func (o Outcome) Syncing() bool { return o.State() == plan.Going || o.Again }
 
-// CommitInfo is what people recognize a commit by. Author and Subject are one printable line each.
+// CommitInfo is what users recognize a commit by. Author and Subject are one printable line each.
 type CommitInfo struct {
 	Time            time.Time
 	Author, Subject string
@@ -123,14 +122,14 @@ type CommitInfo struct {
 
 // Objects are the objects of an environment, as a pass judged them.
 type Objects struct {
-	// Total and Healthy count those that Git says.
+	// Total and Healthy count the objects in Git.
 	Total, Healthy int
-	// Unhealthy are those that are not healthy, the worst first.
+	// Unhealthy are the objects that are not healthy, the worst first.
 	Unhealthy []Problem
 	// Jobs are the newest runs, by name. LastJobs are the Jobs that run when the environment is deleted.
 	Jobs     []Job
 	LastJobs []manifest.Key
-	// Warnings are for people; they stop nothing.
+	// Warnings are for users; they block nothing.
 	Warnings []string
 }
 
@@ -138,10 +137,10 @@ type Objects struct {
 type Problem struct {
 	Key     manifest.Key
 	Health  health.Health
-	Blocked bool // it waits for others
+	Blocked bool // the object waits for others
 	// Beside says that nothing else waits for the object, and that it does not keep the environment from being healthy.
 	Beside bool
-	// Log is the container whose log may say why; nil: none is known.
+	// Log is the container whose log may explain it; nil: none is known.
 	Log *observed.Container
 }
 

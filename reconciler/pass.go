@@ -16,9 +16,9 @@ import (
 	"berth.dev/berth/reconciler/records"
 )
 
-// Pass takes an environment one step towards what Git says: what should be, what is, the plan, the steps of it that can be
-// taken now, and their results. It waits only for the answers of the API server; what has to happen in the cluster wakes
-// the next pass.
+// Pass takes an environment one step towards what Git says. It compares the desired state with the cluster, makes a
+// plan, and carries out the steps that are ready. It waits only for the answers of the API server. Later changes in the
+// cluster wake the next pass.
 func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	e = m.judging(e)
@@ -70,27 +70,27 @@ type choice struct {
 	sight sight
 }
 
-// sight is how much is known of what a plan depends on.
+// sight is how much is known about what a plan depends on.
 type sight string
 
 const (
 	complete sight = "complete"
 	partial  sight = "partial"  // a watch has not delivered everything yet
-	disputed sight = "disputed" // a sibling that has not been reconciled yet has something that is wanted here
+	disputed sight = "disputed" // a sibling that has not been reconciled yet has an object that is wanted here
 )
 
-// choose returns what is to run, and the plan for it. What runs already is kept if the cluster would refuse the newest
-// commit.
+// choose returns what should run, and the plan for it. It keeps what runs already if the cluster would refuse the
+// newest commit.
 func (r *Reconciler) choose(ctx context.Context, e Environment, m *memory, record plan.Record) choice {
 	c := r.candidate(ctx, e, m, record)
 	for c.why == nil && c.sight == complete && r.refuses(ctx, e, m, c.desired, c.plan) {
-		m.retry.postpone() // what runs was not asked for
+		m.retry.postpone() // the retry was not for what runs
 		c = r.candidate(ctx, e, m, record)
 	}
 	return c
 }
 
-// candidate returns what should run as far as the cluster has not been asked for its opinion.
+// candidate returns what should run, before the cluster has validated it.
 func (r *Reconciler) candidate(ctx context.Context, e Environment, m *memory, record plan.Record) choice {
 	c := choice{}
 	c.desired, c.why = r.wanted(ctx, e, m, record)
@@ -111,7 +111,7 @@ func (r *Reconciler) candidate(ctx context.Context, e Environment, m *memory, re
 	return c
 }
 
-// decide makes the plan from what is known of the cluster, and says how much that is.
+// decide makes the plan from what is known about the cluster, and returns how much that is.
 func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Record) (plan.Plan, sight) {
 	seen := r.observe(e, d.set, record)
 	in, sight := r.input(e, m, d, seen, record)
@@ -121,7 +121,7 @@ func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Rec
 	return plan.Make(in), sight
 }
 
-// kinds returns all kinds that have to be watched: those of Git and of the agent, and those ever applied.
+// kinds returns all kinds that have to be watched: those of Git, those of the agent, and those that were ever applied.
 func (e Environment) kinds(s manifest.Set, record plan.Record) []schema.GroupVersionKind {
 	kinds := plan.Input{Own: e.own(), Desired: s}.Kinds()
 	seen := map[schema.GroupKind]bool{}
@@ -153,13 +153,13 @@ func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) 
 	})
 }
 
-// isUnreadable reports whether a record is there and cannot be read: then there is none.
+// isUnreadable reports whether a record exists and cannot be read. It then counts as missing.
 func isUnreadable(err error) bool {
 	_, unreadable := errors.AsType[*records.UnreadableError](err)
 	return unreadable
 }
 
-// syncing reports whether something is about to be known that is not known yet.
+// syncing reports whether a watch is about to deliver what is not known yet.
 func syncing(o observed.State) bool {
 	for _, u := range o.Unknown {
 		if u.State == observed.Syncing {
@@ -198,8 +198,8 @@ func (r *Reconciler) input(e Environment, m *memory, d desired, o observed.State
 	return in, sight
 }
 
-// act stores the plan's record and then carries out the steps that are ready. It returns the record
-// with what the steps have left behind.
+// act stores the plan's record and then carries out the steps that are ready. It returns the record with the effects of
+// the steps.
 func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before plan.Record) ([]apply.Result, plan.Record, error) {
 	record, ready := p.Record.Clone(), p.Ready()
 	if len(ready) == 0 {
@@ -225,7 +225,7 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 	return results, record, nil
 }
 
-// absorb brings what a write for an environment returned into what is known of the cluster.
+// absorb updates what is known about the cluster with the answer to a write for an environment.
 func (r *Reconciler) absorb(e Environment, result apply.Result) {
 	switch {
 	case result.Live != nil:

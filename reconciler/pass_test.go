@@ -26,8 +26,8 @@ func TestTheFirstSync(t *testing.T) {
 	}
 }
 
-// A pass over what is as Git says asks nobody for anything, and so does one over a commit that changes
-// nothing of the input, and the first after a restart but for the record.
+// A pass sends no request if the environment is as Git says. The same holds for a commit that does not change the
+// input. The first pass after a restart only reads the record.
 func TestANoOpCostsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.commits("k8s/a.yaml", configMap("a", "one"), "k8s/job.yaml", job("migrate", "api:1"))
@@ -84,7 +84,7 @@ func TestAHeadThatDoesNotRender(t *testing.T) {
 	}
 }
 
-// Nothing ever ran: then there is nothing to keep.
+// If nothing ever ran, there is nothing to keep.
 func TestTheFirstCommitDoesNotRender(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", "kind: ConfigMap\n")
@@ -93,7 +93,7 @@ func TestTheFirstCommitDoesNotRender(t *testing.T) {
 	w.becomes(plan.Settled)
 }
 
-// A problem of the entry, such as a missing Secret to copy, keeps what runs as it is, and in repair.
+// A problem of the entry, such as a missing Secret to copy, leaves what runs as it is. Drift is still corrected.
 func TestAProblemOfTheEntry(t *testing.T) {
 	w := newWorld(t)
 	w.env.Copies = []Copy{{Origin: "Secret berth/pull (copied)", Object: copied(w.env.Namespace)}}
@@ -122,7 +122,7 @@ func TestAProblemOfTheEntry(t *testing.T) {
 	}
 }
 
-// What the entry has come to say beside its problem is not applied: then nothing is corrected.
+// Changes of an entry that also has a problem are not applied. Nothing is corrected then.
 func TestAProblemOfAnEntryThatChanged(t *testing.T) {
 	w := newWorld(t)
 	value := "one"
@@ -140,8 +140,8 @@ type errTest string
 
 func (e errTest) Error() string { return string(e) }
 
-// The record is what cannot be seen: without it everything is applied once, and no Job that is still there
-// runs again.
+// The record holds what cannot be seen. Without it, everything is applied once, and no Job that still exists runs
+// again.
 func TestTheRecordIsLost(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"), "job.yaml", job("migrate", "api:1"))
@@ -164,7 +164,7 @@ func TestTheRecordIsLost(t *testing.T) {
 	}
 }
 
-// Somebody else wrote the record: it is read again, and nothing that it protects is done before.
+// Another agent wrote the record. The record is read again, and nothing that it protects is done before.
 func TestTheRecordIsWrittenByAnother(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"))
@@ -180,7 +180,7 @@ func TestTheRecordIsWrittenByAnother(t *testing.T) {
 	}
 }
 
-// newWorldLike is another agent of the same environment, as when two believe that they lead.
+// newWorldLike returns another agent of the same environment, as when two agents believe that they lead.
 func newWorldLike(w *world) *world {
 	other := *w
 	other.stop, other.wire = func() {}, &wire{}
@@ -208,7 +208,7 @@ func TestAnUnreadableRecord(t *testing.T) {
 	w.becomes(plan.Settled)
 }
 
-// After a restart the Git server may be away: then nothing is known, nothing is said and nothing is done.
+// The Git server may be unavailable after a restart. Then nothing is known, nothing is reported and nothing is done.
 func TestTheStoreIsUnavailable(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"))
@@ -256,8 +256,8 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	w.becomes(plan.Settled)
 }
 
-// What the API server refuses is tried again: soon, and ever more seldom, what may pass by itself; rarely
-// what is the author's to mend, but at once if Git changes or somebody asks.
+// Refused steps are retried. Temporary errors are retried soon, and then less and less often. Mistakes of the author
+// are retried rarely, but at once if Git changes or a user asks.
 func TestRefusals(t *testing.T) {
 	const forbidden = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"admission webhook says no"}`
 	const busy = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","code":500,"message":"failed calling webhook"}`
@@ -344,8 +344,8 @@ func TestSuspended(t *testing.T) {
 	w.becomes(plan.Settled)
 }
 
-// A teardown takes a step at a time, and ends with nothing left: not of the environment, its record, or
-// in memory.
+// A teardown takes one step at a time. In the end, nothing of the environment or its record is left, nor anything in
+// memory.
 func TestTeardown(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"), "api.yaml", deployment("api", "api:1"))
@@ -371,7 +371,7 @@ func TestTeardown(t *testing.T) {
 	}
 }
 
-// Where the namespace is not Berth's own, a teardown finds what there is without the record too.
+// If the namespace is not Berth's own, a teardown finds all objects even without the record.
 func TestTeardownWithoutTheRecord(t *testing.T) {
 	for name, lose := range map[string]func(*world){
 		"lost":       (*world).losesRecord,
@@ -441,7 +441,7 @@ func TestPauses(t *testing.T) {
 	}
 }
 
-// kubectl shows the first line of a message, and no other.
+// kubectl shows only the first line of a message.
 func TestAllProblemsOfACommitAreOneLine(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", "kind: [", "b.yaml", "kind: [")

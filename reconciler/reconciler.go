@@ -1,5 +1,5 @@
-// Package reconciler makes one environment what Git says, again and again: a pass takes it from a
-// commit to an outcome, without waiting for the cluster.
+// Package reconciler makes one environment what Git says, again and again. A pass leads from a commit to an outcome,
+// without waiting for the cluster.
 package reconciler
 
 import (
@@ -23,72 +23,73 @@ import (
 	"berth.dev/berth/source"
 )
 
-// Environment is what a pass has to know of one environment.
+// Environment is what a pass needs to know about one environment.
 type Environment struct {
-	// Name is that of the Environment object, ID the value of the label on all that belongs to it.
+	// Name is the name of the Environment object. ID is the value of the label on all its objects.
 	Name, ID string
 	// Repository, Entry and Branch say where it comes from.
 	Repository, Entry, Branch string
-	// Commit is what should run; Applied is what was applied last, for as long as Commit cannot be had, and
-	// Healthy the last that passed the gate.
+	// Commit is what should run. Applied is what was last applied, and is used while Commit cannot be fetched. Healthy
+	// is the last commit that passed the gate.
 	Commit, Applied, Healthy string
-	// Pinned says that a person has named Commit.
+	// Pinned says that a user chose Commit.
 	Pinned bool
-	// Source stands for what commits are read with: address, limits and credentials, and whether Commit is here. What
-	// could not be read is tried again when it changes.
+	// Source identifies the means to read commits: address, limits and credentials, and whether Commit has been
+	// fetched. When Source changes, unreadable commits are retried.
 	Source string
 	// Rollback applies Healthy again when Commit does not become healthy.
 	Rollback bool
-	// URL is the address of the repository, Path the folder of the manifests.
+	// URL is the address of the repository. Path is the folder of the manifests.
 	URL, Path string
-	// Namespace is the environment's own; SharedNamespace allows one that is nobody's.
+	// Namespace is the environment's own namespace. SharedNamespace allows one that belongs to no environment.
 	Namespace       string
 	NamespaceMarks  Marks
 	SharedNamespace bool
 	Scope           Scope
 	// Policy says what objects may claim of what environments share.
 	Policy Policy
-	// Account is the service account of Namespace as which all that comes from Git is applied; empty: the default one,
-	// to which the agent itself gives its rights.
+	// Account is the service account of Namespace that applies everything from Git. Empty: the default account, to
+	// which the agent itself grants its rights.
 	Account string
-	// Bounds are what the agent itself keeps in the namespace: quotas, limits and network policies, without a namespace,
-	// and with a name only where there may be several of a kind.
+	// Bounds are what the agent itself keeps in the namespace: quotas, limits and network policies. They have no
+	// namespace. They have a name only if there may be several of a kind.
 	Bounds []*unstructured.Unstructured
-	// Siblings returns the other environments of the namespace, where it may have any; nil: it has none.
+	// Siblings returns the other environments of the namespace; nil: it has none.
 	Siblings func() []Sibling
-	// Exists reports whether there is an environment with an id, in whatever namespace; nil: all exist. What one has left that
-	// does not exist may be taken over in a namespace that environments share.
+	// Exists reports whether an environment with an id exists, in whatever namespace; nil: all exist. What a missing
+	// environment left in a shared namespace may be taken over.
 	Exists func(id string) bool
-	// Copies are Secrets that the environment gets beside what Git says, unless Git has one of the same name.
+	// Copies are Secrets that the environment receives in addition to Git's objects, unless Git has one of the same
+	// name.
 	Copies []Copy
-	// Problem is what is wrong with the entry: until it is mended, nothing new is applied.
+	// Problem is what is wrong with the entry. Until it is fixed, nothing new is applied.
 	Problem error
-	// Variables returns the variables' values at a commit.
+	// Variables returns the values of the variables at a commit.
 	Variables func(commit string) map[string]any
 	// OtherVariables are the names that only other entries have variables for, each with one such entry.
 	OtherVariables map[string]string
-	// Decrypter reads encrypted files; nil refuses them all.
+	// Decrypter reads encrypted files; nil: all of them are refused.
 	Decrypter Decrypter
-	// DecryptedKinds are those beside Secret whose objects may hold what was decrypted.
+	// DecryptedKinds are the kinds besides Secret whose objects may hold decrypted values.
 	DecryptedKinds []string
-	// Entry's settings and keys, as a digest: with the tree and the variables it is the whole input.
+	// Settings is the digest of the entry's settings and keys. With the tree and the variables, it is the whole input.
 	Settings string
-	// Timeout is how long a rollout may take, ImagePullGrace how long an image may be missing.
+	// Timeout is how long a rollout may take. ImagePullGrace is how long an image may be missing.
 	Timeout, ImagePullGrace time.Duration
-	// Expressions judge objects of kinds whose health there is no rule for.
+	// Expressions judge the health of objects whose kinds have no rule.
 	Expressions []Expression
 	judges      *health.Expressions
 	// Urgent says that the environment's kustomizations are built before those of others.
 	Urgent bool
-	// Suspended keeps the cluster as it is.
+	// Suspended leaves the cluster as it is.
 	Suspended bool
-	// Retry is the id of a request for another attempt that has not been handled yet; it counts once.
+	// Retry is the id of a request for another attempt that has not been handled yet. It counts once.
 	Retry string
-	// Confirmation is the id of one by which a person lets go what the brake holds; it counts once.
+	// Confirmation is the id of a confirmation by which a user allows blocked deletions. It counts once.
 	Confirmation string
 }
 
-// Copy is an object of the agent's namespace as the environment gets it, and where it comes from.
+// Copy is an object of the agent's namespace as the environment receives it, and its origin.
 type Copy struct {
 	Object *unstructured.Unstructured
 	Origin string
@@ -97,7 +98,7 @@ type Copy struct {
 // Decrypter turns an encrypted file into plain text, in memory.
 type Decrypter = render.Decrypter
 
-// Opened is what it makes of a file.
+// Opened is the result of decrypting a file.
 type Opened = render.Opened
 
 // Expression judges the objects of one kind by expressions in CEL.
@@ -109,7 +110,7 @@ type Policy = render.Policy
 // Scope says how far the objects of an environment may reach.
 type Scope = render.Scope
 
-// The scopes: its own namespace, or the whole cluster.
+// The scopes: the environment's own namespace, or the whole cluster.
 const (
 	Namespaced = render.Namespaced
 	Cluster    = render.Cluster
@@ -121,25 +122,25 @@ type Marks struct{ Labels, Annotations map[string]string }
 // Snapshots returns the tree of a commit of a repository, by the repository's name.
 type Snapshots func(ctx context.Context, repository, commit string) (*source.Snapshot, error)
 
-// Config is what a Reconciler is made of.
+// Config has the dependencies of a Reconciler.
 type Config struct {
 	Snapshots Snapshots
 	Applier   *apply.Applier
 	Records   *records.Store
 	Watches   *live.Watches
-	// ClusterScoped reports whether a kind that is not Kubernetes' own lives outside namespaces. It is asked
-	// at every pass, and expected to answer from memory; of a kind that nobody knows, it does not.
+	// ClusterScoped reports whether a kind that is not built into Kubernetes is cluster-scoped. It is called at every
+	// pass and should answer from memory, except for unknown kinds.
 	ClusterScoped func(schema.GroupKind) (bool, error)
-	// Kustomize builds kustomizations; without it they are errors.
+	// Kustomize builds kustomizations; nil: they are errors.
 	Kustomize *kustomize.Builder
-	// RenderPatience is how long a pass waits for a render before it ends without; 0 is 200 ms.
+	// RenderPatience is how long a pass waits for a render before it ends without the result; 0 is 200 ms.
 	RenderPatience time.Duration
 	// Wake requeues the environment with an id. It does not block.
 	Wake func(id string)
-	// DigestKey is the installation's: it keys the digests of Secrets, and of what else may hold decrypted values,
-	// and the proofs that an object is an environment's.
+	// DigestKey is the installation's key. It keys the digests of Secrets and of other objects that may hold decrypted
+	// values. It also keys the proofs that an object belongs to an environment.
 	DigestKey []byte
-	// Now is the clock, Jitter returns a number in [0, 1) that spreads retries.
+	// Now is the clock. Jitter returns a number in [0, 1) that spreads retries.
 	Now    func() time.Time
 	Jitter func() float64
 }
@@ -160,7 +161,7 @@ func New(c Config) *Reconciler {
 	return &Reconciler{Config: c, claims: claims{of: map[string]claim{}}, memories: map[string]*memory{}}
 }
 
-// Forget drops what is remembered of an environment, and its watches; the cluster is left as it is.
+// Forget drops everything that is remembered about an environment, and its watches. It leaves the cluster alone.
 func (r *Reconciler) Forget(e Environment) {
 	r.memory(e.Name).abandon()
 	r.mu.Lock()
@@ -173,7 +174,7 @@ func (r *Reconciler) Forget(e Environment) {
 	}
 }
 
-// target says whose the objects of an environment are, and who writes them.
+// target returns the environment that objects belong to, and the user that writes them.
 func (r *Reconciler) target(e Environment) apply.Target {
 	return apply.Target{
 		User:        manifest.User(e.Namespace, cmp.Or(e.Account, manifest.DefaultAccount)),
@@ -188,11 +189,11 @@ func (r *Reconciler) target(e Environment) apply.Target {
 	}
 }
 
-// own returns what the agent itself keeps in the environment's namespace.
+// own returns the objects that the agent itself keeps in the environment's namespace.
 func (e Environment) own() []manifest.Object { return Own(e.Namespace, e.ID, e.Account, e.Bounds) }
 
-// Own returns what the agent itself keeps in the namespace of an environment, by its id: the rights of the default
-// account, unless its entry names another, and what bounds the namespace.
+// Own returns the objects that the agent itself keeps in an environment's namespace. They are the rights of the default
+// account, unless the entry names another, and the bounds of the namespace.
 func Own(namespace, id, account string, bounds []*unstructured.Unstructured) (own []manifest.Object) {
 	if account == "" {
 		own = append(own, manifest.Binding(namespace, id))
@@ -205,7 +206,7 @@ func Own(namespace, id, account string, bounds []*unstructured.Unstructured) (ow
 
 func (r *Reconciler) prover() manifest.Prover { return manifest.NewProver(r.DigestKey) }
 
-// within is the namespace that the environment's objects are confined to; empty: none.
+// within returns the namespace that the environment's objects are confined to; empty: none.
 func (e Environment) within() string {
 	if e.Scope == Cluster {
 		return ""

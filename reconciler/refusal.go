@@ -11,20 +11,20 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// How long to wait before what the API server refused is tried again: what passes by itself soon, an
-// author's mistake rarely (a policy or another object may have changed meanwhile).
+// How long to wait before a refused step is retried. Temporary errors are retried soon. Mistakes of an author are
+// retried rarely, because a policy or another object may have changed meanwhile.
 const (
 	firstPause = time.Second
-	slowPause  = 5 * time.Second // after what held a pass for as long as a time-out
+	slowPause  = 5 * time.Second // after a step that held a pass until it timed out
 	longPause  = time.Minute
 	fatalPause = 5 * time.Minute
-	// liftedPause is the longest for what a policy, a right or a quota refuses, and for a deletion: with the jitter, it is
-	// tried again within a minute of the obstacle's end, also where no event reports that.
+	// liftedPause is the maximum pause for a deletion, and for what a policy, a right or a quota refuses. With the
+	// jitter, the retry comes within a minute of the obstacle's end, even if no event reports that.
 	liftedPause = 40 * time.Second
 	atOncePause = 50 * time.Millisecond
 )
 
-// judging returns the environment with its expressions compiled, which is done once for its settings.
+// judging returns the environment with its expressions compiled. It compiles them once for the same settings.
 func (m *memory) judging(e Environment) Environment {
 	if m.judges == nil || m.settings != e.Settings {
 		judges, err := health.Compile(e.Expressions)
@@ -37,7 +37,7 @@ func (m *memory) judging(e Environment) Environment {
 	return e
 }
 
-// tidy forgets what concerns objects of which the plan knows nothing any more.
+// tidy forgets objects that the plan no longer has.
 func (m *memory) tidy(p plan.Plan) {
 	known := make(map[manifest.Key]bool, len(p.Steps))
 	for _, s := range p.Steps {
@@ -48,8 +48,8 @@ func (m *memory) tidy(p plan.Plan) {
 	maps.DeleteFunc(m.barred, func(k manifest.Key, _ barrier) bool { return !known[k] })
 }
 
-// remember keeps what the API server refused, so that it is tried again at the right time, and forgets
-// what passed. It marks the results that say nothing new, and returns how many fights have begun.
+// remember records the refusals of the API server, so that each is retried at the right time, and forgets what
+// succeeded. It marks the results that say nothing new, and returns how many fights have begun.
 func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 	m.retry.due = ""
 	fights = m.fights.note(results, c.Now())
@@ -78,7 +78,7 @@ func (m *memory) remember(c Config, results []apply.Result) (fights int) {
 	return fights
 }
 
-// pauseAfter says how long to wait after the n-th refusal in a row, and whether it needs help.
+// pauseAfter returns whether the n-th refusal in a row needs help, and how long to wait after it.
 func pauseAfter(class apply.Class, n int) (fatal bool, pause time.Duration) {
 	switch class {
 	case apply.Conflict, apply.Skipped:

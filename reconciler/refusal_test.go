@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// refusing is a memory that is told again and again that a step was refused.
+// refusing has a memory record a refusal of a step several times.
 func refusing(t *testing.T, action plan.Action, class apply.Class, times int) (last apply.Result, pause time.Duration) {
 	t.Helper()
 	now := time.Now()
@@ -26,7 +26,7 @@ func refusing(t *testing.T, action plan.Action, class apply.Class, times int) (l
 	return last, m.refusals[key].Until.Sub(now)
 }
 
-// Whatever prevents a deletion, it is tried again within a minute of the obstacle's end.
+// Whatever blocks a deletion, the deletion is retried within a minute of the obstacle's end.
 func TestDeletionsAreTriedAgainWithinAMinute(t *testing.T) {
 	for _, class := range []apply.Class{apply.Invalid, apply.Forbidden, apply.Transient, apply.Unanswered, apply.Conflict, apply.Quota} {
 		for _, times := range []int{1, 5, 50} {
@@ -40,7 +40,7 @@ func TestDeletionsAreTriedAgainWithinAMinute(t *testing.T) {
 	}
 }
 
-// What was refused in the same words before is no news for the log.
+// A refusal with the same message as before is not logged again.
 func TestRefusalsThatSayNothingNew(t *testing.T) {
 	if first, _ := refusing(t, plan.Delete, apply.Forbidden, 1); first.Repeated {
 		t.Error("the first refusal counts as repeated")

@@ -11,21 +11,21 @@ import (
 	"berth.dev/berth/source"
 )
 
-// A render may take long: a build of Kustomize waits for its turn, and goes on for as long as its limits let it. A pass
-// waits for it briefly; then it ends, and the end of the render wakes the next one.
+// A render may take long. A Kustomize build waits for its turn and runs as long as its limits allow. A pass waits for a
+// render only briefly. The end of the render then wakes the next pass.
 const (
 	// renderPatience is how long a pass waits for a render that it began.
 	renderPatience = 200 * time.Millisecond
-	// renderQuiet is from when on people are told that a render goes on.
+	// renderQuiet is after what time users see that a render is still running.
 	renderQuiet = 2 * time.Second
 )
 
-// rendering is a render that goes on beside the passes.
+// rendering is a render that runs in parallel with the passes.
 type rendering struct {
 	commit, settings string
 	since            time.Time
 	cancel           context.CancelFunc
-	// left is true once no pass waits for the end.
+	// left is true once no pass waits for the result.
 	left atomic.Bool
 	// done is closed when result and err are set.
 	done   chan struct{}
@@ -39,18 +39,18 @@ type renderingError struct {
 	since  time.Time
 }
 
-// Error names the commit and since when.
+// Error returns the commit and since when it is being rendered.
 func (e *renderingError) Error() string {
 	return fmt.Sprintf("rendering commit %.8s since %s", e.commit, e.since.UTC().Format(time.RFC3339))
 }
 
-// isRendering reports whether that is why a commit is unknown.
+// isRendering reports whether an error is a renderingError.
 func isRendering(err error) bool {
 	_, is := errors.AsType[*renderingError](err)
 	return is
 }
 
-// render renders a commit, or goes on with the render that an earlier pass began. Its error is a renderingError if that
+// render renders a commit, or continues the render that an earlier pass began. It returns a renderingError if that
 // takes longer than a pass waits.
 func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commit string, tree *source.Snapshot) (render.Result, error) {
 	job := m.renderings[commit]
@@ -80,7 +80,7 @@ func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commi
 	return job.result, job.err
 }
 
-// begin starts a render. It ends with ctx, which is that of the agent.
+// begin starts a render, which ends with ctx, the agent's context.
 func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tree *source.Snapshot) *rendering {
 	ctx, cancel := context.WithCancel(ctx)
 	job := &rendering{commit: commit, settings: e.Settings, since: r.Now(), cancel: cancel, done: make(chan struct{})}
@@ -109,7 +109,7 @@ func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tr
 	return job
 }
 
-// ends waits for the end of a render. If that does not come in time, it wakes a pass later.
+// ends waits for the end of a render, and reports whether it came in time. If not, the render wakes a later pass.
 func (j *rendering) ends(ctx context.Context, patience time.Duration) bool {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -122,14 +122,14 @@ func (j *rendering) ends(ctx context.Context, patience time.Duration) bool {
 	}
 	j.left.Store(true)
 	select {
-	case <-j.done: // just now, and nothing may have seen that this pass left
+	case <-j.done: // it ended just now, and may not have seen that this pass left
 		return true
 	default:
 		return false
 	}
 }
 
-// abandon ends the renders of commits that are not needed.
+// abandon cancels the renders of commits that are not needed.
 func (m *memory) abandon(needed ...string) {
 	for commit, job := range m.renderings {
 		unneeded := true
@@ -150,7 +150,7 @@ type unrendered struct {
 	err              error
 }
 
-// same returns the error of a render that would depend on the same.
+// same returns the recorded error if a new render would depend on the same input; else nil.
 func (u unrendered) same(r *Reconciler, e Environment, tree *source.Snapshot, variables map[string]any) error {
 	if u.err == nil || u.settings != e.Settings || u.source != e.Source || !u.inputs.SameScopes(r.ClusterScoped) || !u.inputs.Same(tree, variables) {
 		return nil

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// gate is a Decrypter that lets a render go on only when it is told to.
+// gate is a Decrypter that blocks a render until the test releases it.
 type gate struct {
 	reads atomic.Int32
 	open  chan struct{}
@@ -38,7 +38,7 @@ func (g *gate) Open(context.Context, string, []byte) (render.Opened, error) {
 	return render.Opened{}, nil
 }
 
-// impatient makes passes leave every render that does not end at once.
+// impatient makes passes end before every render that does not end at once.
 func (w *world) impatient() *gate {
 	w.RenderPatience = time.Nanosecond
 	g := &gate{open: make(chan struct{})}
@@ -81,7 +81,7 @@ func TestTheFirstCommitIsRenderedBesideThePasses(t *testing.T) {
 	w.becomes(plan.Settled)
 }
 
-// An agent that has just begun renders what it finds applied, and says nothing of that.
+// An agent that has just started renders what it finds applied, and does not report that.
 func TestARestartIsNotTold(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "slow"))
@@ -143,7 +143,7 @@ func TestOnlyTheClockIsTriedAgainByItself(t *testing.T) {
 	}
 }
 
-// What exceeded its limits is built again for another input, or if somebody asks, and for nothing else.
+// A commit that exceeded its limits is built again for another input or when a user asks, and for no other reason.
 func TestWhatExceededItsLimitsIsNotTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.commits("k8s/a.yaml", configMap("a", "one"))

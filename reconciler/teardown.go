@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Teardown takes an environment one step towards being gone. It finds a TornDown unless nothing can be judged.
+// Teardown takes an environment one step towards its removal. Its finding is TornDown, unless nothing can be judged.
 func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	record, err := r.Records.Load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
@@ -20,12 +20,12 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	m.abandon()
 	m.reconsider(r.Watches.Moved(e.ID), r.Now())
 	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
-		// Nothing was ever applied, or the record is lost: then the usual kinds are looked through.
+		// Nothing was ever applied, or the record is lost. In both cases, the usual kinds are searched.
 		record.Kinds = manifest.UsualKinds()
 	}
 	r.Watches.Follow(e.ID, e.Namespace, e.kinds(manifest.Set{}, record))
 	for _, id := range r.claims.set(e, desired{}) {
-		r.Wake(id) // which takes over what it wants
+		r.Wake(id) // so that it takes over what it wants
 	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Finding: NotJudged{}}
@@ -36,10 +36,10 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	m.remember(r.Config, results)
 	after := r.takingDown(e, m, record)
 	r.Watches.Attend(e.ID, m.obstacles())
-	if err == nil && len(record.LastJobs) > 0 { // what else there is to know can be seen in the cluster
+	if err == nil && len(record.LastJobs) > 0 { // everything else can be seen in the cluster
 		err = r.Records.Save(ctx, e.Name, after.Record)
 	}
-	after.Warnings = before.Warnings // that a Job was given up is new only once
+	after.Warnings = before.Warnings // a Job that was given up is reported only once
 	if after.State == plan.Settled && err == nil {
 		if err = r.Records.Delete(ctx, e.Name); err == nil {
 			r.Forget(e)
@@ -48,7 +48,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	return tornDown(e, after, results, err)
 }
 
-// takingDown makes the plan of a teardown from what is known of the cluster.
+// takingDown makes the plan of a teardown from what is known about the cluster.
 func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) plan.Plan {
 	seen := r.observe(e, manifest.Set{}, record)
 	return plan.Teardown(plan.Input{
@@ -68,8 +68,8 @@ func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) pl
 	})
 }
 
-// leave goes on with a removal although the environment is needed again. It cannot be undone any more: what its Jobs
-// removed is gone, so everything has to be created again.
+// leave continues a removal although the environment is needed again. The removal cannot be undone any more. What its
+// Jobs removed is gone, so everything has to be created again.
 func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
 	o := r.Teardown(ctx, e)
 	t, ok := o.Finding.(TornDown)
@@ -89,7 +89,8 @@ func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
 	return o
 }
 
-// ownsNamespace reports whether the environment's namespace is known to be its own, and all in it goes with it.
+// ownsNamespace reports whether the environment's namespace is known to be its own, so that its deletion deletes
+// everything in it.
 func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
 	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
 	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())

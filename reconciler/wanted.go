@@ -14,9 +14,9 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// wanted says what should run: the commit of the environment, which is its pin or the head of its branch;
-// if that commit's input was rejected and the entry says so, the last healthy one; and while it cannot be
-// had, what ran before. With anything but the first comes why.
+// wanted returns what should run. That is the environment's commit: its pin, or the head of its branch. If that input
+// was rejected and the entry asks for rollbacks, it is the last healthy commit. If the commit cannot be fetched, it is
+// what ran before. In all but the first case, the error says why.
 func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, record plan.Record) (desired, error) {
 	if e.Problem != nil {
 		return r.known(ctx, e, m, record), e.Problem
@@ -48,8 +48,8 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 	return m.runs, why
 }
 
-// newest returns the commit that should run, or with why the last healthy one in its place. If neither can be had, the
-// error is all that it returns.
+// newest returns the commit that should run, or the last healthy one and the reason why. If neither can be read, it
+// returns only the error.
 func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejected plan.Rejected) (desired, error) {
 	head, err := r.desire(ctx, e, m, e.Commit, m.head)
 	if err != nil {
@@ -62,8 +62,8 @@ func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejec
 	return head, nil
 }
 
-// again returns when to try what an error stopped once more by itself: a server may give tomorrow what it refused
-// today, and a build that ran out of time may have waited for a busy machine, whereas the same files say the same for ever.
+// again returns when to retry although nothing changed; zero: never. A server may deliver later what it refused, and a
+// build may have timed out on a busy machine. The same files always give the same result.
 func (r *Reconciler) again(err error) time.Time {
 	limit, limited := errors.AsType[*kustomize.LimitError](err)
 	if _, ok := errors.AsType[*unread](err); !ok && !(limited && limit.MayPass()) {
@@ -79,9 +79,9 @@ func (r *Reconciler) before(ctx context.Context, e Environment, m *memory, commi
 	return d, err
 }
 
-// known returns what runs, for a time in which the entry lacks something, such as a Secret to copy, so that nothing can
-// be made of it. A restarted agent reads it once more, and goes by it only if all of it is known to have been applied
-// just so: a changed entry must not alter what is running.
+// known returns what runs. It is used while the entry lacks something, such as a Secret to copy, and cannot be
+// rendered. A restarted agent reads the applied commit again. It uses the result only if all of it is recorded as
+// applied, because a changed entry must not alter what is running.
 func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record plan.Record) desired {
 	if m.runs.commit == "" && e.Applied != "" {
 		before, err := r.before(ctx, e, m, e.Applied)
@@ -93,16 +93,16 @@ func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record
 	return m.runs
 }
 
-// ran reports whether all objects but Jobs, which are not run again, were last applied as they are here.
+// ran reports whether all objects were last applied as they are here. It ignores Jobs, which do not run again.
 func (d desired) ran(record plan.Record) bool {
 	return !slices.ContainsFunc(d.set.Objects, func(o manifest.Object) bool {
 		return !manifest.IsJob(o.Key().GroupKind()) && o.As(record.Applied[o.Key()].Digest) == nil
 	})
 }
 
-// lastHealthy returns the last healthy commit in place of the head, which did not become healthy. Where there is none,
-// or where it says the same as the head, the head is held; but not where it cannot be had: what is known to be bad is
-// not brought back.
+// lastHealthy returns the last healthy commit in place of the head, which did not become healthy. If there is none, or
+// if it says the same as the head, the head stays. If it cannot be fetched, the head does not return, because it is
+// known to be bad.
 func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, rejected plan.Rejected) (desired, error) {
 	head, healthy := m.head, desired{}
 	if e.Healthy != "" {
@@ -126,8 +126,8 @@ func (r *Reconciler) lastHealthy(ctx context.Context, e Environment, m *memory, 
 	return healthy, why
 }
 
-// refuses asks the cluster whether it would refuse a new input, before the first write of it, where something runs that half
-// of a sync could break. The answer is remembered, so that it costs once per input.
+// refuses asks the cluster whether it would refuse a new input. It asks before the first write, if half a sync could
+// break what runs. The answer is remembered, so that it costs once per input.
 func (r *Reconciler) refuses(ctx context.Context, e Environment, m *memory, d desired, p plan.Plan) bool {
 	sync := p.Record.Sync
 	if e.Suspended || !sync.Running || sync.Settled || m.trial.reached(d.digest, valid) {
@@ -162,8 +162,8 @@ func (r *Reconciler) refuses(ctx context.Context, e Environment, m *memory, d de
 	return true
 }
 
-// reject notes that an input did not become healthy, if the entry wants it taken back and there is something
-// to take it back to. The next pass, which is due at once, finds it noted.
+// reject records that an input did not become healthy, if the entry asks for rollbacks and there is something to return
+// to. The next pass is due at once and uses the record.
 func (r *Reconciler) reject(e Environment, m *memory, d desired, p *plan.Plan) {
 	rejected := &p.Record.Rejected
 	if rejected.Digest != d.digest {
@@ -176,15 +176,16 @@ func (r *Reconciler) reject(e Environment, m *memory, d desired, p *plan.Plan) {
 	}
 }
 
-// rejection is why the commit that should run does not, for as long as it, the settings and what it is read with are
+// rejection is why the commit that should run does not run. It holds while the commit, the settings and the source are
 // the same.
 type rejection struct {
 	commit, settings, source string
 	about                    CommitInfo
 	err                      error
-	// until is when to look again all the same; zero: never.
+	// until is when to retry although nothing changed; zero: never.
 	until time.Time
-	// objects are those that the cluster would refuse, and by what would refuse them. A change of any may make it right.
+	// objects are the objects that the cluster would refuse. by are the objects that would refuse them. A change of any
+	// of them may solve the problem.
 	objects, by []manifest.Key
 }
 
@@ -203,17 +204,18 @@ func (r rejection) of(e Environment, now time.Time) error {
 
 // rolledBackError says that the last healthy commit was applied again in place of a newer one.
 type rolledBackError struct {
-	// Name is the name of the Environment, Commit the newer commit, To the last healthy one, and Message says why.
+	// Name is the name of the Environment. Commit is the newer commit, To is the last healthy one, and Message says
+	// why.
 	Name, Commit, To, Message string
 }
 
-// Error names both commits, and what a person can do.
+// Error names both commits, and what a user can do.
 func (e *rolledBackError) Error() string {
 	return fmt.Sprintf("commit %.8s did not become healthy, and the last healthy one, %.8s, was applied again; push a fix, or to try it again: berth retry %s; it failed because of %s",
 		e.Commit, e.To, e.Name, e.Message)
 }
 
-// refusedError says what the cluster has against the objects of a commit, of which nothing was applied.
+// refusedError says why the cluster would refuse objects of a commit. Nothing of that commit was applied.
 type refusedError struct {
 	Problems []Problem
 	messages []string

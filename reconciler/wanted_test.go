@@ -10,13 +10,13 @@ import (
 	"berth.dev/berth/source"
 )
 
-// typo is a manifest that only the API server knows to be wrong.
+// typo returns a manifest with an error that only the API server knows.
 func typo(name string) string {
 	return strings.Replace(configMap(name, "two"), "\ndata:", "\ndtaa:", 1)
 }
 
-// Where something runs, one wrong file leaves no half a deploy: everything is tried before the first
-// write, and every problem is told. What runs is kept, and put back where it drifts.
+// If something runs, a wrong file never causes half a deployment. Everything is validated before the first write, and
+// every problem is reported. What runs is kept, and its drift is corrected.
 func TestValidationComesFirst(t *testing.T) {
 	w := newWorld(t)
 	good := w.commits("a.yaml", configMap("a", "one"), "b.yaml", configMap("b", "one"), "api.yaml", deployment("api", "api:1"))
@@ -46,7 +46,7 @@ func TestValidationComesFirst(t *testing.T) {
 
 	w.commits("b.yaml", configMap("b", "two"), "c.yaml", configMap("c", "two"))
 	tried := w.wire.during("dryRun=All", func() { w.becomes(plan.Settled) })
-	if len(tried) != 3 { // no second time for stale defaults, which ConfigMaps do not have
+	if len(tried) != 3 { // no second attempt for stale defaults, which ConfigMaps do not have
 		t.Errorf("tried %q, want the three that changed, once", tried)
 	}
 	if w.value("a", "v")+w.value("c", "v") != "twotwo" {
@@ -54,7 +54,7 @@ func TestValidationComesFirst(t *testing.T) {
 	}
 }
 
-// Also what waits for a wave is tried, and a Job of which another run stands there.
+// Objects that wait for a wave are validated too, and so is a Job while another run of it exists.
 func TestValidationLooksBehindTheGates(t *testing.T) {
 	w := newWorld(t)
 	w.commits("job.yaml", job("migrate", "api:1"), "api.yaml", deployment("api", "api:1"))
@@ -72,7 +72,7 @@ func TestValidationLooksBehindTheGates(t *testing.T) {
 	}
 }
 
-// A first sync has nothing to lose: what can be applied is.
+// A first sync has nothing to lose, so everything that can be applied is applied.
 func TestAFirstSyncIsNotValidated(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"), "b.yaml", typo("b"))
@@ -82,8 +82,7 @@ func TestAFirstSyncIsNotValidated(t *testing.T) {
 	}
 }
 
-// What the cluster had against a commit may end without a commit: that is found out in time, and at once
-// if somebody asks.
+// The obstacles to a commit may end without a new commit. This is detected after a while, and at once if a user asks.
 func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.commits("a.yaml", configMap("a", "one"))
@@ -119,7 +118,7 @@ func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
 	}
 }
 
-// rolls is a world in which something healthy runs, and failures are taken back.
+// rolls returns a world in which something healthy runs and failures are rolled back.
 func rolls(t *testing.T) (w *world, healthy string) {
 	w = newWorld(t)
 	w.env.Rollback = true
@@ -128,7 +127,7 @@ func rolls(t *testing.T) (w *world, healthy string) {
 	return w, healthy
 }
 
-// rolledBack passes until the last healthy commit runs in place of the newest.
+// rolledBack makes passes until the last healthy commit runs in place of the newest.
 func (w *world) rolledBack(healthy string) Outcome {
 	w.t.Helper()
 	o := w.passes("the rollback", func(o Outcome) bool {
@@ -194,8 +193,8 @@ func TestRollback(t *testing.T) {
 	})
 }
 
-// A restarted agent that cannot have the last healthy commit keeps what runs: the commit that did not become healthy
-// is not applied again.
+// A restarted agent that cannot fetch the last healthy commit keeps what runs. It does not apply the unhealthy commit
+// again.
 func TestRollbackWhereTheHealthyCommitCannotBeHad(t *testing.T) {
 	w, healthy := rolls(t)
 	bad := w.commits("a.yaml", configMap("a", "two"), "api.yaml", deployment("api", "api:broken"))
@@ -241,7 +240,7 @@ func containsWrite(sent []string) bool {
 	return false
 }
 
-// A mended key or variable is another input.
+// A corrected key or variable makes another input.
 func TestARejectedInputChanges(t *testing.T) {
 	w, healthy := rolls(t)
 	image := "api:broken"
@@ -256,7 +255,7 @@ func TestARejectedInputChanges(t *testing.T) {
 	}
 }
 
-// Hold leaves what failed as it is, and so does a rollback that has nothing to return to.
+// A failed commit stays if the entry asks for no rollback, or if there is nothing to return to.
 func TestNoRollback(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -304,7 +303,7 @@ func TestNoRollback(t *testing.T) {
 	}
 }
 
-// A failure after the gate is for people: the commit was healthy, and another may not be.
+// A failure after the gate is left to users: the commit was healthy, and another one may not be.
 func TestDegradedIsNotTakenBack(t *testing.T) {
 	w, _ := rolls(t)
 	w.commits("a.yaml", configMap("a", "two"))

@@ -37,17 +37,17 @@ import (
 
 var cluster = clustertest.Shared(clustertest.Config{})
 
-// patience is far beyond what anything here takes on a loaded machine.
+// patience is much longer than anything here takes on a loaded machine.
 const patience = time.Minute
 
-// world is one environment of a Git repository, and an agent that passes over it, on a real control plane.
+// world is one environment of a Git repository, and an agent that reconciles it, on a real control plane.
 type world struct {
 	*Reconciler
 	t     *testing.T
 	wire  *wire
-	admin dynamic.Interface // people's
+	admin dynamic.Interface // for users' changes
 	git   *gittest.Repository
-	// env is what the agent is told, of which the world keeps what is reported up to date.
+	// env is the agent's input. The world keeps the reported values in it up to date.
 	env   Environment
 	woken chan struct{}
 	ahead time.Duration // of the real clock
@@ -73,14 +73,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// starts makes an agent that knows nothing but what Git and the cluster say.
+// starts starts an agent that knows only what Git and the cluster say.
 func (w *world) starts(namespace string) {
 	w.t.Helper()
 	w.stop()
 	config := cluster(w.t).RESTConfig()
 	config.Wrap(w.wire.wrap)
 	mapper := must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
-	woken := make(chan struct{}, 1) // its own: the watches of the agent before may still have a wake to deliver
+	woken := make(chan struct{}, 1) // a channel of its own, because the watches of the previous agent may still deliver a wake
 	w.woken = woken
 	dynamics, schemas := must(dynamic.NewForConfig(config)), must(discovery.NewDiscoveryClientForConfig(config)).OpenAPIV3()
 	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: func(string) { wake(woken) }})
@@ -102,7 +102,7 @@ func (w *world) starts(namespace string) {
 	w.stop = func() { cancel(); <-ended }
 }
 
-// storeOf reads commits from a store, whatever the repository is called.
+// storeOf returns Snapshots that read commits from a store, whatever the repository is called.
 func storeOf(store *source.Repository) Snapshots {
 	return func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
 		return store.Snapshot(ctx, commit)
@@ -133,7 +133,7 @@ func (w *world) restarts() {
 	w.starts(strings.TrimSuffix(w.env.Namespace, "-env"))
 }
 
-// commits writes files on top of the branch; an empty one is removed.
+// commits commits files to the branch; an empty file is removed.
 func (w *world) commits(files ...string) string {
 	w.t.Helper()
 	var changes []gittest.Change
@@ -148,7 +148,7 @@ func (w *world) commits(files ...string) string {
 	return w.env.Commit
 }
 
-// pass passes once, and keeps what would be reported.
+// pass makes one pass, and keeps what would be reported.
 func (w *world) pass() Outcome {
 	w.t.Helper()
 	o := w.Pass(w.t.Context(), w.env)
@@ -161,7 +161,7 @@ func (w *world) pass() Outcome {
 	return o
 }
 
-// view is what a pass found of an environment that is to run.
+// view is the finding of a pass of an environment that should run.
 type view struct {
 	Judged
 	Objects
@@ -186,7 +186,7 @@ func gone(o Outcome) bool {
 	return t.Gone
 }
 
-// passes passes as often as the agent would, until an outcome is as it should be.
+// passes makes passes as often as the agent would, until an outcome meets a condition.
 func (w *world) passes(what string, ok func(Outcome) bool) Outcome {
 	w.t.Helper()
 	return w.drive(what, w.pass, ok)
@@ -219,7 +219,7 @@ func (w *world) drive(what string, pass func() Outcome, ok func(Outcome) bool) O
 	}
 }
 
-// becomes passes until the environment is in a state at the newest commit, with the texts in its message.
+// becomes makes passes until the environment is in a state at the newest commit, with the texts in its message.
 func (w *world) becomes(state plan.State, texts ...string) Outcome {
 	w.t.Helper()
 	return w.passes(fmt.Sprintf("%s %q", state, texts), func(o Outcome) bool {
@@ -278,7 +278,7 @@ func (w *world) value(name, key string) string {
 	return value
 }
 
-// edits changes an object as a person would.
+// edits changes an object as a user would.
 func (w *world) edits(name, patch string) {
 	w.t.Helper()
 	client, short := w.client(name)
@@ -315,12 +315,12 @@ func (w *world) spoilsRecord() {
 	w.restarts()
 }
 
-// wire is the agent's connection to the API server: it counts what is asked, and can answer itself.
+// wire is the agent's connection to the API server. It counts requests, and can answer them itself.
 type wire struct {
 	mu     sync.Mutex
 	sent   []string
 	answer func(*http.Request) (status int, body string)
-	carry  func(*http.Request, http.RoundTripper) (*http.Response, error) // in place of the network
+	carry  func(*http.Request, http.RoundTripper) (*http.Response, error) // replaces the network
 }
 
 func (c *wire) wrap(next http.RoundTripper) http.RoundTripper {
@@ -349,21 +349,21 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// answers lets the wire answer requests itself; a status of 0 lets one pass, a negative one cuts it.
+// answers lets the wire answer requests itself. A status of 0 forwards a request, a negative one cuts the connection.
 func (c *wire) answers(answer func(*http.Request) (int, string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answer = answer
 }
 
-// carries lets something carry the requests in place of the network.
+// carries sends the requests through a function instead of the network.
 func (c *wire) carries(carry func(*http.Request, http.RoundTripper) (*http.Response, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.carry = carry
 }
 
-// during returns what was asked, watches aside, while something was done, as far as it holds a text.
+// during returns the requests that contain a text and were sent during an action. It omits watches.
 func (c *wire) during(text string, do func()) []string {
 	c.mu.Lock()
 	before := len(c.sent)

@@ -9,11 +9,11 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// Additions are the fields that people have added to an object of Berth's.
+// Additions are the fields that users have added to an object of Berth's.
 type Additions struct {
-	// Manager is the name of who added them, or of the first of several.
+	// Manager is the field manager that added them, or the first of several.
 	Manager string
-	// Fields are the first few; More counts the rest.
+	// Fields are the first few fields. More counts the rest.
 	Fields []string
 	More   int
 }
@@ -21,7 +21,7 @@ type Additions struct {
 // namedFields is how many fields a message names.
 const namedFields = 3
 
-// String says what was added, and by whom.
+// String says what was added, and by which field manager.
 func (a Additions) String() string {
 	text := a.Manager + " added " + strings.Join(a.Fields, ", ")
 	if a.More > 0 {
@@ -30,8 +30,8 @@ func (a Additions) String() string {
 	return text
 }
 
-// additions returns the fields that people own and Berth does not; nil for none. It costs nothing if people have no entry,
-// as is the case for most objects.
+// additions returns the fields that users own and Berth does not; nil for none. It costs nothing if users have no
+// entry, as is the case for most objects.
 func additions(entries []metav1.ManagedFieldsEntry) *Additions {
 	var own *fieldpath.Set
 	var a Additions
@@ -67,7 +67,7 @@ func (a *Additions) add(manager, field string) {
 	a.Fields = append(a.Fields, field)
 }
 
-// mergeable returns the indexes of people's entries whose fields can be compared with Berth's. They have the same version
+// mergeable returns the indexes of users' entries whose fields can be compared with Berth's. They have the same version
 // of the API, because the path of a field may differ between versions.
 func mergeable(entries []metav1.ManagedFieldsEntry) []int {
 	version := ""
@@ -89,8 +89,8 @@ func mergeable(entries []metav1.ManagedFieldsEntry) []int {
 	return indexes
 }
 
-// beyond cuts a path off after the first part that is not in the set. So a message names an environment variable once, and
-// not each of its fields.
+// beyond cuts a path off after the first part that is not in the set. A message thus names an environment variable
+// once, and not each of its fields.
 func beyond(path fieldpath.Path, set *fieldpath.Set) fieldpath.Path {
 	if set.Empty() {
 		return path
@@ -107,8 +107,8 @@ func beyond(path fieldpath.Path, set *fieldpath.Set) fieldpath.Path {
 	return path
 }
 
-// staying are the fields that people may add to an object: metadata such as labels and annotations, the number of replicas,
-// the size of a claim, and the time of a restart. The rest are fields that the cluster itself fills in, which
+// staying are the fields that users may add to an object: metadata such as labels and annotations, the number of
+// replicas, the size of a claim, and the time of a restart. The rest are fields that the cluster itself fills in, which
 // "before-first-apply" may own.
 var staying = []fieldpath.Path{
 	fieldpath.MakePathOrDie("apiVersion"),

@@ -10,10 +10,10 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
-// Beside are the fields that an object has in the cluster, that Git does not set, and that may be removed.
+// Beside are the fields of a live object that Git does not set and that may be removed.
 type Beside struct {
 	git *fieldpath.Set
-	// owned are those that another field manager owns; all are owned and those that no field manager owns: defaults.
+	// owned are the fields that another field manager owns. all also has those that no field manager owns: defaults.
 	owned, all *fieldpath.Set
 }
 
@@ -48,9 +48,9 @@ func isKey(path fieldpath.Path) bool {
 	return field != nil && item != nil && slices.ContainsFunc(*item, func(f value.Field) bool { return f.Name == *field })
 }
 
-// Around returns growing sets of these fields around a field that the API server complains of. The first set is what other
-// managers own at that place; the second adds what no manager owns there. Then the same follows for what contains the
-// field, up to the whole object. A list item that Git does not set is removed whole or not at all.
+// Around returns growing sets of these fields around a field that the API server rejects. The first set is what other
+// managers own at that place. The second adds what no manager owns there. The next sets do the same for each parent of
+// the field, up to the whole object. A list item that Git does not set is removed whole or not at all.
 func (b Beside) Around(complaint fieldpath.Path) []*fieldpath.Set {
 	for i, part := range complaint {
 		if part.FieldName == nil && !b.git.Has(complaint[:i+1]) {
@@ -70,8 +70,8 @@ func (b Beside) Around(complaint fieldpath.Path) []*fieldpath.Set {
 	return sets
 }
 
-// Parts splits a set of these fields into parts that can be removed independently: a list item, or a field with all below
-// it.
+// Parts splits a set of these fields into parts that can be removed independently. A part is a list item, or a field
+// with everything below it.
 func (b Beside) Parts(set *fieldpath.Set) []*fieldpath.Set {
 	var parts []*fieldpath.Set
 	var roots []fieldpath.Path
@@ -97,8 +97,8 @@ func below(set *fieldpath.Set, path fieldpath.Path) *fieldpath.Set {
 	return found
 }
 
-// Locate finds the field that a complaint of the API server names, such as "spec.ports[1].name", in the object that it
-// complains of. It goes as deep as the object does.
+// Locate returns the path of a field that an error of the API server names, such as "spec.ports[1].name". It goes as
+// deep as the rejected object does.
 func Locate(field string, object map[string]any, fields *fieldpath.Set) fieldpath.Path {
 	var path fieldpath.Path
 	var at any = object
@@ -126,7 +126,7 @@ func Locate(field string, object map[string]any, fields *fieldpath.Set) fieldpat
 	return path
 }
 
-// dotless writes a field's path with zeros between its parts. Text in brackets is one part, with its dots.
+// dotless returns a field's path with zero bytes between its parts. Text in brackets is one part, with its dots.
 func dotless(field string) string {
 	inBrackets := false
 	return strings.Map(func(r rune) rune {
@@ -144,8 +144,8 @@ func dotless(field string) string {
 	}, field)
 }
 
-// itemIn finds the path element of a list item, by its value or by its keys. Keys that the item leaves to their defaults
-// are ignored.
+// itemIn returns the path element of a list item, by its value or by its keys. It ignores keys that the item leaves to
+// their defaults.
 func itemIn(list *fieldpath.Set, item any) (fieldpath.PathElement, bool) {
 	fields, _ := item.(map[string]any)
 	for element := range list.Members.All() {

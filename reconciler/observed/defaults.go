@@ -12,19 +12,19 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
-// Defaults are the fields of an object that no field manager owns: the API server has filled them in. Many follow from
-// what the object said at that time, such as the policyTypes of a NetworkPolicy, and stay when that changes.
+// Defaults are the fields of an object that no field manager owns, because the API server has filled them in. Many
+// follow from the object at that time, such as the policyTypes of a NetworkPolicy, and stay when the object changes.
 type Defaults struct {
 	object *unstructured.Unstructured
 	fields []fieldpath.Path
 }
 
-// allotted are the fields in which the API server notes what it has allotted to a Service, which no dry run does. They are
-// nobody's, and follow from nothing that the object says.
+// allotted are the fields in which the API server records what it has allocated to a Service. A dry run does not
+// allocate. No field manager owns these fields, and they follow from nothing else in the object.
 var allotted = []string{"clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"}
 
-// HasDefaults reports whether the API server fills in fields of a kind's objects, as far as that is known: it is so of all but
-// a few.
+// HasDefaults reports whether the API server fills in fields of a kind's objects, as far as that is known. It does so
+// for all but a few kinds.
 func HasDefaults(kind schema.GroupKind) bool {
 	switch kind.Group {
 	case "rbac.authorization.k8s.io":
@@ -44,8 +44,8 @@ func Owned(entries []metav1.ManagedFieldsEntry) *fieldpath.Set {
 	return owned
 }
 
-// DefaultsOf finds the defaults of an object, as the API server returned it. It needs no schema: a field without an owner
-// is a field of a struct, and what lists consist of stays whole.
+// DefaultsOf returns the defaults of an object, as the API server returned it. It needs no schema: a field without an
+// owner is a field of a struct, and list items stay whole.
 func DefaultsOf(object *unstructured.Unstructured, owned *fieldpath.Set) Defaults {
 	d := Defaults{object: object}
 	d.find(object.Object, owned, nil)
@@ -55,7 +55,7 @@ func DefaultsOf(object *unstructured.Unstructured, owned *fieldpath.Set) Default
 // None reports whether the object has no defaults.
 func (d Defaults) None() bool { return len(d.fields) == 0 }
 
-// find collects the fields below a value that nobody owns; owned are the others, relative to it.
+// find collects the fields below a value that no field manager owns. owned are the other fields, relative to the value.
 func (d *Defaults) find(at any, owned *fieldpath.Set, path fieldpath.Path) {
 	switch at := at.(type) {
 	case map[string]any:
@@ -80,7 +80,7 @@ func (d *Defaults) find(at any, owned *fieldpath.Set, path fieldpath.Path) {
 	}
 }
 
-// keysOf returns a set with the items of a list, of which an owner may have only what is below them.
+// keysOf returns a set with the items of a list. An owner may own only fields below an item.
 func keysOf(list *fieldpath.Set) *fieldpath.Set {
 	keys := &fieldpath.Set{}
 	for part := range list.Members.All() {

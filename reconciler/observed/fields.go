@@ -12,9 +12,9 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// people are the field managers that stand for what people do with kubectl. The last one is the API server's name for
-// the owner of whatever existed before the first apply. kubectl's commands for labels, annotations, scaling and restarts
-// are not among them: what those add may stay.
+// people are the field managers of users' kubectl commands. The last one is the API server's name for the owner of
+// whatever existed before the first apply. kubectl's commands for labels, annotations, scaling and restarts are not
+// among them: what those add may stay.
 var people = []string{
 	"kubectl", "kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "kubectl-set", "kubectl-replace", "kubectl-create",
 	"kubectl-rollout",
@@ -48,7 +48,7 @@ func ownSet(entries []metav1.ManagedFieldsEntry) *fieldpath.Set {
 }
 
 // Ownership returns the digest of the fields that Berth applied and still owns. It changes when another field manager
-// changes or removes one of them, and not when others add fields of their own. It is empty when Berth never applied the
+// changes or removes one of them, but not when others add their own fields. It is empty if Berth never applied the
 // object.
 func Ownership(fields []metav1.ManagedFieldsEntry) string {
 	for _, f := range fields {
@@ -123,7 +123,7 @@ func isGits(entries []metav1.ManagedFieldsEntry, annotation string) bool {
 	})
 }
 
-// OwnedByController reports whether a field manager other than Berth and people owns a field at the top of an object.
+// OwnedByController reports whether a field manager other than Berth and users owns a top-level field of an object.
 func OwnedByController(entries []metav1.ManagedFieldsEntry, field string) bool {
 	path := fieldpath.MakePathOrDie(field)
 	return slices.ContainsFunc(entries, func(e metav1.ManagedFieldsEntry) bool {

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// entry is a part of an object's managed fields; who is the manager, with the subresource after a colon.
+// entry returns an entry of an object's managed fields. who is the manager, with the subresource after a colon.
 func entry(who, fields string, at ...time.Duration) metav1.ManagedFieldsEntry {
 	manager, subresource, _ := strings.Cut(who, ":")
 	e := metav1.ManagedFieldsEntry{

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Job is what a plan needs to know of a run of a Job.
+// Job is what a plan needs to know about a run of a Job.
 type Job struct {
 	Finished, Succeeded bool
 	FinishedAt          time.Time
@@ -21,8 +21,8 @@ type Job struct {
 	Program, Spec string
 }
 
-// Runs reports whether a Job may be in the middle of its work. A suspended one has no pods: who waited for it would wait
-// without end.
+// Runs reports whether a Job may be in the middle of its work. A suspended Job has no pods. To wait for it would never
+// end.
 func (o Object) Runs() bool {
 	return o.Job == nil || !o.Job.Finished && o.Health.Status != health.Suspended
 }

@@ -24,13 +24,13 @@ type Object struct {
 	APIVersion      string
 	UID             types.UID
 	ResourceVersion string
-	// Environment, Digest and Prune are the marks that the object bears. Order are the marks that decide its turn.
+	// Environment, Digest and Prune are the marks that the object bears. Order has the marks that decide its position.
 	Environment, Digest, Prune string
-	// Proof shows that Berth wrote Digest for this very object. It is empty if a version of Berth wrote the object that
-	// had no proofs yet.
+	// Proof shows that Berth wrote Digest for this very object. It is empty if an older version of Berth, without
+	// proofs, wrote the object.
 	Proof string
 	Order Order
-	// Ownership is the ownership hash; empty when Berth never applied the object.
+	// Ownership is the ownership hash; empty if Berth never applied the object.
 	Ownership string
 	// Deleting says that the object has a deletionTimestamp. Finalizers are those that block the deletion.
 	Deleting   bool
@@ -38,13 +38,13 @@ type Object struct {
 	// Controlled says that another object is its controller.
 	Controlled bool
 	Health     health.Health
-	// Blamed is the container whose log may say why Health is not better; nil: none is known.
+	// Blamed is the container whose log may explain Health; nil: none is known.
 	Blamed *Container
 	// Recheck is when Health may change without the object changing; zero: never.
 	Recheck time.Time
-	// Job is set for Jobs alone.
+	// Job is set for Jobs only.
 	Job *Job
-	// Added is what people have added; nil for nothing.
+	// Added is what users have added; nil for nothing.
 	Added *Additions
 	// Replicas says that Berth applied the number of replicas and still owns it.
 	Replicas bool
@@ -57,10 +57,10 @@ type Object struct {
 	Tool string
 }
 
-// Order is what an object says of its place among others: its wave, and what it depends on.
+// Order is what an object says about its position among others: its wave, and what it depends on.
 type Order struct{ Wave, DependsOn string }
 
-// Container is one of a pod.
+// Container is a container of a pod.
 type Container struct{ Pod, Name string }
 
 // Reduce reduces an object of the cluster that was read whole.
@@ -76,7 +76,7 @@ func Reduce(obj *unstructured.Unstructured) Object {
 	return o
 }
 
-// ReduceMetadata reduces an object of which only the metadata is known. It counts as healthy because it exists.
+// ReduceMetadata reduces an object with only its metadata. Such an object counts as healthy because it exists.
 func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Object {
 	annotations := obj.GetAnnotations()
 	digest, proof := manifest.ReadMark(annotations[manifest.AnnotationDigest])
@@ -102,7 +102,7 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Object {
 	if o.Environment == "" {
 		o.Tool = toolOf(obj, fields)
 	}
-	if !manifest.IsJob(o.Key.GroupKind()) { // of which nothing can be changed
+	if !manifest.IsJob(o.Key.GroupKind()) { // nothing in a Job can be changed
 		o.Added = additions(fields)
 	}
 	if o.Deleting {
@@ -112,14 +112,14 @@ func ReduceMetadata(obj metav1.Object, gvk schema.GroupVersionKind) Object {
 	return o
 }
 
-// Proved reports whether the object bears a proof that Berth made it for an environment, and fields that Berth applied. Jobs
-// are created, not applied.
+// Proved reports whether the object bears a proof that Berth made it for an environment, and fields that Berth applied.
+// Jobs need no such fields, because they are created, not applied.
 func (o Object) Proved(environment string, prover manifest.Prover) bool {
 	written := o.Ownership != "" || manifest.IsJob(o.Key.GroupKind())
 	return written && prover.Made(environment, o.Key, o.Digest, o.Proof)
 }
 
-// Annotations with which other tools say what Berth has annotations of its own for.
+// Annotations of other tools that mean the same as annotations of Berth.
 const (
 	deletionAnnotation = "client.lifecycle.config.k8s.io/deletion"
 	helmPolicy         = "helm.sh/resource-policy"

@@ -92,7 +92,7 @@ func TestReduce(t *testing.T) {
 	}
 }
 
-// The spec of a Job is the same whatever names this very object, and however long it stays.
+// The digest of a Job's spec ignores what identifies this very object, and its time to live.
 func TestSpecOfAJob(t *testing.T) {
 	spec := func(o *unstructured.Unstructured) string { return observed.Reduce(o).Job.Spec }
 	migrate := job("migrate")

@@ -6,18 +6,18 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// State is what is known of an environment's objects in the cluster.
+// State is what is known about an environment's objects in the cluster.
 type State struct {
-	// Objects are those that bear the environment's label. Where an object of the environment belongs, they also have what
-	// is there of other environments or of none, as far as that is known.
+	// Objects are those that bear the environment's label. They also include objects of other environments or of none
+	// that occupy the place of a desired object, as far as that is known.
 	Objects map[manifest.Key]Object
-	// Unknown has the kinds whose objects are unknown.
+	// Unknown has the kinds whose objects are not known.
 	Unknown map[schema.GroupKind]Unknown
-	// Namespace is the environment's own, whoever made it; nil when it does not exist.
+	// Namespace is the environment's own namespace, whichever client made it; nil if it does not exist.
 	Namespace *Object
 }
 
-// Unknown is a kind whose objects cannot be seen: neither present nor absent.
+// Unknown is a kind whose objects cannot be seen: they count as neither present nor absent.
 type Unknown struct {
 	State   KindState
 	Message string
@@ -25,7 +25,7 @@ type Unknown struct {
 	Elsewhere string
 }
 
-// KindState says why nothing is known of the objects of a kind.
+// KindState says why nothing is known about the objects of a kind.
 type KindState string
 
 // The reasons.

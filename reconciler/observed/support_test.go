@@ -56,7 +56,7 @@ func annotated(name, value string) edit {
 	}
 }
 
-// runs says which program a Job runs; ttl and deadline are fields of its spec.
+// runs sets the program of a Job; ttl and deadline set fields of its spec.
 func runs(image string) edit {
 	container := map[string]any{"name": "main", "image": image}
 	return field([]any{container}, "spec", "template", "spec", "containers")
@@ -66,7 +66,7 @@ func ttl(seconds int64) edit { return field(seconds, "spec", "ttlSecondsAfterFin
 
 func deadline(seconds int64) edit { return field(seconds, "spec", "activeDeadlineSeconds") }
 
-// completed is a Job as the API server has it once it is created.
+// completed returns a Job as the API server stores it on creation.
 func completed(job *unstructured.Unstructured) *unstructured.Unstructured {
 	job = job.DeepCopy()
 	for _, name := range []string{"batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name"} {

@@ -10,8 +10,9 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// TakeOver returns managed fields in which Berth owns what people own and may not keep. The next apply then removes what
-// Git does not set. An object that kubectl created is adopted in this way, too. TakeOver does not change its argument.
+// TakeOver returns managed fields in which Berth owns the fields that users own and may not keep. The next apply then
+// removes those that Git does not set. An object that kubectl created is also adopted in this way. TakeOver does not
+// change its argument.
 func TakeOver(entries []metav1.ManagedFieldsEntry) ([]metav1.ManagedFieldsEntry, error) {
 	theirs := mergeable(entries)
 	if len(theirs) == 0 {
@@ -55,7 +56,7 @@ func withFields(e metav1.ManagedFieldsEntry, set *fieldpath.Set) (metav1.Managed
 	return e, nil
 }
 
-// takenFrom returns the fields that Berth may take from an entry of people's.
+// takenFrom returns the fields that Berth may take from a user's entry.
 func takenFrom(e metav1.ManagedFieldsEntry) *fieldpath.Set {
 	taken := &fieldpath.Set{}
 	for path := range setOf(e).All() {
@@ -94,8 +95,8 @@ func Claim(entries []metav1.ManagedFieldsEntry, fields *fieldpath.Set, version s
 	return append(result, ours), err
 }
 
-// without returns a set less some fields and all below them. It also removes a struct that contained them if the set has
-// nothing else in that struct.
+// without returns a set less some fields and all below them. It also removes a struct that contained them if the set
+// has nothing else in that struct.
 func without(set, fields *fieldpath.Set) *fieldpath.Set {
 	left := set.RecursiveDifference(fields)
 	contained := &fieldpath.Set{}

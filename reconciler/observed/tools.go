@@ -28,7 +28,7 @@ var toolManagers = map[string]string{
 	"argocd-application-controller": "Argo CD",
 }
 
-// toolOf names the tool that an object of the cluster belongs to; empty for none that is known.
+// toolOf returns the tool that an object of the cluster belongs to; empty if none is known.
 func toolOf(obj metav1.Object, entries []metav1.ManagedFieldsEntry) string {
 	labels, annotations := obj.GetLabels(), obj.GetAnnotations()
 	for _, flux := range []struct{ prefix, kind string }{{fluxKustomize, "Kustomization"}, {fluxHelm, "HelmRelease"}} {

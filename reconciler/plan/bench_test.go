@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Every event of every watch is reduced: this is most of what the agent itself does in a rollout.
+// Every event of every watch is reduced. This is most of the agent's own work in a rollout.
 func BenchmarkReduce(b *testing.B) {
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apps/v1", "kind": "Deployment",
@@ -34,7 +34,7 @@ func BenchmarkReduce(b *testing.B) {
 	}
 }
 
-// fieldsOf is an entry of managed fields with about as many as a Deployment has.
+// fieldsOf returns an entry of managed fields with about as many fields as a Deployment has.
 func fieldsOf(manager, operation, subresource string) map[string]any {
 	container := map[string]any{".": map[string]any{}}
 	for _, field := range []string{"args", "env", "envFrom", "image", "name", "ports", "readinessProbe", "resources"} {

@@ -2,23 +2,23 @@ package plan
 
 import "fmt"
 
-// The brake of an environment: more than brakeCount objects and more than half of all that it has are
-// deleted at once only after a user confirmed it.
+// The deletion guard of an environment blocks deletions until a user confirms them. It does so for more than brakeCount
+// objects at once that are more than half of all objects.
 const brakeCount = 5
 
-// Brake holds deletions until a person confirms them.
+// Brake is the state of the deletion guard, which blocks deletions until a user confirms them.
 type Brake struct {
-	// Digest is that of the input that would delete so much; empty: none does.
+	// Digest is the digest of the input that would delete too much; empty: none would.
 	Digest string `json:"digest,omitempty"`
-	// Objects is how many would be deleted, as people are told, and Confirmed says that they may be.
+	// Objects is the reported number of objects that would be deleted. Confirmed says that a user has confirmed that.
 	Objects   int  `json:"objects,omitempty"`
 	Confirmed bool `json:"confirmed,omitempty"`
-	// Judged is the newest confirmation that a plan has seen.
+	// Judged is the newest confirmation that a plan has handled.
 	Judged string `json:"judged,omitempty"`
 }
 
-// confirm uses up a confirmation that no plan has seen: it lets go what is held, as people were told, and nothing
-// that another input deletes. Where nothing is held, it lets go nothing.
+// confirm uses up a confirmation that no plan has handled. It allows the blocked deletions that were reported, and no
+// deletions of another input. If nothing is blocked, it allows nothing.
 func (m *maker) confirm() {
 	b := &m.record.Brake
 	if b.Digest != m.in.Digest {
@@ -30,7 +30,7 @@ func (m *maker) confirm() {
 	}
 }
 
-// brake says why deleting n of all objects waits for a person, and notes that it does; empty if it does not.
+// brake returns why the deletion of n of all objects waits for a user, and records that it waits; empty if it does not.
 func (m *maker) brake(n, total int) string {
 	why := m.tooMuch(n, total)
 	b := &m.record.Brake

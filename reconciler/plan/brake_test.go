@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestBrake is about deletions that nobody believes before a person confirms them.
+// TestBrake is about deletions that are blocked until a user confirms them.
 func TestBrake(t *testing.T) {
 	parts := func(from, to int) (parts []manifest.Object) {
 		for i := from; i <= to; i++ {
@@ -29,7 +29,7 @@ func TestBrake(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		story func(*world)
-		// why is what holds the deletions; empty: nothing does.
+		// why is what blocks the deletions; empty: nothing does.
 		why string
 	}{
 		{"five may go, whatever they are a part of", func(w *world) { left(w, parts(1, 5)...) }, ""},

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// isEnlarged reports whether another field manager, such as a resizer, made the claim ask for more than Git does. No claim
+// isEnlarged reports whether another field manager, such as a resizer, made the claim larger than Git does. No claim
 // can shrink, so the API server would refuse Git's number forever.
 func (m *maker) isEnlarged(s *Step) bool {
 	if s.Live == nil || s.Live.Deleting || s.Live.Enlarged == "" {

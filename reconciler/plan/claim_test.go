@@ -13,7 +13,7 @@ func claim(name, size string, edits ...edit) manifest.Object {
 	return object("v1", "PersistentVolumeClaim", name, append(edits, field(size, "spec", "resources", "requests", "storage"))...)
 }
 
-// A claim that asks for more in the cluster than Git does is left as large, and one that Git shrinks is not.
+// A claim that is larger in the cluster than in Git keeps its size. A claim that Git shrinks does not.
 func TestAClaimStaysAsLargeAsItIs(t *testing.T) {
 	const path = "spec.resources.requests.storage"
 	for _, test := range []struct {

@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// missing decides about an object that is not there.
+// missing decides about an object that does not exist.
 func (m *maker) missing(s *Step) {
 	s.Action, s.Reason = Create, "is not in the cluster yet"
 	if m.record.Applied[s.Key].Digest == s.Object.Digest {
@@ -43,8 +43,8 @@ func (m *maker) compare(s *Step) {
 	}
 }
 
-// adopt makes an object that somebody else made one of ours, whole unless Git leaves to others what they
-// add.
+// adopt takes over an object that another client created. It removes what users added, unless Git leaves the object's
+// drift alone.
 func (m *maker) adopt(s *Step) {
 	s.Action, s.Reason = Change, "was made by somebody else and is adopted"
 	if !ignoresDrift(s.Object) {
@@ -60,7 +60,8 @@ func (m *maker) undisturbed(s *Step) {
 	case m.unmarked(live):
 		s.Action, s.Reason = Correct, "has the mark of an earlier version of Berth"
 	case live.Added != nil:
-		// Not sooner: what seems added may be what somebody changed, which an apply brings back by itself.
+		// This comes after the cases above: a field that seems added may be a changed one, and an apply reverts that
+		// without help.
 		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added
 	case m.rescaled(s):
 		s.Action, s.Reason = Correct, "was scaled by "+cmp.Or(live.Scaler, "somebody else")+", and nothing that is known of scales it now"
@@ -73,8 +74,8 @@ func (m *maker) undisturbed(s *Step) {
 	m.record.Applied[s.Key] = Applied{Digest: s.Object.Digest, Ownership: live.Ownership, LeftTo: leftTo, ScaledBy: cmp.Or(s.ScaledBy, applied.ScaledBy)}
 }
 
-// disturbance says what was done to the object, and by whom as far as that can be told: whoever only takes something
-// away leaves no name, and whoever scales leaves no time.
+// disturbance returns what was done to the object, and by which client, if that is known. A client that only removes a
+// field leaves no name. A client that scales leaves no time.
 func (m *maker) disturbance(s *Step) string {
 	if s.Live.Rival == "" && m.rescaled(s) {
 		return "was scaled by " + s.Live.Scaler
@@ -82,10 +83,10 @@ func (m *maker) disturbance(s *Step) string {
 	return "was changed by " + cmp.Or(s.Live.Rival, "somebody else")
 }
 
-// mutationAnnotation is the word of other tools for manifest.AnnotationDrift.
+// mutationAnnotation is what other tools use in place of manifest.AnnotationDrift.
 const mutationAnnotation = "client.lifecycle.config.k8s.io/mutation"
 
-// ignoresDrift reports whether Git leaves to others what they change.
+// ignoresDrift reports whether Git leaves drift of the object alone.
 func ignoresDrift(o *manifest.Object) bool {
 	return annotation(o, manifest.AnnotationDrift) == "ignore" || annotation(o, mutationAnnotation) == "ignore"
 }

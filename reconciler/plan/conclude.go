@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// conclude says how far the environment is, and what is worst.
+// conclude determines the state of the environment, and what is worst.
 func (m *maker) conclude() Plan {
 	t := m.tally()
 	p := Plan{Steps: m.steps, Warnings: m.warnings, Applied: t.unwritten == 0}
@@ -40,7 +40,8 @@ func (m *maker) conclude() Plan {
 	case sync.Settled && sync.Degraded:
 		p.State, p.Message = Degraded, summary(t.open)
 	case sync.Settled:
-		// A correction is on its way, or a workload scales: it was healthy and is not known to be ill.
+		// A correction is in progress, or a workload scales: the environment was healthy and is not known to be
+		// unhealthy.
 		p.State = Settled
 	case late:
 		p.State, p.Message = Failed, fmt.Sprintf("not ready after %s: %s", m.patience(t), summary(t.open))
@@ -52,20 +53,20 @@ func (m *maker) conclude() Plan {
 	return p
 }
 
-// tally sorts the steps by what they mean for the whole.
+// tally sorts the steps by what they mean for the plan's state.
 type tally struct {
-	failed    []Step // cannot get there without help
-	open      []Step // not there yet
-	ill       []Step // of these, those that tell of trouble in what was healthy before
-	others    []Step // of these, those that wait for what a rollout cannot bring about
-	own       int    // of these, how many the rollout itself moves
-	deletions int    // of these, how many delete what left Git
-	unwritten int    // desired, and not in the cluster as Git says
-	patient   bool   // a running Job may take longer than the time-out
+	failed    []Step // cannot succeed without help
+	open      []Step // not done yet
+	ill       []Step // open steps that show trouble in what was healthy before
+	others    []Step // open steps that wait for what a rollout cannot bring about
+	own       int    // number of open steps that the rollout itself moves
+	deletions int    // number of open steps that delete what left Git
+	unwritten int    // number of desired objects that are not in the cluster as Git says
+	patient   bool   // a running Job may take longer than the timeout
 }
 
-// onlyDeletes reports whether nothing is left to be done but deletions. They end by themselves, and fail nothing if they take
-// longer than a rollout may.
+// onlyDeletes reports whether only deletions are left. They end without help, and fail nothing if they take longer than
+// a rollout may.
 func (t tally) onlyDeletes() bool { return t.deletions == len(t.open) && len(t.others) == 0 }
 
 // waiting reports whether all open steps wait for others.
@@ -102,8 +103,8 @@ func (m *maker) tally() tally {
 	return t
 }
 
-// isIll reports whether an open step tells of trouble, in an environment that was healthy: not what is
-// merely tried again, what a person suspended, or what is yet to be deleted.
+// isIll reports whether an open step shows trouble in an environment that was healthy. Retries, objects that a user
+// suspended, and pending deletions are no trouble.
 func (m *maker) isIll(s Step) bool {
 	if s.Blocked == "" || s.Object == nil || m.in.Suspended {
 		return false
@@ -111,7 +112,7 @@ func (m *maker) isIll(s Step) bool {
 	return s.waits != forItself || s.Health.Status == health.Unknown
 }
 
-// mayRunLonger reports whether a step is a running Job that sets its own limit beyond the time-out.
+// mayRunLonger reports whether a step is a running Job whose own limit exceeds the timeout.
 func (m *maker) mayRunLonger(s Step) bool {
 	if s.Object == nil || !manifest.IsJob(s.Key.GroupKind()) || s.Action != Keep || s.Health.Status != health.Progressing {
 		return false
@@ -121,8 +122,8 @@ func (m *maker) mayRunLonger(s Step) bool {
 	return time.Duration(seconds)*time.Second > m.limit(s)
 }
 
-// late reports whether the rollout has used up its time, and notes when it will have. The clock stands
-// while somebody else has to move first: a person, or a Job that is to be waited for.
+// late reports whether the rollout has used up its time, and records when that will be. The clock stands still while a
+// user has to act or a Job has to finish.
 func (m *maker) late(t tally) bool {
 	since := &m.record.Sync.Since
 	if len(t.open) == 0 || t.waiting() || t.patient || m.in.Suspended {
@@ -141,8 +142,8 @@ func (m *maker) late(t tally) bool {
 	return false
 }
 
-// patience is how long what moves now may take: as long as the environment says, or as the object itself
-// does. The first that has used up its own decides; what waits for others is given its time afterwards.
+// patience returns how long the open steps may take: the environment's timeout, or the object's own. The shortest limit
+// decides. Steps that wait for others get their time afterwards.
 func (m *maker) patience(t tally) time.Duration {
 	var shortest time.Duration
 	for _, s := range t.open {
@@ -162,11 +163,11 @@ func (m *maker) limit(s Step) time.Duration {
 	return m.in.Timeout
 }
 
-// named is how many objects a message names; the rest is counted.
+// named is how many objects a message names. It counts the rest.
 const named = 3
 
-// summary names what is worst, for people: objects with the same trouble together, and what merely
-// waits for another step only if nothing else is the cause.
+// summary names the worst objects for users. It groups objects with the same trouble. It names steps that merely wait
+// for others only if nothing else is the cause.
 func summary(steps []Step) string {
 	causes := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool {
 		return s.Failure == "" && s.Blocked != "" && s.waits == forStep
@@ -192,19 +193,19 @@ func summary(steps []Step) string {
 	return text.String()
 }
 
-// Describe says in one line which object it is and what it waits for, with the place in Git when the
-// author has to mend it.
+// Describe returns in one line which object the step is about and what it waits for. If the author has to fix it, the
+// line contains the place in Git.
 func (s Step) Describe() string {
 	switch {
 	case s.place() != "":
 		return fmt.Sprintf("%s (%s): %s", s.Key.Short(), s.Object.Origin, s.Failure)
 	case s.Failure != "" && s.Object != nil && strings.HasPrefix(s.Failure, s.Object.Origin.String()+": "):
-		return s.Failure // which names the object, too
+		return s.Failure // which names the object too
 	}
 	return s.Key.Short() + ": " + s.why()
 }
 
-// place is where in Git what failed stands, for the beginning of a text that does not say so itself.
+// place returns the place in Git of a failed object, as a prefix for messages that lack it.
 func (s Step) place() string {
 	if s.Failure == "" || s.Object == nil || s.Object.Origin.File == "" || strings.Contains(s.Failure, s.Object.Origin.File) {
 		return ""

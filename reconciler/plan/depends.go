@@ -8,21 +8,21 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// dependencies are what the objects of a set wait for beside their waves.
+// dependencies are what the objects of a set wait for in addition to their waves.
 type dependencies struct {
 	set   map[manifest.Key]*manifest.Object
 	named names
 	of    map[manifest.Key][]manifest.Key
-	// wrong says of objects why what they depend on can never come about.
+	// wrong has, by object, why its dependencies can never be met.
 	wrong map[manifest.Key]string
-	// latest is the last of the objects that have to settle before one, as far as waves order them.
+	// latest has, by object, the last of the objects that have to settle before it, in the order of waves.
 	latest  map[manifest.Key]manifest.Key
 	visited map[manifest.Key]bool
-	path    []manifest.Key // of the visit
+	path    []manifest.Key // the current path of visit
 }
 
-// dependenciesOf reads the annotation config.kubernetes.io/depends-on of all objects of a set. It is nil
-// where there is none.
+// dependenciesOf reads the annotation config.kubernetes.io/depends-on of all objects of a set. It is nil if no object
+// has one.
 func dependenciesOf(set manifest.Set) *dependencies {
 	var d *dependencies
 	for i := range set.Objects {
@@ -45,8 +45,8 @@ func dependenciesOf(set manifest.Set) *dependencies {
 	return d
 }
 
-// Misdependent returns what is wrong with the dependencies of a set's objects: circles, targets that are missing, and
-// references that are none. No sync of such a set can succeed.
+// Misdependent returns the errors in the dependencies of a set's objects: cycles, missing targets, and malformed
+// references. No sync of such a set can succeed.
 func Misdependent(set manifest.Set) []error {
 	d := dependenciesOf(set)
 	var errs []error
@@ -80,7 +80,7 @@ func annotation(o *manifest.Object, name string) string {
 	return value
 }
 
-// read notes what one object depends on.
+// read records what one object depends on.
 func (d *dependencies) read(o *manifest.Object, text string) {
 	from := o.Key()
 	for _, reference := range references(text) {
@@ -93,7 +93,7 @@ func (d *dependencies) read(o *manifest.Object, text string) {
 	}
 }
 
-// resolve finds the one object of the set that a reference means, or says what is wrong with it.
+// resolve returns the one object of the set that a reference means, or what is wrong with the reference.
 func (d *dependencies) resolve(from manifest.Key, reference string) (manifest.Key, string) {
 	found, isReference := d.named.find(from, reference)
 	switch {
@@ -108,7 +108,7 @@ func (d *dependencies) resolve(from manifest.Key, reference string) (manifest.Ke
 	return found[0], ""
 }
 
-// visit looks for cycles, and for dependencies on what a later wave brings.
+// visit finds cycles, and dependencies on objects of a later wave.
 func (d *dependencies) visit(key manifest.Key) {
 	if i := slices.Index(d.path, key); i >= 0 {
 		d.circular(d.path[i:])
@@ -132,7 +132,7 @@ func (d *dependencies) visit(key manifest.Key) {
 	}
 }
 
-// awaits notes that one object waits for another, if that is the last that it waits for.
+// awaits records that one object waits for another, if no object that it waits for comes later.
 func (d *dependencies) awaits(key, target manifest.Key) {
 	last, ok := d.latest[key]
 	if gated(d.place(target)) && (!ok || after(d.place(target), d.place(last))) {
@@ -140,7 +140,7 @@ func (d *dependencies) awaits(key, target manifest.Key) {
 	}
 }
 
-// circular notes of all objects of a cycle that they wait for themselves.
+// circular records for all objects of a cycle that they wait for themselves.
 func (d *dependencies) circular(cycle []manifest.Key) {
 	var names []string
 	for _, key := range cycle {
@@ -152,7 +152,7 @@ func (d *dependencies) circular(cycle []manifest.Key) {
 	}
 }
 
-// place is where an object stands in the order of waves; that its wave is no number is said elsewhere.
+// place returns the position of an object in the order of waves. An invalid wave is reported elsewhere.
 func (d *dependencies) place(key manifest.Key) manifest.Place {
 	place, _ := manifest.PlaceOf(*d.set[key])
 	return place

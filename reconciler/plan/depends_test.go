@@ -8,7 +8,7 @@ import (
 
 func needs(references string) edit { return annotated(manifest.AnnotationDependsOn, references) }
 
-// TestDependsOn is about objects that wait for single others.
+// TestDependsOn is about objects that wait for individual others.
 func TestDependsOn(t *testing.T) {
 	check(t, []spec{
 		{"an object waits for those that it names, and no other does", func(w *world) {

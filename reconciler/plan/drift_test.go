@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestChanges is about what Git changed, and whose an object is.
+// TestChanges is about changes in Git, and about the owners of objects.
 func TestChanges(t *testing.T) {
 	check(t, []spec{
 		{"what differs from Git is changed, the rest is kept", func(w *world) {
@@ -69,7 +69,7 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-// TestDrift is about what others do to objects of ours.
+// TestDrift is about other clients' changes of our objects.
 func TestDrift(t *testing.T) {
 	check(t, []spec{
 		{"what somebody changed is corrected", func(w *world) {
@@ -222,7 +222,7 @@ func TestDrift(t *testing.T) {
 	})
 }
 
-// TestKeyedDigests is about entries that come to say, or no longer say, that a kind holds what was decrypted.
+// TestKeyedDigests is about entries that add or remove a kind in decryption.kinds.
 func TestKeyedDigests(t *testing.T) {
 	restarting := func() manifest.Object {
 		named := []any{map[string]any{"name": "main", "envFrom": []any{map[string]any{"configMapRef": map[string]any{"name": "env"}}}}}

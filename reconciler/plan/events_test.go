@@ -12,9 +12,9 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// What happens in a world: controllers at work, and people.
+// The events of a world: what controllers and users do.
 
-// change changes an object by its kind/name, as somebody else does.
+// change changes an object by its kind/name, as another client does.
 func (w *world) change(short string, do func(*observed.Object)) {
 	w.t.Helper()
 	live, ok := w.find(short)
@@ -26,7 +26,7 @@ func (w *world) change(short string, do func(*observed.Object)) {
 	w.objects[live.Key] = live
 }
 
-// disturb changes fields that Berth set; strip takes Berth's marks away.
+// disturb changes fields that Berth set. strip removes Berth's marks.
 func (w *world) disturb(short string) {
 	w.change(short, func(l *observed.Object) { l.Ownership = "other fields" })
 }
@@ -35,17 +35,17 @@ func (w *world) strip(short string) {
 	w.change(short, func(l *observed.Object) { l.Environment, l.Digest, l.Ownership = "", "", "other fields" })
 }
 
-// left settles manifests in a cluster and then takes them from Git, but for the api.
+// left settles manifests in a cluster and then removes all but the api from Git.
 func left(w *world, gone ...manifest.Object) {
 	w.git(append(gone, deployment("api"))...)
 	w.settle()
 	w.git(deployment("api"))
 }
 
-// confirms lets go what is held.
+// confirms allows the blocked deletions.
 func (w *world) confirms() { w.in.Confirmation = "confirmation " + w.next() }
 
-// becomes says how an object is.
+// becomes sets the health of an object.
 func (w *world) becomes(short string, status health.Status, message string) {
 	w.change(short, func(l *observed.Object) { l.Health = health.Health{Status: status, Message: message} })
 }
@@ -59,7 +59,7 @@ func (w *world) fails(short, message string) {
 	})
 }
 
-// finish lets a controller finish what it does with an object: roll out, run, delete.
+// finish lets a controller finish its work on an object: roll out, run, delete.
 func (w *world) finish(short string) {
 	w.t.Helper()
 	if live, ok := w.find(short); ok && live.Deleting {
@@ -74,7 +74,7 @@ func (w *world) finish(short string) {
 	})
 }
 
-// remove deletes an object; what runs pods, and a namespace, takes its time.
+// remove deletes an object. Objects with pods, and namespaces, take their time.
 func (w *world) remove(short string) {
 	w.t.Helper()
 	live, ok := w.find(short)
@@ -84,7 +84,7 @@ func (w *world) remove(short string) {
 	w.delete(live.Key)
 }
 
-// hold lets finalizers hold an object that is being deleted.
+// hold lets finalizers block the deletion of an object.
 func (w *world) hold(short string, finalizers ...string) {
 	w.change(short, func(l *observed.Object) {
 		l.Deleting, l.Finalizers = true, finalizers
@@ -115,7 +115,7 @@ func (w *world) vanish(key manifest.Key) {
 	}
 }
 
-// unseen makes a kind one of which nothing is known.
+// unseen makes the objects of a kind unknown.
 func (w *world) unseen(gk schema.GroupKind, state observed.KindState, message string) {
 	w.unknown[gk] = observed.Unknown{State: state, Message: message}
 }
@@ -130,14 +130,14 @@ func (w *world) fix(o manifest.Object, message string) {
 	w.refuses[o.Key()] = plan.Refusal{Message: message, Fatal: true, Immutable: true}
 }
 
-// unready lets an API server that is in trouble refuse an object, with words that promise better times.
+// unready lets an API server in trouble refuse an object, with a temporary error.
 func (w *world) unready(o manifest.Object, message string) {
 	w.refuses[o.Key()] = plan.Refusal{Message: message}
 }
 
 func (w *world) allow(o manifest.Object) { delete(w.refuses, o.Key()) }
 
-// busy returns what controllers have yet to finish, in order.
+// busy returns the objects that controllers have yet to finish, in order.
 func (w *world) busy() []string {
 	var busy []string
 	for key, live := range w.objects {
@@ -149,7 +149,7 @@ func (w *world) busy() []string {
 	return busy
 }
 
-// settle lets agent and controllers work until neither has anything left to do.
+// settle runs the agent and the controllers until neither has anything left to do.
 func (w *world) settle() plan.Plan {
 	w.t.Helper()
 	for range 100 {
@@ -169,7 +169,7 @@ func (w *world) settle() plan.Plan {
 	return plan.Plan{}
 }
 
-// fight has somebody else change an object again and again.
+// fight has another client change an object again and again.
 func (w *world) fight(short string) {
 	live, _ := w.find(short)
 	w.in.Fights = map[manifest.Key]plan.Fight{live.Key: {

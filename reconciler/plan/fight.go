@@ -8,8 +8,8 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// fought delays the correction of an object that another client changes again and again. The fight is shown until it
-// has been calm for a while. Nothing else waits for the object while it is there and healthy.
+// fought delays the correction of an object that another client changes again and again. The fight is reported until
+// the object has been calm for a while. Nothing else waits for the object while it exists and is healthy.
 func (m *maker) fought(s *Step) {
 	fight, ok := m.in.Fights[s.Key]
 	if !ok || s.Failure != "" || s.Blocked != "" || s.Action != Keep && s.Action != Correct {
@@ -26,7 +26,7 @@ func (m *maker) fought(s *Step) {
 	s.beside = s.Live != nil && !s.Live.Deleting && s.settled()
 	waits := forOthers
 	if !s.beside && !m.record.Sync.Settled {
-		waits = forItself // the time of a rollout does not stand still for a fight
+		waits = forItself // the clock of a rollout runs on during a fight
 	}
 	s.block(waits, fmt.Sprintf("is changed again and again by %s, and corrected less often; let only one of the two write it, or set %s: ignore",
 		cmp.Or(fight.Rival, "somebody else"), manifest.AnnotationDrift))

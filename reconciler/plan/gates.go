@@ -8,13 +8,13 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// gates sorts the steps and blocks those that have to wait for others: for the namespace, and for all
-// that stands in an earlier wave. Corrections wait for no gate: drift is put back whatever else fails.
+// gates sorts the steps and blocks those that have to wait: for their namespace, and for everything in earlier waves.
+// Corrections wait for no gate: drift is reverted whatever else fails.
 func (m *maker) gates() {
 	m.sort()
 	m.depend()
 	closed := ""
-	unsettled := "" // the first of the waves so far that has not settled
+	unsettled := "" // the first wave so far that has not settled
 	for i := range m.steps {
 		s := &m.steps[i]
 		if i > 0 && gated(m.places[i]) && !sameWave(m.places[i-1], m.places[i]) {
@@ -26,7 +26,7 @@ func (m *maker) gates() {
 		if closed != "" && waitsAtGates(*s) {
 			s.block(forStep, closed)
 		}
-		// What others need goes first without waiting, and nothing comes after what goes last.
+		// Dependencies of the first phase are applied without waiting, and nothing comes after the last phase.
 		if unsettled == "" && m.places[i].Phase == manifest.Main && !s.passes() {
 			unsettled = fmt.Sprintf("waits for %s in wave %d", s.Key.Short(), m.places[i].Wave)
 		}
@@ -45,19 +45,19 @@ func (m *maker) suspended() string {
 
 func isNamespace(k manifest.Key) bool { return k.Group == "" && k.Kind == "Namespace" }
 
-// waitsAtGates reports whether a step has to wait for what stands before it.
+// waitsAtGates reports whether a step has to wait for earlier ones.
 func waitsAtGates(s Step) bool { return s.Acts() && s.Action != Correct && s.Action != Delete }
 
 func gated(p manifest.Place) bool { return p.Phase != manifest.First }
 
 func sameWave(a, b manifest.Place) bool { return a.Phase == b.Phase && a.Wave == b.Wave }
 
-// impossible reports whether the object cannot be written at all. A Job whose run failed was.
+// impossible reports whether the object cannot be written at all. A Job whose run failed was written.
 func (m *maker) impossible(s Step) bool {
 	return s.Failure != "" && m.record.Jobs[s.Key].State != JobFailed
 }
 
-// block holds back all steps that act and that the condition takes.
+// block blocks all acting steps that meet a condition.
 func (m *maker) block(why string, takes func(Step) bool) {
 	for i := range m.steps {
 		if s := &m.steps[i]; s.Acts() && takes(*s) {
@@ -81,9 +81,9 @@ func (m *maker) sort() {
 	m.steps, m.places = steps, places
 }
 
-// refuse stops the whole sync of an environment that has something to lose when the cluster cannot
-// take one of the objects that the sync changes; a first sync goes on with the others. What was refused before is tried
-// alone: the others follow when it passes.
+// refuse blocks the whole sync if the cluster cannot take one of the objects that it changes and the environment has
+// something to lose. A first sync continues with the other objects. A step that was refused before is retried alone;
+// the others follow when it succeeds.
 func (m *maker) refuse() {
 	if !m.record.Sync.Running || m.record.Sync.Settled {
 		return

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// The vocabulary of manifests: what stands in Git, in as few words as a test needs.
+// The vocabulary of manifests: it describes Git in as few words as a test needs.
 
 // edit changes a manifest before it is committed.
 type edit func(*unstructured.Unstructured)
@@ -49,7 +49,7 @@ func webhook(name string) manifest.Object {
 	return object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", name)
 }
 
-// widget is a custom resource, and widgets what brings its kind.
+// widget returns a custom resource. widgets returns the definition of its kind.
 func widget(name string, edits ...edit) manifest.Object {
 	return object("example.com/v1", "Widget", name, edits...)
 }
@@ -83,7 +83,7 @@ func annotated(name, value string) edit {
 	}
 }
 
-// wave puts an object into a wave, version makes it another content.
+// wave puts an object into a wave. version changes its content.
 func wave(n int) edit { return annotated(manifest.AnnotationWave, strconv.Itoa(n)) }
 
 func version(n int64) edit { return field(n, "spec", "version") }
@@ -92,10 +92,10 @@ func within(namespace string) edit {
 	return func(u *unstructured.Unstructured) { u.SetNamespace(namespace) }
 }
 
-// cluster takes an object out of its namespace.
+// cluster makes an object cluster-scoped.
 func cluster(u *unstructured.Unstructured) { u.SetNamespace("") }
 
-// runs says which program a Job runs; ttl, deadline and suspended are fields of its spec.
+// runs sets the program of a Job; ttl, deadline and suspended set fields of its spec.
 func runs(image string) edit {
 	container := map[string]any{"name": "main", "image": image}
 	return field([]any{container}, "spec", "template", "spec", "containers")
@@ -115,7 +115,7 @@ func terminate(u *unstructured.Unstructured) {
 	annotated(manifest.AnnotationJobReplace, "terminate")(u)
 }
 
-// sealed returns the set of some manifests as the renderer does: with digests, and in order.
+// sealed returns a set of manifests as the renderer does, with digests and in order.
 func sealed(objects ...manifest.Object) manifest.Set {
 	set := manifest.Set{Objects: slices.Clone(objects)}
 	if err := set.Seal([]byte("key"), nil); err != nil {

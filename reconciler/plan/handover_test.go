@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// TestHandover is about objects that move in Git from one environment of a namespace to another.
+// TestHandover is about objects that move in Git between environments in one namespace.
 func TestHandover(t *testing.T) {
 	heir := func(w *world, o manifest.Object) {
 		w.in.Heirs = map[manifest.Key]string{o.Key(): "posts.frontend.main"}
@@ -77,7 +77,7 @@ func TestATeardownHandsOver(t *testing.T) {
 	}
 }
 
-// A null is no number: Kubernetes' advice is to have none where an autoscaler is.
+// A null is no number. Kubernetes advises to set none if there is an autoscaler.
 func TestNoNumberOfReplicas(t *testing.T) {
 	null := field(nil, "spec", "replicas")
 	check(t, []spec{

@@ -10,10 +10,10 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestRefusals is about what the API server says no to.
+// TestRefusals is about steps that the API server refuses.
 func TestRefusals(t *testing.T) {
 	const invalid = "spec.replicas: Invalid value: -1; mend it in Git"
-	// running is an environment with something to lose, in which the API server refuses the new env.
+	// running is an environment with something to lose. The API server refuses its new env.
 	running := func(w *world) {
 		w.git(configMap("env"), configMap("old"), deployment("api"))
 		w.settle()
@@ -422,7 +422,7 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// TestApplied is about when all that Git says counts as written.
+// TestApplied is about when everything in Git counts as written.
 func TestApplied(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -471,7 +471,7 @@ func TestApplied(t *testing.T) {
 	}
 }
 
-// What counts as healthy only because it is there is said, and stops nothing.
+// An object that counts as healthy only because it exists is reported, and blocks nothing.
 func TestAGuessedHealthIsAWarning(t *testing.T) {
 	w := newWorld(t)
 	w.git(deployment("api"))
@@ -483,7 +483,7 @@ func TestAGuessedHealthIsAWarning(t *testing.T) {
 	}
 }
 
-// What was healthy, and is ill, is not well again between two crashes: only when nothing is open any more.
+// An environment that became unhealthy is not healthy between two crashes, but only when nothing is open any more.
 func TestDegradedLastsUntilAllHasSettled(t *testing.T) {
 	w := newWorld(t)
 	w.git(deployment("api"))
@@ -509,7 +509,7 @@ func TestDegradedLastsUntilAllHasSettled(t *testing.T) {
 	}
 }
 
-// What the API server warned of at the last write stays true until the next.
+// The API server's warnings at the last write hold until the next write.
 func TestWarningsOfTheServerStay(t *testing.T) {
 	w := newWorld(t)
 	w.git(deployment("api"), configMap("env"))

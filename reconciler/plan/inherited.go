@@ -5,7 +5,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// changes reports whether what Git says of an object differs from what was applied last: a sync may be refused for
+// changes reports whether what Git says of an object differs from what was last applied. A sync may be refused for
 // problems of these objects alone. A problem of any other object is older than what Git says now.
 func (m *maker) changes(s Step) bool {
 	if s.Object == nil {
@@ -18,12 +18,12 @@ func (m *maker) changes(s Step) bool {
 	return m.in.Record.Applied[s.Key].Digest != s.Object.Digest
 }
 
-// inherit lets an older problem of an object hold up no sync: while the object is there and healthy, the problem is a
-// warning of that sync. A problem that arises after a sync makes the environment Degraded. An object that is missing or
-// unhealthy keeps a sync from being done, as it would without the problem.
+// inherit keeps an older problem of an object from blocking a sync. While the object exists and is healthy, the problem
+// is a warning of that sync. A problem that arises after a sync makes the environment Degraded. An object that is
+// missing or unhealthy keeps a sync from being done, as it would without the problem.
 func (m *maker) inherit(s *Step) {
 	if s.Failure == "" || !m.impossible(*s) || m.changes(*s) || m.dependencies.mistake(s.Key) != "" {
-		return // what is wrong between two objects, the commit may have brought with the other
+		return // the commit may have caused a dependency error through the other object
 	}
 	s.inherited = true
 	there := s.Live != nil && !s.Live.Deleting && s.Live.Health.Status == health.Healthy

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestOlderProblems is about what was wrong with an object before Git said what it says now.
+// TestOlderProblems is about problems of objects that are older than what Git says now.
 func TestOlderProblems(t *testing.T) {
 	const invalid = "spec.replicas: Invalid value: -1; mend it in Git"
 	check(t, []spec{

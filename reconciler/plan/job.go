@@ -12,13 +12,13 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// failedRun fails a step whose run failed, and adds what a user can do about it.
+// failedRun fails a step whose run failed, and adds what a user can do.
 func (m *maker) failedRun(s *Step, why string) {
 	m.fail(s, fmt.Sprintf("%s; it runs again when it changes in Git, or on: berth retry %s", why, m.in.Name))
 }
 
-// job decides about a Job, which cannot be changed in place and must run once per change. Its
-// identity is the digest of its spec.
+// job decides about a Job. A Job cannot be changed in place and must run once per change. The digest of its spec
+// identifies it.
 func (m *maker) job(s *Step) {
 	how := annotation(s.Object, manifest.AnnotationJob)
 	if how == onRemoval {
@@ -61,7 +61,7 @@ func (m *maker) job(s *Step) {
 	m.marks(s, ran)
 }
 
-// identified adds the commit to the identity of a Job that is to run with every commit.
+// identified adds the commit to the identity of a Job that runs with every commit.
 func (m *maker) identified(o *manifest.Object) *manifest.Object {
 	if annotation(o, manifest.AnnotationJob) != everyCommit {
 		return o
@@ -71,18 +71,18 @@ func (m *maker) identified(o *manifest.Object) *manifest.Object {
 	return &withCommit
 }
 
-// lookAt brings the record of a Job up to what the cluster shows, and returns it.
+// lookAt updates the record of a Job from the cluster, and returns it.
 func (m *maker) lookAt(s *Step) JobRecord {
 	ran, live, wanted := m.record.Jobs[s.Key], s.Live, s.Object.Digest
 	if ran.State == JobIntended && ran.Digest != wanted {
-		ran = JobRecord{Ever: ran.Ever} // Git has changed its mind before the run began
+		ran = JobRecord{Ever: ran.Ever} // Git changed before the run began
 	}
 	if live == nil || live.Job == nil || live.UID == ran.Replaces || ran.State == JobSucceeded && ran.Digest == wanted {
 		return ran
 	}
 	digest := m.identity(s, ran)
 	if digest == "" || digest != wanted && digest != ran.Digest && ran.Digest != "" {
-		return ran // not ours, or left from before the run that the record knows
+		return ran // not ours, or older than the run that the record knows
 	}
 	seen := JobRecord{Digest: digest, State: JobCreated, UID: live.UID, Spec: live.Job.Spec, Ever: ran.Ever}
 	if live.Job.Finished {
@@ -92,7 +92,7 @@ func (m *maker) lookAt(s *Step) JobRecord {
 	case live.Job.Succeeded:
 		seen.State, seen.Message, seen.Ever = JobSucceeded, "", true
 	case live.Deleting && ran.State == JobFailed && ran.UID == live.UID:
-		seen.Message = ran.Message // the Job itself tells only of its deletion now
+		seen.Message = ran.Message // the Job itself reports only its deletion now
 	}
 	m.record.Jobs[s.Key] = seen
 	if seen.State == JobSucceeded {
@@ -101,22 +101,22 @@ func (m *maker) lookAt(s *Step) JobRecord {
 	return seen
 }
 
-// identity returns the digest of the run that stands in the cluster; empty when it is somebody else's. Only a proof,
-// or the record, shows that Berth created it with the digest that it bears: a copy bears that, too.
+// identity returns the digest of the run in the cluster; empty if it is not ours. Only a proof or the record shows that
+// Berth created the Job with that digest, because a copy bears it too.
 func (m *maker) identity(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
 	case live.Proved(m.in.Environment, m.in.Prover), m.in.Released[s.Key] && live.Proved(live.Environment, m.in.Prover), live.Digest != "" && live.Digest == ran.Digest:
 		return live.Digest
 	case live.UID == ran.UID:
-		return ran.Digest // the mark was removed, or it was taken over before
+		return ran.Digest // the mark was removed, or Berth took the Job over before
 	case live.Job.Succeeded && live.Job.Program == observed.Program(s.Object.Unstructured):
-		return s.Object.Digest // a cluster taken over from kubectl: the same work is done
+		return s.Object.Digest // a cluster taken over from kubectl: the work is already done
 	}
 	return ""
 }
 
-// marks gives the run that Git means its label and digest, if it is a Job that was taken over or one
-// that somebody took them from: without them it would never be pruned.
+// marks restores Berth's label and digest on the current run, if Berth took the Job over or a user removed them.
+// Without them the Job would never be pruned.
 func (m *maker) marks(s *Step, ran JobRecord) {
 	if s.Action == Keep && s.Failure == "" && s.Live != nil && !s.Live.Deleting && s.Live.UID == ran.UID && !m.marked(s) {
 		s.Action, s.Reason = Correct, "does not bear Berth's marks"
@@ -127,8 +127,7 @@ func (m *maker) marked(s *Step) bool {
 	return s.Live.Environment == m.in.Environment && s.Live.Digest == s.Object.Digest && !m.unmarked(s.Live)
 }
 
-// intend says that a run is to begin. It is noted before it is created, so that a crash in between
-// loses nothing.
+// intend plans a run. The run is recorded before it is created, so that a crash in between loses nothing.
 func (m *maker) intend(s *Step, action Action, reason string) {
 	s.Action, s.Reason = action, reason
 	s.Health = health.Health{Status: health.Progressing, Message: reason}
@@ -137,20 +136,20 @@ func (m *maker) intend(s *Step, action Action, reason string) {
 	m.intended[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobIntended, Replaces: uid(s.Live), Spec: s.Ran, Ever: before.Ever}
 }
 
-// comparable returns the run before, and the digest of its spec, if one with the same spec need not run again: it has
-// succeeded, and no other reason asks for a run. Spelling out defaults is no change.
+// comparable returns the previous run and the digest of its spec, if a run with the same spec is not needed again. The
+// previous run must have succeeded, and nothing else may ask for a run. Defaults that Git spells out are no change.
 func (m *maker) comparable(s *Step, before JobRecord) (JobRecord, string) {
 	switch {
 	case annotation(s.Object, manifest.AnnotationJob) == everyCommit:
 	case before.State == JobSucceeded:
 		return before, before.Spec
-	case before.State == JobIntended && before.Spec != "": // an agent has died meanwhile
+	case before.State == JobIntended && before.Spec != "": // an agent crashed meanwhile
 		return JobRecord{State: JobSucceeded, UID: before.Replaces, Spec: before.Spec, Ever: true}, before.Spec
 	}
 	return JobRecord{}, ""
 }
 
-// Same notes that a Job turned out to be the one that has run, once the API server had completed its spec.
+// Same records that a Job equals the previous run, once the API server had completed its spec.
 func (r *Record) Same(s Step) {
 	run := s.ran
 	run.Digest = s.Object.Digest
@@ -158,7 +157,7 @@ func (r *Record) Same(s Step) {
 	r.ran(s.Key, run.Digest)
 }
 
-// replaceJob decides about a run that stands in the place of the one that Git says.
+// replaceJob decides about a run that occupies the place of the desired one.
 func (m *maker) replaceJob(s *Step, ran JobRecord) {
 	switch {
 	case s.Live.Deleting:
@@ -187,11 +186,11 @@ func (m *maker) replaceReason(s *Step, ran JobRecord) string {
 	return "changed since it ran"
 }
 
-// readable is how long a run that failed stays at least, so that its log can be read.
+// readable is the minimum time that a failed run stays, so that its log can be read.
 const readable = 10 * time.Second
 
-// timeToLive carries out ttlSecondsAfterFinished, which the Job in the cluster does not bear: the
-// outcome must be in the record before the Job may go. The outcome of one that failed outlives it there.
+// timeToLive enforces ttlSecondsAfterFinished, which the Job in the cluster does not bear, because the outcome must be
+// recorded before the Job is deleted. The record keeps a failure after the Job is gone.
 func (m *maker) timeToLive(s *Step, ran JobRecord) {
 	seconds, set, _ := unstructured.NestedInt64(s.Object.Object, "spec", "ttlSecondsAfterFinished")
 	if !set || s.Live == nil || s.Live.Deleting || s.Live.UID != ran.UID || !m.ours(*s.Live) {

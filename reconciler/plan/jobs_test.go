@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// TestJobs is the table of the design: what is found, and what happens.
+// TestJobs is the table of the design: what is found, and the result.
 func TestJobs(t *testing.T) {
 	check(t, []spec{
 		{"none: it is created, and gates what comes after", func(w *world) {
@@ -260,7 +260,7 @@ func TestJobs(t *testing.T) {
 	})
 }
 
-// taken is a shared namespace in which somebody else made objects.
+// taken makes a shared namespace in which another client created objects.
 func taken(w *world, objects ...manifest.Object) {
 	w.in.Namespace.Shared = true
 	w.write(w.in.Namespace.Object, "")

@@ -12,8 +12,8 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// writer is what a well-known controller writes into objects that ask for it. Git may set the same fields, as a
-// placeholder or by accident; they are the controller's, and are not applied.
+// writer describes what a well-known controller writes into objects that ask for it. Git may set the same fields, as a
+// placeholder or by accident. They belong to the controller and are not applied.
 type writer struct {
 	kinds []schema.GroupKind
 	// asked reports whether an object asks for it.
@@ -30,9 +30,9 @@ var (
 
 const webhooksCA = "webhooks.*.clientConfig.caBundle"
 
-// writers are from the documentation of cert-manager (CA Injector), OpenShift (service CA operator, trusted CA bundles)
-// and Istio (istiod's validation webhook). Controllers that only add fields, labels, annotations and finalizers, or write
-// the status or pods, are not here: they disturb nothing that Git sets.
+// writers come from the documentation of cert-manager (CA Injector), OpenShift (service CA operator, trusted CA
+// bundles) and Istio (istiod's validation webhook). Some controllers only add fields, labels, annotations and
+// finalizers, or write the status or pods. They are omitted, because they change nothing that Git sets.
 var writers = []writer{
 	{[]schema.GroupKind{mutatingWebhooks, validatingWebhooks}, wantsCA, []string{webhooksCA}},
 	{[]schema.GroupKind{definitions}, wantsCA, []string{"spec.conversion.webhook.clientConfig.caBundle"}},
@@ -71,7 +71,7 @@ func label(o *manifest.Object, name string) string {
 
 func isAggregated(o *manifest.Object) bool { return o.Object["aggregationRule"] != nil }
 
-// ofOthers returns the fields of an object that are a well-known controller's.
+// ofOthers returns the fields of an object that belong to well-known controllers.
 func ofOthers(o *manifest.Object) (fields []string) {
 	kind := o.GroupVersionKind().GroupKind()
 	for _, w := range writers {
@@ -82,13 +82,13 @@ func ofOthers(o *manifest.Object) (fields []string) {
 	return fields
 }
 
-// shared are the lists that controllers extend and that the API server merges as a whole: OpenShift adds the pull secret
-// of its registry to every ServiceAccount. One that has all that Git says is not drift.
+// shared are the lists that controllers extend and that the API server merges as a whole. OpenShift adds the pull
+// secret of its registry to every ServiceAccount. A list that contains every entry of Git's is not drift.
 var shared = map[schema.GroupKind]string{
 	{Kind: "ServiceAccount"}: "imagePullSecrets",
 }
 
-// sharedBy returns the list of an object that others extend; empty for none.
+// sharedBy returns the list of an object that other controllers extend; empty for none.
 func sharedBy(o *manifest.Object) string {
 	field := shared[o.GroupVersionKind().GroupKind()]
 	if list, _ := o.Object[field].([]any); len(list) == 0 {
@@ -97,7 +97,7 @@ func sharedBy(o *manifest.Object) string {
 	return field
 }
 
-// share leaves a shared list to whoever has extended it, if it has all that Git says.
+// share leaves a shared list to the controller that extended it, if the list contains every entry of Git's.
 func (s Step) share(object, live *unstructured.Unstructured) {
 	if s.Share == "" {
 		return
@@ -114,15 +114,15 @@ func (s Step) share(object, live *unstructured.Unstructured) {
 	}
 }
 
-// Trim removes from an object that is to be applied what others see to.
+// Trim removes the fields that other field managers own from an object that is to be applied.
 func (s Step) Trim(object *unstructured.Unstructured) {
 	for _, path := range s.Leave {
 		trim(object.Object, strings.Split(path, "."))
 	}
 }
 
-// trim removes a field, and what holds nothing else: an empty map is a field by itself, which would become Berth's.
-// * stands for every entry of a list.
+// trim removes a field and the maps that become empty. An empty map is a field of its own, which Berth would then own.
+// An asterisk in the path means every entry of a list.
 func trim(value any, path []string) {
 	switch value := value.(type) {
 	case map[string]any:

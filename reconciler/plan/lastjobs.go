@@ -11,8 +11,8 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// lastJobs adds the steps of the Jobs that run before anything is deleted, wave by wave, until all have succeeded or
-// were given up. It returns what all deletions wait for; empty for nothing.
+// lastJobs adds the steps of the Jobs that run before anything is deleted. They run wave by wave, until all have
+// succeeded or were given up. It returns what all deletions wait for; empty for nothing.
 func (m *maker) lastJobs() (awaited string) {
 	by := m.permitted()
 	closed, wave := "", manifest.Place{}
@@ -33,7 +33,7 @@ func (m *maker) lastJobs() (awaited string) {
 	return awaited
 }
 
-// orderedLastJobs returns a step for each of the Jobs, in the order of their waves.
+// orderedLastJobs returns a step for each of these Jobs, in the order of their waves.
 func (m *maker) orderedLastJobs() []Step {
 	var steps []Step
 	for key, job := range m.record.LastJobs {
@@ -51,7 +51,7 @@ func (m *maker) orderedLastJobs() []Step {
 	return steps
 }
 
-// permission reports whether a person lets a removal go on.
+// permission says whether a user allows a removal to continue.
 type permission int
 
 const (
@@ -59,8 +59,8 @@ const (
 	confirmed
 )
 
-// permitted reports whether a person lets the removal go on without the Jobs that are known not to have succeeded, and uses
-// the confirmation up: one that came before counts for something else.
+// permitted returns whether a user allows the removal to continue without the Jobs that are reported as not succeeded.
+// It uses the confirmation up. An earlier confirmation was for something else.
 func (m *maker) permitted() permission {
 	judged := &m.record.Brake.Judged
 	fresh := m.in.Confirmation != "" && m.in.Confirmation != *judged
@@ -71,7 +71,7 @@ func (m *maker) permitted() permission {
 	return withheld
 }
 
-// runLast decides about one of the Jobs; closed says what of an earlier wave it waits for.
+// runLast decides about one of these Jobs. closed says which Job of an earlier wave it waits for.
 func (m *maker) runLast(s *Step, closed string, by permission) {
 	job := m.record.LastJobs[s.Key]
 	switch {
@@ -105,7 +105,7 @@ func (m *maker) runLast(s *Step, closed string, by permission) {
 	m.record.LastJobs[s.Key] = job
 }
 
-// last decides what is to be done for the run of such a Job.
+// last decides what to do for the run of such a Job.
 func (m *maker) last(s *Step) {
 	if unknown, isUnknown := m.in.Observed.Unknown[s.Key.GroupKind()]; isUnknown {
 		m.unknown(s, unknown)
@@ -130,7 +130,7 @@ func (m *maker) last(s *Step) {
 	m.refused(s)
 }
 
-// whyNotLast says why such a Job has not succeeded, if it will not by itself, or not in time.
+// whyNotLast returns why such a Job has not succeeded, if it failed or its time is over; else empty.
 func (m *maker) whyNotLast(s *Step, job LastJob) string {
 	over := job.Begun.Add(job.Timeout)
 	switch {
@@ -145,14 +145,15 @@ func (m *maker) whyNotLast(s *Step, job LastJob) string {
 	return fmt.Sprintf("has not succeeded within %s: %s", job.Timeout, s.why())
 }
 
-// giveUp lets the removal go on without a Job.
+// giveUp continues the removal without a Job.
 func (m *maker) giveUp(s *Step) {
 	m.record.Jobs[s.Key] = JobRecord{Digest: s.Object.Digest, State: JobGivenUp}
 	delete(m.intended, s.Key)
 	*s = Step{Action: Keep, Key: s.Key, Object: s.Object, Live: s.Live, Health: health.Health{Status: health.Healthy}}
 }
 
-// hasNoNamespace reports whether nothing can be created in the namespace of a Job any more, as far as that is known.
+// hasNoNamespace reports whether the namespace of a Job is known to be gone or terminating, so that nothing can be
+// created in it.
 func (m *maker) hasNoNamespace(key manifest.Key) bool {
 	if _, unknown := m.in.Observed.Unknown[schema.GroupKind{Kind: "Namespace"}]; unknown || key.Namespace != m.in.Namespace.Object.GetName() {
 		return false

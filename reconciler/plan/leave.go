@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// autoscalers are the kinds whose objects see to the replicas of another object, and where they name it.
+// autoscalers are the kinds whose objects manage the replicas of another object, with the path at which they name it.
 var autoscalers = map[schema.GroupKind][]string{
 	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}: {"spec", "scaleTargetRef"},
 	{Group: "keda.sh", Kind: "ScaledObject"}:                {"spec", "scaleTargetRef"},
@@ -21,7 +21,7 @@ var autoscalers = map[schema.GroupKind][]string{
 	{Group: "argoproj.io", Kind: "Rollout"}:                 {"spec", "workloadRef"},
 }
 
-// scales returns which autoscaler of the set sees to which workload.
+// scales returns the autoscaler of each workload in the set.
 func scales(set manifest.Set) map[manifest.Key]manifest.Key {
 	var by map[manifest.Key]manifest.Key
 	for _, o := range set.Objects {
@@ -43,10 +43,11 @@ func scales(set manifest.Set) map[manifest.Key]manifest.Key {
 	return by
 }
 
-// leave notes which fields of the object are left to others, and to whom: what well-known controllers write, and the
-// replicas once somebody scales the object (never before, or it would begin with one). Replicas that leave Git because
-// an autoscaler comes are held until it has scaled for the first time: the API server would make one of them. A claim
-// that others have enlarged stays as large.
+// leave records which fields of the object other field managers own, and which ones. Such fields are those that
+// well-known controllers write, and the replicas once the object is scaled. Git's replicas are applied until then,
+// because the object would otherwise begin with one. If an autoscaler takes the place of Git's replicas, these are held
+// until it scales for the first time. The API server would otherwise default them to one. A claim that others have
+// enlarged keeps its size.
 func (m *maker) leave(s *Step) {
 	s.Leave, s.Share = ofOthers(s.Object), sharedBy(s.Object)
 	_, scales := m.scales[untyped(s.Key)]
@@ -69,13 +70,13 @@ func (m *maker) leave(s *Step) {
 
 const replicasField = "spec.replicas"
 
-// ScaledTo says that an autoscaler which Git does not know scales the object: its number of replicas is left to that.
+// ScaledTo returns the step with the number of replicas left to an autoscaler that Git does not know.
 func (s Step) ScaledTo(autoscaler string) Step {
 	s.Leave, s.ScaledBy = append(slices.Clone(s.Leave), replicasField), autoscaler
 	return s
 }
 
-// Fill copies into an object that is to be applied what is to stay as it is in the cluster.
+// Fill copies the values that stay as they are in the cluster into an object that is to be applied.
 func (s Step) Fill(object, live *unstructured.Unstructured) error {
 	for _, path := range s.Hold {
 		fields := strings.Split(path, ".")
@@ -91,11 +92,11 @@ func (s Step) Fill(object, live *unstructured.Unstructured) error {
 	return nil
 }
 
-// Reads reports whether an object can be applied only once what is in the cluster is known.
+// Reads reports whether an object can be applied only once its live version is known.
 func (s Step) Reads() bool { return len(s.Hold) > 0 || s.Share != "" && s.Live != nil }
 
-// isScaled reports whether somebody else sees to the number of replicas that Git has for the object. That number is in
-// nobody's managed fields once it is zero: then whoever scaled before is taken to have done it.
+// isScaled reports whether another field manager owns the number of replicas that Git has for the object. Once that
+// number is zero, it is in no managed fields. The previous scaler is then assumed to have set it.
 func (m *maker) isScaled(s *Step) bool {
 	if s.Live == nil || s.Live.Replicas || !setsReplicas(s.Object) {
 		return false
@@ -117,8 +118,8 @@ func isKubectl(manager string) bool {
 	return manager == "kubectl" || strings.HasPrefix(manager, "kubectl-")
 }
 
-// rescaled reports whether the number of replicas was left to somebody who sees to it no more, so that Git's
-// holds again. Of an autoscaler that never stood in Git nothing can be said.
+// rescaled reports whether the number of replicas was left to a field manager that no longer manages it, so that Git's
+// number applies again. For an autoscaler that was never in Git, this cannot be known.
 func (m *maker) rescaled(s *Step) bool {
 	taken := s.Live.Scaler != "" || !s.Live.Replicas && m.in.Record.Applied[s.Key].LeftTo != (manifest.Key{})
 	return taken && setsReplicas(s.Object) && s.LeftTo == (manifest.Key{}) && s.ScaledBy == ""
@@ -135,10 +136,10 @@ func namesReplicas(o *manifest.Object) bool {
 	return there
 }
 
-// untyped is a key as autoscalers name their target.
+// untyped returns a key as autoscalers name their target: without a group.
 func untyped(k manifest.Key) manifest.Key { k.Group = ""; return k }
 
-// autoscaler returns the one that Git has for a workload or, if it has none, the one that it had.
+// autoscaler returns the autoscaler that Git has for a workload or, if there is none, the one that it had.
 func (m *maker) autoscaler(workload manifest.Key) manifest.Key {
 	if by, ok := m.scales[untyped(workload)]; ok {
 		return by

@@ -15,8 +15,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Make decides what is to be done: it is the whole of the judgement, for a first sync as for drift,
-// a gate or a prune. It changes nothing that it is given.
+// Make decides what to do for a first sync, drift, a gate and a prune alike. It changes nothing in its input.
 func Make(in Input) Plan {
 	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}, brought: broughtBy(in.Desired), scales: scales(in.Desired), dependencies: dependenciesOf(in.Desired)}
 	m.begin()
@@ -37,7 +36,7 @@ func Make(in Input) Plan {
 	return m.conclude()
 }
 
-// maker holds a plan in the making.
+// maker holds a plan while it is made.
 type maker struct {
 	in           Input
 	record       Record
@@ -45,15 +44,15 @@ type maker struct {
 	places       []manifest.Place // of the step with the same index
 	deadline     time.Time
 	warnings     []string
-	retried      []manifest.Key // were refused, and are due to be tried again
+	retried      []manifest.Key // were refused, and are due for a retry
 	intended     map[manifest.Key]JobRecord
-	brought      map[schema.GroupKind]bool     // by CustomResourceDefinitions of the set
+	brought      map[schema.GroupKind]bool     // kinds that CustomResourceDefinitions of the set bring
 	scales       map[manifest.Key]manifest.Key // autoscalers of the set, by what they scale
 	dependencies *dependencies
 }
 
-// begin notes a new attempt when the input is another one, when somebody asked for a retry, or when there is
-// nothing left of the earlier ones.
+// begin records a new attempt when the input changed, when a user asked for a retry, or when nothing is left of the
+// earlier attempts.
 func (m *maker) begin() {
 	m.stay()
 	if ns := m.in.Namespace.Object; ns.Unstructured != nil {
@@ -77,8 +76,8 @@ func (m *maker) begin() {
 	}
 }
 
-// settleIn forgets what was in the environment's namespace if that is gone, or if the environment was re-created with
-// another one: what it left behind on purpose in the old one is not its own any more.
+// settleIn forgets what was in the environment's namespace if that is gone. It does the same if the environment was
+// re-created with another namespace: what it deliberately left in the old one is no longer its own.
 func (m *maker) settleIn(ns manifest.Key) {
 	if m.isLost(ns) {
 		m.record.forget(ns)
@@ -90,7 +89,7 @@ func (m *maker) settleIn(ns manifest.Key) {
 	m.record.Namespace = ns.Name
 }
 
-// isLost reports whether a namespace that we made is gone.
+// isLost reports whether the namespace is gone although we made it.
 func (m *maker) isLost(ns manifest.Key) bool {
 	_, unknown := m.in.Observed.Unknown[ns.GroupKind()]
 	return !unknown && m.in.Observed.Namespace == nil && m.record.Applied[ns].Digest != ""
@@ -99,7 +98,7 @@ func (m *maker) isLost(ns manifest.Key) bool {
 // now is the time of the pass as records keep it.
 func (m *maker) now() time.Time { return m.in.Now.UTC().Truncate(time.Second) }
 
-// wakeAt notes when the plan may change by itself.
+// wakeAt records when the plan may change although nothing happens.
 func (m *maker) wakeAt(t time.Time) {
 	if !t.IsZero() && (m.deadline.IsZero() || t.Before(m.deadline)) {
 		m.deadline = t
@@ -111,8 +110,7 @@ func (m *maker) add(s Step, place manifest.Place) {
 	m.steps, m.places = append(m.steps, s), append(m.places, place)
 }
 
-// The stages of a pass: what a later one needs to exist, an earlier one writes. Deletions come last,
-// in reverse.
+// The stages of a pass. Dependencies are written in earlier stages. Deletions come last, in reverse order.
 const (
 	stageNamespace = iota
 	stageOwn
@@ -167,19 +165,19 @@ func (m *maker) namespace() {
 	m.add(s, manifest.KindPlace(s.Key.GroupKind()))
 }
 
-// lostItsMarks reports whether the namespace is one that we wrote and whose label somebody has removed or changed.
+// lostItsMarks reports whether we wrote the namespace and another client removed or changed its label.
 func (m *maker) lostItsMarks(l *observed.Object) bool {
 	return !m.others(*l) && l.Digest != "" && l.Digest == m.record.Applied[l.Key].Digest
 }
 
-// fail says that the object cannot become what it should without help.
+// fail marks the step of an object that cannot become what Git says without help.
 func (m *maker) fail(s *Step, why string) {
 	s.Failure = why
 	s.Blocked = why
 	s.Health = health.Health{Status: health.Failed, Message: why}
 }
 
-// object decides about one desired object by itself; gates come after.
+// object decides about one desired object, regardless of the gates, which follow later.
 func (m *maker) object(o *manifest.Object) {
 	place, err := manifest.PlaceOf(*o)
 	s := Step{Action: Keep, Key: o.Key(), Object: o, Health: health.Health{Status: health.Healthy}}
@@ -210,20 +208,20 @@ func (m *maker) object(o *manifest.Object) {
 	m.refused(&s)
 	m.inherit(&s)
 	m.fought(&s)
-	if s.Healthy() && s.Health.Message != "" { // a guess, of which people should know
+	if s.Healthy() && s.Health.Message != "" { // a guess, which users should know of
 		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Health.Message)
 	}
 	if warning := m.record.Warnings[s.Key]; warning != "" {
 		m.warnings = append(m.warnings, fmt.Sprintf("%s (%s): the API server warns: %s", s.Key.Short(), o.Origin, warning))
 	}
 	if RunsOnRemoval(o) {
-		place.Phase = manifest.First // known before the first Job makes what it is there to remove
+		place.Phase = manifest.First // recorded before the first Job creates what this one has to remove
 	}
 	m.add(s, place)
 }
 
-// asApplied returns the object with the digest that it bears, if nothing has changed since but which kinds have keyed
-// ones.
+// asApplied returns the object with the digest that it bears in the cluster, if nothing changed since except which
+// kinds have keyed digests.
 func (m *maker) asApplied(o *manifest.Object, live *observed.Object) *manifest.Object {
 	digests := []string{m.record.Applied[o.Key()].Digest, m.record.Jobs[o.Key()].Digest}
 	if live != nil {
@@ -277,7 +275,7 @@ func broughtBy(set manifest.Set) map[schema.GroupKind]bool {
 	return kinds
 }
 
-// refused holds back what the API server refused before, until it may be tried again.
+// refused blocks a step that the API server refused before, until its retry is due.
 func (m *maker) refused(s *Step) {
 	r, ok := m.in.Refusals[s.Key]
 	if !ok || s.Action == Keep || s.Blocked != "" || r.Digest != s.Content() {
@@ -308,8 +306,7 @@ func (m *maker) refused(s *Step) {
 	}
 }
 
-// intentions notes the runs that are about to begin, and none that something still blocks: Git may
-// return to the run that was before.
+// intentions records the runs that are about to begin. It omits blocked runs, because Git may return to the run before.
 func (m *maker) intentions() {
 	for _, s := range m.steps {
 		if run, ok := m.intended[s.Key]; ok && s.Acts() {
@@ -318,8 +315,8 @@ func (m *maker) intentions() {
 	}
 }
 
-// tidy notes all kinds that have to be watched, those that are written and those of what is still there, and
-// forgets what neither Git nor the cluster has any more. Of a kind that has never been seen nothing was written.
+// tidy records all kinds that have to be watched: those that are written, and those of objects that still exist. It
+// forgets what neither Git nor the cluster has any more. If a kind has never been seen, nothing of it was written.
 func (m *maker) tidy() {
 	there := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {

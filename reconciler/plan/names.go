@@ -6,7 +6,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// names finds objects by the references in manifest.AnnotationDependsOn: it has them by kind/name.
+// names finds objects by the references in manifest.AnnotationDependsOn. It maps kind/name to keys.
 type names map[string][]manifest.Key
 
 func (n names) add(key manifest.Key) { n[key.Short()] = append(n[key.Short()], key) }
@@ -23,8 +23,9 @@ func references(text string) []string {
 	return all
 }
 
-// find returns the objects that a reference may mean, and whether it is one: group/namespaces/namespace/Kind/name,
-// or group/Kind/name or Kind/name for what is cluster-scoped or in the same namespace. The core group is empty.
+// find returns the objects that a reference may mean, and whether it is a reference. The forms are
+// group/namespaces/namespace/Kind/name, group/Kind/name and Kind/name. The short forms find cluster-scoped objects and
+// those of the same namespace. The core group is empty.
 func (n names) find(from manifest.Key, reference string) (found []manifest.Key, isReference bool) {
 	parts := strings.Split(reference, "/")
 	var fits func(manifest.Key) bool

@@ -13,44 +13,44 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// The values of manifest.AnnotationJob, beside "on-change".
+// The values of manifest.AnnotationJob, besides "on-change".
 const (
 	everyCommit = "every-commit"
 	once        = "once"
 	onRemoval   = "on-removal"
 )
 
-// RunsOnRemoval reports whether an object is a Job that runs when its environment goes, and not before.
+// RunsOnRemoval reports whether an object is a Job that runs when its environment is deleted, and not before.
 func RunsOnRemoval(o *manifest.Object) bool {
 	return manifest.IsJob(o.GroupVersionKind().GroupKind()) && annotation(o, manifest.AnnotationJob) == onRemoval
 }
 
-// whenGone says when such a Job runs.
+// whenGone says in messages when such a Job runs.
 const whenGone = "runs when the environment goes"
 
 // maxLastJob bounds the manifest of a Job that the record has to keep.
 const maxLastJob = 64 << 10
 
-// grace is how much longer than its own deadline a Job is waited for: the cluster reports the end of that itself.
+// grace is how long to wait for a Job beyond its own deadline. The cluster itself reports that the deadline has passed.
 const grace = 30 * time.Second
 
-// LastJob is a Job that runs when the environment goes. The record keeps its manifest, because Git may have no branch by
-// then.
+// LastJob is a Job that runs when the environment is deleted. The record keeps its manifest, because the branch may be
+// gone by then.
 type LastJob struct {
-	// Manifest is the Job in JSON as Git says it, Digest its identity, Origin where it stands.
+	// Manifest is the Job in JSON, as in Git. Digest identifies it, and Origin is its place in Git.
 	Manifest string          `json:"manifest"`
 	Digest   string          `json:"digest"`
 	Origin   manifest.Origin `json:"origin,omitzero"`
 	// Timeout is how long to wait for its success.
 	Timeout time.Duration `json:"timeout"`
-	// Begun is when its run was intended; zero while the environment stays. Told says that people know why it did not
-	// succeed: only what they confirm afterwards counts.
+	// Begun is when its run was intended; zero while the environment stays. Told says that the reason of its failure
+	// was reported. Only later confirmations count.
 	Begun time.Time `json:"begun,omitzero"`
 	Told  bool      `json:"told,omitempty"`
 }
 
-// object returns the Job as Git said it. A manifest that nobody can read, which Berth never writes, is an empty one: the
-// API server refuses it.
+// object returns the Job as Git said it. An unreadable manifest, which Berth never writes, becomes an empty object,
+// which the API server refuses.
 func (j LastJob) object() *manifest.Object {
 	u := &unstructured.Unstructured{}
 	if u.UnmarshalJSON([]byte(j.Manifest)) != nil {
@@ -59,8 +59,8 @@ func (j LastJob) object() *manifest.Object {
 	return &manifest.Object{Unstructured: u, Origin: j.Origin, Digest: j.Digest}
 }
 
-// Leaving reports whether a removal has begun that cannot be undone any more: a Job that runs when the environment goes was
-// created, and has not failed.
+// Leaving reports whether a removal has begun that cannot be undone any more: a Job that runs on removal was created,
+// and has not failed.
 func (r Record) Leaving() bool {
 	leaving := false
 	for key, job := range r.LastJobs {
@@ -77,11 +77,11 @@ func (r Record) Leaving() bool {
 	return leaving
 }
 
-// prepare decides about a Job that runs when the environment goes: it is proved valid and remembered, and nothing of it
-// is in the cluster before.
+// prepare decides about a Job that runs when the environment is deleted. The Job is validated and recorded. It is not
+// in the cluster before that.
 func (m *maker) prepare(s *Step) {
 	s.Reason, s.Health = whenGone, health.Health{Status: health.Healthy}
-	delete(m.record.Jobs, s.Key) // what ran under this name while it was another kind of Job does not count
+	delete(m.record.Jobs, s.Key) // earlier runs under this name, as another kind of Job, do not count
 	job, err := m.lastJob(s.Object)
 	known, remembered := m.record.LastJobs[s.Key]
 	switch {
@@ -134,7 +134,7 @@ func (m *maker) stay() {
 	}
 }
 
-// forgetLastJobs forgets the Jobs that left Git, once nothing stands for which they were made.
+// forgetLastJobs forgets the Jobs that left Git, once everything that they were made for is gone.
 func (m *maker) forgetLastJobs() {
 	maps.DeleteFunc(m.record.LastJobs, func(key manifest.Key, _ LastJob) bool {
 		return !slices.ContainsFunc(m.steps, func(s Step) bool { return s.Key == key && s.Object != nil && RunsOnRemoval(s.Object) })

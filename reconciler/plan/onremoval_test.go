@@ -15,7 +15,7 @@ import (
 
 func onRemoval(u *unstructured.Unstructured) { annotated(manifest.AnnotationJob, "on-removal")(u) }
 
-// TestOnRemoval is about Jobs that run when the environment goes, while it stays.
+// TestOnRemoval is about Jobs that run on removal, while the environment stays.
 func TestOnRemoval(t *testing.T) {
 	check(t, []spec{
 		{"it is proved valid before the first Job, and nothing waits for it", func(w *world) {
@@ -96,7 +96,7 @@ func TestOnRemoval(t *testing.T) {
 	})
 }
 
-// One that left Git is forgotten when the commit without it has settled, and not before.
+// A Job that left Git is forgotten when the commit without it has settled, and not before.
 func TestALastJobLeavesGit(t *testing.T) {
 	w := newWorld(t)
 	w.git(job("drop", onRemoval), deployment("api"))
@@ -115,7 +115,7 @@ func TestALastJobLeavesGit(t *testing.T) {
 	}
 }
 
-// A Job that no record can hold is refused, and names the way out.
+// A Job that is too large for the record is refused, with a message that names a solution.
 func TestALastJobIsTooLarge(t *testing.T) {
 	w := newWorld(t)
 	w.git(job("drop", onRemoval, annotated("script", strings.Repeat("x", 70_000))))
@@ -124,7 +124,7 @@ func TestALastJobIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestLastJobs is about the same Jobs when the environment goes.
+// TestLastJobs is about the same Jobs when the environment is deleted.
 func TestLastJobs(t *testing.T) {
 	drop := job("drop", onRemoval)
 	stands := func(w *world, jobs ...manifest.Object) {
@@ -304,7 +304,7 @@ func TestALastJobRunsOnce(t *testing.T) {
 	}
 }
 
-// That a Job could not run is said once.
+// A Job that could not run is reported once.
 func TestALastJobIsSkippedOnce(t *testing.T) {
 	w := newWorld(t)
 	w.git(job("drop", onRemoval))

@@ -14,7 +14,7 @@ import (
 
 var configMaps = schema.GroupKind{Kind: "ConfigMap"}
 
-// TestOrder is about what goes when, and what waits for what.
+// TestOrder is about the order of steps and what they wait for.
 func TestOrder(t *testing.T) {
 	check(t, []spec{
 		{"a first sync makes the namespace and what others need, and then the rest, all in one pass", func(w *world) {
@@ -272,7 +272,7 @@ func TestNamespace(t *testing.T) {
 	})
 }
 
-// What was not answered in time is tried again, once nothing else has to wait for it.
+// A step that timed out is retried after everything else.
 func TestWhatWasNotAnsweredIsLate(t *testing.T) {
 	w := newWorld(t)
 	w.git(configMap("env"), deployment("api"))

@@ -9,15 +9,15 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Ours reports whether Berth provably made an object for an environment: it bears the environment's label, and
-// the record has it or it bears a proof that was made for this very object. The label alone proves nothing,
-// because anybody with rights in the namespace can write it, and because a copy bears it too.
+// Ours reports whether Berth provably made an object for an environment. The object bears the environment's label, and
+// either the record has it or it bears a proof for this very object. The label alone proves nothing, because any user
+// with rights in the namespace can write it, and because a copy bears it too.
 func Ours(l observed.Object, environment string, record Record, prover manifest.Prover) bool {
 	return l.Environment == environment && !l.Controlled && (record.has(l) || l.Proved(environment, prover))
 }
 
-// has reports whether the record has an object: that it was written and still bears something of that, or which run
-// of a Job it is.
+// has reports whether the record has an object. For a Job, it has this very run. For others, it has the write, and the
+// object still bears a trace of it.
 func (r Record) has(l observed.Object) bool {
 	if manifest.IsJob(l.Key.GroupKind()) {
 		run, ok := r.Jobs[l.Key]
@@ -27,7 +27,7 @@ func (r Record) has(l observed.Object) bool {
 	return ok && (l.Ownership != "" || l.Digest != "")
 }
 
-// ours is Ours for the environment of the plan.
+// ours calls Ours for the environment of the plan.
 func (m *maker) ours(l observed.Object) bool {
 	if !m.within(l.Key) && !m.in.Record.has(l) {
 		return false
@@ -35,14 +35,14 @@ func (m *maker) ours(l observed.Object) bool {
 	return Ours(l, m.in.Environment, m.in.Record, m.in.Prover)
 }
 
-// within reports whether an object lies in the namespace that the environment is confined to, or is that.
+// within reports whether an object is in the namespace that the environment is confined to, or is that namespace.
 func (m *maker) within(k manifest.Key) bool {
 	return m.in.Within == "" || k.Namespace == m.in.Within || isNamespace(k) && k.Name == m.in.Within
 }
 
-// others reports whether an object is provably another environment's, or may be another installation's, of which
-// nothing can be proved. A label that somebody has changed on an object of ours makes it nobody else's: whoever takes
-// an object over writes a proof of their own.
+// others reports whether an object provably belongs to another environment. It also does so if the object may belong to
+// another installation, whose proofs cannot be checked. A changed label on an object of ours proves no other owner,
+// because an environment that takes an object over writes its own proof.
 func (m *maker) others(l observed.Object) bool {
 	if l.Environment == "" || l.Environment == m.in.Environment || m.in.Record.has(l) && l.Proved(m.in.Environment, m.in.Prover) {
 		return false
@@ -50,7 +50,7 @@ func (m *maker) others(l observed.Object) bool {
 	return !m.in.Record.has(l) || !SameInstallation(l.Environment, m.in.Environment) || l.Proved(l.Environment, m.in.Prover)
 }
 
-// SameInstallation reports whether two environments, given by their label's values, are of one installation.
+// SameInstallation reports whether two environments, given by the values of their labels, belong to one installation.
 func SameInstallation(environment, other string) bool {
 	id, _, _ := strings.Cut(environment, ".")
 	otherID, _, _ := strings.Cut(other, ".")
@@ -60,8 +60,8 @@ func SameInstallation(environment, other string) bool {
 // unmarked reports whether an object that we wrote bears no proof yet.
 func (m *maker) unmarked(l *observed.Object) bool { return l.Proof == "" && m.in.Prover.Proves() }
 
-// copies warns of objects that bear our label and digest and that Berth did not make: they are somebody's copies,
-// and are left alone.
+// copies warns of objects that bear our label and digest and that Berth did not make. They are users' copies, and are
+// left alone.
 func (m *maker) copies() {
 	desired := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {
@@ -89,7 +89,7 @@ func (m *maker) copies() {
 // namedCopies is how many copies have a warning of their own.
 const namedCopies = 3
 
-// unlabel is the command that takes the environment's label off an object.
+// unlabel returns the command that removes the environment's label from an object.
 func unlabel(k manifest.Key) string {
 	kind := strings.ToLower(k.Kind)
 	if k.Group != "" {

@@ -12,8 +12,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// copied is what kubectl makes of an object's manifest, or a restore of its backup, under another name or in another
-// namespace: all marks are there, and after a restore the managed fields are, too.
+// copied copies an object under another name or into another namespace, as kubectl or a restore of a backup does. The
+// copy has all marks and, after a restore, the managed fields too.
 func copied(w *world, short string, to manifest.Key) {
 	w.t.Helper()
 	live, ok := w.find(short)
@@ -140,7 +140,7 @@ func TestCopiesAreWarnedOf(t *testing.T) {
 	if len(warnings) != 4 || !strings.HasPrefix(warnings[3], "2 more copies like that; to find them: kubectl get KIND -A -l berth.dev/environment=") {
 		t.Errorf("warned of %q", warnings)
 	}
-	// What a controller made of one of ours, such as the EndpointSlices of a Service, is its business.
+	// Objects that a controller derived from ours, such as the EndpointSlices of a Service, belong to that controller.
 	for key, live := range w.objects {
 		if key.Namespace == "copy" || key.Name == "api-2" {
 			live.Controlled = true
@@ -152,7 +152,7 @@ func TestCopiesAreWarnedOf(t *testing.T) {
 	}
 }
 
-// TestEarlierMarks is about a cluster that was written before there were proofs.
+// TestEarlierMarks is about a cluster that an older version of Berth, without proofs, wrote.
 func TestEarlierMarks(t *testing.T) {
 	earlier := func(w *world) {
 		w.git(deployment("api"), job("migrate"))
@@ -189,7 +189,7 @@ func TestEarlierMarks(t *testing.T) {
 	})
 }
 
-// TestForgedLabels is about labels of environments that somebody else has written.
+// TestForgedLabels is about labels of environments that another client has written.
 func TestForgedLabels(t *testing.T) {
 	check(t, []spec{
 		{"a namespace is not ours because it says so", func(w *world) {
@@ -248,7 +248,7 @@ func TestForgedLabels(t *testing.T) {
 	})
 }
 
-// TestTeardownOfWhatIsProved is about what an environment's end reaches.
+// TestTeardownOfWhatIsProved is about which objects a teardown deletes.
 func TestTeardownOfWhatIsProved(t *testing.T) {
 	for _, s := range []spec{
 		{"copies stay", func(w *world) {

@@ -13,7 +13,7 @@ const rights = "RoleBinding/berth-apply." + ours
 // equipped has the agent keep the rights of the environment's account.
 func equipped(w *world) { w.in.Own = []manifest.Object{manifest.Binding("posts", ours)} }
 
-// TestOwn is about what the agent keeps in the namespace beside what Git says.
+// TestOwn is about the agent's own objects in the namespace.
 func TestOwn(t *testing.T) {
 	check(t, []spec{
 		{"it comes right after the namespace, and before all that Git says", func(w *world) {
@@ -65,7 +65,7 @@ func TestOwn(t *testing.T) {
 	})
 }
 
-// With the binding goes the right to delete the rest.
+// The binding grants the right to delete the rest.
 func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
 	const others = `
 		delete Deployment/posts/api: the environment is taken down
@@ -96,7 +96,7 @@ func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
 	}
 }
 
-// stagesIncrease reports whether a step is taken before all others.
+// stagesIncrease reports whether a step is carried out before all others.
 func stagesIncrease(steps []plan.Step, first string) bool {
 	for _, s := range steps {
 		for _, other := range steps {

@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// add lets people add fields to an object; scale lets somebody scale it.
+// add lets a user add fields to an object. scale lets another client scale it.
 func (w *world) add(short, manager string, fields ...string) {
 	w.change(short, func(l *observed.Object) { l.Added = &observed.Additions{Manager: manager, Fields: fields} })
 }
@@ -22,12 +22,12 @@ func (w *world) scale(short, manager string) {
 	w.change(short, func(l *observed.Object) { l.Scaler, l.Ownership, l.Replicas = manager, "without replicas", false })
 }
 
-// scaleToZero leaves no name: a number that is zero is in nobody's managed fields.
+// scaleToZero leaves no name, because a number that is zero is in no managed fields.
 func (w *world) scaleToZero(short string) {
 	w.change(short, func(l *observed.Object) { l.Scaler, l.Ownership, l.Replicas = "", "without replicas, at zero", false })
 }
 
-// TestAdditions is about what people add to objects of ours.
+// TestAdditions is about fields that users add to our objects.
 func TestAdditions(t *testing.T) {
 	check(t, []spec{
 		{"what people added is taken back", func(w *world) {
@@ -76,7 +76,7 @@ func TestAdditions(t *testing.T) {
 	})
 }
 
-// TestTools is about objects that other tools look after.
+// TestTools is about objects that other tools manage.
 func TestTools(t *testing.T) {
 	helms := func(w *world) {
 		w.in.Namespace.Shared = true
@@ -120,7 +120,7 @@ func replicas(n int64) edit { return field(n, "spec", "replicas") }
 
 const controllerManager = "kube-controller-manager"
 
-// TestAutoscalers is about who says how many replicas there are.
+// TestAutoscalers is about who sets the number of replicas.
 func TestAutoscalers(t *testing.T) {
 	scaled := func(w *world) {
 		w.git(deployment("api", replicas(2)), autoscaler("api"))
@@ -339,7 +339,7 @@ func TestAutoscalers(t *testing.T) {
 	})
 }
 
-// Who took the number of replicas without a name is looked for, but only then.
+// A scaler without a name is looked up, but only then.
 func TestScalingWithoutAName(t *testing.T) {
 	seeks := func(w *world) bool {
 		i := slices.IndexFunc(w.plan().Steps, func(s plan.Step) bool { return s.Key.Kind == "Deployment" })
@@ -360,7 +360,8 @@ func TestScalingWithoutAName(t *testing.T) {
 	}
 }
 
-// What others see to is cut out of objects, of each entry of a list where the path says so, with the map that it leaves empty.
+// Trim removes the fields that others own, in each entry of a list if the path says so. It also removes the map that
+// becomes empty.
 func TestTrim(t *testing.T) {
 	hook := func(name string) any {
 		return map[string]any{"name": name, "clientConfig": map[string]any{"caBundle": "Cg==", "url": "https://example.com"}}
@@ -376,7 +377,7 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-// TestFights is about objects that somebody else changes again and again.
+// TestFights is about objects that another client changes again and again.
 func TestFights(t *testing.T) {
 	fight := func(w *world) {
 		w.git(configMap("env"), configMap("other"))
@@ -474,7 +475,7 @@ func TestFights(t *testing.T) {
 	})
 }
 
-// What a fight keeps from being corrected is a warning for people.
+// An object whose correction a fight delays is a warning for users.
 func TestFightsWarn(t *testing.T) {
 	w := newWorld(t)
 	w.git(configMap("env"))

@@ -1,5 +1,5 @@
-// Package plan decides what is to be done so that a cluster becomes what Git says: it compares
-// values and returns a value, and knows no clock, context, client or logger.
+// Package plan decides what has to be done so that the cluster becomes what Git says. It compares values and returns a
+// value. It knows no clock, context, client or logger.
 package plan
 
 import (
@@ -15,98 +15,99 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Action is what is to be done with one object.
+// Action is what to do with one object.
 type Action string
 
-// The actions, in the present tense: a plan says what to do, a result what was done.
+// The actions. They are in the present tense, because a plan says what to do. Results use the past tense.
 const (
 	Keep    Action = "keep"    // as it should be, or deliberately left alone
-	Create  Action = "create"  // it is not there
-	Change  Action = "change"  // Git says otherwise than what was applied
+	Create  Action = "create"  // the object does not exist
+	Change  Action = "change"  // Git differs from what was applied
 	Correct Action = "correct" // another client changed the applied fields
-	Replace Action = "replace" // delete it, so that a later pass can re-create it (Jobs)
-	Delete  Action = "delete"  // it left Git, or its time is over
-	Prepare Action = "prepare" // prove a Job valid that runs when the environment goes, and remember it
+	Replace Action = "replace" // delete the object, so that a later pass can re-create it (Jobs)
+	Delete  Action = "delete"  // the object left Git, or its time to live is over
+	Prepare Action = "prepare" // validate and record a Job that runs when the environment is deleted
 )
 
-// Step is what the plan says of one object.
+// Step is what the plan decided about one object.
 type Step struct {
 	Action Action
 	Key    manifest.Key
-	// Object is what Git says; nil for what is to be deleted.
+	// Object is what Git says; nil for an object that is to be deleted.
 	Object *manifest.Object
-	// Live is what the cluster has; nil for what is not there.
+	// Live is what the cluster has; nil if the object does not exist.
 	Live *observed.Object
-	// Reason says why, for people.
+	// Reason explains the action to users.
 	Reason string
-	// Blocked says what the step waits for; a step without it may act now.
+	// Blocked says what the step waits for. A step with an empty Blocked may act now.
 	Blocked string
-	// Failure says why the object cannot become what it should without help; empty if it can.
+	// Failure says why the object cannot become what Git says without help; empty if it can.
 	Failure string
-	// Health is the object's, as the gate counts it.
+	// Health is the object's health, as the gate counts it.
 	Health health.Health
-	// Stage orders the steps of one pass: all of a stage are carried out before the next begins.
+	// Stage orders the steps of one pass. All steps of a stage are carried out before the next stage begins.
 	Stage int
-	// Late says that an earlier try was not answered in time: it goes after the others, whatever its stage.
+	// Late says that an earlier attempt timed out. The step then comes after all others, whatever its stage.
 	Late bool
-	// Leave are the paths in Object that others see to and that are not applied; LeftTo is the autoscaler
-	// that does, if Git knows it.
+	// Leave are the paths in Object that other field managers own and that are not applied. LeftTo is the autoscaler
+	// that owns them, if Git has it.
 	Leave  []string
 	LeftTo manifest.Key
-	// ScaledBy is who scales the object without Git knowing; Seek says that somebody has scaled it, and that it has to be
-	// looked for who.
+	// ScaledBy is the field manager that scales the object without Git knowing it. Seek says that the object was
+	// scaled, and that its scaler has to be looked up.
 	ScaledBy string
 	Seek     bool
-	// Share is a list that others extend; the object is applied without it where the cluster's has all of it.
+	// Share is a list that other controllers extend. The object is applied without it if the list in the cluster has
+	// every entry of Git's.
 	Share string
-	// Hold are paths that Git sets no more and that are applied as they are in the cluster, until somebody else
-	// sees to them.
+	// Hold are paths that Git no longer sets. They are applied as they are in the cluster, until another field manager
+	// owns them.
 	Hold []string
-	// TakeOver says what people have added and is to be removed with the next apply; nil for nothing.
+	// TakeOver are the fields that users have added and that the next apply removes; nil for none.
 	TakeOver *observed.Additions
-	// MayReplace says that Git allows that the object, which is ours, is deleted and re-created if it cannot be changed.
+	// MayReplace says that Git allows Berth to delete and re-create the object, which is ours, if it cannot be changed.
 	MayReplace bool
-	// Ran is the digest of the completed spec of the Job that ran before and succeeded; empty for none. One whose spec is
-	// the same, once the API server has completed it, does not run again: ran is its run.
+	// Ran is the digest of the completed spec of the previous run, if that succeeded; else empty. A Job whose completed
+	// spec is the same does not run again. ran is the record of the previous run.
 	Ran string
 	ran JobRecord
-	// lastJob is what Prepare remembers, Before what was remembered until now; nil for nothing.
+	// lastJob is what Prepare records. Before is what was recorded until now; nil for nothing.
 	lastJob LastJob
 	Before  *manifest.Object
-	// waits says for whom a blocked step does.
+	// waits says who has to act before a blocked step can.
 	waits blocker
-	// beside says that what keeps the step from being done holds up nothing else: it is a warning, and no part of the
+	// beside says that nothing else waits for the step. What blocks it is a warning, and the step is no part of the
 	// rollout.
 	beside bool
-	// inherited says that what is wrong with the object was so before Git said what it says now.
+	// inherited says that the object's problem is older than what Git says now.
 	inherited bool
-	// unseeable says that the API server does not serve the kind yet, which the plan itself brings.
+	// unseeable says that the API server does not serve the kind yet, because the plan itself brings it.
 	unseeable bool
 }
 
-// blocker is who has to move before a blocked step can.
+// blocker is who has to act before a blocked step can.
 type blocker int
 
 const (
-	forItself blocker = iota // it is tried again, or can be seen, in a while
-	forStep                  // another step of the plan, which says why
-	forOthers                // what no rollout brings about: a person, a running Job, a finalizer
+	forItself blocker = iota // the step is retried, or its object becomes visible, after a while
+	forStep                  // another step of the plan, which says why it is open
+	forOthers                // something that no rollout brings about: a user, a running Job, a finalizer
 )
 
-// block holds a step back.
+// block blocks a step and says why.
 func (s *Step) block(by blocker, why string) { s.Blocked, s.waits = why, by }
 
 // Acts reports whether the step changes the cluster now.
 func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
 
-// Healthy reports whether nothing has to be done, or to happen, for the object any more. What somebody
-// paused on purpose has settled; a suspended Job has not, for others count on its work.
+// Healthy reports whether nothing has to be done, or to happen, for the object any more. An object that a user paused
+// has settled. A suspended Job has not, because others depend on its work.
 func (s Step) Healthy() bool {
 	switch {
 	case s.Failure != "":
 		return false
 	case s.Action == Delete:
-		return s.Object != nil // a finished Job whose time is over
+		return s.Object != nil // a finished Job whose time to live is over
 	case s.Blocked != "" || s.Action != Keep:
 		return false
 	}
@@ -118,10 +119,10 @@ func (s Step) settled() bool {
 	return s.Health.Status == health.Healthy || s.Health.Status == health.Suspended && !manifest.IsJob(s.Key.GroupKind())
 }
 
-// Beside reports whether what keeps the step from being done holds up nothing else.
+// Beside reports whether nothing else waits for the step, although it is blocked.
 func (s Step) Beside() bool { return s.beside }
 
-// passes reports whether what comes after the step need not wait for it.
+// passes reports whether later steps need not wait for this one.
 func (s Step) passes() bool { return s.beside || s.Healthy() }
 
 // State is how far an environment is from what Git says.
@@ -129,27 +130,27 @@ type State string
 
 // The states of an environment.
 const (
-	Settled  State = "Settled"  // it is what Git says, and healthy
-	Going    State = "Going"    // steps are to be taken, or the rollout is on its way
-	Waiting  State = "Waiting"  // something has to finish first: a running Job, a namespace that ends
-	Degraded State = "Degraded" // it is what Git says and was healthy, but is no longer
-	Failed   State = "Failed"   // it cannot become what Git says without help
+	Settled  State = "Settled"  // the environment is what Git says, and healthy
+	Going    State = "Going"    // steps are left, or the rollout is in progress
+	Waiting  State = "Waiting"  // something has to finish first: a running Job, a namespace that terminates
+	Degraded State = "Degraded" // the environment is what Git says and was healthy, but is no longer
+	Failed   State = "Failed"   // the environment cannot become what Git says without help
 )
 
-// Plan is the whole of the judgement over one environment.
+// Plan is what to do for one environment, and how far it is.
 type Plan struct {
-	// Steps has one for every object, in the order in which they are taken.
+	// Steps has one step per object, in the order in which they are carried out.
 	Steps []Step
 	State State
 	// Message names the worst object and why; empty when Settled.
 	Message string
-	// Warnings are for people; they stop nothing.
+	// Warnings are for users; they block nothing.
 	Warnings []string
-	// Applied says that all that Git says has been written.
+	// Applied says that everything in Git has been written.
 	Applied bool
-	// Record is what must be stored before any step is taken.
+	// Record must be stored before any step is carried out.
 	Record Record
-	// Deadline is when the plan may change without anything happening; zero: never.
+	// Deadline is when the plan may change although nothing happens; zero: never.
 	Deadline time.Time
 }
 
@@ -164,9 +165,8 @@ func (p Plan) Ready() []Step {
 	return ready
 }
 
-// Changes returns the steps that write something new, whatever they still wait for, as far as the
-// cluster can say today what it thinks of them: not what is being deleted, nor what is of a kind that the
-// plan itself brings.
+// Changes returns the steps that write something new, whatever they still wait for. It returns only steps that the API
+// server can validate now. It omits objects that are being deleted, and kinds that the plan itself brings.
 func (p Plan) Changes() []Step {
 	var changes []Step
 	for _, s := range p.Steps {
@@ -178,8 +178,8 @@ func (p Plan) Changes() []Step {
 	return changes
 }
 
-// Impossible returns the steps that cannot be taken without help, as the plan alone knows, because of what Git has come
-// to say. A Job whose run failed is none: it was taken.
+// Impossible returns the steps that cannot succeed without help because of a change in Git, as far as the plan alone
+// knows. A Job whose run failed is not among them, because its step was carried out.
 func (p Plan) Impossible() []Step {
 	var impossible []Step
 	for _, s := range p.Steps {
@@ -190,93 +190,94 @@ func (p Plan) Impossible() []Step {
 	return impossible
 }
 
-// Input is what a plan is made from.
+// Input is what Make and Teardown decide on.
 type Input struct {
 	// Name is the name of the Environment, for the commands in messages.
 	Name string
-	// Environment is the value of manifest.LabelEnvironment that says "ours", if Prover says so too.
+	// Environment is the value of manifest.LabelEnvironment that marks our objects. It counts only if Prover confirms
+	// it.
 	Environment string
 	Prover      manifest.Prover
-	// Within is the namespace that the environment is confined to: of what lies outside, only what the record has
-	// is ours. Empty: it is not confined.
+	// Within is the namespace that the environment is confined to. Of the objects outside it, only those in the record
+	// are ours. Empty: it is not confined.
 	Within string
-	// Namespace is the environment's own, as it should be.
+	// Namespace is the environment's own namespace, as it should be.
 	Namespace Namespace
-	// Own are the objects that the agent itself keeps in the namespace, beside those of Git; sealed.
+	// Own are the objects that the agent itself keeps in the namespace, besides those of Git. They are sealed.
 	Own []manifest.Object
-	// Desired is sealed and in order.
+	// Desired is what Git says. It is sealed and in order.
 	Desired manifest.Set
-	// Digest stands for all that Desired was made from; Commit is where it was read.
+	// Digest is the digest of everything that Desired was made from. Commit is the commit that it was read from.
 	Digest, Commit string
 	Observed       observed.State
 	Record         Record
-	// Heirs are the environments that want what this one has and does not want any more, and Released says what others
-	// let this one have, or have left behind. Both share its namespace.
+	// Heirs are the environments that want what this one has and no longer wants. Released are the objects that other
+	// environments released to this one or left behind. Both share its namespace.
 	Heirs    map[manifest.Key]string
 	Released map[manifest.Key]bool
-	// Undecided is an environment of the same namespace of which it is not known yet what it wants; empty: none.
+	// Undecided is an environment in the same namespace whose wanted objects are not known yet; empty: none.
 	Undecided string
-	// Refusals are what the API server said to earlier tries.
+	// Refusals are the API server's answers to earlier attempts.
 	Refusals map[manifest.Key]Refusal
 	// Fights are the objects that another client changes as often as they are corrected.
 	Fights map[manifest.Key]Fight
-	// Now is the time of the pass; Timeout how long a rollout may take.
+	// Now is the time of the pass. Timeout is how long a rollout may take.
 	Now     time.Time
 	Timeout time.Duration
 	// Suspended keeps all steps from acting.
 	Suspended bool
-	// Pinned says that a person chose the commit: going back to it runs no Job again.
+	// Pinned says that a user chose the commit. A return to it runs no Job again.
 	Pinned bool
-	// Past says that Desired is not the newest that Git says, but what ran before: its Jobs have run, and
-	// are not run again; those that ran since are left for the newest to find.
+	// Past says that Desired is not the newest in Git, but what ran before. Its Jobs have run and do not run again.
+	// Newer runs stay for the newest commit to find.
 	Past bool
-	// Incomplete is set if Desired may lack objects that cannot be fetched now: other objects are left alone.
+	// Incomplete says that Desired may lack objects that cannot be fetched now. Objects that it lacks are left alone.
 	Incomplete bool
 	// Retry runs failed Jobs again.
 	Retry bool
-	// Confirmation is the newest by which a person lets go what the brake holds; empty: there is none.
+	// Confirmation is the id of the newest confirmation by which a user allows blocked deletions; empty: there is none.
 	Confirmation string
-	// Origin says where the manifests are read.
+	// Origin is where the manifests are read.
 	Origin string
 }
 
-// Kinds returns the kinds of all objects that there should be.
+// Kinds returns the kinds of all desired objects.
 func (in Input) Kinds() []schema.GroupVersionKind {
 	return manifest.Set{Objects: slices.Concat(in.Own, in.Desired.Objects)}.Kinds()
 }
 
 // Namespace is the environment's own namespace.
 type Namespace struct {
-	// Object is what Berth makes when the namespace is missing.
+	// Object is what Berth creates when the namespace is missing.
 	Object manifest.Object
-	// Shared allows a namespace that is there already and is nobody's (literal entries); others insist
-	// on one that Berth made for this environment.
+	// Shared allows an existing namespace that belongs to no environment (literal entries). Other entries require a
+	// namespace that Berth made for this environment.
 	Shared bool
 }
 
-// Refusal is what the API server said to an earlier try with the same content.
+// Refusal is the API server's answer to an earlier attempt with the same content.
 type Refusal struct {
-	// Digest is the Content of the step that was refused.
+	// Digest is the Content of the refused step.
 	Digest  string
 	Message string
-	// Fatal says that it will hardly pass without help; it is tried again all the same, but rarely.
+	// Fatal says that a retry will hardly succeed without help. It is retried all the same, but rarely.
 	Fatal bool
-	// Immutable says that the object cannot be changed in place; Taken that what is there stays in its place;
-	// Unanswered that there was no answer in time.
+	// Immutable says that the object cannot be changed in place. Taken says that the existing object stays in its
+	// place. Unanswered says that the request timed out.
 	Immutable, Taken, Unanswered bool
-	// Until is when to try again.
+	// Until is when to retry.
 	Until time.Time
 }
 
 // Fight is an object that another client changes as often as it is corrected.
 type Fight struct {
-	// Rival names who that is, as far as it is known.
+	// Rival is the name of that client, as far as it is known.
 	Rival string
-	// Until is when to correct it again. It is over if it is unchanged until Calm.
+	// Until is when to correct it again. The fight is over if the object is unchanged until Calm.
 	Until, Calm time.Time
 }
 
-// Trouble says what keeps the object from being healthy.
+// Trouble returns what keeps the object from being healthy.
 func (s Step) Trouble() health.Health {
 	switch {
 	case s.Failure != "":
@@ -287,8 +288,7 @@ func (s Step) Trouble() health.Health {
 	return health.Health{Status: health.Progressing, Message: s.why()}
 }
 
-// Content stands for what the step is about to write or, for a deletion, for what it deletes: a refusal
-// holds for as long as it is the same.
+// Content identifies what the step is about to write or delete. A refusal holds as long as it is the same.
 func (s Step) Content() string {
 	switch {
 	case s.Action == Delete && s.Live != nil:
@@ -299,7 +299,7 @@ func (s Step) Content() string {
 	return ""
 }
 
-// why says what a step that has not settled waits for.
+// why returns what a step that has not settled waits for.
 func (s Step) why() string {
 	if s.Action == Keep {
 		return cmp.Or(s.Failure, s.Blocked, s.Health.Message, s.Reason)

@@ -6,7 +6,7 @@ import (
 	"berth.dev/berth/health"
 )
 
-// String returns the plan as people read it: a line for each step, and one for the whole.
+// String returns the plan as text for users: a line for each step, and one for the state.
 func (p Plan) String() string {
 	var b strings.Builder
 	for _, s := range p.Steps {
@@ -19,7 +19,7 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-// String returns the step in one line: what is done with which object, why, and what it waits for.
+// String returns the step in one line: the action, the object, the reason, and what it waits for.
 func (s Step) String() string {
 	text := string(s.Action) + " " + s.Key.String()
 	if s.Reason != "" {

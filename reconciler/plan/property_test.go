@@ -14,11 +14,10 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestAnyOrderOfEvents lets agent, controllers, people and misfortune act in any order. Whatever that
-// was: when they leave the cluster alone it becomes what Git says and needs nothing more, no Job has run
-// more often than it should, and nothing of anybody else's was touched. What no API server would take,
-// and what Berth must never do, ends the test where it happens; that a plan changes nothing it is given
-// is looked at each time one is made.
+// TestAnyOrderOfEvents lets the agent, controllers, users and failures act in any order. When they stop, the cluster
+// becomes what Git says and needs nothing more. No Job has run more often than it should, and no foreign object was
+// changed. The test fails at once where an API server would refuse a write, or where Berth does what it must never do.
+// Every plan is checked to change nothing in its input.
 func TestAnyOrderOfEvents(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(rt)
@@ -32,7 +31,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 	})
 }
 
-// TestSettledCostsNothing says that the plan of what was made from nothing is empty, for any Git.
+// TestSettledCostsNothing checks that a plan after a first sync has no steps to carry out, whatever Git says.
 func TestSettledCostsNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(rt)
@@ -50,8 +49,8 @@ func TestSettledCostsNothing(t *testing.T) {
 	})
 }
 
-// TestTeardownEnds says that whatever happened before, a teardown leaves nothing of ours but data, and
-// touches nothing of anybody else's.
+// TestTeardownEnds checks that a teardown leaves nothing of ours but data, whatever happened before. It changes no
+// foreign object.
 func TestTeardownEnds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(rt)
@@ -136,7 +135,7 @@ func newHistory(rt *rapid.T) *history {
 	return h
 }
 
-// commit writes any manifests into Git.
+// commit commits arbitrary manifests.
 func (h *history) commit() {
 	var objects []manifest.Object
 	for _, name := range []string{"a", "b", "c"} {
@@ -170,7 +169,7 @@ func (h *history) commit() {
 
 func (h *history) oneOf(what string, n int) int { return rapid.IntRange(0, n-1).Draw(h.rt, what) }
 
-// noteJob allows a run for the Job that Git says now, unless it said the same before.
+// noteJob allows a run for the Job that Git has now, unless it was the same before.
 func (h *history) noteJob() {
 	digest := ""
 	for _, o := range h.in.Desired.Objects {
@@ -209,7 +208,7 @@ func (h *history) retry() {
 	h.mayRun[h.job]++
 }
 
-// someone does something to any object of ours that is not on its way out, kinds excepted.
+// someone performs an action on any of our objects that is not being deleted, except some kinds.
 func (h *history) someone(do func(short string), except ...string) {
 	var there []string
 	for key, live := range h.objects {
@@ -222,7 +221,8 @@ func (h *history) someone(do func(short string), except ...string) {
 	}
 }
 
-// unseenRun allows another run when somebody hides one that the agent has not seen yet: nobody could know.
+// unseenRun allows another run when another client hides a run that the agent has not seen yet. The agent cannot know
+// of it.
 func (h *history) unseenRun(short string) {
 	if live, _ := h.find(short); live.Job != nil && h.in.Record.Jobs[live.Key].UID != live.UID {
 		h.mayRun[live.Digest]++
@@ -244,7 +244,7 @@ func (h *history) removeOne() {
 			}
 		}
 		if short == "Namespace/posts" {
-			h.mayRun[h.job]++ // what it did there is gone
+			h.mayRun[h.job]++ // the effects of its runs are gone
 		}
 		h.remove(short)
 	})
@@ -289,7 +289,7 @@ func (h *history) tearDown() {
 	h.rt.Fatalf("the teardown does not end")
 }
 
-// calm ends all trouble, and lets agent and controllers finish.
+// calm ends all failures, and lets the agent and the controllers finish.
 func (h *history) calm() {
 	clear(h.refuses)
 	h.in.Suspended = false

@@ -13,14 +13,14 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// keepsData are the kinds whose deletion destroys what Git cannot bring back.
+// keepsData are the kinds whose deletion destroys data that Git cannot restore.
 var keepsData = map[string]bool{"PersistentVolumeClaim": true, "PersistentVolume": true, "CustomResourceDefinition": true, "Namespace": true}
 
-// HoldsData reports whether the deletion of an object destroys what Git cannot bring back.
+// HoldsData reports whether the deletion of an object destroys data that Git cannot restore.
 func HoldsData(k manifest.Key) bool { return keepsData[k.Kind] }
 
-// prune decides about what is in the cluster and no longer in Git. It waits until everything else has
-// settled, so that a failed rollout keeps what the old version needs.
+// prune decides about objects that are in the cluster and no longer in Git. It waits until everything else has settled,
+// so that a failed rollout keeps what the old version needs.
 func (m *maker) prune() {
 	gone, total := m.leftovers()
 	waits, blocked := m.pruneBlocked(gone, total)
@@ -61,7 +61,7 @@ func (m *maker) prune() {
 	}
 }
 
-// undeletable delays a deletion that the API server refused before, and reports whether it has to wait.
+// undeletable delays a deletion that the API server refused before, and reports whether the deletion has to wait.
 func (m *maker) undeletable(s *Step) bool {
 	r, ok := m.in.Refusals[s.Key]
 	if !ok || s.Blocked != "" || r.Digest != s.Content() {
@@ -75,19 +75,19 @@ func (m *maker) undeletable(s *Step) bool {
 	return true
 }
 
-// obstructed notes a deletion that somebody else prevents. What Git says is in the cluster all the same, so that the
-// sync is done: the obstacle is a warning, and never a reason for a rollback.
+// obstructed records a deletion that another client prevents. Everything in Git is in the cluster all the same, so the
+// sync is done. The obstacle is a warning, and never a reason for a rollback.
 func (m *maker) obstructed(s *Step) {
 	s.beside = true
 	m.warnings = append(m.warnings, "cannot delete "+s.Key.Short()+", which is no longer in Git: "+s.Blocked)
 }
 
-// leftover adds the step of an object that Git does not say.
+// leftover adds the step of an object that is not in Git.
 func (m *maker) leftover(s Step) {
 	m.steps, m.places = append(m.steps, s), append(m.places, manifest.KindPlace(s.Key.GroupKind()))
 }
 
-// staying says why an object that left Git is left alone; empty if it is not.
+// staying returns why an object that left Git is left alone; empty if it is not.
 func (m *maker) staying(l observed.Object) string {
 	switch {
 	case m.in.Incomplete:
@@ -102,8 +102,8 @@ func (m *maker) staying(l observed.Object) string {
 	return ""
 }
 
-// deleter says who has to move until an object is gone: the cluster itself, which is about to, unless somebody
-// else's finalizer holds it.
+// deleter returns who has to act before an object is gone. That is the cluster itself, unless another controller's
+// finalizer blocks the deletion.
 func deleter(l observed.Object) blocker {
 	for _, f := range l.Finalizers {
 		if f != metav1.FinalizerDeleteDependents && f != metav1.FinalizerOrphanDependents {
@@ -120,7 +120,7 @@ func keptBecause(l observed.Object) string {
 	return "its kind keeps data; delete it by hand, or set " + manifest.AnnotationPrune + ": allow in Git before it leaves"
 }
 
-// leftovers returns what is provably ours and not desired, and how many objects of Git are ours in all.
+// leftovers returns the objects that are provably ours and not desired, and how many objects of Git are ours in total.
 func (m *maker) leftovers() (gone []observed.Object, total int) {
 	desired := make(map[manifest.Key]bool, len(m.steps))
 	for _, s := range m.steps {
@@ -141,7 +141,7 @@ func (m *maker) leftovers() (gone []observed.Object, total int) {
 	return gone, total
 }
 
-// pruneBlocked says what all deletions wait for.
+// pruneBlocked returns what all deletions wait for.
 func (m *maker) pruneBlocked(gone []observed.Object, total int) (blocker, string) {
 	if m.in.Suspended {
 		return forOthers, m.suspended()
@@ -157,7 +157,7 @@ func (m *maker) pruneBlocked(gone []observed.Object, total int) (blocker, string
 	return forItself, ""
 }
 
-// deletable counts what would be deleted of what Git said.
+// deletable counts the objects from Git that would be deleted.
 func deletable(gone []observed.Object) (n int) {
 	for _, l := range gone {
 		if !l.Deleting && !kept(l) && !manifest.IsOwn(l.Key) {
@@ -167,7 +167,7 @@ func deletable(gone []observed.Object) (n int) {
 	return n
 }
 
-// kept reports whether an object outlives its place in Git.
+// kept reports whether an object stays in the cluster after it left Git.
 func kept(l observed.Object) bool {
 	return l.Prune == "never" || keepsData[l.Key.Kind] && l.Prune != "allow"
 }

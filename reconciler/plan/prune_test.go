@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestPrune is about what leaves Git.
+// TestPrune is about objects that leave Git.
 func TestPrune(t *testing.T) {
 	keep, allow := annotated(manifest.AnnotationPrune, "never"), annotated(manifest.AnnotationPrune, "allow")
 	check(t, []spec{
@@ -272,7 +272,7 @@ func TestPrune(t *testing.T) {
 	})
 }
 
-// What keeps something from being deleted is a warning for people.
+// An obstacle to a deletion is a warning for users.
 func TestObstaclesWarn(t *testing.T) {
 	w := newWorld(t)
 	left(w, configMap("old"))
@@ -285,7 +285,7 @@ func TestObstaclesWarn(t *testing.T) {
 	}
 }
 
-// TestTeardown is about the end of an environment.
+// TestTeardown is about the deletion of an environment.
 func TestTeardown(t *testing.T) {
 	for _, s := range []spec{
 		{"a namespace that Berth made goes with all that is in it", func(w *world) {
@@ -409,7 +409,7 @@ func TestTeardown(t *testing.T) {
 	}
 }
 
-// TestUnhealthyLeftovers is about what left Git in a bad state: it must not fail the sync.
+// TestUnhealthyLeftovers is about unhealthy objects that left Git: they must not fail the sync.
 func TestUnhealthyLeftovers(t *testing.T) {
 	check(t, []spec{
 		{"what left Git may be ill: it goes", func(w *world) {

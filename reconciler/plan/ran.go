@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// How many runs are remembered: of one Job, and of all.
+// How many runs are remembered: per Job, and in total.
 const (
 	ranOfOne = 8
 	ranOfAll = 64
@@ -20,7 +20,7 @@ type Run struct {
 	Digest string       `json:"digest"`
 }
 
-// ran remembers a run that succeeded, and forgets the oldest where there are too many.
+// ran records a run that succeeded, and forgets the oldest runs if there are too many.
 func (r *Record) ran(job manifest.Key, digest string) {
 	run := Run{Job: job, Digest: digest}
 	r.Ran = append(slices.DeleteFunc(r.Ran, func(o Run) bool { return o == run }), run)
@@ -46,8 +46,8 @@ func (r *Record) digestsOf(job manifest.Key) (digests []string) {
 	return digests
 }
 
-// follow notes how the attempt came about: whether a person pinned the commit, or whether the pin is removed and the
-// branch is where it was before. Only a new commit of the branch is news for Jobs; a revert is one.
+// follow records how the attempt came about: whether a user pinned the commit, or whether the pin is removed and the
+// branch has not moved since. Only a new commit of the branch, such as a revert, makes Jobs run.
 func (m *maker) follow(before Sync, now *Sync) {
 	if m.in.Past {
 		now.Pinned = before.Pinned
@@ -60,7 +60,8 @@ func (m *maker) follow(before Sync, now *Sync) {
 	}
 }
 
-// hasRunBefore reports whether a Job ran before with the content that a commit has to which the environment returned.
+// hasRunBefore reports whether the environment runs a commit again, and the Job ran before with the content that it has
+// there.
 func (m *maker) hasRunBefore(s *Step, newest JobRecord) bool {
 	if m.in.Past {
 		return newest.Digest != s.Object.Digest
@@ -68,8 +69,7 @@ func (m *maker) hasRunBefore(s *Step, newest JobRecord) bool {
 	return m.record.Sync.Returned && newest.Digest != s.Object.Digest && slices.Contains(m.record.digestsOf(s.Key), s.Object.Digest)
 }
 
-// stays leaves a Job as it is that ran before with the content that is wanted now. One of another commit that still
-// runs is waited for.
+// stays leaves a Job alone that ran before with the desired content. It waits for a running Job of another commit.
 func (m *maker) stays(s *Step) {
 	s.Reason, s.Health = "is not run again for what ran before", health.Health{Status: health.Healthy}
 	if m.in.Past {

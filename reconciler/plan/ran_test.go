@@ -8,11 +8,11 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// pin has a person choose what is in Git now, unpin has the environment follow its branch again.
+// pin has a user pin what is in Git now. unpin has the environment follow its branch again.
 func (w *world) pin()   { w.in.Pinned = true }
 func (w *world) unpin() { w.in.Pinned = false }
 
-// TestReturns is about going back to a commit and forth again: that runs no Job twice.
+// TestReturns is about changes to an earlier commit and back: no Job runs twice.
 func TestReturns(t *testing.T) {
 	first, second := job("migrate"), job("migrate", runs("app:2"))
 	check(t, []spec{
@@ -150,7 +150,7 @@ func TestReturns(t *testing.T) {
 	})
 }
 
-// The record remembers the newest runs, of one Job and of all.
+// The record keeps the newest runs, per Job and in total.
 func TestRecordOfRunsIsBounded(t *testing.T) {
 	w := newWorld(t)
 	for i := range 12 {
@@ -173,7 +173,7 @@ func TestRecordOfRunsIsBounded(t *testing.T) {
 	}
 }
 
-// history settles one Job after the other, as commits of the branch.
+// history settles one Job after another, as commits of the branch.
 func (w *world) history(jobs ...manifest.Object) {
 	for _, j := range jobs {
 		w.git(j)

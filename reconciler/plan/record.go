@@ -13,81 +13,81 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Record is what cannot be seen in the cluster. It is stored before the deeds that it protects;
-// without it everything is applied once more, and what only it knew is gone.
+// Record is what cannot be seen in the cluster. It is stored before the writes that it protects. If it is lost,
+// everything is applied once more, and what only the record knew is lost.
 type Record struct {
 	// Sync is the newest attempt to make the environment what Git says.
 	Sync Sync `json:"sync,omitzero"`
-	// Rejected is the input that did not become healthy, and was taken back.
+	// Rejected is the input that did not become healthy and was rolled back.
 	Rejected Rejected `json:"rejected,omitzero"`
-	// Applied has what our last write of every object left.
+	// Applied has, by object, the result of our last write.
 	Applied map[manifest.Key]Applied `json:"applied,omitempty"`
 	// Jobs has the newest run of every Job.
 	Jobs map[manifest.Key]JobRecord `json:"jobs,omitempty"`
-	// Ran are the runs that succeeded, the newest last: going back to an earlier commit repeats none of them.
+	// Ran are the runs that succeeded, the newest last. A return to an earlier commit repeats none of them.
 	Ran []Run `json:"ran,omitempty"`
-	// Head is the digest of the newest input that no person chose by a pin.
+	// Head is the digest of the newest input that no user chose by a pin.
 	Head string `json:"head,omitempty"`
-	// LastJobs are those that run when the environment goes.
+	// LastJobs are the Jobs that run when the environment is deleted.
 	LastJobs map[manifest.Key]LastJob `json:"lastJobs,omitempty"`
-	// Brake is what a person has to confirm, or has confirmed.
+	// Brake is what a user has to confirm, or has confirmed.
 	Brake Brake `json:"brake,omitzero"`
-	// Namespace is the environment's own one at the last pass.
+	// Namespace is the environment's own namespace at the last pass.
 	Namespace string `json:"namespace,omitempty"`
-	// Origin is where the manifests were read when all was last as they say.
+	// Origin is where the manifests were read when the environment last settled.
 	Origin string `json:"origin,omitempty"`
-	// Warnings has what the API server warned of when the objects were last written.
+	// Warnings has, by object, the API server's warnings at the last write.
 	Warnings map[manifest.Key]string `json:"warnings,omitempty"`
-	// Kinds are all that were ever applied, so that a restarted agent knows what to watch.
+	// Kinds are all kinds that were ever applied, so that a restarted agent knows what to watch.
 	Kinds []schema.GroupVersionKind `json:"kinds,omitempty"`
 }
 
-// Applied is what our last write of an object left.
+// Applied is the result of our last write of an object.
 type Applied struct {
-	// Digest is that of the content, Ownership the hash of the fields that were ours afterwards.
+	// Digest is the digest of the content. Ownership is the hash of the fields that were ours afterwards.
 	Digest    string `json:"digest"`
 	Ownership string `json:"ownership,omitempty"`
-	// LeftTo is the autoscaler that the number of replicas was left to.
+	// LeftTo is the autoscaler that owns the number of replicas.
 	LeftTo manifest.Key `json:"leftTo,omitzero"`
-	// ScaledBy is who it was left to of whom Git knows nothing.
+	// ScaledBy is the field manager that owns the number of replicas without Git knowing it.
 	ScaledBy string `json:"scaledBy,omitempty"`
 	// Troubled is the input whose sync found the object with an older problem.
 	Troubled string `json:"troubled,omitempty"`
 }
 
-// Sync is one attempt: from the first pass over an input until it has settled.
+// Sync is one attempt. It lasts from the first pass with an input until that has settled.
 type Sync struct {
-	// Digest is that of the input; Commit is where it was first seen.
+	// Digest is the digest of the input. Commit is where it was first seen.
 	Digest  string    `json:"digest,omitempty"`
 	Commit  string    `json:"commit,omitempty"`
 	Started time.Time `json:"started,omitzero"`
-	// Since is when the clock of the time-out began to run; zero while it stands, because all has settled
-	// or because it waits for a user or another controller.
+	// Since is when the clock of the timeout started. It is zero while the clock stands still, because everything has
+	// settled or because the sync waits for a user or another controller.
 	Since time.Time `json:"since,omitzero"`
 	// Settled says that the gate has been passed.
 	Settled bool `json:"settled,omitempty"`
-	// Degraded says that it was healthy and has not been since: it is again when nothing is open any more, and not
-	// between two crashes.
+	// Degraded says that the environment was healthy and has not been since. It ends when nothing is open any more, and
+	// not between two crashes.
 	Degraded bool `json:"degraded,omitempty"`
-	// Running says that some earlier input had settled: there is something to lose.
+	// Running says that an earlier input had settled, so that there is something to lose.
 	Running bool `json:"running,omitempty"`
-	// Pinned says that a person chose the commit. Returned says that the attempt goes back to a commit, or returns from
-	// one: Jobs that ran before do not run again.
+	// Pinned says that a user chose the commit. Returned says that the attempt returns to a commit, or from one. Jobs
+	// that ran before then do not run again.
 	Pinned   bool `json:"pinned,omitempty"`
 	Returned bool `json:"returned,omitempty"`
-	// Superseded is the attempt that had not settled when this one took its place.
+	// Superseded is the attempt that this one replaced before it had settled.
 	Superseded Superseded `json:"superseded,omitzero"`
 }
 
-// Superseded is an attempt that another took the place of.
+// Superseded is an attempt that another one replaced.
 type Superseded struct {
 	Commit  string    `json:"commit"`
 	Started time.Time `json:"started"`
 }
 
-// Rejected is an input that is not tried again until it changes or a user asks.
+// Rejected is an input that is not retried until it changes or a user asks.
 type Rejected struct {
-	// Digest is that of the input; Commit is where it was; Message is why.
+	// Digest is the digest of the input. Commit is where it was read. Message is why it was rejected.
 	Digest  string `json:"digest"`
 	Commit  string `json:"commit"`
 	Message string `json:"message"`
@@ -100,9 +100,9 @@ type JobState string
 const (
 	JobIntended  JobState = "intended"  // about to be created
 	JobCreated   JobState = "created"   // the server has it
-	JobSucceeded JobState = "succeeded" // finished; never again with this digest
-	JobFailed    JobState = "failed"    // finished; again with another digest, or when asked
-	JobGivenUp   JobState = "given up"  // the environment goes without it
+	JobSucceeded JobState = "succeeded" // finished; does not run again with this digest
+	JobFailed    JobState = "failed"    // finished; runs again with another digest, or on a retry
+	JobGivenUp   JobState = "given up"  // the environment is deleted without it
 )
 
 // JobRecord is the newest run of a Job.
@@ -115,9 +115,10 @@ type JobRecord struct {
 	// FinishedAt and Message are set for runs that finished.
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	Message    string    `json:"message,omitempty"`
-	// Spec is the digest of the spec as the API server completed it; of an intended run, of the one that succeeded before.
+	// Spec is the digest of the spec as the API server completed it. For an intended run, it is the digest of the
+	// previous run that succeeded.
 	Spec string `json:"spec,omitempty"`
-	// Ever says that some run of this Job, with whatever digest, has succeeded.
+	// Ever says that some run of this Job has succeeded, with whatever digest.
 	Ever bool `json:"ever,omitempty"`
 }
 
@@ -141,19 +142,19 @@ func (r Record) Clone() Record {
 	return r
 }
 
-// Equal reports whether storing one over the other would change nothing.
+// Equal reports whether two records are equal, so that storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
 	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
-// Protects reports whether the record holds something that must be stored before the steps are taken:
-// what is about to run, and which kinds are about to be there. The rest can follow afterwards.
+// Protects reports whether the record must be stored before the steps are carried out, because it has new runs or
+// kinds. The rest can be stored afterwards.
 func (r Record) Protects(stored Record) bool {
 	return !maps.Equal(r.Jobs, stored.Jobs) || !slices.Equal(r.Kinds, stored.Kinds)
 }
 
-// forget forgets a namespace that is gone, with all that was in it: what Jobs did there is gone too. That they
-// have run at all is not forgotten.
+// forget forgets a namespace that is gone, and everything in it, with the effects of its Jobs. It does not forget that
+// the Jobs have run at all.
 func (r *Record) forget(ns manifest.Key) {
 	maps.DeleteFunc(r.Applied, func(k manifest.Key, _ Applied) bool { return k == ns || k.Namespace == ns.Name })
 	for key, run := range r.Jobs {
@@ -165,7 +166,7 @@ func (r *Record) forget(ns manifest.Key) {
 	r.Sync = Sync{}
 }
 
-// Warned notes what the API server warned of when it wrote an object; nothing, if it did not.
+// Warned records the API server's warnings about a write of an object, if any.
 func (r *Record) Warned(key manifest.Key, warnings []string) {
 	if len(warnings) == 0 {
 		delete(r.Warnings, key)
@@ -177,10 +178,10 @@ func (r *Record) Warned(key manifest.Key, warnings []string) {
 	r.Warnings[key] = strings.Join(warnings, "; ")
 }
 
-// Wrote notes that a step was carried out, and what the object has become (nil: it is gone).
+// Wrote records that a step was carried out, and the object afterwards (nil: it is gone).
 func (r *Record) Wrote(s Step, now *observed.Object) {
 	if s.Object != nil && s.Action != Correct && s.Action != Delete {
-		r.Sync.Since = time.Time{} // a rollout has its time from the last write on
+		r.Sync.Since = time.Time{} // the clock of a rollout starts at the last write
 	}
 	switch {
 	case s.Action == Prepare:

@@ -17,7 +17,7 @@ var (
 	migrate = job("migrate").Key()
 )
 
-// recorded is a record that has something of everything.
+// recorded returns a record with all fields set.
 func recorded() plan.Record {
 	return plan.Record{
 		Sync:    plan.Sync{Digest: "input", Commit: "c1", Started: noon, Since: noon, Settled: true, Running: true},

@@ -10,23 +10,23 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// removal is the order in which objects are deleted: the reverse of the one in which they were applied, as
-// far as the annotations tell that they still bear in the cluster. What others need goes last.
+// removal is the order in which objects are deleted. It is the reverse of the order in which they were applied, as far
+// as the annotations of the live objects show it. Dependencies are deleted last.
 type removal struct {
-	// objects are those to be deleted, in order.
+	// objects are the objects to delete, in order.
 	objects []observed.Object
 	live    map[manifest.Key]observed.Object
-	// places are where they stood when they were applied. One that depends on others came with the last of
-	// them at the earliest.
+	// places are their positions when they were applied. An object that depends on others came no earlier than the last
+	// of them.
 	places map[manifest.Key]manifest.Place
-	// dependents are those that depend on an object, and are gone before it.
+	// dependents are the objects that depend on an object. They are deleted before it.
 	dependents map[manifest.Key][]manifest.Key
 	named      names
-	path       []manifest.Key // of the visit
+	path       []manifest.Key // the current path of visit
 }
 
-// removalOf orders objects for deletion. Annotations of objects that were never together in one commit may
-// contradict each other: a circle is cut somewhere, so that nothing waits without end.
+// removalOf orders objects for deletion. Annotations of objects that were never together in one commit may contradict
+// each other. A cycle is cut somewhere, so that nothing waits forever.
 func removalOf(objects []observed.Object) *removal {
 	r := &removal{objects: objects, live: map[manifest.Key]observed.Object{}, places: map[manifest.Key]manifest.Place{}, dependents: map[manifest.Key][]manifest.Key{}, named: names{}}
 	slices.SortFunc(objects, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
@@ -45,7 +45,7 @@ func (r *removal) sort() {
 	slices.SortStableFunc(r.objects, func(a, b observed.Object) int { return r.places[b.Key].Compare(r.places[a.Key]) })
 }
 
-// visit finds the place of an object, and what depends on it.
+// visit finds the place of an object, and its dependents.
 func (r *removal) visit(key manifest.Key) manifest.Place {
 	if place, visited := r.places[key]; visited {
 		return place
@@ -70,7 +70,7 @@ func (r *removal) visit(key manifest.Key) manifest.Place {
 	return place
 }
 
-// place is where an object stood in the order in which it was applied.
+// placeOf returns the position of an object in the order in which it was applied.
 func placeOf(l observed.Object) manifest.Place {
 	place := manifest.KindPlace(l.Key.GroupKind())
 	if wave, err := strconv.Atoi(l.Order.Wave); err == nil {
@@ -85,12 +85,12 @@ func (r *removal) addLast(l observed.Object, phase manifest.Phase) {
 	r.sort()
 }
 
-// stage is the one of a pass in which an object is deleted.
+// stage returns the stage of a pass in which an object is deleted.
 func (r *removal) stage(key manifest.Key) int {
 	return stageDeletions + stageLast - stage(key, r.places[key])
 }
 
-// awaits says what has to be gone before an object is deleted; empty for nothing.
+// awaits returns what has to be gone before an object is deleted; empty for nothing.
 func (r *removal) awaits(key manifest.Key) string {
 	if dependents := r.dependents[key]; len(dependents) > 0 {
 		return fmt.Sprintf("waits until %s is gone, which depends on it", dependents[0].Short())

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestRemoval is about the order in which leaves what left Git.
+// TestRemoval is about the order in which objects that left Git are deleted.
 func TestRemoval(t *testing.T) {
 	check(t, []spec{
 		{"what serves the cluster goes first, workloads next, and what they need when they are gone", func(w *world) {
@@ -136,13 +136,13 @@ func TestRemoval(t *testing.T) {
 	})
 }
 
-// order gives an object of the cluster other annotations, as another commit had left them.
+// order gives an object of the cluster other annotations, as another commit would have left them.
 func order(w *world, short string, o observed.Order) {
 	w.change(short, func(l *observed.Object) { l.Order = o })
 }
 
-// TestRemovalEnds says that whatever the objects in the cluster say of each other, there is always one that
-// can go next, until all are gone.
+// TestRemovalEnds checks that one object can always be deleted next, until all are gone. This holds whatever the
+// objects say about each other.
 func TestRemovalEnds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)

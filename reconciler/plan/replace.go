@@ -12,9 +12,9 @@ const (
 	orphan        = "orphan"
 )
 
-// replaced decides about an object of which the API server has said, with a message, that it cannot be
-// changed in place: Git may allow that it is deleted and made anew. What holds data is never deleted for
-// that. It returns what is to be said if the object stays as it is.
+// replaced decides about an object that cannot be changed in place, as the API server said in a message. Git may allow
+// its deletion and re-creation. An object that holds data is never deleted for that. replaced returns the message to
+// report if the object stays as it is.
 func (m *maker) replaced(s *Step, message string) string {
 	switch how := annotation(s.Object, manifest.AnnotationReplace); {
 	case how == "":
@@ -33,7 +33,7 @@ func (m *maker) replaced(s *Step, message string) string {
 	return ""
 }
 
-// mayReplace reports whether Git allows that an object of ours is deleted and re-created if it cannot be changed.
+// mayReplace reports whether Git allows Berth to delete and re-create an object of ours if it cannot be changed.
 func (m *maker) mayReplace(s Step) bool {
 	if s.Object == nil || s.Live == nil || manifest.IsJob(s.Key.GroupKind()) {
 		return false
@@ -42,7 +42,7 @@ func (m *maker) mayReplace(s Step) bool {
 	return (how == whenImmutable || how == orphan) && !keepsData[s.Key.Kind] && m.ours(*s.Live)
 }
 
-// Orphans reports whether what an object that is replaced controls is to live on.
+// Orphans reports whether the objects that a replaced object controls are to stay.
 func (s Step) Orphans() bool {
 	return s.Object != nil && !manifest.IsJob(s.Key.GroupKind()) && annotation(s.Object, manifest.AnnotationReplace) == orphan
 }

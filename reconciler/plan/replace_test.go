@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestImmutable is about what cannot be changed in place.
+// TestImmutable is about objects that cannot be changed in place.
 func TestImmutable(t *testing.T) {
 	fixed := func(o, changed manifest.Object) func(*world) {
 		return func(w *world) {

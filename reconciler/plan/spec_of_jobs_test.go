@@ -2,7 +2,7 @@ package plan_test
 
 import "testing"
 
-// TestWhatIsAChangeOfAJob is about changes in Git that decide nothing about a run.
+// TestWhatIsAChangeOfAJob is about changes in Git that do not affect a run.
 func TestWhatIsAChangeOfAJob(t *testing.T) {
 	check(t, []spec{
 		{"a time to live is none of a run's business", func(w *world) {
@@ -79,10 +79,10 @@ func TestWhatIsAChangeOfAJob(t *testing.T) {
 	})
 }
 
-// completions is a field of a Job's spec whose default is 1.
+// completions sets a field of a Job's spec whose default is 1.
 func completions(n int64) edit { return field(n, "spec", "completions") }
 
-// expectRuns fails the test unless so many Jobs were created.
+// expectRuns fails the test unless exactly this many Jobs were created.
 func (w *world) expectRuns(want int) {
 	w.t.Helper()
 	got := 0

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// spec is one sentence of the specification: what happened, and the plan that follows.
+// spec is one case of the specification: what happened, and the plan that follows.
 type spec struct {
 	name  string
 	story func(w *world)
@@ -25,7 +25,7 @@ func check(t *testing.T, specs []spec) {
 	}
 }
 
-// lines takes the indentation from a text.
+// lines removes the indentation from a text.
 func lines(text string) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")
 	for i := range all {

@@ -9,8 +9,8 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Teardown decides how an environment is taken down: by its namespace if Berth made it, else object by
-// object, in reverse order. Jobs that run when the environment goes come before. It is Settled when nothing is left.
+// Teardown decides how an environment is deleted. It deletes the namespace if Berth made it, or else the objects in
+// reverse order. Jobs that run on removal come first. The plan is Settled when nothing is left.
 func Teardown(in Input) Plan {
 	m := &maker{in: in, record: in.Record.Clone(), intended: map[manifest.Key]JobRecord{}}
 	awaited := m.lastJobs()
@@ -36,7 +36,7 @@ func Teardown(in Input) Plan {
 	if owned && ns.Prune != "never" {
 		order.addLast(*ns, manifest.Main)
 	}
-	// With it goes the right to delete the others.
+	// These grant the right to delete the others.
 	for _, live := range own {
 		order.addLast(live, manifest.First)
 	}
@@ -53,8 +53,8 @@ func Teardown(in Input) Plan {
 	return p
 }
 
-// equip brings what the agent keeps in the namespace, and somebody has deleted: the last Jobs are created, and objects
-// deleted, with the rights that it grants.
+// equip re-creates the agent's own objects in the namespace if a user deleted them. The rights that they grant are
+// needed to create the last Jobs and to delete objects.
 func (m *maker) equip() {
 	if ns := m.in.Observed.Namespace; ns == nil || ns.Deleting {
 		return
@@ -66,10 +66,10 @@ func (m *maker) equip() {
 	}
 }
 
-// takeDown adds the step of one object; awaited is what all wait for that come after the last Jobs.
+// takeDown adds the step of one object. awaited is what everything waits for that comes after the last Jobs.
 func (m *maker) takeDown(live observed.Object, order *removal, awaited string) {
 	if _, isLast := m.record.LastJobs[live.Key]; isLast && awaited != "" {
-		return // it has a step already
+		return // it already has a step
 	}
 	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is taken down", Health: live.Health, Stage: order.stage(live.Key)}
 	if live.Deleting {
@@ -81,14 +81,15 @@ func (m *maker) takeDown(live observed.Object, order *removal, awaited string) {
 	m.steps = append(m.steps, s)
 }
 
-// handOver leaves an object to the environment that has it in Git now, and waits until it is that one's.
+// handOver leaves an object to the environment that now has it in Git, and waits until that environment has taken it
+// over.
 func (m *maker) handOver(live observed.Object) {
 	s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "is handed over", Health: live.Health}
 	s.block(forOthers, "waits for "+m.in.Heirs[live.Key]+" to take it over, which has it in Git now")
 	m.steps = append(m.steps, s)
 }
 
-// holding adds a step for every object that keeps its namespace from going, of those that are known.
+// holding adds a step for every known object that blocks the deletion of its namespace.
 func (m *maker) holding(inside []observed.Object) {
 	slices.SortFunc(inside, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
 	for _, live := range inside {
@@ -100,7 +101,7 @@ func (m *maker) holding(inside []observed.Object) {
 	}
 }
 
-// left says how far the teardown is: what it is stuck at, or how much is still to go.
+// left returns how far the teardown is: what blocks it, or how much is left to delete.
 func (m *maker) left() (State, string) {
 	if failed := m.failures(); len(failed) > 0 {
 		return Failed, summary(failed)

@@ -7,8 +7,8 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Claimed says why an object of the cluster may not become what Git says: another tool manages it. It is empty if it may.
-// Two tools that write the same object would fight without end.
+// Claimed returns why Berth may not take over an object of the cluster: another tool manages it. It is empty if Berth
+// may. Two tools that write the same object would fight forever.
 func Claimed(l observed.Object, wanted *manifest.Object) string {
 	if l.Tool == "" || l.Environment != "" || wanted.GetAnnotations()[manifest.AnnotationAdopt] == "true" {
 		return ""

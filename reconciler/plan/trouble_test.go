@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// What is wrong with an object tells its place in Git once, and its name, which stands beside it, not at all.
+// The trouble of an object names its place in Git once. It omits the object's name, which stands next to it.
 func TestTroubleTellsThePlaceOnce(t *testing.T) {
 	api := &manifest.Object{Unstructured: &unstructured.Unstructured{}, Origin: manifest.Origin{File: "api.yaml", Line: 3}}
 	key := manifest.Key{Group: "apps", Kind: "Deployment", Namespace: "posts", Name: "api"}
@@ -18,7 +18,7 @@ func TestTroubleTellsThePlaceOnce(t *testing.T) {
 		failure string
 		object  *manifest.Object
 		trouble string
-		alone   string // where no name stands beside it
+		alone   string // the text if no name stands next to it
 	}{
 		{"of the planner", "its kind is unknown", api, "api.yaml:3: its kind is unknown", "Deployment/api (api.yaml:3): its kind is unknown"},
 		{"of the cluster", "api.yaml:3: Deployment/posts/api: .spec.x: field not declared", api, "api.yaml:3: .spec.x: field not declared",

@@ -11,11 +11,11 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// everyName stands for all objects of a kind of which no name is known.
+// everyName stands for all objects of a kind whose names are unknown.
 const everyName = "*"
 
-// unseen adds a step for every object that may be left of kinds that cannot be seen: it is neither deleted
-// nor said to be gone.
+// unseen adds a step for every object that may be left of kinds that cannot be seen. Such objects are neither deleted
+// nor reported as gone.
 func (m *maker) unseen() {
 	if len(m.in.Observed.Unknown) == 0 {
 		return
@@ -61,8 +61,8 @@ func (m *maker) unseenKinds() {
 	}
 }
 
-// hidden reports whether there may be objects of a kind that cannot be seen. What the cluster does not serve
-// any more is gone.
+// hidden reports whether objects may exist of a kind that cannot be seen. If the cluster no longer serves the kind,
+// they are gone.
 func (m *maker) hidden(gk schema.GroupKind) bool {
 	unknown, isUnknown := m.in.Observed.Unknown[gk]
 	return isUnknown && unknown.State != observed.NotServed

@@ -24,7 +24,7 @@ const (
 	theirs = "a1b2c3.posts-other"
 )
 
-// prover is that of the installation.
+// prover is the installation's prover.
 var prover = manifest.NewProver([]byte("key"))
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -35,8 +35,8 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// world is a cluster with its controllers, as far as plans are concerned, and the agent's memory. It is
-// strict: what a real API server would refuse, and what Berth must never do, ends the test.
+// world is a cluster with its controllers, as far as plans need them, and the agent's memory. It is strict. It ends the
+// test where a real API server would refuse a write, or where Berth does what it must never do.
 type world struct {
 	t tester
 	// in holds what does not come from the cluster; its Record is the stored one.
@@ -44,14 +44,14 @@ type world struct {
 	commits int
 	objects map[manifest.Key]observed.Object
 	unknown map[schema.GroupKind]observed.Unknown
-	// refuses has what the API server says to every write of an object.
+	// refuses has the API server's answer to every write of an object.
 	refuses map[manifest.Key]plan.Refusal
 	serial  int
 	// crashAfter is how many steps of the next pass are carried out before the agent dies; -1: all.
 	crashAfter int
-	// same says that the step that was carried out last turned out to be a Job that has run.
+	// same says that the step that was last carried out turned out to be a Job that has run.
 	same bool
-	// created counts the Jobs made, by digest.
+	// created counts the created Jobs, by digest.
 	created map[string]int
 }
 
@@ -91,7 +91,7 @@ func (w *world) git(objects ...manifest.Object) {
 	w.in.Digest = manifest.Digest(input)
 }
 
-// decrypting has the entry say which kinds hold what was decrypted.
+// decrypting sets the entry's kinds that may hold decrypted values.
 func (w *world) decrypting(kinds ...string) {
 	if err := w.in.Desired.Seal([]byte("key"), kinds); err != nil {
 		w.t.Fatalf("sealing: %v", err)
@@ -102,7 +102,7 @@ func (w *world) decrypting(kinds ...string) {
 // after lets time pass.
 func (w *world) after(d time.Duration) { w.in.Now = w.in.Now.Add(d) }
 
-// observed is what the watches know. What they knew of a kind before they lost sight of it is still there.
+// observed returns what the watches know. What they knew about a kind before they lost sight of it is still there.
 func (w *world) observed() observed.State {
 	o := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: maps.Clone(w.unknown)}
 	if crd, ok := w.find("CustomResourceDefinition/widgets.example.com"); !ok || crd.Health.Status != health.Healthy {
@@ -125,7 +125,7 @@ func (w *world) observed() observed.State {
 	return o
 }
 
-// plan makes a plan, and a test of every one: making it changes nothing, and makes it again alike.
+// plan makes a plan. It checks that this changes nothing in the input, and that a second plan is the same.
 func (w *world) plan() plan.Plan {
 	w.t.Helper()
 	in := w.in
@@ -142,14 +142,14 @@ func (w *world) plan() plan.Plan {
 	return p
 }
 
-// teardown is the plan of the end.
+// teardown makes the plan of a teardown.
 func (w *world) teardown() plan.Plan {
 	in := w.in
 	in.Name, in.Desired, in.Observed = "posts.review.login", manifest.Set{}, w.observed()
 	return plan.Teardown(in)
 }
 
-// goes does what the reconciler does with the plan of the end.
+// goes does what the reconciler does with the plan of a teardown.
 func (w *world) goes() {
 	w.t.Helper()
 	p := w.teardown()
@@ -181,8 +181,8 @@ func copyOf(in plan.Input) plan.Input {
 	return in
 }
 
-// check holds for every plan: each object once, words on all that is not well, and no step that acts
-// before one of an earlier stage.
+// check checks what holds for every plan. It has each object once, and text for everything that is not healthy. No step
+// acts before one of an earlier stage.
 func (w *world) check(p plan.Plan) {
 	w.t.Helper()
 	seen, stage := map[manifest.Key]bool{}, 0
@@ -251,13 +251,13 @@ func (w *world) store(r plan.Record) {
 	}
 }
 
-// crash lets the agent die after so many steps of its next pass.
+// crash lets the agent die after this many steps of its next pass.
 func (w *world) crash(after int) {
 	w.crashAfter = after
 	w.pass()
 }
 
-// carryOut is the API server's side of a step.
+// carryOut does what the API server does in a step.
 func (w *world) carryOut(s plan.Step) (*observed.Object, bool) {
 	w.t.Helper()
 	there, exists := w.objects[s.Key]
@@ -311,7 +311,7 @@ func (w *world) carryOut(s plan.Step) (*observed.Object, bool) {
 	return &live, true
 }
 
-// write makes an object what a manifest says, on behalf of an environment.
+// write stores an object as a manifest says, on behalf of an environment.
 func (w *world) write(o manifest.Object, environment string) observed.Object {
 	before, exists := w.objects[o.Key()]
 	u := o.DeepCopy()
@@ -341,7 +341,7 @@ func (w *world) write(o manifest.Object, environment string) observed.Object {
 	return live
 }
 
-// atFirst is the health of an object that has just been written.
+// atFirst returns the health of an object that has just been written.
 func atFirst(u *unstructured.Unstructured) (health.Health, *observed.Job) {
 	switch suspend, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); {
 	case u.GetKind() == "Job" && suspend:
@@ -356,7 +356,7 @@ func atFirst(u *unstructured.Unstructured) (health.Health, *observed.Job) {
 	return health.Health{Status: health.Healthy}, nil
 }
 
-// completed returns a Job as the API server completes it: with its defaults, and with what names this very object.
+// completed returns a Job as the API server completes it: with its defaults, and with what identifies this very object.
 func completed(u *unstructured.Unstructured) *unstructured.Unstructured {
 	u = u.DeepCopy()
 	if _, set, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "completions"); !set {

@@ -6,13 +6,13 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// Yields reports whether an object leaves its place to what is there: a copy does, unless that is the
-// environment's own.
+// Yields reports whether a desired object gives way to the existing one. A copy does, unless the existing object
+// belongs to the environment.
 func Yields(wanted *manifest.Object, there observed.Object, environment string) bool {
 	return wanted.Yields && there.Environment != environment && (there.Environment != "" || there.Ownership == "")
 }
 
-// yield leaves the place of a copy to what is there.
+// yield keeps the existing object in place of a copy.
 func (m *maker) yield(s *Step) {
 	s.Action, s.Reason = Keep, "is there already and stays as it is, for a copy overwrites nothing"
 	s.Health = health.Health{Status: health.Healthy}

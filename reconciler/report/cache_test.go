@@ -25,7 +25,7 @@ import (
 	"berth.dev/berth/reconciler/report"
 )
 
-// late is an API server, and a Reporter whose cache never learns of anything.
+// late is an API server, and a Reporter whose cache never learns of changes.
 type late struct {
 	*report.Reporter
 	t         *testing.T
@@ -57,7 +57,7 @@ func (l *late) environment(branch string) *v1alpha1.Environment {
 	return env
 }
 
-// says reports an outcome, and looks at the reason that is stored and at how many events there were.
+// says reports an outcome, and checks the stored reason and the number of events.
 func (l *late) says(env *v1alpha1.Environment, j reconciler.Judged, want string, wantEvents int) {
 	l.t.Helper()
 	if _, err := l.Environment(l.t.Context(), env.DeepCopy(), withCommit(j)); err != nil {
@@ -90,7 +90,7 @@ func (l *late) told(want int) {
 
 func of(state plan.State) reconciler.Judged { return reconciler.Judged{State: state} }
 
-// Passes follow each other faster than the cache brings what the last one wrote.
+// Passes follow each other faster than the cache learns of the last write.
 func TestALateCache(t *testing.T) {
 	l := newLate(t)
 	env, other := l.environment("login"), l.environment("logout")
@@ -137,7 +137,7 @@ func TestALateCacheOfARepository(t *testing.T) {
 	}
 }
 
-// Whatever there is to say, the API server takes it: a condition, and an event of at most 1024 bytes.
+// The API server accepts every report: a condition, and an event of at most 1024 bytes.
 func TestLongMessages(t *testing.T) {
 	l := newLate(t)
 	repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
@@ -167,7 +167,7 @@ func TestTheEndOfASyncIsLoggedOnce(t *testing.T) {
 	for _, step := range []struct {
 		judged reconciler.Judged
 		reason string
-		line   string // what the log says then; empty: nothing
+		line   string // the log line afterwards; empty: none
 	}{
 		{of(plan.Going), v1alpha1.ReasonSyncing, ""},
 		{reconciler.Judged{State: plan.Failed, Message: "Deployment/web: crashes"}, v1alpha1.ReasonFailed, `outcome=Failed took=1m0s reason="Deployment/web: crashes"`},
@@ -191,7 +191,7 @@ func withCommit(j reconciler.Judged) report.Standing {
 	return report.Standing{Outcome: reconciler.Outcome{Finding: j}}
 }
 
-// An object that is corrected is not as Git says for a moment, and a workload that scales for a while.
+// An object that is corrected differs from Git for a moment, and a workload that scales is unhealthy for a while.
 func TestWhatIsMendedSoonIsNotTold(t *testing.T) {
 	l := newLate(t)
 	env := l.environment("login")

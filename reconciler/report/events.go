@@ -12,10 +12,10 @@ import (
 	"berth.dev/berth/reconciler"
 )
 
-// maxNote is the length of an event that the API server takes.
+// maxNote is the maximum length of an event that the API server accepts.
 const maxNote = 1024
 
-// event is what an event says. Its related object, if any, keeps events about several objects apart.
+// event is the content of an event. Its related object, if any, keeps events about several objects apart.
 type event struct {
 	kind, reason, action, note string
 	related                    *corev1.ObjectReference
@@ -42,7 +42,7 @@ func (r *Reporter) tell(env *v1alpha1.Environment, transitions []Transition) {
 	}
 }
 
-// incidents are the events about what happened in a pass, whatever the status says afterwards.
+// incidents returns the events about what happened in a pass, whatever the status says afterwards.
 func incidents(s Standing) []event {
 	list := corrections(s.Outcome)
 	if j, ok := s.judged(); ok {
@@ -60,15 +60,15 @@ func incidents(s Standing) []event {
 	return list
 }
 
-// corrections are the events about objects that others changed and that Berth reverted.
+// corrections returns the events about objects that other clients changed and that Berth reverted.
 func corrections(o reconciler.Outcome) []event {
 	var list []event
 	for _, result := range o.Results {
 		if !result.Reverted() {
 			continue
 		}
-		// Events with the same related object are counted as one, with the text of the first. The reference has the version
-		// that was found, so that every edit of every object has an event of its own.
+		// Events with the same related object are counted as one, with the text of the first. The reference has the
+		// version that was found, so that every edit of every object has its own event.
 		key := result.Step.Key
 		related := &corev1.ObjectReference{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
 		if result.Step.Live != nil {
@@ -82,7 +82,7 @@ func corrections(o reconciler.Outcome) []event {
 	return list
 }
 
-// fights are the warnings about objects that others have begun to change as often as they are corrected.
+// fights returns the warnings about objects that other clients have begun to change as often as they are corrected.
 func fights(j reconciler.Judged) []event {
 	if j.Fights == 0 || j.Objects == nil {
 		return nil
@@ -97,13 +97,13 @@ func fights(j reconciler.Judged) []event {
 	return list
 }
 
-// repositoryEvents are the events about what changed between two statuses of a Repository.
+// repositoryEvents returns the events about the changes between two statuses of a Repository.
 func repositoryEvents(before, after v1alpha1.RepositoryStatus) []event {
 	var list []event
 	was, is := ready(before.Conditions), ready(after.Conditions)
 	kind := eventType(is.Reason)
 	if is.Reason == v1alpha1.ReasonWaiting {
-		kind = corev1.EventTypeWarning // for a person, and for nothing else
+		kind = corev1.EventTypeWarning // a Repository waits only for a user
 	}
 	if is.Reason != was.Reason || is.Status == metav1.ConditionFalse && is.Message != was.Message {
 		list = append(list, event{kind: kind, reason: is.Reason, action: "List", note: is.Message})
@@ -129,7 +129,7 @@ func ready(conditions []metav1.Condition) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// eventType makes a warning of a reason of Ready that a person has to look at.
+// eventType returns the type of an event for a reason of Ready: a warning if a user has to look at it.
 func eventType(reason string) string {
 	switch reason {
 	case v1alpha1.ReasonFailed, v1alpha1.ReasonRolledBack, v1alpha1.ReasonDegraded, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonUnreachable, v1alpha1.ReasonInvalid, v1alpha1.ReasonEmpty, v1alpha1.ReasonDoubtful, v1alpha1.ReasonTooLarge:

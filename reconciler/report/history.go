@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// How a sync may have ended.
+// The outcomes of a sync.
 const (
 	healthy    = "Healthy"
 	failed     = "Failed"
@@ -20,11 +20,11 @@ const (
 	superseded = "Superseded"
 )
 
-// skew is how far the agent's clock may be behind that of the API server.
+// skew is how far the agent's clock may be behind the API server's.
 const skew = time.Minute
 
-// history puts the syncs that have ended before the others. One that failed and then became healthy without another commit
-// ended well. If the Environment was re-created since the sync began, how long it took is not known.
+// history prepends the syncs that have ended to the earlier ones. A sync that failed and then became healthy without
+// another commit counts as healthy. If the Environment was re-created since the sync began, its duration is unknown.
 func history(env *v1alpha1.Environment, j reconciler.Judged, now time.Time) []v1alpha1.SyncStatus {
 	past := env.Status.History
 	if env.Spec.Suspend {
@@ -46,7 +46,7 @@ func history(env *v1alpha1.Environment, j reconciler.Judged, now time.Time) []v1
 	return past[:min(maxHistory, len(past))]
 }
 
-// ended returns the sync that an outcome ends, if it does.
+// ended returns the sync that ended with an outcome, if one did.
 func ended(j reconciler.Judged, now time.Time) (v1alpha1.SyncStatus, bool) {
 	entry := v1alpha1.SyncStatus{Commit: j.Commit, Time: *timeOf(now)}
 	switch {
@@ -62,8 +62,8 @@ func ended(j reconciler.Judged, now time.Time) (v1alpha1.SyncStatus, bool) {
 	return entry, true
 }
 
-// told reports whether the newest of the past syncs says it already: of the same commit, or of the same attempt
-// at an earlier commit, from which the newer one does not differ in anything that counts.
+// told reports whether the newest of the past syncs already says the same. It then has the same commit, or belongs to
+// the same attempt at an earlier commit that differs in nothing that counts.
 func told(past []v1alpha1.SyncStatus, j reconciler.Judged, entry v1alpha1.SyncStatus) bool {
 	if len(past) == 0 || past[0].Outcome != entry.Outcome {
 		return false
@@ -77,8 +77,7 @@ func older(j reconciler.Judged, past []v1alpha1.SyncStatus) bool {
 	return len(past) > 0 && timeOf(j.Sync.Started).Before(&past[0].Time)
 }
 
-// supersededBy returns the sync that a newer commit took the place of before it had ended, unless that has
-// been told.
+// supersededBy returns the sync that a newer commit replaced before it had ended, unless the history already has it.
 func supersededBy(past []v1alpha1.SyncStatus, j reconciler.Judged) (v1alpha1.SyncStatus, bool) {
 	before := j.Sync.Superseded
 	isTold := func(s v1alpha1.SyncStatus) bool {
@@ -96,10 +95,10 @@ func supersededBy(past []v1alpha1.SyncStatus, j reconciler.Judged) (v1alpha1.Syn
 	}, true
 }
 
-// instant is the shortest time that a sync is said to have taken.
+// instant is the shortest reported duration of a sync.
 const instant = 10 * time.Millisecond
 
-// between is how long a sync took, as precisely as people care.
+// between returns how long a sync took, rounded for users.
 func between(start, end time.Time) metav1.Duration {
 	took := max(end.Sub(start), instant)
 	if took < 10*time.Second {

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestHistory tells what becomes of commits a, b, c, and what the history says then: the newest first.
+// TestHistory reports outcomes of the commits a, b and c, and checks the history afterwards, the newest first.
 func TestHistory(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -154,7 +154,7 @@ func TestHistoryIsShort(t *testing.T) {
 	}
 }
 
-// story is what a plan knows of the attempts at an environment, and what was reported of them.
+// story is what a plan knows about the attempts at an environment, and what was reported about them.
 type story struct {
 	now                   time.Time
 	attempt               plan.Sync
@@ -165,7 +165,7 @@ type story struct {
 
 func (s *story) after(d time.Duration) { s.now = s.now.Add(d) }
 
-// begins is what a plan does with another input.
+// begins does what a plan does with another input.
 func (s *story) begins(commit string) *story {
 	begun := plan.Sync{Commit: commit, Started: s.now}
 	if !s.attempt.Settled {

@@ -9,24 +9,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// lateness is how late a cache may be at most; what was written before that is forgotten.
+// lateness is the maximum delay of a cache. Writes before that are forgotten.
 const lateness = 10 * time.Minute
 
-// writes are the last status writes, by object, until the cache has them: decided on what it had before,
-// what was said would be said again, and what is to be taken back would seem never to have been said.
+// writes are the last status writes, by object, until the cache has them. Without them, decisions would use the status
+// before the write: the same would be reported again, and a report could not be withdrawn.
 type writes[S any] struct {
 	mu   sync.Mutex
 	last map[types.UID]write[S]
 }
 
-// write is one of them; status is nil once the cache has it.
+// write is a status write. status is nil once the cache has it.
 type write[S any] struct {
 	at      time.Time
 	version string
 	status  *S
 }
 
-// unseen returns the status that was written after what the cache had, or nil.
+// unseen returns the status that was written after the cached version, or nil.
 func (w *writes[S]) unseen(o client.Object) *S {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,8 +57,8 @@ func (w *writes[S]) wrote(o client.Object, status *S, now time.Time) {
 	w.last[o.GetUID()] = write[S]{at: now, version: o.GetResourceVersion(), status: status}
 }
 
-// since returns how long ago an object's status was last written; much longer than any pause if that is
-// not known.
+// since returns how long ago an object's status was last written. If that is not known, the result is much longer than
+// any pause.
 func (w *writes[S]) since(uid types.UID, now time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()

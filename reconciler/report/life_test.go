@@ -13,10 +13,10 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// found is how an environment stands after a pass that found something.
+// found returns the standing of an environment after a pass with a finding.
 func found(f reconciler.Finding) Standing { return Standing{Outcome: reconciler.Outcome{Finding: f}} }
 
-// A confirmation is used up by the pass that has judged it, whatever came of it, and by no other.
+// A confirmation is used up by the pass that has judged it, whatever the result, and by no other.
 func TestAConfirmationIsUsedUp(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -45,9 +45,9 @@ func TestTheStagesOfALife(t *testing.T) {
 		name     string
 		standing Standing
 		reason   string
-		// handled says that the requests count as carried out, forgotten that nothing runs any more.
+		// handled says that the requests count as handled. forgotten says that nothing runs any more.
 		handled, forgotten bool
-		more               string // a condition beside the usual ones
+		more               string // a condition besides the usual ones
 	}{
 		{name: "it runs", standing: found(reconciler.Judged{State: plan.Settled}), reason: v1alpha1.ReasonHealthy, handled: true},
 		{name: "it is queued", standing: Standing{Life: Life{Stage: Queued}}, reason: v1alpha1.ReasonQueued},
@@ -88,7 +88,7 @@ func TestTheStagesOfALife(t *testing.T) {
 	}
 }
 
-// COMMIT, its age, its author and its subject speak of one commit.
+// COMMIT, its age, its author and its subject describe the same commit.
 func TestWhatIsSaidOfACommitIsSaidOfThatOne(t *testing.T) {
 	first := reconciler.CommitInfo{Time: time.Unix(1700000000, 0), Author: "Ada", Subject: "first"}
 	env := &v1alpha1.Environment{}

@@ -16,17 +16,17 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// How much of a log is shown, of how many objects, and how long to wait for it.
+// The limits: how much of a log is shown, for how many objects, and how long to wait for it.
 const (
 	logLines   = 10
 	logBytes   = 2 << 10
-	maxLog     = 64 << 10 // that is read
+	maxLog     = 64 << 10 // the limit of what is read
 	logObjects = 3
 	logTimeout = 10 * time.Second
 	logsAtOnce = 4
 )
 
-// Logs brings the last lines of containers that failed: once per failure, and while nobody waits for it.
+// Logs fetches the last lines of failed containers, once per failure and in the background.
 type Logs struct {
 	pods typedcorev1.PodsGetter
 	// wake requeues an Environment, whose report then has the log.
@@ -34,21 +34,21 @@ type Logs struct {
 	slots chan struct{}
 
 	mu    sync.Mutex
-	known map[types.UID]map[container]string // by Environment; empty while it is being read
+	known map[types.UID]map[container]string // by Environment; the text is empty while the log is being read
 }
 
-// container is one of a namespace.
+// container is a container in a namespace.
 type container struct {
 	namespace string
 	observed.Container
 }
 
-// NewLogs returns Logs that ask for a pass when they have read one.
+// NewLogs returns Logs that request a pass after they have read a log.
 func NewLogs(pods typedcorev1.PodsGetter, wake func(types.NamespacedName)) *Logs {
 	return &Logs{pods: pods, wake: wake, slots: make(chan struct{}, logsAtOnce), known: map[types.UID]map[container]string{}}
 }
 
-// add puts the logs that are known into a status, and has the others read.
+// add adds the known logs to a status, and starts reading the others.
 func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alpha1.EnvironmentStatus, s Standing) {
 	j, ok := s.judged()
 	if l == nil || !ok || !s.ShowLogs || j.Mask == nil || j.Objects == nil {
@@ -67,7 +67,7 @@ func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alp
 		now[c] = text
 		status.Unhealthy[i].Log = text
 		if !asked {
-			status.Unhealthy[i].Log = logOf(env.Status, status.Unhealthy[i]) // what an agent before this one read
+			status.Unhealthy[i].Log = logOf(env.Status, status.Unhealthy[i]) // the log that an earlier agent read
 			go l.read(context.WithoutCancel(ctx), env.DeepCopy(), c, j.Mask)
 		}
 	}
@@ -77,7 +77,7 @@ func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alp
 	}
 }
 
-// logOf returns what a status already has of the same failure.
+// logOf returns the log that a status already has for the same failure.
 func logOf(status v1alpha1.EnvironmentStatus, of v1alpha1.UnhealthyObject) string {
 	for _, u := range status.Unhealthy {
 		if u.Kind == of.Kind && u.Name == of.Name && u.Namespace == of.Namespace && u.Message == of.Message {
@@ -87,7 +87,7 @@ func logOf(status v1alpha1.EnvironmentStatus, of v1alpha1.UnhealthyObject) strin
 	return ""
 }
 
-// read reads a log and wakes the Environment, if it still wants it. A log that cannot be read is none.
+// read reads a log and wakes the Environment, if the log is still wanted. A log that cannot be read counts as empty.
 func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container, mask func(string) string) {
 	l.slots <- struct{}{}
 	defer func() { <-l.slots }()
@@ -96,7 +96,7 @@ func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container,
 	lines, limit := int64(logLines), int64(maxLog)
 	options := &corev1.PodLogOptions{Container: c.Name, TailLines: &lines, LimitBytes: &limit}
 	text := l.tail(ctx, c, options)
-	if text == "" { // it has just been started again
+	if text == "" { // the container was just restarted
 		options.Previous = true
 		text = l.tail(ctx, c, options)
 	}
@@ -109,7 +109,7 @@ func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container,
 	}
 }
 
-// forget drops the logs of an Environment that is gone.
+// forget drops the logs of a deleted Environment.
 func (l *Logs) forget(env types.UID) {
 	if l == nil {
 		return
@@ -124,19 +124,19 @@ func (l *Logs) tail(ctx context.Context, c container, options *corev1.PodLogOpti
 	if err != nil || isNoLog(text) {
 		return ""
 	}
-	if len(text) >= maxLog { // what is left of a Secret's value in a line that was cut off could not be masked
+	if len(text) >= maxLog { // a Secret's value in a truncated line could not be masked
 		text = text[:bytes.LastIndexByte(text, '\n')+1]
 	}
 	return string(text)
 }
 
-// isNoLog reports whether the text is what a kubelet answers, with status 200, where it has no log of a container: one
-// that never started, say.
+// isNoLog reports whether the text is a kubelet's answer, with status 200, for a container without a log. Such a
+// container may never have started.
 func isNoLog(text []byte) bool {
 	return bytes.HasPrefix(text, []byte("unable to retrieve container logs for "))
 }
 
-// lastLines returns as many of the last lines as are shown.
+// lastLines returns the last lines of a log, up to the limits.
 func lastLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(text, "?")), "\n")
 	lines = lines[max(0, len(lines)-logLines):]

@@ -20,7 +20,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// kubelet is an API server that knows nothing but logs.
+// kubelet is an API server that serves only logs.
 type kubelet struct {
 	*Logs
 	t     *testing.T
@@ -46,7 +46,7 @@ func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
 	return k
 }
 
-// failing is an outcome in which a container of a Deployment failed.
+// failing returns a finding in which a container of a Deployment failed.
 func failing(pod string) reconciler.Judged {
 	return reconciler.Judged{
 		Mask: func(text string) string { return strings.ReplaceAll(text, "hunter2", "•••") },
@@ -58,14 +58,14 @@ func failing(pod string) reconciler.Judged {
 	}
 }
 
-// showing is how an environment stands whose logs everybody may read.
+// showing returns the standing of an environment whose logs all users may read.
 func showing(j reconciler.Judged) Standing {
 	s := found(j)
 	s.ShowLogs = true
 	return s
 }
 
-// report returns the log in the status of an outcome.
+// report reports an outcome, and returns the log in the status.
 func (k *kubelet) report(j reconciler.Judged) string {
 	k.t.Helper()
 	status := v1alpha1.EnvironmentStatus{Unhealthy: unhealthy(k.env, j.Objects.Unhealthy)}
@@ -130,7 +130,7 @@ func TestLogs(t *testing.T) {
 	})
 }
 
-// A container that has just been started again has said nothing yet.
+// A container that was just restarted has not logged anything yet.
 func TestLogsOfThePreviousContainer(t *testing.T) {
 	k := logging(t, func(r *http.Request) string {
 		if r.URL.Query().Get("previous") == "true" {
@@ -145,7 +145,7 @@ func TestLogsOfThePreviousContainer(t *testing.T) {
 	}
 }
 
-// The API server ends a long log anywhere, and half a value would not be recognised.
+// The API server truncates a long log anywhere, and half a value would not be recognized.
 func TestALogThatWasCutOff(t *testing.T) {
 	const line = "a line\n"
 	k := logging(t, func(*http.Request) string { return line + strings.Repeat("x", maxLog-len(line)-len("hunt")) + "hunt" })
@@ -156,7 +156,7 @@ func TestALogThatWasCutOff(t *testing.T) {
 	}
 }
 
-// Whoever may read the status of production need not be allowed to read its logs.
+// A user who may read the status of production need not be allowed to read its logs.
 func TestNoLogsWhereTheyAreNotToBeShown(t *testing.T) {
 	k := logging(t, func(*http.Request) string { return "never" })
 	j := failing("api-1")
@@ -191,7 +191,7 @@ func TestLastLines(t *testing.T) {
 	}
 }
 
-// A kubelet answers with status 200 and a text where it has no log.
+// For a container without a log, a kubelet answers with status 200 and a text.
 func TestTheKubeletsExcuseIsNoLog(t *testing.T) {
 	k := logging(t, func(r *http.Request) string {
 		if r.URL.Query().Get("previous") == "true" {

@@ -52,7 +52,7 @@ func (m *Metrics) count(env *v1alpha1.Environment, o reconciler.Outcome) {
 	}
 }
 
-// judge shows whether an environment is ready.
+// judge exports whether an environment is ready.
 func (m *Metrics) judge(env *v1alpha1.Environment, s Standing) {
 	ready := 0.0
 	if j, ok := s.judged(); ok && j.State == plan.Settled && j.CommitState != reconciler.RolledBack && !env.Spec.Suspend {
@@ -61,7 +61,7 @@ func (m *Metrics) judge(env *v1alpha1.Environment, s Standing) {
 	m.ready.WithLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name).Set(ready)
 }
 
-// forget drops the metrics of an Environment that is gone.
+// forget drops the metrics of a deleted Environment.
 func (m *Metrics) forget(env *v1alpha1.Environment) {
 	m.ready.DeleteLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name)
 }

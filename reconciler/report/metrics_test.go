@@ -20,7 +20,7 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
 		{Err: &apply.Error{Class: apply.Exists}},
-		{Err: &apply.Error{Class: apply.Exists}, Live: &observed.Object{}}, // only now it is known to be there
+		{Err: &apply.Error{Class: apply.Exists}, Live: &observed.Object{}}, // its existence is known only now
 	}})
 	families, err := registry.Gather()
 	if err != nil {
@@ -39,7 +39,7 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 	}
 }
 
-// What cannot be judged, as while the watches of a restarted agent fill, does not count as ill.
+// An environment that cannot be judged, such as during the first listing after a restart, does not count as unhealthy.
 func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	r := New(Config{Metrics: NewMetrics(registry)})
@@ -56,7 +56,7 @@ func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 	}
 }
 
-// An environment is ready only while it runs what Git says: not once it has expired, suspended or been rolled back.
+// An environment is ready only while it runs what Git says, and not when expired, suspended or rolled back.
 func TestWhatIsReady(t *testing.T) {
 	settled := reconciler.Judged{State: plan.Settled}
 	back := reconciler.Judged{State: plan.Settled, CommitState: reconciler.RolledBack}

@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// What a removal waits for, and what it could not run, is an event; each once.
+// The obstacles of a removal, and the Jobs that it could not run, are each reported once as an event.
 func TestWhatIsSaidOfARemoval(t *testing.T) {
 	failed := "Job/drop: BackoffLimitExceeded; to run it again: berth retry posts.review.login"
 	skipped := "Job/drop did not run: its namespace posts is gone, or is being deleted"

@@ -1,5 +1,4 @@
-// Package report turns outcomes into status, events and metrics; it alone writes the status of both
-// kinds.
+// Package report turns outcomes into status, events and metrics. Only this package writes the status of both kinds.
 package report
 
 import (
@@ -18,28 +17,28 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// pause is how long the counts of a rollout that goes on are left as they are.
+// pause is the minimum time between two updates of a rollout's counts.
 const pause = 5 * time.Second
 
-// Config is what a Reporter is made of.
+// Config has the dependencies of a Reporter.
 type Config struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Metrics  *Metrics
-	// Logs brings the last lines of containers that failed; nil: the status has none.
+	// Logs fetches the last lines of failed containers; nil: the status has none.
 	Logs *Logs
 	Now  func() time.Time
-	// Log gets a line for each sync that came to an end. nil: silent.
+	// Log receives a line for each sync that ended; nil: silent.
 	Log *slog.Logger
 }
 
-// Reporter writes what people and machines read.
+// Reporter writes what users and programs read.
 type Reporter struct {
 	Config
 	environments writes[v1alpha1.EnvironmentStatus]
 	repositories writes[v1alpha1.RepositoryStatus]
 	mu           sync.Mutex
-	dips         map[types.UID]time.Time // when what is healthy began to have less healthy objects
+	dips         map[types.UID]time.Time // since when a healthy environment has had fewer healthy objects
 }
 
 // New returns a Reporter.
@@ -51,14 +50,14 @@ func New(c Config) *Reporter {
 }
 
 // Environment writes an Environment's status if it changed, and the events and metrics of the pass. To spare the API
-// server, it delays what only counts how far a rollout is: then it returns for how long.
+// server, it delays a status that only updates a rollout's counts. It then returns the delay.
 func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s Standing) (time.Duration, error) {
 	r.Metrics.count(env, s.Outcome)
 	for _, e := range incidents(s) {
 		r.say(env, e)
 	}
 	if s.Outcome.Again || s.Outcome.Quiet() {
-		return 0, nil // the next pass has more to say
+		return 0, nil // the next pass reports more
 	}
 	r.Metrics.judge(env, s)
 	r.Recall(env)
@@ -105,22 +104,22 @@ func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, st
 	return nil
 }
 
-// Recall brings the status of an Environment that comes from a late cache up to what was last written.
+// Recall updates the status of an Environment from a stale cache to what was last written.
 func (r *Reporter) Recall(env *v1alpha1.Environment) {
 	if newer := r.environments.unseen(env); newer != nil {
 		newer.DeepCopyInto(&env.Status)
 	}
 }
 
-// Forget drops what is remembered of an Environment that is gone.
+// Forget drops everything that is remembered about a deleted Environment.
 func (r *Reporter) Forget(env *v1alpha1.Environment) {
 	r.Metrics.forget(env)
 	r.Logs.forget(env.UID)
 	r.rose(env.UID)
 }
 
-// left returns how long to delay a write that only counts. The status shows the progress of a rollout at most once in a
-// pause, and does not show what is corrected within one.
+// left returns how long to delay a write that only updates counts. The status shows the progress of a rollout at most
+// once per pause. It does not show drift that is corrected within a pause.
 func (r *Reporter) left(env *v1alpha1.Environment, state plan.State) time.Duration {
 	now := r.Now()
 	wait := pause - r.environments.since(env.UID, now)
@@ -143,8 +142,8 @@ func (r *Reporter) rose(uid types.UID) {
 	delete(r.dips, uid)
 }
 
-// onlyCounts reports whether a status differs only in how many objects are healthy, and why the others are
-// not, while the reason stays what it was.
+// onlyCounts reports whether only the number of healthy objects, and the problems of the others, differ. The reasons of
+// the conditions are the same.
 func onlyCounts(before, after v1alpha1.EnvironmentStatus) bool {
 	after.Objects, after.Unhealthy = before.Objects, before.Unhealthy
 	after.Conditions = append([]metav1.Condition(nil), after.Conditions...)

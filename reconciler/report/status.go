@@ -15,17 +15,17 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// How much a status holds.
+// The limits of a status.
 const (
 	maxUnhealthy = 20
 	maxWarnings  = 20
 	maxHistory   = 10
 	maxMessage   = 1024
-	maxCondition = 16 << 10 // of a Repository, which reports many branches at once; 32 KiB is the API's limit
+	maxCondition = 16 << 10 // for a Repository, which reports many branches at once; the API's limit is 32 KiB
 	shortCommit  = 8
 )
 
-// reasons name the states as people read them.
+// reasons has, by state, the reason that users read.
 var reasons = map[plan.State]string{
 	plan.Settled:  v1alpha1.ReasonHealthy,
 	plan.Going:    v1alpha1.ReasonSyncing,
@@ -34,7 +34,7 @@ var reasons = map[plan.State]string{
 	plan.Failed:   v1alpha1.ReasonFailed,
 }
 
-// stages name the stages of an environment's life in which no pass is made.
+// stages has the reasons for the stages of an environment's life in which no pass is made.
 var stages = map[Stage]string{
 	Queued:   v1alpha1.ReasonQueued,
 	Held:     v1alpha1.ReasonWaiting,
@@ -43,7 +43,7 @@ var stages = map[Stage]string{
 	Deleting: v1alpha1.ReasonDeleting,
 }
 
-// environmentStatus is the status of an Environment after it was reconciled.
+// environmentStatus returns the status of an Environment after it was reconciled.
 func environmentStatus(env *v1alpha1.Environment, standing Standing, now time.Time) v1alpha1.EnvironmentStatus {
 	s := *env.Status.DeepCopy()
 	s.ObservedGeneration = env.Generation
@@ -65,7 +65,7 @@ func environmentStatus(env *v1alpha1.Environment, standing Standing, now time.Ti
 	return s
 }
 
-// judged writes down what a pass found.
+// judged records what a pass found.
 func judged(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, j reconciler.Judged, now time.Time) {
 	if j.CommitState != reconciler.Rendering {
 		s.HandledRequest = env.Annotations[v1alpha1.AnnotationRequested]
@@ -84,7 +84,7 @@ func judged(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, j reconcil
 	s.History = history(env, j, now)
 }
 
-// commit writes down which commit the status is about. What is known of another commit is not kept.
+// commit records which commit the status is about. It drops details of any other commit.
 func commit(s *v1alpha1.EnvironmentStatus, j reconciler.Judged) {
 	short := j.Commit[:min(shortCommit, len(j.Commit))]
 	if short != s.ShortCommit {
@@ -95,7 +95,7 @@ func commit(s *v1alpha1.EnvironmentStatus, j reconciler.Judged) {
 	}
 }
 
-// alive writes down where the environment stands in its life. Nothing is left of one that has expired.
+// alive records where the environment is in its life. An expired environment has no objects any more.
 func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l Life) {
 	if l.Activity != "" {
 		s.Activity, s.LastActivityTime = l.Activity, timeOf(l.LastActivity)
@@ -145,7 +145,8 @@ func environmentConditions(env *v1alpha1.Environment, s Standing) []metav1.Condi
 	return list
 }
 
-// readiness is what Ready says of an environment that a pass judged, and the condition that comes with it, if any.
+// readiness returns the Ready condition of an environment that a pass judged, and the type of the condition that
+// accompanies it, if any.
 func readiness(env *v1alpha1.Environment, j reconciler.Judged, l Life) (status metav1.ConditionStatus, reason, message, also string) {
 	status, reason, message = metav1.ConditionFalse, reasons[j.State], j.Message
 	switch {
@@ -170,13 +171,13 @@ func separated(message string) string {
 	return "; " + message
 }
 
-// healthyMessage shows the warnings, and what changes although everything had settled.
+// healthyMessage returns the message with the warnings and with what still changes although everything had settled.
 func healthyMessage(name string, j reconciler.Judged, l Life) string {
 	message := cmp.Or(l.BranchGone, "everything is as Git says")
 	if j.Objects == nil {
 		return message
 	}
-	moving := slices.DeleteFunc(slices.Clone(j.Objects.Unhealthy), func(p reconciler.Problem) bool { return p.Beside }) // warnings name those
+	moving := slices.DeleteFunc(slices.Clone(j.Objects.Unhealthy), func(p reconciler.Problem) bool { return p.Beside }) // the warnings name those
 	if len(moving) > 0 {
 		worst := moving[0]
 		message += fmt.Sprintf("; of %d objects, %d settle again: %s: %s", j.Objects.Total, len(moving), worst.Key.Short(), worst.Health.Message)
@@ -202,8 +203,8 @@ func warnings(all []string) []string {
 	return list
 }
 
-// clip cuts a text to a number of bytes, between two characters: the API server would replace half of one, and
-// what it stores would not be what was meant.
+// clip cuts a text to a number of bytes, between two characters. The API server would replace half a character, and
+// would then store a different text.
 func clip(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -216,7 +217,7 @@ func clip(text string, most int) string {
 	return text[:most] + dots
 }
 
-// conditions returns the new conditions, with the times at which each last changed its status.
+// conditions returns the new conditions. Each has the time at which its status last changed.
 func conditions(before, after []metav1.Condition, now time.Time) []metav1.Condition {
 	merged := make([]metav1.Condition, 0, len(after))
 	for _, c := range after {
@@ -229,7 +230,7 @@ func conditions(before, after []metav1.Condition, now time.Time) []metav1.Condit
 	return merged
 }
 
-// timeOf cuts a time to what the API stores.
+// timeOf truncates a time to the precision that the API stores.
 func timeOf(t time.Time) *metav1.Time { return &metav1.Time{Time: t.UTC().Truncate(time.Second)} }
 
 func unhealthy(env *v1alpha1.Environment, problems []reconciler.Problem) []v1alpha1.UnhealthyObject {

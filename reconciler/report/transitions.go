@@ -7,13 +7,13 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// Transition is a change of an Environment that is worth telling: as an event, a log line, or to a forge.
+// Transition is a change of an Environment that is worth reporting, by an event, a log line or a forge.
 type Transition struct {
 	Change Change
-	// Reason is that of Ready, or the type of the condition that appeared.
+	// Reason is the reason of Ready, or the type of the condition that appeared.
 	Reason  string
 	Message string
-	// Commit is the one that the status is about, shortened.
+	// Commit is the shortened commit that the status is about.
 	Commit string
 	// Sync is the sync that ended; zero for other changes.
 	Sync v1alpha1.SyncStatus
@@ -24,21 +24,21 @@ type Change string
 
 // The changes.
 const (
-	// ReadyChanged: Ready has another reason, or is about another commit.
+	// ReadyChanged says that Ready has another reason, or is about another commit.
 	ReadyChanged Change = "ready"
-	// Warned: a condition appeared that people have to know of before it is too late.
+	// Warned says that a condition appeared that users have to know of before it is too late.
 	Warned Change = "warned"
-	// RemovalWaits: the deletion of the environment waits for a Job that failed.
+	// RemovalWaits says that the deletion of the environment waits for a failed Job.
 	RemovalWaits Change = "removal waits"
-	// SyncEnded: a sync ended, well or not.
+	// SyncEnded says that a sync ended, successfully or not.
 	SyncEnded Change = "sync ended"
 )
 
-// notices are the conditions that people have to know of before it is too late.
+// notices are the conditions that users have to know of before it is too late.
 var notices = []string{v1alpha1.ConditionExpiresSoon, v1alpha1.ConditionMoved, v1alpha1.ConditionBranchGone}
 
-// Transitions returns what changed between two statuses of an Environment. It returns nothing for what was told before:
-// a message that changes while the reason stays is none, and neither is a sync that ends again as it did.
+// Transitions returns what changed between two statuses of an Environment. It omits what was already reported: a
+// changed message with the same reason, and a sync that ends again with the same outcome.
 func Transitions(before, after v1alpha1.EnvironmentStatus) []Transition {
 	var list []Transition
 	was, is := ready(before.Conditions), ready(after.Conditions)
@@ -66,7 +66,7 @@ func removalStalls(s v1alpha1.EnvironmentStatus) bool {
 	return (reason == v1alpha1.ReasonDeleting || reason == v1alpha1.ReasonExpiring) && meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionStalled)
 }
 
-// endedSync returns the newest sync that ended, unless it was there before with the same outcome.
+// endedSync returns the newest sync that ended, unless it was already there with the same outcome.
 func endedSync(before, after []v1alpha1.SyncStatus) (v1alpha1.SyncStatus, bool) {
 	if len(after) == 0 || len(before) > 0 && before[0].Commit == after[0].Commit && before[0].Outcome == after[0].Outcome {
 		return v1alpha1.SyncStatus{}, false
@@ -74,7 +74,7 @@ func endedSync(before, after []v1alpha1.SyncStatus) (v1alpha1.SyncStatus, bool) 
 	return after[0], true
 }
 
-// event returns what an event says of a transition; false where it has none.
+// event returns the event of a transition; false if it has none.
 func (t Transition) event() (event, bool) {
 	switch t.Change {
 	case ReadyChanged:

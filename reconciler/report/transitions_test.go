@@ -13,7 +13,7 @@ import (
 
 var noon = time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
 
-// status is that of an Environment at a commit, with the reason and message of Ready and what is added.
+// status returns the status of an Environment at a commit, with the reason and message of Ready and with additions.
 func status(commit, ready, message string, more ...func(*v1alpha1.EnvironmentStatus)) v1alpha1.EnvironmentStatus {
 	s := v1alpha1.EnvironmentStatus{ShortCommit: commit}
 	if ready != "" {
@@ -76,7 +76,7 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// An event is a warning where a person has to look.
+// An event is a warning if a user has to look at it.
 func TestWhichTransitionsAreEvents(t *testing.T) {
 	for _, test := range []struct {
 		transition Transition

@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// The message of a healthy environment stays short, however much there is to say; the status has the rest.
+// The message of a healthy environment stays short, however many warnings there are. The status has the rest.
 func TestWarningsOfAHealthyEnvironment(t *testing.T) {
 	for _, test := range []struct {
 		warnings, listed int
