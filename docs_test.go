@@ -91,7 +91,7 @@ func TestTroubleshootingSpeaksOfWhatIsSaid(t *testing.T) {
 		for _, span := range codeSpan.FindAllString(match[1], -1) {
 			part := strings.TrimSpace(longest(strings.Trim(span, "`")))
 			if len(strings.Fields(part)) < 3 || strings.HasPrefix(part, "kubectl ") || slices.Contains(othersWords, part) {
-				continue // a name, a command, or nobody's fault here
+				continue // a name, a command, or a message of a library
 			}
 			if looked++; !strings.Contains(said, part) {
 				t.Errorf("nothing says %q, of %s", part, span)
@@ -103,7 +103,7 @@ func TestTroubleshootingSpeaksOfWhatIsSaid(t *testing.T) {
 	}
 }
 
-// Every test that docs/security.md names exists, so that the list of attempts stays one of what is tested.
+// Every test that docs/security.md names must exist, so that all listed attacks are tested.
 func TestAttemptsAreTested(t *testing.T) {
 	said := sources(t)
 	page, err := os.ReadFile("docs/security.md")
@@ -121,12 +121,12 @@ func TestAttemptsAreTested(t *testing.T) {
 	}
 }
 
-// longest returns the longest part of a message that does not differ from one time to the next.
+// longest returns the longest constant part of a message.
 func longest(message string) string {
 	return slices.MaxFunc(differs.Split(message, -1), func(a, b string) int { return cmp.Compare(len(a), len(b)) })
 }
 
-// sources returns all that stands in source files, texts that are put together from literals in one.
+// sources returns the text of all source files, with concatenated literals joined.
 func sources(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder

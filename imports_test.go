@@ -16,11 +16,11 @@ import (
 
 const module = "berth.dev/berth"
 
-// anything, and a path that ends in "/...", stand for a folder and what is below it.
+// anything, and a path that ends in "/...", stand for a folder and everything below it.
 const anything = "..."
 
-// arrows says which of our packages each package may know, and which its tests besides. A package that is not
-// here must not be: its place in the whole is decided first. Tests may also know testSupport.
+// arrows lists which of our packages each package may import, and which its tests may import in addition. A new
+// package must first get its place here. All tests may also import testSupport.
 var arrows = []struct {
 	pkg     string
 	knows   []string
@@ -75,12 +75,12 @@ var testSupport = []string{"internal/apitest", "internal/clustertest", "internal
 var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",
 	"cmd/...", "internal/clustertest"}
 
-// fences says where things from outside may be used: import paths, or single functions as "path.Name".
+// fences lists where external packages (import paths) or single functions ("path.Name") may be used.
 var fences = []struct {
 	things  []string
-	only    []string // the packages that may
-	never   []string // or, where all others may, those that must not
-	inTests []string // the packages whose tests may as well
+	only    []string // the packages that may use it
+	never   []string // or the only packages that must not
+	inTests []string // further packages whose tests may
 	why     string
 }{
 	{
@@ -102,13 +102,13 @@ var fences = []struct {
 	{
 		things:  []string{"sigs.k8s.io/kustomize/..."},
 		only:    []string{"reconciler/kustomize", "reconciler/render"},
-		inTests: []string{"deploy"}, // which compares what it reads with what Kustomize builds
+		inTests: []string{"deploy"}, // which compares its objects with those that Kustomize builds
 		why:     "how manifests are built is the matter of these two",
 	},
 	{
 		things:  []string{"sigs.k8s.io/kustomize/api/krusty"},
 		only:    []string{"reconciler/kustomize"},
-		inTests: []string{"deploy", "reconciler/render"}, // which compare with what Kustomize itself builds
+		inTests: []string{"deploy", "reconciler/render"}, // which compare with Kustomize's own builds
 		why:     "a build runs in a process of its own",
 	},
 	{
@@ -117,7 +117,7 @@ var fences = []struct {
 			"k8s.io/client-go/restmapper/...", "k8s.io/client-go/scale/...", "k8s.io/client-go/tools/...",
 			"k8s.io/cli-runtime/...", "k8s.io/kubectl/...", "sigs.k8s.io/controller-runtime/..."},
 		only:    clients,
-		inTests: []string{anything}, // which look at the cluster with their own eyes
+		inTests: []string{anything}, // which read the cluster directly
 		why:     "the others judge what these bring and decide what these do",
 	},
 	{
@@ -166,8 +166,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// violations reads every Go file of the module by itself: the go command's answers about packages are cached,
-// and leave out files with build constraints.
+// violations parses every Go file of the module. The go command's answers are cached, and omit files with build
+// constraints.
 func violations(t *testing.T, tree fs.FS) []string {
 	t.Helper()
 	var found []string
@@ -242,7 +242,7 @@ func mayKnow(pkg string, isTest bool) (known []string, ruled bool) {
 	return nil, false
 }
 
-// fenced says why a package must not use a thing, or nothing if it may.
+// fenced returns why a package must not use something, or "" if it may.
 func fenced(thing, pkg string, isTest bool) string {
 	for _, fence := range fences {
 		if !matchesAny(fence.things, thing) || isTest && matchesAny(fence.inTests, pkg) {
@@ -261,7 +261,7 @@ type use struct {
 	pos      token.Pos
 }
 
-// uses returns what a file imports, and what it then names of it.
+// uses returns a file's imports, and the names that it uses from them.
 func uses(file *ast.File) []use {
 	var found []use
 	imported := map[string]string{}

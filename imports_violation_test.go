@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 )
 
-// The rules are worth what they find: each is planted a violation here, and a neighbour that is none.
+// Each rule is tested with a violation, and with a similar case that is allowed.
 func TestImportsFindsViolations(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -111,7 +111,7 @@ func TestImportsFindsViolations(t *testing.T) {
 	}
 }
 
-// A module inside this one, such as e2e, keeps its own house.
+// A module inside this one, such as e2e, has rules of its own.
 func TestImportsLeavesOtherModulesAlone(t *testing.T) {
 	found := violations(t, fstest.MapFS{
 		"e2e/go.mod":      {Data: []byte("module berth.dev/berth/e2e\n")},

@@ -12,8 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// ServiceAccount and Namespace name the account under which the agent runs: what it may do is what the
-// manifests grant to this one.
+// ServiceAccount and Namespace name the account of the agent, to which the manifests grant its rights.
 const (
 	Namespace      = "berth"
 	ServiceAccount = "berth"
@@ -22,8 +21,8 @@ const (
 //go:embed *.yaml */*.yaml
 var files embed.FS
 
-// Objects returns the objects of the Kustomize base, in the order in which they can be applied, anew with
-// every call. It needs no Kustomize, because the base transforms nothing.
+// Objects returns new copies of the objects of the Kustomize base, in an order in which they can be applied. It
+// needs no Kustomize, because the base transforms nothing.
 func Objects() ([]*unstructured.Unstructured, error) {
 	var base struct {
 		Resources []string `json:"resources"`

@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// Users install with Kustomize, tests and the demo with Objects: both must mean the same.
+// Users install with Kustomize, and tests and the demo with Objects. Both must give the same result.
 func TestObjectsAreWhatKustomizeBuilds(t *testing.T) {
 	byObjects := map[string]any{}
 	for _, object := range objects(t) {
@@ -29,7 +29,7 @@ func TestObjectsAreWhatKustomizeBuilds(t *testing.T) {
 	}
 }
 
-// Whoever installs into another namespace says so once.
+// Installing into another namespace takes one setting.
 func TestAnOverlayMovesEverythingToAnotherNamespace(t *testing.T) {
 	for _, object := range build(t, overlay(t, "namespace: elsewhere\n")) {
 		switch {

@@ -20,7 +20,7 @@ import (
 
 const account = "berth-apply"
 
-// binding is what the agent writes into the namespace of an environment.
+// binding returns the RoleBinding that the agent writes into the namespace of an environment.
 func binding(namespace string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "berth-apply.a1b2c3.posts"},
@@ -29,7 +29,7 @@ func binding(namespace string) *rbacv1.RoleBinding {
 	}
 }
 
-// actingAs returns the agent's client while it acts as the account of an environment.
+// actingAs returns the agent's client, which impersonates the account of an environment.
 func actingAs(t *testing.T, agent *rest.Config, namespace string) kubernetes.Interface {
 	t.Helper()
 	config := rest.CopyConfig(agent)
@@ -41,7 +41,8 @@ func actingAs(t *testing.T, agent *rest.Config, namespace string) kubernetes.Int
 	return client
 }
 
-// testEnvironment lets the agent make an environment of the namespace theirs, and asks what its account may do.
+// testEnvironment makes the agent bind the role of environments in the namespace theirs, and checks the rights of
+// its account.
 func testEnvironment(t *testing.T, admin, agent kubernetes.Interface) {
 	if _, err := agent.RbacV1().RoleBindings(theirs).Create(t.Context(), binding(theirs), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -61,8 +62,8 @@ func testEnvironment(t *testing.T, admin, agent kubernetes.Interface) {
 	}
 }
 
-// testGranting proves that a branch cannot get by a Role of its own what its environment does not have, even if the
-// agent's own check of the manifests did not exist.
+// testGranting proves that a branch cannot extend its environment's rights by a Role of its own. This holds even
+// without the agent's own check of the manifests.
 func testGranting(t *testing.T, environment kubernetes.Interface) {
 	for _, test := range []struct {
 		name             string
@@ -96,7 +97,7 @@ func testGranting(t *testing.T, environment kubernetes.Interface) {
 	denied(t, "an account of the environments' name", err, "is reserved")
 }
 
-// testAgentPolicy tries, with the agent's own account, what its rights alone would allow.
+// testAgentPolicy uses the agent's own account to try what only its RBAC rights would allow.
 func testAgentPolicy(t *testing.T, admin, agent kubernetes.Interface) {
 	ctx := t.Context()
 	foreign := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "foreign"}}
@@ -133,7 +134,7 @@ func testAgentPolicy(t *testing.T, admin, agent kubernetes.Interface) {
 	}
 }
 
-// testBounds writes the bounds of a namespace as the agent, and tries to undo them as the environment.
+// testBounds writes the bounds of a namespace as the agent, and tries to change them as the environment.
 func testBounds(t *testing.T, agent, environment kubernetes.Interface) {
 	ctx := t.Context()
 	quota := func(name string) *corev1.ResourceQuota {
@@ -176,7 +177,7 @@ func testBounds(t *testing.T, agent, environment kubernetes.Interface) {
 	})
 }
 
-// testNamespacePolicy tries to change what decides over a namespace of an environment.
+// testNamespacePolicy tries to change the protected labels and annotations of an environment's namespace.
 func testNamespacePolicy(t *testing.T, admin, agent kubernetes.Interface, cluster *clustertest.Cluster) {
 	ctx := t.Context()
 	marked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -227,7 +228,7 @@ func testNamespacePolicy(t *testing.T, admin, agent kubernetes.Interface, cluste
 	})
 }
 
-// somebodyWith returns the namespaces as somebody sees them who has one right in the whole cluster.
+// somebodyWith returns a namespace client for a user with one right in the whole cluster.
 func somebodyWith(t *testing.T, admin kubernetes.Interface, cluster *clustertest.Cluster, rule rbacv1.PolicyRule) namespaceClient {
 	t.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "eve"}, Rules: []rbacv1.PolicyRule{rule}}
@@ -251,13 +252,13 @@ func somebodyWith(t *testing.T, admin kubernetes.Interface, cluster *clustertest
 	return client.CoreV1().Namespaces()
 }
 
-// namespaceClient is what these tests do with namespaces.
+// namespaceClient has the methods of a namespace client that these tests use.
 type namespaceClient interface {
 	Create(context.Context, *corev1.Namespace, metav1.CreateOptions) (*corev1.Namespace, error)
 	Patch(context.Context, string, types.PatchType, []byte, metav1.PatchOptions, ...string) (*corev1.Namespace, error)
 }
 
-// denied fails the test unless a policy refuses something with a text.
+// denied fails the test unless a policy denies a request with a text.
 func denied(t *testing.T, what string, err error, text string) {
 	t.Helper()
 	if !errors.IsForbidden(err) || !strings.Contains(err.Error(), text) {

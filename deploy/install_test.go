@@ -16,7 +16,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// Everything about one installation, in one cluster: what the API server accepts, and what it then allows.
+// The test checks one installation in one cluster: what the API server accepts, and what it then allows.
 func TestInstall(t *testing.T) {
 	cluster := clustertest.Start(t, clustertest.Config{})
 	admin := kubernetes.NewForConfigOrDie(cluster.RESTConfig())
@@ -76,7 +76,7 @@ func available(deployment *appsv1.Deployment) bool {
 	return false
 }
 
-// awaitRight waits until a right that an aggregated ClusterRole grants has reached the authorizer.
+// awaitRight waits until a right of an aggregated ClusterRole has reached the authorizer.
 func awaitRight(t *testing.T, right right, granted func(right) bool) {
 	t.Helper()
 	eventually(t, "the right to "+right.String()+" was not granted", func(context.Context) (bool, error) {

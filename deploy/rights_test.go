@@ -14,8 +14,8 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// A right is a verb on a resource ("pods/log" for a subresource, "clusterroles:view" for one object): in a namespace,
-// or in all of them and on what has none if namespace is empty.
+// A right is a verb on a resource ("pods/log" for a subresource, "clusterroles:view" for one object) in a
+// namespace. An empty namespace means all namespaces and cluster-scoped resources.
 type right struct{ verb, group, resource, namespace string }
 
 func (r right) String() string {
@@ -36,7 +36,8 @@ func (r right) attributes() *authorizationv1.ResourceAttributes {
 
 const ours, theirs = deploy.Namespace, "default"
 
-// environmentKinds are what applications consist of: the account of an environment writes them, the agent watches them.
+// environmentKinds are the kinds of applications. The account of an environment writes them, and the agent watches
+// them.
 var environmentKinds = []struct {
 	group     string
 	resources []string
@@ -50,7 +51,7 @@ var environmentKinds = []struct {
 	{"rbac.authorization.k8s.io", []string{"rolebindings", "roles"}},
 }
 
-// agentMay is what the agent's work needs. Each verb of a rule for the agent in deploy/ has to be here.
+// agentMay are the rights that the agent needs. Each verb of a rule for the agent in deploy/ must be listed here.
 var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"get", "berth.dev", "repositories", ours},
 	{"list", "berth.dev", "repositories", ours},
@@ -83,14 +84,14 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"create", "", "namespaces", ""},
 	{"patch", "", "namespaces", ""},
 	{"delete", "", "namespaces", ""},
-	{"get", "rbac.authorization.k8s.io", "rolebindings", theirs}, // what stands in a binding's place
+	{"get", "rbac.authorization.k8s.io", "rolebindings", theirs}, // an existing object in a binding's place
 	{"create", "rbac.authorization.k8s.io", "rolebindings", theirs},
 	{"patch", "rbac.authorization.k8s.io", "rolebindings", theirs},
 	{"delete", "rbac.authorization.k8s.io", "rolebindings", theirs},
 	{"bind", "rbac.authorization.k8s.io", "clusterroles:berth-environment", ""},
 	{"impersonate", "", "serviceaccounts:berth-apply", theirs},
 	{"get", "", "resourcequotas", theirs},
-	{"create", "", "resourcequotas", theirs}, // these three are of namespaceTemplate
+	{"create", "", "resourcequotas", theirs}, // these three belong to namespaceTemplate
 	{"patch", "", "resourcequotas", theirs},
 	{"delete", "", "resourcequotas", theirs},
 	{"get", "", "limitranges", theirs},
@@ -101,10 +102,10 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"create", "networking.k8s.io", "networkpolicies", theirs},
 	{"patch", "networking.k8s.io", "networkpolicies", theirs},
 	{"delete", "networking.k8s.io", "networkpolicies", theirs},
-	{"get", "apiextensions.k8s.io", "customresourcedefinitions", ""}, // whether the agent's own kinds are going
+	{"get", "apiextensions.k8s.io", "customresourcedefinitions", ""}, // whether the agent's own kinds are being deleted
 	{"list", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"watch", "apiextensions.k8s.io", "customresourcedefinitions", ""},
-	{"list", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""}, // whose end lifts a refusal
+	{"list", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""}, // deleting one ends its refusals
 	{"watch", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""},
 	{"list", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", ""},
 	{"watch", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", ""},
@@ -123,14 +124,14 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 }...)
 
 var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs, "rolebindings", "networkpolicies"), []right{
-	// Its kinds: not elsewhere, and no Repository of its own making.
+	// Its kinds in other namespaces, and Repositories of its own making.
 	{"create", "berth.dev", "environments", theirs},
 	{"create", "berth.dev", "repositories", ours},
 	{"delete", "berth.dev", "repositories", ours},
 	{"patch", "berth.dev", "repositories", theirs},
 	{"update", "berth.dev", "environments", ours},
 	{"update", "berth.dev", "environments/status", ours},
-	// More rights than it was given.
+	// More rights than it was granted.
 	{"impersonate", "", "users", ""},
 	{"impersonate", "", "groups", ""},
 	{"impersonate", "", "serviceaccounts", theirs},
@@ -142,20 +143,20 @@ var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs,
 	{"create", "rbac.authorization.k8s.io", "clusterroles", ""},
 	{"create", "rbac.authorization.k8s.io", "clusterrolebindings", ""},
 	{"create", "certificates.k8s.io", "certificatesigningrequests", ""},
-	// What running containers and nodes are.
+	// Access to running containers and nodes.
 	{"create", "", "pods/exec", theirs},
 	{"create", "", "pods/attach", theirs},
 	{"create", "", "pods/portforward", theirs},
 	{"patch", "", "pods/ephemeralcontainers", theirs},
 	{"get", "", "nodes/proxy", ""},
 	{"patch", "", "nodes", ""},
-	// What decides over other people's requests and traffic.
+	// Control over other users' requests and traffic.
 	{"create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""},
 	{"patch", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""},
 	{"create", "apiregistration.k8s.io", "apiservices", ""},
 	{"patch", "", "endpoints", theirs},
 	{"patch", "discovery.k8s.io", "endpointslices", theirs},
-	// What nothing needs.
+	// Rights that nothing needs.
 	{"get", "", "secrets", theirs},
 	{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"create", "storage.k8s.io", "storageclasses", ""},
@@ -168,11 +169,11 @@ var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs,
 // The account of an environment in theirs, once the agent has bound its role there.
 var (
 	environmentMay = append(eachKind([]string{"get", "list", "watch", "create", "patch", "delete"}, theirs), []right{
-		{"get", "", "namespaces", theirs}, // as the built-in role admin
+		{"get", "", "namespaces", theirs}, // as in the built-in role admin
 		{"update", "coordination.k8s.io", "leases", theirs},
 	}...)
 	environmentMayNot = append(eachKind([]string{"get", "create", "patch", "delete"}, ours), []right{
-		// The bounds of its namespace, and whose it is.
+		// The bounds of its namespace, and the namespace's ownership.
 		{"create", "", "namespaces", ""},
 		{"patch", "", "namespaces", theirs},
 		{"update", "", "namespaces/finalize", theirs},
@@ -182,7 +183,7 @@ var (
 		{"delete", "", "resourcequotas", theirs},
 		{"create", "", "limitranges", theirs},
 		{"patch", "", "limitranges", theirs},
-		// More rights than it was given.
+		// More rights than it was granted.
 		{"bind", "rbac.authorization.k8s.io", "clusterroles", theirs},
 		{"bind", "rbac.authorization.k8s.io", "roles", theirs},
 		{"escalate", "rbac.authorization.k8s.io", "roles", theirs},
@@ -199,7 +200,7 @@ var (
 	}...)
 )
 
-// people are bound to a built-in role in the agent's namespace each.
+// people are accounts with one built-in role each in the agent's namespace.
 var people = []struct {
 	role        string
 	may, mayNot []right
@@ -221,7 +222,7 @@ var people = []struct {
 	},
 }
 
-// eachKind returns the rights to do something with all kinds of applications, in a namespace or everywhere.
+// eachKind returns the rights to some verbs on all kinds of applications, in a namespace or everywhere.
 func eachKind(verbs []string, namespace string, without ...string) []right {
 	var rights []right
 	for _, kinds := range environmentKinds {
@@ -245,7 +246,7 @@ func testRights(t *testing.T, agent kubernetes.Interface, rights []right, want b
 	}
 }
 
-// may asks the API server what the client's own account may do.
+// may returns the API server's answer whether the client's own account has a right.
 func may(t *testing.T, client kubernetes.Interface, right right) bool {
 	t.Helper()
 	review := &authorizationv1.SelfSubjectAccessReview{}
@@ -268,7 +269,7 @@ func testPeople(t *testing.T, admin kubernetes.Interface) {
 		if _, err := admin.RbacV1().RoleBindings(ours).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		// The binding, and the aggregation into the built-in role, reach the authorizer a moment later.
+		// The binding and the aggregation into the built-in role reach the authorizer a moment later.
 		awaitRight(t, person.may[0], func(right right) bool { return allowed(t, admin, user, right) })
 		for _, right := range person.may {
 			if !allowed(t, admin, user, right) {
@@ -294,7 +295,7 @@ func allowed(t *testing.T, admin kubernetes.Interface, user string, right right)
 	return answer.Status.Allowed
 }
 
-// What the agent is granted and its work does not need is a way in that nobody watches.
+// A right that the agent does not need is an unwatched way in.
 func TestEveryRuleForTheAgentIsNeeded(t *testing.T) {
 	for _, object := range objects(t) {
 		if kind := object.GetKind(); kind != "Role" && kind != "ClusterRole" || object.GetName() != "berth-agent" {
@@ -316,7 +317,7 @@ func TestEveryRuleForTheAgentIsNeeded(t *testing.T) {
 	}
 }
 
-// granted returns what a rule grants.
+// granted returns the rights of a rule.
 func granted(rule rbacv1.PolicyRule) (rights []right) {
 	names := append([]string{}, rule.ResourceNames...)
 	if len(names) == 0 {

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// The Ingress names the Service and its port by their names, which nothing else compares.
+// Nothing else checks that the Ingress names the Service and its port correctly.
 func TestTheWebhookIngressLeadsToTheService(t *testing.T) {
 	var ingress networkingv1.Ingress
 	var service corev1.Service

@@ -69,8 +69,8 @@ func TestPostsRendersForEveryEntry(t *testing.T) {
 	}
 }
 
-// A preview cannot reach production's database: it has another server, another password and a database of its own, which
-// it makes before the migration and drops when it goes.
+// A preview cannot reach production's database. It has another server, another password and its own database, which
+// it creates before the migration and drops at its end.
 func TestPreviewsHaveADatabaseOfTheirOwn(t *testing.T) {
 	repository, both := push(t), entries(t)
 	production, review := rendered(t, repository, both[0]), rendered(t, repository, both[1])
@@ -99,7 +99,7 @@ func TestPreviewsHaveADatabaseOfTheirOwn(t *testing.T) {
 	}
 }
 
-// What the README says of each change.
+// The README's claims about each change.
 func TestPostsChangesOnlyWhatIsMeant(t *testing.T) {
 	for _, test := range []struct {
 		file string
@@ -127,7 +127,8 @@ func TestPostsChangesOnlyWhatIsMeant(t *testing.T) {
 	}
 }
 
-// Strictly validated, without a warning, in namespaces that warn of what the restricted Pod Security level refuses.
+// The manifests are valid under strict validation, without warnings, in namespaces that warn of violations of the
+// restricted Pod Security level.
 func TestPostsIsValid(t *testing.T) {
 	cluster := clustertest.Start(t, clustertest.Config{APIServerOnly: true})
 	config := cluster.RESTConfig()
@@ -161,7 +162,7 @@ func (w warnings) HandleWarningHeader(_ int, _ string, text string) {
 	w.Errorf("the API server warns: %s", text)
 }
 
-// push puts the example into a repository of its own, as its README says.
+// push puts the example into a repository of its own, as its README describes.
 func push(t *testing.T) *gittest.Repository {
 	t.Helper()
 	repository := gittest.NewServer(t).Repository("acme/posts")

@@ -14,10 +14,10 @@ import (
 	"github.com/getsops/sops/v3/kms"
 )
 
-// awsSession is the name under which AWS logs what the agent does.
+// awsSession is the name of the agent's sessions in the logs of AWS.
 const awsSession = "berth"
 
-// openAWS asks AWS KMS. The profile that a file names is not used.
+// openAWS decrypts with AWS KMS. It ignores the profile that a file names.
 func (c *clouds) openAWS(ctx context.Context, k *keyservice.KmsKey, dataKey string) ([]byte, error) {
 	if _, err := base64.StdEncoding.DecodeString(dataKey); err != nil {
 		return nil, errBadDataKey
@@ -64,11 +64,11 @@ func (c *clouds) awsCredentials(region string) aws.CredentialsProvider {
 	return c.aws[region]
 }
 
-// contained makes an error of a panic: AWS' client does not expect answers without credentials, and asks in a goroutine
-// of its own.
+// contained turns panics into errors. AWS' client panics on answers without credentials, and calls the provider in
+// a goroutine of its own.
 type contained struct{ aws.CredentialsProvider }
 
-// Retrieve asks the provider.
+// Retrieve calls the provider.
 func (c contained) Retrieve(ctx context.Context) (got aws.Credentials, err error) {
 	defer func() {
 		if recover() != nil {

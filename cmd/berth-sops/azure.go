@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// openAzure asks Azure Key Vault.
+// openAzure decrypts with Azure Key Vault.
 func (c *clouds) openAzure(ctx context.Context, key secrets.RemoteKey, dataKey string) ([]byte, error) {
 	if _, err := base64.RawURLEncoding.DecodeString(dataKey); err != nil {
 		return nil, errBadDataKey
@@ -41,7 +41,7 @@ func (c *clouds) azureOptions() azcore.ClientOptions {
 	return options
 }
 
-// azureCredential is the service principal of the key Secret, or the agent's identity.
+// azureCredential returns the service principal of the key Secret, or the agent's identity.
 func (c *clouds) azureCredential() (azcore.TokenCredential, error) {
 	var err error
 	identity := c.identity.Azure

@@ -10,8 +10,8 @@ import (
 // outagePause is how long no call goes to a host that did not answer.
 const outagePause = 15 * time.Second
 
-// breaker keeps a host that does not answer from delaying all environments: many need the same key, each for several
-// files, and all would wait until the deadline while others wait to be reconciled.
+// breaker keeps an unresponsive host from delaying all environments. Many environments need the same key, each for
+// several files. Without a breaker each of them would wait until the deadline, and delay the others.
 type breaker struct {
 	base http.RoundTripper
 	now  func() time.Time
@@ -20,10 +20,10 @@ type breaker struct {
 	outages map[string]*outage // by host
 }
 
-// outage is the time from the first call without an answer to the next one with any.
+// outage is the time from the first call without an answer to the next answer.
 type outage struct {
 	err error
-	// until is when the host may be tried again; trying reports whether a call is doing that.
+	// until is when the host may be tried again; trying reports whether a call is doing so.
 	until  time.Time
 	trying bool
 }
@@ -32,7 +32,7 @@ func newBreaker(base http.RoundTripper) *breaker {
 	return &breaker{base: base, now: time.Now, outages: map[string]*outage{}}
 }
 
-// RoundTrip asks the host, or returns at once what the last one who asked it got.
+// RoundTrip calls the host, or returns the error of the last call at once.
 func (b *breaker) RoundTrip(request *http.Request) (*http.Response, error) {
 	host := request.URL.Host
 	if err := b.enter(host); err != nil {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// host is one that answers, or does not.
+// host is a host that answers or does not.
 type host struct {
 	calls int
 	err   error
-	// meanwhile runs while the host thinks.
+	// meanwhile runs before the host answers.
 	meanwhile func()
 }
 
@@ -77,7 +77,7 @@ func TestAPanicIsNoAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want := range 2 { // the second fails without asking
+	for want := range 2 { // the second call fails without reaching the host
 		panicked := false
 		func() {
 			defer func() { panicked = recover() != nil }()

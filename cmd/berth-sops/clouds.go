@@ -16,8 +16,8 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// clouds ask remote keys, with the credentials of the key Secret, or without those with the agent's identity. The keys
-// are the library's. The logins are those of the clouds' own clients, which keep what they were given while it is good.
+// clouds uses remote keys with the credentials of the key Secret, or else with the agent's identity. The key types
+// are those of the SOPS library. The clouds' own clients log in, and cache their tokens while these are valid.
 type clouds struct {
 	held     secrets.Credentials
 	identity secrets.Identity
@@ -40,12 +40,12 @@ func newClouds(g secrets.Grant, n *network) *clouds {
 	return c
 }
 
-// forget drops what services gave, which they may not take any more.
+// forget drops cached tokens, which the services may no longer accept.
 func (c *clouds) forget() {
 	c.aws, c.azure, c.gcp, c.vault = map[string]aws.CredentialsProvider{}, nil, nil, map[string]oauth2.TokenSource{}
 }
 
-// open asks for a data key. The errors are those of the network, of the clients, errNoKey or errBadDataKey.
+// open decrypts a data key. Its errors are those of the network, those of the clients, errNoKey or errBadDataKey.
 func (c *clouds) open(ctx context.Context, key secrets.RemoteKey, r *keyservice.DecryptRequest) ([]byte, error) {
 	text := string(r.Ciphertext)
 	switch key.Kind {
@@ -59,13 +59,13 @@ func (c *clouds) open(ctx context.Context, key secrets.RemoteKey, r *keyservice.
 	return c.openVault(ctx, key, text)
 }
 
-// statement is a file with the token of the agent's service account, which the kubelet replaces now and then.
+// statement is a file with the token of the agent's service account. The kubelet replaces it from time to time.
 type statement struct {
 	file    string
 	network *network
 }
 
-// maxStatement bounds a token in a file.
+// maxStatement is the maximum size of a token in a file.
 const maxStatement = 64 << 10
 
 func (s statement) read() (string, error) {
@@ -90,13 +90,13 @@ func (s statement) token() (string, error) {
 	return token, nil
 }
 
-// GetIdentityToken is read for the client of AWS' STS.
+// GetIdentityToken implements the interface of AWS' STS client.
 func (s statement) GetIdentityToken() ([]byte, error) {
 	token, err := s.read()
 	return []byte(token), err
 }
 
-// GetToken is read for the client of EKS Pod Identity. Without a file it asks without a token.
+// GetToken implements the interface of the EKS Pod Identity client. Without a file it returns no token.
 func (s statement) GetToken() (string, error) {
 	if s.file == "" {
 		return "", nil
@@ -104,7 +104,7 @@ func (s statement) GetToken() (string, error) {
 	return s.read()
 }
 
-// tokens is a function as a source of tokens.
+// tokens is a function that implements oauth2.TokenSource.
 type tokens func() (*oauth2.Token, error)
 
 // Token calls the function.

@@ -28,7 +28,7 @@ func newEngine(ctx context.Context, g secrets.Grant, n *network) (*engine, error
 	return &engine{ctx: ctx, keys: newKeyService(g, n)}, nil
 }
 
-// order is that in which the keys of a group are tried: those without a network first.
+// order is the order in which the keys of a group are tried: those without a network first.
 var order = []string{"age", "pgp", "hc_vault", "kms", "gcp_kms", "azure_kv"}
 
 func storeOf(f secrets.Format) sops.Store {
@@ -45,7 +45,7 @@ func storeOf(f secrets.Format) sops.Store {
 	return yaml.NewStore(&config.YAMLStoreConfig{Indent: 2})
 }
 
-// Unseal decrypts a file. All is returned or nothing.
+// Unseal decrypts a file. It returns all of the file or nothing.
 func (e *engine) Unseal(s secrets.Sealed) (secrets.Unsealed, error) {
 	var none secrets.Unsealed
 	store := storeOf(s.Format)
@@ -65,7 +65,7 @@ func (e *engine) Unseal(s secrets.Sealed) (secrets.Unsealed, error) {
 	if err != nil {
 		return none, err
 	}
-	// The library changes a tree in place, so the placeholders get one of their own.
+	// The library changes a tree in place, so the placeholders need a tree of their own.
 	veiled, err := store.LoadEncryptedFile(s.Content)
 	if err != nil {
 		return none, err
@@ -86,7 +86,7 @@ func (e *engine) Unseal(s secrets.Sealed) (secrets.Unsealed, error) {
 
 func (e *engine) dataKey(m *sops.Metadata) ([]byte, error) {
 	if len(m.KeyGroups) > 1 && m.ShamirThreshold == 0 {
-		m.ShamirThreshold = len(m.KeyGroups) // the library would put together whatever there is
+		m.ShamirThreshold = len(m.KeyGroups) // the library would combine whatever parts exist
 	}
 	e.keys.begin(e.ctx)
 	key, err := m.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{e.keys}, order)
@@ -115,7 +115,7 @@ func decrypt(tree sops.Tree, key []byte, values *values) error {
 	return nil
 }
 
-// emit writes each document. Comments are left out: some are encrypted, and none is needed.
+// emit writes each document without comments. Some comments are encrypted, and none is needed.
 func emit(store sops.Store, branches sops.TreeBranches, f secrets.Format) ([][]byte, error) {
 	var documents [][]byte
 	for _, branch := range branches {
@@ -166,7 +166,7 @@ func isComment(value any) bool {
 	return is
 }
 
-// unreadable says what the library finds wrong with a file, without its words: they quote the file.
+// unreadable describes the library's error about a file without its words, because these quote the file.
 func unreadable(err error) error {
 	for words, detail := range map[string]string{
 		"sops metadata not found": "it has encrypted values and no part that says for whom",

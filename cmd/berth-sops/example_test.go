@@ -10,7 +10,7 @@ import (
 	"github.com/getsops/sops/v3/keys"
 )
 
-// exampleDir is the example, whose Secrets are made here because a checkout has no sops. The keys are public.
+// exampleDir is the example. These tests create its Secrets because a checkout has no sops. The keys are public.
 const exampleDir = "../../examples/posts"
 
 // TestExampleSecrets re-creates the Secrets of the example with -update, and expects each entry's key to

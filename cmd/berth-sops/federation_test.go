@@ -26,22 +26,22 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// federation is four clouds that trust the tokens of a cluster's service accounts. All hosts lead to it.
-// It believes nothing: it verifies the statements and signatures that it is sent, and when they end.
+// federation simulates four clouds that trust the tokens of a cluster's service accounts. All hosts lead to it. It
+// verifies all statements and signatures, and their expiry.
 type federation struct {
 	t             *testing.T
 	secret, plain *httptest.Server // https and http
 	dir           string
 
 	mu sync.Mutex
-	// lifetime is how long tokens that are given are good.
+	// lifetime is how long issued tokens are valid.
 	lifetime time.Duration
-	// statements are the tokens of the service account that were written last, by audience.
+	// statements are the latest tokens of the service account, by audience.
 	statements map[string]string
-	// issued are the tokens that were given and not taken back, with their ends.
+	// issued are the tokens that were issued and not revoked, with their expiry.
 	issued map[string]time.Time
 	asked  []string
-	// refuses is what all answer, if its status is not 0.
+	// refuses is the answer to all requests, if its status is not 0.
 	refuses reply
 }
 
@@ -71,14 +71,14 @@ func (f *federation) answers(status int, body string) {
 	f.refuses = reply{status, body}
 }
 
-// revoke takes all tokens back.
+// revoke revokes all tokens.
 func (f *federation) revoke() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.issued)
 }
 
-// calls returns how often something was asked for whose address ends so.
+// calls returns the number of requests to addresses with a suffix.
 func (f *federation) calls(suffix string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,7 +91,7 @@ func (f *federation) calls(suffix string) int {
 	return n
 }
 
-// file is where the token for an audience is.
+// file returns the path of the token for an audience.
 func (f *federation) file(audience string) string {
 	return filepath.Join(f.dir, url.PathEscape(audience))
 }
@@ -197,7 +197,7 @@ func (f *federation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, answer)
 }
 
-// answer returns what the services answer, or nothing to whom they refuse.
+// answer returns the service's answer, or "" to refuse the request.
 func (f *federation) answer(r *http.Request, address, body string) string {
 	form, _ := url.ParseQuery(body)
 	share := base64.StdEncoding.EncodeToString([]byte(sopstest.DataKey))
@@ -287,7 +287,7 @@ func signedBy(secret string, r *http.Request, body string) bool {
 	return signature == hex.EncodeToString(key)
 }
 
-// identity is the agent's, to all of them, changed.
+// identity returns the agent's identity for all services, changed.
 func (f *federation) identity(change ...func(*secrets.IdentityConfig)) *secrets.Identity {
 	f.t.Helper()
 	c := secrets.IdentityConfig{
@@ -306,7 +306,7 @@ func (f *federation) identity(change ...func(*secrets.IdentityConfig)) *secrets.
 	return identity
 }
 
-// withPods has AWS give its credentials by EKS Pod Identity.
+// withPods makes AWS provide credentials by EKS Pod Identity.
 func (f *federation) withPods(c *secrets.IdentityConfig) {
 	c.AWS = secrets.AWSIdentity{CredentialsURL: "http://169.254.170.23/v1/credentials", CredentialsTokenFile: f.file("pods.eks.amazonaws.com")}
 }

@@ -127,8 +127,8 @@ func TestWhatTheLibraryEncryptsIsDecrypted(t *testing.T) {
 	}
 }
 
-// equal compares with what the library writes: byte by byte where formats have but one way, and else by
-// content, since comments are left out and layout is kept.
+// equal compares with what the library writes. Formats with only one layout are compared byte by byte. Others are
+// compared by content, because comments are omitted and the layout is kept.
 func equal(t *testing.T, format string, got, want []byte) {
 	t.Helper()
 	switch format {
@@ -213,7 +213,7 @@ func TestKeysOfAllKinds(t *testing.T) {
 	}
 }
 
-// Documents that were encrypted apart and put into one file each have SOPS' own part.
+// Each document that was encrypted on its own has its own SOPS metadata, even if several share a file.
 func TestFilesThatMixDocuments(t *testing.T) {
 	recipient, private := newAge(t)
 	d := decrypter(t, map[string]string{"a.agekey": private})

@@ -18,10 +18,10 @@ import (
 
 const gcpScope = "https://www.googleapis.com/auth/cloudkms"
 
-// margin is how long before its end a credential is no longer used: a call that begins in time must not end too late.
+// margin is how long before its expiry a credential is no longer used, so that it is valid for the whole call.
 const margin = time.Minute
 
-// openGCP asks Google Cloud KMS.
+// openGCP decrypts with Google Cloud KMS.
 func (c *clouds) openGCP(ctx context.Context, key secrets.RemoteKey, dataKey string) ([]byte, error) {
 	if _, err := base64.StdEncoding.DecodeString(dataKey); err != nil {
 		return nil, errBadDataKey
@@ -33,13 +33,13 @@ func (c *clouds) openGCP(ctx context.Context, key secrets.RemoteKey, dataKey str
 	client := c.network.client()
 	client.Transport = &oauth2.Transport{Source: source, Base: client.Transport}
 	k := &gcpkms.MasterKey{ResourceID: key.ID, EncryptedKey: dataKey}
-	gcpkms.NewTokenSource(source).ApplyToMasterKey(k) // the library looks nowhere else then
+	gcpkms.NewTokenSource(source).ApplyToMasterKey(k) // then the library looks nowhere else
 	gcpkms.UseRESTClient{}.ApplyToMasterKey(k)
 	gcpkms.ClientOptions{option.WithHTTPClient(client)}.ApplyToMasterKey(k)
 	return k.DecryptContext(ctx)
 }
 
-// gcpTokens are those of the service account in the key Secret, or of the agent's.
+// gcpTokens returns tokens of the service account in the key Secret, or of the agent's.
 func (c *clouds) gcpTokens() (oauth2.TokenSource, error) {
 	if c.gcp != nil {
 		return c.gcp, nil
@@ -51,7 +51,7 @@ func (c *clouds) gcpTokens() (oauth2.TokenSource, error) {
 		if err != nil {
 			return nil, errNoKey // it was checked before
 		}
-		account.TokenURL = google.JWTTokenURL // whoever wrote the entry does not choose where the agent connects to
+		account.TokenURL = google.JWTTokenURL // the author of the entry must not choose where the agent connects to
 		source = account.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, c.network.client()))
 	case c.identity.GCP.MetadataHost != "":
 		source = tokens(c.metadataToken)
@@ -62,8 +62,8 @@ func (c *clouds) gcpTokens() (oauth2.TokenSource, error) {
 	return c.gcp, nil
 }
 
-// metadataToken takes the token of the pod's, or the machine's, service account from Google's metadata server, whose
-// address is in the environment.
+// metadataToken fetches the token of the service account of the pod or machine. It fetches it from Google's
+// metadata server, whose address is in the environment.
 func (c *clouds) metadataToken() (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), secrets.RemoteTimeout)
 	defer cancel()

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "re-create the golden files of package secrets")
 
-// goldenDir holds files made here, for the tests of package secrets, which do not know the library. The
-// keys beside them protect nothing.
+// goldenDir holds files that these tests create for the tests of package secrets, which do not import the library.
+// The keys beside them protect nothing.
 const goldenDir = "../../secrets/testdata/golden"
 
 var golden = []struct {
@@ -71,7 +71,7 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-// recipientIn returns the recipient of a key, which is made if need be.
+// recipientIn returns the recipient of a key, and creates the key if it does not exist.
 func recipientIn(t *testing.T, file string) string {
 	t.Helper()
 	content, err := os.ReadFile(file)

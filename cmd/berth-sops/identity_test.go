@@ -16,7 +16,7 @@ import (
 
 const vaultRole = "https://vault.example.com/v1/auth/kubernetes/role/berth"
 
-// logins are the ways in which the agent proves who it is, each with whom it asks for that.
+// logins are the ways in which the agent authenticates, each with the address that it calls.
 var logins = []struct {
 	name, service, asks string
 }{
@@ -83,8 +83,8 @@ func TestManyAtOnceLogInOnce(t *testing.T) {
 	})
 }
 
-// What was given is not used in the last minute before its end, and the token of the service account, which the kubelet
-// renews, is read for each login.
+// A token is not used in the last minute before its expiry. The service account's token, which the kubelet renews,
+// is read for each login.
 func TestCredentialsAreRenewed(t *testing.T) {
 	eachLogin(t, func(t *testing.T, f *federation, d *secrets.Decrypter, file []byte, asks string) {
 		f.lifetime = 30 * time.Second
@@ -117,7 +117,7 @@ func TestCredentialsThatWereTakenBackAreForgotten(t *testing.T) {
 	})
 }
 
-// Being able to prove who it is does not mean that the agent does so for every file.
+// The agent must not authenticate for every file, even though it could.
 func TestAnIdentityIsUsedForListedKeysAlone(t *testing.T) {
 	sopstest.Plant(t)
 	for service := range sopstest.RemoteKeys("https://vault.example.com") {
@@ -178,7 +178,7 @@ func TestRolesOfVault(t *testing.T) {
 	}
 }
 
-// The administrator who put credentials into the key Secret means those.
+// The administrator who put credentials into the key Secret wants these used.
 func TestTheKeySecretComesBeforeTheIdentity(t *testing.T) {
 	c, f := newCloud(t), newFederation(t)
 	for service := range sopstest.RemoteKeys("https://vault.example.com") {
@@ -193,7 +193,7 @@ func TestTheKeySecretComesBeforeTheIdentity(t *testing.T) {
 	}
 }
 
-// Services that refuse, that send elsewhere and that babble quote what they were sent.
+// Some services quote requests when they refuse or redirect them, or answer too much.
 func TestErrorsOfLoginsDiscloseNothing(t *testing.T) {
 	for _, bad := range []reply{
 		{http.StatusForbidden, `{"error": "permission denied", "code": "AADSTS700213"}`}, {http.StatusTemporaryRedirect, ""},
@@ -218,7 +218,7 @@ func TestErrorsOfLoginsDiscloseNothing(t *testing.T) {
 				}
 			}
 			if strings.Contains(asks, "oauth2") {
-				asks = "/openid-configuration" // Entra is asked for its addresses first
+				asks = "/openid-configuration" // Entra's client fetches the addresses first
 			}
 			if f.calls("attacker.example.com/") != 0 || f.calls(asks) != 1 {
 				t.Errorf("asked %q", f.asked)

@@ -22,15 +22,16 @@ var (
 	errBadDataKey = errors.New("the encrypted data key is broken")
 )
 
-// keyService recovers data keys for the library, with the keys of the grant. The library's own looks for keys in the
-// environment, the home directory and the output of programs, and asks whichever service a file names.
+// keyService decrypts data keys for the library, with the keys of the grant. The library's own service looks for
+// keys in the environment, the home directory and the output of programs. It also calls any service that a file
+// names.
 type keyService struct {
 	grant   secrets.Grant
 	held    secrets.Held
 	network *network
 	clouds  *clouds
 
-	// ctx is that of the file, and worst what says most about why it stays closed.
+	// ctx is the file's context, and worst the most informative error about the file so far.
 	ctx   context.Context
 	worst *secrets.Error
 }
@@ -39,15 +40,15 @@ func newKeyService(g secrets.Grant, n *network) *keyService {
 	return &keyService{grant: g, held: g.Keys.Held(), network: n, clouds: newClouds(g, n)}
 }
 
-// begin begins with another file.
+// begin prepares for another file.
 func (s *keyService) begin(ctx context.Context) { s.ctx, s.worst = ctx, nil }
 
-// Encrypt is for the library's interface: nothing is encrypted here.
+// Encrypt implements the library's interface; nothing is encrypted here.
 func (s *keyService) Encrypt(context.Context, *keyservice.EncryptRequest, ...grpc.CallOption) (*keyservice.EncryptResponse, error) {
 	return nil, errNotHere
 }
 
-// Decrypt recovers a data key, or a part of one. The library's context has no end, so the service has its own.
+// Decrypt decrypts a data key, or a part of one. The library's context never ends, so the service has its own.
 func (s *keyService) Decrypt(_ context.Context, r *keyservice.DecryptRequest, _ ...grpc.CallOption) (*keyservice.DecryptResponse, error) {
 	share, err := s.recover(r)
 	if err == nil && len(share) > 0 {
@@ -77,7 +78,7 @@ func (s *keyService) recover(r *keyservice.DecryptRequest) ([]byte, error) {
 	return nil, errNoKey
 }
 
-// explain classifies why there is no data key.
+// explain classifies the error that prevents decrypting the data key.
 func (s *keyService) explain(key *keyservice.Key, err error) *secrets.Error {
 	var known *secrets.Error
 	name := nameOf(key)
@@ -100,7 +101,7 @@ func nameOf(key *keyservice.Key) string {
 	return "a remote key"
 }
 
-// shortened keeps both ends of a long name: post-quantum recipients take two thousand letters.
+// shortened keeps both ends of a long name. Post-quantum recipients have two thousand letters.
 func shortened(name string) string {
 	if len(name) <= 200 {
 		return name
@@ -108,7 +109,7 @@ func shortened(name string) string {
 	return strings.ToValidUTF8(name[:24], "") + "…" + strings.ToValidUTF8(name[len(name)-12:], "")
 }
 
-// openAge decrypts with the identities of the grant. The library looks nowhere else if it is given some.
+// openAge decrypts with the identities of the grant. Given identities, the library looks nowhere else.
 func (s *keyService) openAge(dataKey []byte) ([]byte, error) {
 	if len(s.held.Age) == 0 {
 		return nil, errNoKey
@@ -125,10 +126,10 @@ func (s *keyService) openAge(dataKey []byte) ([]byte, error) {
 	return share, nil
 }
 
-// maxShare bounds a decrypted data key, or a part of one.
+// maxShare is the maximum size of a decrypted data key, or of a part of one.
 const maxShare = 1 << 10
 
-// openPGP decrypts by itself: the library's way always ends in running gpg.
+// openPGP decrypts without the library, which always runs gpg in the end.
 func (s *keyService) openPGP(dataKey []byte) ([]byte, error) {
 	if len(s.held.PGP) == 0 {
 		return nil, errNoKey
@@ -139,7 +140,7 @@ func (s *keyService) openPGP(dataKey []byte) ([]byte, error) {
 	}
 	message, err := openpgp.ReadMessage(block.Body, s.held.PGP, nil, nil)
 	if err != nil || message.DecryptedWith.Entity == nil {
-		return nil, errNoKey // go-crypto says the same of a message for others and of a broken one
+		return nil, errNoKey // go-crypto returns the same error for messages to others and for broken ones
 	}
 	share, err := io.ReadAll(io.LimitReader(message.UnverifiedBody, maxShare))
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *keyService) openPGP(dataKey []byte) ([]byte, error) {
 	return share, nil
 }
 
-// remote asks a service, if the grant allows the key. What is checked is what the library read of the file.
+// remote calls a service if the grant allows the key. It checks the key as the library parsed it from the file.
 func (s *keyService) remote(key secrets.RemoteKey, r *keyservice.DecryptRequest) ([]byte, error) {
 	if err := s.grant.Remote.Allows(key); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// The largest files that the guard lets through are within the limits of a worker.
+// The largest files that the guard accepts are within the limits of a worker.
 func TestTheLargestFilesAreDecrypted(t *testing.T) {
 	recipient, private := newAge(t)
 	for _, test := range []struct {

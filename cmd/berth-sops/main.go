@@ -1,6 +1,7 @@
-// Command berth-sops decrypts files for berth, by the SOPS library. It is a program of its own because the library looks
-// for keys in the environment and in the home directory, runs programs, asks whichever service a file names, and does
-// not survive every file. Berth starts it with an empty environment, limits, and the keys of one entry.
+// Command berth-sops decrypts files for berth, with the SOPS library. It is a separate program because the library
+// is risky. It looks for keys in the environment and in the home directory, runs programs, calls any service that a
+// file names, and crashes on some files. Berth starts it with an empty environment, limits, and the keys of one
+// entry.
 package main
 
 import (
@@ -24,7 +25,7 @@ func main() {
 	os.Exit(serve(newNetwork(dial())))
 }
 
-// serve answers until the parent ends.
+// serve answers requests until the parent ends.
 func serve(n *network) (code int) {
 	return secrets.Serve(os.Stdin, os.Stdout, func(g secrets.Grant) (secrets.Engine, error) {
 		return newEngine(context.Background(), g, n)

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// detour leads all hosts to two addresses: that of http, and that of https.
+// detour leads all hosts to two addresses: one for HTTP, and one for HTTPS.
 func detour(plain, secret string) http.RoundTripper {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -42,13 +42,13 @@ func detour(plain, secret string) http.RoundTripper {
 	}
 }
 
-// workersTo are workers in such a network.
+// workersTo returns workers in such a network.
 func workersTo(t *testing.T, plain, secret string) *secrets.Workers {
 	t.Helper()
 	return patientWorkers(t, plain, secret, secrets.RemoteTimeout)
 }
 
-// patientWorkers wait so long for an answer.
+// patientWorkers returns workers with a timeout for answers.
 func patientWorkers(t *testing.T, plain, secret string, timeout time.Duration) *secrets.Workers {
 	t.Helper()
 	w := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{os.Args[0], "serve", plain, secret, timeout.String()}})

@@ -13,7 +13,8 @@ import (
 	"github.com/getsops/sops/v3/kms"
 )
 
-// The library would ask the clouds to encrypt; what it writes of their keys can be read without.
+// The library would call the clouds to encrypt, but the metadata that it writes about their keys can be read
+// without them.
 func TestRemoteKeysAreReadAsTheLibraryWritesThem(t *testing.T) {
 	posts := "posts"
 	group := sops.KeyGroup{

@@ -17,19 +17,19 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// maxAnswer bounds what a remote service may answer.
+// maxAnswer is the maximum size of a remote service's answer.
 const maxAnswer = 64 << 10
 
-// network reaches remote services. The clouds' clients use it for all their calls. It knows no proxy, no cookies and no
-// redirects, which would carry credentials elsewhere. What services answer is bounded, and nothing of it gets into an
-// error except words that are known beforehand, because it may quote what it was sent.
+// network connects to remote services. The clouds' clients use it for all their calls. It has no proxy, no cookies
+// and no redirects, which would carry credentials elsewhere. Answers are limited in size. Errors contain only known
+// words of an answer, because an answer may quote the request.
 type network struct {
 	base http.RoundTripper
 	// timeout bounds each call.
 	timeout time.Duration
-	// metadataHost is where Google's metadata server is, if there is one.
+	// metadataHost is the host of Google's metadata server, if there is one.
 	metadataHost string
-	// trouble is the last thing that went wrong since begin. The clients do not always pass errors on.
+	// trouble is the last error since begin. The clients do not always return errors.
 	trouble error
 }
 
@@ -44,7 +44,7 @@ func newNetwork(base http.RoundTripper) *network {
 	return &network{base: newBreaker(base), timeout: secrets.RemoteTimeout}
 }
 
-// client is a new one each time, because the clouds' clients change theirs.
+// client returns a new client each time, because the clouds' clients change theirs.
 func (n *network) client() *http.Client {
 	return &http.Client{
 		Transport:     n,
@@ -52,7 +52,7 @@ func (n *network) client() *http.Client {
 	}
 }
 
-// begin begins with another key.
+// begin prepares for another key.
 func (n *network) begin() { n.trouble = nil }
 
 // note keeps an error for explain.
@@ -63,7 +63,7 @@ func (n *network) note(err error) error {
 	return err
 }
 
-// explain says why a service gave no key, without what it sent.
+// explain describes why a service returned no key, without its answer.
 func (n *network) explain(err error) string {
 	if n.trouble != nil {
 		return n.trouble.Error()
@@ -74,8 +74,8 @@ func (n *network) explain(err error) string {
 	return "its answer is not that of such a service"
 }
 
-// RoundTrip asks a service. An answer that is no success is an error, but for the challenge by which Azure says whom to
-// ask for a token.
+// RoundTrip calls a service. An answer other than success is an error, except the challenge by which Azure names
+// its token server.
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), n.timeout)
 	defer cancel() // the answer is read by then
@@ -87,7 +87,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, n.note(fmt.Errorf("%s: %w", r.URL.Host, n.whyNot(err)))
 	}
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	_ = response.Body.Close() // all of it that counts was read
+	_ = response.Body.Close() // the content is already read
 	response.Body = io.NopCloser(bytes.NewReader(content))
 	response.ContentLength = int64(len(content))
 	switch {
@@ -103,17 +103,17 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// refused reports whether a service refused what it was shown since begin.
+// refused reports whether a service has refused credentials since begin.
 func (n *network) refused() bool { return errors.As(n.trouble, new(*refusedError)) }
 
-// refusedError is an answer that is no success.
+// refusedError is an answer other than success.
 type refusedError struct {
 	host  string
 	code  int
 	words []string
 }
 
-// Error names the host, the status and the words that are known.
+// Error names the host, the status and the known words of the answer.
 func (e *refusedError) Error() string {
 	text := e.host + " says " + strings.TrimSpace(fmt.Sprintf("%d %s", e.code, http.StatusText(e.code)))
 	if len(e.words) > 0 {
@@ -122,7 +122,7 @@ func (e *refusedError) Error() string {
 	return text
 }
 
-// trouble are the words by which the services say what is wrong.
+// trouble matches the words by which the services describe errors.
 var trouble = regexp.MustCompile(`\b(?:` + strings.Join([]string{
 	// AWS: KMS, STS, the Pod Identity agent.
 	`(?:AccessDenied|NotFound|ResourceNotFound|Disabled|KMSInvalidState|InvalidCiphertext|IncorrectKey|KeyUnavailable|InvalidKeyUsage)Exception`,
@@ -138,7 +138,7 @@ var trouble = regexp.MustCompile(`\b(?:` + strings.Join([]string{
 	`permission denied|Vault is sealed|encryption key not found|invalid role name|service account name not authorized|namespace not authorized|invalid audience`,
 }, "|") + `)\b`)
 
-// maxTrouble bounds how many of them a message repeats.
+// maxTrouble is how many of them a message repeats.
 const maxTrouble = 3
 
 func troubleIn(content []byte) []string {
@@ -154,7 +154,7 @@ func troubleIn(content []byte) []string {
 	return words
 }
 
-// whyNot says why a request got no answer.
+// whyNot describes why a request got no answer.
 func (n *network) whyNot(err error) error {
 	var slow net.Error
 	if errors.As(err, &slow) && slow.Timeout() || errors.Is(err, context.DeadlineExceeded) {

@@ -12,7 +12,8 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// What stands in the agent's environment and home directory changes neither whom the clouds' clients ask nor as whom.
+// The agent's environment and home directory must not change which services the clouds' clients call, nor with
+// which credentials.
 func TestAPlantedEnvironmentIsNotSeen(t *testing.T) {
 	c, f := newCloud(t), newFederation(t)
 	byKey, byIdentity := c.workers(), f.workers()
@@ -28,7 +29,7 @@ func TestAPlantedEnvironmentIsNotSeen(t *testing.T) {
 			}
 		}
 	}
-	// Without credentials nothing asks anybody.
+	// Without credentials no client calls any service.
 	for service := range sopstest.RemoteKeys("https://vault.example.com") {
 		r, list := allowing(service)
 		keys := keysOf(t, map[string]string{"a.agekey": testdata(t, "golden/review.agekey")})
@@ -38,11 +39,11 @@ func TestAPlantedEnvironmentIsNotSeen(t *testing.T) {
 	}
 }
 
-// inNamespace says that this process has a mount namespace with a hostile /etc/sops/audit.yaml.
+// inNamespace marks a process whose mount namespace has a hostile /etc/sops/audit.yaml.
 const inNamespace = "BERTH_TEST_AUDIT"
 
-// The library reads /etc/sops/audit.yaml before main begins: it ends the program if that is broken, and connects to the
-// database that it names. It takes root to put a file there, and to test it.
+// The library reads /etc/sops/audit.yaml before main begins. If the file is broken it ends the program; otherwise
+// it connects to the database that the file names. Only root can create the file, so only root can run this test.
 func TestTheAuditFileIsNotRead(t *testing.T) {
 	if os.Getenv(inNamespace) != "" {
 		decryptGolden(t)
@@ -68,7 +69,7 @@ func TestTheAuditFileIsNotRead(t *testing.T) {
 	}
 }
 
-// decryptGolden decrypts by the program itself, whose libraries begin as they do in the agent's image.
+// decryptGolden decrypts with the program itself, whose libraries initialize as in the agent's image.
 func decryptGolden(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("/etc/sops/audit.yaml"); err != nil {

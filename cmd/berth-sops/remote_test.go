@@ -22,11 +22,11 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// fourClouds speak as the four services do. All hosts lead to it.
+// fourClouds simulates the four services. All hosts lead to it.
 type fourClouds struct {
 	t      *testing.T
 	server *httptest.Server
-	// status is the answer to all, if it is not 0.
+	// status is the answer to all requests, if it is not 0.
 	status int
 }
 
@@ -96,17 +96,17 @@ func (c *fourClouds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// openIDConfiguration is what Entra says about itself.
+// openIDConfiguration is Entra's description of itself.
 const openIDConfiguration = `{"issuer": "https://login.microsoftonline.com/tenant/v2.0",
 	"authorization_endpoint": "https://login.microsoftonline.com/tenant/oauth2/v2.0/authorize", "token_endpoint": "https://login.microsoftonline.com/tenant/oauth2/v2.0/token"}`
 
-// challenge is what Azure Key Vault answers to who shows no token.
+// challenge writes Azure Key Vault's answer to requests without a token.
 func challenge(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://vault.azure.net"`)
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// expectJSON compares what two texts say.
+// expectJSON compares two JSON texts by content.
 func (c *fourClouds) expectJSON(got []byte, want string) {
 	var a, b any
 	if err := errors.Join(json.Unmarshal(got, &a), json.Unmarshal([]byte(want), &b)); err != nil || !reflect.DeepEqual(a, b) {
@@ -177,7 +177,7 @@ func TestRemoteKeysWithoutCredentials(t *testing.T) {
 	}
 }
 
-// A redirect would carry credentials elsewhere, and what a server writes may quote what it was sent.
+// A redirect would carry credentials elsewhere, and an answer may quote the request.
 func TestAnswersOfRemoteServicesAreNotTrusted(t *testing.T) {
 	for _, status := range []int{http.StatusForbidden, http.StatusTemporaryRedirect, http.StatusInternalServerError} {
 		c := newCloud(t)

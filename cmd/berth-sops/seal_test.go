@@ -104,7 +104,7 @@ func unseal(t *testing.T, format string, encrypted, key []byte) []byte {
 	return decrypted
 }
 
-// workers are processes of this binary, with the network as it is.
+// workers returns workers in processes of this binary, with the real network.
 func workers(t *testing.T) *secrets.Workers {
 	t.Helper()
 	w := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{os.Args[0], "serve"}})
@@ -130,7 +130,7 @@ func ageRecipient(t *testing.T, recipient string) keys.MasterKey {
 	return key
 }
 
-// newPGP makes a PGP key without gpg.
+// newPGP creates a PGP key without gpg.
 func newPGP(t *testing.T) (key keys.MasterKey, private string) {
 	t.Helper()
 	entity, err := openpgp.NewEntity("Review", "", "review@example.com", nil)

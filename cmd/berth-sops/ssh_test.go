@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// newSSH makes an SSH key of the kind that the file is named for.
+// newSSH creates an SSH key of the type that the file's name says.
 func newSSH(t *testing.T, name string) []byte {
 	t.Helper()
 	var key crypto.PrivateKey

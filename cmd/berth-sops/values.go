@@ -15,15 +15,15 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// values decrypt as the library does, and note what they decrypted. The path of a value is the keys that lead to it,
-// each with a colon.
+// values decrypts as the library does, and notes what it decrypts. The path of a value is its keys, each followed
+// by a colon.
 type values struct {
 	library aes.Cipher
 	format  secrets.Format
-	// seen is what to show for what was decrypted: a placeholder, or a comment.
+	// seen is what to show in place of a decrypted value: a placeholder, or a comment.
 	seen    map[sealedValue]any
 	written map[string]secrets.Value
-	// problem is what was wrong with the last value that did not decrypt.
+	// problem is the error of the last value that did not decrypt.
 	problem *secrets.Error
 }
 
@@ -35,7 +35,7 @@ func newValues(f secrets.Format) *values {
 
 var errNotHere = errors.New("there is nothing to encrypt, and nothing else to decrypt")
 
-// Encrypt is for the library's interface: nothing is encrypted here.
+// Encrypt implements the library's interface; nothing is encrypted here.
 func (v *values) Encrypt(any, []byte, string) (string, error) { return "", errNotHere }
 
 // Decrypt decrypts a value.
@@ -59,7 +59,8 @@ func (v *values) Decrypt(text string, key []byte, path string) (any, error) {
 	return value, nil
 }
 
-// plain contains the library's panic on a type that it writes no more: it uses a list of bytes as the key of a map.
+// plain recovers from the library's panic on a type that it no longer writes, where it uses a list of bytes as a
+// map key.
 func (v *values) plain(text string, key []byte, path string) (value any, err error) {
 	defer func() {
 		if recover() != nil {
@@ -73,7 +74,7 @@ func (v *values) plain(text string, key []byte, path string) (value any, err err
 	return value, err
 }
 
-// explain says what is wrong with a tree that does not decrypt. The library's own words may quote values.
+// explain describes what is wrong with a tree that does not decrypt. The library's own errors may quote values.
 func (v *values) explain(err error) error {
 	switch {
 	case strings.Contains(err.Error(), "Expected encrypted value as string"):
@@ -84,7 +85,7 @@ func (v *values) explain(err error) error {
 	return malformed("it holds a value of a type that SOPS does not know")
 }
 
-// named names a value by the keys that lead to it, which are not secret: SOPS leaves keys as they are.
+// named names a value by its keys, which are not secret because SOPS does not encrypt keys.
 func named(path string) string {
 	path = strings.ReplaceAll(strings.TrimSuffix(path, ":"), ":", ".")
 	if len(path) > 200 {
@@ -109,7 +110,7 @@ func (v *values) writtenAs(value any) secrets.Value {
 	}
 	var node yaml.Node
 	if err := node.Encode(value); err != nil {
-		return secrets.Value{Text: stores.ValToString(value)} // only what is no scalar cannot be encoded
+		return secrets.Value{Text: stores.ValToString(value)} // only values that are no scalars cannot be encoded
 	}
 	if node.Tag == "!!str" {
 		return secrets.Value{Text: node.Value}
@@ -117,17 +118,17 @@ func (v *values) writtenAs(value any) secrets.Value {
 	return secrets.Value{Text: node.Value, Tag: node.Tag}
 }
 
-// veil puts placeholders where values were decrypted.
+// veil replaces decrypted values by placeholders.
 type veil struct{ *values }
 
-// Decrypt returns what to show for a value.
+// Decrypt returns what to show in place of a value.
 func (v veil) Decrypt(text string, _ []byte, path string) (any, error) {
 	if text == "" {
 		return "", nil
 	}
 	shown, ok := v.seen[sealedValue{text, path}]
 	if !ok {
-		return nil, errNotHere // a comment that does not decrypt, which stays
+		return nil, errNotHere // a comment that does not decrypt stays
 	}
 	return shown, nil
 }

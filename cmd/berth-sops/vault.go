@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// openVault asks the transit engine of HashiCorp Vault, or of OpenBao.
+// openVault decrypts with the transit engine of HashiCorp Vault, or of OpenBao.
 func (c *clouds) openVault(ctx context.Context, key secrets.RemoteKey, dataKey string) ([]byte, error) {
 	token, err := c.vaultToken(key)
 	if err != nil {
@@ -23,7 +23,7 @@ func (c *clouds) openVault(ctx context.Context, key secrets.RemoteKey, dataKey s
 	at := strings.LastIndex(rest, "/keys/")
 	k := hcvault.NewMasterKey(address, rest[:at], rest[at+len("/keys/"):])
 	k.EncryptedKey = dataKey
-	hcvault.Token(token).ApplyToMasterKey(k) // the library looks nowhere else then
+	hcvault.Token(token).ApplyToMasterKey(k) // then the library looks nowhere else
 	hcvault.NewHTTPClient(c.network.client()).ApplyToMasterKey(k)
 	return k.DecryptContext(ctx)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/getsops/sops/v3/keys"
 )
 
-// newVault starts a transit engine that encrypts by saying so, and returns its address.
+// newVault starts a fake transit engine whose ciphertext contains the plaintext, and returns its address.
 func newVault(t *testing.T) string {
 	t.Helper()
 	t.Setenv("VAULT_TOKEN", "hvs.token")
@@ -37,7 +37,7 @@ func newVault(t *testing.T) string {
 	return server.URL
 }
 
-// The library encrypts and we decrypt with the same Vault.
+// The library encrypts, and the worker decrypts, with the same Vault.
 func TestVault(t *testing.T) {
 	server := newVault(t)
 	f := seal(t, "yaml", secret, rules["encrypted_regex"], []keys.MasterKey{hcvault.NewMasterKey(server, "transit", "posts")})

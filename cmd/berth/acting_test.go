@@ -17,9 +17,9 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// The scripts are testdata/acting: people act on environments that a real agent looks after, with the rights of its
-// ServiceAccount, in a cluster where what is applied rolls out. The agent polls once an hour, so that whatever happens
-// happens because of the commands. Beside the commands of testscript, and `exits CODE COMMAND...`, there are:
+// The scripts are in testdata/acting. Users act on environments of a real agent, which has the rights of its
+// ServiceAccount. Applied objects roll out in this cluster. The agent polls once an hour, so that only the commands
+// cause changes. Besides the commands of testscript, and `exits CODE COMMAND...`, there are:
 //
 //	push BRANCH DIR  commits the files of a folder, in place of all there were, and sets $COMMIT, $SHORT and $URL
 //	drop BRANCH      deletes a branch

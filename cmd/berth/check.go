@@ -20,7 +20,7 @@ import (
 // checkOptions are the flags of `berth check`.
 type checkOptions struct {
 	connection
-	// files are what is checked without a cluster.
+	// files are the flags of a check without a cluster.
 	files  renderOptions
 	output string
 }
@@ -107,7 +107,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	}
 	checker := checkup.New(checkup.Config{Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace, Now: time.Now})
 	repositories, environments, err := v.toCheck(ctx, args)
-	if err != nil && !meta.IsNoMatchError(err) { // a kind that is missing is a finding
+	if err != nil && !meta.IsNoMatchError(err) { // a missing kind is a finding
 		return err
 	}
 	if err := o.hasEntry(repositories); err != nil {
@@ -174,7 +174,7 @@ type checkReport struct {
 	problems int
 }
 
-// newCheckReport prints signs on a terminal, and words elsewhere.
+// newCheckReport returns a report with signs on a terminal, and with words elsewhere.
 func newCheckReport(w io.Writer) *checkReport {
 	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return &checkReport{w: w, table: output.NewTable(w), marks: map[checkup.Result]string{checkup.OK: "✔", checkup.Warning: "!", checkup.Problem: "✗", checkup.Unknown: "?"}}
@@ -196,7 +196,7 @@ func (r *checkReport) add(found ...checkup.Finding) {
 	}
 }
 
-// end says what it all came to.
+// end writes the report for scripts, and returns an error if there are problems.
 func (r *checkReport) end() error {
 	if r.format != "" {
 		r.err = r.format.Write(r.w, map[string]any{"sound": r.problems == 0, "checks": append([]checkup.Finding{}, r.all...)})

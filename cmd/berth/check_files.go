@@ -25,10 +25,10 @@ import (
 	"berth.dev/berth/source"
 )
 
-// anyBranch stands for a branch of an entry with a pattern, where none is named.
+// anyBranch stands for a branch of an entry whose pattern names none.
 const anyBranch = "any-branch"
 
-// checkFiles looks at the files of a checkout.
+// checkFiles checks the files of a checkout.
 func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) error {
 	choices, err := o.choices(s)
 	if err != nil {
@@ -66,7 +66,7 @@ func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) e
 	return nil
 }
 
-// choices are the entries that are meant, or a stand-in without a Repository.
+// choices returns the selected entries, or a stand-in if there is no Repository.
 func (o *checkOptions) choices(s streams) ([]choice, error) {
 	if o.files.repository == "" {
 		o.files.branch = cmp.Or(o.files.branch, anyBranch)
@@ -87,7 +87,7 @@ func (o *checkOptions) choices(s streams) ([]choice, error) {
 	return all, err
 }
 
-// ownBranch is the branch of an entry that names it.
+// ownBranch returns the branch of an entry that names one.
 func (c choice) ownBranch() string {
 	if c.patterns.Literal() {
 		return string(c.entry.Branches[0])
@@ -95,7 +95,7 @@ func (c choice) ownBranch() string {
 	return anyBranch
 }
 
-// neverRun warns of Jobs that are to run when an environment goes, where none does.
+// neverRun warns of Jobs that are meant to run at the end of an environment of the entry, but never do.
 func (c choice) neverRun(about string, jobs []checkup.LastJob) []checkup.Finding {
 	if !c.orphans() {
 		return nil
@@ -109,7 +109,7 @@ func (c choice) neverRun(about string, jobs []checkup.LastJob) []checkup.Finding
 	return found
 }
 
-// orphans reports whether nothing is deleted when an environment of the entry goes.
+// orphans reports whether the objects of the entry's environments stay when an environment is deleted.
 func (c choice) orphans() bool {
 	return len(c.entry.Branches) > 0 && naming.RemovalOf(c.entry, c.patterns) == v1alpha1.RemovalOrphan
 }
@@ -118,8 +118,8 @@ func unencrypted(about string) checkup.Finding {
 	return checkup.Finding{Result: checkup.OK, About: about, Check: "files", Message: "none is encrypted"}
 }
 
-// checkEntries looks at the files of every commit that should run. Those that several branches share are looked at
-// once.
+// checkEntries checks the files of every commit that should run. It checks a commit once, even if several branches
+// share it.
 func (v *viewer) checkEntries(ctx context.Context, s streams, o *checkOptions, repo *v1alpha1.Repository, environments []v1alpha1.Environment) []checkup.Finding {
 	trees := &trees{viewer: v, repo: repo}
 	for i := range environments {
@@ -141,7 +141,7 @@ func (v *viewer) checkEntries(ctx context.Context, s streams, o *checkOptions, r
 	return found
 }
 
-// check looks at the files of an entry.
+// check checks the files of an entry.
 func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments []v1alpha1.Environment, keys func(choice) (render.Decrypter, error)) []checkup.Finding {
 	about := checkup.EntryName(t.repo, entry)
 	unknown := func(format string, args ...any) []checkup.Finding {
@@ -183,19 +183,19 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 	return merged(found)
 }
 
-// lookedAt is a survey, and the branches that it is for.
+// lookedAt is a survey, and the branches that it is valid for.
 type lookedAt struct {
 	checkup.Survey
 	branches []string
 }
 
-// surveys are those of an entry's branches.
+// surveys are the surveys of an entry's branches.
 type surveys struct {
 	about  string
 	looked []lookedAt
 }
 
-// look adds a branch, and renders it unless one before had the same files.
+// look adds a branch, and renders it unless an earlier branch had the same files.
 func (s *surveys) look(ctx context.Context, tree render.Tree, o render.Options, branch string) {
 	for i := range s.looked {
 		if (render.Inputs{Hashes: s.looked[i].Inputs.Hashes}).Same(tree, nil) {
@@ -206,8 +206,8 @@ func (s *surveys) look(ctx context.Context, tree render.Tree, o render.Options, 
 	s.looked = append(s.looked, lookedAt{checkup.Look(ctx, s.about, tree, o), []string{branch}})
 }
 
-// found returns the findings, and what keeps the branches from being rendered or ordered: the status of an environment
-// shows that only once the agent has tried.
+// found returns the findings, including those that prevent rendering or ordering. An environment's status shows
+// these only after the agent has tried.
 func (l lookedAt) found() []checkup.Finding {
 	for i := range l.Findings {
 		if file := l.Findings[i].File; file != nil {
@@ -220,7 +220,7 @@ func (l lookedAt) found() []checkup.Finding {
 	return append(l.Findings, l.Problems...)
 }
 
-// merged makes one finding of those that differ by their branches only.
+// merged combines findings that differ only in their branches.
 func merged(all []checkup.Finding) []checkup.Finding {
 	type id struct {
 		result         checkup.Result
@@ -242,8 +242,8 @@ func merged(all []checkup.Finding) []checkup.Finding {
 	return found
 }
 
-// trees are the files of a Repository's commits: from its server as the agent reads them, or, where that cannot be
-// done with a person's rights or from where the person is, from the clone around the current folder.
+// trees are the files of a Repository's commits. They come from its server, as the agent reads them. If the user's
+// rights or network do not allow that, they come from the clone around the current folder.
 type trees struct {
 	*viewer
 	repo   *v1alpha1.Repository
@@ -265,7 +265,7 @@ func (t *trees) at(ctx context.Context, commit string) (render.Tree, error) {
 		return tree, nil
 	}
 	why := t.fetched
-	if t.store != nil && (why == nil || source.ReasonOf(why) == source.Refused) { // which may be about another commit
+	if t.store != nil && (why == nil || source.ReasonOf(why) == source.Refused) { // the refusal may concern another commit
 		snapshot, err := t.store.Snapshot(ctx, commit)
 		if err == nil {
 			t.open[commit] = snapshot
@@ -282,7 +282,7 @@ func (t *trees) at(ctx context.Context, commit string) (render.Tree, error) {
 	return tree, nil
 }
 
-// fetch brings all commits at once.
+// fetch fetches all commits at once.
 func (t *trees) fetch(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "berth-check-")
 	if err != nil {
@@ -298,7 +298,7 @@ func (t *trees) fetch(ctx context.Context) error {
 	return t.store.Fetch(ctx, slices.DeleteFunc(slices.Compact(t.needed), func(commit string) bool { return commit == "" })...)
 }
 
-// credentials are those of the Repository, if they may be read.
+// credentials returns those of the Repository, if the user may read them.
 func (t *trees) credentials(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
 	credentials, err := agent.GitCredentials(t)(ctx, repo)
 	if apierrors.IsForbidden(err) {
@@ -307,9 +307,9 @@ func (t *trees) credentials(ctx context.Context, repo *v1alpha1.Repository) (sou
 	return credentials, err
 }
 
-// close removes what all this took.
+// close removes all temporary files.
 func (t *trees) close() {
 	for _, done := range slices.Backward(t.done) {
-		_ = done() // what stays in the temporary folder is not worth an error
+		_ = done() // files left in the temporary folder are not worth an error
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// loadConfig reads a context of a kubeconfig ("" is its current one), or, without a kubeconfig, what kubectl would read,
-// or a pod's own account.
+// loadConfig reads a context of a kubeconfig ("" is its current one). Without a kubeconfig it reads what kubectl
+// would read, or the pod's own account.
 func loadConfig(kubeconfig, context string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig

@@ -12,10 +12,10 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// keyFlags say with what encrypted files are decrypted.
+// keyFlags select the keys and the program that decrypt files.
 type keyFlags struct{ file, worker string }
 
-// addKeys adds the flags; more says what happens without a file with keys.
+// addKeys adds the flags; more describes what happens without a file with keys.
 func addKeys(c *cobra.Command, k *keyFlags, more string) {
 	addSOPSWorker(c, &k.worker)
 	c.Flags().StringVar(&k.file, "keys", "", "file with the keys for encrypted files: age identities, an armored PGP key, or a Secret's YAML; - for the standard input"+more)
@@ -27,13 +27,13 @@ type locked struct {
 	why error
 }
 
-// Open says why the file stays shut.
+// Open returns the error that explains why the file stays encrypted.
 func (l locked) Open(context.Context, string, []byte) (render.Opened, error) {
 	return render.Opened{}, l.why
 }
 
-// decrypter decrypts an entry's files with the keys of a file, or, if none is named, with those of the entry's key
-// Secret. If they are unavailable, that matters only for encrypted files.
+// decrypter returns the Decrypter of an entry, with the keys of the named file. Without a file it uses those of the
+// entry's key Secret. Unavailable keys matter only for encrypted files.
 func (v *viewer) decrypter(ctx context.Context, s streams, keys keyFlags, c choice) (render.Decrypter, error) {
 	if keys.file != "" || c.entry.Decryption == nil || c.entry.Decryption.SecretRef == nil {
 		return openerOf(s, keys)

@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// A flag that is renamed here and not there would stop every installation.
+// A flag renamed in the code but not in deploy/ would break every installation.
 func TestTheDeploymentsArgumentsAreUnderstood(t *testing.T) {
 	arguments := deployedArguments(t)
 	if len(arguments) == 0 {

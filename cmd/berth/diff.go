@@ -144,7 +144,8 @@ func (o *diffOptions) render(ctx context.Context, s streams, p *prospect, decryp
 	if err != nil {
 		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
 	}
-	// Only the agent has its key, so that Secrets always differ by their digest. The dry runs show whether they do.
+	// Only the agent has its key, so the digests of Secrets always differ. The dry runs show whether the Secrets
+	// do.
 	return result.Set, commit, errors.Join(result.Set.Seal(nil, options.Decrypted), done())
 }
 

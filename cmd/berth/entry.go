@@ -29,7 +29,7 @@ type choice struct {
 	patterns   naming.Patterns
 }
 
-// subject is what the built-in variables speak of for a branch.
+// subject returns what the built-in variables describe for a branch.
 func (c choice) subject(branch string) naming.Subject {
 	return naming.Subject{
 		Repository: c.repository.Name,
@@ -40,7 +40,7 @@ func (c choice) subject(branch string) naming.Subject {
 	}
 }
 
-// options are what a folder is rendered with for a subject, but for what decrypts.
+// options returns the options to render a folder for a subject, without a Decrypter.
 func (c choice) options(folder string, subject naming.Subject) render.Options {
 	o := render.Options{Path: folder, Namespace: subject.Namespace, Variables: naming.Values(subject, c.entry.Variables), Kustomize: builds(kustomize.DefaultLimits, 1)}
 	if len(c.entry.Branches) > 0 { // a stand-in has no policy
@@ -56,7 +56,7 @@ func (c choice) options(folder string, subject naming.Subject) render.Options {
 	return o
 }
 
-// mask hides what may have been decrypted for the entry.
+// mask hides values that may have been decrypted for the entry.
 func (c choice) mask() *output.Mask {
 	if c.entry.Decryption == nil {
 		return &output.Mask{}
@@ -64,8 +64,8 @@ func (c choice) mask() *output.Mask {
 	return &output.Mask{Kinds: c.entry.Decryption.Kinds}
 }
 
-// chooseEntry reads a Repository, and picks the entry of that name, or without a name the only one that takes the
-// branch.
+// chooseEntry reads a Repository and returns the entry of that name. Without a name it returns the only entry that
+// takes the branch.
 func chooseEntry(s streams, file, name, branch string) (choice, error) {
 	all, err := readEntries(s, file)
 	if err != nil {
@@ -92,7 +92,7 @@ func chooseEntry(s streams, file, name, branch string) (choice, error) {
 	return choice{}, fmt.Errorf("%s: no entry takes the branch %q: it gets no environment", file, branch)
 }
 
-// entryNamed reads a Repository, and picks the entry of that name, or without a name the only one there is.
+// entryNamed reads a Repository and returns the entry of that name. Without a name it returns the only entry.
 func entryNamed(s streams, file, name string) (choice, error) {
 	all, err := readEntries(s, file)
 	if err != nil {
@@ -158,7 +158,7 @@ func entries(text []byte) ([]choice, error) {
 	return all, nil
 }
 
-// repository reads one document; what is another kind has no entries.
+// repository reads one document. It returns nil for other kinds.
 func repository(document []byte) (*v1alpha1.Repository, error) {
 	repo := &v1alpha1.Repository{}
 	if err := yaml.Unmarshal(document, &repo.TypeMeta); err != nil {
@@ -181,7 +181,7 @@ func repository(document []byte) (*v1alpha1.Repository, error) {
 	return repo, repofile.Validate(context.Background(), text) // its cost is bounded
 }
 
-// chosen fills in what the API server would.
+// chosen fills in the defaults of the API server.
 func chosen(repo *v1alpha1.Repository, entry *v1alpha1.Entry) (choice, error) {
 	entry.Path = cmp.Or(entry.Path, ".")
 	entry.Scope = cmp.Or(entry.Scope, v1alpha1.ScopeNamespaced)

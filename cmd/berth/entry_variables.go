@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// invalidVariables says of a Repository in JSON which variables the API server would refuse.
+// invalidVariables reports which variables of a Repository in JSON the API server would refuse.
 func invalidVariables(repository []byte) error {
 	var r struct {
 		Spec struct {
@@ -25,7 +25,7 @@ func invalidVariables(repository []byte) error {
 		} `json:"spec"`
 	}
 	if json.Unmarshal(repository, &r) != nil {
-		return nil // whoever reads all of it says what is wrong
+		return nil // the code that reads all of it reports the error
 	}
 	builtIn := naming.Variables(naming.Subject{})
 	var errs []error
@@ -49,7 +49,7 @@ func invalidVariables(repository []byte) error {
 	return errors.Join(errs...)
 }
 
-// invalidValue says what is wrong with a variable's value.
+// invalidValue describes what is wrong with a variable's value.
 func invalidValue(name string, value any) string {
 	switch value := value.(type) {
 	case string:
@@ -70,7 +70,7 @@ func invalidValue(name string, value any) string {
 	return ""
 }
 
-// inWords says where a value of the wrong type stands, without the words of Go.
+// inWords describes where a value of the wrong type is, without the terms of Go.
 func inWords(err error) error {
 	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	if !ok {

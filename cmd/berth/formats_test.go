@@ -13,7 +13,7 @@ import (
 // golden are files that the SOPS library encrypted.
 const golden = "../../secrets/testdata/golden/"
 
-// rendered runs berth render over a folder of these files, with keys.
+// rendered runs berth render on a folder of these files, with keys.
 func rendered(t *testing.T, files map[string]string, keys ...string) (code int, out string) {
 	t.Helper()
 	root := t.TempDir()
@@ -50,7 +50,7 @@ func rendered(t *testing.T, files map[string]string, keys ...string) (code int, 
 	return code, text.String()
 }
 
-// data returns what the Secrets of a rendered folder hold.
+// data returns the data of the Secrets of a rendered folder.
 func data(t *testing.T, manifests string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -87,7 +87,7 @@ func TestEverythingThatSOPSEncryptsIsRendered(t *testing.T) {
 		}, demo, golden+"production.agekey", golden+"hybrid.agekey", golden+"ssh-rsa.agekey", golden+"ssh-ed25519.agekey")
 		got := data(t, out)
 		for key, want := range map[string]string{
-			"DB_PASSWORD": "review-password-of-no-use-anywhere", // of the nested file with a plain document beside
+			"DB_PASSWORD": "review-password-of-no-use-anywhere", // of the nested file beside a plain document
 			"USER":        "app", "PASSWORD": "hunter2", "app.ini": "[db]\nuser     = app\npassword = hunter2\n",
 			"config.json": "{\n\t\"a\": \"hunter2\",\n\t\"n\": 3\n}\n", "groups.json": "{\n\t\"a\": \"hunter2\"\n}\n", "tls.key": "hunter2\n",
 			"values": "a: hunter2\nlist:\n  - hunter2\n  - 3\n", "ssh.yaml": "a: hunter2\n", "comments.yaml": "#\na: hunter2\nb: plain\n",

@@ -24,10 +24,10 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// planted is a password that must be seen nowhere but in its Secret and at its own Git server.
+// planted is a password that may appear only in its Secret and at its own Git server.
 const planted = "glpat-pl4nted+in/the Secret"
 
-// An agent behind a proxy, whose credentials are refused, quoted, redirected, and changed.
+// The agent runs behind a proxy. Its credentials are refused, quoted, redirected and changed.
 func TestGitServers(t *testing.T) {
 	p, kubeconfig := newPort(t,
 		newObject("v1", "Secret", "basic", map[string]any{"stringData": map[string]any{"username": "berth", "password": planted + "\n"}}),
@@ -133,7 +133,7 @@ func TestGitServers(t *testing.T) {
 	})
 }
 
-// quotes answers with the credentials that it got.
+// quotes answers with the credentials that it received.
 func quotes(e *gittest.Exchange) {
 	_, password, _ := e.HTTP.BasicAuth()
 	text := "ERR denied: " + password + " and " + e.HTTP.Header.Get("Authorization")
@@ -141,7 +141,7 @@ func quotes(e *gittest.Exchange) {
 	fmt.Fprintf(e.Writer, "%04x%s", len(text)+4, text)
 }
 
-// proxy passes everything on to one Git server, by whatever name it is asked for.
+// proxy forwards all requests to one Git server, whatever host they name.
 type proxy struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -169,14 +169,14 @@ func newProxy(t *testing.T, git *gittest.Server) *proxy {
 	return p
 }
 
-// hosts are those that were asked for, each once.
+// hosts returns the requested hosts, each once.
 func (p *proxy) hosts() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Compact(slices.Sorted(slices.Values(p.asked)))
 }
 
-// lists has Berth list a repository, once and then no more.
+// lists creates a Repository that is listed once.
 func (p *port) lists(name, address, secret string) {
 	p.t.Helper()
 	object := newObject("berth.dev/v1alpha1", "Repository", name, map[string]any{"spec": map[string]any{
@@ -188,7 +188,7 @@ func (p *port) lists(name, address, secret string) {
 	}
 }
 
-// says waits until a Repository is ready, or not, for a reason and with a message.
+// says waits until a Repository is ready, or not ready, with a reason and a message.
 func (p *port) says(t *testing.T, name, reason string, texts ...string) {
 	t.Helper()
 	last := ""
@@ -221,7 +221,7 @@ func (p *port) sets(secret, entry, value string) {
 	}
 }
 
-// prints returns all that there is of a kind, as it is stored.
+// prints returns all objects of a kind, as they are stored.
 func (p *port) prints(kind schema.GroupVersionResource) string {
 	p.t.Helper()
 	list, err := p.client.Resource(kind).Namespace(metav1.NamespaceAll).List(p.t.Context(), metav1.ListOptions{})

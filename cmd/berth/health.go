@@ -64,7 +64,7 @@ Ends with 0 if all are Healthy, with 1 if one is not.`,
 	return c
 }
 
-// judgesOf reads the expressions of an entry; there are none without a Repository.
+// judgesOf reads the expressions of an entry. Without a Repository there are none.
 func judgesOf(s streams, repository, entry string) (*health.Expressions, error) {
 	if repository == "" {
 		return nil, nil
@@ -80,7 +80,7 @@ func judgesOf(s streams, repository, entry string) (*health.Expressions, error) 
 	return judges, nil
 }
 
-// readFile reads a file, or what is piped in.
+// readFile reads a file, or the standard input.
 func readFile(s streams, name string) ([]byte, error) {
 	if name == "-" {
 		text, err := io.ReadAll(s.in)
@@ -92,7 +92,7 @@ func readFile(s streams, name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// inputName is what people call a file, or what is piped in.
+// inputName returns the name of a file, or of the standard input, for messages.
 func inputName(file string) string {
 	if file == "-" {
 		return "the standard input"
@@ -100,8 +100,8 @@ func inputName(file string) string {
 	return file
 }
 
-// decode reads objects, those of lists unfolded. Numbers are what they are in an object of the cluster: whole ones
-// int64, of which health and CEL make a difference.
+// decode reads objects, and expands lists. Numbers have the types that they have in an object of the cluster: whole
+// numbers are int64, which matters to health and CEL.
 func decode(text []byte) ([]*unstructured.Unstructured, error) {
 	if isTable(text) {
 		return nil, errTable
@@ -125,18 +125,18 @@ func decode(text []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// errTable is what a table of kubectl ends in.
+// errTable is the error for a table printed by kubectl.
 var errTable = errors.New("this is a table, and a table has no status to judge; print whole objects: kubectl get -o yaml")
 
-// tableHead is the first line of a table as kubectl get prints it.
+// tableHead matches the first line of a table printed by kubectl get.
 var tableHead = regexp.MustCompile(`^(NAMESPACE +)?NAME +[A-Z]`)
 
 func isTable(text []byte) bool { return tableHead.Match(bytes.TrimLeft(text, "\n")) }
 
-// decodeDocument reads the object, or the list of objects, of one document; an empty one has none.
+// decodeDocument reads the object, or the list of objects, of one document. An empty document has none.
 func decodeDocument(text []byte) ([]*unstructured.Unstructured, error) {
 	if len(text) == 0 {
-		return nil, nil // nothing but comments
+		return nil, nil // only comments
 	}
 	var content any
 	if err := json.Unmarshal(text, &content); err != nil {

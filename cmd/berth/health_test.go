@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What kubectl prints is judged like what the agent sees: every fixture of health, read from a file.
+// Berth judges the output of kubectl as the agent judges the objects: every fixture of health, read from a file.
 func TestHealthJudgesEveryFixtureAsTheAgentDoes(t *testing.T) {
 	fixtures, err := filepath.Glob("../../health/testdata/*.yaml")
 	if err != nil || len(fixtures) == 0 {

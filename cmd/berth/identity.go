@@ -6,11 +6,12 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// serviceAccountToken is where every pod has that of its account.
+// serviceAccountToken is the path of the service account's token in every pod.
 const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
-// newIdentity returns what proves the agent to the services of the listed remote keys. The clouds' webhooks
-// put that into the pod's environment; what nothing is listed of is not looked at.
+// newIdentity returns the credentials that authenticate the agent to the services of the listed remote keys. The
+// clouds' webhooks put these into the pod's environment. It ignores the credentials of services without a listed
+// key.
 func newIdentity(listed secrets.Remote, vaultToken string, getenv func(string) string) (*secrets.Identity, error) {
 	c := secrets.IdentityConfig{}
 	if len(listed.AWS) > 0 {

@@ -8,14 +8,14 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// webhooked is an environment as the webhooks of all clouds together would make it.
+// webhooked is an environment as the webhooks of all clouds together would set it.
 var webhooked = map[string]string{
 	"AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/berth", "AWS_WEB_IDENTITY_TOKEN_FILE": "/aws/token", "AWS_REGION": "eu-central-1",
 	"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/pods/token",
 	"AZURE_CLIENT_ID": "client", "AZURE_TENANT_ID": "tenant", "AZURE_FEDERATED_TOKEN_FILE": "/azure/token", "AZURE_AUTHORITY_HOST": "https://login.example.com/",
 }
 
-// What stands in the pod's environment counts only for services of which a flag lists a key.
+// The pod's environment counts only for services with a key that a flag lists.
 func TestTheAgentIsSomebodyOnlyWhereAKeyIsListed(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -12,8 +12,8 @@ type input struct {
 	ctx  context.Context
 }
 
-// Read reads from the file, or returns the error of the context once that has ended. A read that is abandoned goes on in
-// the background and loses what it gets.
+// Read reads from the file, or returns the context's error once the context has ended. An abandoned read continues
+// in the background and loses what it gets.
 func (i input) Read(buf []byte) (int, error) {
 	type answer struct {
 		text []byte
@@ -33,5 +33,5 @@ func (i input) Read(buf []byte) (int, error) {
 	}
 }
 
-// Fd returns the file descriptor, which says whether it is a terminal's.
+// Fd returns the file descriptor, so that callers can detect a terminal.
 func (i input) Fd() uintptr { return i.file.Fd() }

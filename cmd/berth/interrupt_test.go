@@ -21,7 +21,7 @@ func TestASignalEndsACommandThatReadsItsInput(t *testing.T) {
 		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 			t.Run(args[0]+" "+signal.String(), func(t *testing.T) {
 				c := starts(t, args...)
-				// More than a pipe holds: all of it is written only once the command reads.
+				// This is more than a pipe holds, so that writing all of it shows that the command reads.
 				if _, err := c.in.Write(make([]byte, 1<<20)); err != nil {
 					t.Fatal(err)
 				}
@@ -31,7 +31,7 @@ func TestASignalEndsACommandThatReadsItsInput(t *testing.T) {
 	}
 }
 
-// A build of a kustomization may take as long as its limits allow; its process ends with the command.
+// A build may take as long as its limits allow, but its process ends with the command.
 func TestASignalEndsACommandThatBuilds(t *testing.T) {
 	dir := t.TempDir()
 	variables := func(name string) string {
@@ -61,7 +61,7 @@ func TestASignalEndsACommandThatBuilds(t *testing.T) {
 			c.endsOn(signal)
 			awaits(t, fmt.Sprintf("the processes %s are gone", builds), func() bool {
 				for _, pid := range builds {
-					if line, _ := os.ReadFile("/proc/" + pid + "/cmdline"); len(line) > 0 { // that of a zombie is empty
+					if line, _ := os.ReadFile("/proc/" + pid + "/cmdline"); len(line) > 0 { // a zombie has none
 						return false
 					}
 				}
@@ -71,7 +71,7 @@ func TestASignalEndsACommandThatBuilds(t *testing.T) {
 	}
 }
 
-// command is one of berth that runs as a process.
+// command is a berth command that runs as a process.
 type command struct {
 	t      *testing.T
 	in     io.WriteCloser
@@ -94,7 +94,7 @@ func starts(t *testing.T, args ...string) *command {
 	}
 	c.pid = c.result.Process.Pid
 	go func() {
-		_ = c.result.Wait() // the state says how it ended
+		_ = c.result.Wait() // the state has the result
 		close(c.ended)
 	}()
 	t.Cleanup(func() {
@@ -107,7 +107,7 @@ func starts(t *testing.T, args ...string) *command {
 	return c
 }
 
-// endsOn fails the test unless the command says that it was interrupted, and ends.
+// endsOn fails the test unless the command ends and reports that it was interrupted.
 func (c *command) endsOn(signal syscall.Signal) {
 	c.t.Helper()
 	if err := c.result.Process.Signal(signal); err != nil {
@@ -126,7 +126,7 @@ func (c *command) endsOn(signal syscall.Signal) {
 	}
 }
 
-// children returns the ids of the processes that the command has started.
+// children returns the ids of the processes that the command started.
 func (c *command) children() (pids []string) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.pid))
 	for _, list := range lists {
@@ -136,7 +136,7 @@ func (c *command) children() (pids []string) {
 	return pids
 }
 
-// awaits looks again and again until something is so. A build of the test's size would go on for much longer.
+// awaits polls until a condition holds. A build of the test's size would take much longer.
 func awaits(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	deadline, ticker := time.NewTimer(10*time.Second), time.NewTicker(10*time.Millisecond)

@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// allowRemote adds the flags that list the remote keys which may be asked.
+// allowRemote adds the flags that list the remote keys that may be used.
 func allowRemote(c *cobra.Command, r *secrets.Remote, vaultToken *string) {
 	f := c.Flags()
 	f.StringArrayVar(&r.AWS, "allow-aws-kms", nil, "ARN of a key of AWS KMS that may decrypt; may be repeated")
@@ -25,10 +25,10 @@ func allowRemote(c *cobra.Command, r *secrets.Remote, vaultToken *string) {
 	f.StringVar(vaultToken, "vault-token-file", serviceAccountToken, "file of the token with which the agent logs in to HashiCorp Vault; best one that is made for Vault alone")
 }
 
-// keyless is an Opener that has no keys. Its errors say how it is given some.
+// keyless is an Opener without keys. Its errors name the flags that provide keys.
 type keyless struct{ keyring.Opener }
 
-// Open decrypts nothing.
+// Open returns an error for every encrypted file.
 func (k keyless) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
 	opened, err := k.Opener.Open(ctx, file, content)
 	if err != nil {
@@ -37,7 +37,8 @@ func (k keyless) Open(ctx context.Context, file string, content []byte) (render.
 	return opened, err
 }
 
-// openerOf decrypts with the keys of a file; without one it decrypts nothing, and says for whom files are.
+// openerOf returns a Decrypter with the keys of a file. Without a file it decrypts nothing, and its errors name the
+// recipients.
 func openerOf(s streams, k keyFlags) (render.Decrypter, error) {
 	if k.file == "" {
 		return keyless{keyring.Opener{Decrypter: secrets.New(secrets.Config{})}}, nil
@@ -61,7 +62,7 @@ func openerOf(s streams, k keyFlags) (render.Decrypter, error) {
 	return keyring.Opener{Decrypter: secrets.New(secrets.Config{Keys: keys, Workers: workers})}, nil
 }
 
-// keyEntries returns what a key Secret would hold of a file. It quotes nothing of it.
+// keyEntries returns a file as the entries of a key Secret. Its errors quote nothing of the file.
 func keyEntries(content []byte) (map[string][]byte, error) {
 	if bytes.Contains(content, []byte("-----BEGIN PGP")) {
 		return map[string][]byte{"key.asc": content}, nil

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// example is the application whose Secrets are encrypted, each entry's for its own key.
+// example is the application whose Secrets are encrypted, each entry's with its own key.
 const example = "../../examples/posts/"
 
 func read(t *testing.T, name string) []byte {

@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 )
 
-// kind is one of Berth's own kinds, and how it is shown.
+// kind is one of Berth's own kinds, and how to print it.
 type kind struct {
 	singular, plural, short string
 	scriptName              string // as kubectl reads it
@@ -54,7 +54,7 @@ var repositoryKind = kind{
 	},
 }
 
-// kindNamed returns the kind of a word that people use for it, or nil.
+// kindNamed returns the kind that a word of the user means, or nil.
 func kindNamed(word string) *kind {
 	switch word {
 	case "env", "envs", "environment", "environments", "Environment":
@@ -83,8 +83,8 @@ func readyOf(conditions []metav1.Condition) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// statusOf is the reason of Ready, and whether the environment is pinned or its branch gone, joined as kubectl joins a
-// node's status.
+// statusOf returns the reason of Ready, and whether the environment is pinned or its branch gone. It joins them as
+// kubectl joins a node's status.
 func statusOf(env *v1alpha1.Environment) string {
 	status := readyOf(env.Status.Conditions).Reason
 	if env.Spec.Pin != "" {
@@ -125,7 +125,7 @@ func (p *printer) all(objects []client.Object) error {
 	return p.rows(objects)
 }
 
-// some prints objects of a listing that goes on.
+// some prints objects of a listing that continues.
 func (p *printer) some(objects ...client.Object) error {
 	if p.format != output.JSON && p.format != output.YAML {
 		return p.rows(objects)
@@ -144,17 +144,18 @@ func (p *printer) some(objects ...client.Object) error {
 	return nil
 }
 
-// state is the text of all that is printed of an object, but for ages: when it is another, there is something to print.
+// state returns all that is printed of an object, except ages. A different text means that there is something to
+// print.
 func (p *printer) state(object client.Object) string {
 	if p.format != formatTable && p.format != formatWide {
 		return object.GetResourceVersion()
 	}
-	row, wide := p.kind.row(object, time.Time{}) // at the beginning of time, everything is equally old
+	row, wide := p.kind.row(object, time.Time{}) // with the zero time all ages are equal
 	return strings.Join(p.cells(row, wide), "\x00")
 }
 
-// complete makes an object one that kubectl reads: lists come without the kind of their items. Who wrote which field is
-// of no interest, and longer than all the rest.
+// complete prepares an object for kubectl. It sets the kind, which items of lists lack, and removes managedFields,
+// which are long and rarely of interest.
 func (p *printer) complete(object client.Object) {
 	object.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(p.kind.singular))
 	object.SetManagedFields(nil)

@@ -10,10 +10,10 @@ import (
 	"berth.dev/berth/reconciler/kustomize"
 )
 
-// kustomizeVerb is the command that a process runs that builds a kustomization.
+// kustomizeVerb is the command of a process that builds a kustomization.
 const kustomizeVerb = "kustomize-build"
 
-// newKustomize is the command of such a process. It is for the program itself.
+// newKustomize returns the command of such a process. Only the program itself runs it.
 func newKustomize(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use:    kustomizeVerb,
@@ -26,9 +26,9 @@ func newKustomize(s streams) *cobra.Command {
 	}
 }
 
-// builds returns what builds kustomizations, in processes of this very program.
+// builds returns a Builder that builds kustomizations in processes of this program.
 func builds(l kustomize.Limits, atOnce int) *kustomize.Builder {
-	program, _ := os.Executable() // without it, each build says that it cannot be started
+	program, _ := os.Executable() // without it, each build reports that it cannot be started
 	return kustomize.New(kustomize.Config{Command: []string{program, kustomizeVerb}, Limits: l, AtOnce: atOnce})
 }
 

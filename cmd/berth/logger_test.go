@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A number without a unit means nothing to whoever reads the log.
+// A number without a unit means nothing to the readers of a log.
 func TestDurationsHaveAUnitInBothFormats(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer

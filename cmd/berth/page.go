@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/cmd/internal/output"
 )
 
-// page writes the description of an environment for people, until something cannot be written.
+// page writes the description of an environment for people. It stops at the first write error.
 type page struct {
 	w   io.Writer
 	now time.Time
@@ -46,7 +46,7 @@ func (p *page) description(d inspect.Description) {
 	}
 }
 
-// head is what the environment is, and how.
+// head returns the properties and the status of the environment.
 func (p *page) head(env *v1alpha1.Environment) [][]string {
 	ready := readyOf(env.Status.Conditions)
 	status := cmp.Or(ready.Reason, "not looked at yet by the agent")
@@ -79,7 +79,7 @@ func (p *page) head(env *v1alpha1.Environment) [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
 
-// commit is the branch's head, and what runs or is being tried if that is another.
+// commit returns the branch's head, and the commit that runs or is being tried if it differs.
 func (p *page) commit(env *v1alpha1.Environment) string {
 	head := output.ShortCommit(env.Spec.Commit)
 	text := head
@@ -152,7 +152,7 @@ func (p *page) log(l inspect.Log) {
 	}
 }
 
-// section writes a table with a title, unless it has nothing but its header.
+// section writes a table with a title, unless the table has only a header.
 func (p *page) section(title string, rows [][]string) {
 	if len(rows) > 1 {
 		p.write("\n" + title + ":\n")

@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// counted is an environment of three objects of which some are not healthy, as "Kind/name health message".
+// counted returns an environment of three objects. It lists the unhealthy ones as "Kind/name health message".
 func counted(reason string, unhealthy ...string) *v1alpha1.Environment {
 	env := state(reason)
 	env.Status.Objects = &v1alpha1.ObjectCount{Total: 3, Healthy: int32(3 - len(unhealthy))}
@@ -113,7 +113,7 @@ and 1 more
 	}
 }
 
-// The agent names 20 objects at most: what is not among these need not be healthy.
+// The agent names at most 20 objects, so an object that is not named may be unhealthy too.
 func TestManyAreNotHealthy(t *testing.T) {
 	p := progress{view: &lines{w: &strings.Builder{}, shown: map[string]string{}}}
 	p.note(counted("Syncing", "Job/migrate Progressing running"))

@@ -31,10 +31,10 @@ import (
 	"berth.dev/berth/reconciler/records"
 )
 
-// parallel is how many requests of a diff go on at once.
+// parallel is how many requests of a diff run at once.
 const parallel = 8
 
-// prospect plans a sync from what can be seen with a person's rights.
+// prospect plans a sync from what the user's rights allow to read.
 type prospect struct {
 	*viewer
 	choice
@@ -43,20 +43,20 @@ type prospect struct {
 	complain func(note string)
 }
 
-// prospectiveStep is one thing that a sync would do.
+// prospectiveStep is one step that a sync would take.
 type prospectiveStep struct {
 	Action string `json:"action"`
 	Object string `json:"object"`
-	// Origin is where the object stands in Git.
+	// Origin is the place of the object in Git.
 	Origin  string `json:"origin,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	Blocked string `json:"blocked,omitempty"`
-	// Refused says what the cluster has against it.
+	// Refused is the cluster's reason to reject the object.
 	Refused string          `json:"refused,omitempty"`
 	Fields  []fields.Change `json:"fields,omitempty"`
 }
 
-// steps returns what a sync to a set would do.
+// steps returns the steps of a sync to a set.
 func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]prospectiveStep, error) {
 	state, id, err := p.observe(ctx, set)
 	if err != nil {
@@ -94,8 +94,9 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	return steps, err
 }
 
-// proverFor returns what tells the environment's objects from copies without the key of the installation, which is the
-// agent's alone: the record knows what was applied. Without a record every proof has to be believed.
+// proverFor returns a Prover that distinguishes the environment's objects from copies. Only the agent has the
+// installation's key, so the Prover relies on the record of what was applied. Without a record it accepts every
+// proof.
 func proverFor(record plan.Record) manifest.Prover {
 	if len(record.Applied) > 0 {
 		return manifest.Prover{}
@@ -103,8 +104,8 @@ func proverFor(record plan.Record) manifest.Prover {
 	return manifest.Credulous()
 }
 
-// forgive takes objects that only seemed to differ for what they are, so that nothing is said to wait for them: the
-// digests of Secrets are keyed by a key that is the agent's alone.
+// forgive gives objects that turn out not to differ the live digest, so that no step seems to wait for them. The
+// digests of Secrets differ because only the agent has their key.
 func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospectiveStep) (any bool) {
 	for _, s := range planned {
 		says := func(step prospectiveStep) bool { return step.Object == p.nameOf(s.Key) }
@@ -120,7 +121,7 @@ func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospe
 	return any
 }
 
-// observe reads what the agent watches. What may not be read is unknown, and neither there nor absent.
+// observe reads what the agent watches. An object that may not be read is unknown, neither present nor absent.
 func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.State, string, error) {
 	state := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: map[schema.GroupKind]observed.Unknown{}}
 	id := naming.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
@@ -141,7 +142,7 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.Stat
 	}
 	namespace, err := p.live(ctx, schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, p.ownNamespace())
 	switch {
-	case apierrors.IsForbidden(err): // then it is there, for all that matters here
+	case apierrors.IsForbidden(err): // it exists, which is all that matters here
 		state.Namespace = &observed.Object{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
 	case err != nil:
 		return state, "", explain(err, p.env.Spec.Namespace)
@@ -152,7 +153,7 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.Stat
 	return state, id, nil
 }
 
-// observePlaces reads what stands in the places of a set and does not bear the environment's label.
+// observePlaces reads the objects that a set would replace and that lack the environment's label.
 func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state observed.State) error {
 	for _, o := range set.Objects {
 		if _, seen := state.Objects[o.Key()]; seen {
@@ -172,12 +173,12 @@ func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state ob
 	return nil
 }
 
-// isCopy says whether an object is one that the entry copies, and that no manifest has.
+// isCopy reports whether the entry copies an object that has no manifest.
 func (p *prospect) isCopy(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "Secret" && slices.Contains(p.entry.CopySecrets, v1alpha1.SecretReference{Name: object.GetName()})
 }
 
-// live reads an object; nil if it is not there.
+// live reads an object. It returns nil if there is none.
 func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key manifest.Key) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvk)
@@ -188,7 +189,7 @@ func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key ma
 	return object, err
 }
 
-// carriedOut determines the result of the steps, and leaves out those that would change nothing.
+// carriedOut determines the result of the steps, and omits those that would change nothing.
 func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prospectiveStep, error) {
 	var (
 		all     sync.WaitGroup
@@ -216,7 +217,8 @@ func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prosp
 	return steps, errors.Join(errs...)
 }
 
-// carryOut determines the result of one step, as far as the user may see it; nil if it would change nothing.
+// carryOut determines the result of one step, as far as the user may see it. It returns nil if the step would
+// change nothing.
 func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
 	result, err := p.outcome(ctx, s)
 	if result != nil && s.Object != nil && p.mask.Hides(s.Key.GroupKind()) {
@@ -243,7 +245,7 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	before, err := p.live(ctx, s.Object.GroupVersionKind(), s.Key)
 	switch {
 	case apierrors.IsForbidden(err) && s.Key == p.ownNamespace():
-		return nil, nil // whatever it bears, it is nothing that Git says
+		return nil, nil // Git has nothing to do with such an object, whatever labels it has
 	case err != nil:
 		return nil, explain(err, p.env.Spec.Namespace)
 	}
@@ -252,13 +254,13 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 		return result, nil
 	}
 	if s.Action == plan.Correct {
-		s.TakeOver = s.Live.Added // the agent removes that in the pass after
+		s.TakeOver = s.Live.Added // the agent removes that in the next pass
 	}
 	after, refused := p.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace}, s)
 	switch {
 	case refused == nil:
 		result.Fields = fields.Compare(before, after)
-	case refused.Class == apply.Forbidden: // then the person may not change the object; the agent may
+	case refused.Class == apply.Forbidden: // the user may not change the object, but the agent may
 		result.Fields = fields.Wanted(before, s.Object.Unstructured)
 	default:
 		_, why, _ := strings.Cut(refused.Message, s.Key.String()+": ")
@@ -270,7 +272,7 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	return result, nil
 }
 
-// refusal says what the cluster has against a new object, as far as that can be asked today.
+// refusal returns the cluster's reason to reject a new object, as far as a dry run can determine that now.
 func (p *prospect) refusal(ctx context.Context, s plan.Step) string {
 	wanted := s.Object.DeepCopy()
 	s.Trim(wanted)
@@ -281,7 +283,7 @@ func (p *prospect) refusal(ctx context.Context, s plan.Step) string {
 	case meta.IsNoMatchError(err):
 		return "the cluster does not know the kind " + s.Key.Kind
 	}
-	return "" // what is missing yet, such as the namespace, the sync makes; what a person may not do, the agent may
+	return "" // the sync creates what is missing, such as the namespace; the agent may do what the user may not
 }
 
 func (p *prospect) ownNamespace() manifest.Key {

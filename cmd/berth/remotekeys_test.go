@@ -29,14 +29,14 @@ var (
 	secretsKind        = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 )
 
-// The Secret that a golden file of package secrets holds, for a key of Vault, and what it says.
+// The Secret in a golden file of package secrets that is encrypted for a key of Vault, and its value.
 const (
 	forVault     = "../../secrets/testdata/golden/vault.yaml"
 	goldenVault  = "https://vault.example.com"
 	goldenSecret = "hunter2"
 )
 
-// An agent that may ask one key of one Vault, with its own rights in the cluster.
+// The agent has its own rights in the cluster, and may use one key of one Vault.
 func TestRemoteKeys(t *testing.T) {
 	p, kubeconfig := newPort(t)
 	v := newVault(t)
@@ -63,7 +63,7 @@ func TestRemoteKeys(t *testing.T) {
 			t.Errorf("%d logins", logins)
 		}
 	})
-	// Whoever writes such a branch has copied the file of another entry.
+	// The author of such a branch has copied the file of another entry.
 	t.Run("as the agent itself, where the entry does not say so", func(t *testing.T) {
 		p.keeps("branch", sealed, map[string]any{"secretRef": map[string]any{"name": "review"}})
 		p.becomes("branch", "Failed", "k8s/secret.yaml: cannot be decrypted: no available key decrypts it: it is encrypted for "+v.key(), "there are no credentials (sops.vault-token)")
@@ -89,7 +89,7 @@ func TestRemoteKeys(t *testing.T) {
 	}
 }
 
-// testFifty has fifty environments of two repositories meet the file that one has met.
+// testFifty creates fifty environments of two repositories that all use the file of the first one.
 func (p *port) testFifty(t *testing.T, v *vault, sealed string) {
 	_, before := v.counts()
 	var names []string
@@ -111,7 +111,7 @@ func (p *port) testFifty(t *testing.T, v *vault, sealed string) {
 	}
 }
 
-// testOutage has the key away while a commit comes that needs it.
+// testOutage pushes a commit that needs the key while the key is unavailable.
 func (p *port) testOutage(t *testing.T, v *vault, sealed string) {
 	healthy := p.environment("token.production.main", "status", "healthyCommit")
 	v.set(true)
@@ -134,7 +134,7 @@ func (p *port) testOutage(t *testing.T, v *vault, sealed string) {
 	}
 }
 
-// testKeySecret mends an environment by its key Secret alone, step by step.
+// testKeySecret repairs an environment step by step, by changes to its key Secret alone.
 func (p *port) testKeySecret(t *testing.T) {
 	file := string(read(t, example+"infra/review/secret.yaml"))
 	keys := map[string]string{}
@@ -158,7 +158,7 @@ func (p *port) testKeySecret(t *testing.T) {
 	}
 }
 
-// agent starts an agent, with flags, that ends with the test.
+// agent starts an agent with flags, and ends it with the test.
 func (p *port) agent(kubeconfig string, flags ...string) {
 	p.t.Helper()
 	var log bytes.Buffer
@@ -184,7 +184,7 @@ func (p *port) agent(kubeconfig string, flags ...string) {
 	})
 }
 
-// setSecret makes a Secret of the agent's namespace hold these entries and no others.
+// setSecret makes a Secret of the agent's namespace have exactly these entries.
 func (p *port) setSecret(name string, entries map[string]string) {
 	p.t.Helper()
 	secret := &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: deploy.Namespace}, Data: map[string][]byte{}}
@@ -204,7 +204,7 @@ func (p *port) setSecret(name string, entries map[string]string) {
 	}
 }
 
-// keeps has Berth follow a repository with one encrypted file, and one entry that decrypts so.
+// keeps creates a Repository with one encrypted file, and one entry with this decryption.
 func (p *port) keeps(name, file string, decryption map[string]any) {
 	p.t.Helper()
 	r := p.git.Repository(name)
@@ -225,7 +225,7 @@ func (p *port) followsWith(name string, r *gittest.Repository, entry map[string]
 	}
 }
 
-// polls has a repository listed now.
+// polls triggers a listing of a repository.
 func (p *port) polls(name string) {
 	p.t.Helper()
 	patch := []byte(`{"metadata": {"annotations": {"berth.dev/requested": "` + p.git.Repository(name).Head("main") + `"}}}`)
@@ -234,7 +234,8 @@ func (p *port) polls(name string) {
 	}
 }
 
-// becomes waits until the environment of a repository's main branch says so, at its head.
+// becomes waits until the environment of a repository's main branch reports the reason and the texts for the
+// branch's head.
 func (p *port) becomes(repository, reason string, texts ...string) {
 	p.t.Helper()
 	name := repository + ".production.main"
@@ -278,7 +279,7 @@ func holdsAll(text string, parts []string) bool {
 	return true
 }
 
-// environment returns a text of an Environment, or nothing.
+// environment returns a text field of an Environment, or "".
 func (p *port) environment(name string, fields ...string) string {
 	p.t.Helper()
 	object, err := p.client.Resource(environmentsServed).Namespace(deploy.Namespace).Get(p.t.Context(), name, metav1.GetOptions{})
@@ -289,7 +290,7 @@ func (p *port) environment(name string, fields ...string) string {
 	return text
 }
 
-// holds looks whether the Secret of a namespace says what the file did.
+// holds checks that the Secret of a namespace has the value of the file.
 func (p *port) holds(namespace string) {
 	p.t.Helper()
 	object, err := p.client.Resource(secretsKind).Namespace(namespace).Get(p.t.Context(), "db", metav1.GetOptions{})

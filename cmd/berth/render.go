@@ -108,7 +108,7 @@ func runRender(c *cobra.Command, s streams, o *renderOptions) error {
 	return what.render(c.Context(), s, o, format)
 }
 
-// variablesOf reads NAME=VALUE.
+// variablesOf parses variables of the form NAME=VALUE.
 func variablesOf(flags []string) (map[string]intstr.IntOrString, error) {
 	variables := map[string]intstr.IntOrString{}
 	builtIn := naming.Variables(naming.Subject{})
@@ -128,7 +128,7 @@ func variablesOf(flags []string) (map[string]intstr.IntOrString, error) {
 	return variables, nil
 }
 
-// choose returns the entry to render, the stand-in for one if there is no Repository.
+// choose returns the entry to render, or its stand-in if there is no Repository.
 func (o *renderOptions) choose(s streams) (choice, error) {
 	c := choice{
 		repository: &v1alpha1.Repository{},
@@ -150,7 +150,7 @@ func (o *renderOptions) choose(s streams) (choice, error) {
 	return c, nil
 }
 
-// render prints the objects, or what is wrong with them.
+// render prints the objects, or their problems.
 func (c choice) render(ctx context.Context, s streams, o *renderOptions, format output.Format) error {
 	tree, folder, err := c.open(o)
 	if err != nil {
@@ -183,7 +183,8 @@ func (c choice) render(ctx context.Context, s streams, o *renderOptions, format 
 	return c.printSet(s.out, result.Set, format)
 }
 
-// open finds the tree and the folder in it: that of --path, or the entry's in the repository around us.
+// open finds the tree and the folder in it: that of --path, or the entry's folder in the repository around the
+// current folder.
 func (c choice) open(o *renderOptions) (*checkout.Tree, string, error) {
 	open := checkout.Open
 	if o.root != "" {
@@ -208,7 +209,7 @@ func (c choice) open(o *renderOptions) (*checkout.Tree, string, error) {
 	return tree, c.entry.Path, nil
 }
 
-// warn prints warnings and notes, one a line.
+// warn prints warnings and notes, one per line.
 func warn(w io.Writer, warnings []manifest.Warning) {
 	for _, warning := range warnings {
 		fmt.Fprintf(w, "%s: %s\n", warning.Level, output.Plain(warning.String()))
@@ -227,7 +228,7 @@ func complain(w io.Writer, err error) error {
 	return fmt.Errorf("nothing can be applied: %s", output.Count(len(problems), "problem"))
 }
 
-// printSet prints objects so that kubectl can read them, as YAML with where each comes from.
+// printSet prints objects in a form that kubectl reads. In YAML a comment names the origin of each.
 func (c choice) printSet(w io.Writer, set manifest.Set, format output.Format) error {
 	if format == output.JSON {
 		items := make([]*unstructured.Unstructured, 0, set.Len())

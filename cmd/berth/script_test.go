@@ -26,15 +26,15 @@ import (
 	"berth.dev/berth/reconciler/kustomize"
 )
 
-// cluster stores objects, and nothing in it moves: the scripts say how everything is. In bareCluster Berth is not
-// installed.
+// cluster stores objects and runs no controllers, so that the scripts set all statuses. Berth is not installed in
+// bareCluster.
 var (
 	cluster     = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 	bareCluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == kustomizeVerb { // tests that call the program's functions start this one
+	if len(os.Args) == 2 && os.Args[1] == kustomizeVerb { // tests that call the program's functions start this binary
 		os.Exit(kustomize.Serve(os.Stdin, os.Stdout))
 	}
 	testscript.Main(withWorker{m}, map[string]func(){"berth": main, "kubectl-berth": main})
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 // withWorker puts berth-sops beside the programs that decrypt in tests: this one, and the scripts' berth.
 type withWorker struct{ *testing.M }
 
-// Run does so before the tests.
+// Run does that before it runs the tests.
 func (m withWorker) Run() int {
 	self, err := os.Executable()
 	if err == nil {
@@ -59,7 +59,7 @@ func (m withWorker) Run() int {
 	return m.M.Run()
 }
 
-// The scripts are testdata/script. $EXAMPLE is examples/posts. Beside the commands of testscript they have:
+// The scripts are in testdata/script. $EXAMPLE is examples/posts. Besides the commands of testscript there are:
 //
 //	exits CODE   runs a command, and ends with that code
 //	cluster      a cluster with Berth's kinds, and a new namespace $NS for the agent, which -n is by default
@@ -178,7 +178,7 @@ func applyOne(ts *testscript.TestScript, client dynamic.Interface, object *unstr
 	return err
 }
 
-// fill replaces times, UIDs and commits, which no file can know.
+// fill replaces times, UIDs and commits, which differ in each run.
 func fill(ts *testscript.TestScript, client dynamic.Interface, text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
 		parts := placeholder.FindStringSubmatch(match)
@@ -199,7 +199,7 @@ func fill(ts *testscript.TestScript, client dynamic.Interface, text string) stri
 	})
 }
 
-// exits runs a command that ends with a certain code.
+// exits runs a command and expects an exit code.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	code := 0

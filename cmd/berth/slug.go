@@ -79,7 +79,7 @@ func drop(names map[string]string, unknown ...string) {
 	}
 }
 
-// exactly requires n arguments, with the error of the command's own if there are fewer.
+// exactly requires n arguments. If there are fewer, it returns the command's own error.
 func exactly(n int, otherwise string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {

@@ -18,7 +18,7 @@ func addSOPSWorker(c *cobra.Command, program *string) {
 	c.Flags().StringVar(program, "sops-worker", "", "path of "+sopsWorker+", which decrypts SOPS files; by default it is beside berth")
 }
 
-// newWorkers returns what decrypts: the program of that name, or the one beside this program.
+// newWorkers returns the workers that decrypt. They run the named program, or else the one beside this program.
 func newWorkers(program string) (*secrets.Workers, error) {
 	if program == "" {
 		self, err := os.Executable()
@@ -30,7 +30,7 @@ func newWorkers(program string) (*secrets.Workers, error) {
 			program += ".exe"
 		}
 	}
-	program, err := filepath.Abs(program) // it is started in another folder
+	program, err := filepath.Abs(program) // it starts in another folder
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", sopsWorker, err)
 	}

@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// What a vault takes: the token of a service account for one of its own, and two of its own.
+// The tokens that a vault accepts and issues: the token of a service account, and two of its own.
 const (
 	agentsToken   = "token-of-the-agents-service-account"
 	enteredVault  = "hvs.of-the-key-secret"
 	loggedInVault = "hvs.of-the-login"
 )
 
-// vault is the transit engine of a Vault, with a key posts and a role berth, that can be down.
+// vault is a fake of Vault's transit engine, with a key posts and a role berth. It can be down.
 type vault struct {
 	*httptest.Server
 	mu      sync.Mutex

@@ -125,7 +125,7 @@ func (a *awaited) judge(env *v1alpha1.Environment) verdict {
 	return verdict{bad, fmt.Sprintf("commit %s was superseded by %s before it was healthy", output.ShortCommit(a.commit), output.ShortCommit(now))}
 }
 
-// past returns the verdict on a superseded commit, by what the status still has of it.
+// past returns the verdict on a superseded commit, by what the status still shows of it.
 func (a *awaited) past(env *v1alpha1.Environment) verdict {
 	status := env.Status
 	healthy := verdict{good, fmt.Sprintf("commit %s was healthy before it was superseded by %s", output.ShortCommit(a.commit), output.ShortCommit(target(env)))}

@@ -9,14 +9,14 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// Commits, and what people and statuses write of them.
+// The commits of these tests, and how users and statuses write them.
 var (
 	older  = strings.Repeat("a1", 20)
 	wanted = strings.Repeat("b2", 20)
 	newer  = strings.Repeat("c3", 20)
 )
 
-// state is an Environment at generation 2, of which the agent says something.
+// state returns an Environment at generation 2 with a reason of the agent.
 func state(reason string, change ...func(*v1alpha1.Environment)) *v1alpha1.Environment {
 	env := &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Name: "posts.production.main", Generation: 2}}
 	env.Spec.Commit = wanted
@@ -156,7 +156,7 @@ func TestCommitOfHistory(t *testing.T) {
 	env := state("Healthy", history(older, "Healthy"), history(twin, "Failed"))
 	for _, test := range []struct{ commit, want, wantErr string }{
 		{wanted, wanted, ""},
-		{newer, newer, ""}, // one that its branch may reach
+		{newer, newer, ""}, // a commit that its branch may reach
 		{"a1a1", older, ""},
 		{"b2b2b", wanted, ""},
 		{"b2b2", "", "2 commits in the history of posts.production.main begin with b2b2: b2b20000, b2b2b2b2; give more of it"},

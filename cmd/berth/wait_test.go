@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// tell writes what the agent has to say of a commit.
+// tell writes the agent's status for a commit.
 func (w *watched) tell(env *v1alpha1.Environment, commit, reason, message string) {
 	w.t.Helper()
 	env.Spec.Commit = commit
@@ -30,7 +30,7 @@ func (w *watched) ends(want int) {
 	}
 }
 
-// A pipeline waits before there is an environment, and whatever becomes of its connection.
+// A pipeline waits before the environment exists, even if its connection breaks.
 func TestWaitSurvivesBrokenWatches(t *testing.T) {
 	w := newWatched(t)
 	w.berth("wait", "--branch", "first", "--commit", wanted, "--kubeconfig", w.kubeconfig, "-n", w.namespace)
@@ -49,7 +49,7 @@ func TestWaitSurvivesBrokenWatches(t *testing.T) {
 	w.ends(0)
 }
 
-// A typo in a pipeline fails at once, and not after the time-out.
+// A typo in a pipeline fails at once, not after the timeout.
 func TestWaitForABranchThatNoEntryMatches(t *testing.T) {
 	w := newWatched(t)
 	w.create("posts.review.second", "second")
@@ -69,7 +69,7 @@ func TestWaitForABranchThatNoEntryMatches(t *testing.T) {
 	}
 }
 
-// That it was superseded, only somebody knows who saw the commit.
+// Only a command that saw the commit knows that it was superseded.
 func TestWaitForWhatIsSuperseded(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -114,7 +114,7 @@ func TestAnEnvironmentThatGoes(t *testing.T) {
 	w.ends(exitDifferent)
 }
 
-// skip reads a line that says what it should, but perhaps not at once.
+// skip waits for the next line, which must be as expected.
 func (w *watched) skip(want string) {
 	w.t.Helper()
 	if line := <-w.lines; strings.TrimSpace(line) != want {

@@ -35,7 +35,7 @@ func TestWatch(t *testing.T) {
 
 	w.proxy.CloseClientConnections()
 	second := w.create("posts.review.second", "second")
-	w.expect("posts.review.second second <none> <none> <age>") // and the first one, which did not change, not again
+	w.expect("posts.review.second second <none> <none> <age>") // the first one did not change, so it is not printed again
 	w.report(first, v1alpha1.ReasonDegraded)
 	w.expect("posts.review.first first <none> Degraded <age>")
 
@@ -130,7 +130,7 @@ func (w *watched) berth(args ...string) {
 	}()
 }
 
-// expect reads one line; how far its columns are apart does not matter, and an age is "<age>".
+// expect reads one line. It ignores the width of columns, and an age is "<age>".
 func (w *watched) expect(want string) {
 	w.t.Helper()
 	select {

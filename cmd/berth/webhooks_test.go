@@ -26,10 +26,10 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// webhookToken is what all repositories of these tests take.
+// webhookToken is the token of all repositories of these tests.
 const webhookToken = "s3cr3t-of-posts"
 
-// port is where webhooks are delivered to, and what of the cluster they change.
+// port receives webhooks, and gives access to the cluster that they change.
 type port struct {
 	t       *testing.T
 	cluster *clustertest.Cluster
@@ -39,8 +39,8 @@ type port struct {
 	leader, follower string
 }
 
-// Two replicas with the rights of the ServiceAccount, repositories that are polled once an hour, and whatever
-// happens before that because of a webhook.
+// Two replicas run with the rights of the ServiceAccount. They poll the repositories once an hour, so that any
+// earlier change is due to a webhook.
 func TestWebhooks(t *testing.T) {
 	p, kubeconfig := newPort(t, newObject("v1", "Secret", "webhook", map[string]any{"stringData": map[string]any{"token": webhookToken + "\n"}}))
 	p.leader = p.replica(kubeconfig)
@@ -63,7 +63,7 @@ var (
 	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 )
 
-// newPort starts a cluster in which Berth is installed, but for the agent, and returns the kubeconfig of that.
+// newPort starts a cluster in which all of Berth but the agent is installed. It returns the agent's kubeconfig.
 func newPort(t *testing.T, more ...*unstructured.Unstructured) (p *port, kubeconfig string) {
 	t.Helper()
 	c := clustertest.Start(t, clustertest.Config{})
@@ -81,7 +81,7 @@ func newPort(t *testing.T, more ...*unstructured.Unstructured) (p *port, kubecon
 	return &port{t: t, cluster: c, client: dynamic.NewForConfigOrDie(c.RESTConfig()), git: gittest.NewServer(t)}, kubeconfig
 }
 
-// testFirstWrite measures; what is fast enough is the benchmark's to judge.
+// testFirstWrite logs a measurement. The benchmark checks whether it is fast enough.
 func (p *port) testFirstWrite(t *testing.T) {
 	var took []time.Duration
 	for n := range 12 {
@@ -179,7 +179,7 @@ func (p *port) testRefusals(t *testing.T) {
 	}
 }
 
-// replica starts an agent, and returns the address at which it takes webhooks.
+// replica starts an agent, and returns the address at which it receives webhooks.
 func (p *port) replica(kubeconfig string) string {
 	p.t.Helper()
 	address, log := p.start(kubeconfig)
@@ -192,7 +192,8 @@ func (p *port) replica(kubeconfig string) string {
 	return address
 }
 
-// start starts an agent with more in its environment, and waits until it is ready. Its log may be read while it runs.
+// start starts an agent with additional environment variables, and waits until it is ready. The log may be read
+// while the agent runs.
 func (p *port) start(kubeconfig string, environment ...string) (address string, log *logbook) {
 	p.t.Helper()
 	address, health := p.freeAddress(), p.freeAddress()
@@ -213,7 +214,7 @@ func (p *port) start(kubeconfig string, environment ...string) (address string, 
 			p.t.Logf("the agent at %s:\n%s", address, log)
 		}
 	})
-	// Kubernetes sends deliveries to whoever says that it is ready, and the first one must not fail.
+	// Kubernetes sends deliveries to every ready replica, so even the first one must succeed.
 	p.await("the agent is ready", func(ctx context.Context) bool {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+health+"/readyz", nil)
 		if err != nil {
@@ -229,7 +230,7 @@ func (p *port) start(kubeconfig string, environment ...string) (address string, 
 	return address, log
 }
 
-// logbook is what a program writes while others read it.
+// logbook holds the output of a program that is read while the program runs.
 type logbook struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -247,7 +248,7 @@ func (l *logbook) String() string {
 	return l.text.String()
 }
 
-// freeAddress returns one of this machine that nobody listens at.
+// freeAddress returns an address of this machine at which no process listens.
 func (p *port) freeAddress() string {
 	p.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -258,7 +259,7 @@ func (p *port) freeAddress() string {
 	return listener.Addr().String()
 }
 
-// follow has Berth follow a repository whose ConfigMap tells the commit that was applied.
+// follow creates a Repository whose ConfigMap shows the applied commit.
 func (p *port) follow(name string) *gittest.Repository {
 	p.t.Helper()
 	repository := p.git.Repository(name)
@@ -280,7 +281,7 @@ func (p *port) follow(name string) *gittest.Repository {
 	return repository
 }
 
-// watch tells of the commits that are applied from now on.
+// watch reports the commits that are applied from now on.
 func (p *port) watch(namespace string) <-chan string {
 	p.t.Helper()
 	watch, err := p.client.Resource(configMaps).Namespace(namespace).Watch(p.t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=posts"})
@@ -349,7 +350,7 @@ func (p *port) repository(name string) *unstructured.Unstructured {
 	return object
 }
 
-// await looks again and again until a look is content.
+// await polls until look returns true.
 func (p *port) await(what string, look func(context.Context) bool) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
@@ -365,7 +366,7 @@ func (p *port) await(what string, look func(context.Context) bool) {
 	}
 }
 
-// stays looks again and again for a while, and returns an error when a look is not content.
+// stays polls for a while, and returns an error once look returns false.
 func stays(ctx context.Context, during time.Duration, look func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, during)
 	defer cancel()

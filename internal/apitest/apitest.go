@@ -1,4 +1,4 @@
-// Package apitest makes Repositories and Environments for tests, as the agent would have written them.
+// Package apitest creates Repositories and Environments for tests, as the agent would write them.
 package apitest
 
 import (
@@ -19,7 +19,8 @@ var Noon = time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
 // Commit returns a full commit id that repeats a text.
 func Commit(text string) string { return strings.Repeat(text, 40)[:40] }
 
-// Repository returns a Repository with the entries production (from main) and review (from all other branches), changed.
+// Repository returns a Repository with the entries production (from main) and review (from all other branches),
+// after the given changes.
 func Repository(change ...func(*v1alpha1.Repository)) *v1alpha1.Repository {
 	repo := &v1alpha1.Repository{
 		ObjectMeta: metav1.ObjectMeta{Name: "posts", Namespace: "berth"},
@@ -38,8 +39,8 @@ func Repository(change ...func(*v1alpha1.Repository)) *v1alpha1.Repository {
 	return repo
 }
 
-// Environment returns the Environment of a branch at the commit aaaa…, changed. It panics if the Repository has no such
-// entry, or if the entry does not match the branch.
+// Environment returns the Environment of a branch at the commit aaaa…, after the given changes. It panics if the
+// Repository has no such entry, or if the entry does not match the branch.
 func Environment(repo *v1alpha1.Repository, entry, branch string, change ...func(*v1alpha1.Environment)) v1alpha1.Environment {
 	for i := range repo.Spec.Environments {
 		e := &repo.Spec.Environments[i]
@@ -81,7 +82,7 @@ func written(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming.P
 // Deleted gives an Environment a deletion timestamp at noon.
 func Deleted(env *v1alpha1.Environment) { env.DeletionTimestamp = &metav1.Time{Time: Noon} }
 
-// Reason gives an Environment's Ready condition a reason.
+// Reason returns a change that sets the reason of an Environment's Ready condition.
 func Reason(reason string) func(*v1alpha1.Environment) {
 	return func(env *v1alpha1.Environment) {
 		env.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason}}

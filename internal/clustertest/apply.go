@@ -19,10 +19,9 @@ import (
 // its CustomResourceDefinition was applied.
 const establishTimeout = 30 * time.Second
 
-// Apply applies objects in their order, as "kubectl apply --server-side
-// --validate=strict" does, with the rights of the configuration. What the API
-// server warns of goes to the configuration's WarningHandler. An object may
-// follow its own definition at once.
+// Apply applies objects in order, as "kubectl apply --server-side --validate=strict" does, with the rights of the
+// configuration. The configuration's WarningHandler receives the API server's warnings. An object may directly
+// follow its own definition.
 func Apply(ctx context.Context, config *rest.Config, objects ...*unstructured.Unstructured) error {
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -42,7 +41,7 @@ func apply(ctx context.Context, client dynamic.Interface, object *unstructured.U
 		return err
 	}
 	options := metav1.PatchOptions{FieldManager: "test", FieldValidation: metav1.FieldValidationStrict}
-	// None of the kinds here has a plural that breaks the rules.
+	// All kinds here have regular plurals.
 	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 	target := client.Resource(resource).Namespace(object.GetNamespace())
 	var answer error
@@ -56,8 +55,8 @@ func apply(ctx context.Context, client dynamic.Interface, object *unstructured.U
 	return err
 }
 
-// isUnserved says whether an API server does not know a kind; it knows the
-// object's namespace then, whose absence has details that name it.
+// isUnserved reports whether an API server does not know a kind. If only the object's namespace does not exist, the
+// error's details name the namespace.
 func isUnserved(err error) bool {
 	status, ok := err.(errors.APIStatus)
 	return ok && errors.IsNotFound(err) && (status.Status().Details == nil || status.Status().Details.Name == "")

@@ -15,28 +15,24 @@ import (
 // AuditFile is the name of the audit log in a cluster's directory.
 const AuditFile = "audit.jsonl"
 
-// A Request is one that the API server answered, from its audit log.
+// A Request is a request from the API server's audit log.
 type Request struct {
-	// Verb is that of authorization: get, list, watch, create, update, patch,
-	// delete, deletecollection.
+	// Verb is the verb of authorization: get, list, watch, create, update, patch, delete, deletecollection.
 	Verb string
-	// User is the account that asked: "admin", a part of the control plane
-	// such as "system:kube-controller-manager", or
-	// "system:serviceaccount:NAMESPACE:NAME".
+	// User is the account that sent the request: "admin", a part of the control plane such as
+	// "system:kube-controller-manager", or "system:serviceaccount:NAMESPACE:NAME".
 	User string
-	// Impersonated is the user for whom it asked, if another.
+	// Impersonated is the impersonated user, if any.
 	Impersonated string
 	UserAgent    string
-	// Group, Resource, Subresource, Namespace and Name are empty where they do
-	// not apply, as for /readyz.
+	// Group, Resource, Subresource, Namespace and Name are empty where they do not apply, as for /readyz.
 	Group, Resource, Subresource, Namespace, Name string
 	URI                                           string
-	// Status is the code of the answer.
+	// Status is the status code of the answer.
 	Status int
-	// Received is when the request came in. That of a watch is logged when it
-	// begins, and again when it ends.
+	// Received is when the request arrived. A watch is logged when it begins, and again when it ends.
 	Received time.Time
-	// Began tells a watch's first line from its last.
+	// Began distinguishes the first log line of a watch from its last.
 	Began bool
 }
 
@@ -64,11 +60,11 @@ type auditUser struct {
 	Username string `json:"username"`
 }
 
-// Requests returns the requests of a cluster with Config.Audit that came in at
-// or after a time, in the order of their answers.
+// Requests returns the requests of a cluster with Config.Audit that arrived at or after a time, in the order of
+// their answers.
 func (c *Cluster) Requests(since time.Time) ([]Request, error) {
-	// The API server begins a new file every 100 MB, and puts the time into the
-	// old one's name, which so comes before that of the newest.
+	// The API server begins a new file every 100 MB, and adds the time to the name of the old one, which then sorts
+	// before the newest.
 	extension := filepath.Ext(AuditFile)
 	files, err := filepath.Glob(filepath.Join(c.Dir(), strings.TrimSuffix(AuditFile, extension)+"*"+extension))
 	if err == nil && len(files) == 0 {
@@ -86,7 +82,7 @@ func (c *Cluster) Requests(since time.Time) ([]Request, error) {
 	return requests, nil
 }
 
-// appendRequests adds those of one file, unless all are older.
+// appendRequests appends the requests of one file, unless all are older.
 func appendRequests(requests []Request, name string, since time.Time) ([]Request, error) {
 	file, err := os.Open(name)
 	if err != nil {

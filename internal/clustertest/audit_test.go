@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The API server begins a new file now and then.
+// The API server rotates the file from time to time.
 func TestRequestsOfSeveralFiles(t *testing.T) {
 	dir := t.TempDir()
 	cluster := &Cluster{kubeconfig: filepath.Join(dir, "kubeconfig")}

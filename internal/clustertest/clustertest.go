@@ -1,6 +1,5 @@
-// Package clustertest starts real Kubernetes control planes for tests, for
-// scenarios and for the demo. A control plane is a process of its own, the
-// binary .build/cluster that "make cluster-binary" builds, and ends with the
+// Package clustertest starts real Kubernetes control planes for tests, for scenarios and for the demo. A control
+// plane is a process of its own: the binary .build/cluster, which "make cluster-binary" builds. It ends with the
 // process that started it.
 package clustertest
 
@@ -23,22 +22,21 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// startTimeout is far beyond what a loaded machine needs to start a cluster.
+// startTimeout is far longer than a loaded machine needs to start a cluster.
 const startTimeout = 3 * time.Minute
 
-// Config says which control plane to start.
+// Config configures a control plane.
 type Config struct {
-	// Dir holds the cluster's kubeconfig, credentials, data and logs. Empty
-	// means a temporary directory, which is removed at the end.
+	// Dir holds the cluster's kubeconfig, credentials, data and logs. Empty means a temporary directory, which is
+	// removed at the end.
 	Dir string
-	// APIServerOnly leaves out controllers, scheduler and node: quicker and
-	// smaller, for tests that only store objects. Nothing rolls out, Jobs do
-	// not run, and a deleted namespace stays.
+	// APIServerOnly omits controllers, scheduler and node. Such a cluster is quicker and smaller, for tests that
+	// only store objects. Nothing rolls out, Jobs do not run, and deleted namespaces stay.
 	APIServerOnly bool
 	// Audit makes the API server log its requests, for Requests.
 	Audit bool
-	// Binary is the path of another program that runs a cluster as .build/cluster does, and Flags are further ones for
-	// it; empty: .build/cluster.
+	// Binary is the path of another program that runs a cluster as .build/cluster does; empty means .build/cluster.
+	// Flags are additional flags for it.
 	Binary string
 	Flags  []string
 }
@@ -75,9 +73,8 @@ func Start(t testing.TB, config Config) *Cluster {
 	return cluster
 }
 
-// Shared returns a function that starts a control plane when it is first
-// called, and returns the same one from then on. Tests of one package share it
-// as a variable:
+// Shared returns a function that starts a control plane on its first call, and returns the same one on later calls.
+// Tests of one package share it as a variable:
 //
 //	var cluster = clustertest.Shared(clustertest.Config{})
 //
@@ -94,9 +91,8 @@ func Shared(config Config) func(testing.TB) *Cluster {
 	}
 }
 
-// Run starts a control plane and returns when it is ready: the node accepts
-// pods, and namespaces get their default service account. It ends on Stop, and
-// when this process ends in whatever way. The context bounds the start only.
+// Run starts a control plane and returns when it is ready: the node accepts pods, and namespaces get their default
+// service account. It ends on Stop, and whenever this process ends. The context limits only the start.
 func Run(ctx context.Context, config Config) (*Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -120,7 +116,7 @@ func Run(ctx context.Context, config Config) (*Cluster, error) {
 	}
 	stop := sync.OnceFunc(func() {
 		input.Close()
-		// Its exit status says nothing that its standard error does not.
+		// Its exit status adds nothing to its standard error.
 		_ = command.Wait()
 	})
 	unblock := context.AfterFunc(ctx, func() { input.Close() })
@@ -150,8 +146,8 @@ func awaitReady(output io.Reader) (string, error) {
 	return "", errors.Join(errors.New("it ended before it was ready"), lines.Err())
 }
 
-// Up starts a control plane in config.Dir that outlives this process, or finds
-// the one that runs there. Down ends it. Progress goes to the writer.
+// Up starts a control plane in config.Dir that outlives this process, or finds the one that runs there. Down ends
+// it. The writer receives progress messages.
 func Up(ctx context.Context, config Config, progress io.Writer) (*Cluster, error) {
 	binary, err := findBinary()
 	if err != nil {
@@ -165,7 +161,7 @@ func Up(ctx context.Context, config Config, progress io.Writer) (*Cluster, error
 	return Open(filepath.Join(config.Dir, "kubeconfig"))
 }
 
-// Down ends the control plane that Up started in a directory, if one runs.
+// Down ends the control plane that Up started in a directory, if it runs.
 func Down(ctx context.Context, dir string) error {
 	binary, err := findBinary()
 	if err != nil {
@@ -178,13 +174,14 @@ func Down(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Open returns the cluster of a kubeconfig's current context, whoever started it. What it writes lies beside the kubeconfig.
+// Open returns the cluster of a kubeconfig's current context, whatever started it. Its files are written beside the
+// kubeconfig.
 func Open(kubeconfig string) (*Cluster, error) {
 	admin, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig %q: %w", kubeconfig, err)
 	}
-	// A test's own writes are never to be what it waits for.
+	// Rate limits must not delay a test's own writes.
 	admin.QPS = -1
 	return &Cluster{kubeconfig: kubeconfig, admin: admin, stop: func() {}}, nil
 }
@@ -196,8 +193,8 @@ func (c Config) binary() (string, error) {
 	return findBinary()
 }
 
-// findBinary looks for the binary below the root of the repository, which is
-// above the working directory of every test and program here.
+// findBinary looks for the binary below the root of the repository. The root is above the working directory of
+// every test and program here.
 func findBinary() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// get asks an API server and returns the status code of its answer.
+// get sends a request to an API server and returns the status code.
 func get(t *testing.T, config *rest.Config, path string) int {
 	t.Helper()
 	client, err := rest.HTTPClientFor(config)
@@ -76,8 +76,7 @@ func processes(t *testing.T, c *Cluster) []int {
 	return ids
 }
 
-// gone reports whether a process has ended. One that waits for its parent to
-// notice has.
+// gone reports whether a process has ended. A zombie has.
 func gone(id int) bool {
 	if syscall.Kill(id, 0) != nil {
 		return true

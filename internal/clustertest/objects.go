@@ -18,8 +18,7 @@ import (
 // tokenSeconds is how long a token of ConfigFor is valid: longer than any test.
 const tokenSeconds = 24 * 60 * 60
 
-// Namespace creates a namespace with a unique name and returns that name. It
-// is not deleted: the cluster is.
+// Namespace creates a namespace with a unique name and returns the name. It is not deleted, because the cluster is.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	var created object
@@ -59,8 +58,7 @@ func (c *Cluster) KubeconfigFor(ctx context.Context, namespace, account string) 
 	return path, writeKubeconfig(path, config, namespace)
 }
 
-// WriteKubeconfig writes a configuration with a bearer token as a kubeconfig
-// file for people and programs.
+// WriteKubeconfig writes a configuration with a bearer token as a kubeconfig file.
 func WriteKubeconfig(path string, config *rest.Config) error {
 	return writeKubeconfig(path, config, "")
 }
@@ -79,7 +77,7 @@ func writeKubeconfig(path string, config *rest.Config, namespace string) error {
 	return nil
 }
 
-// An object has the few fields of the few kinds that this package sends.
+// An object has the few fields of those kinds that this package sends.
 type object struct {
 	APIVersion string   `json:"apiVersion,omitempty"`
 	Kind       string   `json:"kind,omitempty"`

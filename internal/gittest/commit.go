@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// A Change is what a commit does to one path.
+// A Change is a commit's change of one path.
 type Change struct {
 	path string
 	// mode is Git's, or empty to remove the path.
 	mode string
-	// content is a file's content, a symbolic link's target, or the commit of
-	// a submodule.
+	// content is a file's content, a symbolic link's target, or the commit of a submodule.
 	content string
 }
 
-// Git's modes of what a tree may hold.
+// Git's modes of tree entries.
 const (
 	modeFile       = "100644"
 	modeExecutable = "100755"
@@ -39,7 +38,7 @@ func Symlink(path, target string) Change {
 	return Change{path: path, mode: modeSymlink, content: target}
 }
 
-// Submodule lets a path be a commit of another repository.
+// Submodule makes a path a submodule: a commit of another repository.
 func Submodule(path, commit string) Change {
 	return Change{path: path, mode: modeSubmodule, content: commit}
 }
@@ -52,8 +51,8 @@ func writes(files map[string]string) []Change {
 	return changes
 }
 
-// writesOf returns the changes that make an empty tree hold what a file system
-// holds. A directory .git is left out.
+// writesOf returns the changes that turn an empty tree into a copy of a file system, without directories named
+// .git.
 func writesOf(files fs.FS) ([]Change, error) {
 	var changes []Change
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
@@ -92,25 +91,24 @@ func writeOf(files fs.FS, path string, entry fs.DirEntry) (Change, error) {
 	return change, nil
 }
 
-// A commit is one to be written.
+// A commit is a commit to be written.
 type commit struct {
 	branch string
 	// parent is empty for a commit without one.
 	parent  string
 	message string
 	changes []Change
-	// replaces says that the changes are the whole content.
+	// replaces means that the changes are the whole content.
 	replaces bool
 }
 
-// write makes a commit in one run of git fast-import, which is what makes many
-// branches quick, and returns its id.
+// write creates a commit in one run of git fast-import, which is fast even for many branches, and returns its id.
 func (r *Repository) write(c commit) string {
 	r.server.reporter.Helper()
 	return r.git(c.stream(), "fast-import", "--quiet", "--force", "--date-format=now")
 }
 
-// quoted escapes what a path between quotes may not hold as it is.
+// quoted escapes special characters in a quoted path.
 var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // stream returns the commit as the input of git fast-import.

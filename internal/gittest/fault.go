@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Fault is a way to answer requests other than as they should be.
+// A Fault is a wrong way to answer requests.
 type Fault func(*Exchange)
 
 // An Exchange is one request and its answer.
@@ -17,17 +17,17 @@ type Exchange struct {
 	server  *Server
 }
 
-// Answer answers as it should be.
+// Answer answers correctly.
 func (e *Exchange) Answer() { e.server.backend(e.Writer, e.HTTP) }
 
-// Misbehave answers every request by a fault until Behave.
+// Misbehave answers every request with a fault until Behave is called.
 func (s *Server) Misbehave(fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = fault
 }
 
-// Behave answers every request as it should be.
+// Behave answers every request correctly again.
 func (s *Server) Behave() { s.Misbehave((*Exchange).Answer) }
 
 // Only limits a fault to one kind of request.
@@ -46,7 +46,7 @@ func Status(code int) Fault {
 	return func(e *Exchange) { http.Error(e.Writer, http.StatusText(code), code) }
 }
 
-// Hang answers nothing until the client has given up or the server closes.
+// Hang sends no answer until the client has given up or the server closes.
 func Hang(e *Exchange) {
 	select {
 	case <-e.HTTP.Context().Done():
@@ -64,8 +64,7 @@ func CutOff(after int64) Fault {
 	}
 }
 
-// EmptyListing answers as if the repository had no branch: correctly, and
-// completely, and wrong.
+// EmptyListing answers as if the repository had no branches. The answer is well-formed and complete, but wrong.
 func EmptyListing(e *Exchange) {
 	_, rest, found := strings.Cut(e.HTTP.URL.Path, ".git/")
 	if !found {
@@ -76,7 +75,7 @@ func EmptyListing(e *Exchange) {
 	e.Answer()
 }
 
-// EndlessListing answers a list of references with branches that do not end before the client stops reading.
+// EndlessListing lists branches without end, until the client stops reading.
 func EndlessListing(e *Exchange) {
 	e.Writer.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 	for i := 0; ; i++ {
@@ -87,15 +86,14 @@ func EndlessListing(e *Exchange) {
 	}
 }
 
-// Redirect sends the client to the same path at another address, as a
-// repository that has moved does.
+// Redirect redirects the client to the same path at another address, as after a move of the repository.
 func Redirect(address string) Fault {
 	return func(e *Exchange) {
 		http.Redirect(e.Writer, e.HTTP, address+e.HTTP.URL.RequestURI(), http.StatusFound)
 	}
 }
 
-// A cuttingWriter lets some bytes through.
+// A cuttingWriter writes a limited number of bytes.
 type cuttingWriter struct {
 	http.ResponseWriter
 	left int64
@@ -108,7 +106,7 @@ func (w *cuttingWriter) Write(text []byte) (int, error) {
 		return 0, err
 	}
 	if through < int64(len(text)) {
-		// What was let through must arrive before the connection goes.
+		// The client must receive the written part before the connection closes.
 		_ = http.NewResponseController(w.ResponseWriter).Flush()
 		panic(http.ErrAbortHandler)
 	}

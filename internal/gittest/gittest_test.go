@@ -27,7 +27,7 @@ func tryGit(ctx context.Context, dir string, arguments ...string) (string, error
 	command := exec.CommandContext(ctx, "git", append([]string{"-c", "user.name=u", "-c", "user.email=u@example.com"}, arguments...)...)
 	command.Dir = dir
 	command.Env = isolated()
-	// The helper that talks HTTP outlives a killed git, and holds its output.
+	// The HTTP helper of a killed git continues, and holds its output open.
 	command.WaitDelay = 100 * time.Millisecond
 	output, err := command.CombinedOutput()
 	return strings.TrimSpace(string(output)), err
@@ -37,7 +37,7 @@ func TestCloneAndPush(t *testing.T) {
 	tests := []struct {
 		name      string
 		configure func(*Server)
-		// arguments come before the verb of every command.
+		// arguments precede the verb of every command.
 		arguments []string
 		userInfo  string
 		denied    bool
@@ -74,7 +74,7 @@ func TestCloneAndPush(t *testing.T) {
 			if err != nil {
 				t.Fatalf("clone: %v\n%s", err, output)
 			}
-			// More than Git sends without chunks.
+			// This is more than Git sends without chunks.
 			large := strings.Repeat(fmt.Sprint(time.Now().UnixNano()), 200_000)
 			if err := os.WriteFile(filepath.Join(clone, "large"), []byte(large), 0o600); err != nil {
 				t.Fatal(err)
@@ -216,7 +216,7 @@ func TestFaults(t *testing.T) {
 	tests := []struct {
 		name  string
 		fault Fault
-		// want is in what Git says; empty if it succeeds and finds nothing.
+		// want is part of Git's output; empty if it succeeds and finds nothing.
 		want string
 	}{
 		{"unauthorized", Status(http.StatusUnauthorized), "terminal prompts disabled"},

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// A Repository is a bare repository of a server. Its methods write to it
-// directly, much faster than a push, and as visible to clients.
+// A Repository is a bare repository of a server. Its methods write to it directly. That is much faster than a push,
+// and just as visible to clients.
 type Repository struct {
 	server *Server
 	name   string
@@ -25,16 +25,15 @@ func (r *Repository) URL() string { return fmt.Sprintf("%s/%s.git", r.server.URL
 // Dir returns the directory of the bare repository.
 func (r *Repository) Dir() string { return r.dir }
 
-// Commit writes some files on top of a branch, which begins here if there is
-// none of this name, and returns the id of the commit.
+// Commit writes some files on top of a branch, and returns the id of the commit. It creates the branch if it does
+// not exist.
 func (r *Repository) Commit(branch string, files map[string]string, message string) string {
 	r.server.reporter.Helper()
 	return r.Change(branch, message, writes(files)...)
 }
 
-// CommitFrom moves a branch, which may exist or not, to a new commit on top of
-// a base: a branch, a commit, or nothing for a commit without a parent. That is
-// a new branch, or a forced push.
+// CommitFrom moves a branch, new or existing, to a new commit on top of a base. The base is a branch, a commit, or
+// "" for a commit without a parent. The result is a new branch, or a forced push.
 func (r *Repository) CommitFrom(base, branch string, files map[string]string, message string) string {
 	r.server.reporter.Helper()
 	return r.ChangeFrom(base, branch, message, writes(files)...)
@@ -46,8 +45,8 @@ func (r *Repository) ChangeFrom(base, branch, message string, changes ...Change)
 	return r.write(commit{branch: branch, parent: r.resolve(base), message: message, changes: changes})
 }
 
-// CommitFS makes a commit on top of a branch that holds exactly what a file
-// system holds: os.DirFS for a directory, fstest.MapFS for a literal.
+// CommitFS creates a commit on top of a branch with exactly the content of a file system: os.DirFS for a directory,
+// fstest.MapFS for a literal.
 func (r *Repository) CommitFS(branch string, files fs.FS, message string) string {
 	r.server.reporter.Helper()
 	changes, err := writesOf(files)
@@ -57,8 +56,7 @@ func (r *Repository) CommitFS(branch string, files fs.FS, message string) string
 	return r.write(commit{branch: branch, parent: r.find(branch), message: message, changes: changes, replaces: true})
 }
 
-// Change makes a commit of any changes on top of a branch, which begins here
-// if there is none of this name.
+// Change commits changes on top of a branch. It creates the branch if it does not exist.
 func (r *Repository) Change(branch, message string, changes ...Change) string {
 	r.server.reporter.Helper()
 	return r.write(commit{branch: branch, parent: r.find(branch), message: message, changes: changes})
@@ -70,7 +68,7 @@ func (r *Repository) Head(branch string) string {
 	return r.resolve("refs/heads/" + branch)
 }
 
-// Branch lets a branch, new or old, point to a branch or commit.
+// Branch makes a branch, new or existing, point to a branch or commit.
 func (r *Repository) Branch(branch, target string) {
 	r.server.reporter.Helper()
 	r.Refs(map[string]string{"refs/heads/" + branch: r.resolve(target)})
@@ -82,8 +80,8 @@ func (r *Repository) Delete(branch string) {
 	r.git("", "update-ref", "-d", "refs/heads/"+branch, r.Head(branch))
 }
 
-// Refs lets references, new or old, point to commits, all at once. Their names
-// are complete: refs/merge-requests/7/head.
+// Refs makes references, new or existing, point to commits, all at once. Their names are complete:
+// refs/merge-requests/7/head.
 func (r *Repository) Refs(commits map[string]string) {
 	r.server.reporter.Helper()
 	var input strings.Builder
@@ -111,7 +109,7 @@ func (r *Repository) Hash(revision, name string) string {
 	return r.git("", "rev-parse", "--verify", revision+":"+path.Clean(name))
 }
 
-// find returns the commit of a branch, or nothing if there is no such branch.
+// find returns the commit of a branch, or "" if there is no such branch.
 func (r *Repository) find(branch string) string {
 	r.server.reporter.Helper()
 	return r.git("", "for-each-ref", "--format=%(objectname)", "refs/heads/"+branch)
@@ -125,7 +123,7 @@ func (r *Repository) resolve(revision string) string {
 	return r.git("", "rev-parse", "--verify", revision+"^{commit}")
 }
 
-// git runs a command of Git in the repository and returns what it prints.
+// git runs a Git command in the repository and returns its output.
 func (r *Repository) git(input string, arguments ...string) string {
 	r.server.reporter.Helper()
 	command := exec.Command(r.server.git, arguments...)

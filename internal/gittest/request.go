@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// A Kind is what a client asks for with one request.
+// A Kind is the purpose of a client's request.
 type Kind string
 
-// The kinds. A client that lists and fetches by protocol version 2 sends
-// Discovery, ListRefs and Fetch; by the first version the answer to Discovery
-// is the list, so it sends Discovery and Fetch.
+// The kinds. A client that lists and fetches with protocol version 2 sends Discovery, ListRefs and Fetch. With
+// version 1 the answer to Discovery is the list, so the client sends only Discovery and Fetch.
 const (
 	Discovery Kind = "info/refs"
 	ListRefs  Kind = "ls-refs"
@@ -26,13 +25,13 @@ const (
 	Other         Kind = "other"
 )
 
-// A Request is one that the server has answered, or refused.
+// A Request is a request that the server has answered or refused.
 type Request struct {
 	Kind       Kind
 	Repository string
-	// Protocol is 2, or 0 for every version before.
+	// Protocol is 2, or 0 for all earlier versions.
 	Protocol int
-	// User is that of basic credentials, right or wrong.
+	// User is the user name of basic credentials, right or wrong.
 	User      string
 	UserAgent string
 	Status    int
@@ -75,7 +74,7 @@ func kindOf(r *http.Request, body []byte) Kind {
 	}
 }
 
-// plain undoes the compression of a body, as far as it can be.
+// plain decompresses a body, as far as possible.
 func plain(r *http.Request, body []byte) []byte {
 	if r.Header.Get("Content-Encoding") != "gzip" {
 		return body
@@ -88,15 +87,14 @@ func plain(r *http.Request, body []byte) []byte {
 	return text
 }
 
-// Requests returns the requests that are finished, oldest first.
+// Requests returns the completed requests, oldest first.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// Count returns how many requests of some kinds are finished; of all kinds, if
-// none is given.
+// Count returns how many requests of some kinds are completed. Without kinds it counts all.
 func (s *Server) Count(kinds ...Kind) int {
 	count := 0
 	for _, request := range s.Requests() {
@@ -123,7 +121,7 @@ func (s *Server) Forget() {
 	s.requests = nil
 }
 
-// A countingWriter keeps what was answered.
+// A countingWriter records the status and the size of an answer.
 type countingWriter struct {
 	http.ResponseWriter
 	status int
@@ -141,5 +139,5 @@ func (w *countingWriter) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap gives http.ResponseController access to the connection.
 func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,6 +1,5 @@
-// Package gittest is a Git server over smart HTTP for tests, scenarios and the
-// demo. It is Git's own server, on the loopback address; this package creates
-// repositories, counts what clients ask, and misbehaves when told to.
+// Package gittest is a Git server over smart HTTP for tests, scenarios and the demo. It runs Git's own server on
+// the loopback address. The package creates repositories, counts the requests of clients, and can simulate faults.
 package gittest
 
 import (
@@ -18,24 +17,21 @@ import (
 	"testing"
 )
 
-// A Reporter hears about what goes wrong. testing.TB is one; a program brings
-// its own, whose Fatalf must not return.
+// A Reporter receives errors. testing.TB is one; a program has its own, whose Fatalf must not return.
 type Reporter interface {
 	Helper()
 	Fatalf(format string, arguments ...any)
 }
 
-// Config says where a server keeps its repositories and listens.
+// Config configures a server.
 type Config struct {
-	// Dir holds one bare repository per name. Those that are there already
-	// are served as they are.
+	// Dir holds one bare repository per name. Existing ones are served as they are.
 	Dir string
-	// Address is where to listen; empty means a free port of 127.0.0.1.
+	// Address is the address to listen at; empty means a free port of 127.0.0.1.
 	Address string
 }
 
-// A Server serves the repositories of one directory. It may be used from
-// several goroutines.
+// A Server serves the repositories of one directory. It is safe for concurrent use.
 type Server struct {
 	reporter Reporter
 	dir      string
@@ -54,8 +50,7 @@ type Server struct {
 	requests []Request
 }
 
-// NewServer starts a server with its own temporary directory. It ends with the
-// test.
+// NewServer starts a server with its own temporary directory. It ends with the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
 	server := Serve(t, Config{Dir: t.TempDir()})
@@ -63,7 +58,7 @@ func NewServer(t testing.TB) *Server {
 	return server
 }
 
-// Serve starts a server. Trouble, now and later, goes to the reporter.
+// Serve starts a server. The reporter receives all errors, now and later.
 func Serve(reporter Reporter, config Config) *Server {
 	reporter.Helper()
 	git, err := exec.LookPath("git")
@@ -94,16 +89,16 @@ func Serve(reporter Reporter, config Config) *Server {
 // URL returns the address of the server, without a slash at its end.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
-// Close ends the server and every request that hangs. Another one with the
-// same Config continues where it stopped.
+// Close ends the server and every hanging request. Another server with the same Config continues where this one
+// stopped.
 func (s *Server) Close() { s.close() }
 
-// AllowAnyone serves everyone, as at the beginning.
+// AllowAnyone serves all clients, which is the default.
 func (s *Server) AllowAnyone() {
 	s.setAllow(func(*http.Request) bool { return true })
 }
 
-// RequireBasic serves only who brings a user name and a password.
+// RequireBasic serves only clients with this user name and password.
 func (s *Server) RequireBasic(user, password string) {
 	s.setAllow(func(r *http.Request) bool {
 		u, p, ok := r.BasicAuth()
@@ -111,7 +106,7 @@ func (s *Server) RequireBasic(user, password string) {
 	})
 }
 
-// RequireBearer serves only who brings a bearer token.
+// RequireBearer serves only clients with this bearer token.
 func (s *Server) RequireBearer(token string) {
 	s.setAllow(func(r *http.Request) bool {
 		return equal(r.Header.Get("Authorization"), "Bearer "+token)
@@ -126,9 +121,8 @@ func (s *Server) setAllow(allow func(*http.Request) bool) {
 	s.allow = allow
 }
 
-// IgnoreProtocolV2 answers every client with Git's first protocol, as servers
-// before Git 2.18 do. Only with that does a repository's configuration decide
-// which commits may be fetched by id.
+// IgnoreProtocolV2 answers every client with protocol version 1, as servers before Git 2.18 do. Only with that
+// version does a repository's configuration decide which commits may be fetched by id.
 func (s *Server) IgnoreProtocolV2() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +158,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	fault(&exchange)
 }
 
-// buffer reads a request's body, which CGI wants to know the length of.
+// buffer reads a request's whole body, because CGI needs its length.
 func buffer(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -176,7 +170,7 @@ func buffer(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// backend lets Git answer.
+// backend passes a request to Git.
 func (s *Server) backend(w http.ResponseWriter, r *http.Request) {
 	handler := cgi.Handler{
 		Path: s.git,
@@ -190,8 +184,7 @@ func (s *Server) backend(w http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(w, r)
 }
 
-// isolated is the environment in which neither the user's configuration of Git
-// nor the machine's counts.
+// isolated returns an environment in which Git ignores the configuration of the user and the machine.
 func isolated() []string {
 	return []string{
 		"GIT_CONFIG_NOSYSTEM=1",
@@ -201,8 +194,8 @@ func isolated() []string {
 	}
 }
 
-// Repository returns the bare repository of a name such as "posts" or
-// "acme/posts", and creates it if it is not there. Its default branch is main.
+// Repository returns the bare repository of a name such as "posts" or "acme/posts", and creates it if it does not
+// exist. Its default branch is main.
 func (s *Server) Repository(name string) *Repository {
 	s.reporter.Helper()
 	dir := filepath.Join(s.dir, filepath.FromSlash(name)+".git")
@@ -222,8 +215,8 @@ func (s *Server) Repository(name string) *Repository {
 	return repository
 }
 
-// settings lets clients push and, as GitLab and GitHub do, fetch a commit by
-// its id. Nothing here needs to survive a power cut.
+// settings allow clients to push and, as GitLab and GitHub do, to fetch a commit by its id. They also disable
+// syncing to disk.
 const settings = `
 [http]
 	receivepack = true

@@ -17,10 +17,10 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// DataKey is that of all forged files.
+// DataKey is the data key of all forged files.
 const DataKey = "0123456789abcdef0123456789abcdef"
 
-// Forge encrypts one value by hand, for recipients that the SOPS library would have to ask a cloud for. The file is
+// Forge encrypts one value without the SOPS library, which would call a cloud for such recipients. The file is
 // YAML, with the key a.
 func Forge(t testing.TB, recipients, value string) []byte {
 	t.Helper()
@@ -46,13 +46,13 @@ func sealValue(t testing.TB, value, context string) string {
 	return fmt.Sprintf("ENC[AES256_GCM,data:%s,iv:%s,tag:%s,type:str]", encode(out[:len(value)]), encode(nonce), encode(out[len(value):]))
 }
 
-// Recipient is a remote key: SOPS' part of a file about it, its id, and a list of an id.
+// Recipient is a remote key: its part of a file's SOPS metadata, its id, and a list with this id.
 type Recipient struct {
 	Metadata, ID string
 	List         func(id string) secrets.Remote
 }
 
-// RemoteKeys are recipients as SOPS writes them, one of each service.
+// RemoteKeys returns one recipient of each service, as SOPS writes it.
 func RemoteKeys(vault string) map[string]Recipient {
 	wrapped := base64.StdEncoding.EncodeToString([]byte("wrapped"))
 	return map[string]Recipient{
@@ -75,10 +75,10 @@ func RemoteKeys(vault string) map[string]Recipient {
 	}
 }
 
-// ServiceAccount is the key of an account at Google.
+// ServiceAccount returns the private key of a service account at Google.
 var ServiceAccount = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-// Credentials are those of the key Secret for all services.
+// Credentials returns key Secret credentials for all services.
 func Credentials(t testing.TB) *secrets.Keys {
 	t.Helper()
 	key, err := ServiceAccount()

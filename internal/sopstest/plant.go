@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Plant puts keys that fit wherever SOPS and the clouds' clients look for them by themselves, and addresses of a server
-// and a program that must not be used. The test fails if they are.
+// Plant puts valid keys wherever SOPS and the clouds' clients look for them by default. It also plants the
+// addresses of a server and a program. The test fails if either is used.
 func Plant(t *testing.T) {
 	t.Helper()
 	home := t.TempDir()
@@ -59,7 +59,7 @@ func Plant(t *testing.T) {
 	})
 }
 
-// testdata returns a file of the tests of package secrets.
+// testdata returns a test file of package secrets.
 func testdata(t testing.TB, name string) string {
 	t.Helper()
 	root, err := root()

@@ -1,4 +1,4 @@
-// Package sopstest builds berth-sops for tests, once for all packages: the library in it takes long to link.
+// Package sopstest builds berth-sops for tests, once for all packages, because linking its library is slow.
 package sopstest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Worker returns the path of berth-sops, which is built if it is out of date.
+// Worker returns the path of berth-sops, and builds it if it is out of date.
 func Worker(t testing.TB) string {
 	t.Helper()
 	binary, err := built()
@@ -22,7 +22,7 @@ func Worker(t testing.TB) string {
 	return binary
 }
 
-// Beside puts berth-sops beside a program, which is where berth looks for it.
+// Beside puts berth-sops beside a program, where berth looks for it.
 func Beside(program string) error {
 	binary, err := built()
 	if err != nil {
@@ -35,8 +35,8 @@ func Beside(program string) error {
 	return err
 }
 
-// built compiles the program where "make build" does, so that Go sees whether it is up to date. Test binaries do so one
-// after the other.
+// built compiles the program to the path of "make build", so that Go detects whether it is up to date. Test
+// binaries take turns.
 var built = sync.OnceValues(func() (string, error) {
 	root, err := root()
 	if err != nil {
@@ -70,7 +70,7 @@ func lock(file string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil // which unlocks it
 }
 
-// root is the folder of the module, above that of the test.
+// root returns the folder of the module, which is above that of the test.
 func root() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {

@@ -11,26 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes has the kernel end the child with its parent, and keeps signals of the terminal for the parent.
+// attributes make the kernel end the child with its parent, and keep the terminal's signals away from the child.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
 
-// inheritNothing marks this process' descriptors so that a child gets none but those that it is given. Go does so for
-// its own; others may come from whatever started this process.
+// inheritNothing marks this process' descriptors so that a child inherits only those that it is given. Go does so
+// for its own; others may come from the process that started this one.
 func inheritNothing() {
 	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) // older kernels lack it
 }
 
-// niceness lets the parent and other processes go first.
+// niceness gives the parent and other processes priority.
 const niceness = 10
 
-// confine sets what the kernel enforces. Memory beyond the limit is refused a bit later than Serve notices it, which can
-// say why it ends.
+// confine sets the limits that the kernel enforces. The kernel's memory limit is slightly above that of Serve,
+// which can report why it ends.
 func confine(l Limits) error {
 	economical(l)
-	// When memory runs out all the same, the kernel is to end the child and not the parent. It may be out of reach,
-	// and so may be the niceness of threads: both only help.
+	// If memory runs out nevertheless, the kernel should kill the child and not the parent. This setting and the
+	// niceness of threads may not be permitted, but neither is essential.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	threads, _ := os.ReadDir("/proc/self/task")
 	for _, thread := range threads {
@@ -47,14 +47,14 @@ func confine(l Limits) error {
 		limits[unix.RLIMIT_DATA] = mapped + uint64(l.Memory)/4*5
 	}
 	if l.Reach == Nothing {
-		limits[unix.RLIMIT_NOFILE] = 0 // those that are open stay so
+		limits[unix.RLIMIT_NOFILE] = 0 // open files stay open
 	}
 	for resource, limit := range limits {
 		if err := syscall.Setrlimit(resource, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return fmt.Errorf("setting limit %d: %w", resource, err)
 		}
 	}
-	// Nobody of the same user may look into the memory of the process, and it never gains rights.
+	// Other processes of the same user must not read the memory of this process, and it never gains rights.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func confine(l Limits) error {
 	return nil
 }
 
-// mappedData returns how much memory of the kind that RLIMIT_DATA counts is mapped, most of it not used.
+// mappedData returns how much memory of the kind that RLIMIT_DATA counts is mapped. Most of it is unused.
 func mappedData() (uint64, error) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -75,7 +75,7 @@ func mappedData() (uint64, error) {
 	return data * uint64(os.Getpagesize()), nil
 }
 
-// processorTime returns what this process has used.
+// processorTime returns the processor time of this process.
 func processorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// attributes are those of any process: the child ends when its input does.
+// attributes are the defaults: the child ends when its input ends.
 func attributes() *syscall.SysProcAttr { return nil }
 
-// inheritNothing leaves it to Go, whose descriptors no child inherits.
+// inheritNothing does nothing, because no child inherits Go's descriptors.
 func inheritNothing() {}
 
-// confine bounds memory as far as Go itself can. The agent runs on Linux; elsewhere only people render their own files.
+// confine limits memory as far as Go itself can. The agent runs on Linux; on other systems users only render their
+// own files.
 func confine(l Limits) error {
 	economical(l)
 	return nil
 }
 
-// processorTime is unknown here; the clock bounds an exchange.
+// processorTime is unknown here; the clock limits an exchange.
 func processorTime() time.Duration { return 0 }

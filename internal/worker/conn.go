@@ -9,10 +9,10 @@ import (
 	"io"
 )
 
-// errConnection marks the errors of a connection that has ended.
+// errConnection marks the errors of a closed connection.
 var errConnection = errors.New("the other side has ended")
 
-// ErrTooLarge is the error of a message that exceeds the limit; it is not sent.
+// ErrTooLarge is the error of a message that exceeds the limit and is not sent.
 var ErrTooLarge = errors.New("the message is too large")
 
 // Conn carries messages between parent and child. One goroutine may use it at a time.

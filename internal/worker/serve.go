@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The exit codes of a child. Go itself ends a program with exitRuntime that has no more memory or overflows its stack.
+// The exit codes of a child. The Go runtime exits with exitRuntime if memory runs out or the stack overflows.
 const (
 	exitDone          = 0
 	exitRuntime       = 2
@@ -18,9 +18,9 @@ const (
 	exitProcessorTime = 72
 )
 
-// Serve is all that a child does: it takes its limits from the parent, confines the process to them, and calls handle
-// for each exchange until the parent ends. It returns the code to exit with, at once and whatever handle is doing; a
-// program that calls it does nothing else.
+// Serve is the main function of a child. It receives its limits from the parent, confines the process to them, and
+// calls handle for each exchange until the parent ends. It returns the exit code. The program must then exit at
+// once, even while handle runs.
 func Serve(in io.Reader, out io.Writer, handle func(*Conn) error) (code int) {
 	var l Limits
 	if err := newConn(oneByte{in}, out, 1<<10).Receive(&l); err != nil {
@@ -31,7 +31,7 @@ func Serve(in io.Reader, out io.Writer, handle func(*Conn) error) (code int) {
 	}
 	done := make(chan int, 3)
 	requests, feed := io.Pipe()
-	go func() { // reads all the time, since the end of the input is that of the parent
+	go func() { // reads all the time, because the end of the input means the end of the parent
 		_, _ = io.Copy(feed, in)
 		done <- exitDone
 	}()
@@ -39,7 +39,7 @@ func Serve(in io.Reader, out io.Writer, handle func(*Conn) error) (code int) {
 	return <-done
 }
 
-// oneByte reads a byte at a time, so that a buffer around it takes nothing beyond the message.
+// oneByte reads one byte at a time, so that a buffer around it reads nothing beyond the message.
 type oneByte struct{ io.Reader }
 
 func (r oneByte) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(1, len(p))]) }
@@ -59,10 +59,10 @@ func serve(conn *Conn, l Limits, handle func(*Conn) error, done chan<- int) {
 	}
 }
 
-// lookEvery is how often a child looks at what it takes.
+// lookEvery is how often a child checks its use of resources.
 const lookEvery = 10 * time.Millisecond
 
-// watch ends the child once an exchange has taken more than the limits.
+// watch ends the child once an exchange has exceeded the limits.
 func watch(l Limits, done chan<- int) (stop func()) {
 	ended := make(chan struct{})
 	before := processorTime()
@@ -95,8 +95,8 @@ func memory() int64 {
 	return int64(samples[0].Value.Uint64()) - int64(samples[1].Value.Uint64())
 }
 
-// economical has Go collect garbage rather than exceed the limit, on one processor, so that a child does not take
-// those of its parent.
+// economical makes Go collect garbage rather than exceed the limit. It uses one processor, and leaves the others to
+// the parent.
 func economical(l Limits) {
 	runtime.GOMAXPROCS(1)
 	if l.Memory > 0 {

@@ -1,5 +1,5 @@
-// Package worker runs part of a program in a child process with limits. A hostile input then costs bounded memory and
-// time, and a crash of the code that reads it is an error of that input.
+// Package worker runs part of a program in a child process with limits. A hostile input then costs limited memory
+// and time, and a crash of the code that reads it is only an error of that input.
 //
 // The parent starts a Process and talks to it in exchanges. The child is any program that calls Serve, usually the
 // parent's own binary with a hidden verb. Both sides send messages as JSON, each after its length, over the child's
@@ -18,43 +18,43 @@ import (
 	"time"
 )
 
-// Config says how a child is started.
+// Config configures a child.
 type Config struct {
 	// Command is the program and its arguments.
 	Command []string
-	// Environment is the child's whole environment; nil is an empty one.
+	// Environment is the child's whole environment; nil means an empty one.
 	Environment []string
 	Limits      Limits
 }
 
-// Limits bound what a child takes. A zero field sets no limit, but for Message.
+// Limits limit the resources of a child. A zero field sets no limit, except Message.
 type Limits struct {
-	// Memory is in bytes, of heap and stacks.
+	// Memory is the limit of heap and stacks in bytes.
 	Memory int64
-	// CPU is processor time per exchange.
+	// CPU is the limit of processor time per exchange.
 	CPU time.Duration
-	// Time bounds an exchange by the clock.
+	// Time is the limit of wall-clock time per exchange.
 	Time time.Duration
 	// Message is the largest size of one message in bytes; 0 is 1 MiB.
 	Message int
-	// Reach says what the child can open.
+	// Reach limits what the child can open.
 	Reach Reach
 }
 
-// Reach says what a child can open beside its standard input and output.
+// Reach is what a child can open besides its standard input and output.
 type Reach int
 
 const (
-	// Nothing keeps the child from opening any file or connection, where the system allows that to be enforced.
+	// Nothing prevents the child from opening any file or connection, where the system can enforce that.
 	Nothing Reach = iota
 	// Everything leaves that to the permissions of the process.
 	Everything
 )
 
-// Resource is what a Limit is of.
+// Resource is a limited resource.
 type Resource string
 
-// The resources that are limited.
+// The limited resources.
 const (
 	Memory        Resource = "memory"
 	ProcessorTime Resource = "processor time"
@@ -64,7 +64,7 @@ const (
 // LimitError is the error of an exchange in which the child reached a limit.
 type LimitError struct {
 	Resource Resource
-	// Limit is the amount, for people.
+	// Limit is the amount as text for users.
 	Limit string
 }
 
@@ -73,14 +73,14 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("it takes more %s than the limit of %s", e.Resource, e.Limit)
 }
 
-// MayPass says whether the same may stay below the limit at another time: how long something takes by the clock depends
-// on what else the machine does.
+// MayPass reports whether the same exchange may succeed at another time. Its wall-clock time depends on the load of
+// the machine.
 func (e *LimitError) MayPass() bool { return e.Resource == Time }
 
-// ErrCrashed is the error of an exchange during which the child ended for another reason than a limit.
+// ErrCrashed is the error of an exchange during which the child ended for a reason other than a limit.
 var ErrCrashed = errors.New("its process crashed")
 
-// Process is a child process. One exchange at a time may go on with it.
+// Process is a child process. It runs one exchange at a time.
 type Process struct {
 	limits Limits
 	conn   *Conn
@@ -118,8 +118,8 @@ func Start(c Config) (*Process, error) {
 	return p, nil
 }
 
-// run starts the process, and waits for its end in the background. Linux ends a child with the thread of its parent
-// that started it (https://go.dev/issue/27505), so that thread is kept.
+// run starts the process, and waits for its end in the background. Linux ends a child with the parent's thread that
+// started it (https://go.dev/issue/27505), so that thread is kept.
 func (p *Process) run() error {
 	started := make(chan error)
 	go func() {
@@ -129,18 +129,18 @@ func (p *Process) run() error {
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			_ = p.cmd.Wait() // the state says what there is to know
+			_ = p.cmd.Wait() // the state has the result
 			close(p.ended)
 		}
 	}()
 	return <-started
 }
 
-// PID is the id of the process.
+// PID returns the id of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Exchange lets talk send requests and receive answers. Its error is that of talk, unless the child was ended: by ctx,
-// by a limit (a LimitError), or by a crash (ErrCrashed). After an error the child is gone.
+// Exchange calls talk, which sends requests and receives answers. It returns the error of talk, unless the child
+// was ended by ctx, by a limit (a LimitError), or by a crash (ErrCrashed). After an error the child is gone.
 func (p *Process) Exchange(ctx context.Context, talk func(*Conn) error) error {
 	var late atomic.Bool
 	stop := context.AfterFunc(ctx, p.Stop)
@@ -169,7 +169,7 @@ func (p *Process) Exchange(ctx context.Context, talk func(*Conn) error) error {
 	return err
 }
 
-// grace is how long a child whose output has ended may take to end itself, so that its exit code is seen.
+// grace is how long a child may take to exit after its output has ended, so that its exit code is seen.
 const grace = 5 * time.Second
 
 func (p *Process) awaitEnd() {
@@ -181,7 +181,7 @@ func (p *Process) awaitEnd() {
 
 // Stop ends the child and returns when it is gone. It may be called more than once.
 func (p *Process) Stop() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended
+	_ = p.cmd.Process.Kill() // an error means that it has ended
 	<-p.ended
 	p.close()
 }
@@ -192,7 +192,7 @@ func (p *Process) close() {
 	}
 }
 
-// reached says why a process ended by itself.
+// reached returns why a process ended by itself.
 func (l Limits) reached(state *os.ProcessState) error {
 	switch state.ExitCode() {
 	case exitProcessorTime:

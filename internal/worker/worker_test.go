@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child does what it is told, and answers with a text.
+// child does what each request says, and answers with a text.
 func child(c *worker.Conn) error {
 	var task string
 	if err := c.Receive(&task); err != nil {
@@ -79,7 +79,7 @@ func child(c *worker.Conn) error {
 	return c.Send(answer)
 }
 
-// recurse ends only when the stack does.
+// recurse recurses until the stack overflows.
 func recurse(n int) int {
 	if n < 0 {
 		return 0
@@ -148,7 +148,7 @@ func TestAChildInheritsNoDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	leaked, err := syscall.Dup(int(file.Fd())) // without the mark that Go sets, as one that a shell left open
+	leaked, err := syscall.Dup(int(file.Fd())) // without close-on-exec, which Go sets, like a descriptor that a shell left open
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestACrashIsAnError(t *testing.T) {
 	}
 }
 
-// A kernel that is short of memory ends the largest process of a pod.
+// When memory is short, the kernel kills the largest process of a pod.
 func TestAProcessThatTheSystemKilledSaysSo(t *testing.T) {
 	p := start(t, limits)
 	err := p.Exchange(t.Context(), func(c *worker.Conn) error {
@@ -251,7 +251,7 @@ func TestAProgramThatIsNotThere(t *testing.T) {
 	}
 }
 
-// A parent that is killed takes a busy child with it.
+// A killed parent's child ends too, even if it is busy.
 func TestAChildEndsWithItsParent(t *testing.T) {
 	parent := exec.Command(os.Args[0], "parent")
 	out, err := parent.StdoutPipe()
@@ -268,7 +268,7 @@ func TestAChildEndsWithItsParent(t *testing.T) {
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// The child holds the other end of its parent's output no more once it is gone: it never had it.
+	// This ends although the child may still run, because the child does not inherit the output of its parent.
 	_, _ = io.Copy(io.Discard, out)
 	_ = parent.Wait()
 	for running(pid) {
@@ -278,7 +278,7 @@ func TestAChildEndsWithItsParent(t *testing.T) {
 	}
 }
 
-// running says whether a process does anything; a zombie does not.
+// running reports whether a process runs; a zombie does not.
 func running(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(text), ") Z ")

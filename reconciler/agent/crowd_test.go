@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// slowSenders are more connections than may be open at once.
+// slowSenders is more than the maximum number of open connections.
 const slowSenders = 3000
 
 func TestSlowSendersKeepNobodyOut(t *testing.T) {
@@ -63,7 +63,7 @@ func TestWhoIsDisplaced(t *testing.T) {
 	expect("who has left takes no place", c.note(one, http.StateNew), nil)
 }
 
-// stranger is a connection that is only told apart.
+// stranger is a connection with only a name.
 type stranger struct {
 	net.Conn
 	name string

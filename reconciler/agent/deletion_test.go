@@ -143,7 +143,7 @@ func TestAConfirmationLetsGoWhatWasHeldAndNoMore(t *testing.T) {
 	if got := w.repository().Status.Held; len(got) != len(held) {
 		t.Fatalf("held are %q", got)
 	}
-	w.agent.stop() // and whoever comes after it does not know since when branches are gone
+	w.agent.stop() // the next agent does not know since when branches are gone
 	w.askToConfirm()
 	for _, name := range since {
 		w.code.Delete(name)
@@ -310,7 +310,7 @@ func TestARepositoryThatIsRemoved(t *testing.T) {
 func (w *world) graceEnds() {
 	w.t.Helper()
 	w.pass(longGone)
-	w.agent.repositories.Hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"}) // which looks again, as a timer would
+	w.agent.repositories.Hook(types.NamespacedName{Namespace: w.namespace, Name: "posts"}) // requeues it, as a timer would
 }
 
 func TestARepositoryThatIsWrittenAgainInTimeKeepsEverything(t *testing.T) {
@@ -430,7 +430,7 @@ func TestASecondInstallationTouchesNothingOfTheFirst(t *testing.T) {
 	if err := second.client.Delete(t.Context(), second.repository()); err != nil {
 		t.Fatal(err)
 	}
-	// The time is counted from when the agent has noticed.
+	// The time counts from when the agent noticed the deletion.
 	second.eventually("people are told", func() bool { return second.readyMessageHas("f0", "its Repository posts does not exist since") })
 	second.graceEnds()
 	second.eventually("the second is gone", func() bool { return len(second.environments()) == 0 })
@@ -479,7 +479,7 @@ func TestNothingIsDeletedWithTheKinds(t *testing.T) {
 	}
 }
 
-// What an administrator writes may be wrong for days.
+// A mistake of an administrator may last for days.
 func TestNothingIsDeletedWhileTheRepositoryIsInvalid(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")

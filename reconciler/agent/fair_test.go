@@ -11,7 +11,8 @@ import (
 	"berth.dev/berth/reconciler/branches"
 )
 
-// A repository with many branches, none of which gets ready, holds all turns; the next that is free goes to another.
+// A repository with many branches that never become ready holds all turns. The next free turn goes to another
+// repository.
 func TestASmallRepositoryDoesNotWaitForAHugeOne(t *testing.T) {
 	w := newWorld(t)
 	w.agent.stop()

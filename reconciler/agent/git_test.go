@@ -36,7 +36,7 @@ func TestAForcePushReplacesWhatRuns(t *testing.T) {
 	w.healthy("main", "f0")
 	before := w.uids()
 	for _, text := range []string{"two", "three"} {
-		w.branches(text, "f0") // again from main
+		w.branches(text, "f0") // recreated from main
 		w.git.Forget()
 		w.poll()
 		w.healthy("f0")
@@ -162,7 +162,7 @@ func TestTheServerIsDownForAnHour(t *testing.T) {
 	w.gone("f1")
 }
 
-// A commit that is none of an environment's business moves two fields, in one write each.
+// A commit outside an environment's path takes one write of the spec and one of the status.
 func TestACommitBesideThePathIsOneWriteOfTheStatus(t *testing.T) {
 	w := newWorld(t)
 	w.follow()
@@ -196,7 +196,7 @@ func TestACommitBesideThePathIsOneWriteOfTheStatus(t *testing.T) {
 	}
 }
 
-// Files of the store may be damaged at any time.
+// Files of the store may become damaged at any time.
 func TestACorruptStoreIsFetchedAnew(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")
@@ -250,14 +250,14 @@ func TestAPinThatTheServerDoesNotHave(t *testing.T) {
 	}
 }
 
-// A server that serves only heads may be reconfigured to serve more, and the agent hears nothing of that.
+// A server that serves only heads may be reconfigured to serve more, without the agent being notified.
 func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.git.IgnoreProtocolV2()
 	w.code.Configure("uploadpack.allowReachableSHA1InWant", "false")
 	w.branches("one", "f0")
 	old := w.code.Head("f0")
-	w.branches("two", "f0") // by force: no branch reaches the old one
+	w.branches("two", "f0") // a forced push: no branch contains the old commit
 	w.follow()
 	w.healthy("f0")
 	w.changeEnvironment("f0", func(env *v1alpha1.Environment) { env.Spec.Pin = old })
@@ -272,7 +272,7 @@ func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
 	}
 }
 
-// One replica of a server may lack for a moment a commit that another one has listed.
+// One replica of a server may lack, for a moment, a commit that another one has listed.
 func TestACommitThatCanBeHadAtTheNextPollIsFollowedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")
@@ -328,7 +328,7 @@ func TestWebhooksThatStopAreWarnedOfOnce(t *testing.T) {
 		w.healthy("f0")
 		w.pass(2 * time.Minute)
 		w.poll()
-		w.poll() // by now the first one has said what it had to say
+		w.poll() // by now the first warning has been sent
 	}
 	silently := w.poll
 	told := func() {
@@ -348,7 +348,7 @@ func TestWebhooksThatStopAreWarnedOfOnce(t *testing.T) {
 	w.warnedOfHooks(2)
 }
 
-// warnedOfHooks waits until so many warnings of missing webhooks are there, and checks that there are no more.
+// warnedOfHooks waits until there are so many warnings of missing webhooks, and checks that there are no more.
 func (w *world) warnedOfHooks(want int) {
 	w.t.Helper()
 	got := 0

@@ -21,7 +21,7 @@ func (w *world) idle(branches ...string) {
 	w.pass(24 * time.Hour)
 }
 
-// After a clock jump, all branches look as if they had been unused for years.
+// After a clock jump, all branches look unused for years.
 func TestTheBrakeHoldsWhatWouldExpireAtOnce(t *testing.T) {
 	w := newWorld(t)
 	names := numbered(6)
@@ -45,7 +45,7 @@ func TestTheBrakeHoldsWhatWouldExpireAtOnce(t *testing.T) {
 	}
 	w.branches("two", "f0")
 	w.poll()
-	w.healthy(names...) // what is held is followed like any other
+	w.healthy(names...) // held branches are followed like any other
 	w.changeEnvironment("f1", func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationConfirmed, "this one") })
 	w.becomes("f1", v1alpha1.ReasonExpired)
 	w.confirm()

@@ -90,7 +90,7 @@ func (r *replica) expect(when string, writes bool) {
 func TestOnlyWhoLeadsWrites(t *testing.T) {
 	all := newReplicas(t)
 	one, two := all.replica("one"), all.replica("two")
-	one.expect("before anybody led", true) // what all replicas write
+	one.expect("before anybody led", true) // writes that every replica makes
 	if err := one.leads(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestAPredecessorHasProvablyEnded(t *testing.T) {
 	if place := expect("pod_second", ""); place != nil {
 		t.Error("two agents have one place")
 	}
-	if err := first.Close(); err != nil { // as the kernel does when a process ends
+	if err := first.Close(); err != nil { // as the kernel does at the end of a process
 		t.Fatal(err)
 	}
 	second := expect("pod_second", "pod_first")

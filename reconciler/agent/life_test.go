@@ -116,7 +116,7 @@ func TestASyncWaitsForItsTurnButProductionDoesNot(t *testing.T) {
 	w.healthy("f0", "f1", "f2")
 }
 
-// pendingPod is a pod that no node takes.
+// pendingPod is a pod that fits on no node.
 const pendingPod = `apiVersion: v1
 kind: Pod
 metadata: {name: slow}

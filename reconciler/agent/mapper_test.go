@@ -33,7 +33,7 @@ spec:
   service: {name: nobody, namespace: default}
 `
 
-// The kinds of an API whose server is down are neither present nor absent, and other kinds are not affected.
+// If the server of an API is down, its kinds are neither present nor absent. Other kinds are not affected.
 func TestKindsOfAnAPIWhoseServerIsAway(t *testing.T) {
 	config := bareCluster(t).RESTConfig()
 	service := &unstructured.Unstructured{}

@@ -18,8 +18,8 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// TestBranchesAtRandom makes, changes and deletes branches faster than the agent follows, restarts it in
-// between, and then looks whether there is exactly what there should be.
+// TestBranchesAtRandom creates, changes and deletes branches faster than the agent follows, and restarts the agent
+// in between. It then checks that exactly the expected environments exist.
 func TestBranchesAtRandom(t *testing.T) {
 	w := newWorld(t)
 	w.follow(func(r *v1alpha1.Repository) { r.Spec.GoneAfter.Duration = 100 * time.Millisecond })
@@ -46,7 +46,7 @@ func TestBranchesAtRandom(t *testing.T) {
 	w.poll()
 	w.pass(time.Second)
 	w.poll()
-	w.confirm() // in case that many went at once
+	w.confirm() // in case many were deleted at once
 	names := slices.Sorted(maps.Keys(says))
 	w.healthy(append(names, "main")...)
 	w.eventually("there is exactly what there should be", func() bool {

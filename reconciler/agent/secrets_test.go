@@ -83,7 +83,7 @@ func (w *world) setSecret(name, key, value string) {
 	change(w, &corev1.Secret{}, name, func(s *corev1.Secret) { s.Data[key] = []byte(value) })
 }
 
-// copied returns where the Secret of a branch is from, or nothing if it has none.
+// copied returns the origin of a branch's Secret, or "" if it has none.
 func (w *world) copied(branch string) string {
 	w.t.Helper()
 	secret := &corev1.Secret{}

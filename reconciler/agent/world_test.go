@@ -35,10 +35,10 @@ import (
 
 var cluster = clustertest.Shared(clustertest.Config{Audit: true})
 
-// patience is far beyond what any step takes on a loaded machine.
+// patience is far longer than any step takes on a loaded machine.
 const patience = time.Minute
 
-// atOnce is how many tests run beside each other. They wait more than they work.
+// atOnce is how many tests run in parallel. They mostly wait.
 const atOnce = "6"
 
 func TestMain(m *testing.M) {
@@ -52,12 +52,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// world is a Git server and an agent on a real control plane, each test with its own namespaces.
+// world is a Git server and an agent on a real control plane. Each test has its own namespaces.
 type world struct {
 	t         *testing.T
 	cluster   *clustertest.Cluster
 	client    client.Client
-	namespace string // the agent's; those of environments begin with its name
+	namespace string // the agent's; names of environments' namespaces begin with it
 	git       *gittest.Server
 	code      *gittest.Repository
 	stores    string // the folder
@@ -73,8 +73,8 @@ type world struct {
 	ahead time.Duration // of the real clock
 }
 
-// newWorld starts a world in which the branch main has one ConfigMap, and no Repository yet. Its tests run in parallel,
-// because they mostly wait.
+// newWorld returns a world in which the branch main has one ConfigMap, and without a Repository. Its tests run in
+// parallel, because they mostly wait.
 func newWorld(t *testing.T) *world {
 	t.Parallel()
 	return newWorldOn(t, cluster(t))
@@ -95,7 +95,7 @@ func newWorldOn(t *testing.T, c *clustertest.Cluster) *world {
 	return w
 }
 
-// content is a tree whose only object says something.
+// content returns a tree whose only object contains a text.
 func content(text string) map[string]string {
 	return map[string]string{"infra/k8s/app.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {text: " + text + "}\n"}
 }
@@ -120,7 +120,7 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	return scheme
 }
 
-// installKinds installs what deploy has beside the agent itself and its admission policies: its kinds and roles.
+// installKinds installs the kinds and roles of deploy, without the agent and its admission policies.
 func installKinds(t *testing.T, c *clustertest.Cluster) {
 	t.Helper()
 	objects, err := deploy.Objects()
@@ -143,10 +143,10 @@ type running struct {
 	stop func()
 }
 
-// counted are the metrics of all agents of the process.
+// counted returns the metrics of all agents of the process.
 var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(metrics.Registry) })
 
-// start starts an agent, with the installation's id that the world knows.
+// start starts an agent with the installation's id of this world.
 func (w *world) start() {
 	w.t.Helper()
 	secret := &corev1.Secret{
@@ -179,7 +179,7 @@ func (w *world) start() {
 	w.t.Cleanup(stop)
 }
 
-// restart stops the agent and starts another one, which knows nothing.
+// restart stops the agent and starts another one without any state in memory.
 func (w *world) restart() {
 	w.t.Helper()
 	w.agent.stop()
@@ -192,7 +192,7 @@ func (w *world) now() time.Time {
 	return time.Now().Add(w.ahead)
 }
 
-// pass advances the clock, and wakes all that wait for it.
+// pass advances the clock, and requeues all environments.
 func (w *world) pass(d time.Duration) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -203,8 +203,8 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// follow creates a Repository with production from main and a review of every other branch, after the changes. It is polled
-// only on request.
+// follow creates a Repository with production from main and a review of every other branch, after the changes. It
+// is polled only on request.
 func (w *world) follow(change ...func(*v1alpha1.Repository)) {
 	w.t.Helper()
 	repo := &v1alpha1.Repository{
@@ -264,7 +264,7 @@ func (w *world) changeEnvironment(branch string, f func(*v1alpha1.Environment)) 
 	change(w, &v1alpha1.Environment{}, env.Name, f)
 }
 
-// poll has the repository listed, and waits until that is done.
+// poll triggers a listing of the repository, and waits until it is done.
 func (w *world) poll() {
 	w.t.Helper()
 	id := fmt.Sprint(time.Now().UnixNano())
@@ -272,14 +272,14 @@ func (w *world) poll() {
 	w.eventually("the repository is listed", func() bool { return w.repository().Status.HandledRequest == id })
 }
 
-// confirm lets one mass deletion pass.
+// confirm allows one mass deletion.
 func (w *world) confirm() {
 	w.t.Helper()
 	id := w.askToConfirm()
 	w.eventually("the confirmation is handled", func() bool { return w.repository().Status.HandledConfirmation == id })
 }
 
-// askToConfirm does what a person does, and returns the id.
+// askToConfirm sends a confirmation as a user does, and returns its id.
 func (w *world) askToConfirm() string {
 	w.t.Helper()
 	id := fmt.Sprint(time.Now().UnixNano())
@@ -343,7 +343,7 @@ func (w *world) space(branch string) *corev1.Namespace {
 	return ns
 }
 
-// says returns what the ConfigMap of a branch says.
+// says returns the text in the ConfigMap of a branch.
 func (w *world) says(branch string) string {
 	w.t.Helper()
 	ns := w.space(branch)
@@ -357,7 +357,7 @@ func (w *world) says(branch string) string {
 	return cm.Data["text"]
 }
 
-// eventually fails the test if something does not become true.
+// eventually fails the test if a condition does not become true.
 func (w *world) eventually(what string, look func() bool) {
 	w.t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
@@ -377,7 +377,7 @@ func (w *world) eventually(what string, look func() bool) {
 	}
 }
 
-// becomes waits until the reason of an Environment's Ready is this one, and returns the message.
+// becomes waits until an Environment's Ready condition has this reason, and returns its message.
 func (w *world) becomes(branch, reason string) string {
 	w.t.Helper()
 	message := ""
@@ -408,7 +408,7 @@ func (w *world) healthy(all ...string) {
 	}
 }
 
-// gone waits until nothing is left of a branch.
+// gone waits until nothing of a branch remains.
 func (w *world) gone(branch string) {
 	w.t.Helper()
 	w.eventually(branch+" is gone", func() bool { return w.environment(branch) == nil && w.space(branch) == nil })
@@ -441,8 +441,8 @@ func (w *world) uids() map[string]types.UID {
 	return all
 }
 
-// deletions returns the requests since a time, by anything in this process, to delete namespaces of environments or objects
-// in them.
+// deletions returns the requests of this process since a time that delete namespaces of environments or objects in
+// them.
 func (w *world) deletions(since time.Time) (list []string) {
 	w.t.Helper()
 	requests, err := w.cluster.Requests(since)
@@ -458,7 +458,7 @@ func (w *world) deletions(since time.Time) (list []string) {
 	return list
 }
 
-// block keeps the namespace of a branch from being deleted.
+// block prevents the deletion of a branch's namespace.
 func (w *world) block(branch string) {
 	w.t.Helper()
 	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "stuck", Namespace: w.space(branch).Name, Finalizers: []string{"example.com/stuck"}}})
@@ -476,7 +476,7 @@ func (w *world) unblock(branch string) {
 	}
 }
 
-// condition returns the message of a branch's condition, or nothing if it is not there.
+// condition returns the message of a branch's condition, or "" if it does not exist.
 func (w *world) condition(branch, condition string) string {
 	w.t.Helper()
 	env := w.environment(branch)

@@ -23,8 +23,8 @@ func Impersonate(config *rest.Config, over *http.Client) func(user string) (dyna
 	}
 }
 
-// clientOf returns the client for the object of a step: the environment's account for all that comes from Git, and the
-// agent's own for the environment's namespace and the agent's own objects in it.
+// clientOf returns the client for the object of a step. The environment's account writes all that comes from Git.
+// The agent itself writes the environment's namespace and its own objects there.
 func (r *run) clientOf(k manifest.Key) (dynamic.Interface, error) {
 	if r.own(k) || r.target.User == "" || r.as == nil {
 		return r.dynamic, nil
@@ -36,15 +36,15 @@ func (r *run) own(k manifest.Key) bool {
 	return manifest.IsOwn(k) || isNamespace(k) && k.Name == r.target.Namespace
 }
 
-// A new grant reaches the API server's authorizer a few milliseconds after it was written. The first requests that need it
-// are retried for that time: a retry in a later pass would delay each first sync by a second.
+// A new grant reaches the API server's authorizer a few milliseconds after it was written. The first requests that
+// need it are retried for that time, because a retry in a later pass would delay each first sync by a second.
 const (
 	grantTries = 8
 	grantPause = 2 * time.Millisecond // then twice as long, and so on: half a second in all
 )
 
-// granted reports whether to retry a request that was refused although this run has written the grant, because the grant may
-// not be effective yet. It waits for a moment if so.
+// granted reports whether to retry a request that was refused although this run has written the grant. The grant
+// may not be effective yet. If so, granted waits for a moment.
 func (r *run) granted(ctx context.Context, s plan.Step, try int, err error) bool {
 	if err == nil || try >= grantTries || r.own(s.Key) || !r.awaitsGrant() || !isRights(err) {
 		return false

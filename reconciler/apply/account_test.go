@@ -30,7 +30,8 @@ func (u *users) see(r *http.Request) {
 	u.seen = append(u.seen, strings.TrimSpace(r.Method+" "+parts[len(parts)-2]+" "+r.Header.Get("Impersonate-User")))
 }
 
-// impersonating makes a world whose applier acts as the accounts of environments, next to an agent with all rights.
+// impersonating configures a world whose applier acts as the accounts of environments, beside an agent with all
+// rights.
 func impersonating(u *users) func(*rest.Config, *Config) {
 	return func(c *rest.Config, config *Config) {
 		transport(u.see)(c, config)
@@ -42,7 +43,7 @@ func impersonating(u *users) func(*rest.Config, *Config) {
 	}
 }
 
-// environmentRole is the ClusterRole berth-environment, with the right to write ConfigMaps alone.
+// environmentRole creates the ClusterRole berth-environment, with only the right to write ConfigMaps.
 func (w *world) environmentRole() {
 	w.t.Helper()
 	role := &unstructured.Unstructured{Object: map[string]any{

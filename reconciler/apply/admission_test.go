@@ -82,7 +82,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
 		result = weak.Run(t.Context(), w.target, []plan.Step{w.step(plan.Create, much, nil)})[0]
 		return result.Err == nil || !strings.Contains(result.Err.Message, "cannot patch")
 	})
-	// That the same commit brings another Role changes nothing of that.
+	// Another Role in the same commit does not change that.
 	steps := []plan.Step{w.step(plan.Create, much, nil), w.step(plan.Create, with(much, "name: much", "name: other"), nil)}
 	if validated := weak.Validate(t.Context(), w.target, steps); validated[0].Err == nil || validated[1].Err == nil {
 		t.Errorf("validation has nothing against Roles that grant too much: %+v", validated)
@@ -91,7 +91,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
 		`{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}; remove these rights from the manifest, or ask an administrator of the cluster to grant them to that account first`, result)
 }
 
-// Right after we have made a namespace, a grant or a kind, an API server may not know it yet.
+// An API server may not know a namespace, grant or kind right after its creation.
 func TestOurOwnMakingsMayTakeAMoment(t *testing.T) {
 	w := newWorld(t)
 	weak := newWorld(t, as("bob")).applier
@@ -125,7 +125,7 @@ spec:
 	w.delete(later)
 	w.finalize(later)
 	var result Result
-	w.until(func() bool { // the API server's admission hears of its end a moment later
+	w.until(func() bool { // the API server's admission notices its end a moment later
 		result = w.do(plan.Create, inLater, nil)
 		return result.Err == nil || result.Err.Class != Terminating
 	})
@@ -159,7 +159,7 @@ func (w *world) finalize(text string) {
 	}
 }
 
-// A kind that comes while the agent runs is found.
+// The agent finds a kind that is installed while it runs.
 func TestNewKind(t *testing.T) {
 	w := newWorld(t)
 	const widget = "{apiVersion: NS.example.com/v1, kind: Widget, metadata: {name: x, namespace: NS}, spec: {size: 1}}"

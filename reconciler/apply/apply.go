@@ -87,7 +87,7 @@ type Target struct {
 	Prover manifest.Prover
 }
 
-// Done is what was done for a step.
+// Done is the completed action of a step.
 type Done string
 
 // The values of Done; a failed step has none of them.
@@ -99,7 +99,7 @@ const (
 	Deleted   Done = "deleted"
 	Unchanged Done = "unchanged"
 	Prepared  Done = "prepared" // proved valid; nothing was written
-	Same      Done = "same"     // a Job that has run already: its new spec only spells out defaults
+	Same      Done = "same"     // a Job that has already run: its new spec only spells out defaults
 )
 
 // Result is the result of a step.

@@ -22,8 +22,8 @@ type journal struct {
 	under, top int
 }
 
-// listen lets an applier write a journal. During its first requests it delays the answers until full requests are in flight,
-// which shows whether the limit is both kept and used.
+// listen configures an applier to write a journal. It delays the first answers until full requests are in flight,
+// which shows that the limit is both kept and used.
 func (j *journal) listen(full int) func(*rest.Config, *Config) {
 	together := make(chan struct{})
 	return func(c *rest.Config, config *Config) {

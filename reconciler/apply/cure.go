@@ -22,7 +22,7 @@ type made struct {
 	key manifest.Key
 	// defines is the kind that a CustomResourceDefinition defines.
 	defines schema.GroupKind
-	// anew reports that the object did not exist before.
+	// anew reports whether the object is new.
 	anew bool
 }
 
@@ -54,14 +54,15 @@ func (m made) cures(s plan.Step, err error) bool {
 	case m.key.Group == "apiregistration.k8s.io":
 		_, group, _ := strings.Cut(m.key.Name, ".")
 		return classOf(err) == NotServed && group == s.Key.Group
-	case isGranting(err): // no Role widens what its author may grant; the agent's own does
+	case isGranting(err): // a Role cannot extend what its author may grant; a binding of the agent can
 		return manifest.IsBinding(m.key)
 	case m.key.Group == rbacGroup:
 		return isRights(err) || isMissingRole(err) && m.names(err)
 	case m.key.Group == "admissionregistration.k8s.io":
 		return isDenied(err) || isWebhookDown(err)
 	case isNamespace(m.key):
-		// A new namespace has yet to get its rights. A changed one has other labels, such as Pod Security's level.
+		// A new namespace does not have its rights yet. A changed one has other labels, such as Pod Security's
+		// level.
 		return m.key.Name == s.Key.Namespace && (isMissingNamespace(err) || apierrors.IsForbidden(err) && m.anew == isRights(err))
 	case m.key.Group == "" && m.key.Kind == "ResourceQuota":
 		return isQuota(err)

@@ -25,7 +25,7 @@ const (
 	runtimeKind = "{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: NS}, handler: x}"
 )
 
-// newTeam makes a world whose applier may write everything, and grant no more than it may itself.
+// newTeam returns a world whose applier may write everything, but grant only its own rights.
 func newTeam(t *testing.T) *world {
 	w := newWorld(t, as("team"))
 	for _, text := range []string{
@@ -40,7 +40,7 @@ func newTeam(t *testing.T) *world {
 	return w
 }
 
-// Objects of one commit that need each other are not refused because one does not exist yet. Without it they are.
+// A step is not refused if another step of its commit makes it valid. Without that other step it is refused.
 func TestWhatACommitBringsTogetherIsNotRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, there, brings, needs, want string
@@ -83,13 +83,13 @@ func TestWhatACommitBringsTogetherIsNotRefused(t *testing.T) {
 				}
 			}
 			if test.class == Quota {
-				return // what is used counts only once a controller has counted
+				return // the quota applies only once a controller has counted the usage
 			}
 			results := w.run(needs, brings)
 			if results[1].Err != nil {
 				t.Fatal(results[1].Err)
 			}
-			w.until(func() bool { // the API server may hear of it a moment later
+			w.until(func() bool { // the API server may notice it a moment later
 				if results[0].Err != nil && results[0].Err.Class != Transient {
 					t.Fatalf("%s", describe(results[0]))
 				}
@@ -125,7 +125,7 @@ func TestAChangedRoleIsImmutable(t *testing.T) {
 	}
 }
 
-// Refusals that no API server here gives.
+// The API server of these tests does not give these refusals.
 func TestRefusalsThatOtherObjectsCure(t *testing.T) {
 	of := func(group, kind, name string) made {
 		return made{key: manifest.Key{Group: group, Kind: kind, Namespace: "posts", Name: name}}

@@ -39,7 +39,7 @@ const (
 	Exists Class = "exists"
 	// Claimed: another tool manages the object in its place.
 	Claimed Class = "claimed"
-	// Taken: an object is in its place and may stay there; nothing is wrong.
+	// Taken: an object is in its place and may stay there; this is no problem.
 	Taken Class = "taken"
 	// Terminating: the object, or its namespace, is being deleted.
 	Terminating Class = "terminating"
@@ -85,7 +85,7 @@ type Error struct {
 	Obstacles []manifest.Key
 	// Err is the cause. That of a Secret's step holds no values either.
 	Err error
-	// answer is the cause as it came; it may quote a Secret, and is never shown.
+	// answer is the original cause. It may quote a Secret, and is never shown.
 	answer error
 }
 
@@ -95,7 +95,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// finding is an error that this package finds, and not the API server.
+// finding is an error that this package detects, rather than the API server.
 type finding struct {
 	class Class
 	text  string
@@ -187,8 +187,8 @@ func classOfForbidden(err error) Class {
 	return Forbidden
 }
 
-// classOfNotFound finds out what is missing: the namespace, which may still come, a role, or the kind. It cannot be the
-// object itself, which a write does not look up.
+// classOfNotFound determines what is missing: the namespace, which may still be created, a role, or the kind. It
+// cannot be the object itself, because a write does not look it up.
 func classOfNotFound(err error) Class {
 	switch {
 	case isMissingNamespace(err):
@@ -202,7 +202,7 @@ func classOfNotFound(err error) Class {
 // isMissingNamespace reports whether the answer is that the object's namespace does not exist.
 func isMissingNamespace(err error) bool { return isMissingA(err, "", "namespaces") }
 
-// isMissingRole reports whether the answer to the write of a binding is that its role does not exist: the API server names the
+// isMissingRole reports whether a binding was refused because its role does not exist. The API server names the
 // resource of the binding, and the name of the role.
 func isMissingRole(err error) bool {
 	return isMissingA(err, rbacGroup, "rolebindings") || isMissingA(err, rbacGroup, "clusterrolebindings")

@@ -150,7 +150,7 @@ func TestSlowServer(t *testing.T) {
 		w.do(plan.Create, configMap, nil))
 }
 
-// An answer that does not concern a Secret's content is shown, without the body of an unknown page.
+// An answer that does not concern a Secret's content is shown, but not the body of an unknown page.
 func TestAnswersAboutSecretsByOthers(t *testing.T) {
 	page := apierrors.NewGenericServerResponse(http.StatusBadGateway, "patch", schema.GroupResource{Resource: "secrets"}, "login", "<html>sesame</html>", 3, true)
 	w := newWorld(t)
@@ -161,7 +161,7 @@ func TestAnswersAboutSecretsByOthers(t *testing.T) {
 	}
 }
 
-// Answers that no API server here can be made to give.
+// The API server of these tests cannot be made to give these answers.
 func TestClassesOfRareAnswers(t *testing.T) {
 	things := schema.GroupResource{Group: "example.com", Resource: "things"}
 	for _, test := range []struct {

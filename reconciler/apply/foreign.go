@@ -42,7 +42,7 @@ func isQuota(err error) bool {
 		isUncountedQuota(err)
 }
 
-// isUncountedQuota reports whether a 403 only says that a new ResourceQuota has not been counted yet.
+// isUncountedQuota reports whether a 403 only means that a new ResourceQuota has not been counted yet.
 func isUncountedQuota(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "status unknown for quota: ")
 }
@@ -52,22 +52,23 @@ func isPodSecurity(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), `violates PodSecurity "`)
 }
 
-// isWithoutDryRun reports whether a webhook that has side effects could not be asked without having them.
+// isWithoutDryRun reports whether a dry run failed because a webhook has side effects.
 func isWithoutDryRun(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
 }
 
-// missing is how admission says that what an object names is not there: its account, priority or runtime class.
+// missing matches admission's errors about a referenced account, priority class or runtime class that does not
+// exist.
 var missing = regexp.MustCompile(`error looking up service account |no PriorityClass with name \S+ was found|RuntimeClass "\S+" not found`)
 
-// isMissing reports whether a 403 only says that what the object names is not there.
+// isMissing reports whether a 403 only means that a referenced object does not exist.
 func isMissing(err error) bool { return apierrors.IsForbidden(err) && missing.MatchString(err.Error()) }
 
-// rights is RBAC's refusal: `configmaps "c" is forbidden: User "u" cannot patch resource "configmaps" in API group "" in
-// the namespace "n"`. The name is left out for a creation, the namespace for what has none.
+// rights matches RBAC's refusal: `configmaps "c" is forbidden: User "u" cannot patch resource "configmaps" in API
+// group "" in the namespace "n"`. The name is missing for a creation, and the namespace for cluster-scoped objects.
 var rights = regexp.MustCompile(`(?:"([^"]*)" is forbidden: )?User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 
-// denialOf returns who lacks which right, if that is why a request was refused.
+// denialOf returns the user and the missing right, if that is why a request was refused.
 func denialOf(err error) (denial, bool) {
 	if !apierrors.IsForbidden(err) {
 		return denial{}, false
@@ -89,14 +90,14 @@ func isGranting(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), granting)
 }
 
-// granting stands between the user, with all groups, and the rules that the user may not grant.
+// granting separates the user, with all groups, from the rules that the user may not grant.
 const granting = " is attempting to grant RBAC permissions not currently held:"
 
-// typedPatch is the start, after a word that is cut off, of the 500 for an apply that does not fit the kind's schema:
-// unknown fields, wrong types, duplicate keys of a list.
+// typedPatch begins the 500 for an apply that does not match the kind's schema, after a word that is cut off.
+// Causes are unknown fields, wrong types and duplicate keys of a list.
 const typedPatch = "to create typed patch object "
 
-// conversion is likewise the start of the 500 for values that fit the schema and cannot be parsed: invalid quantities or
+// conversion likewise begins the 500 for values that match the schema but cannot be parsed: invalid quantities or
 // Base64.
 const conversion = "to convert new object "
 
@@ -119,10 +120,10 @@ func containsAny(text string, words ...string) bool {
 	return false
 }
 
-// goValue is how a typed patch's error quotes a value of the wrong type.
+// goValue matches a value of the wrong type as a typed patch's error quotes it.
 var goValue = regexp.MustCompile(`&value\.valueUnstructured\{Value:(.*)\}`)
 
-// decoding begins, after the cut below, what is wrong with the fields of a created object.
+// decoding matches what precedes the field errors of a created object, after the cut below.
 var decoding = regexp.MustCompile(`^\w+: (strict decoding error: )?(json: )?`)
 
 // gist returns the reason from an answer without structured causes. It does not repeat the object's name.
@@ -151,8 +152,8 @@ func gist(text string) string {
 	return oneLine(decoding.ReplaceAllString(text, ""))
 }
 
-// inOrder sorts the lines of a text: a typed patch's errors come in the order of a Go map, and the same mistake must always
-// give the same message.
+// inOrder sorts the lines of a text. A typed patch's errors have the order of a Go map, but the same mistake must
+// always give the same message.
 func inOrder(text string) string {
 	return strings.Join(slices.Sorted(slices.Values(linesOf(text))), "\n")
 }
@@ -160,7 +161,7 @@ func inOrder(text string) string {
 // oneLine joins the lines of a text.
 func oneLine(text string) string { return strings.Join(linesOf(text), "; ") }
 
-// linesOf returns what stands on the lines of a text.
+// linesOf returns the non-empty lines of a text, trimmed.
 func linesOf(text string) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -193,12 +194,12 @@ func isUnanswered(err error) bool {
 	return late || errors.Is(err, context.DeadlineExceeded)
 }
 
-// fieldPath begins an error of a typed patch; longer forms name list items by their values.
+// fieldPath matches the beginning of a typed patch's error. Longer forms name list items by their values.
 var fieldPath = regexp.MustCompile(`^\.[-.\w]+:`)
 
-// policyDenies matches the admission policy that refuses, next to text that may quote the object. A refusal without a
-// binding means that the policy itself is broken. A mutating policy is only called "policy", and refuses if it cannot be
-// evaluated.
+// policyDenies matches the name of the admission policy that refuses, beside text that may quote the object. A
+// refusal without a binding means that the policy itself is broken. A mutating policy is only called "policy"; it
+// refuses if it cannot be evaluated.
 var policyDenies = regexp.MustCompile(`(ValidatingAdmissionP|p)olicy ['"]([-.\w]+)['"](?: with binding '([-.\w]+)')? denied request`)
 
 // webhookDenies is the start of an admission webhook's refusal.

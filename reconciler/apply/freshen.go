@@ -36,10 +36,10 @@ func (r *run) freshen(ctx context.Context, client dynamic.ResourceInterface, s p
 	return r.hold(ctx, client, s, obj)
 }
 
-// fresh returns the stale defaults of an object: those that contradict Git, that an apply keeps, and that the API server
-// would set differently without the old ones. A removed serviceAccountName comes back from its deprecated twin, and a
-// NetworkPolicy keeps the policyTypes of its former rules. It also returns the object without them. given is the answer to a
-// dry run, owned are the fields with a field manager.
+// fresh returns the stale defaults of an object: those that contradict Git, that an apply keeps, and that the API
+// server would otherwise set differently. For example, the deprecated twin of serviceAccountName restores it after
+// its removal, and a NetworkPolicy keeps the policyTypes of its former rules. fresh also returns the object without
+// them. given is the answer to a dry run, and owned are the fields with a field manager.
 func fresh(ctx context.Context, client dynamic.ResourceInterface, applied *unstructured.Unstructured, owned *fieldpath.Set) (*fieldpath.Set, *unstructured.Unstructured) {
 	defaults := observed.DefaultsOf(applied, owned)
 	if defaults.None() {

@@ -9,7 +9,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Defaults cost an object that changes two dry runs, and nothing where there are none; whatever the API server allotted to it stays.
+// For a changed object, looking for stale defaults takes two dry runs, or none if it has no defaults. Values that
+// the API server allocated stay.
 func TestAChangeWithoutStaleDefaultsIsOneWrite(t *testing.T) {
 	nodePort := with(front, "spec:", "spec:\n  type: NodePort")
 	headless := with(front, "spec:", "spec:\n  clusterIP: None")
@@ -41,7 +42,7 @@ func TestAChangeWithoutStaleDefaultsIsOneWrite(t *testing.T) {
 			dry, written = 0, 0
 			r := w.do(plan.Change, test.after, live)
 			if r.Err != nil && strings.HasPrefix(test.name, "a claim") {
-				return // it is not bound, and nothing can enlarge it
+				return // it is not bound, and no controller can enlarge it
 			}
 			w.must(Changed, r)
 			if dry != test.dry || written != 1 {
@@ -51,7 +52,7 @@ func TestAChangeWithoutStaleDefaultsIsOneWrite(t *testing.T) {
 	}
 }
 
-// What another manager owns is no default, and stays when an object changes.
+// A field with another manager is no default, and stays when an object changes.
 func TestWhatOthersOwnIsNoStaleDefault(t *testing.T) {
 	w := newWorld(t)
 	named := with(pods, "      containers:", "      serviceAccountName: api\n      containers:")
@@ -68,7 +69,7 @@ func TestWhatOthersOwnIsNoStaleDefault(t *testing.T) {
 	}
 }
 
-// Defaults are replaced, too, where what others own stands in the way of the change.
+// Stale defaults are replaced even if fields of other managers block the change.
 func TestStaleDefaultsGoWithWhatIsInTheWay(t *testing.T) {
 	w := newWorld(t)
 	named := with(pods, "      containers:", "      serviceAccountName: api\n      containers:")
@@ -86,7 +87,7 @@ func TestStaleDefaultsGoWithWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// A preview is what a run makes of the object, whatever others have done to it.
+// A preview equals what a run makes of the object, whatever other clients have changed.
 func TestAPreviewIsWhatTheRunMakes(t *testing.T) {
 	for _, test := range edits {
 		t.Run(test.name, func(t *testing.T) {

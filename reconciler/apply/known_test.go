@@ -16,7 +16,7 @@ metadata: {name: api, namespace: NS}
 imagePullSecrets: [{name: registry}]
 `
 
-// OpenShift adds a pull secret to every ServiceAccount, in a list that belongs to one manager as a whole.
+// OpenShift adds a pull secret to every ServiceAccount, in a list that one manager owns as a whole.
 func TestAListThatOthersExtend(t *testing.T) {
 	w := newWorld(t)
 	w.created(account)
@@ -46,7 +46,7 @@ func TestAListThatOthersExtend(t *testing.T) {
 	}
 }
 
-// Scaling to zero leaves no name. It is an autoscaler's if there is one, and drift if there is not.
+// After scaling to zero, the scaler is unknown. It counts as an autoscaler if one exists, and as drift otherwise.
 func TestScalingToZero(t *testing.T) {
 	const scaler = `
 apiVersion: autoscaling/v2

@@ -35,11 +35,11 @@ type mender struct {
 	version string
 	merger  *merger
 	beside  observed.Beside
-	// growing has, for every field in the API server's refusal, the surrounding sets of fields that are still to be tried,
-	// and the one that is tried now.
+	// growing has, for every field in the API server's refusal, the surrounding sets of fields that remain to be
+	// tried, and the current one.
 	growing map[string]*growth
 	trials  int
-	// tried is what was tried last.
+	// tried is the result of the last try.
 	tried merged
 }
 
@@ -66,7 +66,7 @@ func (r *run) mend(ctx context.Context, client dynamic.ResourceInterface, s plan
 	if err := r.claim(ctx, client, m.live, remove); err != nil {
 		return nil, err
 	}
-	if err := r.hold(ctx, client, s, obj); err != nil { // the claim made another version of it
+	if err := r.hold(ctx, client, s, obj); err != nil { // the claim changed its version
 		return nil, err
 	}
 	if err := r.freshen(ctx, client, s, obj); err != nil {
@@ -156,7 +156,8 @@ func (m *mender) grow(refusal error) (more bool) {
 	return more
 }
 
-// fresh returns the answer to a dry run without stale defaults. Its managed fields are those of a patch and not of an apply.
+// fresh returns the answer to a dry run without stale defaults. Its managed fields are those of a patch, not of an
+// apply.
 func (m *mender) fresh(ctx context.Context, s plan.Step, answer *unstructured.Unstructured) *unstructured.Unstructured {
 	if answer != nil && s.Action == plan.Change {
 		_, answer = fresh(ctx, m.client, answer, m.tried.owned)
@@ -290,7 +291,7 @@ func causesOf(err error) []metav1.StatusCause {
 
 var listIndex = regexp.MustCompile(`\[\d+\]`)
 
-// sharesCause reports whether two refusals have a cause in common, wherever in its list the item stands.
+// sharesCause reports whether two refusals have a cause in common, whatever the item's index in its list.
 func sharesCause(a, b error) bool {
 	causes := causesOf(b)
 	return slices.ContainsFunc(causesOf(a), func(one metav1.StatusCause) bool {

@@ -17,7 +17,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// puts changes an object as a client does that reads it, changes it and writes it back.
+// puts changes an object as a client that reads, changes and replaces it.
 func (w *world) puts(manager, text, patch string) {
 	w.t.Helper()
 	o := w.object(text)
@@ -42,7 +42,7 @@ func (w *world) puts(manager, text, patch string) {
 	}
 }
 
-// isAs fails the test unless an object has the content that it has where it is made from the same text.
+// isAs fails the test unless an object has the same content as a new one from the same text.
 func (w *world) isAs(text string) {
 	w.t.Helper()
 	fresh := newWorld(w.t)
@@ -62,7 +62,7 @@ func (w *world) isAs(text string) {
 	}
 }
 
-// content is all of an object but what names it, and what the cluster allots to it.
+// content returns an object without its identity and without values that the cluster allocates.
 func content(obj *unstructured.Unstructured) map[string]any {
 	c := maps.Clone(obj.DeepCopy().Object)
 	delete(c, "metadata")
@@ -80,8 +80,8 @@ func content(obj *unstructured.Unstructured) map[string]any {
 	return c
 }
 
-// Whoever changes the member of a union or the key of a list item by hand, by whatever request: it is again as
-// Git says, and nothing is left beside it.
+// A user may change the member of a union, or the key of a list item, with any kind of request. The object from Git
+// is restored, and no other member or item remains.
 func TestAnEditOfAUnionOrAKeyIsReverted(t *testing.T) {
 	for _, test := range edits {
 		for _, how := range []struct {
@@ -99,13 +99,13 @@ func TestAnEditOfAUnionOrAKeyIsReverted(t *testing.T) {
 				if live.Ownership != first.Ownership {
 					t.Error("not exactly what Git says is ours again")
 				}
-				if live.Added != nil { // what the pass after this one corrects
+				if live.Added != nil { // the next pass corrects that
 					s := w.step(plan.Correct, test.git, live)
 					s.TakeOver = live.Added
 					w.must(Corrected, w.run(s)[0])
 				}
 				if own, leaves := leftByOthers[test.name]; leaves && how.name == "another client" {
-					w.patchAs("admin", test.git, own) // it is the other client's, does no harm, and stays
+					w.patchAs("admin", test.git, own) // the other client owns it, it is harmless, and it stays
 				}
 				w.isAs(test.git)
 			})
@@ -113,8 +113,8 @@ func TestAnEditOfAUnionOrAKeyIsReverted(t *testing.T) {
 	}
 }
 
-// leftByOthers removes what may stay beside what Git says, because another client owns it and the API server heeds only
-// what Git says.
+// leftByOthers are patches without fields that may remain, because another client owns them and the API server
+// ignores them.
 var leftByOthers = map[string]string{
 	"a Service's type, to a name": `{"spec":{"externalName":null}}`,
 	"a DaemonSet's strategy":      `{"spec":{"updateStrategy":{"rollingUpdate":null}}}`,
@@ -138,7 +138,7 @@ func TestACommitChoosesAnotherMemberOfAUnion(t *testing.T) {
 	}
 }
 
-// A union of a kind that no more is known of than its schema.
+// A union of a kind known only by its schema.
 const (
 	choices = `
 apiVersion: apiextensions.k8s.io/v1

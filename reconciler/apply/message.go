@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	maxCauses = 8   // of one error that are shown
+	maxCauses = 8   // shown causes of one error
 	maxCause  = 300 // bytes of one cause: some quote whole pod templates
 )
 
@@ -124,8 +124,8 @@ func shorten(text string) string {
 
 func isSecret(k manifest.Key) bool { return k.Group == "" && k.Kind == "Secret" }
 
-// withoutValues returns an error of a Secret's step with nothing in it that may quote the Secret: of
-// an answer about its content, only the names of the fields are left.
+// withoutValues returns an error of a Secret's step without anything that may quote the Secret. Of an answer about
+// its content, it keeps only the names of the fields.
 func withoutValues(err error) error {
 	var own *finding
 	var answer apierrors.APIStatus

@@ -11,8 +11,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Preview returns the object that Run would write, by dry runs, without writing. It is only for steps that apply: not for
-// Jobs and new objects.
+// Preview returns the object that Run would write, by dry runs. It is only for steps that apply, not for Jobs and
+// new objects.
 func (a *Applier) Preview(ctx context.Context, target Target, s plan.Step) (*unstructured.Unstructured, *Error) {
 	r := a.begin(target, metav1.DryRunAll)
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
@@ -58,7 +58,7 @@ func (r *run) outcome(ctx context.Context, client dynamic.ResourceInterface, s p
 	return after, err
 }
 
-// outcome returns the object as it is written once Berth owns the fields that people own.
+// outcome returns the object as it is written once Berth owns the fields that users own.
 func (m *mender) outcome(ctx context.Context, s plan.Step) (*unstructured.Unstructured, error) {
 	after, err := become(ctx, m.client, m.live, m.tried.object)
 	if isMendable(err) {

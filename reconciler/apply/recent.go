@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// settling is how long a control plane may take to learn of a new namespace, grant or kind: its parts watch each other,
-	// and there may be several API servers.
+	// settling is how long a control plane may take to notice a new namespace, grant or kind. Its parts watch each
+	// other, and there may be several API servers.
 	settling = 30 * time.Second
 	// settlingRetry is the retry interval during that time.
 	settlingRetry = time.Second
@@ -18,8 +18,8 @@ const (
 
 const rbacGroup = "rbac.authorization.k8s.io"
 
-// recent remembers our recent writes that the API server consults in decisions about other objects. So "there is no such
-// namespace" right after we created it means "not yet".
+// recent remembers our recent writes that the API server consults in decisions about other objects. So "there is no
+// such namespace" right after its creation means "not yet".
 type recent struct {
 	now func() time.Time
 
@@ -28,7 +28,7 @@ type recent struct {
 	made map[string]map[made]time.Time
 }
 
-// note remembers what a step made.
+// note records what a step wrote.
 func (r *recent) note(s plan.Step, done Done) {
 	if s.Object == nil || !isLookedUp(s.Key) || isNamespace(s.Key) && s.Live != nil || done == Deleted || done == Unchanged {
 		return
@@ -49,14 +49,15 @@ func (r *recent) note(s plan.Step, done Done) {
 	r.made[m.where()][m] = now
 }
 
-// proved forgets the grants in a namespace: a request has just shown that they are known, and the namespace too.
+// proved forgets the grants in a namespace, because a request has just shown that the grants and the namespace are
+// known.
 func (r *recent) proved(namespace string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.made[namespace], func(m made, _ time.Time) bool { return m.key.Group == rbacGroup || isNamespace(m.key) })
 }
 
-// cures reports whether a refusal of a step only shows that the API server has not yet heard of what we made a moment ago.
+// cures reports whether a refusal of a step may only mean that the API server has not yet seen our latest writes.
 func (r *recent) cures(s plan.Step, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

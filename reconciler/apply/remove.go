@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// replace deletes an object once it is proved that its successor can be created.
+// replace deletes an object after proving that its successor can be created.
 func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	there, err := r.prove(ctx, client, s)
 	if err != nil {
@@ -33,23 +33,22 @@ func (r *run) replace(ctx context.Context, client dynamic.ResourceInterface, s p
 	return Replaced, live, nil
 }
 
-// prove asks the API server whether it would take the successor of an object, and reports whether that object
-// is there.
+// prove reports whether the object exists. It returns an error if the API server would not accept its successor.
 func (r *run) prove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (there bool, err error) {
 	successor, err := r.marked(s.Object)
 	if err != nil {
 		return false, err
 	}
 	_, err = client.Create(ctx, successor, createOptions(metav1.DryRunAll))
-	// That it exists is found after validation and admission, and is the proof. What the quota lacks may be
-	// what the old one holds.
+	// The API server reports AlreadyExists only after validation and admission, so that is the proof. An exhausted
+	// quota may be used by the old object.
 	if apierrors.IsAlreadyExists(err) || isQuota(err) {
 		return true, nil
 	}
 	return false, err
 }
 
-// remove deletes an object, and what it controls first where pods still run for it.
+// remove deletes an object. If pods still run for it, it first deletes what the object controls.
 func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	propagation := metav1.DeletePropagationBackground
 	if runsPods(s.Key) {
@@ -62,8 +61,8 @@ func (r *run) remove(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return Deleted, live, nil
 }
 
-// delete deletes exactly the object that the plan saw. It returns the object if finalizers hold it and a watch will see its
-// end, and nil otherwise.
+// delete deletes exactly the object that the plan saw. It returns the object if finalizers hold it and a watch will
+// report its end, and nil otherwise.
 func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s plan.Step, how metav1.DeletionPropagation) (*observed.Object, error) {
 	if s.Live == nil {
 		return nil, nil
@@ -83,7 +82,7 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 	case apierrors.IsNotFound(err), err == nil && obj.GetUID() != s.Live.UID:
 		return nil, nil
 	case err != nil:
-		// The deletion has begun; the watch will show its end.
+		// The deletion has begun; the watch will report its end.
 		live := *s.Live
 		live.Deleting, live.Health = true, health.Health{Status: health.Terminating, Message: "is being deleted"}
 		return followed(live), nil
@@ -92,8 +91,8 @@ func (r *run) delete(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return followed(live), nil
 }
 
-// followed returns an object whose end the watches will see, and nil for one without Berth's label. Creating its successor
-// then shows whether it is gone.
+// followed returns an object whose end the watches will report, and nil for one without Berth's label. Creating the
+// successor then shows whether the old one is gone.
 func followed(live observed.Object) *observed.Object {
 	if live.Environment == "" {
 		return nil
@@ -101,7 +100,7 @@ func followed(live observed.Object) *observed.Object {
 	return &live
 }
 
-// runsPods reports whether pods run for an object of the kind, and would outlive it for a while.
+// runsPods reports whether objects of the kind have pods that would outlive them for a while.
 func runsPods(k manifest.Key) bool {
 	switch k.Group {
 	case "apps", "batch":

@@ -50,11 +50,11 @@ func TestDeleteNamespace(t *testing.T) {
 	}
 }
 
-// A deletion whose end could not be read has only begun: a finalizer may hold the object.
+// If the end of a deletion could not be read, it has only begun, because a finalizer may hold the object.
 func TestDeleteAndNotSee(t *testing.T) {
 	w := newWorld(t, transport(func(r *http.Request) {
 		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/configmaps/settings") {
-			r.URL.Host = "127.0.0.1:1" // nobody listens there
+			r.URL.Host = "127.0.0.1:1" // no process listens there
 		}
 	}))
 	created := w.created(with(configMap, "metadata: {", "metadata: {finalizers: [example.com/wait], "))
@@ -74,7 +74,7 @@ func TestDeleteWhatIsGone(t *testing.T) {
 	w.must(Deleted, w.run(plan.Step{Action: plan.Delete, Key: live.Key})[0])
 }
 
-// What changed since the plan saw it, or is another object of the same name, is not deleted.
+// An object that has changed since the plan, or another object of the same name, is not deleted.
 func TestDeleteOnlyWhatWasSeen(t *testing.T) {
 	for name, meanwhile := range map[string]func(*world){
 		"changed":    func(w *world) { w.patch(configMap, `{"metadata":{"annotations":{"berth.dev/prune":"never"}}}`) },
@@ -102,7 +102,7 @@ func TestReplace(t *testing.T) {
 		t.Fatalf("got %+v, want the old Job, deleted in the foreground", live)
 	}
 
-	// Its pods are gone: what the garbage collector does then.
+	// Its pods are gone, so this does what the garbage collector does then.
 	w.patch(job, `{"metadata":{"finalizers":null}}`)
 	if live := w.created(newer); live.UID == old.UID || live.Digest != w.object(newer).Digest {
 		t.Errorf("the successor is %+v", live)
@@ -146,7 +146,7 @@ func TestReplaceOfWhatIsGone(t *testing.T) {
 	}
 }
 
-// A successor that cannot be created is no reason to delete what is there.
+// An object is not deleted if its successor cannot be created.
 func TestReplaceByTheInvalid(t *testing.T) {
 	for _, test := range []struct {
 		name, successor, why string
@@ -181,7 +181,7 @@ func TestReplaceOnlyWhatWasSeen(t *testing.T) {
 	}
 }
 
-// A quota that the old one fills does not keep it from being replaced.
+// An object that uses up a quota can still be replaced.
 func TestReplaceUnderAFullQuota(t *testing.T) {
 	w := newWorld(t)
 	old := w.created(job)
@@ -193,7 +193,7 @@ func TestReplaceUnderAFullQuota(t *testing.T) {
 	w.must(Replaced, w.do(plan.Replace, newer, old))
 }
 
-// quota makes a ResourceQuota of one and does what its controller does, which need not have counted.
+// quota creates a ResourceQuota of one. It also does the work of its controller, which may not have counted yet.
 func (w *world) quota(resource, used string) {
 	w.t.Helper()
 	text := with("{apiVersion: v1, kind: ResourceQuota, metadata: {name: small, namespace: NS}, spec: {hard: {WHAT: 1}}}", "WHAT", resource)

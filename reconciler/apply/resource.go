@@ -38,7 +38,7 @@ func (r *run) client(s plan.Step) (dynamic.ResourceInterface, error) {
 	return client, nil
 }
 
-// served returns the kind in the version in which Git, or else the cluster, has the object.
+// served returns the kind in Git's version of the object or, without one, in the cluster's version.
 func served(s plan.Step) (schema.GroupVersionKind, error) {
 	switch {
 	case s.Object != nil:
@@ -95,8 +95,8 @@ func (m *mapper) current() int {
 	return m.round
 }
 
-// reset clears the mapper's cache, unless it was cleared since the round: many objects of one missing kind cause one
-// discovery.
+// reset clears the mapper's cache, unless it was already cleared since the round. Many objects of one missing kind
+// thus cause one discovery.
 func (m *mapper) reset(round int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -78,7 +78,7 @@ func (s *schemas) read(gv schema.GroupVersion) (managedfields.TypeConverter, err
 	return managedfields.NewTypeConverter(parsed.Components.Schemas, false)
 }
 
-// merger applies an object over another as the API server does, with its schema and its library.
+// merger applies an object over another as the API server does, with the same schema and library.
 type merger struct {
 	version   fieldpath.APIVersion
 	types     managedfields.TypeConverter
@@ -100,11 +100,11 @@ func newMerger(types managedfields.TypeConverter, live, git *unstructured.Unstru
 // merged is an object after an apply.
 type merged struct {
 	object *unstructured.Unstructured
-	// fields are all that it has, owned are those with a field manager.
+	// fields are all fields of the object, and owned are those with a field manager.
 	fields, owned *fieldpath.Set
 }
 
-// merge returns the live object after an apply, if these were its managed fields.
+// merge returns the result of applying to the live object, given its managed fields.
 func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (merged, error) {
 	managers := fieldpath.ManagedFields{}
 	own := ""
@@ -140,12 +140,12 @@ func (m *merger) merge(entries []metav1.ManagedFieldsEntry) (merged, error) {
 	return merged{object: object.(*unstructured.Unstructured), fields: fields, owned: owned}, nil
 }
 
-// oneVersion is the only version of an API that fields are compared in.
+// oneVersion is the only version of an API in which fields are compared.
 type oneVersion fieldpath.APIVersion
 
 var errOtherVersion = errors.New("is in another version")
 
-// Convert returns an object as it is.
+// Convert returns the object unchanged.
 func (v oneVersion) Convert(object *typed.TypedValue, version fieldpath.APIVersion) (*typed.TypedValue, error) {
 	if version != fieldpath.APIVersion(v) {
 		return nil, errOtherVersion

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// autoscalers is the resource of autoscalers. KEDA creates one for each of its own.
+// autoscalers is the resource of autoscalers. KEDA creates one for each of its own objects.
 var autoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 
 // seek looks for the autoscaler of an object whose replicas have no owner, as after scaling to zero. If there is one, it

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// patchAs changes an object as a field manager does.
+// patchAs patches an object as a field manager.
 func (w *world) patchAs(manager, text, patch string, subresource ...string) {
 	w.t.Helper()
 	o := w.object(text)
@@ -23,7 +23,7 @@ func (w *world) patchAs(manager, text, patch string, subresource ...string) {
 	}
 }
 
-// takesOver returns the step that corrects what people added, as the plan makes it.
+// takesOver returns the step that corrects additions of users, as the plan makes it.
 func (w *world) takesOver(action plan.Action, text string, live *observed.Object) plan.Step {
 	w.t.Helper()
 	if live.Added == nil {
@@ -91,7 +91,7 @@ func TestWhatKubectlAppliedIsAdoptedWhole(t *testing.T) {
 	}
 }
 
-// Kinds differ in what the API server fills in, which then seems to be kubectl's.
+// The kinds differ in the API server's defaults, which then seem to be kubectl's.
 func TestAdoptionOfManyKinds(t *testing.T) {
 	for name, text := range map[string]string{
 		"Deployment":  deployment,
@@ -161,14 +161,14 @@ func TestReplicasAreLeftToWhoScales(t *testing.T) {
 	if got := field(t, w.look(deployment), "spec", "replicas"); got != int64(5) || live.Scaler == "" {
 		t.Fatalf("there are %v replicas, scaled by %q", got, live.Scaler)
 	}
-	// It leaves, and Git's number is back.
+	// The autoscaler is deleted, and Git's number is restored.
 	live = w.must(Corrected, w.do(plan.Correct, deployment, live))
 	if got := field(t, w.look(deployment), "spec", "replicas"); got != int64(2) || live.Scaler != "" {
 		t.Errorf("there are %v replicas, scaled by %q", got, live.Scaler)
 	}
 }
 
-// An autoscaler comes into Git in the commit that takes the number of replicas out of it.
+// One commit adds an autoscaler and removes the number of replicas.
 func TestReplicasAreHeldUntilSomebodyScales(t *testing.T) {
 	w := newWorld(t)
 	live := w.created(deployment)

@@ -16,7 +16,7 @@ func Unretried(next http.RoundTripper) http.RoundTripper { return unretried{next
 
 type unretried struct{ next http.RoundTripper }
 
-// maxAnswer bounds what is read of an answer that says no more than "later".
+// maxAnswer limits how much is read of an answer that only says "later".
 const maxAnswer = 64 << 10
 
 func (u unretried) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -31,7 +31,7 @@ func (u unretried) RoundTrip(r *http.Request) (*http.Response, error) {
 	return later(answer, seconds)
 }
 
-// later puts how long to wait from the header into the answer itself, as the API server does with its own.
+// later copies the waiting time from the header into the body, where the API server's own answers have it.
 func later(answer *http.Response, seconds int) (*http.Response, error) {
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))

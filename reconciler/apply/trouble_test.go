@@ -24,7 +24,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// answering answers every write instead of the API server.
+// answering answers every write in place of the API server.
 func answering(count *atomic.Int32, code int, retryAfter, body string) func(*rest.Config, *Config) {
 	return func(c *rest.Config, _ *Config) {
 		c.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -73,7 +73,8 @@ func TestThrottling(t *testing.T) {
 	}
 }
 
-// webhook lets a server decide about the ConfigMaps of a namespace whose name begins with "hooked".
+// webhook installs a webhook for new ConfigMaps of this world's namespace, which a server with this handler
+// answers.
 func (w *world) webhook(answer http.HandlerFunc, timeoutSeconds string) {
 	w.t.Helper()
 	server := httptest.NewTLSServer(answer)
@@ -127,7 +128,7 @@ func TestWebhookThatRefuses(t *testing.T) {
 		w.do(plan.Create, configMap, nil))
 }
 
-// A slow webhook delays the objects of one environment, and not those of others.
+// A slow webhook delays the objects of one environment, but not those of others.
 func TestSlowWebhookHoldsNobodyElse(t *testing.T) {
 	slow, other := newWorld(t), newWorld(t)
 	other.applier = slow.applier
@@ -153,7 +154,7 @@ func TestSlowWebhookHoldsNobodyElse(t *testing.T) {
 	}
 }
 
-// throughWebhook creates and deletes an object again and again, until one creation is held by the webhook.
+// throughWebhook creates and deletes an object until the webhook blocks a creation.
 func (w *world) throughWebhook() Result {
 	steps := []plan.Step{w.step(plan.Create, configMap, nil)}
 	for begin := time.Now(); ; {
@@ -232,7 +233,7 @@ func mute(asked *[]string) func(*rest.Config, *Config) {
 	}
 }
 
-// Time-outs end a run after a few tries, and delay nothing else in the next one.
+// Timeouts end a run after a few tries, and delay nothing else in the next run.
 func TestTimeOutsEndARun(t *testing.T) {
 	var asked []string
 	w := newWorld(t, mute(&asked))

@@ -36,7 +36,7 @@ spec:
 `
 )
 
-// edits are what people and other clients do to an object by hand, as a JSON patch.
+// edits are changes that users and other clients make to an object, as JSON patches.
 var edits = []struct{ name, git, edit string }{
 	{"a Service's port", front, `[{"op":"replace","path":"/spec/ports/0/port","value":83}]`},
 	{"a Service's port without a name", with(front, "name: http, ", ""), `[{"op":"replace","path":"/spec/ports/0/port","value":83}]`},
@@ -95,7 +95,7 @@ webhooks:
 `
 )
 
-// changes are what Git says of an object before and after a commit that chooses another member of a union.
+// changes are an object in Git before and after a commit that chooses another member of a union.
 var changes = []struct{ name, before, after string }{
 	{"a Deployment's strategy", pods, with(pods, "spec:\n  selector", "spec:\n  strategy: {type: Recreate}\n  selector")},
 	{"a Deployment's strategy, written out", with(pods, "spec:\n  selector", "spec:\n  strategy: {type: RollingUpdate}\n  selector"), with(pods, "spec:\n  selector", "spec:\n  strategy: {type: Recreate}\n  selector")},

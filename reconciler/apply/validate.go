@@ -15,10 +15,11 @@ import (
 // refusing are the classes that concern the content: an object that is refused today will be refused when it is written.
 var refusing = []Class{Invalid, Immutable, Missing, Forbidden, Denied, Quota, NotServed, Claimed}
 
-// Validate finds out by dry runs which writing steps the API server would refuse: concurrently, whatever their stage and
-// whatever they wait for. It returns a result for each step, in their order. A result has an error only if the step itself
-// would be refused. Transient errors, such as a webhook that is down, do not count. Nor do refusals that another of the
-// steps may end, such as one that writes a role, a limit or a policy. Once too many steps have timed out, no more are tried.
+// Validate finds the writing steps that the API server would refuse, by dry runs. It tries them concurrently,
+// whatever their stage and whatever they wait for. It returns a result for each step, in their order. A result has
+// an error only if the step itself would be refused. Transient errors, such as a webhook that is down, do not
+// count. Neither do refusals that another of the steps may end, such as one that writes a role, a limit or a
+// policy. It stops once too many steps have timed out.
 func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := a.begin(target, metav1.DryRunAll)
 	others := make([]made, 0, len(steps))

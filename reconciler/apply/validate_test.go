@@ -28,9 +28,9 @@ spec:
 	typo := with(deployment, "replicas: 2", "replicsa: 2")
 	for _, test := range []struct {
 		name  string
-		there string // what the cluster has, by our own hand
+		there string // objects that the test itself creates in the cluster
 		steps []string
-		want  []string // how the message of each step ends; empty: nothing is wrong with it
+		want  []string // the end of each step's message; empty: no error
 	}{
 		{"nothing wrong", "", []string{configMap, deployment, job}, []string{"", "", ""}},
 		{"every problem is found", "", []string{typo, configMap, with(job, "Never", "Always")},
@@ -70,7 +70,7 @@ spec:
 	}
 }
 
-// What may pass by itself refuses nothing.
+// Transient errors refuse nothing.
 func TestValidateOnABadDay(t *testing.T) {
 	w := newWorld(t, transport(func(r *http.Request) {
 		if r.Method == http.MethodPatch {

@@ -11,7 +11,7 @@ import (
 // rest.Config it prints nothing, and drops the warnings of other requests.
 type Warnings struct{}
 
-// HandleWarningHeaderWithContext is what client-go calls for every warning of an answer.
+// HandleWarningHeaderWithContext is called by client-go for every warning of an answer.
 func (Warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _, text string) {
 	if h, ok := ctx.Value(hearing{}).(*heard); ok && code == miscellaneous && text != "" {
 		h.add(text)
@@ -21,7 +21,8 @@ func (Warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _,
 // miscellaneous is the only code of RFC 7234 that API servers use.
 const miscellaneous = 299
 
-// hearing is the context key for the collected warnings of a step: client-go has no other way to match warnings to requests.
+// hearing is the context key for the collected warnings of a step. client-go has no other way to match warnings to
+// requests.
 type hearing struct{}
 
 // heard collects the warnings of one step.
@@ -36,7 +37,7 @@ func hear(ctx context.Context) (context.Context, *heard) {
 	return context.WithValue(ctx, hearing{}, h), h
 }
 
-// maxWarnings and maxWarning bound what is kept for one object.
+// maxWarnings and maxWarning limit what is kept for one object.
 const (
 	maxWarnings = 5
 	maxWarning  = 300

@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// What the API server warns of says what will go wrong later: of a CronJob, say, whose pods will be refused.
+// The API server's warnings predict later errors, such as a CronJob whose pods will be refused.
 func TestWarningsBelongToTheirObject(t *testing.T) {
 	w := newWorld(t, func(c *rest.Config, _ *Config) { c.WarningHandlerWithContext = Warnings{} })
 	w.patch(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", w.namespace), `{"metadata": {"labels": {"pod-security.kubernetes.io/warn": "baseline"}}}`)

@@ -39,7 +39,7 @@ type world struct {
 	now     time.Time
 }
 
-// newWorld makes a world; configure may change how its applier reaches the cluster.
+// newWorld returns a world; configure may change how its applier reaches the cluster.
 func newWorld(t *testing.T, configure ...func(*rest.Config, *Config)) *world {
 	t.Helper()
 	c := cluster(t)
@@ -84,7 +84,7 @@ func discoveryFor(t *testing.T, config *rest.Config) *discovery.DiscoveryClient 
 	return client
 }
 
-// transport lets see is called before every request of the applier.
+// transport returns a configuration in which see is called before every request of the applier.
 func transport(see func(*http.Request)) func(*rest.Config, *Config) {
 	return func(c *rest.Config, _ *Config) {
 		c.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -100,7 +100,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// object returns what Git says: a text with NS for the namespace, sealed.
+// object returns the object of a manifest, sealed, with NS replaced by the namespace.
 func (w *world) object(text string) *manifest.Object {
 	w.t.Helper()
 	obj := &unstructured.Unstructured{}
@@ -114,7 +114,7 @@ func (w *world) object(text string) *manifest.Object {
 	return &set.Objects[0]
 }
 
-// step returns a step for what Git says of an object.
+// step returns a step for an object in Git.
 func (w *world) step(action plan.Action, text string, live *observed.Object) plan.Step {
 	w.t.Helper()
 	o := w.object(text)
@@ -141,13 +141,13 @@ func (w *world) do(action plan.Action, text string, live *observed.Object) Resul
 	return w.run(w.step(action, text, live))[0]
 }
 
-// created creates an object as Berth does and returns what it has become.
+// created creates an object as Berth does, and returns the result.
 func (w *world) created(text string) *observed.Object {
 	w.t.Helper()
 	return w.must(Created, w.do(plan.Create, text, nil))
 }
 
-// must checks a success and returns what the object has become.
+// must checks a success, and returns the live object.
 func (w *world) must(done Done, r Result) *observed.Object {
 	w.t.Helper()
 	if r.Err != nil || r.Done != done {
@@ -192,7 +192,7 @@ func (w *world) resource(o *manifest.Object) dynamic.ResourceInterface {
 	return w.admin.Resource(mapping.Resource).Namespace(o.GetNamespace())
 }
 
-// kubectl creates an object as a person would.
+// kubectl creates an object as a user would.
 func (w *world) kubectl(text string) *unstructured.Unstructured {
 	w.t.Helper()
 	o := w.object(text)
@@ -203,7 +203,7 @@ func (w *world) kubectl(text string) *unstructured.Unstructured {
 	return obj
 }
 
-// patch changes an object as a person would.
+// patch changes an object as a user would.
 func (w *world) patch(text, patch string, subresource ...string) *unstructured.Unstructured {
 	w.t.Helper()
 	o := w.object(text)
@@ -215,7 +215,7 @@ func (w *world) patch(text, patch string, subresource ...string) *unstructured.U
 	return obj
 }
 
-// delete deletes an object as a person would.
+// delete deletes an object as a user would.
 func (w *world) delete(text string) {
 	w.t.Helper()
 	o := w.object(text)
@@ -225,7 +225,7 @@ func (w *world) delete(text string) {
 	}
 }
 
-// look reads an object; nil when there is none.
+// look reads an object. It returns nil if there is none.
 func (w *world) look(text string) *unstructured.Unstructured {
 	w.t.Helper()
 	o := w.object(text)
@@ -239,7 +239,7 @@ func (w *world) look(text string) *unstructured.Unstructured {
 	return &list.Items[0]
 }
 
-// seen reads an object as the watches would show it.
+// seen returns an object as the watches would report it.
 func (w *world) seen(text string) *observed.Object {
 	w.t.Helper()
 	obj := w.look(text)
@@ -250,7 +250,7 @@ func (w *world) seen(text string) *observed.Object {
 	return &live
 }
 
-// until asks again and again, as there is no event to wait for.
+// until polls, because there is no event to wait for.
 func (w *world) until(done func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); {

@@ -17,8 +17,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// never is a resource version that no object has. Applied with it, a new object is created, and an existing one causes a
-// conflict.
+// never is a resource version that no object has. An apply with it creates a new object, and causes a conflict for
+// an existing one.
 const never = "1"
 
 const otherUID = "was deleted or re-created by another client in the meantime"
@@ -110,8 +110,8 @@ func (r *run) create(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return written(s, answer)
 }
 
-// hasRun completes a Job's spec by a dry run under another name, and reports whether that spec has already run. Without an
-// answer it has not.
+// hasRun reports whether a Job's spec has already run. It completes the spec by a dry run under another name.
+// Without an answer it returns false.
 func (r *run) hasRun(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) bool {
 	obj, err := r.marked(s.Object)
 	if err != nil {
@@ -127,7 +127,7 @@ func (r *run) hasRun(ctx context.Context, client dynamic.ResourceInterface, s pl
 	return completed.Job != nil && completed.Job.Spec == s.Ran
 }
 
-// same leaves a Job that has run, and gives it the digest of what Git says now.
+// same leaves a Job that has run, and gives it the digest of its spec in Git.
 func (r *run) same(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	if s.Live == nil {
 		return Same, nil, nil
@@ -136,7 +136,7 @@ func (r *run) same(ctx context.Context, client dynamic.ResourceInterface, s plan
 	return Same, live, err
 }
 
-// prepare asks the API server whether it would take a Job that is created later.
+// prepare checks that the API server would accept a Job that is created later.
 func (r *run) prepare(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := r.marked(s.Object)
 	if err != nil {
@@ -268,7 +268,7 @@ func reverted(s plan.Step, live observed.Object) bool {
 	return s.Live == nil || s.TakeOver != nil || s.Live.Ownership != live.Ownership || manifest.IsJob(s.Key.GroupKind())
 }
 
-// inTheWay reads the object that stands where one was to be created, and returns whose it is.
+// inTheWay reads the object in the place of a new one. Its error depends on the owner of that object.
 func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s plan.Step) (Done, *observed.Object, error) {
 	obj, err := client.Get(ctx, s.Key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -289,7 +289,7 @@ func (r *run) inTheWay(ctx context.Context, client dynamic.ResourceInterface, s 
 		// The object there is not watched: the next try finds out whether it still exists.
 		return "", nil, &finding{class: Claimed, text: plan.Claimed(live, s.Object)}
 	case live.Environment == "" && live.Job != nil && !live.Job.Finished && !terminates(s.Object):
-		// This one is not watched either.
+		// No watch reports the end of this one either.
 		return "", nil, &finding{class: Transient, text: "is there already, was not made by Berth, and has not finished"}
 	case live.Environment == "":
 		return "", &live, &finding{class: Exists, text: "is there already and was not made by Berth"}

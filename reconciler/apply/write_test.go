@@ -41,7 +41,7 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// The answer to a write must equal the watch event that follows, or every write would look like drift.
+// The answer to a write must equal the watch event that follows. Otherwise every write would look like drift.
 func TestAnswersAreWhatWatchesBring(t *testing.T) {
 	for name, text := range map[string]string{
 		"Deployment": deployment,
@@ -77,7 +77,7 @@ func TestAnswersAreWhatWatchesBring(t *testing.T) {
 	}
 }
 
-// watched reduces the first event of a watch.
+// watched returns the reduced object of a watch's first event.
 func watched(t *testing.T, w *world, text string) *observed.Object {
 	t.Helper()
 	o := w.object(text)
@@ -90,7 +90,7 @@ func watched(t *testing.T, w *world, text string) *observed.Object {
 	return &live
 }
 
-// watchedMetadata does so for a watch that brings no more than metadata.
+// watchedMetadata does the same with a watch for metadata only.
 func watchedMetadata(t *testing.T, w *world, text string) observed.Object {
 	t.Helper()
 	o := w.object(text)
@@ -222,7 +222,7 @@ func TestCreateLeavesWhatIsThere(t *testing.T) {
 	}
 }
 
-// A change must not hit a different object of the same name, or bring back a deleted one.
+// A change must not hit a different object of the same name, or recreate a deleted one.
 func TestChangeOnlyWhatWasSeen(t *testing.T) {
 	const anew = "was deleted or re-created by another client in the meantime; it is tried again"
 	const changed = "was changed by another client in the meantime; it is tried again"

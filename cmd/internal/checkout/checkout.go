@@ -1,4 +1,5 @@
-// Package checkout reads a folder on disk as if it were the tree of a commit: with the hashes that Git would give it.
+// Package checkout reads a folder on disk as if it were the tree of a commit, with the hashes that Git would
+// compute.
 package checkout
 
 import (
@@ -13,14 +14,14 @@ import (
 	"strings"
 )
 
-// Tree is the files of a checkout as they are on disk, changes that are not committed included. What Git ignores is not
-// in it, and neither is .git; without a repository or without the git program, only .git is left out.
+// Tree is the files of a checkout on disk, including uncommitted changes. It excludes .git and the files that Git
+// ignores. Without a repository or the git program, it excludes only .git.
 //
 // Symbolic links are followed while they stay inside.
 type Tree struct {
 	root  *os.Root
 	files fs.FS
-	// visible has the files that Git knows or would add, and the folders above them; nil: all of them.
+	// visible are the files that Git tracks or would add, and the folders above them; nil means all.
 	visible map[string]bool
 	hashes  map[string]hashed
 }
@@ -31,8 +32,8 @@ var (
 	_ fs.StatFS     = (*Tree)(nil)
 )
 
-// Open opens the repository that a folder lies in, and returns the folder's path in it. A folder that is in no
-// repository is a tree of its own.
+// Open opens the repository around a folder, and returns the folder's path in it. A folder outside all repositories
+// is a tree of its own.
 func Open(dir string) (tree *Tree, folder string, err error) {
 	dir, err = realPath(dir)
 	if err != nil {
@@ -42,7 +43,7 @@ func Open(dir string) (tree *Tree, folder string, err error) {
 	return open(top, dir)
 }
 
-// OpenBelow opens a folder as if the tree began at another one above it.
+// OpenBelow opens a folder in a tree that begins at a folder above it.
 func OpenBelow(top, dir string) (tree *Tree, folder string, err error) {
 	if top, err = realPath(top); err != nil {
 		return nil, "", err
@@ -69,7 +70,7 @@ func open(top, dir string) (tree *Tree, folder string, err error) {
 	return tree, filepath.ToSlash(folder), nil
 }
 
-// realPath is the absolute path of a folder, all links followed: its place in a repository is the one that Git knows.
+// realPath returns the absolute path of a folder without links, because Git identifies the folder by that.
 func realPath(dir string) (string, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -85,7 +86,7 @@ func realPath(dir string) (string, error) {
 	return filepath.Abs(real)
 }
 
-// repositoryOf walks up to the folder that has a .git, which is a file in a worktree and in a submodule.
+// repositoryOf walks up to the folder with a .git, which is a file in a worktree and in a submodule.
 func repositoryOf(dir string) (top string, found bool) {
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
@@ -97,7 +98,7 @@ func repositoryOf(dir string) (top string, found bool) {
 	}
 }
 
-// listed asks Git which files there are for it; nil if it cannot say.
+// listed returns the files that Git lists, or nil if Git fails.
 func listed(top string) map[string]bool {
 	// A file system monitor would be a program that the repository names.
 	out, err := exec.Command("git", "-C", top, "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
@@ -106,7 +107,7 @@ func listed(top string) map[string]bool {
 	}
 	visible := map[string]bool{".": true}
 	for name := range strings.SplitSeq(string(out), "\x00") {
-		// A repository inside that is no submodule is listed with a slash at its end.
+		// Git lists a nested repository that is no submodule with a slash at its end.
 		for name = strings.TrimSuffix(name, "/"); name != "" && !visible[name]; name = path.Dir(name) {
 			visible[name] = true
 		}
@@ -114,13 +115,13 @@ func listed(top string) map[string]bool {
 	return visible
 }
 
-// Root is the folder on disk that the tree begins at.
+// Root returns the folder on disk at which the tree begins.
 func (t *Tree) Root() string { return t.root.Name() }
 
-// Close lets go of the folder.
+// Close closes the folder.
 func (t *Tree) Close() error { return t.root.Close() }
 
-// shown refuses what is not part of the tree, as if it were not there.
+// shown returns an error for files outside the tree, as if they did not exist.
 func (t *Tree) shown(op, name string) error {
 	if !fs.ValidPath(name) {
 		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
@@ -138,7 +139,7 @@ func (t *Tree) has(name string) bool {
 	if t.visible == nil || t.visible[name] {
 		return true
 	}
-	// Behind a link there are other names for what Git lists; the link itself must be listed.
+	// A link gives other names to files that Git lists; the link itself must be listed.
 	for above := path.Dir(name); above != "."; above = path.Dir(above) {
 		if info, err := t.root.Lstat(above); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return t.visible[above]
@@ -147,7 +148,7 @@ func (t *Tree) has(name string) bool {
 	return false
 }
 
-// Resolve returns the path that a name has once all symbolic links are followed.
+// Resolve returns the path of a name after following all symbolic links.
 func (t *Tree) Resolve(name string) (string, error) {
 	if err := t.shown("resolve", name); err != nil {
 		return "", err
@@ -187,7 +188,7 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 	return t.root.Stat(filepath.FromSlash(name))
 }
 
-// ReadDir lists what a folder has for Git, sorted by name; folders without files are not in a commit.
+// ReadDir lists the entries of a folder that Git stores, sorted by name. Git stores no folders without files.
 func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err := t.shown("readdir", name); err != nil {
 		return nil, err
@@ -205,7 +206,7 @@ func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	return kept, nil
 }
 
-// isNested says whether a folder is a repository of its own, of which Git would store no files.
+// isNested reports whether a folder is a repository of its own, whose files Git would not store.
 func (t *Tree) isNested(name string) bool {
 	_, err := t.root.Lstat(filepath.FromSlash(path.Join(name, ".git")))
 	return name != "." && !errors.Is(err, fs.ErrNotExist)

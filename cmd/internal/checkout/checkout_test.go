@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkout"
 )
 
-// What Git says of a commit of the same files is the measure.
+// The hashes must equal those of Git for a commit of the same files.
 func TestHashesAreGits(t *testing.T) {
 	dir := repository(t)
 	git(t, dir, "add", "-A")
@@ -200,7 +200,8 @@ func open(t *testing.T, dir string) *checkout.Tree {
 	return tree
 }
 
-// repository makes one with what is hashed in ways of its own; app and app.txt sort differently as file and folder.
+// repository creates a repository with files that Git hashes in special ways. app and app.txt sort differently as
+// file and folder.
 func repository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// OpenCommit opens a commit that the repository around a folder has, as Git stores it. It returns the commit's full id,
-// and a function that removes the copy which all this takes.
+// OpenCommit opens a commit of the repository around a folder, as Git stores it. It returns the commit's full id,
+// and a function that removes the temporary copy.
 func OpenCommit(dir, commit string) (tree *Tree, id string, remove func() error, err error) {
 	temporary, err := os.MkdirTemp("", "berth-commit-")
 	if err != nil {
@@ -28,7 +28,7 @@ func checkOut(dir, commit, to string) (*Tree, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	top, _ := repositoryOf(dir) // below it, Git would leave out what is elsewhere
+	top, _ := repositoryOf(dir) // in a folder below it, Git would omit all other files
 	git := func(args ...string) (string, error) { return plainGit(top, filepath.Join(to, "index"), args...) }
 	id, err := git("rev-parse", "--verify", "--quiet", "--end-of-options", commit+"^{commit}")
 	if err != nil {
@@ -48,8 +48,8 @@ func checkOut(dir, commit, to string) (*Tree, string, error) {
 	return tree, id, err
 }
 
-// plainGit runs git with an index of its own, and without what would make other files of those that are stored: their
-// hashes would be others.
+// plainGit runs git with an index of its own. It disables settings that would change file contents, and so their
+// hashes.
 func plainGit(top, index string, args ...string) (string, error) {
 	plain := []string{"-C", top, "-c", "core.fsmonitor=false", "-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", "core.hooksPath=" + os.DevNull,
 		"-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false"}

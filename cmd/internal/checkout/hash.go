@@ -20,14 +20,14 @@ const (
 	modeTree       = "40000"
 )
 
-// hashed is a file or folder as it stands in the folder above it.
+// hashed is a file or folder as an entry of its parent folder.
 type hashed struct {
 	name string
 	mode string
 	id   [sha1.Size]byte
 }
 
-// order is the text by which Git sorts the entries of a folder.
+// order returns the key by which Git sorts the entries of a folder.
 func (h hashed) order() string {
 	if h.mode == modeTree {
 		return h.name + "/"
@@ -35,8 +35,8 @@ func (h hashed) order() string {
 	return h.name
 }
 
-// Hash returns the object id that a file or folder would have if everything were committed now; "." is the whole tree.
-// What a filter of the repository's .gitattributes would change on the way to Git is hashed as it is on disk.
+// Hash returns the object id that a file or folder would have if everything were committed now; "." is the whole
+// tree. It hashes the content on disk, without the filters of .gitattributes.
 func (t *Tree) Hash(name string) (string, error) {
 	if err := t.shown("hash", name); err != nil {
 		return "", err
@@ -113,7 +113,7 @@ func (t *Tree) hashFolder(name string) ([sha1.Size]byte, error) {
 // emptyTree is the id of a folder without files, which Git does not store.
 var emptyTree = sum("tree", nil)
 
-// sum is the id of a Git object.
+// sum returns the id of a Git object.
 func sum(kind string, content []byte) [sha1.Size]byte {
 	return sha1.Sum(append(fmt.Appendf(nil, "%s %d\x00", kind, len(content)), content...))
 }

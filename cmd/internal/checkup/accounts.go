@@ -16,14 +16,14 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// accounts asks the API server whether what comes from Git can be written: whether the account of each environment has
-// its rights, and the agent may act as it.
+// accounts checks with the API server whether manifests from Git can be applied. The account of each environment
+// needs its rights, and the agent must be allowed to impersonate it.
 func (c *Checker) accounts(ctx context.Context, f *findings, environments []v1alpha1.Environment) {
 	looked := 0
 	for i := range environments {
 		env := &environments[i]
 		if env.Status.AppliedCommit == "" || isExpired(env) {
-			continue // nothing of it may be in the cluster
+			continue // it may have no objects in the cluster
 		}
 		looked++
 		switch why, err := c.powerless(ctx, env); {
@@ -44,7 +44,7 @@ func isExpired(env *v1alpha1.Environment) bool {
 	return ready != nil && ready.Reason == v1alpha1.ReasonExpired
 }
 
-// powerless says why nothing can be written as the account of an environment; empty if it can.
+// powerless returns why nothing can be written as the account of an environment, or "" if it can.
 func (c *Checker) powerless(ctx context.Context, env *v1alpha1.Environment) (string, error) {
 	namespace, account := env.Spec.Namespace, cmp.Or(env.Spec.ServiceAccountName, manifest.DefaultAccount)
 	acting := namespaced(namespace, "impersonate", schema.GroupResource{Resource: "serviceaccounts"})
@@ -64,7 +64,7 @@ func (c *Checker) powerless(ctx context.Context, env *v1alpha1.Environment) (str
 	return fmt.Sprintf("%s may not %s; the agent binds it the ClusterRole berth-environment with the next sync: berth sync %s", manifest.User(namespace, account), told(lacking), env.Name), nil
 }
 
-// policies looks whether what RBAC cannot say is said.
+// policies checks the policies for what RBAC cannot express.
 func (c *Checker) policies(ctx context.Context, f *findings, objects []*unstructured.Unstructured) {
 	looked := 0
 	for _, object := range objects {

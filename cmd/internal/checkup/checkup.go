@@ -1,4 +1,4 @@
-// Package checkup looks whether an installation, its repositories and what they encrypt are sound.
+// Package checkup checks an installation, its repositories and their encrypted files.
 package checkup
 
 import (
@@ -12,50 +12,50 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// Result is what a look came to.
+// Result is the result of a check.
 type Result string
 
-// The results. Only a Problem keeps anything from working.
+// The results. Only a Problem prevents anything from working.
 const (
 	OK      Result = "ok"
 	Warning Result = "warning"
 	Problem Result = "problem"
-	// Unknown means that it could not be looked at, most often for lack of rights.
+	// Unknown means that the check was impossible, usually because of missing rights.
 	Unknown Result = "unknown"
 )
 
-// Finding is what one look came to.
+// Finding is the finding of one check.
 type Finding struct {
 	Result Result `json:"result"`
-	// About is what was looked at: the installation, a repository, an entry of one.
+	// About is the subject: the installation, a repository, or an entry of one.
 	About string `json:"about"`
 	Check string `json:"check"`
-	// Message says what was found and, unless all is well, the next step.
+	// Message describes the finding and, unless all is well, the next step.
 	Message string `json:"message"`
-	// File is set where the look was at an encrypted file.
+	// File is set for findings about an encrypted file.
 	File *File `json:"file,omitempty"`
 }
 
-// Config is what a Checker is made of.
+// Config configures a Checker.
 type Config struct {
 	Client     client.Reader
 	Kubernetes kubernetes.Interface
-	// Namespace is the agent's.
+	// Namespace is the agent's namespace.
 	Namespace string
 	Now       func() time.Time
 }
 
-// Checker looks at a cluster, with the rights of whoever asks: what these do not allow is Unknown.
+// Checker checks a cluster with the user's rights. A check that these do not allow is Unknown.
 type Checker struct {
 	Config
-	// account is the agent's, as far as Installation has found it.
+	// account is the agent's account, as found by Installation.
 	account string
 }
 
 // New returns a Checker.
 func New(c Config) *Checker { return &Checker{Config: c, account: deploy.ServiceAccount} }
 
-// findings collects what is found about one thing.
+// findings collects the findings about one subject.
 type findings struct {
 	about string
 	all   []Finding
@@ -65,7 +65,7 @@ func (f *findings) add(r Result, check, format string, args ...any) {
 	f.all = append(f.all, Finding{Result: r, About: f.about, Check: check, Message: fmt.Sprintf(format, args...)})
 }
 
-// unseen notes why something could not be looked at.
+// unseen records why a check was impossible.
 func (f *findings) unseen(check, what string, err error) {
 	if apierrors.IsForbidden(err) {
 		f.add(Unknown, check, "you are not allowed to look at %s", what)

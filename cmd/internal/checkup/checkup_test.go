@@ -28,7 +28,7 @@ import (
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// shared is a cluster in which each test has a namespace of its own. Berth's kinds come and go in another.
+// shared is a cluster in which each test has its own namespace. Another cluster installs and removes Berth's kinds.
 var shared = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 
 func checker(t *testing.T, config *rest.Config, namespace string) *checkup.Checker {
@@ -53,7 +53,7 @@ func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
 	return c
 }
 
-// withoutRights is the configuration of an account that may do nothing.
+// withoutRights returns the configuration of an account without rights.
 func withoutRights(t *testing.T, cluster *clustertest.Cluster, namespace string) *rest.Config {
 	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "somebody"}}
@@ -67,7 +67,7 @@ func withoutRights(t *testing.T, cluster *clustertest.Cluster, namespace string)
 	return config
 }
 
-// say compares what was found by some checks with "result check: beginning of the message" lines.
+// say compares the findings of some checks with lines "result check: beginning of the message".
 func say(t *testing.T, found []checkup.Finding, checks string, want ...string) {
 	t.Helper()
 	var got []string
@@ -101,11 +101,11 @@ func TestKinds(t *testing.T) {
 	if err != nil || len(definitions) != 2 {
 		t.Fatal(len(definitions), err)
 	}
-	// That an object of each kind can be applied shows that they are established.
+	// The kinds are established once an object of each can be applied.
 	if err := clustertest.Apply(t.Context(), cluster.RESTConfig(), append(definitions, environment(), repository())...); err != nil {
 		t.Fatal(err)
 	}
-	// Which kinds there are is told to everybody a moment later than they are served.
+	// Discovery lists a kind a moment after the API server serves it.
 	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		list, err := admin.Kubernetes.Discovery().ServerResourcesForGroupVersion("berth.dev/v1alpha1")
 		return err == nil && len(list.APIResources) >= 4, nil // each has a status
@@ -173,7 +173,7 @@ func secret(name string, entries ...string) *corev1.Secret {
 	return s
 }
 
-// put creates objects in a namespace, with the status that they have.
+// put creates objects in a namespace, including their status.
 func put(t *testing.T, namespace string, objects ...any) {
 	t.Helper()
 	c := clientOf(t, shared(t).RESTConfig())

@@ -14,37 +14,37 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// File is an encrypted file that an entry's manifests are made of.
+// File is an encrypted file that an entry's manifests use.
 type File struct {
 	Path   string `json:"path"`
 	Format string `json:"format"`
-	// Recipients are those that it is encrypted for.
+	// Recipients are the keys that can decrypt the file.
 	Recipients []string `json:"recipients"`
-	// Branches are those in which the file is so, where that was looked at.
+	// Branches are those with this version of the file, if branches were checked.
 	Branches []string `json:"branches,omitempty"`
 }
 
-// Survey is what a folder came to for an entry.
+// Survey is the result of checking a folder for an entry.
 type Survey struct {
-	// Findings are about encrypted files, and about manifests that nothing lists.
+	// Findings are about encrypted files, and about manifests that no kustomization lists.
 	Findings []Finding
-	// Problems are those that keep it from being rendered, beside files that are not decrypted.
+	// Problems prevent rendering, besides files that cannot be decrypted.
 	Problems []Finding
-	// LastJobs are the Jobs that run when an environment goes.
+	// LastJobs are the Jobs that run before an environment is deleted.
 	LastJobs []LastJob
-	// Inputs is what all this depends on.
+	// Inputs is everything that the survey depends on.
 	Inputs render.Inputs
 }
 
-// LastJob is a Job that runs when an environment goes.
+// LastJob is a Job that runs before an environment is deleted.
 type LastJob struct {
-	// Name is kind/name, Origin where it stands.
+	// Name is kind/name, and Origin the place of the manifest.
 	Name   string
 	Origin manifest.Origin
 }
 
-// Look renders a folder as the agent does, and judges every encrypted file that this takes. The files' plain text is
-// let go of at once.
+// Look renders a folder as the agent does, and checks every encrypted file that it needs. It discards the plain
+// text at once.
 func Look(ctx context.Context, about string, tree render.Tree, o render.Options) Survey {
 	opened := &opening{Decrypter: o.Decrypter, files: map[string]verdict{}}
 	read := reading.Of(tree)
@@ -59,7 +59,7 @@ func Look(ctx context.Context, about string, tree render.Tree, o render.Options)
 		s.Problems = append(s.Problems, Finding{Result: Problem, About: about, Check: "manifests", Message: problem.Error()})
 	}
 	if opened.failed() {
-		// Kustomize ends at the first file that it does not get; so it gets them all, shut as they are.
+		// Kustomize stops at the first file that it cannot open. So it gets all files, encrypted if need be.
 		o.Decrypter = lenient{opened}
 		_, _ = render.Render(ctx, read, o)
 	}
@@ -89,7 +89,7 @@ func Look(ctx context.Context, about string, tree render.Tree, o render.Options)
 	return s
 }
 
-// listed takes apart what was joined.
+// listed splits a joined error.
 func listed(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
@@ -100,22 +100,22 @@ func listed(err error) []error {
 	return []error{err}
 }
 
-// verdict is what came of opening a file.
+// verdict is the result of opening a file.
 type verdict struct {
 	recipients []string
 	why        error
-	// broken is why the file cannot be opened with any key.
+	// broken is why no key can open the file.
 	broken error
 }
 
-// opening notes what comes of opening files.
+// opening records the results of opening files.
 type opening struct {
 	render.Decrypter
 	files map[string]verdict
 	order []string
 }
 
-// Open opens a file, and notes how that went.
+// Open opens a file, and records the result.
 func (o *opening) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
 	opened, err := o.Decrypter.Open(ctx, file, content)
 	if _, again := o.files[file]; !again {
@@ -133,10 +133,10 @@ func (o *opening) failed() bool {
 	return slices.ContainsFunc(o.order, func(name string) bool { return o.files[name].why != nil })
 }
 
-// lenient gives files as they are if they cannot be opened, for who only wants to know which there are.
+// lenient returns files encrypted if they cannot be opened, which is enough to list them.
 type lenient struct{ *opening }
 
-// Open opens a file, or leaves it shut.
+// Open opens a file, or returns it encrypted.
 func (l lenient) Open(ctx context.Context, file string, content []byte) (render.Opened, error) {
 	opened, err := l.opening.Open(ctx, file, content)
 	if err != nil {
@@ -164,7 +164,7 @@ func (v verdict) finding(about, name string) Finding {
 	return f
 }
 
-// formatOf is the format that SOPS takes a file of that name to have.
+// formatOf returns the format that SOPS derives from a file's name.
 func formatOf(name string) string {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".yaml", ".yml":
@@ -179,7 +179,7 @@ func formatOf(name string) string {
 	return "binary"
 }
 
-// maxRecipient is how long a recipient may be in a line: those of post-quantum keys take two thousand letters.
+// maxRecipient is the maximum length of a recipient in a line. Post-quantum keys have two thousand letters.
 const maxRecipient = 200
 
 func shortened(recipients []string) []string {

@@ -25,13 +25,14 @@ const (
 	agentLabel         = "app.kubernetes.io/name=berth"
 	leaseName          = "berth-agent"
 	installationSecret = "berth-installation"
-	// leasePatience is how long a lease may go without being renewed: more than it lasts, since clocks differ.
+	// leasePatience is the age at which an unrenewed lease counts as abandoned. It exceeds the lease's duration
+	// because clocks differ.
 	leasePatience = time.Minute
 	installHint   = "install Berth: kubectl apply --server-side -k deploy"
 	reapplyHint   = "apply the manifests of this version again: kubectl apply --server-side -k deploy"
 )
 
-// Installation looks at what deploy/ installs, and whether an agent is at work.
+// Installation checks what deploy/ installs, and whether an agent is running.
 func (c *Checker) Installation(ctx context.Context) []Finding {
 	f := &findings{about: "installation"}
 	objects, err := deploy.Objects()
@@ -51,7 +52,7 @@ func (c *Checker) Installation(ctx context.Context) []Finding {
 	return f.all
 }
 
-// kind looks whether one of Berth's kinds is there, and as this program knows it.
+// kind checks that one of Berth's kinds is installed with the schema of this program.
 func (c *Checker) kind(ctx context.Context, f *findings, wanted *unstructured.Unstructured) {
 	name := wanted.GetName()
 	found := &unstructured.Unstructured{}
@@ -75,14 +76,14 @@ func (c *Checker) kind(ctx context.Context, f *findings, wanted *unstructured.Un
 	}
 }
 
-// serves says whether the API server knows a kind, which it tells everybody.
+// serves reports whether the API server serves a kind. Every user may read that.
 func (c *Checker) serves(definition *unstructured.Unstructured) bool {
 	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	list, err := c.Kubernetes.Discovery().ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
 	return err == nil && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind })
 }
 
-// sameSchemas compares what two definitions say of the objects.
+// sameSchemas reports whether two definitions have the same schemas.
 func sameSchemas(a, b *unstructured.Unstructured) bool {
 	versions := func(definition *unstructured.Unstructured) string {
 		all := map[string]any{}
@@ -97,7 +98,7 @@ func sameSchemas(a, b *unstructured.Unstructured) bool {
 	return versions(a) == versions(b)
 }
 
-// agent looks whether an agent runs and leads, and returns its account.
+// agent checks that an agent runs and leads, and returns its account.
 func (c *Checker) agent(ctx context.Context, f *findings) (account string) {
 	holder, leads := c.lease(ctx)
 	list, err := c.Kubernetes.AppsV1().Deployments(c.Namespace).List(ctx, metav1.ListOptions{LabelSelector: agentLabel})
@@ -143,7 +144,7 @@ func (c *Checker) deployment(f *findings, d *appsv1.Deployment) {
 	}
 }
 
-// lease looks who leads.
+// lease returns the holder of the lease.
 func (c *Checker) lease(ctx context.Context) (holder string, f Finding) {
 	lease, err := c.Kubernetes.CoordinationV1().Leases(c.Namespace).Get(ctx, leaseName, metav1.GetOptions{})
 	f.Check, f.Result = "lease", Problem
@@ -165,7 +166,7 @@ func (c *Checker) lease(ctx context.Context) (holder string, f Finding) {
 	return holder, f
 }
 
-// installationID looks for what all objects are told by.
+// installationID checks the id that marks all objects of the installation.
 func (c *Checker) installationID(ctx context.Context, f *findings) {
 	secret, err := c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, installationSecret, metav1.GetOptions{})
 	switch {

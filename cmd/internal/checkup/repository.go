@@ -18,10 +18,10 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// hookPatience is how far the times of a change and of the webhook that told of it may lie apart.
+// hookPatience is the maximum time between a change and the webhook that reported it.
 const hookPatience = time.Minute
 
-// Repository looks at one: what the agent says of it and of its environments, and the Secrets that it names.
+// Repository checks a Repository, its environments as the agent reports them, and the Secrets that it names.
 func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, environments []v1alpha1.Environment) []Finding {
 	f := &findings{about: "repository " + repo.Name}
 	c.condition(f, repo)
@@ -48,8 +48,8 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 	return f.all
 }
 
-// Strays looks for Repositories in other namespaces: no agent that follows c.Namespace ever looks at them, so their
-// status stays empty. Those of another agent have conditions. Who may not list all namespaces gets no finding.
+// Strays finds Repositories in other namespaces. No agent of c.Namespace reads them, so their status stays empty;
+// those of another agent have conditions. Users who may not list all namespaces get no finding.
 func (c *Checker) Strays(ctx context.Context) []Finding {
 	f := &findings{about: "installation"}
 	all := &v1alpha1.RepositoryList{}
@@ -67,7 +67,7 @@ func (c *Checker) Strays(ctx context.Context) []Finding {
 	return f.all
 }
 
-// EntryName is what findings about an entry are about.
+// EntryName returns the subject of findings about an entry.
 func EntryName(repo *v1alpha1.Repository, entry *v1alpha1.Entry) string {
 	return "entry " + repo.Name + "/" + entry.Name
 }
@@ -88,7 +88,7 @@ func (c *Checker) condition(f *findings, repo *v1alpha1.Repository) {
 	}
 }
 
-// secret looks at a Secret that a Repository names.
+// secret checks a Secret that a Repository names.
 func (c *Checker) secret(ctx context.Context, f *findings, check, name string, judge func(*corev1.Secret) (Result, string)) {
 	secret, err := c.Kubernetes.CoreV1().Secrets(c.Namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {
@@ -102,7 +102,7 @@ func (c *Checker) secret(ctx context.Context, f *findings, check, name string, j
 	}
 }
 
-// The entries that Berth reads of Secrets, beside those of keys.
+// The entries that Berth reads of Secrets, besides those of keys.
 var (
 	gitEntries  = []string{"username", "password", "bearerToken", "identity", "known_hosts", "ca.crt"}
 	hookEntries = []string{"token", "signingToken", "token.previous", "signingToken.previous"}
@@ -114,7 +114,7 @@ func hookSecret(secret *corev1.Secret) (Result, string) {
 	return known(secret, hookEntries, hookEntries[:2])
 }
 
-// known says whether a Secret has one of the entries that are needed, and which nobody reads.
+// known reports whether a Secret has one of the needed entries, and which entries Berth does not read.
 func known(secret *corev1.Secret, names, needed []string) (Result, string) {
 	var has, unread []string
 	enough := false
@@ -165,7 +165,7 @@ func (c *Checker) webhook(ctx context.Context, f *findings, repo *v1alpha1.Repos
 	}
 }
 
-// environmentsOf counts them, and names those that fail.
+// environmentsOf counts the environments, and names those that fail.
 func environmentsOf(f *findings, environments []v1alpha1.Environment) {
 	counts := map[string]int{}
 	var failing []Finding

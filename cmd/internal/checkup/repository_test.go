@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// condition is what the agent says of a Repository or an Environment.
+// condition returns a condition that the agent sets on a Repository or an Environment.
 func condition(status metav1.ConditionStatus, reason, message string) []metav1.Condition {
 	return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message}}
 }

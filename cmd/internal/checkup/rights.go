@@ -19,15 +19,15 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// parallel is how many requests go on at once.
+// parallel is how many requests run at once.
 const parallel = 8
 
-// right is one thing that an account may do.
+// right is one permission of an account.
 type right struct {
 	authorizationv1.ResourceAttributes
 }
 
-// resource is how people write what a right is about.
+// resource returns the resource in the notation of kubectl.
 func (r right) resource() string {
 	resource := r.Resource
 	if r.Group != "" {
@@ -39,10 +39,10 @@ func (r right) resource() string {
 	return resource
 }
 
-// maxResources bounds how many a message names.
+// maxResources is how many resources a message names.
 const maxResources = 8
 
-// told names rights by what they are about: "get, list secrets; create leases.coordination.k8s.io".
+// told groups rights by verbs: "get, list secrets; create leases.coordination.k8s.io".
 func told(rights []right) string {
 	var order []string
 	verbs := map[string][]string{}
@@ -66,7 +66,8 @@ func told(rights []right) string {
 	return strings.Join(parts, "; ")
 }
 
-// rights asks the API server whether the agent's account has all that deploy/ grants, and no more than it should.
+// rights checks with the API server that the agent's account has all rights of deploy/, and no others that it
+// should not have.
 func (c *Checker) rights(ctx context.Context, f *findings, objects []*unstructured.Unstructured) {
 	wanted, err := c.granted(objects)
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *Checker) rights(ctx context.Context, f *findings, objects []*unstructur
 // writes are kinds that every environment may have.
 var writes = []schema.GroupResource{{Resource: "configmaps"}, {Resource: "secrets"}, {Resource: "services"}, {Group: "apps", Resource: "deployments"}}
 
-// namespaced returns the right to do one thing with some kinds in a namespace; or, if that is empty, in all.
+// namespaced returns the right to a verb on some kinds in a namespace, or in all namespaces if it is empty.
 func namespaced(namespace, verb string, kinds ...schema.GroupResource) (rights []right) {
 	for _, kind := range kinds {
 		rights = append(rights, right{authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: kind.Group, Resource: kind.Resource}})
@@ -102,7 +103,7 @@ func namespaced(namespace, verb string, kinds ...schema.GroupResource) (rights [
 	return rights
 }
 
-// granted returns what deploy/ grants to the agent: the rules of its roles, and what it watches.
+// granted returns what deploy/ grants to the agent: the rules of its roles, and the rights to watch.
 func (c *Checker) granted(objects []*unstructured.Unstructured) (rights []right, err error) {
 	for _, object := range objects {
 		namespace := ""
@@ -129,11 +130,11 @@ func (c *Checker) granted(objects []*unstructured.Unstructured) (rights []right,
 	return rights, nil
 }
 
-// ruled returns what one rule grants.
+// ruled returns the rights of one rule.
 func ruled(rule rbacv1.PolicyRule, namespace string) (rights []right) {
 	names := rule.ResourceNames
 	if len(names) == 0 {
-		names = []string{""} // whatever the name
+		names = []string{""} // any name
 	}
 	for _, group := range rule.APIGroups {
 		for _, resource := range rule.Resources {
@@ -150,7 +151,7 @@ func ruled(rule rbacv1.PolicyRule, namespace string) (rights []right) {
 	return rights
 }
 
-// lacking returns those of the rights that an account does not have.
+// lacking returns the rights that an account lacks.
 func (c *Checker) lacking(ctx context.Context, namespace, account string, wanted []right) ([]right, error) {
 	var (
 		all     sync.WaitGroup

@@ -14,14 +14,14 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Change is a field that differs; a value that is nil is not there.
+// Change is a field that differs; nil means that the field does not exist.
 type Change struct {
 	Path string `json:"path"`
 	Old  any    `json:"old,omitempty"`
 	New  any    `json:"new,omitempty"`
 }
 
-// bookkeeping are the fields that the API server and Berth maintain, and no user sets.
+// bookkeeping are the fields that only the API server and Berth set, never users.
 var bookkeeping = []string{
 	"metadata.managedFields", "metadata.resourceVersion", "metadata.generation", "metadata.uid", "metadata.creationTimestamp", "metadata.selfLink",
 	"metadata.labels." + manifest.LabelEnvironment,
@@ -33,15 +33,15 @@ var bookkeeping = []string{
 	"status",
 }
 
-// Compare returns what differs between two states of an object, sorted by path. Either may be nil.
+// Compare returns the differences between two states of an object, sorted by path. Either may be nil.
 func Compare(before, after *unstructured.Unstructured) []Change {
 	c := comparison{}
 	c.compare("", contentOf(before), contentOf(after))
 	return c.sorted()
 }
 
-// Wanted returns what an object lacks of what is wanted, and no more: what others or the API server added is not
-// among it.
+// Wanted returns the wanted fields that an object lacks. It ignores fields that other clients or the API server
+// added.
 func Wanted(object, wanted *unstructured.Unstructured) []Change {
 	c := comparison{onlyWanted: true}
 	c.compare("", contentOf(object), contentOf(wanted))
@@ -65,7 +65,7 @@ func (c *comparison) sorted() []Change {
 	return c.changes
 }
 
-// Hide tells which values differ, and no value.
+// Hide returns the changes without their values, so that only their paths remain.
 func Hide(changes []Change) []Change {
 	for i := range changes {
 		if change := &changes[i]; output.IsValue(change.Path) {
@@ -105,8 +105,8 @@ func (c *comparison) compare(path string, before, after any) {
 	}
 }
 
-// items pairs the items of two lists, of which one may be missing: by their names, or else by their places if there are
-// as many of them.
+// items pairs the items of two lists, either of which may be missing. It pairs them by name, or else by index if
+// both have the same length.
 func items(before, after any) (oldItems, newItems map[string]any, ok bool) {
 	if oldItems, newItems, ok = pair(before, after, keyed); ok {
 		return oldItems, newItems, true
@@ -130,8 +130,8 @@ func merged(a, b map[string]any) map[string]any {
 	return all
 }
 
-// keyed returns the items of a list by their names, if all have one of their own: so one that is put in between does
-// not make all others differ.
+// keyed returns the items of a list by name, if all names are unique. An inserted item then does not make the
+// others differ.
 func keyed(value any) (map[string]any, bool) {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {
@@ -149,7 +149,8 @@ func keyed(value any) (map[string]any, bool) {
 	return items, true
 }
 
-// placed returns the items of a list by their places, if all are mappings: of others, the whole list says more.
+// placed returns the items of a list by index, if all are mappings. For other lists, the whole list is more
+// informative.
 func placed(value any) (map[string]any, bool) {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {

@@ -27,7 +27,7 @@ func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		name, before, after string
 		want                string
-		wanted              string // what Wanted says, if that is something else
+		wanted              string // the result of Wanted, if it differs
 	}{
 		{"the same", api, api, "", ""},
 		{"a value", "a: {b: 1}", "a: {b: 2}", "~ a.b: 1 -> 2", ""},

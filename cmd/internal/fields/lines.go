@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// around is how many lines are shown before and after those of a text that differ.
+// around is how many unchanged lines are shown before and after changed ones.
 const around = 2
 
-// maxPairs bounds the memory that two texts take: beyond it, what lies between their same beginnings and ends is not
-// compared line by line.
+// maxPairs limits the memory for two texts. Beyond it, only their common beginnings and ends are compared line by
+// line.
 const maxPairs = 4_000_000
 
-// Lines are a change as it is printed: one line, or those of a text that differ, with some around them.
+// Lines returns the printed lines of a change: a single line, or the differing lines of a text with some context.
 func (c Change) Lines() []string {
 	before, oldIsText := c.Old.(string)
 	after, newIsText := c.New.(string)
@@ -39,7 +39,7 @@ func (c Change) mark() string {
 	return "~"
 }
 
-// text is a value as it is told from its neighbours: a text that is a number, or has spaces or lines, in quotes.
+// text returns the printed form of a value. It quotes strings that look like numbers or contain spaces or newlines.
 func text(value any) string {
 	s, ok := value.(string)
 	if !ok {
@@ -55,7 +55,8 @@ func text(value any) string {
 	return s
 }
 
-// differing marks the lines of two texts: "-" for those of the first, "+" for those of the second, none for those of both.
+// differing marks the lines of two texts: "-" for those of the first, "+" for those of the second, none for common
+// lines.
 func differing(before, after string) []string {
 	if strings.HasSuffix(before, "\n") == strings.HasSuffix(after, "\n") || before == "" || after == "" {
 		before, after = strings.TrimSuffix(before, "\n"), strings.TrimSuffix(after, "\n")
@@ -89,12 +90,12 @@ func marks(mark string, lines []string) []string {
 	return marked
 }
 
-// between compares lines by the longest sequence that both have.
+// between compares lines by their longest common subsequence.
 func between(was, is []string) []string {
 	if len(was)*len(is) > maxPairs {
 		return append(marks("-", was), marks("+", is)...)
 	}
-	shared := make([][]int32, len(was)+1) // how long that sequence is for was[i:] and is[j:]
+	shared := make([][]int32, len(was)+1) // the length of that sequence for was[i:] and is[j:]
 	for i := range shared {
 		shared[i] = make([]int32, len(is)+1)
 	}
@@ -123,7 +124,7 @@ func between(was, is []string) []string {
 	return marked
 }
 
-// near leaves out the lines that are far from any that differ.
+// near omits the lines that are far from any difference.
 func near(marked []string) []string {
 	shown := make([]bool, len(marked))
 	for i, line := range marked {

@@ -39,7 +39,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// What is too long to be compared line by line is shown all the same.
+// Texts that are too long to be compared line by line are still shown.
 func TestLinesOfLongTexts(t *testing.T) {
 	before, after := strings.Repeat("a\n", 3000), strings.Repeat("b\n", 3000)
 	if got := (fields.Change{Path: "p", Old: "x\n" + before, New: "x\n" + after}).Lines(); len(got) != 6002 {

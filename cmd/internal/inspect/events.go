@@ -14,7 +14,7 @@ import (
 // maxEvents is how many events are shown.
 const maxEvents = 10
 
-// events reads what was said about the Environment itself.
+// events reads the events about the Environment itself.
 func (i *Inspector) events(ctx context.Context, env *v1alpha1.Environment, d *Description) {
 	list := &corev1.EventList{}
 	about := client.MatchingFields{"involvedObject.kind": "Environment", "involvedObject.name": env.Name}
@@ -30,7 +30,7 @@ func (i *Inspector) events(ctx context.Context, env *v1alpha1.Environment, d *De
 	d.Events = d.Events[:min(maxEvents, len(d.Events))]
 }
 
-// lastSeen is when an event happened last, whichever of the two APIs it was written through.
+// lastSeen returns when an event last happened, in either of the two event APIs.
 func lastSeen(e *corev1.Event) metav1.Time {
 	switch {
 	case e.Series != nil && !e.Series.LastObservedTime.IsZero():

@@ -1,4 +1,4 @@
-// Package inspect gathers what a person needs to know of an environment, with the rights of that person.
+// Package inspect gathers the state of an environment for a user, with that user's rights.
 package inspect
 
 import (
@@ -22,16 +22,16 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// Description is an environment, what it has in the cluster, and what is wrong with it.
+// Description is an environment, its objects in the cluster, and its problems.
 type Description struct {
 	Environment *v1alpha1.Environment `json:"environment"`
-	// Objects are those in the cluster, and those that are missing there; the worst first.
+	// Objects are those in the cluster and those that are missing, the worst first.
 	Objects []Object `json:"objects"`
-	// Logs are the last lines of containers that do not do what they should.
+	// Logs are the last lines of failing containers.
 	Logs []Log `json:"logs"`
-	// Events are the last about the Environment, the newest first.
+	// Events are the latest about the Environment, the newest first.
 	Events []Event `json:"events"`
-	// Notes say what could not be looked at, and why.
+	// Notes say what could not be read, and why.
 	Notes []string `json:"notes"`
 }
 
@@ -56,14 +56,14 @@ type Log struct {
 	Object    string `json:"object"`
 	Pod       string `json:"pod"`
 	Container string `json:"container"`
-	// Previous says that it is the log of the run before, the one that crashed.
+	// Previous means that the log is that of the previous run, which crashed.
 	Previous bool     `json:"previous,omitempty"`
 	Lines    []string `json:"lines"`
-	// Error says why there are no lines.
+	// Error is why there are no lines.
 	Error string `json:"error,omitempty"`
 }
 
-// Event is something that the agent said about the Environment.
+// Event is an event of the agent about the Environment.
 type Event struct {
 	Time    metav1.Time `json:"time"`
 	Type    string      `json:"type"`
@@ -71,7 +71,7 @@ type Event struct {
 	Message string      `json:"message"`
 }
 
-// Config is what an Inspector is made of.
+// Config configures an Inspector.
 type Config struct {
 	Client    client.Reader
 	Discovery discovery.DiscoveryInterface
@@ -85,7 +85,7 @@ type Inspector struct{ Config }
 // New returns an Inspector.
 func New(c Config) *Inspector { return &Inspector{c} }
 
-// Logs reads the end of the log of a container, of its previous run if that is asked for.
+// Logs reads the end of a container's log, or that of its previous run if the options ask for it.
 type Logs func(ctx context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error)
 
 // LogsOf reads logs through the API server.
@@ -94,11 +94,11 @@ func LogsOf(pods typedcorev1.PodsGetter) Logs {
 		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, o).DoRaw(ctx)
 		switch {
 		case err == nil && bytes.HasPrefix(text, []byte("unable to retrieve container logs for ")):
-			return nil, nil // what a kubelet says, with status 200, of a container that never started
+			return nil, nil // a kubelet's answer, with status 200, for a container that never started
 		case err == nil:
 			return text, nil
 		}
-		// client-go looks for the reason in a text, but the server gives it as an object.
+		// client-go looks for the reason in a text, but the server sends an object.
 		var status metav1.Status
 		if json.Unmarshal(text, &status) == nil && status.Message != "" {
 			return nil, &apierrors.StatusError{ErrStatus: status}
@@ -107,7 +107,7 @@ func LogsOf(pods typedcorev1.PodsGetter) Logs {
 	}
 }
 
-// Describe looks at an Environment and at what it has. What may not be read, or cannot be, is a note.
+// Describe describes an Environment and its objects. Whatever cannot be read becomes a note.
 func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Description {
 	d := Description{Environment: env, Logs: []Log{}, Events: []Event{}, Notes: []string{}}
 	entry := i.entry(ctx, env, &d)
@@ -124,7 +124,7 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	return d
 }
 
-// Judges compiles an entry's expressions for kinds of which Berth knows nothing.
+// Judges compiles an entry's expressions for kinds without built-in health rules.
 func Judges(entry v1alpha1.Entry) (*health.Expressions, error) {
 	var list []health.Expression
 	for _, e := range entry.Health.Expressions {
@@ -133,7 +133,7 @@ func Judges(entry v1alpha1.Entry) (*health.Expressions, error) {
 	return health.Compile(list)
 }
 
-// defaultImagePullGrace is that of an entry which says nothing.
+// defaultImagePullGrace applies to entries without imagePullGrace.
 const defaultImagePullGrace = 10 * time.Minute
 
 // entry returns the entry of the Repository, or its defaults if it cannot be read.
@@ -152,7 +152,7 @@ func (i *Inspector) entry(ctx context.Context, env *v1alpha1.Environment, d *Des
 	return standIn
 }
 
-// note says that something could not be looked at, in few words where those are enough.
+// note records that something could not be read, briefly for common errors.
 func (d *Description) note(what string, err error) {
 	switch {
 	case apierrors.IsForbidden(err):

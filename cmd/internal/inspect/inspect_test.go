@@ -205,7 +205,7 @@ func TestWithoutAnyRights(t *testing.T) {
 	}
 }
 
-// A Job whose pods are refused says so nowhere else.
+// For a Job whose pods are refused, only the event has the reason.
 func TestTheLastWarningIsShown(t *testing.T) {
 	w := newWorld(t)
 	job := &batchv1.Job{ObjectMeta: w.meta("migrate"), Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}}
@@ -255,7 +255,7 @@ func TestEventsAreTheLastTen(t *testing.T) {
 	}
 }
 
-// world is an environment in a namespace of its own, which is the agent's as well.
+// world is an environment in a namespace of its own, which is also the agent's.
 type world struct {
 	t         *testing.T
 	client    client.Client
@@ -297,7 +297,7 @@ func (w *world) repository(entry v1alpha1.Entry) {
 	})
 }
 
-// defineDatabases has the API server serve a kind that Berth knows nothing of.
+// defineDatabases installs a kind without built-in health rules.
 func (w *world) defineDatabases() {
 	w.t.Helper()
 	definition := &unstructured.Unstructured{Object: map[string]any{
@@ -333,7 +333,7 @@ func (w *world) describe() inspect.Description {
 	return inspect.New(inspect.Config{Client: w.reader, Discovery: discovery.Discovery(), Logs: w.log, Now: time.Now}).Describe(w.t.Context(), w.env)
 }
 
-// log stands for the kubelet, which this cluster has not.
+// log replaces the kubelet, which this cluster lacks.
 func (w *world) log(_ context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) ([]byte, error) {
 	if w.answer != nil {
 		text, err := w.answer(o.Previous)
@@ -342,7 +342,7 @@ func (w *world) log(_ context.Context, pod types.NamespacedName, o *corev1.PodLo
 	return []byte(w.logs[pod.Name]), nil
 }
 
-// wants says which objects there should be, in their order.
+// wants compares the objects of a description, in order.
 func (w *world) wants(d inspect.Description, want ...string) {
 	w.t.Helper()
 	var got []string
@@ -358,7 +358,7 @@ func (w *world) wants(d inspect.Description, want ...string) {
 	}
 }
 
-// meta is that of an object of the environment.
+// meta returns the metadata of an object of the environment.
 func (w *world) meta(name string) metav1.ObjectMeta {
 	id := naming.ID("inst", w.env.Spec.Repository, w.env.Spec.Entry, w.env.Spec.Branch)
 	return metav1.ObjectMeta{Name: name, Namespace: w.namespace, Labels: map[string]string{manifest.LabelEnvironment: id}}
@@ -380,7 +380,7 @@ func (w *world) status(object client.Object) {
 
 const revision = "deployment.kubernetes.io/revision"
 
-// deployment makes one that has begun to roll out a revision.
+// deployment creates a Deployment that has begun to roll out a revision.
 func (w *world) deployment(name, newest string) *appsv1.Deployment {
 	w.t.Helper()
 	d := &appsv1.Deployment{ObjectMeta: w.meta(name), Spec: appsv1.DeploymentSpec{
@@ -402,7 +402,7 @@ func (w *world) replicaSet(owner *appsv1.Deployment, name, of string) *appsv1.Re
 	return set
 }
 
-// crashing makes a pod whose only container does not stay up.
+// crashing creates a pod whose only container crashes.
 func (w *world) crashing(owner *appsv1.ReplicaSet, name, log string) {
 	w.t.Helper()
 	w.logs[name] = log

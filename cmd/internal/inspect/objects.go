@@ -20,10 +20,10 @@ import (
 	"berth.dev/berth/reconciler/naming"
 )
 
-// parallel is how many listings go on at once.
+// parallel is how many listings run at once.
 const parallel = 8
 
-// derived are the kinds that controllers make, with the labels of what they make them from.
+// derived are the kinds that controllers create with the labels of their source.
 var derived = map[schema.GroupKind]bool{
 	{Kind: "Endpoints"}: true,
 	{Group: "discovery.k8s.io", Kind: "EndpointSlice"}: true,
@@ -39,8 +39,8 @@ type listable struct {
 	namespaced bool
 }
 
-// find returns the objects that bear the environment's label: those in its namespace and, if its scope is the cluster,
-// everywhere.
+// find returns the objects with the environment's label. It searches the environment's namespace or, for the scope
+// cluster, all namespaces.
 func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v1alpha1.Scope, d *Description) []*unstructured.Unstructured {
 	kinds, err := i.kinds()
 	if err != nil {
@@ -81,15 +81,15 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 	return found
 }
 
-// Owned returns what an environment has in the cluster, those objects of which health knows nothing by their metadata,
-// and says what could not be looked at.
+// Owned returns the objects of an environment, and records what could not be read. For kinds without health rules
+// it returns only metadata.
 func (i *Inspector) Owned(ctx context.Context, env *v1alpha1.Environment, scope v1alpha1.Scope) (objects []*unstructured.Unstructured, notes []string) {
 	var d Description
 	objects = i.find(ctx, env, scope, &d)
 	return objects, d.Notes
 }
 
-// kinds returns what the API server offers, each kind in its preferred version.
+// kinds returns the kinds that the API server serves, each in its preferred version.
 func (i *Inspector) kinds() ([]listable, error) {
 	lists, err := discovery.ServerPreferredResources(i.Discovery)
 	var kinds []listable
@@ -108,7 +108,8 @@ func (i *Inspector) kinds() ([]listable, error) {
 	return kinds, err
 }
 
-// list lists one kind. What health does not look into comes with its metadata only: so no Secret's values are read.
+// list lists one kind. Kinds without health rules are listed with their metadata only, so that no Secret's values
+// are read.
 func (i *Inspector) list(ctx context.Context, k listable, env *v1alpha1.Environment, scope v1alpha1.Scope) ([]*unstructured.Unstructured, error) {
 	options := []client.ListOption{client.HasLabels{manifest.LabelEnvironment}}
 	if scope != v1alpha1.ScopeCluster {
@@ -148,7 +149,7 @@ func (i *Inspector) listWith(ctx context.Context, k listable, options []client.L
 	return objects, err
 }
 
-// bare makes an object of its metadata.
+// bare creates an object from its metadata.
 func bare(m *metav1.PartialObjectMetadata, gvk schema.GroupVersionKind) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvk)
@@ -165,14 +166,15 @@ func bare(m *metav1.PartialObjectMetadata, gvk schema.GroupVersionKind) *unstruc
 	return object
 }
 
-// belongs says whether an object is the environment's. The first half of the label is the installation's id, which
-// people need not be able to read; what a controller made is not the environment's own.
+// belongs reports whether an object belongs to the environment. It ignores the first half of the label, the
+// installation's id, because users need not be able to read it. Objects that a controller created do not belong to
+// the environment.
 func belongs(object *unstructured.Unstructured, env *v1alpha1.Environment) bool {
 	id := naming.ID("", env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
 	return strings.HasSuffix(object.GetLabels()[manifest.LabelEnvironment], id) && metav1.GetControllerOf(object) == nil
 }
 
-// missing returns what the agent says is not healthy and is not in the cluster.
+// missing returns the unhealthy objects of the status that are not in the cluster.
 func missing(env *v1alpha1.Environment, there []Object) []Object {
 	var objects []Object
 	for _, u := range env.Status.Unhealthy {
@@ -187,7 +189,7 @@ func missing(env *v1alpha1.Environment, there []Object) []Object {
 	return objects
 }
 
-// awaiting returns the Jobs that run when the environment goes, and are not in the cluster before.
+// awaiting returns the Jobs that run before the environment is deleted, and are not in the cluster before.
 func awaiting(env *v1alpha1.Environment, there []Object) []Object {
 	var objects []Object
 	for _, j := range env.Status.Jobs {
@@ -199,12 +201,12 @@ func awaiting(env *v1alpha1.Environment, there []Object) []Object {
 	return objects
 }
 
-// severity is the order in which healths matter to a person.
+// severity orders health by its importance for users.
 var severity = map[health.Status]int{
 	health.Failed: 0, health.Unknown: 1, health.Terminating: 2, health.Progressing: 3, health.Suspended: 4, health.Healthy: 5,
 }
 
-// sorted puts the worst first, and among equals what comes first in a sync.
+// sorted sorts the worst objects first, and equals in the order of a sync.
 func sorted(objects []Object) []Object {
 	slices.SortFunc(objects, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(severity[a.Health], severity[b.Health]), a.place.Compare(b.place),

@@ -21,7 +21,7 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// How much of logs is shown.
+// The limits of printed logs.
 const (
 	maxLogs      = 5
 	logLines     = 10
@@ -30,13 +30,13 @@ const (
 	logsPatience = 5 * time.Second
 )
 
-// rules are what an entry says about health.
+// rules are an entry's settings of health.
 type rules struct {
 	judges    *health.Expressions
 	pullGrace time.Duration
 }
 
-// judge judges every object, workloads together with their pods.
+// judge judges every object, and workloads together with their pods.
 func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructured, r rules, d *Description) []Object {
 	judged := make([]Object, 0, len(objects))
 	inNamespace := map[string]*dependants{}
@@ -66,8 +66,8 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 	return judged
 }
 
-// mayMove says whether a workload's pods have something to say about it: it has not settled, or so lately that its pods
-// may not stay up.
+// mayMove reports whether a workload's pods matter to its health. They do if it has not settled, or so recently
+// that its pods may still crash.
 func mayMove(workload *unstructured.Unstructured, h health.Health, now time.Time) bool {
 	switch h.Status {
 	case health.Progressing, health.Failed:
@@ -85,12 +85,12 @@ func judgement(object *unstructured.Unstructured, h health.Health) Object {
 		Health: h.Status, Message: h.Message,
 		Wave: object.GetAnnotations()[manifest.AnnotationWave], CreatedAt: object.GetCreationTimestamp(),
 	}
-	// A wave that is no number cannot have been applied by the agent; the kind's own place does for it.
+	// The agent cannot have applied an invalid wave, so the kind's own place is used.
 	o.place, _ = manifest.PlaceOf(manifest.Object{Unstructured: object})
 	return o
 }
 
-// dependants are the pods of a namespace, who owns them, and what events say of both.
+// dependants are the pods of a namespace, their owners, and the events about both.
 type dependants struct {
 	pods        []unstructured.Unstructured
 	replicaSets []metav1.PartialObjectMetadata
@@ -129,7 +129,7 @@ func (i *Inspector) dependants(ctx context.Context, namespace string, d *Descrip
 	return found
 }
 
-// rollout puts together what is known of a workload.
+// rollout combines what is known of a workload.
 func (d *dependants) rollout(workload *unstructured.Unstructured, h health.Health) health.Rollout {
 	r := health.Rollout{Workload: h, Trial: health.TrialOf(workload)}
 	r.Pods, r.Events = health.RevisionOf(workload).Newest(d)
@@ -139,7 +139,7 @@ func (d *dependants) rollout(workload *unstructured.Unstructured, h health.Healt
 // EventsOf returns the events about an object.
 func (d *dependants) EventsOf(object types.UID) []health.Event { return d.events[object] }
 
-// PodsOf returns the pods that an owner has of a revision, with what events say of them.
+// PodsOf returns an owner's pods of a revision, with the events about them.
 func (d *dependants) PodsOf(of types.UID, revision string) []health.Pod {
 	var pods []health.Pod
 	for n := range d.pods {
@@ -152,7 +152,7 @@ func (d *dependants) PodsOf(of types.UID, revision string) []health.Pod {
 	return pods
 }
 
-// ReplicaSetsOf returns the ReplicaSets that a Deployment has of a revision.
+// ReplicaSetsOf returns a Deployment's ReplicaSets of a revision.
 func (d *dependants) ReplicaSetsOf(of types.UID, revision string) []types.UID {
 	var sets []types.UID
 	for n := range d.replicaSets {
@@ -164,8 +164,8 @@ func (d *dependants) ReplicaSetsOf(of types.UID, revision string) []types.UID {
 	return sets
 }
 
-// readLog reads the log of the container that is to blame. One that never ran has no log; one that waits to be restarted
-// has that of its last run.
+// readLog reads the log of the failing container. A container that never ran has no log. One that waits for its
+// restart has that of its last run.
 func (i *Inspector) readLog(ctx context.Context, workload *unstructured.Unstructured, pod health.Pod, d *Description) {
 	if pod.Container == "" || !hasRun(pod) || len(d.Logs) == maxLogs {
 		return
@@ -186,7 +186,8 @@ func hasRun(pod health.Pod) bool {
 	return pod.Restarts > 0 || pod.Ended || pod.ExitCode != 0
 }
 
-// read reads what the container says now or, if that is nothing because it has just begun again, what it said before.
+// read reads the container's current log. If that is empty because the container has just restarted, it reads the
+// previous one.
 func (i *Inspector) read(ctx context.Context, pod types.NamespacedName, log *Log) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, logsPatience)
 	defer cancel()
@@ -205,7 +206,7 @@ func (i *Inspector) read(ctx context.Context, pod types.NamespacedName, log *Log
 	return nil, err
 }
 
-// whole leaves out a line that was cut off at the limit: what is left of a Secret's value could not be hidden.
+// whole drops a line that was cut off at the limit, because part of a Secret's value could not be masked.
 func whole(text []byte) []byte {
 	if len(text) < logBytes {
 		return text
@@ -213,7 +214,7 @@ func whole(text []byte) []byte {
 	return text[:bytes.LastIndexByte(text, '\n')+1]
 }
 
-// hideValues takes the values of Secrets out of the logs, as far as those may be read.
+// hideValues masks the values of Secrets in the logs, as far as the user may read these Secrets.
 func (i *Inspector) hideValues(ctx context.Context, namespaces []string, d *Description) {
 	var values []string
 	for _, namespace := range namespaces {

@@ -11,12 +11,12 @@ import (
 	"berth.dev/berth/health"
 )
 
-// beside are the reasons of warnings that say nothing about why an object is not healthy: they come with every pod of a
-// cluster that is set up so.
+// beside are the reasons of warnings that do not explain why an object is unhealthy. Clusters with such a setup
+// report them for every pod.
 var beside = map[string]bool{"MissingClusterDNS": true, "DNSConfigForming": true, "PossibleMemoryBackedVolumesOnDisk": true}
 
-// warnings adds to objects that are not healthy what was last warned of them: a Job whose pods are refused, say, has it
-// nowhere else.
+// warnings adds the last warning to each unhealthy object. Some reasons are nowhere else, such as that of a Job
+// whose pods are refused.
 func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *Description) {
 	unhealthy := map[corev1.ObjectReference]*Object{}
 	for n := range d.Objects {
@@ -36,7 +36,7 @@ func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *
 	for n := range list.Items {
 		e := &list.Items[n]
 		o := unhealthy[corev1.ObjectReference{Kind: e.InvolvedObject.Kind, Name: e.InvolvedObject.Name}]
-		if o == nil || lastSeen(e).Time.Before(o.CreatedAt.Time) || beside[e.Reason] { // one of the same name that was there before
+		if o == nil || lastSeen(e).Time.Before(o.CreatedAt.Time) || beside[e.Reason] { // an earlier object of the same name
 			continue
 		}
 		if last := newest[o]; last == nil || lastSeen(last).Time.Before(lastSeen(e).Time) {

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Format is a form in which scripts read what people read as text.
+// Format is a machine-readable output format.
 type Format string
 
 // The formats for scripts.
@@ -34,7 +34,7 @@ func (f Format) Write(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
-// List is the v1 List that kubectl reads and writes.
+// List returns the v1 List that kubectl reads and writes.
 func List[T any](items []T) map[string]any {
 	if items == nil {
 		items = []T{}

@@ -13,33 +13,34 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// Hidden stands for a value that is not shown.
+// Hidden replaces a hidden value.
 const Hidden = "***"
 
-// lastApplied is where kubectl keeps a copy of everything, values included.
+// lastApplied is the annotation in which kubectl keeps a copy of the whole object, including its values.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// minHidden is how long a value has to be to be taken out of a text: without every "1", nothing would be left to read.
+// minHidden is the minimum length of values that are masked in a text. Masking every "1" would leave nothing
+// readable.
 const minHidden = 4
 
-// Mask hides the values of Secrets, and of whatever else may hold what was decrypted. A nil one hides nothing.
+// Mask hides the values of Secrets, and of other kinds that may hold decrypted values. A nil Mask hides nothing.
 type Mask struct {
-	// Kinds are those of an entry's decryption.kinds.
+	// Kinds are the kinds of an entry's decryption.kinds.
 	Kinds manifest.Kinds
 }
 
-// Hides says whether the values of a kind's objects are hidden.
+// Hides reports whether the values of a kind's objects are hidden.
 func (m *Mask) Hides(kind schema.GroupKind) bool {
 	return m != nil && m.Kinds.MayHoldSecrets(kind)
 }
 
-// IsValue says whether the field of a path is one of those that are hidden where anything is.
+// IsValue reports whether the field at a path is hidden in objects of hidden kinds.
 func IsValue(path string) bool {
 	field, _, _ := strings.Cut(path, ".")
 	return !slices.Contains([]string{"apiVersion", "kind", "metadata", "type", "immutable"}, field)
 }
 
-// Object returns an object that can be shown: itself, or a copy with its values hidden.
+// Object returns an object that may be shown: the object itself, or a copy with its values hidden.
 func (m *Mask) Object(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	if !m.Hides(obj.GroupVersionKind().GroupKind()) {
 		return obj
@@ -57,7 +58,7 @@ func (m *Mask) Object(obj *unstructured.Unstructured) *unstructured.Unstructured
 	return obj
 }
 
-// hidden keeps the form of a value, and nothing else of it.
+// hidden keeps only the structure of a value.
 func hidden(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -76,7 +77,7 @@ func hidden(value any) any {
 	return value
 }
 
-// Text returns what others said of an object, without the values that are hidden of it.
+// Text returns a text about an object without the object's hidden values.
 func (m *Mask) Text(text string, obj *unstructured.Unstructured) string {
 	if !m.Hides(obj.GroupVersionKind().GroupKind()) {
 		return text
@@ -87,14 +88,14 @@ func (m *Mask) Text(text string, obj *unstructured.Unstructured) string {
 			values = append(values, scalars(value)...)
 		}
 	}
-	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the whole before its parts
+	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // longer values before their parts
 	for _, value := range values {
 		text = strings.ReplaceAll(text, value, Hidden)
 	}
 	return text
 }
 
-// scalars returns the values within one, in plain and as Secrets hold them.
+// scalars returns the scalars within a value, as plain text and in the encoding of Secrets.
 func scalars(value any) (all []string) {
 	switch value := value.(type) {
 	case map[string]any:

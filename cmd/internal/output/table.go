@@ -1,4 +1,4 @@
-// Package output prints for people and for scripts.
+// Package output prints for users and for scripts.
 package output
 
 import (
@@ -12,11 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// gap stands between the columns of a table.
+// gap is the space between the columns of a table.
 const gap = 3
 
-// Table writes aligned rows, and goes on aligned when rows are added later: a column never gets narrower again. The last
-// column is not padded, since it is the one with long texts.
+// Table writes aligned rows. Rows that are added later stay aligned, because a column never gets narrower. The last
+// column is not padded, because it has the long texts.
 type Table struct {
 	w      io.Writer
 	widths []int
@@ -25,7 +25,7 @@ type Table struct {
 // NewTable returns a table that writes to w. Its first columns have at least the widths, if there are any.
 func NewTable(w io.Writer, widths ...int) *Table { return &Table{w: w, widths: widths} }
 
-// Write prints rows, all in the same columns. An empty cell is shown as <none>, but at the end of a row as nothing.
+// Write prints rows in the same columns. An empty cell is printed as <none>, or as nothing at the end of a row.
 func (t *Table) Write(rows ...[]string) error {
 	shown := make([][]string, len(rows))
 	for n, row := range rows {
@@ -52,7 +52,7 @@ func (t *Table) Write(rows ...[]string) error {
 	return err
 }
 
-// cells are the texts of a row as they are shown.
+// cells returns the texts of a row as they are printed.
 func cells(row []string) []string {
 	shown := make([]string, len(row))
 	for i, cell := range row {
@@ -64,18 +64,18 @@ func cells(row []string) []string {
 	return shown
 }
 
-// Plain makes one line of a text that others wrote, without what could play tricks with a terminal.
+// Plain returns an untrusted text as one line, without characters that control a terminal.
 func Plain(text string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(visible(text)))
 }
 
-// Line is a line of a text that others wrote, as it is indented, without what could play tricks with a terminal.
+// Line returns an untrusted line with its indentation, without characters that control a terminal.
 func Line(text string) string {
 	return strings.TrimRight(strings.NewReplacer("\n", " ", "\r", "?").Replace(visible(text)), " ")
 }
 
-// visible takes out the characters that act on a terminal: escape sequences, and those that turn the direction of
-// writing.
+// visible removes the characters that control a terminal: escape sequences, and those that change the writing
+// direction.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -88,7 +88,7 @@ func visible(text string) string {
 	}, text)
 }
 
-// Age is how long ago something was, as kubectl writes it; empty for never.
+// Age returns the time since then, as kubectl writes it; empty for never.
 func Age(then, now time.Time) string {
 	if then.IsZero() {
 		return ""
@@ -96,10 +96,10 @@ func Age(then, now time.Time) string {
 	return duration.HumanDuration(max(0, now.Sub(then)))
 }
 
-// ShortCommit is what people are shown of a commit id.
+// ShortCommit returns a commit id as it is shown to users.
 func ShortCommit(commit string) string { return commit[:min(len(commit), 8)] }
 
-// Count writes a number of things: "1 file", "2 files".
+// Count returns a number with its noun: "1 file", "2 files".
 func Count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -12,16 +12,16 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// Tree is another tree, and which of its files were read. It is for one reader at a time.
+// Tree wraps another tree, and records which files are read. It is not safe for concurrent use.
 type Tree struct {
 	render.Tree
 	read map[string]bool
 }
 
-// Of returns a tree without any files read yet.
+// Of returns a Tree without any files read yet.
 func Of(tree render.Tree) *Tree { return &Tree{Tree: tree, read: map[string]bool{}} }
 
-// ReadFile returns the content of a file, and notes that it was read.
+// ReadFile returns the content of a file, and records that it was read.
 func (t *Tree) ReadFile(name string) ([]byte, error) {
 	t.read[name] = true
 	return fs.ReadFile(t.Tree, name)
@@ -33,7 +33,7 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) { return fs.Stat(t.Tree, n
 // ReadDir lists a folder.
 func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(t.Tree, name) }
 
-// Resolve follows links, if the tree knows any.
+// Resolve follows links, if the tree supports them.
 func (t *Tree) Resolve(name string) (string, error) {
 	if tree, ok := t.Tree.(interface {
 		Resolve(name string) (string, error)
@@ -43,14 +43,14 @@ func (t *Tree) Resolve(name string) (string, error) {
 	return name, nil
 }
 
-// kustomizations are the names that Kustomize looks for.
+// kustomizations are the file names that Kustomize looks for.
 var kustomizations = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 
-// NotListed says what is wrong with a manifest that Unlisted names.
+// NotListed is the message about a manifest that Unlisted returns.
 const NotListed = "no kustomization lists it, so that it is not applied; add it to resources, or move it elsewhere"
 
-// Unlisted returns the manifests that stand beside a kustomization which was read, and that were not read themselves:
-// no kustomization lists them, so that they are not applied, and Kustomize does not report that.
+// Unlisted returns the manifests beside a kustomization that was read, if they were not read themselves. No
+// kustomization lists them, so they are not applied, and Kustomize does not report that.
 func (t *Tree) Unlisted() []string {
 	var unlisted []string
 	for name := range t.read {
@@ -59,7 +59,7 @@ func (t *Tree) Unlisted() []string {
 		}
 		entries, err := fs.ReadDir(t.Tree, path.Dir(name))
 		if err != nil {
-			continue // whoever renders says so
+			continue // the renderer reports that
 		}
 		for _, entry := range entries {
 			beside := path.Join(path.Dir(name), entry.Name())
@@ -72,7 +72,7 @@ func (t *Tree) Unlisted() []string {
 	return unlisted
 }
 
-// isManifest says whether a file begins with an object that could be applied.
+// isManifest reports whether a file begins with an object that can be applied.
 func (t *Tree) isManifest(name string) bool {
 	if !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)) || strings.HasPrefix(path.Base(name), ".") {
 		return false

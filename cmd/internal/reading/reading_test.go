@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
-// files is a tree without hashes, which nothing here needs.
+// files is a tree without hashes, which these tests do not need.
 type files struct{ fstest.MapFS }
 
 func TestMain(m *testing.M) {

@@ -1,4 +1,4 @@
-// Package repofile checks a Repository in a file as the API server checks one that is applied.
+// Package repofile checks a Repository in a file as the API server would.
 package repofile
 
 import (
@@ -24,8 +24,8 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// Validate returns what the API server has against a Repository in JSON: its schema, and its rules in CEL, with the
-// defaults that it fills in.
+// Validate returns the API server's errors for a Repository in JSON: those of its schema and of its CEL rules,
+// after setting defaults.
 func Validate(ctx context.Context, repository []byte) error {
 	object := map[string]any{}
 	if err := utiljson.Unmarshal(repository, &object); err != nil {
@@ -43,7 +43,7 @@ func Validate(ctx context.Context, repository []byte) error {
 	var errs []error
 	for _, e := range found {
 		text := cmp.Or(e.Detail, e.ErrorBody())
-		if e.Field != "" && e.Field != "<nil>" { // a rule about the whole names its fields itself
+		if e.Field != "" && e.Field != "<nil>" { // a rule about the whole object names its fields itself
 			text = e.Field + ": " + text
 		}
 		errs = append(errs, errors.New(text))
