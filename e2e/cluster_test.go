@@ -1,4 +1,4 @@
-// Package e2e holds scenarios on a real control plane.
+// Package e2e holds scenarios that run on a real control plane.
 package e2e
 
 import (
@@ -30,8 +30,7 @@ func clientOf(t *testing.T, c *clustertest.Cluster) kubernetes.Interface {
 	return client
 }
 
-// eventually fails the test if look does not become true within 30 seconds,
-// with what it last saw.
+// eventually fails the test if look does not return true within 30 seconds, and reports what look last saw.
 func eventually(t *testing.T, what string, look func(context.Context) (seen string, done bool, err error)) {
 	t.Helper()
 	var last string
@@ -46,7 +45,7 @@ func eventually(t *testing.T, what string, look func(context.Context) (seen stri
 	}
 }
 
-// template is that of a pod with one container, and whatever a test changes.
+// template returns a pod template with one container, with the changes of a test.
 func template(changes ...func(*corev1.PodTemplateSpec)) corev1.PodTemplateSpec {
 	pod := corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "posts"}, Annotations: map[string]string{}},
@@ -101,7 +100,7 @@ func createJob(t *testing.T, client kubernetes.Interface, namespace string, pod 
 	}
 }
 
-// eventuallyPod waits for a pod of the namespace that is as a test wants it.
+// eventuallyPod waits for a pod of the namespace that satisfies a test's condition.
 func eventuallyPod(t *testing.T, client kubernetes.Interface, namespace, what string, look func(*corev1.Pod) bool) {
 	t.Helper()
 	eventually(t, what, func(ctx context.Context) (string, bool, error) {

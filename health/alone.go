@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Alone is a pod without a controller; the pod is its whole rollout. It is small and comparable.
+// Alone holds the facts about a pod without a controller, which is its own whole rollout. It is small and comparable.
 type Alone struct {
 	Pod   Pod
 	Trial Trial

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An event explains a pod whose status does not.
+// An event explains a pod whose status gives no reason.
 func TestExplained(t *testing.T) {
 	mount := Event{"FailedMount", `MountVolume.SetUp failed for volume "c" : configmap "nothere" not found`, noon}
 	summary := Event{"FailedMount", "Unable to attach or mount volumes: unmounted volumes=[c], unattached volumes=[], failed to process volumes=[]: context deadline exceeded", noon.Add(time.Minute)}
@@ -59,7 +59,7 @@ func TestExplained(t *testing.T) {
 	})
 }
 
-// Controllers report refused pods in an event alone.
+// Some controllers report refused pods only in an event.
 func TestRefusedPodsAreTold(t *testing.T) {
 	const policy = `pods "migrate-x7k2p" is forbidden: violates PodSecurity "restricted:latest": privileged (container "api" must not set securityContext.privileged=true)`
 	const says = `; cannot create pods: violates PodSecurity "restricted:latest": privileged (container "api" must not set securityContext.privileged=true)`

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ofDatabases judges a kind without conditions by its phase.
+// ofDatabases judges a kind without conditions by its phase field.
 var ofDatabases = Expression{
 	APIVersion: "example.com/v1", Kind: "Database",
 	Healthy:     `status.phase == "Running" && status.members >= spec.members`,
@@ -99,7 +99,7 @@ func TestBadExpressions(t *testing.T) {
 	if _, err := Compile([]Expression{{APIVersion: "a/b/c", Kind: "X", Healthy: "true"}}); err == nil {
 		t.Error("a bad apiVersion was taken")
 	}
-	// An endless one takes only a moment, and is not true.
+	// An endless expression takes only a moment, and counts as false.
 	endless, err := Compile([]Expression{{APIVersion: "example.com/v1", Kind: "Database",
 		Healthy: "[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, [1,2,3,4,5,6,7,8,9,10].all(e, [1,2,3,4,5,6,7,8,9,10].all(f, a+b+c+d+e+f > 0))))))"}})
 	if err != nil {

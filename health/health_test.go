@@ -203,7 +203,7 @@ func TestForeignTextIsBounded(t *testing.T) {
 	}
 }
 
-// Whatever replaces a field of a real object, the judgement is valid and has a reason.
+// If any field of a real object holds garbage, the judgement is still valid and has a reason.
 func TestAnyFieldMayBeGarbage(t *testing.T) {
 	for _, f := range fixtures(t) {
 		for _, garbage := range []any{nil, "text", int64(-1), 1.5, true, []any{"x", nil}, map[string]any{"x": nil}} {

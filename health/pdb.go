@@ -2,7 +2,8 @@ package health
 
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-// podDisruptionBudget is Healthy once computed: how many pods it allows to go is not its health.
+// podDisruptionBudget is Healthy once its status is computed. The number of disruptions that it allows is not its
+// health.
 func podDisruptionBudget(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, conditioned](obj)
 	if err != nil {

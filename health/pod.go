@@ -32,7 +32,7 @@ type Pod struct {
 	Since time.Time
 	// Ended is true if the pod has succeeded or failed for good; its owner creates another if it needs one.
 	Ended bool
-	// Up is the time since which all containers run that are meant to; zero if one does not.
+	// Up is the time since which all long-running containers have been running; zero if one is not.
 	Up time.Time
 	// Relapse is the latest trouble of a pod that is ready; zero if it had none.
 	Relapse Relapse
@@ -42,7 +42,7 @@ type Pod struct {
 	claims string
 }
 
-// Relapse is the trouble of a container that runs again but may crash once more.
+// Relapse describes a container that runs again after a crash but may crash once more.
 type Relapse struct {
 	// Until is when the trouble counts as over. A container that crashed has to run longer than it did before the
 	// crash.
@@ -167,7 +167,7 @@ func (v podView) claims() string {
 	return strings.Join(names, ",")
 }
 
-// up returns the time since which all containers run that are meant to, or zero.
+// up returns the time since which all long-running containers have been running, or zero.
 func (v podView) up() time.Time {
 	var last time.Time
 	for _, c := range v.containers() {

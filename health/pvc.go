@@ -6,10 +6,10 @@ type claimStatus struct {
 	Phase string `json:"phase"`
 }
 
-// persistentVolumeClaim waits only while a volume is being made. The volume controller writes the provisioner's name
-// to the claim when it asks for one: at once, or when the first pod that uses the claim has been given a node. A
-// pending claim without that annotation waits for a consumer, for a volume that an administrator must make or for a
-// default storage class. None of these comes by itself.
+// persistentVolumeClaim waits only while a volume is being created. The volume controller writes the provisioner's name
+// to the claim when it requests a volume: at once, or when the first pod that uses the claim has a node. A pending
+// claim without that annotation waits for a consumer, for an administrator to create a volume, or for a default storage
+// class. None of these comes by itself.
 func persistentVolumeClaim(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, claimStatus](obj)
 	if err != nil {

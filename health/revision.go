@@ -60,7 +60,7 @@ func RevisionOf(obj *unstructured.Unstructured) Revision {
 	return r
 }
 
-// MemberOf returns the controller of a pod or a ReplicaSet, and the revision of it that the object belongs to.
+// MemberOf returns the controller of a pod or a ReplicaSet, and the controller's revision that the object belongs to.
 func MemberOf(obj metav1.Object) (owner types.UID, revision string) {
 	controller := metav1.GetControllerOf(obj)
 	if controller == nil {
@@ -87,8 +87,8 @@ type Members interface {
 	EventsOf(object types.UID) []Event
 }
 
-// Newest returns the pods of the newest revision, by name, and the events about what creates them: the workload and its
-// ReplicaSets. It returns no pods while it is not known which are the newest.
+// Newest returns the pods of the newest revision, by name, and the events about the objects that create them: the
+// workload and its ReplicaSets. While the newest revision is unknown, it returns no pods.
 func (r Revision) Newest(of Members) ([]Pod, []Event) {
 	events := of.EventsOf(r.uid)
 	makers, revision := []types.UID{r.uid}, r.name

@@ -31,7 +31,7 @@ type Rollout struct {
 	Workload Health
 	// Trial is how long its pods have to stay up beyond that.
 	Trial Trial
-	// Pods are the known ones of its newest revision.
+	// Pods are the known pods of its newest revision.
 	Pods []Pod
 	// Events are the warnings about the workload itself, or about the ReplicaSet that creates its newest pods.
 	Events []Event
@@ -95,7 +95,7 @@ func (r Rollout) worst(now time.Time, imagePullGrace time.Duration) (Pod, time.T
 	return slices.MinFunc(judged, worseFirst), next
 }
 
-// settled judges a workload whose status is complete.
+// settled judges a workload with a complete status.
 func (r Rollout) settled(worst Pod, next, now time.Time) Verdict {
 	if rank(worst) <= troubled {
 		return Verdict{Health: Health{worst.Health.Status, worst.describe()}, Blamed: worst, Next: next}
@@ -171,8 +171,8 @@ func rank(p Pod) int {
 	return waiting
 }
 
-// worseFirst orders pods by that; among equals the newest comes first, then the name decides, so that the result does
-// not depend on the order of the list.
+// worseFirst orders pods by that. Among equals the newest comes first, and then the name decides, so that the result
+// does not depend on the order of the list.
 func worseFirst(a, b Pod) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), b.Since.Compare(a.Since), cmp.Compare(a.Name, b.Name))
 }

@@ -33,7 +33,7 @@ func TestOfPod(t *testing.T) {
 			f := load(t, test.fixture)
 			got := OfPod(f.object)
 			test.want.Health = Of(f.object)
-			got.Up, got.lacks = time.Time{}, "" // which TestTrial and TestExplained check
+			got.Up, got.lacks = time.Time{}, "" // TestTrial and TestExplained check these
 			if got != test.want {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}

@@ -25,7 +25,7 @@ type statefulSetStatus struct {
 	AvailableReplicas  int32 `json:"availableReplicas"`
 }
 
-// statefulSet can only count: its controller reports failures as events and never in the status.
+// statefulSet can only count pods: its controller reports failures as events and never in the status.
 func statefulSet(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[statefulSetSpec, statefulSetStatus](obj)
 	if err != nil {

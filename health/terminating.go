@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// terminating returns what keeps an object that is being deleted: its finalizers or, for a namespace with a status,
-// what the namespace controller could not remove.
+// terminating returns what blocks the deletion of an object: its finalizers or, for a namespace with a status, what the
+// namespace controller could not remove.
 func terminating(obj *unstructured.Unstructured) string {
 	kind := obj.GroupVersionKind().GroupKind()
 	if kind == (schema.GroupKind{Kind: "Namespace"}) {
@@ -24,12 +24,12 @@ func terminating(obj *unstructured.Unstructured) string {
 	return Terminates(kind, obj.GetFinalizers())
 }
 
-// Terminates returns what keeps an object that is being deleted, as far as its metadata shows.
+// Terminates returns what blocks the deletion of an object, as far as its metadata shows.
 func Terminates(kind schema.GroupKind, finalizers []string) string {
 	var held []string
 	foreground := false
 	for _, f := range finalizers {
-		if f == metav1.FinalizerDeleteDependents { // the garbage collector's, which is no sign of trouble
+		if f == metav1.FinalizerDeleteDependents { // the garbage collector's, which is normal
 			foreground = true
 			continue
 		}
@@ -86,7 +86,7 @@ var (
 	onlyPods = regexp.MustCompile(`^Some resources are remaining: pods\. has (\d+) resource instances$`)
 )
 
-// remaining reduces the message of one condition to the part that is no normal step of a deletion.
+// remaining reduces the message of one condition to the part that is not a normal step of a deletion.
 func remaining(kind corev1.NamespaceConditionType, message string) string {
 	switch kind {
 	case corev1.NamespaceFinalizersRemaining:

@@ -83,7 +83,8 @@ func crashed(t *testing.T, restarts int64, ran time.Duration, again time.Time) P
 	return OfPod(pod)
 }
 
-// A container that started is ready, even if its program ends a moment later: only time shows.
+// A container is ready as soon as it has started, even if its program ends a moment later. Only time shows the
+// difference.
 func TestAWorkloadSettlesWhenItsPodsHaveStayedUp(t *testing.T) {
 	const probeless = `{template: {spec: {containers: [{name: api}]}}}`
 	const probed = `{template: {spec: {containers: [{name: api, readinessProbe: {httpGet: {port: 80}}}]}}}`

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// addAge reads native identities, or an SSH key. Plugins are programs, and none is ever run.
+// addAge reads native identities, or an SSH key. It never runs a plugin, because plugins are programs.
 func (k *Keys) addAge(content []byte) error {
 	if bytes.Contains(content, []byte("PRIVATE KEY-----")) {
 		return k.addSSH(content)
@@ -40,7 +40,7 @@ func (k *Keys) addAge(content []byte) error {
 	return nil
 }
 
-// normalLines drops the blanks around lines, which editors leave and the library does not take.
+// normalLines trims the whitespace around each line. Editors leave it, and the library rejects it.
 func normalLines(content []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(content) {

@@ -14,8 +14,8 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// cost measures what decrypting takes: the time by the clock, and processor time of this process and of the workers, which
-// have ended by the time it is read.
+// cost measures a decryption: wall time, and processor time of this process and of the workers. The workers have ended
+// before it reads that time.
 func cost(b *testing.B, decrypt func(w *secrets.Workers)) {
 	command := []string{sopstest.Worker(b)}
 	before := spent(b)
@@ -27,7 +27,7 @@ func cost(b *testing.B, decrypt func(w *secrets.Workers)) {
 	b.ReportMetric(float64((spent(b)-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
 }
 
-// spent is the processor time of this process and of its children that have ended.
+// spent returns the processor time of this process and of its children that have ended.
 func spent(b *testing.B) time.Duration {
 	b.Helper()
 	var sum int64
@@ -41,7 +41,7 @@ func spent(b *testing.B) time.Duration {
 	return time.Duration(sum)
 }
 
-// The first Secret of an entry, which starts its worker.
+// BenchmarkFirst decrypts the first Secret of an entry, which starts its worker.
 func BenchmarkFirst(b *testing.B) {
 	content, keys := golden(b, "secret.yaml"), keysOf(b, "production")
 	cost(b, func(w *secrets.Workers) {
@@ -52,7 +52,7 @@ func BenchmarkFirst(b *testing.B) {
 	})
 }
 
-// One file that 50 branches share.
+// BenchmarkShared decrypts one file that 50 branches share.
 func BenchmarkShared(b *testing.B) {
 	content, keys := golden(b, "secret.yaml"), keysOf(b, "production")
 	cost(b, func(w *secrets.Workers) {
@@ -73,8 +73,8 @@ func BenchmarkShared(b *testing.B) {
 	})
 }
 
-// So many different files of one entry: 200 are a restart of an agent with as many, one after the other as the agent's
-// passes read them.
+// BenchmarkDifferent decrypts the given number of different files of one entry, one after the other, as the agent's
+// passes do. With 200 it shows the restart of an agent with as many files.
 func BenchmarkDifferent(b *testing.B) {
 	content, keys := golden(b, "secret.yaml"), keysOf(b, "production")
 	for _, n := range []int{200, 1000} {
@@ -91,7 +91,7 @@ func BenchmarkDifferent(b *testing.B) {
 	}
 }
 
-// The memory of a worker that has decrypted and has nothing to do.
+// BenchmarkIdleWorker reports the memory of an idle worker that has decrypted before.
 func BenchmarkIdleWorker(b *testing.B) {
 	d := with(b, "production")
 	for b.Loop() {
@@ -106,7 +106,7 @@ func BenchmarkIdleWorker(b *testing.B) {
 	for _, process := range processes {
 		text, err := os.ReadFile(process)
 		if err != nil || !strings.Contains(string(text), fmt.Sprintf("\nPPid:\t%d\n", os.Getpid())) {
-			continue // of another, or gone
+			continue // another process' child, or gone
 		}
 		for name, unit := range map[string]string{"RssAnon": "MB-anonymous", "VmRSS": "MB-resident"} {
 			var kB float64

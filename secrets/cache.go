@@ -7,24 +7,24 @@ import (
 	"sync"
 )
 
-// Cache keeps decrypted files in memory, so that many environments with the same file and keys decrypt
-// it once. It is safe for concurrent use, and meant to be shared by all.
+// Cache keeps decrypted files in memory, so that environments with the same file and keys decrypt it once. It is safe
+// for concurrent use, and all Decrypters are meant to share it.
 type Cache struct {
 	limit int
 
 	mu      sync.Mutex
 	size    int
 	byKey   map[cacheKey]*list.Element
-	recency *list.List // of *cached, the last used first
+	recency *list.List // of *cached, the most recently used first
 	waiting map[cacheKey]*call
 	stats   Stats
 }
 
-// Stats count what a Cache was asked.
+// Stats counts the requests to a Cache.
 type Stats struct {
-	// Hits and Misses count files found and files decrypted.
+	// Hits and Misses count the files that were cached, and those that were decrypted.
 	Hits, Misses int
-	// Bytes is the size of the plain text that is kept now.
+	// Bytes is the current size of the cached plain text.
 	Bytes int
 }
 
@@ -35,7 +35,7 @@ type cached struct {
 	plain Plain
 }
 
-// call is a decryption that goes on, for others to wait for.
+// call is a running decryption that other callers can wait for.
 type call struct {
 	done  chan struct{}
 	plain Plain
@@ -45,7 +45,7 @@ type call struct {
 // DefaultCacheBytes is enough for thousands of Secrets.
 const DefaultCacheBytes = 8 << 20
 
-// NewCache returns a Cache that keeps at most so many bytes of plain text (0: DefaultCacheBytes).
+// NewCache returns a Cache that keeps at most the given number of bytes of plain text (0: DefaultCacheBytes).
 func NewCache(bytes int) *Cache {
 	if bytes == 0 {
 		bytes = DefaultCacheBytes
@@ -62,8 +62,8 @@ func (c *Cache) Stats() Stats {
 	return stats
 }
 
-// get returns the plain text for a key, from open if it is not kept. Others who ask meanwhile wait for that one answer,
-// unless who opens gives up. Errors are not kept.
+// get returns the plain text for a key, and calls open if it is not cached. Concurrent callers share that result,
+// unless the caller that opens gives up. Errors are not cached.
 func (c *Cache) get(ctx context.Context, key cacheKey, open func() (Plain, error)) (Plain, error) {
 	for {
 		mine, other, plain := c.look(key)
@@ -86,7 +86,7 @@ func (c *Cache) get(ctx context.Context, key cacheKey, open func() (Plain, error
 	}
 }
 
-// look returns a call to make, a call to wait for, or what is kept.
+// look returns a call to make, a call to wait for, or the cached plain text.
 func (c *Cache) look(key cacheKey) (mine, other *call, kept Plain) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,7 +19,7 @@ func TestFiftyBranchesDecryptOnce(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			clear(plain) // it is the caller's
+			clear(plain) // the caller owns it
 		})
 	}
 	branches.Wait()
@@ -32,7 +32,7 @@ func TestFiftyBranchesDecryptOnce(t *testing.T) {
 	}
 }
 
-// A branch must not get what another's keys decrypted.
+// The cache never gives a branch what the keys of another decrypted.
 func TestTheCacheKnowsKeysAndLists(t *testing.T) {
 	cache := secrets.NewCache(0)
 	content := golden(t, "secret.yaml")

@@ -11,7 +11,7 @@ import (
 )
 
 func TestKeysThatNobodyGaveAreNotFound(t *testing.T) {
-	command := workers(t) // built with the environment as it is
+	command := workers(t) // built before the environment changes
 	sopstest.Plant(t)
 	for file, content := range map[string][]byte{
 		"secret.yaml": golden(t, "secret.yaml"), "groups.json": golden(t, "groups.json"), "ssh.yaml": golden(t, "ssh.yaml"),
@@ -42,7 +42,7 @@ func TestServicesThatNobodyListedAreNotAsked(t *testing.T) {
 	}
 }
 
-// What Error says is read by people who may not read the file, and lands in logs.
+// The text of an Error lands in logs, and people without access to the file read it.
 func TestErrorsNameRecipientsAndTheWayOut(t *testing.T) {
 	_, err := with(t, "review").Decrypt(t.Context(), "infra/k8s/secret.yaml", golden(t, "secret.yaml"))
 	held, wanted := keysOf(t, "review").Recipients(), keysOf(t, "production").Recipients()

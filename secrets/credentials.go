@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Credentials are what a key Secret holds for remote keys. What is missing is zero.
+// Credentials are the credentials for remote keys in a key Secret. Missing ones are zero.
 type Credentials struct {
 	// Vault is a token.
 	Vault string
@@ -21,13 +21,13 @@ type Credentials struct {
 	Azure AzureCredentials
 }
 
-// AWSCredentials are those of a user, or of a session.
+// AWSCredentials belong to a user or a session.
 type AWSCredentials struct{ ID, Secret, Session string }
 
-// AzureCredentials are those of a service principal.
+// AzureCredentials belong to a service principal.
 type AzureCredentials struct{ Tenant, Client, Secret string }
 
-// entries of the key Secret hold the credentials for each kind.
+// entries maps each kind to the entry of the key Secret that holds its credentials.
 var entries = map[Kind]string{KindAWS: awsEntry, KindGCP: gcpEntry, KindAzure: azureEntry, KindVault: vaultEntry}
 
 func (c Credentials) has(kind Kind) bool {
@@ -48,7 +48,7 @@ func parseVault(content []byte) (string, error) {
 	return token, nil
 }
 
-// parseAWS reads aws_access_key_id, aws_secret_access_key and perhaps aws_session_token.
+// parseAWS reads aws_access_key_id, aws_secret_access_key and, if present, aws_session_token.
 func parseAWS(content []byte) (AWSCredentials, error) {
 	var file struct {
 		ID      string `yaml:"aws_access_key_id"`
@@ -61,8 +61,8 @@ func parseAWS(content []byte) (AWSCredentials, error) {
 	return AWSCredentials(file), nil
 }
 
-// parseGCP checks the JSON key of a service account. Other files that Google's libraries read name programs to run, or
-// addresses to ask.
+// parseGCP checks the JSON key of a service account. It refuses the other files that Google's libraries read, because
+// those name programs to run or addresses to ask.
 func parseGCP(content []byte) ([]byte, error) {
 	var file struct {
 		Type       string `json:"type"`

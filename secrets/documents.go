@@ -10,33 +10,33 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parts is a file taken apart. Only YAML has more than one part, and documents that are not encrypted.
+// parts is a file, split up. Only YAML files can have several parts, and documents that are not encrypted.
 type parts struct {
-	// documents are those of YAML.
+	// documents are the YAML documents.
 	documents []document
 	encrypted []part
 }
 
-// part is what was encrypted together.
+// part is a group of values that were encrypted together.
 type part struct {
 	Sealed
 	metadata metadata
-	// documents are the numbers of those of YAML that belong to it.
+	// documents are the indexes of its YAML documents.
 	documents []int
 }
 
-// document is one document of YAML.
+// document is one YAML document.
 type document struct {
-	// text is the document as it stands in the file, from its marker to the next.
+	// text is the document as written in the file, from its marker to the next one.
 	text string
-	// line is that of its first value.
+	// line is the line of its first value.
 	line int
 	meta map[string]any
 }
 
 func (d document) encrypted() bool { return d.meta != nil }
 
-// read checks a file and takes it apart.
+// read checks a file and splits it up.
 func read(file string, content []byte) (parts, error) {
 	if len(content) > maxFile {
 		return parts{}, malformed("it is larger than %d MiB", maxFile>>20)
@@ -63,8 +63,8 @@ func outlineOf(content []byte, format Format) (outline, error) {
 	return outlineOfLines(content, format)
 }
 
-// readYAML groups the encrypted documents of a file by the MAC that spans them: SOPS repeats its part in every document
-// of a file. Documents that were encrypted apart and put into one file have other MACs.
+// readYAML groups the encrypted documents of a file by the MAC that spans them, because SOPS repeats its metadata in
+// every document of a file. Documents that were encrypted separately have different MACs.
 func readYAML(content []byte) (parts, error) {
 	var p parts
 	nodes, texts, err := splitYAML(content)
@@ -104,7 +104,7 @@ func readYAML(content []byte) (parts, error) {
 	return p, nil
 }
 
-// seal makes a file of the documents that were encrypted together.
+// seal builds one file from the documents that were encrypted together.
 func (p *parts) seal(at int, o outline) (err error) {
 	sealed := &p.encrypted[at]
 	if sealed.metadata, err = newMetadata(o); err != nil {
@@ -124,7 +124,7 @@ func (p *parts) seal(at int, o outline) (err error) {
 	return nil
 }
 
-// splitYAML returns the documents of a file, parsed and as they stand there.
+// splitYAML returns the documents of a file, both parsed and as written.
 func splitYAML(content []byte) ([]*yaml.Node, []string, error) {
 	texts := textsOf(string(content))
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
@@ -162,7 +162,7 @@ var (
 	documentMark = regexp.MustCompile(`(?m)^---(?:[ \t\r]|$)`)
 )
 
-// lineOf keeps the line of an error of the library, which may quote values.
+// lineOf returns the line in an error of the library, and drops the rest, which may quote values.
 func lineOf(err error) string {
 	if line := yamlLine.FindString(err.Error()); line != "" {
 		return " at " + line
@@ -170,8 +170,8 @@ func lineOf(err error) string {
 	return ""
 }
 
-// textsOf cuts a file before its document markers, which stand in no scalar at the beginning of a
-// line. What stands before the first document stays with it.
+// textsOf splits a file at its document markers, which no scalar contains at the start of a line. Text before the first
+// document stays with that document.
 func textsOf(content string) []string {
 	var texts []string
 	begin, marked := 0, false
@@ -187,7 +187,7 @@ func textsOf(content string) []string {
 	return texts
 }
 
-// isBlank reports whether a text holds no document, but comments and directives at most.
+// isBlank reports whether a text holds at most comments and directives, and no document.
 func isBlank(text string) bool {
 	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && line[0] != '%' {
@@ -197,11 +197,11 @@ func isBlank(text string) bool {
 	return true
 }
 
-// joined puts the documents together again, the decrypted ones in the place of the encrypted. Each begins on its line
-// unless those before it have grown.
+// joined reassembles the documents, with the decrypted ones in place of the encrypted ones. Each begins at its original
+// line unless an earlier one has grown.
 func (p parts) joined(decrypted map[int][]byte) []byte {
 	var out bytes.Buffer
-	written, before := 0, 0 // lines
+	written, before := 0, 0 // both in lines
 	for i, d := range p.documents {
 		text, line := d.text, before
 		if d.encrypted() {
@@ -211,7 +211,7 @@ func (p parts) joined(decrypted map[int][]byte) []byte {
 			}
 		}
 		if written < line {
-			out.WriteString(strings.Repeat("#\n", line-written)) // empty lines might belong to a text
+			out.WriteString(strings.Repeat("#\n", line-written)) // comments, because empty lines might belong to a scalar
 			written = line
 		}
 		out.WriteString(text)
@@ -221,7 +221,7 @@ func (p parts) joined(decrypted map[int][]byte) []byte {
 	return out.Bytes()
 }
 
-// inDocument says which document of several an error is about.
+// inDocument names the document that an error is about, if there are several.
 func inDocument(err error, index, count int) error {
 	var e *Error
 	if errors.As(err, &e) && count > 1 {

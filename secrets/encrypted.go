@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Format is a format of SOPS.
+// Format is a file format of SOPS.
 type Format string
 
-// The formats of SOPS.
+// The file formats of SOPS.
 const (
 	YAML   Format = "yaml"
 	JSON   Format = "json"
@@ -20,7 +20,7 @@ const (
 )
 
 const (
-	// metadataKey is the key of SOPS' own part of a file.
+	// metadataKey is the key of the metadata that SOPS adds to a file.
 	metadataKey = "sops"
 	// encryptedPrefix begins every value that SOPS encrypted.
 	encryptedPrefix = "ENC[AES256_GCM,data:"
@@ -29,14 +29,13 @@ const (
 var (
 	dotenvEnvelope = regexp.MustCompile(`(?m)^sops_(mac|version|lastmodified)=`)
 	iniEnvelope    = regexp.MustCompile(`(?m)^\[sops\]\s*$`)
-	// yamlEnvelope finds it in text that does not parse.
+	// yamlEnvelope finds that key in text that does not parse.
 	yamlEnvelope = regexp.MustCompile(`(?m)^["']?sops["']?[ \t]*:[ \t]*(?:#.*|\{.*)?\r?$`)
 	jsonEnvelope = regexp.MustCompile(`"sops"\s*:\s*\{`)
 )
 
-// Encrypted reports whether a file is a SOPS document, or a part of one: it has SOPS' own part in the form of
-// any format, or an encrypted value outside of a comment. Open is for these files only; it refuses those
-// that are not whole.
+// Encrypted reports whether a file is a SOPS document or a fragment of one. Such a file has SOPS metadata in any
+// format, or an encrypted value outside of a comment. Open accepts only these files, and refuses fragments.
 func Encrypted(file string, content []byte) bool {
 	if hasEncryptedValue(content) {
 		return true
@@ -50,7 +49,7 @@ func Encrypted(file string, content []byte) bool {
 	return yamlEnvelope.Match(content) || jsonEnvelope.Match(content) && looksLikeJSON(content)
 }
 
-// hasEncryptedValue looks at lines, because a file that was cut off parses in no format.
+// hasEncryptedValue searches lines, because a truncated file parses in no format.
 func hasEncryptedValue(content []byte) bool {
 	rest := content
 	for {
@@ -79,8 +78,8 @@ func looksLikeJSON(content []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(content, " \t\r\n\ufeff"), []byte("{"))
 }
 
-// formatOf tells the format of an encrypted file by its content, because the files of generators have any
-// name. As in SOPS, the name decides between JSON and a binary file, which is JSON with the one key data.
+// formatOf detects the format of an encrypted file by its content, because files of generators may have any name. As in
+// SOPS, the name decides between JSON and a binary file, which is JSON with the single key data.
 func formatOf(file string, content []byte) Format {
 	if looksLikeJSON(content) {
 		outline, err := outlineOfJSON(content)

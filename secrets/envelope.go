@@ -10,30 +10,29 @@ import (
 )
 
 const (
-	// maxRecipients bounds how many recipients a file may name, because each costs a try, and maxRemote how many of
-	// them may be remote keys, because a try of those may take as long as RemoteTimeout.
+	// maxRecipients bounds the recipients of a file, because each one costs an attempt. maxRemote bounds the remote
+	// keys among them, because each attempt may take as long as RemoteTimeout.
 	maxRecipients = 200
 	maxRemote     = 10
-	// maxDataKey bounds the encrypted form of a data key: an armored one is about 500 bytes.
+	// maxDataKey bounds the encrypted form of a data key. An armored one has about 500 bytes.
 	maxDataKey = 64 << 10
-	// maxRule bounds the length of a rule, and maxRuleCost the instructions that SOPS compiles for it in one file: a
+	// maxRule bounds the length of a rule. maxRuleCost bounds the instructions that SOPS compiles for it in one file: a
 	// million takes about 0.2 s, see BenchmarkRule.
 	maxRule     = 1000
 	maxRuleCost = 5_000_000
 )
 
-// Envelope is what a file says about its encryption. It can be read without a key.
+// Envelope describes how a file is encrypted. It can be read without a key.
 type Envelope struct {
-	// Recipients are those that the file is encrypted for: of a YAML file with several documents, those
-	// of all.
+	// Recipients are the recipients of the file. If it has several YAML documents, they are those of all documents.
 	Recipients []string
-	// Groups counts the groups of recipients of which several are needed; 1 if any recipient will do.
+	// Groups is the number of recipient groups if several are needed, and 1 if any recipient suffices.
 	Groups int
-	// Authenticated says that every part of the file has a MAC. Only the worker can verify it.
+	// Authenticated is true if every part of the file has a MAC. Only the worker can verify it.
 	Authenticated bool
 }
 
-// Inspect reads what an encrypted file says about itself. Its error is an *Error.
+// Inspect reads the metadata of an encrypted file. Its error is an *Error.
 func Inspect(file string, content []byte) (Envelope, error) {
 	e := Envelope{Authenticated: true}
 	parts, err := read(file, content)
@@ -52,22 +51,23 @@ func Inspect(file string, content []byte) (Envelope, error) {
 	return e, nil
 }
 
-// metadata is SOPS' own part of a file, as far as it is judged here. The worker reads it again, by itself.
+// metadata holds the SOPS metadata that this package checks. The worker reads the metadata again by itself.
 type metadata struct {
 	mac string
-	// groups hold recipients of which any will do. Of several groups, some have to give their part of the data key.
+	// groups hold recipients. Any recipient of a group suffices. With several groups, some of them must each give a
+	// share of the data key.
 	groups [][]recipient
 }
 
-// recipient is one for whom the data key, or a part of it, is encrypted. Its name, which comes from the file, is the
-// age recipient, the fingerprint, or the id of a remote key.
+// recipient is one recipient of the data key, or of a share of it. Its name comes from the file: an age recipient, a
+// fingerprint, or the id of a remote key.
 type recipient struct {
 	kind   Kind
 	name   string
 	remote RemoteKey
 }
 
-// Kind is a kind of recipient, named as files name it.
+// Kind is a kind of recipient. Its value is the name in SOPS files.
 type Kind string
 
 // The kinds of recipients.
@@ -78,15 +78,15 @@ const (
 	KindGCP   Kind = "gcp_kms"
 	KindAzure Kind = "azure_kv"
 	KindVault Kind = "hc_vault"
-	// KindHuawei is known by name only.
+	// KindHuawei is recognized only for messages.
 	KindHuawei Kind = "hckms"
 )
 
-// Kinds are in the order in which they are tried: those without a network first.
+// kinds lists the kinds in the order of the attempts: those that need no network come first.
 var kinds = []Kind{KindAge, KindPGP, KindVault, KindAWS, KindGCP, KindAzure, KindHuawei}
 
-// fields gives access to a mapping of unknown content. Texts stand for numbers and booleans where the format knows
-// only texts.
+// fields gives access to a mapping of unknown content. In formats without types, it converts texts to numbers and
+// booleans.
 type fields map[string]any
 
 func (f fields) text(key string) string {
@@ -108,7 +108,7 @@ func (f fields) each(key string) []fields {
 	switch value := f[key].(type) {
 	case []any:
 		items = value
-	case map[string]any: // a list of a format that does not nest
+	case map[string]any: // a list, in a format that does not nest
 		for _, number := range slices.SortedFunc(maps.Keys(value), byNumber) {
 			items = append(items, value[number])
 		}
@@ -162,11 +162,11 @@ func newMetadata(o outline) (metadata, error) {
 	return m, checkDataKeys(groups)
 }
 
-// rules are SOPS' ways to say what is encrypted. A file has one of them at most.
+// rules are the settings of SOPS for what it encrypts. A file has at most one.
 var rules = []string{"unencrypted_suffix", "encrypted_suffix", "unencrypted_regex", "encrypted_regex",
 	"unencrypted_comment_regex", "encrypted_comment_regex"}
 
-// checkRule refuses a rule that SOPS would ignore, or that would take it long: it compiles the rule at each step.
+// checkRule refuses a rule that SOPS would ignore or compile too slowly. SOPS compiles it at each step.
 func checkRule(f fields, steps int) error {
 	named := 0
 	for i, key := range rules {
@@ -194,7 +194,7 @@ func checkRule(f fields, steps int) error {
 	return nil
 }
 
-// instructions estimates what a regular expression compiles to. The parser bounds how often things repeat.
+// instructions estimates the size of a compiled regular expression. The parser bounds the repetitions.
 func instructions(r *syntax.Regexp) int {
 	sum := 1 + len(r.Rune)
 	for _, sub := range r.Sub {
@@ -216,7 +216,7 @@ func recipientsOf(group fields) []recipient {
 	return found
 }
 
-// checkDataKeys refuses what SOPS' library does not survive, and what is too long.
+// checkDataKeys refuses data keys that crash the SOPS library, and those that are too long.
 func checkDataKeys(groups []fields) error {
 	for _, group := range groups {
 		for _, kind := range kinds {
@@ -269,7 +269,7 @@ func newRecipient(kind Kind, f fields) recipient {
 	return r
 }
 
-// recipients returns the names of all recipients, without doubles.
+// recipients returns the distinct names of all recipients.
 func (m metadata) recipients() []string {
 	var names []string
 	for _, group := range m.groups {

@@ -5,48 +5,46 @@ import (
 	"strings"
 )
 
-// Reason says what kind of trouble an Error is, and so what a person can do about it.
+// Reason classifies an Error, so that a user knows what to do about it.
 type Reason string
 
 const (
-	// NoKey means that the file is encrypted for recipients without an available key.
+	// NoKey means that no available key belongs to any recipient of the file.
 	NoKey Reason = "NoKey"
-	// NotAllowed means that only a remote key could decrypt it that no administrator has listed.
+	// NotAllowed means that only a remote key could decrypt the file, and no administrator has listed that key.
 	NotAllowed Reason = "NotAllowed"
-	// Unreachable means that a remote key service did not answer, or not with a key. It may pass, and is
-	// worth another try.
+	// Unreachable means that a remote key service gave no answer, or no key. The problem may pass, so a retry is
+	// useful.
 	Unreachable Reason = "Unreachable"
-	// Tampered means that the file is not what was encrypted.
+	// Tampered means that the file was changed after its encryption.
 	Tampered Reason = "Tampered"
 	// Unauthenticated means that the file has no MAC, so changes cannot be detected.
 	Unauthenticated Reason = "Unauthenticated"
-	// Exhausting means that decrypting the file takes more memory or processor time than one file may.
+	// Exhausting means that the file needs more memory or processor time than a single file may use.
 	Exhausting Reason = "Exhausting"
-	// Unfinished means that the worker did not get to an answer, for a reason that is not the file's. It is worth
-	// another try.
+	// Unfinished means that the worker gave no answer, for a reason that lies outside the file. A retry is useful.
 	Unfinished Reason = "Unfinished"
-	// Malformed means that the file is no SOPS document, though it looks like one.
+	// Malformed means that the file looks like a SOPS document but is not a valid one.
 	Malformed Reason = "Malformed"
 )
 
-// Error says why a file is not decrypted. It holds no values of the file and no keys.
+// Error explains why a file cannot be decrypted. It holds no values of the file and no keys.
 type Error struct {
-	// File is the path that Decrypt was given.
+	// File is the path that was passed to Decrypt.
 	File string
-	// Document is the number of the YAML document, from 1, in a file that holds several; else 0.
+	// Document is the number of the YAML document, from 1, in a file with several; otherwise 0.
 	Document int
 	Reason   Reason
-	// Detail says more than the reason; it may be empty.
+	// Detail adds to the reason; it may be empty.
 	Detail string
-	// Recipients are those that the file is encrypted for: age recipients, fingerprints, names of
-	// remote keys.
+	// Recipients are the recipients of the file: age recipients, fingerprints, names of remote keys.
 	Recipients []string
 	// Held are the recipients of the available keys.
 	Held []string
 }
 
-// Error returns what is wrong and how to mend it. It does not begin with the file, which its caller
-// knows; nor does it say how keys are given, where there are none.
+// Error returns the problem and how to fix it. It does not begin with the file, because the caller knows it. If there
+// are no keys, it does not explain how to provide them.
 func (e *Error) Error() string {
 	text := e.problem()
 	if e.Document > 0 {
@@ -58,7 +56,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Temporary reports whether the same file and keys may decrypt at another time.
+// Temporary reports whether a later attempt with the same file and keys may succeed.
 func (e *Error) Temporary() bool { return e.Reason == Unreachable || e.Reason == Unfinished }
 
 func (e *Error) problem() string {
@@ -106,7 +104,7 @@ func (e *Error) hint() string {
 	case Exhausting:
 		return "split the file, or make it smaller"
 	case Unfinished:
-		return "" // it is tried again, or Detail says what to do
+		return "" // a retry follows, or Detail says what to do
 	case Unreachable:
 		return "check that the service is up, and that the key Secret's credentials, or else the agent's identity, may decrypt with the key"
 	default:
@@ -115,8 +113,8 @@ func (e *Error) hint() string {
 }
 
 const (
-	// maxListed bounds how many recipients a message names, and maxName how long each may be: those of
-	// age's post-quantum keys take two thousand letters.
+	// maxListed bounds the recipients in a message, and maxName the length of each: a post-quantum age recipient has
+	// two thousand characters.
 	maxListed = 8
 	maxName   = 200
 )
@@ -136,7 +134,7 @@ func listed(names []string) string {
 	return strings.Join(short, ", ")
 }
 
-// shortened keeps both ends of a long name, since keys of a kind begin alike.
+// shortened keeps both ends of a long name, because names of one kind begin alike.
 func shortened(name string) string {
 	if len(name) <= maxName {
 		return name

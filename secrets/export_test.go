@@ -2,13 +2,13 @@ package secrets
 
 import "context"
 
-// Unguarded has a worker decrypt what nothing was checked of, as if the guard had overlooked it.
+// Unguarded lets a worker decrypt a part without any check, as if the guard had missed it.
 func (d *Decrypter) Unguarded(ctx context.Context, s Sealed) (Unsealed, error) {
 	return d.workers.unseal(ctx, d.grant(), s)
 }
 
-// Running counts the processes.
+// Running returns the number of worker processes.
 func (w *Workers) Running() int { return len(w.places) }
 
-// Environment is that of a worker for the Decrypter's files.
+// Environment returns the environment variables of a worker for the Decrypter's files.
 func (d *Decrypter) Environment() []string { return d.workers.environment(d.grant()) }

@@ -10,8 +10,8 @@ import (
 
 var fuzzFiles = []string{"secret.yaml", "several.yaml", "comments.yaml", "only-encrypted.yaml", "whole.yaml", "groups.json", "config.json", "db.env", "app.ini", "tls.key"}
 
-// FuzzDecrypt changes files that decrypt. What still decrypts must hold nothing encrypted, and errors
-// must not quote what was decrypted.
+// FuzzDecrypt changes files that can be decrypted. A successful result must hold nothing encrypted, and errors must not
+// quote plain text.
 func FuzzDecrypt(f *testing.F) {
 	for _, file := range fuzzFiles {
 		f.Add(file, golden(f, file))
@@ -38,7 +38,7 @@ func FuzzDecrypt(f *testing.F) {
 	})
 }
 
-// FuzzEncrypted looks for encrypted files that would be taken for plain ones.
+// FuzzEncrypted searches for encrypted files that Encrypted takes for plain ones.
 func FuzzEncrypted(f *testing.F) {
 	for _, file := range fuzzFiles {
 		f.Add(file, golden(f, file))

@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// golden returns a file that the SOPS library encrypted: see cmd/berth-sops/golden_test.go.
+// golden returns a file that the SOPS library encrypted; see cmd/berth-sops/golden_test.go.
 func golden(t testing.TB, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", "golden", name))
@@ -31,7 +31,7 @@ func with(t testing.TB, names ...string) *secrets.Decrypter {
 	return secrets.New(secrets.Config{Keys: keysOf(t, names...), Workers: workers(t)})
 }
 
-// shared are the workers of all tests that need no others.
+// shared holds the workers of all tests that need no special ones.
 var shared struct {
 	sync.Once
 	workers *secrets.Workers
@@ -85,7 +85,7 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-// Whoever reads a message about the second document looks for its line in the file.
+// A message about the second document names a line of the file, so documents keep their lines.
 func TestDocumentsStayOnTheirLines(t *testing.T) {
 	content := golden(t, "several.yaml")
 	got, err := with(t, "production").Decrypt(t.Context(), "several.yaml", content)
@@ -138,7 +138,7 @@ func TestDocumentsThatWereEncryptedApart(t *testing.T) {
 	}
 }
 
-// A production document copied into a branch's file closes the file, and is named.
+// A production document copied into a branch's file makes the whole file fail, and the error names the document.
 func TestOneDocumentForOthersClosesTheFile(t *testing.T) {
 	mixed := append(append(golden(t, "whole.yaml"), "---\n"...), golden(t, "secret.yaml")...)
 	_, err := with(t, "review").Decrypt(t.Context(), "mixed.yaml", mixed)

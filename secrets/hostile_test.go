@@ -14,10 +14,10 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// beside is SOPS' part of a hostile file, for production's key.
+// beside is the SOPS metadata of a hostile file, for production's key.
 const beside = "sops:\n  lastmodified: \"2026-02-03T04:05:06Z\"\n  mac: x\n  version: 3.13.3\n%s  age: [{recipient: age1x, enc: x}]\n"
 
-// manyKeys are leaves of a file.
+// manyKeys returns n leaves of a file.
 func manyKeys(n int) string {
 	var text strings.Builder
 	for i := range n {
@@ -26,14 +26,14 @@ func manyKeys(n int) string {
 	return text.String()
 }
 
-// costlyRule takes long to compile, and SOPS compiles it for each key.
+// costlyRule compiles slowly, and SOPS compiles it for each key.
 var costlyRule = strings.Repeat("(((a{0,9}b{0,9}){0,9}c{0,9}){0,9}d{0,9})", 40)
 
-// hostile are files that the SOPS library does not survive, or not unharmed.
+// hostile are files that crash the SOPS library or make it misbehave.
 var hostile = []struct {
 	name, file, content string
 	format              secrets.Format
-	// want is the reason that the guard gives.
+	// want is the reason that the guard gives for refusing the file.
 	want string
 }{
 	{"an alias of itself in a second document", "a.yaml", "a: x\n" + fmt.Sprintf(beside, "") + "---\na: &a [*a]\n" + fmt.Sprintf(beside, ""), secrets.YAML,
@@ -60,7 +60,7 @@ var hostile = []struct {
 	{"a file of 6 MiB", "a.yaml", "a: " + strings.Repeat("x", 6<<20) + "\n" + fmt.Sprintf(beside, ""), secrets.YAML, "it is larger than 5 MiB"},
 }
 
-// The guard refuses them before a worker gets to see them.
+// The guard refuses hostile files before a worker sees them.
 func TestHostileFilesAreRefused(t *testing.T) {
 	nobody := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{"/nowhere"}})
 	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: nobody})
@@ -73,7 +73,7 @@ func TestHostileFilesAreRefused(t *testing.T) {
 	}
 }
 
-// If the guard overlooked one, the worker dies of it at most, and the next file finds another.
+// If the guard missed a hostile file, it would at most kill the worker, and the next file gets a new one.
 func TestHostileFilesCostTheirWorkerAtMost(t *testing.T) {
 	w := secrets.NewWorkers(secrets.WorkersConfig{
 		Command: []string{sopstest.Worker(t)}, Limits: secrets.Limits{Memory: 128 << 20, CPU: 2 * time.Second, Time: 2 * time.Minute},
@@ -90,7 +90,7 @@ func TestHostileFilesCostTheirWorkerAtMost(t *testing.T) {
 	}
 }
 
-// The library panics on the type bytes, which its predecessor wrote.
+// The library panics on the type bytes, which an earlier version of SOPS wrote.
 func TestBytesAreRefused(t *testing.T) {
 	content := strings.ReplaceAll(string(golden(t, "secret.yaml")), "type:int", "type:bytes")
 	_, err := with(t, "production").Decrypt(t.Context(), "a.yaml", []byte(content))
@@ -100,7 +100,7 @@ func TestBytesAreRefused(t *testing.T) {
 	}
 }
 
-// Nothing of a key is where other processes may read it.
+// Other processes cannot read any part of a key.
 func TestWhatThereIsToSeeOfAWorker(t *testing.T) {
 	sopstest.Plant(t)
 	w := obedientWorkers(t)
@@ -114,11 +114,11 @@ func TestWhatThereIsToSeeOfAWorker(t *testing.T) {
 	for _, stat := range glob(t, "/proc/[0-9]*/stat") {
 		text, err := os.ReadFile(stat)
 		if err != nil || !isChild(string(text)) {
-			continue // of another, or gone
+			continue // another process' child, or gone
 		}
 		found++
 		for _, name := range []string{"environ", "cmdline"} {
-			content, err := os.ReadFile(filepath.Join(filepath.Dir(stat), name)) // which others may not even read
+			content, err := os.ReadFile(filepath.Join(filepath.Dir(stat), name)) // other users may not even read it
 			if err == nil && strings.Contains(string(content), "AGE-SECRET-KEY") || strings.Contains(string(content), "planted") {
 				t.Errorf("%s is %q", name, content)
 			}
@@ -138,7 +138,7 @@ func glob(t *testing.T, pattern string) []string {
 	return found
 }
 
-// isChild reports whether a process is a child of this one.
+// isChild reports whether a process is a child of this process.
 func isChild(stat string) bool {
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
 	return fields[1] == strconv.Itoa(os.Getpid())

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// IdentityConfig says by what the agent proves to services of remote keys who it is, without a stored
-// credential. Nothing is looked up: what is empty here is not used.
+// IdentityConfig describes how the agent authenticates to remote key services without a stored credential. Nothing is
+// discovered: an empty field is not used.
 type IdentityConfig struct {
 	AWS   AWSIdentity
 	GCP   GCPIdentity
@@ -18,52 +18,51 @@ type IdentityConfig struct {
 	Vault VaultIdentity
 }
 
-// AWSIdentity is a role that AWS lets the agent assume. With a Role and its TokenFile the agent asks STS
-// (IAM roles for service accounts), or else it asks CredentialsURL (EKS Pod Identity).
+// AWSIdentity is a role that AWS allows the agent to assume. With Role and TokenFile set, the agent asks STS (IAM roles
+// for service accounts). Otherwise it asks CredentialsURL (EKS Pod Identity).
 type AWSIdentity struct {
 	// Role is the ARN of the role, and TokenFile holds the token of a service account that may assume it.
 	Role, TokenFile string
-	// Region is that of STS; empty: the key's.
+	// Region is the region of STS; empty means the region of the key.
 	Region string
-	// CredentialsURL gives credentials to who sends what CredentialsTokenFile holds.
+	// CredentialsURL returns credentials to a caller that sends the content of CredentialsTokenFile.
 	CredentialsURL, CredentialsTokenFile string
 }
 
 // Assumes reports whether the agent asks STS for the role.
 func (a AWSIdentity) Assumes() bool { return a.Role != "" && a.TokenFile != "" }
 
-// GCPIdentity is the service account that Google's metadata server vouches for: that of the pod (Workload
-// Identity Federation for GKE), or that of the machine.
+// GCPIdentity is the service account for which Google's metadata server issues tokens: that of the pod (Workload
+// Identity Federation for GKE) or of the machine.
 type GCPIdentity struct {
 	// MetadataHost is the address of the metadata server.
 	MetadataHost string
 }
 
-// AzureIdentity is an application, or a managed identity, of Entra that trusts the token of a service
-// account.
+// AzureIdentity is an Entra application, or a managed identity, that trusts the token of a service account.
 type AzureIdentity struct {
 	Tenant, Client string
 	// TokenFile holds the token.
 	TokenFile string
-	// Authority is the address of Entra; empty: that of the public cloud.
+	// Authority is the address of Entra; empty means the public cloud.
 	Authority string
 }
 
-// VaultIdentity is the service account with whose token the agent logs in to HashiCorp Vault, or OpenBao.
-// Which role it takes there, Remote says.
+// VaultIdentity is the service account whose token the agent uses to log in to HashiCorp Vault or OpenBao. Remote names
+// the role of the login.
 type VaultIdentity struct {
 	// TokenFile holds the token.
 	TokenFile string
 }
 
-// Identity is who the agent is to the services of remote keys. It is meant to be shared by all
-// Decrypters, whose Remote says which of them may use it for which keys.
+// Identity is the agent's identity at remote key services. All Decrypters are meant to share it. Their Remote says
+// which keys each of them may use with it.
 type Identity struct{ IdentityConfig }
 
-// azureTenant is the form of a tenant of Entra.
+// azureTenant is the syntax of an Entra tenant.
 var azureTenant = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
 
-// NewIdentity returns an Identity. It neither reads a file nor asks a service.
+// NewIdentity returns an Identity. It reads no file and makes no request.
 func NewIdentity(c IdentityConfig) (*Identity, error) {
 	if c.Azure.Authority == "" {
 		c.Azure.Authority = azureLogin
@@ -90,7 +89,7 @@ func NewIdentity(c IdentityConfig) (*Identity, error) {
 // azureLogin is the address of Entra in the public cloud.
 const azureLogin = "https://login.microsoftonline.com/"
 
-// Services names those to which the agent can prove who it is.
+// Services returns the names of the services at which the agent can authenticate.
 func (i *Identity) Services() []string {
 	var names []string
 	for _, s := range []struct {
@@ -104,7 +103,7 @@ func (i *Identity) Services() []string {
 	return names
 }
 
-// proves reports whether the agent can prove who it is to the service of a kind of keys.
+// proves reports whether the agent can authenticate to the service of a kind of keys.
 func (i *Identity) proves(kind Kind) bool {
 	if i == nil {
 		return false
@@ -115,11 +114,11 @@ func (i *Identity) proves(kind Kind) bool {
 	}[kind]
 }
 
-// nodeHosts are where clouds put what gives a node's pods their credentials, over plain HTTP: the traffic
-// does not leave the node.
+// nodeHosts are the addresses where clouds serve credentials to the pods of a node. They use plain HTTP, but the
+// traffic does not leave the node.
 var nodeHosts = []string{GCPMetadataHost, "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd20:ce::254", "metadata.google.internal"}
 
-// Confidential reports whether an address is encrypted or local, so that no other host can read the traffic.
+// Confidential reports whether an address is encrypted or local, so that other hosts cannot read the traffic.
 func Confidential(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil {
@@ -130,5 +129,5 @@ func Confidential(address string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
-// GCPMetadataHost is where Google has its metadata server.
+// GCPMetadataHost is the address of Google's metadata server.
 const GCPMetadataHost = "169.254.169.254"

@@ -15,7 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 )
 
-// The entries of a key Secret, named as Flux names them. There may be several with keys of age and PGP.
+// The entries of a key Secret, with the names that Flux uses. Several may hold age and PGP keys.
 const (
 	ageSuffix  = ".agekey"
 	pgpSuffix  = ".asc"
@@ -25,10 +25,10 @@ const (
 	azureEntry = "sops.azure-kv"
 )
 
-// Keys are what files can be decrypted with. They print as their recipients, never as themselves.
+// Keys are the keys and credentials of a key Secret. They print as their recipients, never as themselves.
 type Keys struct {
 	held Held
-	// entries are those of the key Secret that are used.
+	// entries are the used entries of the key Secret.
 	entries    map[string][]byte
 	recipients []string
 	digest     string
@@ -45,10 +45,9 @@ type Held struct {
 // Held returns the keys themselves, for the worker.
 func (k *Keys) Held() Held { return k.held }
 
-// ParseKeys reads the data of a key Secret. Entries of age hold native identities (one a line), or an
-// SSH key without a passphrase; those of PGP armored private keys without a passphrase; the others
-// credentials for remote keys. The error joins what is wrong with each entry; the Keys are then those
-// of the others.
+// ParseKeys reads the data of a key Secret. Entries for age hold native identities (one per line), or an SSH key
+// without a passphrase. Entries for PGP hold armored private keys without a passphrase. The others hold credentials for
+// remote keys. The error joins the problems of all invalid entries; the returned Keys hold the valid ones.
 func ParseKeys(data map[string][]byte) (*Keys, error) {
 	k := &Keys{entries: map[string][]byte{}}
 	var problems []error
@@ -102,8 +101,7 @@ func (k *Keys) add(name string, content []byte) (used bool, err error) {
 	return true, err
 }
 
-// Digest stands for the keys where it matters whether they are the same. It changes with every entry
-// that is used. The keys cannot be had from it.
+// Digest identifies the keys, to compare sets of keys. It changes with every used entry, and does not reveal the keys.
 func (k *Keys) Digest() string {
 	if k == nil {
 		return ""
@@ -111,8 +109,8 @@ func (k *Keys) Digest() string {
 	return k.digest
 }
 
-// Recipients returns whom to encrypt for so that these keys decrypt: age recipients and SSH public
-// keys, PGP fingerprints, and the entries with credentials for remote keys.
+// Recipients returns the recipients that these keys can decrypt for: age recipients, SSH public keys, PGP fingerprints,
+// and the entries with credentials for remote keys.
 func (k *Keys) Recipients() []string {
 	if k == nil {
 		return nil
@@ -120,7 +118,7 @@ func (k *Keys) Recipients() []string {
 	return slices.Clone(k.recipients)
 }
 
-// Unused returns the names of the entries that are no keys, which may be a slip of the pen.
+// Unused returns the names of the entries that are not keys, because one may be a typo.
 func (k *Keys) Unused() []string { return slices.Clone(k.unused) }
 
 // Format prints the recipients, whatever the verb.

@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// TestMain lets this binary be a worker that does not decrypt but does what a file says.
+// TestMain lets this binary run as a worker that follows orders in a file instead of decrypting it.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "obey" {
 		os.Exit(secrets.Serve(os.Stdin, os.Stdout, func(g secrets.Grant) (secrets.Engine, error) { return obedient{g}, nil }))
@@ -16,10 +16,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// obedient does what the key do of a file says.
+// obedient follows the order under the key do of a file.
 type obedient struct{ grant secrets.Grant }
 
-// Unseal returns the recipients that it has the keys of.
+// Unseal returns the recipients of the keys that it holds.
 func (o obedient) Unseal(s secrets.Sealed) (secrets.Unsealed, error) {
 	_, order, _ := strings.Cut(string(s.Content), "do: ")
 	order, _, _ = strings.Cut(order, "\n")

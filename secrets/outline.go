@@ -10,28 +10,29 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The guard: bounds for what the worker is given to read. SOPS itself has none. Its recursion overflows the stack on
-// deep values and on aliases that contain themselves, it takes the last of two equal keys where another reader may take
-// the first, and it compiles the encryption rule again for each key that leads to a value.
+// The guard bounds the input of the worker, because SOPS itself has no bounds. Its recursion overflows the stack on
+// deep values and on aliases that contain themselves. Of two equal keys it takes the last, where another reader may
+// take the first. It compiles the encryption rule again for each key on the way to a value.
 const (
-	// maxFile bounds an encrypted file. No Secret that a cluster takes is larger than 1 MiB.
+	// maxFile bounds an encrypted file. A cluster accepts no Secret larger than 1 MiB.
 	maxFile = 5 << 20
-	// maxDepth bounds how deep values may nest.
+	// maxDepth bounds the nesting of values.
 	maxDepth = 100
-	// maxKey bounds the length of a key. Keys of YAML are at most as long unless they are written with a question mark.
+	// maxKey bounds the length of a key. YAML itself bounds keys to this length unless they are written with a question
+	// mark.
 	maxKey = 1024
-	// maxValues bounds how many values there may be: some of what SOPS does with them takes the square of their number.
+	// maxValues bounds the number of values, because some of SOPS' work grows with its square.
 	maxValues = 10_000
 )
 
-// outline is the structure of what was encrypted together: what SOPS says about it, and what reading it costs.
+// outline is the structure of a part that was encrypted together: its SOPS metadata, and the cost of reading it.
 type outline struct {
-	// meta is SOPS' own part, nil without one.
+	// meta is the SOPS metadata, or nil.
 	meta map[string]any
-	// keys are those of the top level.
+	// keys are the keys of the top level.
 	keys   []string
 	values int
-	// steps counts the keys on the way to each value, with one for each comment: so often SOPS looks at the rule.
+	// steps counts the keys on the way to each value, and one for each comment. SOPS evaluates the rule that often.
 	steps int
 }
 
@@ -43,7 +44,7 @@ func (o outline) isBinary() bool {
 type walk struct {
 	*outline
 	depth int
-	// path counts the keys that lead here.
+	// path is the number of keys that lead here.
 	path int
 }
 
@@ -56,7 +57,7 @@ func (w walk) below(keys int) (walk, error) {
 	return w, nil
 }
 
-// value counts a value, or a comment.
+// value counts a value or a comment.
 func (w walk) value(steps int) error {
 	w.steps += steps
 	if w.values++; w.values > maxValues {
@@ -65,7 +66,7 @@ func (w walk) value(steps int) error {
 	return nil
 }
 
-// keySet refuses keys that are too long, and those that occur twice.
+// keySet refuses keys that are too long, and duplicate keys.
 type keySet map[string]bool
 
 func (s keySet) add(key string) error {
@@ -79,7 +80,7 @@ func (s keySet) add(key string) error {
 	return nil
 }
 
-// outlineOfYAML checks a document and reads SOPS' part of it.
+// outlineOfYAML checks a document and reads its SOPS metadata.
 func outlineOfYAML(document *yaml.Node) (outline, error) {
 	var o outline
 	for _, root := range document.Content {
@@ -227,7 +228,7 @@ func (w walk) jsonKey(decoder *json.Decoder, seen keySet) error {
 	return seen.add(key)
 }
 
-// outlineOfLines does the same for dotenv and INI, whose values do not nest: SOPS' part is flat there, too.
+// outlineOfLines does the same for dotenv and INI, whose values do not nest. Their SOPS metadata is flat, too.
 func outlineOfLines(content []byte, format Format) (outline, error) {
 	var o outline
 	flat := map[string]string{}
@@ -247,7 +248,7 @@ func outlineOfLines(content []byte, format Format) (outline, error) {
 			section = strings.Trim(line, "[]")
 		case format == INI && section == metadataKey:
 			flat[strings.TrimSpace(key)] = strings.TrimSpace(value)
-		case format == INI: // a section may have a key twice, and a value several lines: SOPS keeps them
+		case format == INI: // SOPS supports duplicate keys in a section, and values of several lines
 		case !isValue:
 			return o, malformed("its line %d is neither KEY=VALUE nor a comment", number)
 		default:
@@ -267,8 +268,8 @@ func outlineOfLines(content []byte, format Format) (outline, error) {
 
 var flatSeparator = regexp.MustCompile(`__(?:map|list)_`)
 
-// nested reads SOPS' part of formats that do not nest: age__list_0__map_enc is age[0].enc. The items of lists are
-// named by their numbers.
+// nested expands SOPS metadata of formats that do not nest: age__list_0__map_enc becomes age[0].enc. Keys of list items
+// are their indexes.
 func nested(flat map[string]string) map[string]any {
 	root := map[string]any{}
 	for key, value := range flat {

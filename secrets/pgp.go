@@ -18,7 +18,7 @@ func (k *Keys) addPGP(content []byte) error {
 	found := false
 	for _, entity := range entities {
 		if entity.PrivateKey == nil && !hasPrivateSubkey(entity) {
-			continue // public keys of colleagues, exported along
+			continue // a public key, exported together with the private ones
 		}
 		if isLocked(entity) {
 			return errors.New("it is a PGP key with a passphrase, which Berth cannot enter; export one without")
@@ -33,7 +33,7 @@ func (k *Keys) addPGP(content []byte) error {
 	return nil
 }
 
-// readArmored reads all blocks of an entry; the library reads the first.
+// readArmored reads all blocks of an entry; the library reads only the first.
 func readArmored(content []byte) (openpgp.EntityList, error) {
 	begin := []byte("-----BEGIN PGP")
 	blocks := bytes.Split(content, begin)

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// published returns a file of SOPS' own repository: see testdata/published/README.md.
+// published returns a file from SOPS' own repository; see testdata/published/README.md.
 func published(t testing.TB, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", "published", name))
@@ -20,7 +20,7 @@ func published(t testing.TB, name string) []byte {
 	return content
 }
 
-// publishedKeys are those of SOPS' functional tests.
+// publishedKeys are the keys of SOPS' functional tests.
 func publishedKeys(t testing.TB) *secrets.Keys {
 	t.Helper()
 	keys, err := secrets.ParseKeys(map[string][]byte{"sops.asc": published(t, "key.asc")})

@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// Remote lists the remote keys that files may be decrypted with. A list allows what it names, and what lies below that
-// at a "/". Files name services and keys, so without lists a branch could send the credentials of the key Secret
-// wherever it likes.
+// Remote lists the remote keys that may decrypt files. An item allows the key that it names, and every key below it at
+// a "/". Files name services and keys, so without these lists a branch could send the credentials of the key Secret to
+// any address.
 type Remote struct {
 	// AWS holds ARNs of keys.
 	AWS []string
 	// GCP holds projects/…/locations/…/keyRings/…/cryptoKeys/….
 	GCP []string
-	// Azure holds https://<vault>/keys/<name>/<version>, or the beginning of it.
+	// Azure holds https://<vault>/keys/<name>/<version>, or a prefix of it.
 	Azure []string
-	// Vault holds https://<address>/v1/<engine>/keys/<name>, or the beginning of it. An Identity logs in
-	// with the role of which it holds https://<address>/v1/auth/<method>/role/<name>.
+	// Vault holds https://<address>/v1/<engine>/keys/<name>, or a prefix of it. An Identity logs in with the role that
+	// is listed as https://<address>/v1/auth/<method>/role/<name>.
 	Vault []string
 }
 
-// Allows says why a file may not use a key: an *Error, or nil if it may.
+// Allows returns nil if a file may use a key, and otherwise an *Error with the reason.
 func (r Remote) Allows(key RemoteKey) error {
 	lists := map[Kind][]string{KindAWS: r.AWS, KindGCP: r.GCP, KindAzure: r.Azure, KindVault: r.Vault}
 	switch name := shortened(printable(key.ID)); {
@@ -45,8 +45,8 @@ func within(id, allowed string) bool {
 	return allowed != "" && (id == allowed || strings.HasPrefix(id, allowed+"/"))
 }
 
-// Narrow returns what both r and an entry's own list allow. An item of the list counts for every service
-// whose keys it can name.
+// Narrow returns the keys that both r and an entry's own list allow. An item of the list counts for every service whose
+// keys it can name.
 func (r Remote) Narrow(list []string) Remote {
 	narrow := func(allowed []string) []string {
 		var both []string
@@ -65,13 +65,13 @@ func (r Remote) Narrow(list []string) Remote {
 	return Remote{AWS: narrow(r.AWS), GCP: narrow(r.GCP), Azure: narrow(r.Azure), Vault: narrow(r.Vault)}
 }
 
-// RemoteKey is a key of a service, in the one form in which lists name it.
+// RemoteKey is a key of a service, in the canonical form that the lists use.
 type RemoteKey struct {
 	Kind Kind
 	ID   string
-	// broken says that the file names no key of the kind.
+	// broken is true if the file names no valid key of the kind.
 	broken bool
-	// role is what AWS would have to let the agent be.
+	// role is the AWS role that the agent would have to assume.
 	role string
 }
 
@@ -86,27 +86,27 @@ func newRemoteKey(kind Kind, id string) RemoteKey {
 	return RemoteKey{Kind: kind, ID: id, broken: !forms[kind].MatchString(id) || hasDots(id)}
 }
 
-// AWSKey is a key of AWS KMS, and the role that a file wants to use it in.
+// AWSKey returns a key of AWS KMS, with the role in which a file wants to use it.
 func AWSKey(arn, role string) RemoteKey {
 	key := newRemoteKey(KindAWS, arn)
 	key.role = role
 	return key
 }
 
-// GCPKey is a key of Google Cloud KMS.
+// GCPKey returns a key of Google Cloud KMS.
 func GCPKey(resource string) RemoteKey { return newRemoteKey(KindGCP, resource) }
 
-// AzureKey is a key of Azure Key Vault.
+// AzureKey returns a key of Azure Key Vault.
 func AzureKey(vault, name, version string) RemoteKey {
 	return newRemoteKey(KindAzure, baseURL(vault)+"/keys/"+name+"/"+version)
 }
 
-// VaultKey is a key of a transit engine of HashiCorp Vault, or of OpenBao.
+// VaultKey returns a key of a transit engine of HashiCorp Vault or OpenBao.
 func VaultKey(address, engine, name string) RemoteKey {
 	return newRemoteKey(KindVault, baseURL(address)+"/v1/"+strings.Trim(engine, "/")+"/keys/"+name)
 }
 
-// hasDots reports whether an id climbs, so that it is not what it looks like.
+// hasDots reports whether an id has dot segments, so that it names another key than it seems to.
 func hasDots(id string) bool {
 	_, rest, _ := strings.Cut(id, "//")
 	if rest == "" {
@@ -115,7 +115,7 @@ func hasDots(id string) bool {
 	return path.Clean(rest) != rest
 }
 
-// baseURL returns the scheme, host and path of an address, which are all that counts.
+// baseURL returns the scheme, host and path of an address, which alone identify it.
 func baseURL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -124,10 +124,10 @@ func baseURL(address string) string {
 	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.Path, "/")
 }
 
-// vaultRole is the address of a role with which one logs in, as Vault's API names it.
+// vaultRole matches the address of a login role in Vault's API.
 var vaultRole = regexp.MustCompile(`^https?://[a-z0-9.:\[\]-]+(?:/[\w.-]+)*/v1(?:/[\w.-]+)*/auth(?:/[\w.-]+)+/role/[\w.-]+$`)
 
-// VaultRoles returns the listed roles at the address of a key.
+// VaultRoles returns the listed login roles at the address of a key.
 func (r Remote) VaultRoles(key RemoteKey) []string {
 	var roles []string
 	for _, allowed := range r.Vault {

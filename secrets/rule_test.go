@@ -12,7 +12,8 @@ var someRules = map[string]string{
 	"nested": strings.Repeat("(((a{0,9}b{0,9}){0,9}c{0,9}){0,9}d{0,9})", 4), "unbounded": "(x+y{3,}z*)+?", "classes": `[a-z_]+\d{1,40}[^x]*`,
 }
 
-// The guard knows what a rule compiles to, without compiling it: at least that, and at most four times as much.
+// The guard estimates the compiled size of a rule without compiling it: at least the real size, and at most four times
+// that.
 func TestWhatARuleCosts(t *testing.T) {
 	for name, rule := range someRules {
 		parsed, err := syntax.Parse(rule, syntax.Perl)
@@ -30,7 +31,7 @@ func TestWhatARuleCosts(t *testing.T) {
 	}
 }
 
-// What a million instructions take to compile, which maxRuleCost rests upon.
+// BenchmarkRule measures how long a million instructions take to compile; maxRuleCost relies on it.
 func BenchmarkRule(b *testing.B) {
 	rule := someRules["nested"]
 	parsed, err := syntax.Parse(rule, syntax.Perl)

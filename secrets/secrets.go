@@ -1,5 +1,5 @@
-// Package secrets decrypts SOPS files in memory, with the keys that it is given and no others. The SOPS library does
-// the work, in worker processes that hold the keys of one entry each. This package checks what they are given to read.
+// Package secrets decrypts SOPS files in memory, only with the keys that its caller provides. The SOPS library runs in
+// worker processes, each with the keys of one entry. This package checks a file before a worker reads it.
 package secrets
 
 import (
@@ -11,18 +11,18 @@ import (
 	"maps"
 )
 
-// Config says what a Decrypter works with.
+// Config configures a Decrypter.
 type Config struct {
-	// Keys may be nil: then every file is refused, with the recipients that it is encrypted for.
+	// Keys may be nil. Then every file is refused, and the error names its recipients.
 	Keys *Keys
-	// Remote lists the remote keys that may be asked; the zero value allows none.
+	// Remote lists the remote keys that files may use; the zero value allows none.
 	Remote Remote
-	// Identity asks the remote keys that Remote lists and Keys has no credentials for. Whoever passes it
-	// lets these files use all that the agent may do with those keys. Nil: nothing asks them.
+	// Identity authenticates to the remote keys that Remote lists and for which Keys has no credentials. It allows
+	// these files everything that the agent may do with those keys. Nil means no such authentication.
 	Identity *Identity
-	// Cache is shared by all Decrypters; nil keeps nothing.
+	// Cache is shared by all Decrypters; nil disables caching.
 	Cache *Cache
-	// Workers decrypt. They are shared by all Decrypters. Without keys none is needed, and it may be nil.
+	// Workers decrypt, and all Decrypters share them. Without keys, Workers may be nil.
 	Workers *Workers
 }
 
@@ -33,7 +33,7 @@ type Decrypter struct {
 	identity *Identity
 	cache    *Cache
 	workers  *Workers
-	// scope stands for all but the file that a result depends on.
+	// scope identifies everything except the file that a result depends on.
 	scope string
 }
 
@@ -49,20 +49,20 @@ func New(c Config) *Decrypter {
 
 // Plain is a decrypted file.
 type Plain struct {
-	// Content is the file in its format.
+	// Content is the decrypted file in its format.
 	Content []byte
-	// Veiled is the same, with a placeholder of letters and digits for every value that was encrypted, empty
-	// ones aside.
+	// Veiled is the same file, with a placeholder of letters and digits for every value that was encrypted, except
+	// empty ones.
 	Veiled []byte
-	// Values are what the placeholders stand for: what must not get where people may read.
+	// Values maps the placeholders to their values, which must not appear where people can read them.
 	Values map[string]Value
 }
 
-// Value is a value that was encrypted.
+// Value is a decrypted value.
 type Value struct {
-	// Text is the value as it stands in Content, without the quotes of YAML and JSON.
+	// Text is the value as written in Content, without the quotes of YAML and JSON.
 	Text string
-	// Tag is the YAML tag of a value that is no text, such as !!int.
+	// Tag is the YAML tag of a value that is not a string, such as !!int.
 	Tag string
 }
 
@@ -80,14 +80,15 @@ func (d *Decrypter) Decrypt(ctx context.Context, file string, content []byte) ([
 	return plain.Content, err
 }
 
-// Open decrypts an encrypted file (see Encrypted). The result is what SOPS writes, without comments. Of a YAML file with
-// several documents, those that are not encrypted stay as they are, byte for byte, and all begin on their lines unless
-// those before them have grown. Every error is an *Error, or that of ctx. The result is the caller's.
+// Open decrypts an encrypted file (see Encrypted). The result is the output of SOPS, without comments. In a YAML file
+// with several documents, unencrypted ones stay unchanged, byte for byte. All documents begin at their original lines
+// unless an earlier one has grown. Every error is an *Error, or that of ctx. The caller owns the result.
 func (d *Decrypter) Open(ctx context.Context, file string, content []byte) (Plain, error) {
 	if d.cache == nil {
 		return d.open(ctx, file, content)
 	}
-	// The file's name tells formats apart and stands in errors, of which each caller wants its own.
+	// The name of the file is part of the key because it decides the format, and because errors name the caller's own
+	// file.
 	key := sha256.New()
 	fmt.Fprintf(key, "%q %q ", d.scope, file)
 	key.Write(content)
@@ -134,7 +135,7 @@ func (d *Decrypter) opened(ctx context.Context, file string, content []byte) (Pl
 	return plain, nil
 }
 
-// unseal has a worker decrypt what was encrypted together, if it may be given it.
+// unseal lets a worker decrypt a part, if the checks permit it.
 func (d *Decrypter) unseal(ctx context.Context, p part) (Unsealed, error) {
 	unsealed, err := Unsealed{}, d.permit(p.metadata)
 	if err == nil {
@@ -150,8 +151,8 @@ func (d *Decrypter) unseal(ctx context.Context, p part) (Unsealed, error) {
 	return unsealed, err
 }
 
-// permit refuses a file that cannot be decrypted with what there is, before a worker sees it: of each group that is
-// needed, some recipient has to be worth a try. The worker checks remote keys again, as SOPS reads them.
+// permit refuses a file that no available key can decrypt, before a worker sees it. Each needed group must have a
+// recipient worth an attempt. The worker checks remote keys again, as SOPS reads them.
 func (d *Decrypter) permit(m metadata) error {
 	if m.mac == "" {
 		return &Error{Reason: Unauthenticated}
@@ -189,8 +190,8 @@ func (d *Decrypter) permits(r recipient) *Error {
 	return &Error{Reason: NoKey, Detail: "for " + shortened(r.name) + " there are no credentials (" + entries[r.kind] + ")"}
 }
 
-// Graver returns the one of two errors that says more about why a file stays closed: a service that would have the key
-// comes before the lack of one.
+// Graver returns the more informative of two errors about why a file cannot be decrypted. A service that would have the
+// key comes before a missing key.
 func Graver(a, b *Error) *Error {
 	rank := map[Reason]int{NoKey: 1, NotAllowed: 2, Tampered: 3, Unreachable: 4}
 	if a == nil || rank[b.Reason] > rank[a.Reason] || b.Reason == a.Reason && a.Detail == "" {
@@ -199,7 +200,7 @@ func Graver(a, b *Error) *Error {
 	return a
 }
 
-// grant is all that a worker gets.
+// grant returns everything that a worker gets.
 func (d *Decrypter) grant() grant {
 	return grant{
 		scope: d.scope, Keys: d.keys.entries, Remote: d.remote, Identity: d.identity,
@@ -207,11 +208,11 @@ func (d *Decrypter) grant() grant {
 	}
 }
 
-// explained adds to an error what only a Decrypter knows.
+// explained adds the facts to an error that only a Decrypter knows.
 func (d *Decrypter) explained(err error, file string) error {
 	e := explained(err, file, d.keys.Recipients())
 	if e.Reason == NoKey && len(e.Held) == 0 && d.identity == nil {
-		e.Detail = "" // that there are no credentials either goes without saying
+		e.Detail = "" // no need to mention missing credentials, too
 	}
 	return e
 }

@@ -8,31 +8,31 @@ import (
 	"berth.dev/berth/internal/worker"
 )
 
-// RemoteTimeout bounds each call of a remote service.
+// RemoteTimeout bounds each request to a remote service.
 const RemoteTimeout = 10 * time.Second
 
-// Sealed is a file, or those documents of a YAML file that were encrypted together.
+// Sealed is a file, or the documents of a YAML file that were encrypted together.
 type Sealed struct {
 	Format  Format
 	Content []byte
 }
 
-// Unsealed is what a worker makes of it.
+// Unsealed is a worker's result for a Sealed.
 type Unsealed struct {
-	// Documents are as many as those of YAML, and one of the other formats.
+	// Documents has an item for each YAML document, and one item in the other formats.
 	Documents []Document
 	Values    map[string]Value
 }
 
-// Document is a document in plain text, and with placeholders, as in Plain.
+// Document is a document in plain text, and with placeholders (see Plain).
 type Document struct{ Content, Veiled []byte }
 
-// Engine decrypts. Its errors are *Error; what others say is not repeated, because it may quote the file.
+// Engine decrypts. It returns *Error values. The texts of other errors are dropped, because they may quote the file.
 type Engine interface {
 	Unseal(Sealed) (Unsealed, error)
 }
 
-// Grant is all that a worker holds.
+// Grant is everything that a worker holds.
 type Grant struct {
 	Keys   *Keys
 	Remote Remote
@@ -40,8 +40,8 @@ type Grant struct {
 	Identity *Identity
 }
 
-// Serve is all that a worker does: it answers what Workers ask, with an engine that is made once. It returns the code to
-// exit with.
+// Serve runs a worker: it answers the requests of Workers, with an engine that it creates once. It returns the exit
+// code.
 func Serve(in io.Reader, out io.Writer, start func(Grant) (Engine, error)) (code int) {
 	var engine Engine
 	return worker.Serve(in, out, func(c *worker.Conn) error {
@@ -80,10 +80,10 @@ func startEngine(g *grant, start func(Grant) (Engine, error)) (Engine, error) {
 	return start(Grant{Keys: keys, Remote: g.Remote, Identity: g.Identity})
 }
 
-// answered contains whatever goes wrong, panics of the library included.
+// answered turns every failure into an answer, panics of the library included.
 func answered(engine Engine, s Sealed) (a answer) {
 	defer func() {
-		if recover() != nil { // what it says may quote the file
+		if recover() != nil { // the panic value may quote the file
 			a = answer{Failure: &failure{Malformed, "reading it breaks SOPS"}}
 		}
 	}()
@@ -102,13 +102,13 @@ func answered(engine Engine, s Sealed) (a answer) {
 	return a
 }
 
-// protocol changes with the messages: the worker is a program of its own, and may be of another version.
+// protocol changes with the messages, because the worker is a separate program and may have another version.
 const (
 	protocol     = 1
 	otherVersion = "berth-sops is of another version; install that of berth"
 )
 
-// request is what a worker is asked. The first brings what the worker may use.
+// request is a request to a worker. The first one brings the Grant.
 type request struct {
 	Protocol int
 	Grant    *grant `json:",omitempty"`
@@ -119,7 +119,7 @@ type grant struct {
 	Keys     map[string][]byte
 	Remote   Remote
 	Identity *Identity
-	// scope is the same for grants that are the same; isLocal says that nothing outside of the worker is needed.
+	// scope is equal for equal grants; isLocal is true if nothing outside of the worker is needed.
 	scope   string
 	isLocal bool
 }
@@ -136,7 +136,7 @@ type wireValue struct {
 	Tag  string
 }
 
-// failure is an Error without what only the parent knows.
+// failure is an Error without the facts that only the parent knows.
 type failure struct {
 	Reason Reason
 	Detail string

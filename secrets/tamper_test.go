@@ -24,7 +24,7 @@ func linesWith(content []byte, text string) []int {
 
 var mac = regexp.MustCompile(`(mac"?:? ?=? ?"?)ENC\[[^\]]*\]`)
 
-// replace changes a text, and fails if there is nothing to change.
+// replace changes a text, and fails if the text is absent.
 func replace(old, new string) func(string) string {
 	return func(content string) string { return strings.ReplaceAll(content, old, new) }
 }
@@ -110,7 +110,7 @@ func TestTamperedFilesAreRefused(t *testing.T) {
 			got, err := with(t, "production", "review").Decrypt(t.Context(), test.file, []byte(changed))
 			if test.want == "" {
 				if err != nil {
-					t.Error(err) // what decrypts all the same is what was encrypted
+					t.Error(err) // a successful result must be the original
 				}
 				return
 			}
@@ -125,7 +125,7 @@ func TestTamperedFilesAreRefused(t *testing.T) {
 	}
 }
 
-// A file that ends anywhere must not be taken for a whole one, nor for one that was never encrypted.
+// A truncated file must not pass for a complete one, nor for one that was never encrypted.
 func TestFilesThatWereCutOffAreRefused(t *testing.T) {
 	for _, file := range []string{"secret.yaml", "several.yaml", "config.json", "db.env", "app.ini", "tls.key"} {
 		d, content := with(t, "production"), golden(t, file)

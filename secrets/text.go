@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// printable makes a text from a file fit for a message.
+// printable makes a text from a file safe for a message.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

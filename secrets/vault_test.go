@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// vault is a transit engine that has one key, and a file for it.
+// vault is a transit engine with one key, and a file that is encrypted with it.
 type vault struct {
 	sopstest.Recipient
 	t      *testing.T
@@ -37,7 +37,7 @@ func newVault(t *testing.T) *vault {
 	return v
 }
 
-// decrypter has the token of the key Secret.
+// decrypter returns a Decrypter with the token of the key Secret.
 func (v *vault) decrypter(list secrets.Remote, cache *secrets.Cache) *secrets.Decrypter {
 	v.t.Helper()
 	keys, err := parse(map[string]string{"sops.vault-token": "hvs.token"})

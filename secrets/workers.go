@@ -13,42 +13,41 @@ import (
 	"berth.dev/berth/internal/worker"
 )
 
-// WorkersConfig says how files are decrypted.
+// WorkersConfig configures Workers.
 type WorkersConfig struct {
-	// Command is a program, with its arguments, that does nothing but call Serve.
+	// Command is the worker program with its arguments. The program must only call Serve.
 	Command []string
-	// Certificates are the file and the folder with the certificates of authorities that remote services are trusted
-	// by; what is empty is the system's.
+	// CertificateFile and CertificateFolder hold the certificate authorities to trust for remote services. An empty
+	// field means that of the system.
 	CertificateFile, CertificateFolder string
-	// AtOnce bounds the workers that there are at a time; 0 is 4.
+	// AtOnce bounds the number of workers; 0 means 4.
 	AtOnce int
-	// Idle is how long a worker that has nothing to do is kept; 0 is 30 seconds.
+	// Idle is how long an idle worker is kept; 0 means 30 seconds.
 	Idle time.Duration
-	// Limits are those of one file; the zero value stands for DefaultLimits.
+	// Limits bounds the decryption of one file; the zero value means DefaultLimits.
 	Limits Limits
 }
 
-// Limits are those of decrypting one file.
+// Limits bounds the decryption of one file.
 type Limits struct {
 	// Memory is in bytes.
 	Memory int64
-	// CPU is processor time, Time that of the clock. The latter has to leave time for remote keys.
+	// CPU is processor time, and Time is wall time. The latter must leave time for remote keys.
 	CPU, Time time.Duration
 }
 
-// DefaultLimits leave room for the largest files that are accepted.
+// DefaultLimits fits the largest files that are accepted.
 var DefaultLimits = Limits{Memory: 128 << 20, CPU: 10 * time.Second, Time: 2 * time.Minute}
 
-// maxAnswered bounds an answer in bytes.
+// maxAnswered bounds the size of an answer in bytes.
 const maxAnswered = 64 << 20
 
-// Workers are the processes that decrypt, one for each set of keys that was used of late. They may be used by several
-// goroutines at once.
+// Workers are the processes that decrypt, one for each recently used set of keys. They are safe for concurrent use.
 type Workers struct {
 	config WorkersConfig
 	// places holds an item for each process.
 	places chan struct{}
-	// waiting counts those who wait for a place.
+	// waiting counts the callers that wait for a place.
 	waiting atomic.Int32
 
 	mu      sync.Mutex
@@ -56,22 +55,22 @@ type Workers struct {
 	entered int
 }
 
-// desk is where the files of one set of keys queue.
+// desk queues the files of one set of keys.
 type desk struct {
 	scope string
-	// turn holds an item while the process is in use. The goroutine that put it there may use the fields below.
+	// turn holds an item while the process is in use. Only the goroutine that put it there may use the fields below.
 	turn    chan struct{}
 	process *worker.Process
 	idle    *time.Timer
 
-	// Of these, Workers.mu takes care: how many use the desk or wait for it, whether it has a process, and when it was
-	// last used.
+	// Workers.mu guards these fields: the number of callers that use the desk or wait for it, whether it has a process,
+	// and when it was last used.
 	users int
 	hired bool
 	last  int
 }
 
-// NewWorkers returns Workers, none of which runs yet.
+// NewWorkers returns Workers. It starts no process yet.
 func NewWorkers(c WorkersConfig) *Workers {
 	if c.AtOnce == 0 {
 		c.AtOnce = 4
@@ -85,10 +84,10 @@ func NewWorkers(c WorkersConfig) *Workers {
 	return &Workers{config: c, places: make(chan struct{}, c.AtOnce), byScope: map[string]*desk{}}
 }
 
-// Close ends the workers that have nothing to do. One that is busy ends with its parent.
+// Close ends the idle workers. A busy worker ends with its parent.
 func (w *Workers) Close() { w.evict(cap(w.places)) }
 
-// unseal has the worker for a grant decrypt. A worker that died while it was idle is replaced.
+// unseal decrypts with the worker for a grant. It replaces a worker that died while it was idle.
 func (w *Workers) unseal(ctx context.Context, g grant, s Sealed) (Unsealed, error) {
 	if w == nil {
 		return Unsealed{}, &Error{Reason: Unfinished, Detail: "there is no worker"}
@@ -106,7 +105,7 @@ func (w *Workers) unseal(ctx context.Context, g grant, s Sealed) (Unsealed, erro
 	return unsealed, classified(err)
 }
 
-// classified says whose fault it is that there is no answer.
+// classified decides whether the file or the worker is the reason for a missing answer.
 func classified(err error) error {
 	limit, ok := errors.AsType[*worker.LimitError](err)
 	switch {
@@ -147,7 +146,7 @@ func (w *Workers) enter(ctx context.Context, scope string) (*desk, error) {
 	}
 }
 
-// leave gives the turn to the next. Without a next, the process ends some time later, or at once if its place is wanted.
+// leave passes the turn on. If no caller waits, the process ends some time later, or at once if its place is needed.
 func (w *Workers) leave(d *desk) {
 	if d.process != nil {
 		d.idle = time.AfterFunc(w.config.Idle, func() { w.end(d) })
@@ -159,7 +158,7 @@ func (w *Workers) leave(d *desk) {
 	}
 }
 
-// update changes the state of a desk, and removes an unused one.
+// update changes the state of a desk, and removes the desk if it is unused.
 func (w *Workers) update(d *desk, change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,7 +182,7 @@ func (w *Workers) end(d *desk) bool {
 	return true
 }
 
-// dismiss ends a process and gives its place back. The caller has the turn.
+// dismiss ends a process and frees its place. The caller must have the turn.
 func (w *Workers) dismiss(d *desk) {
 	d.process.Stop()
 	d.process = nil
@@ -191,7 +190,7 @@ func (w *Workers) dismiss(d *desk) {
 	<-w.places
 }
 
-// evict ends so many unused processes, those first that were used the longest ago.
+// evict ends up to the given number of unused processes, the least recently used first.
 func (w *Workers) evict(most int) {
 	w.mu.Lock()
 	desks := slices.SortedFunc(maps.Values(w.byScope), func(a, b *desk) int { return a.last - b.last })
@@ -203,7 +202,7 @@ func (w *Workers) evict(most int) {
 	}
 }
 
-// hire starts a process once there is a place for it.
+// hire starts a process as soon as a place is free.
 func (w *Workers) hire(ctx context.Context, d *desk, g grant) error {
 	select {
 	case w.places <- struct{}{}:
@@ -227,7 +226,7 @@ func (w *Workers) hire(ctx context.Context, d *desk, g grant) error {
 	return nil
 }
 
-// ask exchanges one request and its answer.
+// ask sends one request and reads its answer.
 func (w *Workers) ask(ctx context.Context, d *desk, g grant, s Sealed) (Unsealed, error) {
 	r := request{Protocol: protocol, Sealed: s}
 	if d.process == nil {
@@ -258,17 +257,17 @@ func (w *Workers) limits(g grant) worker.Limits {
 	return l
 }
 
-// nowhere is a folder that does not exist.
+// nowhere is a path that does not exist.
 const nowhere = "/nonexistent"
 
-// environment is all that a worker finds in its environment. The SOPS library and the clouds' look for keys, programs
-// and addresses in many variables, and below the home directory.
+// environment returns all environment variables of a worker. The SOPS library and those of the clouds search many
+// variables, and the home directory, for keys, programs and addresses.
 func (w *Workers) environment(g grant) []string {
 	all := []string{
 		"HOME=" + nowhere, "XDG_CONFIG_HOME=" + nowhere, "XDG_CACHE_HOME=" + nowhere, "XDG_DATA_HOME=" + nowhere, "PATH=",
-		// Each service is asked once; whoever wants the file asks again.
+		// Each service is asked once; the caller retries.
 		"AWS_MAX_ATTEMPTS=1", "VAULT_MAX_RETRIES=0", "VAULT_DISABLE_REDIRECTS=true",
-		// The role of the node that a pod runs on is nobody's.
+		// No entry may use the role of the node that the pod runs on.
 		"AWS_EC2_METADATA_DISABLED=true",
 	}
 	if w.config.CertificateFile != "" {

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/secrets"
 )
 
-// obedientWorkers are processes of this binary.
+// obedientWorkers returns workers that run this binary.
 func obedientWorkers(t *testing.T, change ...func(*secrets.WorkersConfig)) *secrets.Workers {
 	t.Helper()
 	c := secrets.WorkersConfig{Command: []string{os.Args[0], "obey"}}
@@ -24,7 +24,7 @@ func obedientWorkers(t *testing.T, change ...func(*secrets.WorkersConfig)) *secr
 	return w
 }
 
-// ordering has a file that says what to do.
+// ordering returns a file with an order for the worker.
 func ordering(order string) []byte {
 	return []byte("do: " + order + "\nsops:\n  lastmodified: \"2026-02-03T04:05:06Z\"\n  mac: x\n  age: [{recipient: age1x, enc: x}]\n")
 }
@@ -116,7 +116,7 @@ func TestAFileThatExhaustsItsWorker(t *testing.T) {
 	}
 }
 
-// A file that takes all the time that it may take holds up its own entry, and nobody else's.
+// A file that uses all of its time delays only its own entry.
 func TestAFileThatHangsHoldsUpNoOtherKeySet(t *testing.T) {
 	w := obedientWorkers(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -149,7 +149,7 @@ func TestAWorkerThatIsNotThere(t *testing.T) {
 	}
 }
 
-// Whoever gives up does not take the answer from the others who wait for it.
+// A caller that gives up does not cancel the result for the other callers.
 func TestTheCacheOutlivesWhoGivesUp(t *testing.T) {
 	w, cache := obedientWorkers(t), secrets.NewCache(0)
 	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: w, Cache: cache})

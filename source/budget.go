@@ -22,7 +22,7 @@ const DefaultBudget = 256 << 20
 // smallFetch is the most memory that a fetch may need to count as small.
 const smallFetch = 4 << 20
 
-// NewBudget returns a budget of the given bytes, a quarter of which is kept for small fetches.
+// NewBudget returns a budget of the given bytes. It reserves a quarter for small fetches.
 func NewBudget(bytes int64) *Budget {
 	small := max(bytes/4, smallFetch)
 	large := max(bytes-small, smallFetch)

@@ -62,7 +62,7 @@ func secure(t *testing.T, o *origin) *httptest.Server {
 	plain, err := url.Parse(o.server.URL())
 	must(t, err)
 	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(plain))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the client that does not trust it
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs errors of the client that does not trust it
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server

@@ -14,7 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Reason classifies an [Error], for a condition and for the decision whether to retry.
+// Reason classifies an [Error]. It decides a condition, and whether to retry.
 type Reason string
 
 const (

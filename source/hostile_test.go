@@ -81,7 +81,7 @@ func TestTooManyBranches(t *testing.T) {
 		_, err := r.List(soon(t), nil)
 		wantReason(t, err, TooLarge, "the repository has more than 20 branches", "limits.branches")
 
-		// Branches that are requested by name are found, whatever others share their prefix.
+		// Branches that are requested by name are found, even if others share their prefix.
 		listing, err := r.ListOnly(soon(t), []string{"main"})
 		must(t, err)
 		if len(listing.Heads) != 1 || listing.Heads["main"] != head {
@@ -248,7 +248,7 @@ func TestHowNearARedirectMayLead(t *testing.T) {
 	}
 }
 
-// behindProxy has a repository's server at a name that only a proxy knows, so that its address is not this machine's.
+// behindProxy serves a repository under a name that only a proxy resolves, so that its address is not this machine's.
 func behindProxy(t *testing.T, to *url.URL) func(*Config) {
 	t.Helper()
 	proxy := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}}
@@ -284,7 +284,7 @@ func TestRedirectsToThisMachine(t *testing.T) {
 	}
 }
 
-// TestARepositoryThatWasRenamed is about a server that answers 301 to the request that follows a remembered greeting.
+// TestARepositoryThatWasRenamed has a server answer 301 to the request that follows a remembered greeting.
 func TestARepositoryThatWasRenamed(t *testing.T) {
 	o := newOrigin(t)
 	head := o.commit(map[string]string{"f": "1"})

@@ -26,7 +26,7 @@ type indexer struct {
 	ctx     context.Context
 	scanner *packfile.Scanner // reads the pack from its beginning
 	seeking *packfile.Scanner // reads single objects of it
-	limit   int64             // of an object that a delta needs or makes
+	limit   int64             // bounds an object that a delta needs or makes
 
 	entries []packEntry             // in the order of their offsets
 	deltas  map[int][]int           // of a base, by position

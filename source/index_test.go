@@ -47,7 +47,7 @@ func TestIndexesAreThoseOfGit(t *testing.T) {
 	}
 }
 
-// TestDeltasOfDeltasByID is about a pack in which a delta's base is itself a delta that comes later.
+// TestDeltasOfDeltasByID indexes a pack in which a delta's base is itself a delta that comes later.
 func TestDeltasOfDeltasByID(t *testing.T) {
 	blob := object{kind: plumbing.BlobObject, size: 5, data: []byte("hello")}
 	// Copies all of a base and adds a letter.

@@ -18,7 +18,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// randomText cannot be compressed well, so that its size shows on the wire.
+// randomText returns text that compresses badly, so that its size shows on the wire.
 func randomText(n int) string {
 	var text strings.Builder
 	for text.Len() < n {
@@ -131,7 +131,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// TestProxiesThatCloseCleanly is about a gateway that ends a broken answer as if it were whole.
+// TestProxiesThatCloseCleanly covers a gateway that ends a truncated answer as if it were complete.
 func TestProxiesThatCloseCleanly(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})

@@ -15,7 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
-// intake holds the bounds of an incoming pack.
+// intake bounds an incoming pack.
 type intake struct {
 	limits Limits
 	budget *Budget
@@ -23,8 +23,8 @@ type intake struct {
 	count  func(bytes int)                              // called with the bytes received; may be nil
 }
 
-// add stores a pack: it arrives in a temporary file, is inspected on the way and indexed there, and counts once it
-// has its final name. Only that last step excludes readers.
+// add stores a pack. The pack arrives in a temporary file, is inspected as it arrives, and is indexed there. It counts
+// once it has its final name. Only that last step excludes readers.
 func (s *store) add(ctx context.Context, pack io.Reader, in intake) error {
 	file, err := os.CreateTemp(s.packDir(), "tmp_pack_*")
 	if err != nil {
@@ -167,7 +167,7 @@ func (c *packContents) next(scanner *packfile.Scanner, limits Limits) error {
 	return nil
 }
 
-// prefix keeps the beginning of what is written to it: enough for the two sizes that a delta starts with. It refuses
+// prefix keeps the first bytes that are written to it: enough for the two sizes at the start of a delta. It refuses
 // more bytes than announced.
 type prefix struct {
 	data []byte

@@ -19,7 +19,7 @@ type nearness int
 const (
 	public    nearness = iota
 	private            // of an organization's own network
-	linkLocal          // of this machine, its link, or unassigned; a cloud's metadata server is here
+	linkLocal          // of this machine, of its link, or unassigned; includes a cloud's metadata server
 )
 
 // shared is the address space of RFC 6598, which clusters use for pods.

@@ -97,9 +97,9 @@ func (r *remote) fetch(ctx context.Context, w wanted, limits Limits, take func(i
 	})
 	var known *fault
 	if asked && ctx.Err() == nil && !errors.As(err, &known) && errors.Is(err, context.DeadlineExceeded) {
-		// Another fetch of the same commits would end like this one. That nothing came says little: a server begins
-		// to send when it has packed most of the objects, and a proxy may delay that. A server that does not even
-		// send a greeting is unreachable instead.
+		// Another fetch of the same commits would end in the same way. A server begins to send when it has packed most
+		// of the objects, and a proxy may delay that, so a missing answer means little. A server that sends no greeting
+		// is unreachable instead.
 		return &fault{reason: TooLarge, cause: fmt.Sprintf("the fetch took longer than %s", limits.FetchTimeout),
 			hint: "raise limits.fetchTimeout if the repository is that large", err: err}
 	}

@@ -56,8 +56,8 @@ func (r *Repository) startOver() error {
 	return nil
 }
 
-// Renew replaces the store by a fresh one that holds only those of the given commits that the store has, because a
-// store only grows. It makes no requests to the server, which may not send every commit a second time. Snapshots of
+// Renew replaces the store by a fresh one, because a store only grows. The new store has those of the given commits
+// that the old one has. It makes no requests to the server, which may not send every commit a second time. Snapshots of
 // the kept commits stay readable at any moment; those of other commits end.
 func (r *Repository) Renew(ctx context.Context, keep []string) error {
 	return r.alone(ctx, func() error {
@@ -72,7 +72,7 @@ func (r *Repository) Renew(ctx context.Context, keep []string) error {
 			}
 			return r.storeTrouble(errors.Join(err, os.RemoveAll(filepath.Join(r.dir, newName))))
 		}
-		// No reader uses the old one any more, and no reader waits until its files are removed.
+		// No reader uses the old store any more, and no reader waits until its files are removed.
 		return r.storeTrouble(errors.Join(before.close(), os.RemoveAll(filepath.Join(r.dir, oldName))))
 	})
 }

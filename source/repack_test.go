@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Renewing a store takes the memory for a large file out of what all repositories share.
+// The memory to renew a store with a large file comes out of the shared budget.
 func TestARenewalDrawsFromTheBudget(t *testing.T) {
 	o := newOrigin(t)
 	const size = 3 << 20

@@ -71,10 +71,10 @@ func (r *Repository) Close() error {
 	return r.store.close()
 }
 
-// List requests all branches in one request, once the server is known, and keeps those that keep accepts. So its
-// memory grows with the kept branches, not with the server's answer. A nil keep accepts every branch. A repository
-// without branches is an error with the reason [Empty], one with more than Limits.Branches an error with the reason
-// [TooLarge].
+// List requests all branches and returns those for which keep returns true. Once the server is known, that is one
+// request. Memory grows with the kept branches, not with the server's answer. A nil keep accepts every branch. A
+// repository without branches is an error with the reason [Empty], one with more than Limits.Branches an error with the
+// reason [TooLarge].
 func (r *Repository) List(ctx context.Context, keep func(branch string) bool) (Listing, error) {
 	if keep == nil {
 		keep = func(string) bool { return true }
@@ -82,8 +82,7 @@ func (r *Repository) List(ctx context.Context, keep func(branch string) bool) (L
 	return r.list(ctx, query{keep: keep, branches: r.limits.Branches})
 }
 
-// ListOnly requests some branches by name, however many others exist. The Listing has those of them that exist, and
-// no others.
+// ListOnly requests some branches by name, however many others exist. The Listing has only those of them that exist.
 func (r *Repository) ListOnly(ctx context.Context, branches []string) (Listing, error) {
 	return r.list(ctx, query{keep: func(branch string) bool { return slices.Contains(branches, branch) }, only: branches})
 }

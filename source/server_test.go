@@ -34,7 +34,7 @@ func (o *origin) commit(files map[string]string) string {
 	return o.Commit("main", files, "change")
 }
 
-// change commits anything else on top of main.
+// change commits arbitrary changes on top of main.
 func (o *origin) change(changes ...gittest.Change) string {
 	o.t.Helper()
 	return o.Change("main", "change", changes...)
@@ -69,7 +69,7 @@ func gitWith(t testing.TB, dir, input string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// open follows the origin, with a store of its own.
+// open opens a Repository that follows the origin, with a store of its own.
 func (o *origin) open(change ...func(*Config)) *Repository {
 	o.t.Helper()
 	config := Config{Dir: o.t.TempDir(), URL: o.URL()}
@@ -93,14 +93,14 @@ func mustOpen(t testing.TB, config Config) *Repository {
 	return r
 }
 
-// soon bounds what a test waits for.
+// soon returns a context that bounds the waits of a test.
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// versions runs a test against servers that speak version 2 of the protocol and ones that do not.
+// versions runs a test with servers that speak version 2 of the protocol and servers that do not.
 func versions(t *testing.T, test func(*testing.T, *origin)) {
 	t.Run("version 2", func(t *testing.T) { test(t, newOrigin(t)) })
 	t.Run("version 0", func(t *testing.T) {
@@ -110,7 +110,7 @@ func versions(t *testing.T, test func(*testing.T, *origin)) {
 	})
 }
 
-// wantRequests checks what was asked of the server since the last time.
+// wantRequests checks the requests to the server since the last call.
 func (o *origin) wantRequests(want ...gittest.Kind) {
 	o.t.Helper()
 	var got []gittest.Kind
@@ -145,7 +145,7 @@ func notes(carried *[]bool) gittest.Fault {
 	}
 }
 
-// moved redirects what lies under /old to another base.
+// moved redirects the paths below /old to another base.
 func moved(base string) gittest.Fault {
 	return func(e *gittest.Exchange) {
 		_, rest, found := strings.Cut(e.HTTP.URL.Path, "/old")

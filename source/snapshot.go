@@ -185,7 +185,7 @@ func (s *Snapshot) entries(id plumbing.Hash, name string) ([]entry, error) {
 	return entries, nil
 }
 
-// content reads a file, unless it only stands for another.
+// content reads a file, unless its content only points to another file.
 func (s *Snapshot) content(n node, name string) ([]byte, error) {
 	if n.isSubmodule() {
 		return nil, s.wrong("read", name, &fault{reason: Refused, cause: "it is a submodule, and Berth reads only the repository itself",

@@ -178,7 +178,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestTreeBomb is about thirty small trees that stand for 10^30 files.
+// TestTreeBomb reads about thirty small trees that stand for 10^30 files.
 func TestTreeBomb(t *testing.T) {
 	o := newOrigin(t)
 	tree := o.git("rev-parse", o.commit(map[string]string{"f": "boom"})+"^{tree}")

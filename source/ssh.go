@@ -42,8 +42,8 @@ func newSSHTransport(config Config, u *url.URL) (*sshTransport, error) {
 	return t, t.identify(config.Credentials)
 }
 
-// trust reads the host keys. The library reads files only, so they go through one; they are not secret. It lies beside
-// the store, since nothing else may be writable.
+// trust reads the host keys. The library reads only files, so trust writes one; host keys are not secret. It lies
+// beside the store, because other folders may be read-only.
 func (t *sshTransport) trust(hosts []byte, dir string) error {
 	if len(hosts) == 0 {
 		return &fault{reason: Invalid, cause: "there are no host keys to know the server by",

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshPassword lets the user "reader" in.
+// sshPassword is the password of the user "reader".
 const sshPassword = "pl4nted of the reader"
 
 // sshServer lets one key run git-upload-pack, as a Git host does.
@@ -116,7 +116,7 @@ func newKey(t testing.TB) (ssh.Signer, []byte) {
 	return signer, identity
 }
 
-// newKeys returns a new key, the same in PEM, and that once more with a passphrase.
+// newKeys returns a new key, its PEM form, and its PEM form with a passphrase.
 func newKeys(t testing.TB, passphrase string) (signer ssh.Signer, identity, locked []byte) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -140,7 +140,7 @@ func TestSSH(t *testing.T) {
 			first := o.commit(map[string]string{"f": "1"})
 			signer, identity := newKey(t)
 			server := newSSHServer(t, signer.PublicKey(), choice)
-			t.Setenv("TMPDIR", o.Dir()+"/none") // in a pod, nothing but the folder of the stores can be written
+			t.Setenv("TMPDIR", o.Dir()+"/none") // in a pod, only the folder of the stores is writable
 			r := o.open(func(c *Config) {
 				c.URL = "ssh://git@" + server.address + o.Dir()
 				c.Credentials = Credentials{Identity: identity, KnownHosts: server.knownHosts()}

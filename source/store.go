@@ -126,7 +126,7 @@ func (s *store) newest(n int) []string {
 	return slices.Clone(s.listed[max(0, len(s.listed)-n):])
 }
 
-// holds reports whether the store has a whole commit, and verifies it if this process has not yet.
+// holds reports whether the store has a whole commit. It verifies the commit if this process has not done so.
 func (s *store) holds(ctx context.Context, commit string) (bool, error) {
 	s.mu.Lock()
 	held, listed := s.held[commit], slices.Contains(s.listed, commit)

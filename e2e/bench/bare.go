@@ -51,7 +51,7 @@ func bareClient(ctx context.Context, cluster *clustertest.Cluster) (dynamic.Inte
 	return dynamic.NewForConfig(config)
 }
 
-// bareRollout sends what Berth would, and watches until everything is healthy by the same judgement.
+// bareRollout sends the same objects as Berth, and watches until everything is healthy by the same judgement.
 func (b *bench) bareRollout(round string) rollout {
 	branches := make([][]write, b.branches)
 	for i := range branches {
@@ -68,7 +68,7 @@ func (b *bench) bareRollout(round string) rollout {
 	})
 }
 
-// writes are those of a branch; everything that can be done before is.
+// writes prepares the writes of a branch, so that a round only has to send them.
 func (b *bench) writes(round, branch string, files map[string]string) []write {
 	objects, err := bareObjects(round, branch, files)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *bench) writes(round, branch string, files map[string]string) []write {
 	return writes
 }
 
-// sendAll sends the writes of a branch one after the other, and those of several branches at a time.
+// sendAll sends the writes of each branch in order, and several branches concurrently.
 func (b *bench) sendAll(branches [][]write) error {
 	queue := make(chan []write, len(branches))
 	for _, writes := range branches {
@@ -123,8 +123,8 @@ func (b *bench) send(ctx context.Context, w write) error {
 	return err
 }
 
-// awaitSettled waits until so many objects of a kind are healthy. Those of the other kinds of the workload
-// are as soon as they are there.
+// awaitSettled waits until the given number of objects of a kind are healthy. Objects of the workload's other kinds are
+// healthy as soon as they exist.
 func (b *bench) awaitSettled(resource schema.GroupVersionResource, round string, want int) {
 	healthy := map[string]bool{}
 	options := metav1.ListOptions{LabelSelector: labelBench + "=" + round}

@@ -13,33 +13,32 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// options say what is measured, and how thoroughly.
+// options configure the measurements.
 type options struct {
 	branches, rounds, samples, workers int
-	// objects is how many the large environment has.
+	// objects is the number of objects in the large environment.
 	objects int
-	// references is how many a repository has beside its branches.
+	// references is the number of references that a repository has in addition to its branches.
 	references int
-	// attackSize is how large the attacks are: about the number of objects that an attack brings. attackSamples is how
-	// often production is deployed under each.
+	// attackSize is the size of the attacks: about the number of objects that an attack brings. attackSamples is the
+	// number of production deployments under each attack.
 	attackSize, attackSamples int
 	idle, settle              time.Duration
 	binary, profiles          string
-	// profileTime is how long a CPU profile goes on.
+	// profileTime is the duration of a CPU profile.
 	profileTime time.Duration
 	parts       []string
 }
 
 var defaults = options{branches: 50, objects: 5000, references: 20_000, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
 
-// part is something to measure, by itself or on what the parts before it have left behind.
+// part is one group of measurements. It stands alone or uses the results of earlier parts.
 type part struct {
 	name    string
 	measure func(*bench) []figure
 }
 
-// parts are all there are, in their order: idleness and memory are those of an agent that has the branches
-// of the last rollout to look after.
+// parts lists all parts in order: idleness and memory measure an agent that holds the branches of the last rollout.
 var parts = []part{
 	{"rollout", (*bench).rollouts},
 	{"memory", (*bench).memory},
@@ -64,21 +63,21 @@ type bench struct {
 	t      world.Reporter
 	world  *world.World
 	client dynamic.Interface // with all rights
-	// bare is the client of the bare client: as Berth's, a service account's, whose requests the API server
-	// authorizes and queues, which it does not for an administrator.
+	// bare is the client of the bare client. Like Berth's, it is a service account's: the API server authorizes and
+	// queues its requests, unlike those of an administrator.
 	bare   dynamic.Interface
 	server *gittest.Server
 	git    *gittest.Repository
-	// standing is the Repository that was rolled out last, with all its branches.
+	// standing is the Repository of the last rollout, with all its branches.
 	standing *team
-	// dir is for what the parts write, attackers how many there were.
+	// dir is the folder for output, attackers the number of attackers so far.
 	dir       string
 	attackers int
-	// hookAddress is where the agent serves webhooks, profileAddress its profiles.
+	// hookAddress is the agent's address for webhooks, profileAddress that for profiles.
 	hookAddress, profileAddress string
 }
 
-// measure carries out the parts.
+// measure runs the parts.
 func measure(t world.Reporter, cluster *clustertest.Cluster, dir string, o options) []figure {
 	b := &bench{options: o, t: t, dir: dir}
 	var err error
@@ -128,7 +127,7 @@ func (b *bench) install(cluster *clustertest.Cluster, dir string) {
 	}
 }
 
-// commitAll makes main, and the branches, each with a commit of its own.
+// commitAll creates main and the branches, each with a commit of its own.
 func (b *bench) commitAll() {
 	b.t.Logf("making %d branches", b.branches)
 	b.git.Commit("main", files(), "begin")
@@ -137,10 +136,10 @@ func (b *bench) commitAll() {
 	}
 }
 
-// push commits a change of the code to a branch.
+// push commits a code change to a branch.
 func (b *bench) push(i int, change string) {
 	b.git.CommitFrom("main", branch(i), map[string]string{"app/main.go": fmt.Sprintf("package main\n\n// %s: %s\n", branch(i), change)}, change)
 }
 
-// branch is the name of one, which is its own slug.
+// branch returns the name of a branch, which is also its slug.
 func branch(i int) string { return fmt.Sprintf("branch-%04d", i) }

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// The benchmark runs from end to end, with so little that its figures say nothing.
+// The benchmark runs from end to end, with a load too small for meaningful figures.
 func TestSmoke(t *testing.T) {
 	binary, err := world.Build(t.TempDir())
 	if err != nil {
@@ -26,7 +26,7 @@ func TestSmoke(t *testing.T) {
 		t.Errorf("there are %d figures of %d parts", len(figures), len(parts))
 	}
 	for _, f := range figures {
-		// Nothing is what it should be for requests, and may be for the CPU time of a second.
+		// Zero is the expected number of requests, and possible for the CPU time of one second.
 		if f.Value < 0 || f.Value == 0 && f.Budget > 0 && f.Unit != "" && f.Unit != "s" {
 			t.Errorf("%s is %v", f.Name, f.Value)
 		}

@@ -14,13 +14,13 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// What a webhook is proven with: a Secret of the agent's namespace, and its token.
+// The webhook's credential: a Secret in the agent's namespace, and its token.
 const (
 	hookSecret = "bench-hook"
 	hookToken  = "bench"
 )
 
-// hooks measures how long it takes from the webhook of a push to the first write.
+// hooks measures the time from the webhook of a push to the first write.
 func (b *bench) hooks() []figure {
 	t := b.stand()
 	b.rest(b.settle)
@@ -33,14 +33,14 @@ func (b *bench) hooks() []figure {
 	return []figure{of("webhook to the first write", "ms", each(took, milliseconds)).within(300)}
 }
 
-// place is a branch and where it runs.
+// place is a branch and its namespace.
 type place struct {
 	git               *gittest.Repository
 	branch, namespace string
 }
 
-// reaction delivers the webhook of a push, and waits for the first write: that of the ConfigMap, which names the commit
-// and goes before all others.
+// reaction delivers the webhook of a push, and waits for the first write. That is the ConfigMap: it names the commit
+// and is applied before all other objects.
 func (b *bench) reaction(t *team, at place) time.Duration {
 	seen := make(chan time.Time, 1)
 	options := b.fromNow(configMaps, at.namespace, "settings")
@@ -51,12 +51,12 @@ func (b *bench) reaction(t *team, at place) time.Duration {
 	told := time.Now()
 	b.deliver(t.name)
 	took := (<-seen).Sub(told)
-	// The next one finds a quiet cluster.
+	// Wait until the cluster is quiet before the next measurement.
 	t.Environment(at.branch).BecomesWithin(limit, v1alpha1.ReasonHealthy, at.git.Head(at.branch))
 	return took
 }
 
-// deliver sends what GitLab sends after a push.
+// deliver sends the request that GitLab sends after a push.
 func (b *bench) deliver(repository string) {
 	body := strings.NewReader(`{"object_kind":"push"}`)
 	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, "http://"+b.hookAddress+"/hooks/"+repository, body)

@@ -13,15 +13,15 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// attack is a denial of service that somebody can try who controls a branch, a Git server, or the network before the
+// attack is a denial of service by an attacker who controls a branch, a Git server, or the network in front of the
 // webhook's port.
 type attack struct {
 	name string
-	// begin starts it, and returns what ends it.
+	// begin starts the attack, and returns a function that ends it.
 	begin func(b *bench, n int) (end func())
 }
 
-// attacks are all there are; n is how large each is.
+// attacks lists all attacks; n is the size of each.
 var attacks = []attack{
 	{"a patch that merges two lists", func(b *bench, n int) func() { return b.attackBuild(merging(n * 20)) }},
 	{"a patch of many operations", func(b *bench, n int) func() { return b.attackBuild(operating(n * 20)) }},
@@ -32,8 +32,8 @@ var attacks = []attack{
 	{"slow connections to the webhook", func(b *bench, n int) func() { return b.attackHook(n * 3) }},
 }
 
-// hostile measures what production feels of each attack: the time from the webhook of its push to its first write,
-// against the same in quiet, and what the agent and its children hold in memory at most.
+// hostile measures the effect of each attack on production: the time from the webhook of a push to the first write,
+// compared with the time without an attack, and the peak memory of the agent and its children.
 func (b *bench) hostile() []figure {
 	if b.standing != nil {
 		b.remove(b.standing)
@@ -67,8 +67,8 @@ func (b *bench) hostile() []figure {
 	return figures
 }
 
-// underAttack pushes to production several times, and returns how long the first writes took, and what the agent and
-// its children held in memory at most, in megabytes.
+// underAttack pushes to production several times. It returns the times to the first write, and the peak memory of the
+// agent and its children in megabytes.
 func (b *bench) underAttack(t *team, at place) (took []float64, peak float64) {
 	done, highest := make(chan struct{}), make(chan float64)
 	go func() {
@@ -92,17 +92,17 @@ func (b *bench) underAttack(t *team, at place) (took []float64, peak float64) {
 	return took, <-highest
 }
 
-// heldBy is what an agent and its children have in memory together, in megabytes. Pages that they share count once.
+// heldBy returns the memory of an agent and its children together, in megabytes. Shared pages count once.
 func heldBy(agent *world.Agent) (megabytes float64) {
 	for _, pid := range append(agent.Children(), agent.PID()) {
-		if m, err := memoryOf(pid); err == nil { // else it has just ended
+		if m, err := memoryOf(pid); err == nil { // otherwise it has just ended
 			megabytes += m.proportional
 		}
 	}
 	return megabytes
 }
 
-// production is the only entry of a Repository: main, in a namespace of that name.
+// production is the only entry of a Repository: main, in the given namespace.
 func production(url, namespace string) func(*v1alpha1.RepositorySpec) {
 	return func(spec *v1alpha1.RepositorySpec) {
 		spec.URL = url
@@ -111,7 +111,7 @@ func production(url, namespace string) func(*v1alpha1.RepositorySpec) {
 	}
 }
 
-// attackBuild pushes a branch whose kustomization costs more than it may, and waits until its build has begun.
+// attackBuild pushes a branch whose kustomization exceeds its limits, and waits until its build has begun.
 func (b *bench) attackBuild(texts map[string]string) func() {
 	git, t := b.attacker()
 	commit := git.CommitFrom("main", "attack", texts, "attack")
@@ -123,8 +123,8 @@ func (b *bench) attackBuild(texts map[string]string) func() {
 	return func() { b.remove(t) }
 }
 
-// attacker is a repository whose every branch gets an environment. Its namespaces stay: deleting one takes the control plane
-// seconds, and says nothing about the agent.
+// attacker is a repository in which every branch gets an environment. Its namespaces stay: their deletion takes the
+// control plane seconds, and says nothing about the agent.
 func (b *bench) attacker() (*gittest.Repository, *team) {
 	b.attackers++
 	name := fmt.Sprintf("attack%d", b.attackers)
@@ -136,7 +136,7 @@ func (b *bench) attacker() (*gittest.Repository, *team) {
 	})
 }
 
-// attackListing lets Repositories follow servers that go on listing for as long as they are listened to.
+// attackListing lets Repositories follow servers that never finish a listing.
 func (b *bench) attackListing(servers int) func() {
 	server := gittest.Serve(b.t, gittest.Config{Dir: filepath.Join(b.dir, "endless")})
 	server.Misbehave(gittest.Only(gittest.ListRefs, gittest.EndlessListing))
@@ -156,7 +156,7 @@ func (b *bench) attackListing(servers int) func() {
 	}
 }
 
-// attackBranches begins so many branches at once. Five of them may run at a time.
+// attackBranches creates the given number of branches at once. At most five of them may run at a time.
 func (b *bench) attackBranches(n int) func() {
 	git, t := b.attacker()
 	t.Patch(`{"spec":{"limits":{"environments":20}}}`)
@@ -168,7 +168,7 @@ func (b *bench) attackBranches(n int) func() {
 	return func() { b.remove(t) }
 }
 
-// attackPack pushes a file of so many hundred kilobytes of nothing, which is sent as a few kilobytes.
+// attackPack pushes a file with n hundred kilobytes of zeros, which Git sends as a few kilobytes.
 func (b *bench) attackPack(n int) func() {
 	git, t := b.attacker()
 	git.CommitFrom("main", "attack", map[string]string{"zeros": strings.Repeat("\x00", n*110<<10)}, "attack")
@@ -219,7 +219,7 @@ func operating(n int) map[string]string {
 	}
 }
 
-// layered are kustomizations on top of each other, over many objects.
+// layered returns stacked kustomizations over many objects.
 func layered(levels, objects int) map[string]string {
 	texts := map[string]string{
 		"k8s/kustomization.yaml":   fmt.Sprintf("resources: [%d]\n", levels-1),
@@ -237,7 +237,7 @@ func withVariables(n int, prefix string) string {
 		repeated(n, "        - {name: "+prefix+"%d, value: b}\n")
 }
 
-// repeated writes a format with a number n times.
+// repeated writes a format with the numbers from 0 to n-1.
 func repeated(n int, format string) string {
 	var text strings.Builder
 	for i := range n {

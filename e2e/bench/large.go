@@ -12,12 +12,12 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// objectsPerService is how many objects a service of the large environment has: a Deployment, two Secrets
-// and ConfigMaps.
+// objectsPerService is the number of objects per service of the large environment: a Deployment, two Secrets and
+// ConfigMaps.
 const objectsPerService = 10
 
-// large measures one environment of many objects beside the bare client: its first rollout, and a commit that
-// changes a single one of them.
+// large measures one environment with many objects, compared with the bare client: its first rollout, and a commit that
+// changes a single object.
 func (b *bench) large() []figure {
 	if b.standing != nil {
 		b.remove(b.standing)
@@ -91,7 +91,7 @@ func (b *bench) bareLarge(services int) rollout {
 	})
 }
 
-// recordSize is how many bytes the records in the agent's namespace have at most.
+// recordSize returns the largest size in bytes of the records in the agent's namespace.
 func (b *bench) recordSize() (size int) {
 	list, err := b.client.Resource(secrets).Namespace(deploy.Namespace).List(b.t.Context(), metav1.ListOptions{FieldSelector: "type=berth.dev/record"})
 	if err != nil {
@@ -106,7 +106,7 @@ func (b *bench) recordSize() (size int) {
 	return size
 }
 
-// largeFiles are those of a repository with many services.
+// largeFiles returns the files of a repository with many services.
 func largeFiles(services int) map[string]string {
 	all := map[string]string{"app/main.go": "package main\n"}
 	for i := range services {
@@ -115,7 +115,7 @@ func largeFiles(services int) map[string]string {
 	return all
 }
 
-// largeService is the file of one; the text stands in one of its ConfigMaps.
+// largeService returns the file of one service, with the text in one of its ConfigMaps.
 func largeService(i int, text string) string {
 	name := fmt.Sprintf("service-%04d", i)
 	var file strings.Builder

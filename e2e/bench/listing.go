@@ -8,7 +8,8 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// listing measures what a poll of a repository costs that has many references beside its branches: merge requests.
+// listing measures the cost of a poll of a repository that has many references in addition to its branches: merge
+// requests.
 func (b *bench) listing() []figure {
 	large := b.server.Repository("large")
 	head := large.Commit("main", files(), "begin")

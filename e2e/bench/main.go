@@ -1,5 +1,5 @@
-// Command bench measures what Berth promises of its speed and its cost: on one control plane, in one run,
-// and the rollout beside that of a bare client that only sends the same writes and watches.
+// Command bench measures Berth's promises about speed and cost, on one control plane and in one run. It compares the
+// rollout with that of a bare client, which only sends the same writes and watches.
 package main
 
 import (
@@ -86,7 +86,7 @@ func publish(output string, figures []figure) error {
 	return os.WriteFile(output, append(text, '\n'), 0o644)
 }
 
-// reporter ends the program at the first trouble: the control plane and the agent end with it.
+// reporter ends the program at the first failure. The control plane and the agent end with it.
 type reporter struct{ ctx context.Context }
 
 func (*reporter) Helper() {}

@@ -11,21 +11,20 @@ import (
 // clockTicks is Linux' USER_HZ, which is 100 on every architecture that Go runs on.
 const clockTicks = 100
 
-// process is one of /proc.
+// process holds the CPU times of a process from /proc.
 type process struct {
 	pid, parent int
-	// own is the CPU time of the process in user and kernel mode, inherited that of the children that it
-	// has seen end.
+	// own is the CPU time of the process in user and kernel mode. inherited is that of its children that have ended.
 	own, inherited time.Duration
 }
 
-// processOf reads what the kernel says of a process.
+// processOf reads the CPU times of a process from the kernel.
 func processOf(pid int) (process, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return process{}, err
 	}
-	// The name, in parentheses, may hold anything; after it the state is field 3.
+	// The name, in parentheses, may contain anything; field 3, the state, follows it.
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 15 {
@@ -41,8 +40,7 @@ func processOf(pid int) (process, error) {
 	return process{pid: pid, parent: numbers[0], own: ticks(numbers[1] + numbers[2]), inherited: ticks(numbers[3] + numbers[4])}, nil
 }
 
-// familyTime returns the CPU time of this process and all that it has started, directly or not: clients,
-// control plane and Git server together.
+// familyTime returns the CPU time of this process and its descendants: clients, control plane and Git server together.
 func familyTime() (time.Duration, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -54,7 +52,7 @@ func familyTime() (time.Duration, error) {
 		if err != nil {
 			continue
 		}
-		if p, err := processOf(pid); err == nil { // else it has just ended
+		if p, err := processOf(pid); err == nil { // otherwise it has just ended
 			children[p.parent] = append(children[p.parent], p)
 		}
 	}
@@ -71,15 +69,15 @@ func familyTime() (time.Duration, error) {
 	return total, nil
 }
 
-// memory is what a process has in memory, in megabytes.
+// memory is the memory of a process, in megabytes.
 type memory struct {
-	// anonymous is the process' own alone, resident all of it.
+	// anonymous is the memory of the process alone, resident its whole resident set.
 	anonymous, resident float64
-	// proportional is resident with a share of each page that others have too.
+	// proportional is resident, with only a share of each page that other processes use too.
 	proportional float64
 }
 
-// memoryOf reads what the kernel says of a process.
+// memoryOf reads the memory of a process from the kernel.
 func memoryOf(pid int) (m memory, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// profile takes a CPU profile from now until the returned function is called, and then one of allocations.
+// profile takes a CPU profile until the caller calls stop, and then a profile of allocations.
 func (b *bench) profile(name string) (stop func()) {
 	if b.profiles == "" {
 		return func() {}
@@ -23,7 +23,7 @@ func (b *bench) profile(name string) (stop func()) {
 	}
 }
 
-// heap takes a profile of what is alive.
+// heap takes a profile of live memory.
 func (b *bench) heap(name string) {
 	if b.profiles != "" {
 		b.fetch("heap?gc=1", name+".heap")

@@ -10,8 +10,8 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// requestsSince returns how many requests the agent made for each branch since a time, and logs which, and
-// when the first and the last of each sort were.
+// requestsSince returns how many requests per branch the agent has made since a time. It logs them by sort, with the
+// times of the first and the last of each.
 func (b *bench) requestsSince(began time.Time) float64 {
 	traffic, err := b.world.Since(began, b.server)
 	if err != nil {

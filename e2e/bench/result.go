@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// none is the budget of what must not be at all.
+// none is the budget of a figure that must be zero.
 const none = -1
 
-// figure is something that was measured.
+// figure is one measured value.
 type figure struct {
 	Name string `json:"name"`
 	Unit string `json:"unit,omitempty"`
-	// Value is what was measured, the median if that was several times.
+	// Value is the measured value, or the median of several.
 	Value   float64   `json:"value"`
 	Samples []float64 `json:"samples,omitempty"`
-	// Budget is what it must not exceed; 0: there is none.
+	// Budget is the limit of Value; 0 means no limit.
 	Budget float64 `json:"budget,omitempty"`
 }
 
-// of returns the figure of what was measured several times.
+// of returns the figure for several measurements.
 func of(name, unit string, samples []float64) figure {
 	return figure{Name: name, Unit: unit, Value: median(samples), Samples: samples}
 }
@@ -53,7 +53,7 @@ func quantity(value float64, unit string) string {
 	return text
 }
 
-// table shows figures as a table of Markdown.
+// table formats figures as a Markdown table.
 func table(figures []figure) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 1, ' ', tabwriter.Debug)
@@ -69,7 +69,7 @@ func table(figures []figure) string {
 	return text.String()
 }
 
-// spread is the least and the most of several measurements.
+// spread returns the smallest and the largest of several measurements.
 func (f figure) spread() string {
 	if len(f.Samples) < 2 {
 		return ""
@@ -81,13 +81,13 @@ func (f figure) spread() string {
 	return fmt.Sprintf("%.4g to %.4g (%d)", least, most, len(f.Samples))
 }
 
-// median of some measured values, which are not empty.
+// median returns the median of a non-empty list.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
 }
 
-// each returns a number of every item.
+// each returns one number for every item.
 func each[T any](items []T, number func(T) float64) []float64 {
 	numbers := make([]float64, len(items))
 	for i, item := range items {

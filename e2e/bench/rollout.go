@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// rollout is what it cost until all branches were healthy.
+// rollout is the cost until all branches are healthy.
 type rollout struct {
 	took time.Duration
-	// work is the CPU time of all that took part, the control plane above all: unlike took, it does not
-	// depend on what else the machine does. agent is Berth's share of it.
+	// work is the CPU time of all participants, mostly the control plane. Unlike took, it does not depend on other load
+	// of the machine. agent is Berth's share of it.
 	work, agent time.Duration
-	// requests is how many Berth sent for a branch.
+	// requests is the number of Berth's requests per branch.
 	requests float64
 }
 
-// rollouts measures how long it takes until all branches are healthy, with Berth and with the bare client
-// in turn, so that whatever else the machine does slows both down.
+// rollouts measures how long it takes until all branches are healthy, with Berth and the bare client in turn. So other
+// load on the machine slows both down.
 func (b *bench) rollouts() []figure {
 	var ours, bare []rollout
 	for round := range b.rounds {
@@ -34,7 +34,7 @@ func (b *bench) rollouts() []figure {
 
 func multiple(ours, bare time.Duration) float64 { return ours.Seconds() / bare.Seconds() }
 
-// ourRollout is Berth's: from the Repository to the status of the last Environment.
+// ourRollout measures Berth's rollout: from the Repository to the status of the last Environment.
 func (b *bench) ourRollout(name string) rollout {
 	stop := b.profile(name)
 	agent, err := processOf(b.world.Agent.PID())
@@ -55,7 +55,7 @@ func (b *bench) ourRollout(name string) rollout {
 	return r
 }
 
-// timed measures what is done.
+// timed measures the cost of a function.
 func (b *bench) timed(do func()) rollout {
 	before, err := familyTime()
 	if err != nil {
@@ -71,7 +71,7 @@ func (b *bench) timed(do func()) rollout {
 	return rollout{took: took, work: after - before}
 }
 
-// compared makes figures of the rounds.
+// compared turns the rounds into figures.
 func (b *bench) compared(ours, bare []rollout) []figure {
 	budget := 1.3
 	if b.branches > 500 {
@@ -95,7 +95,7 @@ func (b *bench) compared(ours, bare []rollout) []figure {
 	}
 }
 
-// stand rolls the branches out unless they are there.
+// stand rolls the branches out unless they are already there.
 func (b *bench) stand() *team {
 	if b.standing == nil {
 		b.standing = b.follow("ours")

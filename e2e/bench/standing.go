@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// memory measures the agent once it has come to rest with all branches.
+// memory measures the agent at rest with all branches.
 func (b *bench) memory() []figure {
 	b.stand()
 	b.rest(b.settle)
@@ -29,7 +29,7 @@ func (b *bench) memory() []figure {
 	}
 }
 
-// idleness measures what the agent asks and uses while nothing happens.
+// idleness measures the agent's requests and CPU time while nothing happens.
 func (b *bench) idleness() []figure {
 	b.stand()
 	b.rest(b.settle)
@@ -59,7 +59,7 @@ func (b *bench) idleness() []figure {
 	}
 }
 
-// rest waits until the agent has asked for nothing for a while.
+// rest waits until the agent has made no requests for a while.
 func (b *bench) rest(d time.Duration) {
 	for range 20 {
 		traffic, err := b.world.Watch(b.t.Context(), d, b.server)
@@ -73,8 +73,7 @@ func (b *bench) rest(d time.Duration) {
 	b.t.Fatalf("the agent does not come to rest")
 }
 
-// drift measures how long a change by somebody else lasts: from when its author knows of it to when others
-// see it corrected.
+// drift measures how long a change by another user lasts: from that user's request until watchers see the correction.
 func (b *bench) drift() []figure {
 	t := b.stand()
 	b.rest(b.settle)
@@ -85,7 +84,7 @@ func (b *bench) drift() []figure {
 	return []figure{of("drift: other's write to our correction", "ms", each(took, milliseconds)).within(100)}
 }
 
-// correction changes a Deployment as kubectl does, by edit and scale in turn.
+// correction changes a Deployment as kubectl does, with edit and scale in turn.
 func (b *bench) correction(namespace, name string, i int) time.Duration {
 	client := b.client.Resource(deployment).Namespace(namespace)
 	ctx := b.t.Context()

@@ -23,7 +23,7 @@ var (
 	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 )
 
-// limit is how long a rollout may take before the measurement is given up.
+// limit is the longest time for a rollout before the measurement fails.
 const limit = 15 * time.Minute
 
 // team is a Repository whose branches Berth rolls out.
@@ -32,7 +32,7 @@ type team struct {
 	name string
 }
 
-// follow lets Berth follow the Git repository.
+// follow makes Berth follow the Git repository.
 func (b *bench) follow(name string, settings ...func(*v1alpha1.RepositorySpec)) *team {
 	repository := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
 		URL:       b.git.URL(),
@@ -51,11 +51,11 @@ func (b *bench) follow(name string, settings ...func(*v1alpha1.RepositorySpec)) 
 	return &team{Repository: b.world.Follow(b.t, repository), name: name}
 }
 
-// fromNow says to watch one object from its state of now on.
+// fromNow returns the options to watch one object from its current state on.
 func (b *bench) fromNow(resource schema.GroupVersionResource, namespace, name string) metav1.ListOptions {
 	b.t.Helper()
 	options := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
-	// The version of the object itself may be too old to watch from.
+	// The object's own resource version may be too old to watch from.
 	list, err := b.client.Resource(resource).Namespace(namespace).List(b.t.Context(), options)
 	if err != nil || len(list.Items) != 1 {
 		b.t.Fatalf("cannot read %s/%s in %s: %v", resource.Resource, name, namespace, err)
@@ -64,8 +64,7 @@ func (b *bench) fromNow(resource schema.GroupVersionResource, namespace, name st
 	return options
 }
 
-// watched calls see for everything that a watch brings, from what is there at first on, until it is
-// content.
+// watched calls see for each object of a watch, including those that exist at its start, until see returns true.
 func (b *bench) watched(resource schema.GroupVersionResource, namespace string, options metav1.ListOptions, see func(watch.EventType, *unstructured.Unstructured) bool) {
 	b.t.Helper()
 	seconds := int64(2 * limit / time.Second)
@@ -117,13 +116,13 @@ func count(set map[string]bool) (n int) {
 	return n
 }
 
-// remove takes a team away with all that it had.
+// remove deletes a team with everything it created.
 func (b *bench) remove(t *team) {
 	began := time.Now()
 	t.Patch(`{"spec":{"environments":[{"name":"none","branches":["none"],"namespace":"none"}]}}`)
 	world.AwaitFor(b.t, limit, "the environments of "+t.name+" are gone", func() (string, bool) {
 		left := len(t.Environments())
-		if len(t.Get().Status.Held) > 0 { // as many at once are what the brake is for
+		if len(t.Get().Status.Held) > 0 { // deleting this many at once triggers the deletion guard
 			t.Patch(`{"metadata":{"annotations":{"` + v1alpha1.AnnotationConfirmed + `":"yes"}}}`)
 		}
 		return fmt.Sprintf("%d are left", left), left == 0

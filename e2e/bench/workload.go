@@ -10,14 +10,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The workload of a branch: 12 objects, of which 4 Deployments and a Job have to become healthy.
+// The workload of a branch: 12 objects. Four Deployments and a Job among them have to become healthy.
 const (
 	objectsPerBranch = 12
 	folder           = "k8s"
 	imageOfTree      = "registry.example.com/app:${TREE:app}"
 )
 
-// files are those of a branch, with Berth's variables.
+// files returns the files of a branch, with Berth's variables.
 func files() map[string]string {
 	all := map[string]string{
 		"README.md":         "An application.\n",
@@ -37,7 +37,7 @@ func files() map[string]string {
 	return all
 }
 
-// deployments are the names of a branch's; the first three have a Service.
+// deployments are the names of a branch's Deployments; the first three have a Service.
 var deployments = []string{"api", "frontend", "nginx", "worker"}
 
 const deploymentFile = `apiVersion: apps/v1
@@ -155,15 +155,15 @@ spec:
             port: {name: http}
 `
 
-// labelBench is on everything that the bare client writes.
+// labelBench marks everything that the bare client writes.
 const labelBench = "bench.example.com/round"
 
-// bareObjects are what Berth makes of a branch, as the bare client sends it: the namespace and its rights first. They bear
-// as many marks as Berth's.
+// bareObjects returns the objects that Berth creates for a branch, for the bare client to send: the namespace and its
+// rights first. They have as many labels and annotations as Berth's.
 func bareObjects(round, branch string, files map[string]string) ([]*unstructured.Unstructured, error) {
 	namespace := round + "-" + branch
 	variables := strings.NewReplacer("${TREE:app}", strings.Repeat("0", 40), "${BRANCH_SLUG}", branch, "${COMMIT_SHORT}", "1a2b3c4d",
-		// An API server folds stringData by itself, and so does Berth before it applies.
+		// The API server converts stringData itself, and Berth does so before it applies.
 		"stringData:\n  DATABASE_URL: postgres://app:app@database/app", "data:\n  DATABASE_URL: cG9zdGdyZXM6Ly9hcHA6YXBwQGRhdGFiYXNlL2FwcA==")
 	objects := []*unstructured.Unstructured{{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}}, {Object: map[string]any{
 		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": map[string]any{"name": "bare", "namespace": namespace},

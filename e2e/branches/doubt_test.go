@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// Sixty branches stay whatever a Git server answers, and most of them go at once only after a person said so.
+// Sixty branches stay whatever a Git server answers. Most of them are deleted at once only after a user confirms it.
 func TestNothingGoesOnDoubt(t *testing.T) {
 	t.Parallel()
 	const all, vanish = 60, 45
@@ -55,7 +55,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 
 	t.Run("most branches vanish", func(t *testing.T) {
 		began, before := time.Now(), team.want()
-		team.server.Misbehave(gittest.Status(503)) // or else the first ones are seen to be gone before the last ones are
+		team.server.Misbehave(gittest.Status(503)) // otherwise the first ones are gone before the last ones disappear
 		for i := range vanish {
 			team.deletes(fmt.Sprintf("feature/%d", i))
 		}
@@ -71,7 +71,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 	})
 }
 
-// hides lets branches be missing, until mends.
+// hides makes branches disappear from listings, until mends.
 func (team *team) hides(names ...string) {
 	team.t.Helper()
 	for _, name := range names {
@@ -79,7 +79,7 @@ func (team *team) hides(names ...string) {
 	}
 }
 
-// mends undoes all that was done to the server.
+// mends undoes all faults of the server.
 func (team *team) mends() {
 	team.t.Helper()
 	refs := map[string]string{}
@@ -91,7 +91,7 @@ func (team *team) mends() {
 	team.server.Behave()
 }
 
-// instead answers as if another repository of the server were meant.
+// instead returns a fault that answers for another repository of the server.
 func instead(repository string) gittest.Fault {
 	return func(e *gittest.Exchange) {
 		_, rest, _ := strings.Cut(e.HTTP.URL.Path, ".git/")

@@ -1,5 +1,5 @@
-// Package branches lets many branches live and die at once, and looks whether the cluster has exactly what Git
-// says: after two minutes of everything at random, and after whatever a Git server may answer.
+// Package branches creates and deletes many branches at once, and checks that the cluster has exactly what Git says. It
+// does so after two minutes of random changes, and after every kind of answer of a Git server.
 package branches
 
 import (
@@ -19,17 +19,17 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// A short time with few branches is for every day; make branches asks for the long one.
+// By default the test is short and has few branches; make branches runs the long one.
 var (
 	count  = flag.Int("branches", 15, "how many branches come and go at random")
 	during = flag.Duration("during", 15*time.Second, "for how long they do")
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what is drawn from")
 )
 
-// What all tests of the package share, each with a Repository of its own.
+// All tests of the package share these, each with a Repository of its own.
 var (
 	shared *world.World
-	// client has all rights; hooks is where the agent takes webhooks.
+	// client has all rights; hooks is the agent's address for webhooks.
 	client dynamic.Interface
 	hooks  string
 )

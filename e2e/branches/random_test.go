@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Branches are created, changed, deleted and created again, with a hook and without, faster than the polls
-// come and namespaces go. The names of some differ only in what a namespace's name cannot say.
+// Branches are created, changed, deleted and created again, with and without a webhook, faster than polls and the
+// deletion of namespaces. Some of their names differ only in characters that the name of a namespace cannot have.
 func TestBranchesAtRandom(t *testing.T) {
 	t.Parallel()
 	t.Logf("seed %d", *seed)
@@ -46,7 +46,7 @@ func TestBranchesAtRandom(t *testing.T) {
 	}
 }
 
-// happens does one thing to a branch, and says what.
+// happens makes one random change to a branch, and returns its description.
 func (team *team) happens(dice *rand.Rand, name string) string {
 	team.t.Helper()
 	_, there := team.branches[name]
@@ -71,8 +71,8 @@ func (team *team) happens(dice *rand.Rand, name string) string {
 	return "changed"
 }
 
-// brakes reports whether one deletion more might be what the brake takes for a mass of them, which the other test
-// is about: more than three, and nearly 30 %.
+// brakes reports whether one more deletion may trigger the deletion guard, which the other test covers: more than
+// three, and nearly 30 %.
 func (team *team) brakes() bool {
 	team.t.Helper()
 	have, going := map[string]bool{}, 1

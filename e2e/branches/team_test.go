@@ -26,25 +26,25 @@ var (
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
-// A team has a Git repository, every branch of which Berth follows.
+// A team has a Git repository, and Berth follows all of its branches.
 type team struct {
 	*world.Repository
 	t      *testing.T
 	server *gittest.Server
 	git    *gittest.Repository
-	// branches are those there are.
+	// branches are the existing branches.
 	branches map[string]branch
-	writes   int // makes everything that is written unique
+	writes   int // makes every written value unique
 }
 
-// A branch is what Git says of one.
+// A branch is the state of a branch in Git.
 type branch struct {
 	commit string
-	// values are those of its ConfigMaps, by name.
+	// values are the values of its ConfigMaps, by name.
 	values map[string]string
 }
 
-// begins starts a team with a branch main, which nobody deletes.
+// begins starts a team with a branch main, which the test never deletes.
 func begins(t *testing.T, name, poll string) *team {
 	t.Helper()
 	server := gittest.NewServer(t)
@@ -69,7 +69,7 @@ func begins(t *testing.T, name, poll string) *team {
 	return team
 }
 
-// pushes writes new values to a branch, which begins here if it is new.
+// pushes writes new values to a branch, and creates it if it is new.
 func (team *team) pushes(name string) {
 	team.t.Helper()
 	team.changes(name, func(values map[string]string) { values["settings"] = team.unique() })
@@ -111,7 +111,7 @@ func (team *team) deletes(name string) {
 	delete(team.branches, name)
 }
 
-// hook tells the agent of a push, as GitLab does.
+// hook notifies the agent of a push, as GitLab does.
 func (team *team) hook() {
 	team.t.Helper()
 	request, err := http.NewRequestWithContext(team.t.Context(), http.MethodPost, "http://"+hooks+"/hooks/"+team.Name, strings.NewReader(`{"object_kind":"push"}`))
@@ -130,7 +130,7 @@ func (team *team) hook() {
 	}
 }
 
-// want is a line for each thing that Git says there is, but for the names of namespaces.
+// want returns a line for each thing that Git asks for, without the names of namespaces.
 func (team *team) want() []string {
 	var lines []string
 	for name, branch := range team.branches {
@@ -143,8 +143,8 @@ func (team *team) want() []string {
 	return lines
 }
 
-// got is a line for each thing that there is: environments, what their namespaces hold, and namespaces that no
-// environment has.
+// got returns a line for each existing thing: environments, the content of their namespaces, and namespaces without an
+// environment.
 func (team *team) got() []string {
 	team.t.Helper()
 	var lines []string
@@ -192,7 +192,7 @@ func (team *team) settles(patience time.Duration) {
 	})
 }
 
-// difference names what is too much, and what is missing.
+// difference lists what is unexpected, and what is missing.
 func difference(got, want []string) string {
 	var text strings.Builder
 	for _, line := range got {
@@ -208,7 +208,7 @@ func difference(got, want []string) string {
 	return text.String()
 }
 
-// deletions are those that the agent asked for since a time.
+// deletions returns the agent's delete requests since a time.
 func (team *team) deletions(began time.Time) (lines []string) {
 	team.t.Helper()
 	traffic, err := shared.Since(began, team.server)
@@ -223,7 +223,7 @@ func (team *team) deletions(began time.Time) (lines []string) {
 	return lines
 }
 
-// polled waits until the server was asked so many times more.
+// polled waits until the server has answered the given number of further polls.
 func (team *team) polled(times int) {
 	team.t.Helper()
 	began := team.server.Count()
@@ -232,7 +232,7 @@ func (team *team) polled(times int) {
 	})
 }
 
-// reporter is a test whose context lasts until its cleanup is done.
+// reporter is a test whose context lasts until its cleanup has finished.
 type reporter struct{ *testing.T }
 
 func (reporter) Context() context.Context { return context.Background() }

@@ -1,7 +1,6 @@
-// Package controlplane runs a Kubernetes control plane and one node: etcd in this
-// process, and the API server, the controller manager, the scheduler and the node
-// as processes of the same binary. The node is simulated by KWOK, and everything
-// then listens on the loopback address, or it is this machine.
+// Package controlplane runs a Kubernetes control plane and one node. etcd runs in this process; the API server, the
+// controller manager, the scheduler and the node are processes of the same binary. KWOK simulates the node, and then
+// everything listens on the loopback address. Alternatively this machine is the node.
 package controlplane
 
 import (
@@ -13,9 +12,8 @@ import (
 	"sync"
 )
 
-// The parts that run as processes of their own. Each is also the name by which
-// the binary is called to be that part, and of its files NAME.log and NAME.pid
-// in the directory of the control plane.
+// The parts that run as separate processes. Each name is the first argument of the binary for that part, and the name
+// of its files NAME.log and NAME.pid in the directory of the control plane.
 const (
 	APIServer         = "kube-apiserver"
 	ControllerManager = "kube-controller-manager"
@@ -23,28 +21,26 @@ const (
 	KWOK              = "kwok"
 )
 
-// Config says what to run, and where.
+// Config configures a control plane.
 type Config struct {
-	// Dir holds everything: the kubeconfig, credentials, etcd's data, logs.
-	// It is made if needed. What an earlier run left there is replaced.
+	// Dir holds everything: the kubeconfig, credentials, etcd's data, logs. Run creates it if needed, and replaces the
+	// files of an earlier run.
 	Dir string
-	// APIServerOnly leaves out everything but etcd and the API server: objects
-	// are stored and validated, and nothing else happens to them.
+	// APIServerOnly runs only etcd and the API server: objects are stored and validated, and no controller acts on
+	// them.
 	APIServerOnly bool
 	// Audit is the file for the API server's audit log, one JSON object per
 	// request at level Metadata. Empty means none.
 	Audit string
-	// Machine makes this machine the node, in place of a simulated one; nil: the node is simulated.
+	// Machine makes this machine the node; nil means a simulated node.
 	Machine *Machine
-	// Progress is called with a line for a person when a step is done, and
-	// may be nil.
+	// Progress is called with a line for the user after each step. It may be nil.
 	Progress func(line string)
-	// Ready is called once with the path of the administrator's kubeconfig,
-	// when everything answers, and may be nil.
+	// Ready is called once with the path of the administrator's kubeconfig, when everything answers. It may be nil.
 	Ready func(kubeconfig string)
 }
 
-// A cluster is a control plane while it runs.
+// A cluster is a running control plane.
 type cluster struct {
 	config      Config
 	credentials *credentials
@@ -53,12 +49,12 @@ type cluster struct {
 
 	ready chan struct{}
 	parts sync.WaitGroup
-	// failed gets what went wrong with a part.
+	// failed receives the failure of a part.
 	failed chan error
 }
 
-// Run runs a control plane until ctx is done, which is no error. Parts that
-// end once it was ready are started again; one that ends before is an error.
+// Run runs a control plane until ctx is done, which is not an error. A part that ends after it was ready is restarted;
+// one that ends earlier is an error.
 func Run(ctx context.Context, config Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &cluster{
@@ -122,7 +118,7 @@ func (c *cluster) up(ctx context.Context) error {
 	return nil
 }
 
-// port returns the API server's: a free one or, in the network of a machine of its own, the usual one.
+// port returns the port of the API server: a free one or, on a machine with a network of its own, the usual one.
 func (c *cluster) port(ctx context.Context) (int, error) {
 	if c.config.Machine != nil {
 		return machinePort, nil

@@ -23,8 +23,8 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// Every part has a user of its own, so that an audit log tells them apart.
-// All but those of a real node may do everything: what is under test is never one of them.
+// Every part has its own user, so that the audit log distinguishes them. All but the users of a real node have all
+// rights, because none of them is under test.
 const (
 	adminUser             = "admin"
 	controllerManagerUser = "system:kube-controller-manager"
@@ -32,12 +32,12 @@ const (
 	kwokUser              = "system:kwok"
 )
 
-// credentials are the files by which the parts of one control plane trust
-// each other. They are created at every start and removed with it.
+// credentials are the files with which the parts of one control plane authenticate to each other. They are created at
+// every start and removed at its end.
 type credentials struct {
 	dir string
 	ca  []byte
-	// machine is nil where the node is simulated.
+	// machine is nil if the node is simulated.
 	machine *Machine
 	// tokens maps a user to its bearer token.
 	tokens map[string]string
@@ -58,9 +58,8 @@ func newCredentials(dir string, machine *Machine) (*credentials, error) {
 	return c, nil
 }
 
-// makeCertificates writes a certificate authority and the certificates that it
-// signed: the API server's, and with a real node the two for what the API server
-// and the kubelet have to tell each other.
+// makeCertificates writes a certificate authority and the certificates that it signed: that of the API server and, for
+// a real node, the two for the connections between the API server and the kubelet.
 func (c *credentials) makeCertificates() error {
 	now := time.Now().Add(-time.Hour)
 	authority := &x509.Certificate{
@@ -143,8 +142,8 @@ func (c *credentials) makeTokens() error {
 	return os.WriteFile(c.path("tokens.csv"), []byte(lines.String()), 0o600)
 }
 
-// writeKubeconfigs writes one kubeconfig per user; the one of the
-// administrator goes to kubeconfig, the others stay beside the credentials.
+// writeKubeconfigs writes one kubeconfig per user. The administrator's goes to kubeconfig, the others into the folder
+// of the credentials.
 func (c *credentials) writeKubeconfigs(host, kubeconfig string) error {
 	paths := map[string]string{
 		adminUser:             kubeconfig,

@@ -8,9 +8,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// startEtcd runs etcd inside this process and returns the address on which it
-// listens. It forgets durability for speed: a local cluster does not outlive
-// its process.
+// startEtcd runs etcd inside this process and returns its address. It gives up durability for speed, because a local
+// cluster does not outlive its process.
 func startEtcd(ctx context.Context, dir, log string) (*embed.Etcd, string, error) {
 	anyPort := []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
 	config := embed.NewConfig()

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/e2e/kwok"
 )
 
-// The parts of a node that is a machine.
+// The parts of a node that is a real machine.
 const (
 	Kubelet = "kubelet"
 	Proxy   = "kube-proxy"
@@ -24,16 +24,16 @@ const MachineName = "machine"
 const (
 	nodeUser  = "system:node:" + MachineName
 	proxyUser = "system:kube-proxy"
-	// machinePort is the API server's.
+	// machinePort is the port of the API server.
 	machinePort = 6443
 	// firstService is the address of the Service "kubernetes", the first of its range.
 	firstService = "10.96.0.1"
 )
 
-// Machine is the machine that this program runs on, as a node. It has to be root, to have a network of its own, and a
-// container runtime.
+// Machine is the machine that runs this program, as a node. It must have root, a network of its own, and a container
+// runtime.
 type Machine struct {
-	// Address is that of the bridge that the pods are on: the API server and the kubelet listen there.
+	// Address is the address of the pods' bridge: the API server and the kubelet listen there.
 	Address string
 	// Pods is the range of the pods' addresses.
 	Pods string
@@ -64,7 +64,8 @@ func (m *Machine) addresses() []net.IP {
 	return all
 }
 
-// certificates are those that a kubelet needs beside the API server's: its own, and the API server's as its client.
+// certificates returns the certificates that a kubelet needs in addition to the API server's: its own, and one for the
+// API server as its client.
 func (m *Machine) certificates() map[string]*x509.Certificate {
 	if m == nil {
 		return nil
@@ -88,7 +89,7 @@ func (m *Machine) users() []string {
 	return []string{nodeUser, proxyUser}
 }
 
-// groupOf returns a user's group: the node's own have the rights of a node, and no others.
+// groupOf returns a user's group. The node's own users have only the rights of a node.
 func groupOf(user string) string {
 	switch user {
 	case nodeUser:
@@ -103,7 +104,7 @@ func kubeconfigOf(user string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(user, "system:"), ":", "-") + ".kubeconfig"
 }
 
-// serve changes the API server's flags for pods that have to reach it, and a kubelet that it asks for logs.
+// serve sets the API server's flags for pods that have to reach it, and for a kubelet that it asks for logs.
 func (m *Machine) serve(flags map[string]string, c *credentials) {
 	if m == nil {
 		return
@@ -119,7 +120,7 @@ func (m *Machine) serve(flags map[string]string, c *credentials) {
 	flags["kubelet-preferred-address-types"] = "InternalIP"
 }
 
-// parts returns the programs of the node, and writes what they are configured by.
+// parts returns the programs of the node, and writes their configuration.
 func (m *Machine) parts(dir string, c *credentials) ([]part, error) {
 	root := filepath.Join(dir, "kubelet")
 	configs := map[string]string{
@@ -141,8 +142,8 @@ func (m *Machine) parts(dir string, c *credentials) ([]part, error) {
 	}, nil
 }
 
-// kubeletConfig is for a small machine that may itself be a container: without swap accounting, OOM scores below zero,
-// iptables or cluster DNS, and with eviction only when almost nothing is left.
+// kubeletConfig suits a small machine that may itself be a container. It does without swap accounting, OOM scores below
+// zero, iptables and cluster DNS, and evicts only when almost nothing is left.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: %s

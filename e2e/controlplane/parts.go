@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// A part is one program of the control plane and how it is called.
+// A part is one program of the control plane, with its arguments.
 type part struct {
 	name  string
 	flags map[string]string
@@ -26,8 +26,7 @@ func apiServer(config Config, c *credentials, etcd string, port int) part {
 		"bind-address":        "127.0.0.1",
 		"secure-port":         fmt.Sprint(port),
 		"permit-port-sharing": "true",
-		// An endpoint may not be a loopback address, so there is none for the
-		// API server itself.
+		// An endpoint may not be a loopback address, so the API server itself has none.
 		"advertise-address":                "127.0.0.1",
 		"endpoint-reconciler-type":         "none",
 		"tls-cert-file":                    c.path("apiserver.crt"),
@@ -43,8 +42,7 @@ func apiServer(config Config, c *credentials, etcd string, port int) part {
 	}
 	config.Machine.serve(flags, c)
 	if config.APIServerOnly {
-		// Without the controller manager nothing creates the default accounts,
-		// and no pod would be admitted.
+		// Without the controller manager no default accounts exist, so this plugin would reject every pod.
 		flags["disable-admission-plugins"] = "ServiceAccount"
 	}
 	if config.Audit != "" {
@@ -54,8 +52,8 @@ func apiServer(config Config, c *credentials, etcd string, port int) part {
 	return part{name: APIServer, flags: flags}
 }
 
-// controllerManager has room enough never to be what a measurement measures:
-// its defaults (20 requests a second, 5 workers) spare production's servers.
+// controllerManager has high limits, so that it never limits a measurement. Its defaults (20 requests a second, 5
+// workers) protect production servers.
 func controllerManager(c *credentials) part {
 	kubeconfig := c.path("controller-manager.kubeconfig")
 	flags := map[string]string{
@@ -97,7 +95,7 @@ func kwokNode(c *credentials) part {
 	return part{name: KWOK, flags: map[string]string{"kubeconfig": c.path("kwok.kubeconfig")}}
 }
 
-// auditPolicy logs one line per request once it is answered, without bodies.
+// auditPolicy logs one line per answered request, without bodies.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]

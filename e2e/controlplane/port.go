@@ -7,11 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A reservedPort is a free TCP port of the loopback address that no other process
-// gets for as long as it is held: it is bound but does not listen. A server
-// that allows port sharing (SO_REUSEPORT) can listen on it, also again after
-// a restart. Looking for a free port and closing it before the server binds
-// it would be a race between several clusters.
+// A reservedPort is a free TCP port of the loopback address that no other process gets while this one holds it. It is
+// bound but does not listen. A server that allows port sharing (SO_REUSEPORT) can listen on it, also after a restart.
+// The usual way, to find a free port and close it before the server binds it, is a race between clusters.
 type reservedPort struct {
 	socket int
 	number int

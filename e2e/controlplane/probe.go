@@ -18,12 +18,11 @@ import (
 const (
 	// probeInterval is short because every test waits for it.
 	probeInterval = 25 * time.Millisecond
-	// probeTimeout is far beyond what a loaded machine needs; it only turns a
-	// hang into an error.
+	// probeTimeout is far longer than a loaded machine needs; it only turns a hang into an error.
 	probeTimeout = 2 * time.Minute
 )
 
-// A probe looks whether the control plane is there.
+// A probe checks whether the control plane works.
 type probe struct {
 	client kubernetes.Interface
 	node   string
@@ -51,7 +50,7 @@ func (p *probe) createNode(ctx context.Context) error {
 	return nil
 }
 
-// allowProxy gives the proxy the rights that Kubernetes has a role for.
+// allowProxy gives the proxy the rights of the role that Kubernetes has for it.
 func (p *probe) allowProxy(ctx context.Context) error {
 	_, err := p.client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: proxyUser},
@@ -64,8 +63,7 @@ func (p *probe) allowProxy(ctx context.Context) error {
 	return nil
 }
 
-// nodeReady also waits for the taint of a new node to go, since no pod is
-// scheduled before.
+// nodeReady also waits until the taint of a new node is gone, because no pod is scheduled earlier.
 func (p *probe) nodeReady(ctx context.Context) error {
 	node, err := p.client.CoreV1().Nodes().Get(ctx, p.node, metav1.GetOptions{})
 	if err != nil {
@@ -87,8 +85,7 @@ func (p *probe) controllersReady(ctx context.Context) error {
 	return err
 }
 
-// wait asks until look finds what it looks for. It ends early when a part of
-// the cluster failed.
+// wait polls until look succeeds. It ends early if a part of the cluster has failed.
 func (c *cluster) wait(ctx context.Context, what string, look func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// restartDelay is how long a part that ended is left alone, as a kubelet does.
+// restartDelay is the pause before a part that ended is restarted, as with a kubelet.
 const restartDelay = time.Second
 
-// A process is one part, run as this same program with the part's name as
-// first argument. It reads its standard input, which never brings anything,
-// and ends when that closes: when this process ends, however it ends.
+// A process is one part, run by this same program with the part's name as first argument. It reads its standard input,
+// which never has data, and ends when that closes. So it ends with this process, even if that is killed.
 type process struct {
 	part part
 	log  string
@@ -34,7 +33,7 @@ func newProcess(dir string, p part) *process {
 	}
 }
 
-// start begins the part and returns a channel that gets its end.
+// start starts the part and returns a channel that receives its exit.
 func (p *process) start() (<-chan error, error) {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -60,9 +59,8 @@ func (p *process) start() (<-chan error, error) {
 	return ended, os.WriteFile(p.pid, fmt.Appendln(nil, command.Process.Pid), 0o600)
 }
 
-// supervise starts the part again whenever it ends, until ctx is done, and
-// then kills it: nothing that it could save is wanted any more. A part that
-// ends before ready is closed is not started again; it is the returned error.
+// supervise restarts the part whenever it ends, until ctx is done. Then it kills the part, because none of its state is
+// needed. A part that ends before ready is closed is not restarted; its end is the returned error.
 func (p *process) supervise(ctx context.Context, ready <-chan struct{}) error {
 	for {
 		ended, err := p.start()
@@ -96,7 +94,7 @@ func (p *process) kill() {
 	p.input.Close()
 }
 
-// lastLines returns the end of a log, for a person who wants to know why.
+// lastLines returns the end of a log, which shows the reason of a failure.
 func lastLines(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

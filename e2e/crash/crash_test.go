@@ -16,12 +16,12 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// reporter is a test whose context lasts until its cleanup is done.
+// reporter is a test whose context lasts until its cleanup has finished.
 type reporter struct{ *testing.T }
 
 func (reporter) Context() context.Context { return context.Background() }
 
-// during lets the team work while the time passes.
+// during lets the team work for a time.
 func (w *work) during(d time.Duration) {
 	over := time.After(d)
 	for {
@@ -34,7 +34,7 @@ func (w *work) during(d time.Duration) {
 	}
 }
 
-// between is a random time.
+// between returns a random duration.
 func (w *work) between(shortest, longest time.Duration) time.Duration {
 	return shortest + time.Duration(w.dice.Int64N(int64(longest-shortest)))
 }
@@ -43,7 +43,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	killed(t, func(*work) {}).ends()
 }
 
-// Without its record the agent knows less, and looks at what there is.
+// Without its record the agent knows less, and relies on the live objects.
 func TestKilledAndTheRecordsGone(t *testing.T) {
 	team := killed(t, func(team *work) {
 		if team.dice.IntN(3) == 0 {
@@ -55,7 +55,7 @@ func TestKilledAndTheRecordsGone(t *testing.T) {
 	team.tellsWhatIsLost()
 }
 
-// killed kills the agent at random moments, and does something before it starts again.
+// killed kills the agent at random moments, and calls meanwhile before each restart.
 func killed(t *testing.T, meanwhile func(*work)) *work {
 	t.Parallel()
 	w := begin(t)
@@ -83,8 +83,8 @@ func (w *work) loseRecords() {
 	}
 }
 
-// tellsWhatIsLost loses the records of a world that has come to rest: nothing changes but what the agent warns of,
-// that a Job runs again of which only the record knew that it had run.
+// tellsWhatIsLost deletes the records of a world at rest. Nothing changes except for what the agent warns of: a Job
+// runs again if only the record knew that it had run.
 func (w *work) tellsWhatIsLost() {
 	w.t.Helper()
 	if err := w.agent.Kill(); err != nil {

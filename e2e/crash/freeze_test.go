@@ -15,8 +15,8 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// The one that leads is frozen until another does, and then goes on with what it was about to do. Of three agents one
-// or two are frozen at any time, and one is always left.
+// The leader is frozen until another agent leads, and then continues with its interrupted work. One or two of three
+// agents are frozen at any time, and one always runs.
 func TestFrozenWhileAnotherLeads(t *testing.T) {
 	w := begin(t, "--leader-elect", "--lease-duration", "3s")
 	t.Logf("seed %d: go test ./crash -run '^%s$' -freezes %d -seed %d", *seed, t.Name(), *freezes, *seed)
@@ -38,15 +38,15 @@ func TestFrozenWhileAnotherLeads(t *testing.T) {
 	c.ends()
 }
 
-// crew are agents of one installation, one of which leads.
+// crew are the agents of one installation. One of them leads.
 type crew struct {
 	*work
 	agents []*world.Agent
-	frozen []*world.Agent // the longest first
+	frozen []*world.Agent // the longest frozen first
 	gaveUp int
 }
 
-// freeze freezes the one that leads, and lets the team work until another does.
+// freeze freezes the leader, and lets the team work until another agent leads.
 func (c *crew) freeze() {
 	c.t.Helper()
 	var leads *world.Agent
@@ -58,7 +58,8 @@ func (c *crew) freeze() {
 	c.until("another leads", func() bool { return c.leads() != nil })
 }
 
-// thaw lets all go on that are frozen but the last ones. Each finds that it leads no more, and ends, and is started again.
+// thaw thaws all frozen agents except the given number of last ones. Each finds that it no longer leads, ends, and is
+// restarted.
 func (c *crew) thaw(but int) {
 	c.t.Helper()
 	for len(c.frozen) > but {
@@ -72,7 +73,7 @@ func (c *crew) thaw(but int) {
 	}
 }
 
-// interrupted counts the agents that were about to write when they thawed.
+// interrupted counts the agents that were about to write when they were thawed.
 func (c *crew) interrupted() (count int) {
 	for _, agent := range c.agents {
 		count += strings.Count(agent.Log("writes are blocked, because another agent may lead"), "\n")
@@ -88,7 +89,7 @@ func (c *crew) restart(agent *world.Agent) {
 	start(c.t, agent)
 }
 
-// leads returns the agent that leads; nil while none does that is not frozen.
+// leads returns the leading agent, or nil while no running agent leads.
 func (c *crew) leads() *world.Agent {
 	c.t.Helper()
 	holder := c.holder()
@@ -105,7 +106,7 @@ func (c *crew) leads() *world.Agent {
 	return nil
 }
 
-// holder returns the holder of the lease; empty if there is none.
+// holder returns the holder of the lease, or "" if there is none.
 func (c *crew) holder() string {
 	c.t.Helper()
 	lease, err := c.client.Resource(leases).Namespace(deploy.Namespace).Get(c.t.Context(), "berth-agent", metav1.GetOptions{})
@@ -119,7 +120,7 @@ func (c *crew) holder() string {
 	return holder
 }
 
-// until lets the team work until something has come about.
+// until lets the team work until done returns true.
 func (w *work) until(what string, done func() bool) {
 	w.t.Helper()
 	for over := time.Now().Add(time.Minute); !done(); {

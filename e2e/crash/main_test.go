@@ -1,5 +1,5 @@
-// Package crash ends the agent at any moment of a busy time, and looks whether the end is the same: what Git
-// says and nothing else, and no Job run twice.
+// Package crash kills the agent at any moment of a busy time, and checks that the result is the same: the cluster has
+// exactly what Git says, and no Job has run twice.
 package crash
 
 import (
@@ -14,14 +14,14 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// The short matrix is for every day; make crash asks for the long one.
+// By default the test runs a short matrix; make crash runs the long one.
 var (
 	moments = flag.Int("moments", 8, "at how many moments the agent is killed")
 	freezes = flag.Int("freezes", 2, "at how many moments the agent is frozen until another leads")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "what the moments and the work are drawn from")
 )
 
-// begin starts a control plane with Berth; the agent does not run yet.
+// begin starts a control plane with Berth, but without a running agent.
 func begin(t *testing.T, flags ...string) *world.World {
 	t.Helper()
 	dir := t.TempDir()

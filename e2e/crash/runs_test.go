@@ -13,10 +13,10 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// run is what is to happen once.
+// run identifies a run of a Job that must happen once.
 type run struct{ namespace, name, digest string }
 
-// runs counts the Jobs that there ever were.
+// runs counts all Jobs that were ever created.
 type runs struct {
 	mu   sync.Mutex
 	uids map[run]map[types.UID]bool
@@ -58,7 +58,7 @@ func (r *runs) note(job *unstructured.Unstructured) {
 	r.uids[key][job.GetUID()] = true
 }
 
-// forgets lets a Job run again.
+// forgets allows a Job to run again.
 func (r *runs) forgets(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// work is a team that pushes all the time, and people who meddle.
+// work is a team that pushes all the time, and users who interfere.
 type work struct {
 	*world.Repository
 	t      *testing.T
@@ -27,14 +27,14 @@ type work struct {
 	git    *gittest.Repository
 	agent  *world.Agent
 	client dynamic.Interface
-	// files are those of the branches there are, heads their commits.
+	// files holds the files of the existing branches, heads their commits.
 	files map[string]map[string]string
 	heads map[string]string
-	count int // makes everything that is written unique
+	count int // makes every written value unique
 	runs  *runs
 }
 
-// busy begins a team with a branch main.
+// busy starts a team with a branch main.
 func busy(t *testing.T, w *world.World, dice *rand.Rand) *work {
 	t.Helper()
 	client, err := dynamic.NewForConfig(w.Cluster.RESTConfig())
@@ -58,10 +58,10 @@ func busy(t *testing.T, w *world.World, dice *rand.Rand) *work {
 	return team
 }
 
-// brief is the name of a Job that is gone as soon as it has run: that it has, only the record knows.
+// brief is the name of a Job that is deleted as soon as it has run. Only the record knows that it ran.
 const brief = "brief"
 
-// branch begins a branch whose name was never used before.
+// branch creates a branch whose name was never used before.
 func (w *work) branch(name string) {
 	w.files[name] = map[string]string{
 		"k8s/job.yaml":   manifest("batch/v1", "Job", "migrate", "berth.dev/wave: \"-1\"", podSpec("Never")),
@@ -81,7 +81,7 @@ func podSpec(restart string) string {
 	return `template: {metadata: {labels: {app: api}}, spec: {restartPolicy: ` + restart + `, containers: [{name: app, image: "registry.example.com/app:${TREE:app}", readinessProbe: {tcpSocket: {port: 80}}}]}}`
 }
 
-// code changes the application: its image, and so its Deployment and its Job.
+// code changes the application's code: its image, and so its Deployment and its Job.
 func (w *work) code(branch string) {
 	w.count++
 	w.files[branch]["app/main.go"] = fmt.Sprintf("package main // %d\n", w.count)
@@ -103,7 +103,7 @@ func (w *work) push(branch string) {
 	w.heads[branch] = w.git.Change(branch, "push", changes...)
 }
 
-// happens does one thing.
+// happens makes one random change.
 func (w *work) happens() {
 	branch := w.any()
 	files := w.files[branch]
@@ -138,7 +138,7 @@ func (w *work) any() string {
 	return names[w.dice.IntN(len(names))]
 }
 
-// meddle changes by hand what Berth made; what is not there cannot be.
+// meddle changes Berth's objects by hand. It ignores objects that do not exist.
 func (w *work) meddle(branch string) {
 	namespace := "posts-" + branch
 	if w.dice.IntN(2) == 0 {
@@ -159,7 +159,7 @@ var (
 	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 )
 
-// ends mends what is broken in Git, and looks whether everything becomes as it says, and nothing else is left.
+// ends fixes what is broken in Git, and checks that the cluster then has exactly what Git says.
 func (w *work) ends() {
 	w.t.Helper()
 	for branch, files := range w.files {

@@ -10,7 +10,7 @@ import (
 	"net/http"
 )
 
-// call asks Gitea's API, and decodes what it answers unless into is nil.
+// call sends a request to Gitea's API, and decodes the answer unless into is nil.
 func (g *Gitea) call(ctx context.Context, method, path string, body, into any) error {
 	var content bytes.Buffer
 	if body != nil {
@@ -29,7 +29,7 @@ func (g *Gitea) call(ctx context.Context, method, path string, body, into any) e
 	return answered(request, into)
 }
 
-// Token makes an access token with scopes.
+// Token creates an access token with scopes.
 func (g *Gitea) Token(ctx context.Context, name string, scopes ...string) (string, error) {
 	var content bytes.Buffer
 	if err := json.NewEncoder(&content).Encode(map[string]any{"name": name, "scopes": scopes}); err != nil {
@@ -40,7 +40,7 @@ func (g *Gitea) Token(ctx context.Context, name string, scopes ...string) (strin
 		return "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.SetBasicAuth(owner, password) // a token makes no tokens
+	request.SetBasicAuth(owner, password) // a token cannot create tokens
 	var token struct {
 		SHA1 string `json:"sha1"`
 	}

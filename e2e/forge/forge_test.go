@@ -14,8 +14,8 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// The main job: a push becomes production, a branch a preview, and the preview goes with the branch. Gitea's webhooks
-// alone tell of all that.
+// The main use: a push becomes production, a branch becomes a preview, and the preview is deleted with the branch. Only
+// Gitea's webhooks notify the agent of these changes.
 func TestPushesToGiteaReachTheCluster(t *testing.T) {
 	posts := begins(t, "posts")
 	production := posts.Environment("main")
@@ -39,7 +39,8 @@ func TestPushesToGiteaReachTheCluster(t *testing.T) {
 	}
 }
 
-// Gitea signs the JSON alone, whatever content type it sends. A wrong secret is refused, and the log says what was seen.
+// Gitea signs the JSON alone, whatever content type it sends. A delivery with a wrong secret is refused, and the log
+// says why.
 func TestDeliveriesOfEachContentType(t *testing.T) {
 	posts := begins(t, "signed")
 	hooks := []forge.Hook{
@@ -74,7 +75,7 @@ func TestDeliveriesOfEachContentType(t *testing.T) {
 	}
 }
 
-// record writes a delivery where source/webhook tests it.
+// record writes a delivery into the test data of source/webhook.
 func record(t *testing.T, h forge.Hook, d forge.Delivery) {
 	t.Helper()
 	if *recordTo == "" || h.Secret != hookToken {
@@ -86,7 +87,7 @@ func record(t *testing.T, h forge.Hook, d forge.Delivery) {
 	}
 }
 
-// A repository that is renamed on the server is followed by its redirect, and no listing fails on the way.
+// Berth follows the redirect of a repository that was renamed on the server. No listing fails.
 func TestARepositoryIsRenamedOnTheServer(t *testing.T) {
 	posts := begins(t, "renamed")
 	production := posts.Environment("main")
@@ -105,8 +106,8 @@ func TestARepositoryIsRenamedOnTheServer(t *testing.T) {
 	}
 }
 
-// The new default branch is no preview, although the pattern names it, while production waits for its own. When the entries
-// name it, it takes over what is there.
+// The new default branch gets no preview, although the pattern matches it, while production waits for its own branch.
+// Once the entries name it, it takes over the existing environment.
 func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	posts := begins(t, "trunks")
 	production := posts.Environment("main")
@@ -131,7 +132,7 @@ func TestTheDefaultBranchIsRenamed(t *testing.T) {
 	}
 }
 
-// Who uses a token without the scope learns which one it needs.
+// A user whose token lacks a scope learns which one it needs.
 func TestATokenWithoutTheScope(t *testing.T) {
 	posts := beginsWith(t, "scopeless", "read:user")
 	posts.Becomes("Unauthorized", "403 Forbidden: the credentials do not give the right to read this repository", "Gitea: read:repository")

@@ -1,5 +1,5 @@
-// Package forge runs a real Gitea for scenarios, on loopback and with a folder of its own: users, tokens, repositories and
-// webhooks through its API, and pushes by git.
+// Package forge runs a real Gitea for scenarios, on the loopback address and with a folder of its own. It creates
+// users, tokens, repositories and webhooks through Gitea's API, and pushes with git.
 package forge
 
 import (
@@ -15,22 +15,22 @@ import (
 	"time"
 )
 
-// startTimeout is far beyond what a loaded machine needs to start Gitea with an empty database.
+// startTimeout is far longer than a loaded machine needs to start Gitea with an empty database.
 const startTimeout = 2 * time.Minute
 
-// Who owns all repositories. The user is an administrator of Gitea.
+// The owner of all repositories, who is an administrator of Gitea.
 const (
 	owner    = "ada"
 	password = "correct-horse-1"
 )
 
-// Config says which Gitea to start.
+// Config configures a Gitea.
 type Config struct {
 	// Binary is the path of the program.
 	Binary string
-	// Assets is the folder with templates and options, which a binary that is built without bindata needs.
+	// Assets is the folder with templates and options, for a binary that was built without bindata.
 	Assets string
-	// Dir holds everything: configuration, database, repositories, log. It is made if needed.
+	// Dir holds everything: configuration, database, repositories, log. Start creates it if needed.
 	Dir string
 }
 
@@ -38,7 +38,7 @@ type Config struct {
 type Gitea struct {
 	// URL is its address, without a slash at the end.
 	URL string
-	// Version is what it says of itself, such as 1.26.4.
+	// Version is the version that it reports, such as 1.26.4.
 	Version string
 
 	binary, config, dir string
@@ -46,7 +46,7 @@ type Gitea struct {
 	process             *exec.Cmd
 }
 
-// Start starts Gitea and returns when it answers. It ends on Stop.
+// Start starts Gitea and returns when it answers. Stop ends it.
 func Start(ctx context.Context, c Config) (*Gitea, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -78,7 +78,7 @@ func Start(ctx context.Context, c Config) (*Gitea, error) {
 	return g, nil
 }
 
-// begin waits until Gitea answers, and makes the owner and a token.
+// begin waits until Gitea answers, and creates the owner and a token.
 func (g *Gitea) begin(ctx context.Context) error {
 	var version struct{ Version string }
 	for g.call(ctx, http.MethodGet, "/version", nil, &version) != nil {
@@ -99,7 +99,7 @@ func (g *Gitea) begin(ctx context.Context) error {
 			g.Stop()
 			return fmt.Errorf("gitea %s: %w: %s", strings.Join(arguments, " "), err, tail(output))
 		}
-		g.token = lastLine(output) // warnings may stand before it
+		g.token = lastLine(output) // warnings may precede it
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (g *Gitea) begin(ctx context.Context) error {
 // Stop ends Gitea.
 func (g *Gitea) Stop() {
 	_ = g.process.Process.Kill()
-	_ = g.process.Wait() // it says that it was killed
+	_ = g.process.Wait() // it reports that it was killed
 }
 
 func (g *Gitea) command(ctx context.Context, arguments ...string) *exec.Cmd {
@@ -117,7 +117,8 @@ func (g *Gitea) command(ctx context.Context, arguments ...string) *exec.Cmd {
 	return command
 }
 
-// configuration is Gitea's app.ini: what scenarios do not need is off, and webhooks reach loopback only. Gitea adds secrets.
+// configuration is Gitea's app.ini. Features that scenarios do not need are off, and webhooks reach loopback only.
+// Gitea adds secrets.
 func configuration(c Config, address string) string {
 	host, port, _ := net.SplitHostPort(address)
 	assets := ""

@@ -21,7 +21,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// missing says why there is no Gitea; then every test is skipped with that.
+// missing says why there is no Gitea, and every test is skipped with it.
 const missing = "no Gitea: say in the environment variable GITEA where the program is; for one that is built without bindata, GITEA_ASSETS is the folder with its templates"
 
 // shared is a control plane with the agent, and gitea the server. Deliveries reach the agent through the recorder.
@@ -31,7 +31,7 @@ var (
 	recorder *forge.Recorder
 )
 
-// recordTo is where deliveries are recorded for the tests of source/webhook.
+// recordTo is the folder for recorded deliveries, for the tests of source/webhook.
 var recordTo = flag.String("record", "", "folder to record deliveries to")
 
 func TestMain(m *testing.M) {
@@ -57,7 +57,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// begin starts Gitea, a control plane, and an agent that takes webhooks.
+// begin starts Gitea, a control plane, and an agent that receives webhooks.
 func begin(ctx context.Context, dir, binary string) error {
 	program := filepath.Join(dir, "berth")
 	if output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", program, "./cmd/berth").CombinedOutput(); err != nil {
@@ -83,7 +83,7 @@ func begin(ctx context.Context, dir, binary string) error {
 	return shared.Agent.Start()
 }
 
-// end stops what was started, however far that came.
+// end stops everything that begin started, even if begin failed.
 func end() {
 	if shared != nil {
 		if err := shared.Agent.Stop(); err != nil {
@@ -107,7 +107,7 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), errors.Join(listener.Close())
 }
 
-// A team has a private repository of Gitea, which Berth follows with a token that may read, and learns of by webhooks.
+// A team has a private Gitea repository. Berth follows it with a read-only token and receives its webhooks.
 type team struct {
 	*world.Repository
 	forge *forge.Repository
@@ -115,10 +115,10 @@ type team struct {
 
 const hookToken = "a-secret-of-hooks"
 
-// begins starts a team whose repository is still empty, with a token that has what docs/git.md asks for.
+// begins starts a team whose repository is still empty. Its token has the scope that docs/git.md asks for.
 func begins(t *testing.T, name string) *team { return beginsWith(t, name, "read:repository") }
 
-// beginsWith is begins with a token of a scope. Nothing is polled within the time of a test.
+// beginsWith is begins with a given token scope. The polls are too rare to happen during a test.
 func beginsWith(t *testing.T, name, scope string) *team {
 	t.Helper()
 	if gitea == nil {
@@ -153,7 +153,7 @@ func beginsWith(t *testing.T, name, scope string) *team {
 	return team
 }
 
-// follows has production follow another branch, of which there is no preview then.
+// follows makes production follow another branch, which then has no preview.
 func (team *team) follows(branch string) {
 	entries := team.Get().Spec.Environments
 	entries[0].Branches = []v1alpha1.BranchPattern{v1alpha1.BranchPattern(branch)}
@@ -165,12 +165,12 @@ func (team *team) follows(branch string) {
 	team.Patch(string(patch))
 }
 
-// reporter is a test whose context lasts until its cleanup is done.
+// reporter is a test whose context lasts until its cleanup has finished.
 type reporter struct{ *testing.T }
 
 func (reporter) Context() context.Context { return context.Background() }
 
-// application says a text.
+// application returns the files of an application that says a text.
 func application(text string) map[string]string {
 	return map[string]string{"k8s/app.yaml": `apiVersion: v1
 kind: ConfigMap

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// A Recorder stands between Gitea and the agent, passes deliveries on, and keeps them as they came.
+// A Recorder forwards deliveries from Gitea to the agent, and keeps them as sent.
 type Recorder struct {
 	server *httptest.Server
 
@@ -18,16 +18,16 @@ type Recorder struct {
 	deliveries []Delivery
 }
 
-// A Delivery is one that Gitea sent.
+// A Delivery is a delivery that Gitea sent.
 type Delivery struct {
 	// Request is what came over the wire: request line, headers and body.
 	Request []byte
-	// Path, Query, Event and ContentType are of the request, Status of the answer.
+	// Path, Query, Event and ContentType belong to the request, Status to the answer.
 	Path, Query, Event, ContentType string
 	Status                          int
 }
 
-// Record begins to pass deliveries on to an address.
+// Record starts a recorder that forwards deliveries to an address.
 func Record(address string) *Recorder {
 	r := &Recorder{}
 	next := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
@@ -53,10 +53,10 @@ func Record(address string) *Recorder {
 // Close ends the recorder.
 func (r *Recorder) Close() { r.server.Close() }
 
-// URL is where Gitea delivers what is meant for a path of the agent.
+// URL returns the address at which Gitea delivers to a path of the agent.
 func (r *Recorder) URL(path string) string { return r.server.URL + path }
 
-// Deliveries returns those that were sent to a path of the agent.
+// Deliveries returns the deliveries to a path of the agent.
 func (r *Recorder) Deliveries(path string) []Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// A Reporter hears about what fails. testing.TB is one.
+// A Reporter receives failures. testing.TB is one.
 type Reporter interface {
 	Helper()
 	Context() context.Context
@@ -21,7 +21,7 @@ type Reporter interface {
 	TempDir() string
 }
 
-// A Repository is a private one of Gitea, with a clone of it from which a person pushes.
+// A Repository is a private repository of Gitea, with a user's clone to push from.
 type Repository struct {
 	Name        string
 	gitea       *Gitea
@@ -29,7 +29,7 @@ type Repository struct {
 	t           Reporter
 }
 
-// Repository makes an empty repository whose default branch is main.
+// Repository creates an empty repository whose default branch is main.
 func (g *Gitea) Repository(t Reporter, name string) *Repository {
 	t.Helper()
 	r := &Repository{Name: name, gitea: g, clone: filepath.Join(t.TempDir(), name), main: "main", t: t}
@@ -41,10 +41,10 @@ func (g *Gitea) Repository(t Reporter, name string) *Repository {
 	return r
 }
 
-// URL is the address for clients.
+// URL returns the address for clients.
 func (r *Repository) URL() string { return r.gitea.URL + "/" + owner + "/" + r.Name + ".git" }
 
-// Push commits files on top of a branch, which begins at the default branch if it is new, pushes it, and returns the commit.
+// Push commits files to a branch, pushes it, and returns the commit. A new branch begins at the default branch.
 func (r *Repository) Push(branch string, files map[string]string) string {
 	r.t.Helper()
 	if r.git("for-each-ref", "refs/heads/"+branch) != "" {
@@ -72,7 +72,7 @@ func (r *Repository) Push(branch string, files map[string]string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
-// DeleteBranch deletes a branch on the server, as the button does.
+// DeleteBranch deletes a branch on the server, as the button in the web page does.
 func (r *Repository) DeleteBranch(branch string) {
 	r.t.Helper()
 	r.asks(http.MethodDelete, r.path("/branches/"+url.PathEscape(branch)), nil)
@@ -101,7 +101,7 @@ type Hook struct {
 	URL, ContentType, Secret string
 }
 
-// Hook adds a webhook for pushes, and for branches that come and go.
+// Hook adds a webhook for pushes, and for the creation and deletion of branches.
 func (r *Repository) Hook(h Hook) {
 	r.t.Helper()
 	r.asks(http.MethodPost, r.path("/hooks"), map[string]any{
@@ -119,7 +119,7 @@ func (r *Repository) asks(method, path string, body any) {
 	}
 }
 
-// git runs a command of Git in the clone, with no configuration but its own, and returns what it prints.
+// git runs git in the clone, without the user's configuration, and returns its output.
 func (r *Repository) git(arguments ...string) string {
 	r.t.Helper()
 	command := exec.CommandContext(r.t.Context(), "git", append([]string{"-c", "user.name=" + owner, "-c", "user.email=ada@example.com"}, arguments...)...)

@@ -12,7 +12,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// leavesOut waits until the Repository says which branches are left out, with all of the texts.
+// leavesOut waits until the Repository lists the branches that it leaves out, with all of the texts.
 func (team *team) leavesOut(texts ...string) {
 	team.t.Helper()
 	world.Await(team.t, fmt.Sprintf("the Repository %s leaves branches out, and says %q", team.Name, texts), func() (string, bool) {
@@ -29,7 +29,7 @@ func (team *team) leavesOut(texts ...string) {
 	})
 }
 
-// refs begins so many branches at main.
+// refs creates the given number of branches at main.
 func (team *team) refs(n int, format string) {
 	team.t.Helper()
 	refs := map[string]string{}
@@ -39,7 +39,7 @@ func (team *team) refs(n int, format string) {
 	team.git.Refs(refs)
 }
 
-// goesOn pushes to production and waits until that runs.
+// goesOn pushes to production and waits until the commit is healthy.
 func (team *team) goesOn() {
 	team.t.Helper()
 	files := application()
@@ -48,7 +48,7 @@ func (team *team) goesOn() {
 	team.production.Becomes("Healthy", commit)
 }
 
-// A name that reorders what stands around it, or looks like another, is shown escaped and gets nothing.
+// A name that reorders the text around it, or looks like another name, is shown escaped and gets no environment.
 func TestNamesThatDeceive(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "names")
@@ -63,7 +63,7 @@ func TestNamesThatDeceive(t *testing.T) {
 	posts.goesOn()
 }
 
-// A branch takes the very name that another one's slug got so as to be its own.
+// A branch has the exact name that another branch's slug was changed to for uniqueness.
 func TestABranchNamedLikeAnothersSlug(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "slugs")
@@ -83,7 +83,7 @@ func TestABranchNamedLikeAnothersSlug(t *testing.T) {
 	posts.felt()
 }
 
-// More branches than an administrator allowed for cost the others nothing, and production goes on.
+// More branches than the administrator allows do not affect the other branches, and production continues.
 func TestBranchesWithoutEnd(t *testing.T) {
 	t.Parallel()
 	five := int32(5)
@@ -96,13 +96,13 @@ func TestBranchesWithoutEnd(t *testing.T) {
 	posts.felt()
 	posts.goesOn()
 
-	posts.refs(3_000, "main-%d") // which begin as production's does
+	posts.refs(3_000, "main-%d") // the same prefix as production's branch
 	posts.Becomes(v1alpha1.ReasonTooLarge, "the repository has more than 12000 branches")
 	commit := posts.git.Commit("main", application(), "and on")
 	posts.production.Becomes("Healthy", commit)
 }
 
-// A few kilobytes that unpack to more than the agent has memory for.
+// A few kilobytes unpack to more than the agent's memory.
 func TestACommitThatUnpacksToGigabytes(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "bomb")

@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// A branch wants what all environments share: production's host, a port of the nodes, the proxy's configuration.
+// A branch claims what all environments share: production's host, a port of the nodes, the proxy's configuration.
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "claims", func(r *v1alpha1.Repository) {

@@ -19,7 +19,7 @@ var (
 	jobs        = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 )
 
-// migration is a Job, which is created and not applied.
+// migration is a Job, which the agent creates instead of applying.
 const migration = `
 apiVersion: batch/v1
 kind: Job
@@ -29,7 +29,8 @@ spec:
     spec: {restartPolicy: Never, containers: [{name: main, image: registry.example.com/api:1}]}
 `
 
-// Whoever copies an object copies its marks, too. A copy was once deleted within seconds, wherever it was.
+// A user who copies an object copies its marks, too. The agent once deleted such copies within seconds, in any
+// namespace.
 func TestCopiesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "copies")
@@ -37,7 +38,7 @@ func TestCopiesAreLeftAlone(t *testing.T) {
 	posts.production.Becomes("Healthy", posts.healthy)
 	posts.before = posts.production.Contents()
 	client := posts.client()
-	// A backup that is restored under another name has the namespace's marks, and the managed fields.
+	// A backup that is restored under another name has the namespace's marks, and its managed fields.
 	backup, err := client.Resource(namespaces).Get(t.Context(), "copies", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ func TestCopiesAreLeftAlone(t *testing.T) {
 	}
 	posts.production.Becomes("Healthy", posts.healthy, "settings-2: bears this environment's label but was not made by Berth",
 		"kubectl label configmap settings-2 -n copies berth.dev/environment-")
-	// A prune is what deleted them.
+	// A prune once deleted them.
 	posts.healthy = posts.git.Commit("main", map[string]string{"k8s/more.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}"}, "add")
 	posts.production.Becomes("Healthy", posts.healthy)
 	world.Always(t, 3*time.Second, "the copies are there", func() (string, bool) {
@@ -106,7 +107,7 @@ func (team *team) restores(resource schema.GroupVersionResource, object *unstruc
 	object.SetUID("")
 	object.SetResourceVersion("")
 	unstructured.RemoveNestedField(object.Object, "status")
-	if object.GetKind() == "Job" { // whose controller has labels and a selector of its own
+	if object.GetKind() == "Job" { // its controller adds its own labels and selector
 		unstructured.RemoveNestedField(object.Object, "spec", "selector")
 		unstructured.RemoveNestedField(object.Object, "spec", "template", "metadata", "labels")
 	}

@@ -16,9 +16,9 @@ import (
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// A branch that may change its own Namespace makes it say that it is production's, and that production's
-// Environment was lost under another name. Berth once wrote that Environment, took it down because no branch
-// called for it, and deleted all of production by its id.
+// A branch that may change its own Namespace makes it claim to be production's, and to belong to a lost Environment of
+// another name. Berth once re-created that Environment, tore it down because no branch called for it, and deleted all
+// of production by its id.
 func TestANamespaceThatSaysItIsProductions(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "forged")
@@ -34,7 +34,7 @@ func TestANamespaceThatSaysItIsProductions(t *testing.T) {
 		patch := fmt.Sprintf(`{"metadata":{"labels":{"berth.dev/environment":%q},"annotations":{"berth.dev/environment":%q,"berth.dev/branch":%q,"berth.dev/on-removal":"Delete"}}}`,
 			id, lie.environment, lie.branch)
 		if !posts.forges(evil.Namespace(), patch) {
-			return // a policy of the cluster has refused it
+			return // a policy of the cluster has rejected it
 		}
 		world.Always(t, 4*time.Second, "production stands although a namespace says that it is "+lie.name, func() (string, bool) {
 			var names []string
@@ -48,7 +48,7 @@ func TestANamespaceThatSaysItIsProductions(t *testing.T) {
 	posts.felt()
 }
 
-// Somebody who may write Environments makes a second one for production's branch, and deletes it.
+// A user who may write Environments creates a second one for production's branch, and deletes it.
 func TestASecondEnvironmentForProduction(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "second")
@@ -63,7 +63,7 @@ spec: {repository: second, entry: production, branch: main, namespace: second, o
 		return fmt.Sprint(len(all)), len(all) == 1
 	})
 	posts.felt()
-	// It is not blind either.
+	// Drift of production is still detected.
 	posts.production.Patch("ConfigMap/settings", `{"data":{"HOST":"elsewhere"}}`)
 	posts.production.AwaitObject("ConfigMap/settings", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 }

@@ -12,8 +12,8 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// The agent ends on request, whatever a branch or a Git server keeps it busy with. The update of the Deployment then
-// does not wait for the kubelet to kill it. These tests run before the others, which share the agent.
+// The agent ends on request, even if a branch or a Git server keeps it busy. So an update of the Deployment does not
+// wait until the kubelet kills it. These tests run before the others, which share the agent.
 
 // SIGTERM once ended neither the build nor the agent.
 func TestTheAgentEndsDuringABuild(t *testing.T) {
@@ -24,7 +24,7 @@ func TestTheAgentEndsDuringABuild(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			team := team.in(t)
-			// Another size makes it another input, which is built again.
+			// A different size gives a different input, so it is built again.
 			branch := team.pushes("attack", merging(5_000+int(signal)))
 			branch.Becomes("Syncing", branch.commit, "rendering commit ")
 			builds := shared.Agent.Children()
@@ -34,7 +34,7 @@ func TestTheAgentEndsDuringABuild(t *testing.T) {
 			endsOn(t, signal)
 			world.AwaitFor(t, buildTime/2, fmt.Sprintf("the processes %d are gone", builds), func() (string, bool) {
 				for _, build := range builds {
-					// It is empty for a process that was not waited on yet.
+					// The file is empty for a process that ended but was not waited for yet.
 					if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", build)); len(line) > 0 {
 						return string(line), false
 					}
@@ -48,7 +48,7 @@ func TestTheAgentEndsDuringABuild(t *testing.T) {
 	}
 }
 
-// A server that sends nothing, or without end, has minutes until its time is up.
+// A server that sends nothing, or never stops, has minutes until its deadline.
 func TestTheAgentEndsDuringAFirstFetch(t *testing.T) {
 	for _, trouble := range []struct {
 		what, name string
@@ -68,7 +68,7 @@ func TestTheAgentEndsDuringAFirstFetch(t *testing.T) {
 			server.Misbehave(gittest.Only(trouble.kind, func(e *gittest.Exchange) {
 				select {
 				case asked <- struct{}{}:
-				default: // asked again
+				default: // a repeated request
 				}
 				trouble.fault(e)
 			}))
@@ -82,7 +82,7 @@ func TestTheAgentEndsDuringAFirstFetch(t *testing.T) {
 	}
 }
 
-// countingForever answers a fetch with messages about its progress, without end.
+// countingForever answers a fetch with endless progress messages.
 func countingForever(e *gittest.Exchange) {
 	const message = "\x02Counting objects\n"
 	e.Writer.Header().Set("Content-Type", "application/x-git-upload-pack-result")
@@ -92,8 +92,8 @@ func countingForever(e *gittest.Exchange) {
 	}
 }
 
-// endsOn fails the test unless the agent ends at a signal, long before what it does has reached a limit, and starts it
-// again.
+// endsOn fails the test unless the agent ends at a signal, long before its work reaches a limit. Then it restarts the
+// agent.
 func endsOn(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	if err := shared.Agent.Signal(signal); err != nil {

@@ -17,13 +17,13 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// delivery is a signed webhook of a push, as GitLab sends it. It may be sent later, and more than once.
+// delivery is a signed webhook of a push, as GitLab sends it. A test may send it late, and more than once.
 type delivery struct {
 	body   string
 	header http.Header
 }
 
-// signs makes the delivery of a push.
+// signs creates the delivery of a push.
 func signs(key []byte, at time.Time, before, after string) delivery {
 	id, timestamp := rand.Text(), strconv.FormatInt(at.Unix(), 10)
 	d := delivery{
@@ -39,7 +39,7 @@ func signs(key []byte, at time.Time, before, after string) delivery {
 	return d
 }
 
-// delivers sends a delivery to the Repository, and returns how it is answered.
+// delivers sends a delivery to the Repository, and returns the status of the answer.
 func (team *team) delivers(d delivery) int {
 	team.t.Helper()
 	request, err := http.NewRequestWithContext(team.t.Context(), http.MethodPost, "http://"+hooks+"/hooks/"+team.Name, strings.NewReader(d.body))
@@ -55,14 +55,15 @@ func (team *team) delivers(d delivery) int {
 	return answer.StatusCode
 }
 
-// Somebody between the Git server and the agent holds deliveries back, sends them in another order, and again. They are
-// authentic, and name an older commit. A delivery only makes the agent list the repository, so nothing goes back.
+// An attacker between the Git server and the agent delays deliveries, reorders them, and repeats them. They are
+// authentic, and name an older commit. A delivery only triggers a listing, so no environment returns to an older
+// commit.
 func TestDeliveriesInAnotherOrder(t *testing.T) {
 	t.Parallel()
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	shared.SetSecret(lasting{t}, "reordered-webhook", map[string]string{"signingToken": "whsec_" + base64.StdEncoding.EncodeToString(key)})
-	// No poll helps within the test.
+	// No poll happens within the test.
 	team := begins(t, "reordered", func(r *v1alpha1.Repository) {
 		r.Spec.Poll = "@every 1h"
 		r.Spec.Webhook = &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: "reordered-webhook"}}

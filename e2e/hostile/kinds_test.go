@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// widgets is a kind of an operator that extended the account of environments and forgot the agent's watches.
+// widgets is the kind of an operator that extended the account of environments and forgot the agent's watches.
 const widgets = `apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: widgets.hostile.example.com}
@@ -30,8 +30,8 @@ metadata: {name: hostile-widgets, labels: {berth.dev/aggregate-to-environment: "
 rules: [{apiGroups: [hostile.example.com], resources: [widgets], verbs: ["*"]}]
 `
 
-// A kind that the agent cannot watch once left its environment Syncing for ever. Now the sync fails in time, and says what is
-// missing; nobody else waits.
+// A kind that the agent cannot watch once left its environment Syncing forever. Now the sync fails in time, and reports
+// what is missing. Other environments do not wait.
 func TestAKindThatTheAgentCannotWatch(t *testing.T) {
 	t.Parallel()
 	administrator(t, widgets)
@@ -46,7 +46,7 @@ func TestAKindThatTheAgentCannotWatch(t *testing.T) {
 	evil.AwaitObject("ConfigMap/settings", "is put back all the same", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 }
 
-// Expressions that an API server would evaluate live outside namespaces, where a branch cannot bring any.
+// Expressions that an API server evaluates belong to cluster-scoped objects, which a branch cannot bring.
 func TestExpressionsThatCost(t *testing.T) {
 	t.Parallel()
 	const expression = "[1,2,3].all(a, [1,2,3].all(b, [1,2,3].all(c, true)))"

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// each writes a text n times, with the numbers from 0 in place of %.
+// each repeats a text n times, with the numbers from 0 in place of %.
 func each(n int, text string) string {
 	var all strings.Builder
 	for i := range n {
@@ -24,7 +24,7 @@ func workload(variables string) string {
 	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec:\n  template:\n    spec:\n      containers:\n      - name: api\n        env:\n" + variables
 }
 
-// merging is a patch whose merge takes time that grows with the square of the variables.
+// merging returns files with a patch. The time to merge it grows with the square of the variables.
 func merging(variables int) map[string]string {
 	return map[string]string{
 		"k8s/kustomization.yaml": "resources: [app.yaml]\npatches: [{path: patch.txt}]\n",
@@ -33,7 +33,7 @@ func merging(variables int) map[string]string {
 	}
 }
 
-// overlays are kustomizations on top of each other, over many objects.
+// overlays returns stacked kustomizations over many objects.
 func overlays(n, objects int) map[string]string {
 	texts := map[string]string{
 		"k8s/kustomization.yaml":    fmt.Sprintf("resources: [l%d]\n", n-1),
@@ -47,8 +47,8 @@ func overlays(n, objects int) map[string]string {
 	return texts
 }
 
-// Each of these once stopped every Kustomize environment, production included, and neither deleting the branch nor
-// restarting the agent helped.
+// Each of these branches once stopped every Kustomize environment, including production. Neither deleting the branch
+// nor restarting the agent helped.
 func TestBuildsThatDoNotEnd(t *testing.T) {
 	t.Parallel()
 	team := begins(t, "builds")
@@ -81,7 +81,7 @@ func TestBuildsThatDoNotEnd(t *testing.T) {
 	}
 }
 
-// deploys changes production, and returns how long it takes to be there.
+// deploys changes production, and returns how long that takes.
 func (team *team) deploys(what string) time.Duration {
 	team.t.Helper()
 	began := time.Now()
@@ -95,7 +95,7 @@ func TestABuildEndsWithItsBranch(t *testing.T) {
 	t.Parallel()
 	team := begins(t, "ending")
 	files := overlays(59, 1000)
-	files["k8s/l59/kustomization.yaml"] = "resources: [../l58]\n" // another input than that of others
+	files["k8s/l59/kustomization.yaml"] = "resources: [../l58]\n" // an input that differs from the others
 	branch := team.pushes("attack", files)
 	branch.Becomes("Syncing", branch.commit, "rendering commit ")
 	team.git.Delete("attack")
@@ -104,7 +104,7 @@ func TestABuildEndsWithItsBranch(t *testing.T) {
 	team.pushes("harmless", files).isHealthy()
 }
 
-// What would have Kustomize read or run something else than the files of the commit.
+// These kustomizations try to read or run something outside the files of the commit.
 func TestKustomizeStaysInTheCommit(t *testing.T) {
 	t.Parallel()
 	const plugin = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t, annotations: {config.kubernetes.io/function: 'exec: {path: /bin/true}'}}\n"

@@ -1,8 +1,8 @@
-// Package hostile attacks: everything here is done with what somebody has who can push any branch, and with
-// what such a branch brings. Every attempt says how it is refused, and that production felt nothing.
+// Package hostile attacks Berth, with the means of a user who can push any branch, and with everything that such a
+// branch can bring. Every attempt states how it is refused, and that it did not affect production.
 //
-// All attempts share one agent, which has the rights of deploy/ and no others. To add one, append a row to
-// a table that attempts (team_test.go) takes, or write a test with a team of its own.
+// All attempts share one agent, which has only the rights of deploy/. To add one, append a row to a table of attempts
+// (team_test.go), or write a test with a team of its own.
 package hostile
 
 import (
@@ -30,15 +30,16 @@ var shared *world.World
 // buildTime is the processor time that one build of a kustomization may take.
 const buildTime = 10 * time.Second
 
-// memoryLimit is what the agent and its children may hold together, and unlimited why this system cannot enforce it.
+// memoryLimit bounds the memory of the agent and its children together. unlimited says why this system cannot enforce
+// it.
 const memoryLimit = 512 << 20
 
 var unlimited error
 
-// hooks is where the agent takes webhooks.
+// hooks is the agent's address for webhooks.
 var hooks string
 
-// atOnce is how many attempts run beside each other. They wait more than they work.
+// atOnce is how many attempts run concurrently. They wait more than they work.
 const atOnce = "8"
 
 func TestMain(m *testing.M) {
@@ -113,7 +114,7 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// withinMemory is an error if the kernel had to kill a process because of the memory limit, whatever attempt it was.
+// withinMemory returns an error if the kernel has killed a process because of the memory limit, in any attempt.
 func withinMemory() error {
 	if unlimited != nil {
 		return nil
@@ -125,8 +126,8 @@ func withinMemory() error {
 	return err
 }
 
-// deployedMemory returns the environment variable by which the Deployment in deploy/ bounds the memory of the agent's own
-// process.
+// deployedMemory returns the environment variable with which the Deployment in deploy/ bounds the memory of the agent's
+// own process.
 func deployedMemory() ([]string, error) {
 	objects, err := deploy.Objects()
 	if err != nil {

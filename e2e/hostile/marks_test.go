@@ -11,7 +11,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// What says whose an object is comes from the agent alone, and no template makes more of it.
+// Only the agent's own marks say who owns an object, and no template can change them.
 func TestMarksFromGit(t *testing.T) {
 	t.Parallel()
 	object := func(metadata string) map[string]string {
@@ -68,7 +68,7 @@ spec:
 	})
 }
 
-// A branch whose namespace would be production's gets none, even before production was there.
+// A branch whose namespace name would be production's gets none, even if it exists before production.
 func TestABranchNamedLikeProductionsNamespace(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "squats", func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = "squats-prod" })
@@ -83,7 +83,7 @@ func TestABranchNamedLikeProductionsNamespace(t *testing.T) {
 	posts.felt()
 }
 
-// No copied Secret overwrites or is overwritten: a Secret of a branch or a user stays.
+// No copied Secret overwrites, or is overwritten by, a Secret of a branch or a user.
 func TestCopiedSecretsOverwriteNothing(t *testing.T) {
 	t.Parallel()
 	shared.SetSecret(lasting{t}, "pull", map[string]string{"password": "of the team"})
@@ -100,7 +100,8 @@ func TestCopiedSecretsOverwriteNothing(t *testing.T) {
 	if got := own.Object("Secret/pull").Field("data.password"); got != "bWluZQ==" {
 		t.Errorf("the branch's own says %q", got)
 	}
-	// Its label does not make a Secret ours: the one of another name that claims to be a copy is not deleted.
+	// The label alone does not mark a Secret as Berth's: a Secret of another name that claims to be a copy is not
+	// deleted.
 	posts.restores(secrets, plain.Object("Secret/pull").Unstructured, plain.Namespace(), "pull-2")
 	commit := posts.git.Commit("plain", map[string]string{"k8s/more.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}"}, "more")
 	plain.Becomes("Healthy", commit, "Secret/"+plain.Namespace()+"/pull-2: bears this environment's label but was not made by Berth")

@@ -11,9 +11,9 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// Five Git servers with a million references each once took more memory than the Deployment has: the kernel would have
-// killed the agent again and again, and production with it. Here everything that costs memory happens at once, and the
-// kernel enforces the limit.
+// Five Git servers with a million references each once took more memory than the Deployment allows. The kernel would
+// have killed the agent again and again, and stopped production's updates. Here everything that costs memory happens at
+// once, and the kernel enforces the limit.
 func TestTheAgentStaysWithinItsMemory(t *testing.T) {
 	if unlimited != nil {
 		t.Skip(unlimited)
@@ -44,7 +44,8 @@ func TestTheAgentStaysWithinItsMemory(t *testing.T) {
 	}
 }
 
-// lists lets a Repository follow a server that lists references without end, and returns what waits for the refusal.
+// lists makes a Repository follow a server with an endless list of references. It returns a function that waits for the
+// refusal.
 func lists(t *testing.T, name string) func() {
 	t.Helper()
 	server := gittest.NewServer(t)
@@ -56,8 +57,8 @@ func lists(t *testing.T, name string) func() {
 	return func() { repository.Becomes(v1alpha1.ReasonTooLarge, "the repository has more than 100000 branches") }
 }
 
-// differences makes a commit with large files that differ little. Git sends one as a difference of the other, whose
-// unpacking takes several times its size.
+// differences creates a commit with large files that differ little. Git sends one as a delta of the other, which takes
+// several times its size to unpack.
 func differences(server *gittest.Server) (commit string) {
 	defer server.Close()
 	noise := make([]byte, 31<<20)
@@ -67,8 +68,8 @@ func differences(server *gittest.Server) (commit string) {
 	}, "begin")
 }
 
-// sends lets a Repository follow a server with such a commit. It is within the limits, so its environment waits for memory
-// and then runs.
+// sends makes a Repository follow a server with such a commit. The commit is within the limits, so its environment
+// waits for memory and then becomes healthy.
 func sends(t *testing.T, name, dir, commit string) func() {
 	t.Helper()
 	server := gittest.Serve(t, gittest.Config{Dir: dir})
@@ -78,7 +79,7 @@ func sends(t *testing.T, name, dir, commit string) func() {
 	return func() { repository.Environment("main").BecomesWithin(2*time.Minute, "Healthy", commit) }
 }
 
-// builds pushes a branch whose build takes nearly as much memory as it may, for as long as it may.
+// builds pushes a branch whose build nearly reaches the limits of memory and time.
 func builds(t *testing.T, name string) func() {
 	t.Helper()
 	git := gittest.NewServer(t).Repository(name)
@@ -94,7 +95,7 @@ func builds(t *testing.T, name string) func() {
 	}
 }
 
-// kills returns how many of the agent's processes the kernel has killed.
+// kills returns the number of the agent's processes that the kernel has killed.
 func kills(t *testing.T) int64 {
 	t.Helper()
 	n, err := shared.Cgroup.Kills()
@@ -104,8 +105,8 @@ func kills(t *testing.T) int64 {
 	return n
 }
 
-// watchMemory begins to watch the memory that the agent and its children cannot give up, and returns what ends that and
-// tells the most there was.
+// watchMemory starts to watch the memory that the agent and its children cannot give up. It returns a function that
+// stops the watch and returns the maximum.
 func watchMemory(t *testing.T) (most func() int64) {
 	stop, found := make(chan struct{}), make(chan int64, 1)
 	go func() {

@@ -10,14 +10,14 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// Whoever may write in a namespace may plant objects there in production's name: they cost production nothing, and are
-// nobody's but the namespace's.
+// A user who may write in a namespace can plant objects there in production's name. They do not affect production, and
+// belong only to their namespace.
 func TestObjectsPlantedInProductionsName(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "planted")
 	evil := posts.pushes("evil", nil)
 	evil.isHealthy()
-	// With production's label, digest, proof and managed fields, under the original's name and under others.
+	// They have production's label, digest, proof and managed fields, under the original's name and under others.
 	posts.restores(configMaps, posts.production.Object("ConfigMap/settings").Unstructured, evil.Namespace(), "settings-of-production")
 	posts.restores(deployments, posts.production.Object("Deployment/api").Unstructured, evil.Namespace(), "api-of-production")
 
@@ -35,13 +35,14 @@ func TestObjectsPlantedInProductionsName(t *testing.T) {
 		}
 	}
 	posts.felt()
-	// They go with the namespace that they are in, and production stays.
+	// They are deleted with their namespace, and production stays.
 	posts.git.Delete("evil")
 	evil.AwaitEnd()
 	posts.felt()
 }
 
-// A branch that may write its own Namespace cannot keep it: its marks come back, and it goes with the branch.
+// A branch that may write its own Namespace cannot keep it: the agent restores its marks, and deletes it with the
+// branch.
 func TestANamespaceThatIsNobodys(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "nobodys")
@@ -57,7 +58,7 @@ func TestANamespaceThatIsNobodys(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !posts.forges(evil.Namespace(), patch) {
-			break // a policy of the cluster has refused it
+			break // a policy of the cluster has rejected it
 		}
 		world.Await(t, "the marks of the namespace are back after "+patch, func() (string, bool) {
 			now, err := posts.client().Resource(namespaces).Get(t.Context(), evil.Namespace(), metav1.GetOptions{})

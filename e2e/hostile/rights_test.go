@@ -22,7 +22,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// role is a Role with one rule, binds a RoleBinding for the branch's own account.
+// role returns a Role with one rule; binds returns a RoleBinding for the branch's own account.
 func role(rule string) string {
 	return "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: power}\nrules: [" + rule + "]\n"
 }
@@ -35,7 +35,7 @@ func binds(kind, name string) string {
 
 const patchesNamespaces = "{apiGroups: [''], resources: [namespaces], verbs: [get, patch]}"
 
-// With the agent's rights a branch's pods once deleted production, and ran privileged.
+// With the agent's rights, a branch's pods once deleted production, and ran privileged.
 func TestABranchThatGrantsItselfMore(t *testing.T) {
 	t.Parallel()
 	everybody := strings.Replace(binds("ClusterRole", "view"), "{kind: ServiceAccount, name: thief}", "{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'system:authenticated'}", 1)
@@ -52,7 +52,7 @@ func TestABranchThatGrantsItselfMore(t *testing.T) {
 	})
 }
 
-// What the cluster refuses shows only in the status, for a first sync goes on with the rest.
+// A refusal of the cluster shows only in the status, because a first sync continues with the other objects.
 func TestABranchThatGrantsItselfWhatItLacks(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "lacks")
@@ -66,8 +66,8 @@ func TestABranchThatGrantsItselfWhatItLacks(t *testing.T) {
 	posts.felt()
 }
 
-// The agent's own check of the manifests is off with scope Cluster, whose limits are the account's rights. With an account
-// that has those of every environment, RBAC alone refuses the same.
+// With scope Cluster the agent does not check the manifests itself: the account's rights are the only limit. RBAC alone
+// then refuses the same, for an account with the rights of every environment.
 func TestTheClusterRefusesWhatTheAgentDoesNotLookAt(t *testing.T) {
 	t.Parallel()
 	administrator(t, deployerOf("unchecked"))
@@ -89,7 +89,7 @@ func TestTheClusterRefusesWhatTheAgentDoesNotLookAt(t *testing.T) {
 	posts.production.Becomes("Healthy", posts.git.Change("main", "give up", gittest.Remove("k8s/power.yaml")))
 }
 
-// A branch gives its pods all that it may, and they try the rest with their token.
+// A branch gives its pods all rights that it has, and they try to use others with their token.
 func TestTheAccountOfABranchsPods(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "inside")
@@ -118,7 +118,7 @@ func TestTheAccountOfABranchsPods(t *testing.T) {
 			t.Errorf("%s: got %v, want it to be refused", name, err)
 		}
 	}
-	// It may take away its own environment's rights, which come back.
+	// It may delete its own environment's bindings, and the agent restores them.
 	bindings := thief.Resource(schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}).Namespace(evil.Namespace())
 	list, err := bindings.List(t.Context(), metav1.ListOptions{LabelSelector: "berth.dev/environment"})
 	if err != nil {
@@ -138,8 +138,8 @@ func TestTheAccountOfABranchsPods(t *testing.T) {
 	posts.felt()
 }
 
-// Whoever may change any Namespace still cannot change which pods those of environments admit: a policy refuses what
-// RBAC allows.
+// A user who may change any Namespace still cannot change which pods an environment's namespace admits: a policy
+// rejects what RBAC allows.
 func TestSomebodyWhoMayChangeNamespaces(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "labels")
@@ -176,8 +176,8 @@ subjects: [{kind: ServiceAccount, name: thief, namespace: NS}]
 	posts.felt()
 }
 
-// An entry's namespaceTemplate bounds what a branch may use and whom it may talk to. The branch cannot widen that, and what
-// others widen is put back.
+// An entry's namespaceTemplate bounds a branch's resources and network traffic. The branch cannot widen these bounds,
+// and the agent reverts it if other users do.
 func TestABranchThatWidensTheBoundsOfItsNamespace(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "bounds", func(r *v1alpha1.Repository) {
@@ -216,7 +216,7 @@ func configMap(name string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\n"
 }
 
-// deployerOf is what docs/security.md tells an administrator to prepare for an entry with the account deployer.
+// deployerOf returns what docs/security.md asks an administrator to prepare for an entry with the account deployer.
 func deployerOf(namespace string) string {
 	return strings.ReplaceAll(`apiVersion: v1
 kind: Namespace
@@ -257,7 +257,7 @@ func administrator(t *testing.T, manifests string) {
 	}
 }
 
-// as returns a client with the token of an account, as a pod has it.
+// as returns a client with the token of an account, as a pod gets it.
 func as(t *testing.T, namespace, account string) dynamic.Interface {
 	t.Helper()
 	config, err := shared.Cluster.ConfigFor(t.Context(), namespace, account)
@@ -271,7 +271,7 @@ func as(t *testing.T, namespace, account string) dynamic.Interface {
 	return client
 }
 
-// creates creates an object of a kind whose plural is regular.
+// creates creates an object. The plural of its kind must be regular.
 func creates(t *testing.T, client dynamic.Interface, manifest string) error {
 	t.Helper()
 	object := &unstructured.Unstructured{}

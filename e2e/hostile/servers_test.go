@@ -10,10 +10,10 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// packet is a line of Git's protocol.
+// packet formats a line of Git's protocol.
 func packet(line string) string { return fmt.Sprintf("%04x%s", len(line)+4, line) }
 
-// listsMore answers a list of references with main and more branches at its commit, whether Git takes their names or not.
+// listsMore returns a fault that answers a listing with main and more branches at its commit, valid names or not.
 func listsMore(commit string, branches ...string) gittest.Fault {
 	return func(e *gittest.Exchange) {
 		text := packet(commit+" HEAD symref-target:refs/heads/main\n") + packet(commit+" refs/heads/main\n")
@@ -25,7 +25,7 @@ func listsMore(commit string, branches ...string) gittest.Fault {
 	}
 }
 
-// No Git has such branches, but a server can say that it does.
+// Git allows no such branches, but a server can still list them.
 func TestNamesThatGitRefuses(t *testing.T) {
 	t.Parallel()
 	team := begins(t, "refused")
@@ -39,7 +39,7 @@ func TestNamesThatGitRefuses(t *testing.T) {
 	team.goesOn()
 }
 
-// A few kilobytes stand for gigabytes of references.
+// A few kilobytes unpack to gigabytes of references.
 func TestAListingThatUnpacksToGigabytes(t *testing.T) {
 	t.Parallel()
 	team := begins(t, "unpacks")
@@ -59,7 +59,7 @@ func TestAListingThatUnpacksToGigabytes(t *testing.T) {
 	team.goesOn()
 }
 
-// A link, a submodule or a pointer could stand for a file of the agent, of another repository, or of nobody.
+// A link, a submodule or a pointer might refer to a file of the agent, of another repository, or of no repository.
 func TestWhatStandsForAFile(t *testing.T) {
 	t.Parallel()
 	team := begins(t, "links")
@@ -82,7 +82,7 @@ func TestWhatStandsForAFile(t *testing.T) {
 			team.felt()
 		})
 	}
-	// A folder need not hold manifests: a link to one outside is left out, with a warning.
+	// A folder need not hold manifests, so a link to a folder outside of the commit is left out, with a warning.
 	folder := team.git.ChangeFrom("main", "folder", "try a folder", gittest.Symlink("k8s/all", "/"))
 	team.Environment("folder").Becomes("Healthy", folder, "k8s/all: the link leads to nothing in this repository, and is not followed")
 	team.felt()

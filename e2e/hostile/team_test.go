@@ -19,20 +19,20 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// A team is a repository that Berth follows: main is production, and anybody can push any other branch, which
-// gets an environment of its own.
+// A team is a repository that Berth follows. main is production, and anyone can push any other branch, which gets its
+// own environment.
 type team struct {
 	*world.Repository
 	t          *testing.T
 	server     *gittest.Server
 	git        *gittest.Repository
 	production *world.Environment
-	// healthy is the commit that production runs, and before what it consisted of then.
+	// healthy is the commit of production; before holds its objects at that time.
 	healthy string
 	before  world.Contents
 }
 
-// begins starts a team whose production is healthy. The name is short, and no beginning of another's.
+// begins starts a team whose production is healthy. The name must be short, and no prefix of another's.
 func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
 	server := gittest.NewServer(t)
@@ -55,7 +55,7 @@ func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *
 	return team
 }
 
-// repositoryOf is that of an administrator in a hurry: everything that takes its time takes a second.
+// repositoryOf returns a Repository object whose intervals are one second.
 func repositoryOf(name, url string) *v1alpha1.Repository {
 	second := metav1.Duration{Duration: time.Second}
 	health := v1alpha1.Health{Timeout: metav1.Duration{Duration: time.Minute}, ImagePullGrace: second}
@@ -70,7 +70,7 @@ func repositoryOf(name, url string) *v1alpha1.Repository {
 	return repository
 }
 
-// application is what production runs.
+// application returns the files of production.
 func application() map[string]string {
 	return map[string]string{"k8s/app.yaml": `
 apiVersion: v1
@@ -95,18 +95,18 @@ spec:
 `}
 }
 
-// An attempt is a branch whose author wants access that they lack.
+// An attempt is a branch whose author wants access that they do not have.
 type attempt struct {
-	// name is that of the branch, too.
+	// name is also the name of the branch.
 	name string
-	// files is what the branch has beside main's.
+	// files are the files that the branch adds to main's.
 	files map[string]string
-	// refused are texts of the refusal, which comes before anything of the commit is written.
+	// refused are texts of the refusal, which happens before any write for the commit.
 	refused []string
 }
 
-// attempts pushes a branch for every row, and checks that it is refused in these words and that production felt
-// nothing.
+// attempts pushes a branch for every row. It checks that the refusal has these texts, and that production was not
+// affected.
 func attempts(t *testing.T, name string, rows []attempt) {
 	t.Helper()
 	team := begins(t, name)
@@ -119,17 +119,17 @@ func attempts(t *testing.T, name string, rows []attempt) {
 	}
 }
 
-// in returns the team for a part of its test.
+// in returns the team for a subtest.
 func (team team) in(t *testing.T) *team {
 	team.t, team.Repository = t, team.With(t)
 	team.production = team.Environment("main")
 	return &team
 }
 
-// removed is the removal of a file.
+// removed returns the removal of a file.
 func removed(path string) gittest.Change { return gittest.Remove(path) }
 
-// felt fails the test unless production is what it was and healthy: nothing of it was written, or is gone.
+// felt fails the test unless production is healthy and unchanged: none of its objects was written or deleted.
 func (team *team) felt() {
 	team.t.Helper()
 	team.production.Becomes("Healthy", team.healthy)
@@ -138,35 +138,35 @@ func (team *team) felt() {
 	}
 }
 
-// a branch is one of somebody's, and its environment.
+// A branch is an attacker's branch, with its environment.
 type branch struct {
 	*world.Environment
 	t      *testing.T
 	commit string
 }
 
-// pushes begins a branch at main, with more files.
+// pushes creates a branch at main, with more files.
 func (team *team) pushes(name string, files map[string]string) branch {
 	team.t.Helper()
 	commit := team.git.CommitFrom("main", name, files, "try "+name)
 	return branch{Environment: team.Environment(name), t: team.t, commit: commit}
 }
 
-// isRefused waits until the branch's environment has failed with a message that has all of the texts.
+// isRefused waits until the branch's environment has failed with all of the texts in its message.
 func (b branch) isRefused(texts ...string) {
 	b.t.Helper()
 	b.Becomes("Failed", b.commit, texts...)
 }
 
-// isHealthy waits until the branch's environment runs.
+// isHealthy waits until the branch's environment is healthy.
 func (b branch) isHealthy() { b.t.Helper(); b.Becomes("Healthy", b.commit) }
 
-// lasting is a test whose context lasts until its cleanup is done.
+// lasting is a test whose context lasts until its cleanup has finished.
 type lasting struct{ *testing.T }
 
 func (lasting) Context() context.Context { return context.Background() }
 
-// gone returns which objects of a namespace are not there any more.
+// gone returns the objects of a namespace that no longer exist.
 func (team *team) gone() (names []string) {
 	team.t.Helper()
 	for name := range team.before {
@@ -178,7 +178,7 @@ func (team *team) gone() (names []string) {
 	return names
 }
 
-// client has all rights; attempts use it for what the branch's own account could do in its namespace.
+// client returns a client with all rights. Attempts use it for what the branch's own account could do in its namespace.
 func (team *team) client() dynamic.Interface {
 	team.t.Helper()
 	client, err := dynamic.NewForConfig(shared.Cluster.RESTConfig())

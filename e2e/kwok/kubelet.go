@@ -22,15 +22,15 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// annotationLog is what a pod's containers print: a template over what their envFrom brings from Secrets,
-// such as "cannot log in with {{.PASSWORD}}". Its functions are those of text/template, base64 and json.
+// annotationLog holds what a pod's containers print: a template over the variables that they get from Secrets through
+// envFrom, such as "cannot log in with {{.PASSWORD}}". It may use the functions of text/template, base64 and json.
 const annotationLog = "kwok.berth.dev/log"
 
-// A kubelet serves the logs of containers to the API server, and so to kubectl logs. KWOK's own server reads
-// them from files that have to be told beforehand, and knows nothing of what a pod gets from Secrets.
+// A kubelet serves the logs of containers to the API server, and so to kubectl logs. KWOK's own server needs prepared
+// files, and does not know what a pod gets from Secrets.
 type kubelet struct{ client kubernetes.Interface }
 
-// serveLogs serves until ctx is done, at the port that it writes into the status of the node.
+// serveLogs serves until ctx is done, and writes its port into the status of the node.
 func serveLogs(ctx context.Context, client kubernetes.Interface) error {
 	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, nil)
 	if err != nil {
@@ -62,8 +62,7 @@ func serveLogs(ctx context.Context, client kubernetes.Interface) error {
 	return nil
 }
 
-// serveLog answers as the kubelet does. What a container printed does not change while it runs, so that
-// there is nothing to follow.
+// serveLog answers as the kubelet does. The log of a running container never changes, so there is nothing to follow.
 func (k *kubelet) serveLog(w http.ResponseWriter, r *http.Request) {
 	pod, err := k.client.CoreV1().Pods(r.PathValue("namespace")).Get(r.Context(), r.PathValue("pod"), metav1.GetOptions{})
 	if err != nil {
@@ -90,8 +89,8 @@ func (k *kubelet) serveLog(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// hasRun returns why there is no log of a container yet, in the kubelet's words. Previous is "true" for that of the run
-// before.
+// hasRun returns why a container has no log yet, in the kubelet's words. If previous is "true", it is about the log of
+// the run before.
 func hasRun(pod *corev1.Pod, container, previous string) error {
 	statuses := append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...)
 	for _, s := range statuses {
@@ -110,7 +109,7 @@ func hasRun(pod *corev1.Pod, container, previous string) error {
 	return fmt.Errorf("container %q in pod %q is not available", container, pod.Name)
 }
 
-// log returns what a container printed, in whole lines.
+// log returns the output of a container, in whole lines.
 func (k *kubelet) log(ctx context.Context, pod *corev1.Pod, container string) (string, error) {
 	parsed, err := template.New(annotationLog).Funcs(template.FuncMap{
 		"base64": func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) },
@@ -138,7 +137,7 @@ func (k *kubelet) log(ctx context.Context, pod *corev1.Pod, container string) (s
 	return text.String(), nil
 }
 
-// variables returns what a container's envFrom brings it from Secrets.
+// variables returns the variables that a container gets from Secrets through envFrom.
 func (k *kubelet) variables(ctx context.Context, namespace string, c corev1.Container) (map[string]string, error) {
 	variables := map[string]string{}
 	for _, from := range c.EnvFrom {

@@ -1,5 +1,5 @@
-// Package kwok simulates the node of a local cluster: pods that are scheduled
-// to it start, complete and misbehave as stages.yaml says, without containers.
+// Package kwok simulates the node of a local cluster, without containers. Scheduled pods start, complete and misbehave
+// as stages.yaml says.
 package kwok
 
 import (
@@ -23,14 +23,14 @@ import (
 // NodeName is the name of the only node.
 const NodeName = "local"
 
-// parallelism is how many pods change at once. With KWOK's default of 4 the
-// node would be slower than the control plane that it serves.
+// parallelism is how many pods change at once. With KWOK's default of 4 the node would be slower than its control
+// plane.
 const parallelism = 16
 
 //go:embed stages.yaml
 var stagesYAML []byte
 
-// Node returns the node to create. Its capacity never is what a test meets.
+// Node returns the node to create. Its capacity never limits a test.
 func Node() *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: NodeName,
@@ -107,8 +107,8 @@ func newConfig(kubeconfig string) (controllers.Config, error) {
 	return config, err
 }
 
-// loadStages reads a list of stages. They are one YAML document, and not one
-// each, so that they can share their selectors through anchors.
+// loadStages reads a list of stages. They are in one YAML document, so that they can share their selectors through
+// anchors.
 func loadStages(text []byte) (map[internalversion.StageResourceRef][]*internalversion.Stage, error) {
 	var file struct {
 		Stages []v1alpha1.Stage `json:"stages"`

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Enter runs this program again, with the same arguments, as the first process of namespaces of its own, and returns its
-// exit code. When that process ends, the kernel ends all others in there, containers included.
+// Enter runs this program again with the same arguments, as the first process in new namespaces, and returns its exit
+// code. When that process ends, the kernel ends all others in these namespaces, containers included.
 func Enter() (int, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -33,10 +33,10 @@ func Enter() (int, error) {
 	return 0, err
 }
 
-// cgroups are those that a kubelet and containerd make. They are no part of any namespace here, and stay behind empty.
+// cgroups are those that a kubelet and containerd create. They belong to no namespace here, and stay behind empty.
 var cgroups = []string{"kubepods", "k8s.io"}
 
-// clearCgroups removes what is empty of the cgroups, in every hierarchy there is.
+// clearCgroups removes the empty ones of these cgroups, in every hierarchy.
 func clearCgroups() {
 	const root = "/sys/fs/cgroup"
 	hierarchies, _ := filepath.Glob(root + "/*")
@@ -56,8 +56,8 @@ func clearCgroups() {
 	}
 }
 
-// settle makes the namespaces a place to live in: nothing that is mounted here shows outside, processes are those in
-// here, and what CNI and containerd keep in fixed places is of this place alone.
+// settle prepares the namespaces. Mounts in here do not show outside, only the processes in here are visible, and the
+// fixed paths of CNI and containerd are private.
 func settle() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("cannot make the mounts private: %w", err)
@@ -76,7 +76,7 @@ func settle() error {
 	return connect()
 }
 
-// connect makes the bridge that the pods will be on, and sends there what is meant for Services.
+// connect creates the bridge of the pods, and routes the traffic to Services there.
 func connect() error {
 	for _, arguments := range [][]string{
 		{"link", "set", "lo", "up"},

@@ -15,17 +15,17 @@ import (
 	"slices"
 )
 
-// Image is a container image of one layer: static programs, and what they expect of a system.
+// Image is a container image with one layer: static programs, and the files that they expect of a system.
 type Image struct {
-	// Name has a tag.
+	// Name includes the tag.
 	Name string
 	// User runs the program, as UID:GID.
 	User       string
 	Entrypoint []string
 	Env        []string
-	// Programs are files of this machine, by their path in the image.
+	// Programs maps paths in the image to files of this machine.
 	Programs map[string]string
-	// Files are other files' content, by path.
+	// Files maps paths in the image to the content of other files.
 	Files map[string]string
 }
 
@@ -64,7 +64,7 @@ func (i Image) layer() ([]byte, error) {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	dirs := map[string]bool{".": true}
-	// Folders go before what is in them; /tmp is there for everybody, as in every base image.
+	// Folders precede their content. Every user may write to /tmp, as in every base image.
 	if err := addDirs(w, dirs, "tmp", 0o1777); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func addFile(w *tar.Writer, dirs map[string]bool, name string, mode int64, conte
 	return add(w, name, mode, content)
 }
 
-// addDirs adds a folder, and those that it is in, unless they are there.
+// addDirs adds a folder and its parents, unless they exist.
 func addDirs(w *tar.Writer, there map[string]bool, name string, mode int64) error {
 	if there[name] {
 		return nil

@@ -20,8 +20,8 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// An agent that is killed, as by the kernel for want of memory, is started again in its pod, and takes the lease of its
-// predecessor over instead of waiting for the end of it.
+// An agent that is killed, such as by the kernel when memory runs out, is restarted in its pod. It inherits the lease
+// of its predecessor instead of waiting until the lease expires.
 func TestAKilledAgentTakesItsOwnLeaseOver(t *testing.T) {
 	posts := begins(t, "killed")
 	production := posts.Environment("main")
@@ -43,7 +43,7 @@ func TestAKilledAgentTakesItsOwnLeaseOver(t *testing.T) {
 	var after coordinationv1.LeaseSpec
 	world.AwaitFor(t, limit, "the next agent leads", func() (string, bool) {
 		if after = agentLease(t, client); *after.HolderIdentity == *before.HolderIdentity {
-			before = after // as last renewed
+			before = after // the last renewal
 			return *after.HolderIdentity, false
 		}
 		return *after.HolderIdentity, true
@@ -82,7 +82,7 @@ func agentLease(t *testing.T, client kubernetes.Interface) coordinationv1.LeaseS
 	return lease.Spec
 }
 
-// agentProcess finds the agent among the processes of the node, which this test is one of.
+// agentProcess finds the agent among the processes of the node, which include this test.
 func agentProcess(t *testing.T) (pid int) {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -8,18 +8,18 @@ import (
 	"path/filepath"
 )
 
-// plugins is where the CNI plugins are, as Debian and Ubuntu have them.
+// plugins is the folder of the CNI plugins on Debian and Ubuntu.
 const plugins = "/usr/lib/cni"
 
-// Packages are what Debian and Ubuntu call the programs that a node needs.
+// Packages are the Debian and Ubuntu packages with the programs that a node needs.
 const Packages = "containerd runc containernetworking-plugins iptables nftables iproute2"
 
-// trial does, in namespaces of its own, a little of all that a node does to the kernel.
+// trial tries, in new namespaces, the kernel features that a node needs.
 const trial = `ip link add name bridge0 type bridge; ip link add name veth0 type veth peer name veth1; nft list tables
 d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; mkdir "$d/lower" "$d/upper" "$d/work" "$d/all"
 mount -t overlay overlay -o "lowerdir=$d/lower,upperdir=$d/upper,workdir=$d/work" "$d/all"; umount "$d/all"`
 
-// Missing says what keeps this machine from running a node, or nothing.
+// Missing returns why this machine cannot run a node, or "".
 func Missing() string {
 	if os.Geteuid() != 0 {
 		return "a real node needs root: namespaces, bridges and containers"

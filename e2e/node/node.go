@@ -1,6 +1,6 @@
-// Package node runs a Kubernetes control plane with this machine as its node: a kubelet, kube-proxy, containerd and runc
-// that run real containers. Everything is in a network, a mount and a process namespace of its own: nothing of the machine
-// changes, nothing leaves it, and all of it ends with its first process.
+// Package node runs a Kubernetes control plane with this machine as its node: a kubelet, kube-proxy, containerd and
+// runc run real containers. Everything has its own network, mount and process namespaces. Nothing of the machine
+// changes, nothing leaves it, and everything ends with its first process.
 //
 // It needs Linux, root, and the programs that Missing names.
 package node
@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// Where things are inside.
+// Addresses and paths inside the namespaces.
 const (
-	// Address is that of the bridge that the pods are on, under which they reach this machine.
+	// Address is the address of the pods' bridge, at which pods reach this machine.
 	Address = "10.244.0.1"
 	pods    = "10.244.0.0/24"
 	bridge  = "pods"
@@ -20,24 +20,24 @@ const (
 	services = "10.96.0.0/12"
 )
 
-// Config says where to run.
+// Config configures a node.
 type Config struct {
-	// Dir holds everything: the kubeconfig, credentials, containers, images, logs. It is made if needed, and must be on
-	// a file system on which overlays can be mounted.
+	// Dir holds everything: the kubeconfig, credentials, containers, images, logs. Run creates it if needed. Its file
+	// system must support overlay mounts.
 	Dir string
-	// Pause is a static program that does nothing, of which the image of every pod's first container is made.
+	// Pause is a static program that does nothing. It becomes the image of every pod's first container.
 	Pause string
-	// Progress is called with a line for a person when a step is done, and may be nil.
+	// Progress is called with a line for the user after each step. It may be nil.
 	Progress func(line string)
-	// Ready is called once with the path of the administrator's kubeconfig, and may be nil.
+	// Ready is called once with the path of the administrator's kubeconfig. It may be nil.
 	Ready func(kubeconfig string)
 }
 
-// socket is where containerd listens.
+// socket returns the path of containerd's socket.
 func socket(dir string) string { return filepath.Join(dir, "containerd", "containerd.sock") }
 
-// inside is the variable that says to the program that it runs in namespaces of its own.
+// inside is the environment variable that marks a process that Enter started.
 const inside = "BERTH_NODE_INSIDE"
 
-// Inside reports whether this program runs in namespaces of its own, as Enter began it.
+// Inside reports whether this program runs in namespaces of its own, started by Enter.
 func Inside() bool { return os.Getenv(inside) != "" }

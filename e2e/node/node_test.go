@@ -32,7 +32,7 @@ const (
 	appImage   = "registry.example.com/acme/app:1"
 )
 
-// missing says why there is no real node; then every test is skipped with that.
+// missing says why there is no real node, and every test is skipped with it.
 var missing string
 
 func TestMain(m *testing.M) {
@@ -70,7 +70,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// begin builds what runs in containers, starts the cluster, and installs Berth.
+// begin builds the programs of the containers, starts the cluster, and installs Berth.
 func begin(ctx context.Context, dir string) (*world.World, error) {
 	programs := map[string]string{}
 	for name, of := range map[string]string{"pause": "./pause", "app": "./app", "berth": "../../cmd/berth", "berth-sops": "../../cmd/berth-sops"} {
@@ -87,7 +87,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	images := []node.Image{
 		{Name: appImage, User: "65532:65532", Entrypoint: []string{"/app"}, Programs: map[string]string{"app": programs["app"]}},
 		{
-			// What the Dockerfile puts upon distroless/static:nonroot, as far as it matters here.
+			// The image resembles that of the Dockerfile, as far as it matters here.
 			Name: agentImage, User: "65532:65532", Entrypoint: []string{"/usr/local/bin/berth"},
 			Programs: map[string]string{"usr/local/bin/berth": programs["berth"], "usr/local/bin/berth-sops": programs["berth-sops"]},
 			Files:    map[string]string{"etc/passwd": "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n", "etc/group": "nonroot:x:65532:\n"},
@@ -116,7 +116,7 @@ func build(of, to string) error {
 	return nil
 }
 
-// team is a Git repository that Berth follows from its pod.
+// team is a Git repository that Berth follows from inside its pod.
 type team struct {
 	*world.Repository
 	git *gittest.Repository
@@ -149,7 +149,7 @@ func begins(t *testing.T, name string) *team {
 	return team
 }
 
-// reporter lets cleanups ask the cluster, too: the context of a test is done before them.
+// reporter lets cleanups use the cluster, because the context of a test ends before its cleanups.
 type reporter struct{ *testing.T }
 
 func (reporter) Context() context.Context { return context.Background() }
@@ -158,10 +158,10 @@ func (team *team) pushes(branch string, manifests ...string) string {
 	return team.git.Commit(branch, map[string]string{"k8s/app.yaml": strings.Join(manifests, "---\n")}, "a change")
 }
 
-// limit is far beyond what a loaded machine takes for a few restarts.
+// limit is far longer than a few restarts take on a loaded machine.
 const limit = 3 * time.Minute
 
-// deployment runs the test's application with arguments, and further lines of the container's.
+// deployment returns a Deployment that runs the test's application with arguments, and more lines for its container.
 func deployment(arguments, more string) string {
 	return `apiVersion: apps/v1
 kind: Deployment
@@ -195,7 +195,7 @@ func TestTheAgentRunsAsThePodThatDeployDescribes(t *testing.T) {
 	production.BecomesWithin(limit, "Healthy", posts.pushes("main", deployment("work", "")))
 }
 
-// What only a kubelet tells, in its words.
+// These messages come only from a real kubelet.
 func TestWhatAKubeletTells(t *testing.T) {
 	posts := begins(t, "told")
 	posts.Environment("main").BecomesWithin(limit, "Healthy", posts.pushes("main", deployment("serve", probe)))
@@ -224,7 +224,7 @@ spec:
 	} {
 		commit := posts.git.CommitFrom("main", test.branch, map[string]string{"k8s/app.yaml": test.manifest}, test.branch)
 		t.Run(test.branch, func(t *testing.T) {
-			t.Parallel() // kubelets wait between restarts
+			t.Parallel() // the kubelet waits between restarts
 			posts.With(reporter{t}).Environment(test.branch).BecomesWithin(limit, test.reason, commit, test.says...)
 		})
 	}

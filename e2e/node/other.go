@@ -9,14 +9,14 @@ import (
 
 const missing = "a real node needs Linux"
 
-// Missing says what keeps this machine from running a node.
+// Missing returns why this machine cannot run a node.
 func Missing() string { return missing }
 
-// Enter fails.
+// Enter always fails.
 func Enter() (int, error) { return 0, errors.New(missing) }
 
-// Run fails.
+// Run always fails.
 func Run(context.Context, Config) error { return errors.New(missing) }
 
-// Import fails.
+// Import always fails.
 func Import(context.Context, string, Image) error { return errors.New(missing) }

@@ -16,7 +16,8 @@ import (
 // pauseImage is the image of every pod's first container.
 const pauseImage = "node.berth.dev/pause:1"
 
-// Run runs a control plane and this machine as its node until ctx is done, which is no error. It has to be called inside.
+// Run runs a control plane with this machine as its node until ctx is done, which is not an error. It must be called
+// inside the namespaces.
 func Run(ctx context.Context, config Config) error {
 	if !Inside() {
 		return errors.New("a node would change the network of this machine: it has to run in namespaces of its own")
@@ -44,7 +45,7 @@ func Run(ctx context.Context, config Config) error {
 	return err
 }
 
-// startRuntime starts containerd, and waits until it answers. Its end is the end of the node.
+// startRuntime starts containerd, and waits until it answers. The node ends when containerd ends.
 func startRuntime(ctx context.Context, dir string, ended context.CancelCauseFunc) error {
 	home := filepath.Join(dir, "containerd")
 	files := map[string]string{
@@ -84,7 +85,7 @@ func startRuntime(ctx context.Context, dir string, ended context.CancelCauseFunc
 	}
 }
 
-// Import gives an image to a node in a directory, so that its pods need no registry for it.
+// Import loads an image into a node, so that its pods need no registry.
 func Import(ctx context.Context, dir string, image Image) error {
 	var archive bytes.Buffer
 	if err := image.Write(&archive); err != nil {
@@ -93,7 +94,7 @@ func Import(ctx context.Context, dir string, image Image) error {
 	return ctr(ctx, dir, &archive, "images", "import", "-")
 }
 
-// ctr talks to containerd.
+// ctr runs containerd's command line client.
 func ctr(ctx context.Context, dir string, input *bytes.Buffer, arguments ...string) error {
 	command := exec.CommandContext(ctx, "ctr", append([]string{"--address", socket(dir), "--namespace", "k8s.io"}, arguments...)...)
 	if input != nil {
@@ -105,7 +106,7 @@ func ctr(ctx context.Context, dir string, input *bytes.Buffer, arguments ...stri
 	return nil
 }
 
-// runtimeConfig restricts OOM scores because a machine that is a container may not lower them.
+// runtimeConfig restricts OOM scores because a machine in a container may not lower them.
 const runtimeConfig = `version = 2
 root = "%s/root"
 state = "%s/state"

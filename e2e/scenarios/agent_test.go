@@ -10,9 +10,9 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// The scenarios of this file are not parallel: they do something to the agent that all share.
+// The scenarios in this file are not parallel, because they affect the agent that all scenarios share.
 
-// Ten branches at rest cost one listing per poll and nothing else, before and after a restart.
+// Ten branches at rest cost one listing per poll, and no other request, before and after a restart.
 func TestIdle(t *testing.T) {
 	const poll, idle = time.Second, 20 * time.Second
 	posts := begins(t, "idle")
@@ -80,7 +80,7 @@ func TestTheAgentDiesInTheMiddleOfARollout(t *testing.T) {
 	}
 }
 
-// Changes during the downtime of the agent are seen afterwards.
+// After its downtime, the agent notices the changes that happened meanwhile.
 func TestTheAgentIsAwayForAWhile(t *testing.T) {
 	posts := begins(t, "away")
 	production, login := posts.Environment("main"), posts.Environment("login")
@@ -133,7 +133,7 @@ func restart(t *testing.T) {
 	}
 }
 
-// awaitRest waits until the agent has asked for nothing for a while.
+// awaitRest waits until the agent has made no requests for a while.
 func awaitRest(t *testing.T, server *gittest.Server) {
 	t.Helper()
 	world.Await(t, "the agent is at rest", func() (string, bool) {

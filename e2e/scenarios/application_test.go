@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// application is what the teams here deploy: the shape of examples/posts, in as few lines as possible. The
-// tag of the images is the hash of the code, and the migration runs before anything rolls out.
+// application returns the files that the teams deploy, with the structure of examples/posts in few lines. The tag of
+// the images is the hash of the code, and the migration runs before any rollout.
 func application() map[string]string {
 	return map[string]string{
 		"README.md":        "An application.\n",
@@ -19,7 +19,7 @@ func application() map[string]string {
 	}
 }
 
-// with returns files with others in their place or beside them.
+// with adds files to others, or replaces them.
 func with(files map[string]string, others ...string) map[string]string {
 	files = maps.Clone(files)
 	for i := 0; i < len(others); i += 2 {
@@ -45,7 +45,7 @@ data:
 `, name, data)
 }
 
-// A pod's behaviour on the simulated node, as lines of its template's metadata.
+// The behaviour of a pod on the simulated node, as lines of its template's metadata.
 const (
 	crashes      = "labels: {kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/exit-code: \"3\"}"
 	startsSlowly = "labels: {kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"6\"}"
@@ -73,7 +73,7 @@ spec:
 `, name, withLabel(behaviour, "app: "+name))
 }
 
-// probeless is a manifest whose containers have no readiness probe.
+// probeless removes the readiness probes from a manifest.
 func probeless(manifest string) string {
 	return strings.ReplaceAll(manifest, "        readinessProbe: {httpGet: {path: /health, port: 80}}\n", "")
 }
@@ -124,7 +124,7 @@ spec:
 `, name)
 }
 
-// broken is the manifest with an image that does not exist.
+// broken replaces the manifest's image by one that does not exist.
 func broken(manifest string) string {
 	return strings.ReplaceAll(manifest, image, "registry.example.com/app:broken")
 }

@@ -8,12 +8,13 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// Whatever is wrong in Git, the environment says where and why, keeps all it had, and the others go on.
+// For every mistake in Git, the environment reports what is wrong and where, keeps its objects, and does not affect
+// others.
 func TestBadManifests(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		branch string
-		file   string // of k8s/
+		file   string // below k8s/
 		text   string
 		says   []string
 	}{
@@ -56,7 +57,7 @@ func TestBadManifests(t *testing.T) {
 	}
 	bad := map[string]string{}
 	for _, test := range tests {
-		// Objects that the same commit removes stay, because nothing is pruned in doubt.
+		// Objects that the same commit removes stay, because nothing is pruned while the commit is invalid.
 		bad[test.branch] = posts.git.Change(test.branch, "a bad idea",
 			gittest.Remove("k8s/worker.yaml"), gittest.Write("k8s/"+test.file, test.text))
 	}

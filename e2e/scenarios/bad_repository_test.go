@@ -11,7 +11,8 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// Whatever a Git server does, the Repository says so, nothing is touched, and all goes on afterwards.
+// For every fault of a Git server, the Repository reports it, nothing in the cluster changes, and syncing resumes
+// afterwards.
 func TestTheGitServerMisbehaves(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "server")
@@ -119,7 +120,7 @@ func TestThePathIsMissing(t *testing.T) {
 	}
 }
 
-// What an administrator writes is refused at once where the API server can know.
+// The API server rejects an administrator's mistakes at once, as far as it can detect them.
 func TestRefusedRepositories(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -21,8 +21,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// installs applies manifests as an administrator of the cluster does, until the test is over or the function that
-// it returns is called.
+// installs applies manifests as a cluster administrator, until the end of the test or until removes is called.
 func installs(t *testing.T, manifests string) (removes func()) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(shared.Cluster.RESTConfig())
@@ -71,12 +70,12 @@ spec:
 `, "GROUP", group)
 }
 
-// databases is a Database that wants so many members.
+// databases returns a Database with the given number of members.
 func databases(group, name, members string) string {
 	return "apiVersion: " + group + "/v1\nkind: Database\nmetadata: {name: " + name + "}\nspec: {members: " + members + "}\n"
 }
 
-// rights lets Git bring Databases of a group.
+// rights allows Git to bring Databases of a group.
 func rights(group string) string {
 	return strings.ReplaceAll(`apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -92,8 +91,9 @@ rules:
 `, "GROUP", group)
 }
 
-// deployer prepares a namespace for an entry with the account deployer, as docs/security.md tells an administrator: the
-// account has the rights of environments there and one more ClusterRole in the whole cluster, and the agent may act as it.
+// deployer prepares a namespace for an entry with the account deployer, as docs/security.md asks an administrator to.
+// The account has the rights of environments there, and one more ClusterRole in the whole cluster. The agent may
+// impersonate it.
 func deployer(t *testing.T, namespace, clusterRole string) {
 	t.Helper()
 	installs(t, strings.NewReplacer("NS", namespace, "ROLE", clusterRole).Replace(`apiVersion: v1
@@ -125,7 +125,7 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
 `))
 }
 
-// An asked is what the API server asks a webhook.
+// An asked is a request of the API server to a webhook.
 type asked struct {
 	Request struct {
 		UID    string          `json:"uid"`
@@ -134,8 +134,8 @@ type asked struct {
 	} `json:"request"`
 }
 
-// guards lets a webhook decide about the ConfigMaps of a namespace: it is denied what the function returns a
-// text for, and what the function leaves unanswered.
+// guards lets a webhook decide about the ConfigMaps of a namespace. The API server denies a request if the function
+// returns a text for it, or never returns.
 func guards(t *testing.T, namespace string, denies func(asked) string) (removes func()) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +155,7 @@ func guards(t *testing.T, namespace string, denies func(asked) string) (removes 
 	return guardedAt(t, namespace, server.URL, server.Certificate().Raw)
 }
 
-// guardedAt is guards with a webhook that listens somewhere, or does not.
+// guardedAt is guards with the address of a webhook, which need not exist.
 func guardedAt(t *testing.T, namespace, url string, certificate []byte) (removes func()) {
 	t.Helper()
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
@@ -174,5 +174,5 @@ webhooks:
 `))
 }
 
-// about reports whether a webhook was asked about an object that has a text in it.
+// about reports whether the object in a webhook's request contains a text.
 func (a asked) about(text string) bool { return bytes.Contains(a.Request.Object, []byte(text)) }

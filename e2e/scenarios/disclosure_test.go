@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// planted are the values that must not be disclosed: those of encrypted files, line by line, the key to them, and
-// the credentials of Git, webhooks and Vault. They are too odd to stand anywhere by chance.
+// planted are the values that must not be disclosed: the lines of encrypted files, their key, and the credentials of
+// Git, webhooks and Vault. They are too unusual to occur anywhere by chance.
 var planted = []string{
 	"review-password-of-no-use-anywhere", "review-key-of-no-use-anywhere",
 	`planted "password" & <odd> signs+/=`, "-----BEGIN PLANTED KEY-----",
@@ -38,7 +38,7 @@ const (
 	plantedVault = "hvs.planted-token-of-vault"
 )
 
-// forms are how a value may stand in a text.
+// forms returns the forms in which a value may appear in a text.
 func forms(value string) []string {
 	quoted, _ := json.Marshal(value)
 	all := []string{
@@ -46,17 +46,17 @@ func forms(value string) []string {
 		strings.Trim(string(quoted), `"`), strings.ReplaceAll(value, `"`, `\"`), strings.Trim(fmt.Sprintf("%+q", value), `"`),
 	}
 	for from := range 3 {
-		// Within a longer text, base64 has one of three forms; their ends depend on what stands around.
+		// Within a longer text, base64 has one of three forms; their ends depend on the surrounding text.
 		inner := []byte(value[from : from+(len(value)-from)/3*3])
 		all = append(all, base64.StdEncoding.EncodeToString(inner), base64.URLEncoding.EncodeToString(inner))
 	}
 	return all
 }
 
-// discloses fails the test if a text holds what is planted.
+// discloses fails the test if a text contains a planted value.
 func discloses(t *testing.T, what, text string) {
 	t.Helper()
-	text += strings.ReplaceAll(text, `\`, "") // what was quoted more than once
+	text += strings.ReplaceAll(text, `\`, "") // text that was quoted more than once
 	for _, value := range planted {
 		for _, form := range forms(value) {
 			if at := strings.Index(text, form); at >= 0 {
@@ -75,12 +75,12 @@ func decoded(text string) string {
 	return string(content)
 }
 
-// looksThroughFiles looks at all files of a folder, and returns how many there are.
+// looksThroughFiles checks all files of a folder, and returns their number.
 func looksThroughFiles(t *testing.T, dir string) (files int) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil // gone meanwhile
+			return nil // it has been deleted meanwhile
 		}
 		if content, err := os.ReadFile(name); err == nil {
 			discloses(t, name, string(content))
@@ -94,8 +94,8 @@ func looksThroughFiles(t *testing.T, dir string) (files int) {
 	return files
 }
 
-// looksThroughProcesses looks at what others can see of the agent and its children: their environments, in which no key
-// is either, and their arguments. One of them has decrypted just now.
+// looksThroughProcesses checks what other processes can see of the agent and its children: their arguments and their
+// environments, which must not hold a key either. One of them has just decrypted.
 func looksThroughProcesses(t *testing.T) {
 	t.Helper()
 	workers := 0
@@ -103,7 +103,7 @@ func looksThroughProcesses(t *testing.T) {
 		for _, name := range []string{"cmdline", "environ"} {
 			content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
 			if err != nil {
-				continue // it is gone, or nobody may look
+				continue // it has ended, or cannot be read
 			}
 			what := fmt.Sprintf("the %s of process %d", name, pid)
 			discloses(t, what, string(content))
@@ -120,8 +120,8 @@ func looksThroughProcesses(t *testing.T) {
 	}
 }
 
-// looksThroughRequests looks at the addresses of all requests to the API server since a time. What it
-// answers is its own.
+// looksThroughRequests checks the URLs of all requests to the API server since a time. The API server's answers do not
+// matter.
 func looksThroughRequests(t *testing.T, since time.Time) {
 	t.Helper()
 	requests, err := shared.Cluster.Requests(since)
@@ -133,7 +133,7 @@ func looksThroughRequests(t *testing.T, since time.Time) {
 	}
 }
 
-// looksThroughPage looks at what the agent serves, in which there is a text.
+// looksThroughPage checks a page that the agent serves, and that must contain a text.
 func looksThroughPage(t *testing.T, page, with string) {
 	t.Helper()
 	text := reads(t, page)
@@ -158,8 +158,8 @@ func reads(t *testing.T, page string) string {
 	return string(text)
 }
 
-// looksThroughCluster looks at every object of every kind, records unpacked, but at those Secrets that may
-// hold what is planted, "namespace/name".
+// looksThroughCluster checks every object of every kind, with records unpacked, except for the Secrets that may hold
+// planted values, given as "namespace/name".
 func looksThroughCluster(t *testing.T, may map[string]bool) {
 	t.Helper()
 	config := shared.Cluster.RESTConfig()

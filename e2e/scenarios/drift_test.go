@@ -116,7 +116,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 	})
 }
 
-// What a migration did in a namespace goes with it.
+// The work of a migration in a namespace is lost with the namespace.
 func TestANamespaceThatIsDeletedByHandBeginsAnew(t *testing.T) {
 	t.Parallel()
 	posts, began := begins(t, "lost"), time.Now()
@@ -131,7 +131,7 @@ func TestANamespaceThatIsDeletedByHandBeginsAnew(t *testing.T) {
 	posts.expectRuns(began, "migrate", 2)
 }
 
-// Drift is reverted whatever the result of a commit, and only spec.suspend pauses that.
+// Drift is reverted whatever the result of a commit; only spec.suspend pauses that.
 func TestOnlySuspendPausesCorrections(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "paused-by", rollsBack)
@@ -175,7 +175,7 @@ func TestOnlySuspendPausesCorrections(t *testing.T) {
 	}
 }
 
-// What cannot be watched is said, and is trouble of its own objects alone.
+// A kind that cannot be watched is reported, and affects only its own objects.
 func TestAKindThatCannotBeWatched(t *testing.T) {
 	t.Parallel()
 	const group = "unwatched.example.com"

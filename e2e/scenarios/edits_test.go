@@ -7,8 +7,8 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// Some edits leave what the API server does not take beside what Git says. They are reverted like any other, and no
-// commit is refused for them.
+// The API server rejects some edits in combination with what Git says. Berth reverts them like any other edit, and they
+// fail no commit.
 func TestAnEditThatExcludesWhatGitSaysIsReverted(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "excludes")
@@ -46,7 +46,7 @@ func TestAnEditThatExcludesWhatGitSaysIsReverted(t *testing.T) {
 	}
 }
 
-// What needs each other comes in one commit, also where something runs.
+// Fields that depend on each other change in one commit, even in a running environment.
 func TestWhatNeedsEachOtherComesInOneCommit(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "together")

@@ -61,7 +61,7 @@ func TestASlowRollout(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// The newest commit takes over from one that is still rolling out.
+// The newest commit replaces one that is still rolling out.
 func TestNewestWins(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "newest")

@@ -15,7 +15,7 @@ const (
 		"state":{"waiting":{"reason":"CrashLoopBackOff","message":"back-off"}},"lastState":{"terminated":{"exitCode":3,"reason":"Error"}}}]}}`
 )
 
-// What was healthy is watched on, and tells why it is not any more.
+// A healthy environment is still watched, and reports why it becomes unhealthy.
 func TestAnEnvironmentIsDegradedAndBack(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -43,7 +43,7 @@ func TestAnEnvironmentIsDegradedAndBack(t *testing.T) {
 	}
 }
 
-// An object may take less time, or more, than its environment.
+// An object may have a shorter or longer timeout than its environment.
 func TestATimeoutOfOneObject(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "patience", timeout(2))
@@ -63,7 +63,7 @@ func TestATimeoutOfOneObject(t *testing.T) {
 	production.Becomes("Healthy", short)
 }
 
-// Why there are no pods, in the cluster's own words.
+// The status says why there are no pods, in the cluster's own words.
 func TestPodsThatDoNotCome(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -93,7 +93,7 @@ func TestPodsThatDoNotCome(t *testing.T) {
 	}
 }
 
-// A custom resource tells by its conditions how it is, or, where it does not, to expressions of the entry.
+// A custom resource is judged by its conditions or, if it has none, by expressions of the entry.
 func TestCustomResourcesAreJudged(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -134,7 +134,7 @@ func TestCustomResourcesAreJudged(t *testing.T) {
 			commit := posts.pushes("main", map[string]string{"app/main.go": "package main\n", "k8s/db.yaml": databases(group, "main", "3"), "k8s/later.yaml": later})
 			operator.says(group, "main", test.going)
 			production.AwaitUnhealthy("Database/main", test.waits)
-			if test.expressions != nil { // without any, what says nothing has nothing to say
+			if test.expressions != nil { // without expressions, such an object gives no reason
 				production.AwaitUnhealthy("Deployment/later", "waits for Database/main in wave 0")
 			}
 			operator.says(group, "main", test.healthy)
@@ -147,7 +147,7 @@ func TestCustomResourcesAreJudged(t *testing.T) {
 	}
 }
 
-// A definition and its objects come in one commit, each in its time.
+// A CustomResourceDefinition and its objects can come in one commit, and are applied in order.
 func TestADefinitionAndItsObjectsInOneCommit(t *testing.T) {
 	t.Parallel()
 	const group = "brought.example.com"

@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// outcomes are those of the last syncs, the newest first, with the beginning of their commits.
+// outcomes returns the results of the last syncs, the newest first, with abbreviated commits.
 func outcomes(e *world.Environment) (list []string) {
 	environment, _ := e.Get()
 	for _, sync := range environment.Status.History {

@@ -30,7 +30,7 @@ func (team *team) expectRuns(since time.Time, name string, want int) {
 	}
 }
 
-// says runs a command about an environment, as a person does.
+// says runs a berth command about an environment, as a user does.
 func (team *team) says(branch string, command ...string) {
 	team.t.Helper()
 	env, _ := team.Environment(branch).Get()
@@ -40,7 +40,7 @@ func (team *team) says(branch string, command ...string) {
 	}
 }
 
-// jobWith is a migration with more in its spec.
+// jobWith returns a migration with additional lines in its spec.
 func jobWith(behaviour, spec string) string {
 	return strings.Replace(job("migrate", behaviour), "spec:\n", "spec:\n  "+spec+"\n", 1)
 }
@@ -124,7 +124,7 @@ func TestParallelAndIndexedJobs(t *testing.T) {
 	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/migrate.yaml": jobWith(fails, partly)}), "Job/migrate", "exited with code 7")
 }
 
-// A Job that names what Kustomize generated changes with it.
+// A Job runs again when a generated ConfigMap or Secret that it names changes.
 func TestAJobRunsWhenTheSettingsThatItNamesChange(t *testing.T) {
 	t.Parallel()
 	posts, began := begins(t, "named"), time.Now()
@@ -143,7 +143,7 @@ func TestAJobRunsWhenTheSettingsThatItNamesChange(t *testing.T) {
 	posts.expectRuns(began, "migrate", 2)
 }
 
-// A Job that kubectl made has done the work if it is the same, and is replaced if not.
+// A Job that a user created with kubectl counts as done if it is the same, and is replaced otherwise.
 func TestAJobThatSomebodyElseHasRun(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -173,7 +173,7 @@ func TestAJobThatSomebodyElseHasRun(t *testing.T) {
 	}
 }
 
-// A Job that would be refused replaces no other.
+// A Job that the API server would reject does not replace another.
 func TestAJobThatIsRefusedReplacesNothing(t *testing.T) {
 	t.Parallel()
 	posts, began := begins(t, "successor"), time.Now()
@@ -198,7 +198,7 @@ spec:
     spec: {template: {spec: {restartPolicy: Never, containers: [{name: tidy, image: registry.example.com/tidy}]}}}
 `
 
-// ofCron is a Job as kubectl create job --from makes it, with all labels that a user might add.
+// ofCron is a Job as kubectl create job --from creates it, with all labels that a user might add.
 const ofCron = `
 apiVersion: batch/v1
 kind: Job

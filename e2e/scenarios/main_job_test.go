@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What every team does every day, from the first push to the end of a branch.
+// A team's daily work, from the first push to the deletion of a branch.
 func TestTheLifeOfABranch(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "life")

@@ -1,8 +1,8 @@
-// Package scenarios holds what a team lives through with Berth, on a real control plane and with the real
-// agent, which has the rights of its ServiceAccount and no others.
+// Package scenarios holds what teams experience with Berth, on a real control plane and with the real agent, which has
+// only the rights of its ServiceAccount.
 //
-// All scenarios share one agent, each with a Git server, a Repository and namespaces of its own. Those that
-// do something to the agent, or count its requests, run before the others.
+// All scenarios share one agent, each with its own Git server, Repository and namespaces. Scenarios that affect the
+// agent, or count its requests, run before the others.
 package scenarios
 
 import (
@@ -22,15 +22,14 @@ import (
 // shared is the world of all scenarios.
 var shared *world.World
 
-// binary is the path of berth, and scratch the folder for everything that the agent writes, its temporary
-// files among it.
+// binary is the path of berth. scratch is the folder for everything that the agent writes, including temporary files.
 var binary, scratch string
 
-// metrics, profiles and hooks are the addresses at which the agent serves them. At vault is nobody until a
-// scenario listens there; its keys below sops may decrypt.
+// metrics, profiles and hooks are the addresses at which the agent serves them. vault is an address at which no server
+// listens until a scenario starts one; its keys below sops may decrypt.
 var metrics, profiles, hooks, vault string
 
-// atOnce is how many scenarios run beside each other. They wait more than they work.
+// atOnce is how many scenarios run concurrently. They wait more than they work.
 const atOnce = "8"
 
 func TestMain(m *testing.M) {

@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// pair is a team with two entries for main in one namespace, which was there before.
+// pair returns a team with two entries for main in one existing namespace.
 func pair(t *testing.T, name string) (team *team, back, front *world.Environment) {
 	t.Helper()
 	team = prepares(t, name)
@@ -29,7 +29,7 @@ func pair(t *testing.T, name string) (team *team, back, front *world.Environment
 // entry returns main's environment of one entry.
 func (team *team) entry(name string) *world.Environment { return team.EnvironmentOf(name, "main") }
 
-// Else a workload that moves to another folder would be deleted, and created minutes later.
+// Otherwise a workload that moves to another folder would be deleted, and created minutes later.
 func TestAnObjectMovesBetweenEnvironmentsWithoutBeingDeleted(t *testing.T) {
 	t.Parallel()
 	posts, back, front := pair(t, "moves")
@@ -54,7 +54,7 @@ func TestAnObjectMovesBetweenEnvironmentsWithoutBeingDeleted(t *testing.T) {
 	}
 }
 
-// An environment that wants an object of another is refused, and reconciled as soon as the other releases it.
+// An environment that claims another's object is refused, and reconciled as soon as the other releases the object.
 func TestWhoIsRefusedIsLookedAtAgainWhenTheOtherLetsGo(t *testing.T) {
 	t.Parallel()
 	posts, back, front := pair(t, "lets")
@@ -101,8 +101,8 @@ func TestWhoIsRefusedIsLookedAtAgainWhenTheObstacleGoes(t *testing.T) {
 	production.BecomesWithin(20*time.Second, "Healthy", commit)
 }
 
-// A default branch that is renamed: what the environment of the old name left is taken over by that of the new one, with
-// the namespace, and without a restart.
+// When the default branch is renamed, the new branch's environment takes over the objects and the namespace of the old
+// one, without a restart.
 func TestAnEntryFollowsARenamedBranch(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "follows")

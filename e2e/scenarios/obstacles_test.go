@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// forbids is a policy that refuses operations on the ConfigMap precious of one namespace.
+// forbids is a policy that rejects operations on the ConfigMap precious of one namespace.
 func forbids(namespace, operations string) string {
 	return strings.NewReplacer("NS", namespace, "OPERATIONS", operations).Replace(`apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -29,13 +29,13 @@ spec: {policyName: protects-NS, validationActions: [Deny]}
 `)
 }
 
-// inForce waits until an admission policy has something against what is tried.
+// inForce waits until an admission policy rejects a request.
 func inForce(t *testing.T, try func() error) {
 	t.Helper()
 	world.Await(t, "the policy is in force", func() (string, bool) { return "", try() != nil })
 }
 
-// An object that left Git and cannot be deleted is a warning on a healthy sync, and no reason to take it back.
+// An object that left Git and cannot be deleted is a warning on a healthy sync, and causes no rollback.
 func TestADeletionThatIsRefusedRollsNothingBack(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "obstacle", rollsBack)
@@ -61,14 +61,14 @@ func TestADeletionThatIsRefusedRollsNothingBack(t *testing.T) {
 	t.Logf("it was deleted %s after the policy", time.Since(lifted).Round(time.Millisecond))
 }
 
-// The end of a policy or a webhook wakes what it refused: a whole commit where something runs, and in a first sync the
-// object alone.
+// When a policy or a webhook is removed, the agent retries what it rejected: in a running environment the whole commit,
+// in a first sync only the object.
 func TestALiftedRefusalIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	precious := with(application(), "k8s/precious.yaml", configMap("precious", "A: b"))
 	for name, test := range map[string]struct {
 		namespace string
-		before    map[string]string // what runs
+		before    map[string]string // what runs before
 		refuses   func(t *testing.T, namespace string) (lift func())
 		says      string
 	}{
@@ -110,7 +110,7 @@ func TestALiftedRefusalIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A pause by hand is drift; while drift is left alone, a paused rollout is not done.
+// A manual pause is drift. While drift is not reverted, a paused rollout is not complete.
 func TestARolloutThatIsPausedByHand(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "pauses")

@@ -9,12 +9,12 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// onRemoval is a Job that runs when the environment goes.
+// onRemoval is a Job that runs when the environment is deleted.
 func onRemoval(name, behaviour string) string {
 	return strings.Replace(job(name, behaviour), `berth.dev/wave: "-1"`, "berth.dev/job: on-removal", 1)
 }
 
-// What a Job removes when the environment goes is there while it runs, and a person decides if it fails.
+// The objects that a removal Job needs exist while it runs. If it fails, a user decides how to continue.
 func TestAJobRunsWhenTheEnvironmentGoes(t *testing.T) {
 	t.Parallel()
 	posts, began := begins(t, "goes"), time.Now()
@@ -58,7 +58,7 @@ func TestAJobRunsWhenTheEnvironmentGoes(t *testing.T) {
 	})
 }
 
-// A preview that expires runs its Job as well, and is re-created by a push.
+// A preview that expires runs its Job as well, and a push re-creates the preview.
 func TestAJobRunsWhenAPreviewExpires(t *testing.T) {
 	t.Parallel()
 	expires := func(r *v1alpha1.Repository) {

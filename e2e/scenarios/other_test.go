@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// other is a user with all rights, with a name of its own.
+// other is a user with all rights and a field manager of its own.
 type other struct {
 	t         *testing.T
 	name      string
@@ -51,7 +51,7 @@ func (o other) creates(resource, manifest string) {
 	}
 }
 
-// tries creates an object without effect, and returns what the API server has against it.
+// tries sends a dry-run create request, and returns the API server's error.
 func (o other) tries(resource, manifest string) error {
 	o.t.Helper()
 	return o.create(resource, manifest, metav1.CreateOptions{FieldManager: o.name, DryRun: []string{metav1.DryRunAll}})
@@ -82,7 +82,7 @@ func (o other) scales(deployment string, replicas int) {
 	}
 }
 
-// awaitComplete waits until a Job has done its work.
+// awaitComplete waits until a Job is complete.
 func (o other) awaitComplete(name string) {
 	o.t.Helper()
 	world.Await(o.t, "the Job "+name+" is complete", func() (string, bool) {
@@ -95,14 +95,14 @@ func (o other) awaitComplete(name string) {
 	})
 }
 
-// says writes the status of a Database as soon as that is there, as its operator does.
+// says writes the status of a Database as soon as it exists, as its operator does.
 func (o other) says(group, name, status string) {
 	o.t.Helper()
 	client, err := dynamic.NewForConfig(shared.Cluster.RESTConfig())
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	// Replaced, not merged: an operator replaces its status.
+	// The status is replaced and not merged, because an operator replaces it.
 	patch := `[{"op":"add","path":"/status","value":` + status + `}]`
 	databases := client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: "databases"}).Namespace(o.namespace)
 	world.Await(o.t, "the operator has the Database "+name, func() (string, bool) {
@@ -118,7 +118,7 @@ func (o other) deletes(resource, name string) {
 	}
 }
 
-// triesToDelete deletes an object without effect, and returns what the API server has against it.
+// triesToDelete sends a dry-run delete request, and returns the API server's error.
 func (o other) triesToDelete(resource, name string) error {
 	o.t.Helper()
 	return o.client(resource).Delete(o.t.Context(), name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})

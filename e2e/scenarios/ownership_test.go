@@ -28,7 +28,7 @@ func TestWhatPeopleAddIsRemoved(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// What an operator adds beside Git is its own.
+// Fields that an operator adds to an object from Git stay.
 func TestWhatOperatorsAddStays(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "injected")
@@ -47,7 +47,7 @@ func TestWhatOperatorsAddStays(t *testing.T) {
 	}
 }
 
-// The API version in which a user changes an object makes no difference.
+// A user's change is reverted whatever API version it was made in.
 func TestWhatPeopleChangeInAnotherVersionIsPutBack(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "versions")
@@ -129,7 +129,7 @@ func TestAnAutoscalersReplicasAreItsOwn(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// Who follows Kubernetes' advice takes the number out of Git when the autoscaler comes.
+// A user who follows Kubernetes' advice removes replicas from Git when an autoscaler takes over.
 func TestReplicasThatLeaveGitForAnAutoscalerStay(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "handover")
@@ -155,7 +155,7 @@ func TestReplicasThatLeaveGitForAnAutoscalerStay(t *testing.T) {
 	})
 }
 
-// No autoscaler that Berth does not know of is fought, nor is the number that it leaves behind.
+// Berth does not fight an autoscaler that it does not know, and keeps the number of replicas that it leaves behind.
 func TestAnAutoscalerThatWasNeverInGit(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "foreign")

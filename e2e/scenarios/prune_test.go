@@ -40,7 +40,7 @@ func TestWhatIsKeptWhenItLeavesGit(t *testing.T) {
 	expectThere(t, production, "ConfigMap/never", "ConfigMap/helm", "ConfigMap/detached", "ConfigMap/by-hand", "ConfigMap/copied")
 }
 
-// What bears data goes only where Git said so, in a commit before.
+// Objects that hold data are deleted only if an earlier commit in Git allowed it.
 func TestClaimsAreKept(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "claims")

@@ -17,13 +17,13 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// another team's push comes through, whatever happens to this one's.
+// othersGoOn checks that another team's push is deployed, whatever happens to this team's.
 func (team *team) othersGoOn(branch, text string) {
 	team.t.Helper()
 	team.Environment(branch).Becomes("Healthy", team.pushes(branch, code(text)))
 }
 
-// guarded starts a team with a preview beside its production, both healthy.
+// guarded starts a team with a production and a preview, both healthy.
 func guarded(t *testing.T, name string) (posts *team, production *world.Environment) {
 	t.Helper()
 	posts = begins(t, name)
@@ -33,7 +33,7 @@ func guarded(t *testing.T, name string) (posts *team, production *world.Environm
 	return posts, production
 }
 
-// more is one ConfigMap more.
+// more returns one more ConfigMap.
 func more(name string) map[string]string {
 	return map[string]string{"k8s/" + name + ".yaml": configMap(name, "A: b")}
 }
@@ -50,7 +50,7 @@ func TestAQuotaIsFull(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// awaitQuota waits until the API server counts what a namespace has.
+// awaitQuota waits until the API server has counted the objects of a namespace.
 func awaitQuota(t *testing.T, namespace string) {
 	t.Helper()
 	world.Await(t, "the quota counts", func() (string, bool) {
@@ -59,8 +59,8 @@ func awaitQuota(t *testing.T, namespace string) {
 	})
 }
 
-// What a webhook refuses is told in its words; what it cannot be asked about is tried again; and while it takes
-// its time with one environment, nobody else waits.
+// A webhook's refusal is reported in its words. A request that the webhook cannot answer is retried. While the webhook
+// is slow for one environment, other environments do not wait.
 func TestAWebhookStandsInBetween(t *testing.T) {
 	t.Parallel()
 	t.Run("it refuses", func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestAWebhookStandsInBetween(t *testing.T) {
 			}
 			return ""
 		})
-		t.Cleanup(answers) // before the server is closed, which waits for it
+		t.Cleanup(answers) // before the server closes, because that waits for this
 		awaitGuard(t, "thinks")
 		commit := posts.pushes("main", more("pondered"))
 		<-arrived
@@ -122,7 +122,7 @@ func TestAWebhookStandsInBetween(t *testing.T) {
 	})
 }
 
-// awaitGuard waits until the API server asks the webhook about ConfigMaps of a namespace.
+// awaitGuard waits until the API server calls the webhook for ConfigMaps of a namespace.
 func awaitGuard(t *testing.T, namespace string) {
 	t.Helper()
 	world.Await(t, "the webhook is known", func() (string, bool) {
@@ -131,7 +131,7 @@ func awaitGuard(t *testing.T, namespace string) {
 	})
 }
 
-// throttled has the API server answer all writes to a namespace with 429, as it does under load.
+// throttled makes the API server answer all writes to a namespace with 429, as it does under load.
 func throttled(namespace string) string {
 	return strings.ReplaceAll(`apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: PriorityLevelConfiguration
@@ -193,8 +193,8 @@ func TestTheAPIServerIsBusy(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// asAgent tries to create a ConfigMap as the agent does, which acts as the environment's account: administrators are
-// never throttled, and client-go would hide that somebody is.
+// asAgent tries to create a ConfigMap as the agent does, which impersonates the environment's account. Administrators
+// are never throttled, and client-go would hide that a request was.
 func asAgent(ctx context.Context, namespace, name string) (*http.Response, error) {
 	config, err := shared.Cluster.ConfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
 	if err != nil {
@@ -226,11 +226,11 @@ func TestANamespaceThatTakesLongToGo(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// A Role from Git grants no more than the agent may itself, and the rest of a first sync goes on.
+// A Role from Git cannot grant more than the agent may do itself, and a first sync continues with the other objects.
 func TestAFirstSyncGoesOnWithTheRest(t *testing.T) {
 	t.Parallel()
 	posts := prepares(t, "first")
-	// Where Berth has just made a namespace, it takes a lack of rights for a matter of time.
+	// In a namespace that Berth has just created, it expects missing rights to appear soon.
 	other{t, "kubectl-create", ""}.creates("namespaces", "{apiVersion: v1, kind: Namespace, metadata: {name: first}}")
 	posts.followed()
 	production := posts.Environment("main")

@@ -13,10 +13,10 @@ func dependent(name string) string {
 	return strings.Replace(deployment(name, ""), "  name: "+name+"\n", "  name: "+name+"\n  annotations: {config.kubernetes.io/depends-on: Deployment/worker}\n", 1)
 }
 
-// held is by whom an object is held.
+// held is the finalizer that blocks the deletion of an object.
 const held = "example.com/held"
 
-// expectThere fails the test if one of the objects is gone, or on its way.
+// expectThere fails the test if one of the objects is gone or being deleted.
 func expectThere(t *testing.T, e *world.Environment, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -43,7 +43,7 @@ func TestWhatLeavesGitGoesInReverseOrder(t *testing.T) {
 	}
 }
 
-// An environment in a namespace that is not Berth's goes object by object.
+// An environment in a namespace that Berth did not create is deleted object by object.
 func TestAnEnvironmentGoesInReverseOrder(t *testing.T) {
 	t.Parallel()
 	posts := prepares(t, "ends")

@@ -33,7 +33,7 @@ func TestWhatCannotBeChangedIsMadeAnewWhereGitAllowsIt(t *testing.T) {
 	}
 }
 
-// What bears data is never deleted to change it.
+// Objects that hold data are never deleted in order to change them.
 func TestAClaimIsNeverMadeAnew(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "data")
@@ -49,7 +49,7 @@ func TestAClaimIsNeverMadeAnew(t *testing.T) {
 	}
 }
 
-// stateful is a StatefulSet, of which hardly anything can be changed.
+// stateful is a StatefulSet, in which hardly any field can change.
 func stateful(annotation, service string) string {
 	return fmt.Sprintf(`apiVersion: apps/v1
 kind: StatefulSet
@@ -124,7 +124,8 @@ func TestADependencyGoesFirst(t *testing.T) {
 		"depends on Deployment/worker (k8s/worker.yaml:2), which comes in the later wave 1")
 }
 
-// What others need goes first, and nothing waits for it; all else stands in its wave, and says for what it waits.
+// Dependencies are applied first, without waiting. Everything else is applied in its wave, and reports what it waits
+// for.
 func TestTheOrderOfAFirstSync(t *testing.T) {
 	t.Parallel()
 	posts, began := begins(t, "order"), time.Now()
@@ -159,7 +160,7 @@ func TestTheOrderOfAFirstSync(t *testing.T) {
 	}
 }
 
-// generated is an application whose settings have a name that changes with them.
+// generated returns an application whose settings have a name with a hash of their content.
 func generated(settings string) map[string]string {
 	return map[string]string{
 		"app/main.go":            "package main\n",
@@ -186,7 +187,7 @@ func TestSettingsLiveUntilTheRolloutThatDropsThemIsHealthy(t *testing.T) {
 	production.AwaitGone(first)
 }
 
-// onlySettings returns the one ConfigMap that Kustomize has generated.
+// onlySettings returns the single ConfigMap that Kustomize has generated.
 func onlySettings(t *testing.T, e *world.Environment) string {
 	t.Helper()
 	for name := range e.Contents() {

@@ -10,7 +10,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// rollsBack lets every entry return to the last healthy commit.
+// rollsBack makes every entry roll back to the last healthy commit.
 func rollsBack(r *v1alpha1.Repository) {
 	for i := range r.Spec.Environments {
 		r.Spec.Environments[i].Health.OnFailure = v1alpha1.FailureRollback
@@ -69,8 +69,8 @@ func TestAllProblemsAreToldBeforeTheFirstWrite(t *testing.T) {
 	production.AwaitObject("Deployment/api", "is corrected meanwhile", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })
 }
 
-// Nothing but the event of the workload can open the gate: no pass comes by itself before a time-out. How long it takes is
-// logged, from the moment at which the workload is seen to be ready to that at which what waited for it is there.
+// Only the event of the workload can open the gate, because no pass is due before a timeout. The test logs the time
+// from the workload's readiness to the creation of the object that waited for it.
 func TestAHealthEventReachesTheGateAtOnce(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "gate")

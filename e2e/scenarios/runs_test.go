@@ -10,12 +10,12 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// annotatedJob is a migration with another annotation.
+// annotatedJob is a migration with a different annotation.
 func annotatedJob(behaviour, annotation string) string {
 	return strings.Replace(job("migrate", behaviour), "  annotations:\n", "  annotations:\n    "+annotation+"\n", 1)
 }
 
-// another waits until a Job is another than one that was.
+// another waits until a Job has a different UID.
 func another(e *world.Environment, was types.UID) world.Object {
 	return e.AwaitObject("Job/migrate", "is another", func(o world.Object) bool { return o.GetUID() != was && o.GetDeletionTimestamp() == nil })
 }
@@ -97,7 +97,7 @@ func TestHowOftenAJobRuns(t *testing.T) {
 	}
 }
 
-// A Job may take longer than a rollout if it says how long.
+// A Job may take longer than a rollout if it sets its own timeout.
 func TestALongJob(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "long", timeout(2))

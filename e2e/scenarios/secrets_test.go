@@ -21,11 +21,11 @@ import (
 
 const example = "../../examples/posts"
 
-// prints is a container that crashes, and says all that it knows, as its application's log might.
+// prints is a container that crashes and prints all of its variables, as an application's log might.
 const prints = `labels: {kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/log: "cannot log in with {{.PASSWORD}}\n{{json .PASSWORD}} {{printf \"%q\" .PASSWORD}} {{urlquery .PASSWORD}}\nAuthorization: Basic {{base64 (print \"ada:\" .PASSWORD)}}\n{{.CERTIFICATE}}{{base64 .CERTIFICATE}}\n{{json .CERTIFICATE}}\nthat is all"}`
 
-// A busy time of two repositories: corrections, failures, refusals by all who may refuse, and people who
-// look. Then everything is looked through.
+// Two repositories have a busy time: corrections, failures, rejections by every component that may reject, and users
+// who look at everything. Then all output is searched for secrets.
 func TestSecretsAreNowhereButInTheirObjects(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -78,7 +78,7 @@ func TestSecretsAreNowhereButInTheirObjects(t *testing.T) {
 	})
 }
 
-// sealed starts a team whose entries decrypt with the example's key, and with what Vault allows.
+// sealed starts a team whose entries decrypt with the example's key, and with the keys that Vault allows.
 func sealed(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
 	key := file(t, example+"/berth/demo-keys/review.agekey")
@@ -90,7 +90,7 @@ func sealed(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *
 	})...)
 }
 
-// refuseSecrets has the API server refuse the Secrets of the branch "refused", and quote them.
+// refuseSecrets makes the API server reject the Secrets of the branch "refused", and quote them.
 func refuseSecrets(t *testing.T) {
 	t.Helper()
 	installs(t, file(t, "testdata/refusal.yaml"))
@@ -105,7 +105,7 @@ func refuseSecrets(t *testing.T) {
 	})
 }
 
-// knowing lets the container of a workload have all that the planted Secret says.
+// knowing gives the container of a workload all values of the planted Secret.
 func knowing(workload string) string {
 	return strings.Replace(workload, "        image:", "        envFrom: [{secretRef: {name: planted}}]\n        image:", 1)
 }
@@ -128,7 +128,7 @@ func awaitLog(t *testing.T, e *world.Environment, texts ...string) {
 	})
 }
 
-// credentialsAreRefused is the day of a team for whom everybody refuses credentials, and quotes them.
+// credentialsAreRefused covers a team whose credentials every server rejects and quotes.
 func credentialsAreRefused(t *testing.T, encrypted string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", vault)
@@ -181,7 +181,7 @@ func delivers(t *testing.T, repository, token string) int {
 	return answer.StatusCode
 }
 
-// people look, with all rights and all keys.
+// people runs the commands of users with all rights and all keys.
 func people(t *testing.T, files map[string]string, e *world.Environment) {
 	t.Helper()
 	dir := t.TempDir()
@@ -210,7 +210,7 @@ func people(t *testing.T, files map[string]string, e *world.Environment) {
 	} {
 		command := exec.CommandContext(t.Context(), binary, test.arguments...)
 		command.Env = append(os.Environ(), "KUBECONFIG="+shared.Cluster.Kubeconfig())
-		said, _ := command.CombinedOutput() // it ends with what it found
+		said, _ := command.CombinedOutput() // the exit code depends on what it found
 		if !strings.Contains(string(said), test.says) {
 			t.Errorf("%q says nothing of %q: %s", command.Args, test.says, said)
 		}

@@ -8,13 +8,13 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// dies is how a program behaves that ends as soon as it has begun, with further annotations.
+// dies is the behaviour of a program that ends as soon as it has started, with further annotations.
 func dies(annotations string) string {
 	return "labels: {kwok.berth.dev/behaviour: crash-loop}, annotations: {" + annotations + "}"
 }
 
-// A container without a readiness probe is ready as soon as it has started. A commit whose program then dies was never
-// healthy: it is rolled back like any other failure.
+// A container without a readiness probe is ready as soon as it has started. A commit whose program then crashes was
+// never healthy: it is rolled back like any other failure.
 func TestAProgramThatDiesAtOnceIsRolledBack(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, annotations, says string }{
@@ -41,7 +41,7 @@ func TestAProgramThatDiesAtOnceIsRolledBack(t *testing.T) {
 	}
 }
 
-// What passes the gate and crashes later is Degraded, once: not at each crash.
+// A workload that passes the gate and crashes later becomes Degraded once, and not at each crash.
 func TestWhatCrashesNowAndThenIsDegradedOnce(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "relapses")
@@ -67,7 +67,7 @@ func TestWhatCrashesNowAndThenIsDegradedOnce(t *testing.T) {
 	}
 }
 
-// A sync without a readiness probe takes the time that its pods have to stay up, and no longer.
+// A sync without a readiness probe takes as long as its pods have to stay up, and no longer.
 func TestWithoutAProbePodsHaveToStayUp(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "probeless")

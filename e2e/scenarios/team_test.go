@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// A team is a Git repository that Berth follows: main becomes production, every other branch a preview.
+// A team is a Git repository that Berth follows: main becomes production, and every other branch a preview.
 type team struct {
 	*world.Repository
 	git    *gittest.Repository
@@ -22,7 +22,7 @@ type team struct {
 	t      *testing.T
 }
 
-// begins starts a team whose repository is still empty. The name is short, and no beginning of another's.
+// begins starts a team whose repository is still empty. The name must be short, and no prefix of another's.
 func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
 	team := prepares(t, name)
@@ -37,7 +37,7 @@ func prepares(t *testing.T, name string) *team {
 	return &team{git: server.Repository(name), server: server, t: t, Repository: &world.Repository{Name: name}}
 }
 
-// followed lets Berth follow the team's repository.
+// followed makes Berth follow the team's repository.
 func (team *team) followed(settings ...func(*v1alpha1.Repository)) {
 	team.t.Helper()
 	repository := repositoryOf(team.Name, team.git.URL())
@@ -53,7 +53,7 @@ func (team *team) followed(settings ...func(*v1alpha1.Repository)) {
 	})
 }
 
-// repositoryOf is that of an administrator in a hurry: everything that takes its time takes a second.
+// repositoryOf returns a Repository object whose intervals are one second.
 func repositoryOf(name, url string) *v1alpha1.Repository {
 	health := v1alpha1.Health{Timeout: seconds(60), ImagePullGrace: seconds(1)}
 	repository := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
@@ -80,7 +80,7 @@ func seconds(n int) metav1.Duration {
 	return metav1.Duration{Duration: time.Duration(n) * time.Second}
 }
 
-// timeout gives every environment so many seconds to become healthy.
+// timeout gives every environment n seconds to become healthy.
 func timeout(n int) func(*v1alpha1.Repository) {
 	return func(r *v1alpha1.Repository) {
 		for i := range r.Spec.Environments {
@@ -89,19 +89,19 @@ func timeout(n int) func(*v1alpha1.Repository) {
 	}
 }
 
-// in returns the team for a part of its test.
+// in returns the team for a subtest.
 func (team team) in(t *testing.T) *team {
 	team.t, team.Repository = t, team.With(t)
 	return &team
 }
 
-// pushes commits files to a branch, which begins at main if it is new, and returns the commit.
+// pushes commits files to a branch, and returns the commit. A new branch begins at main.
 func (team *team) pushes(branch string, files map[string]string) string {
 	team.t.Helper()
 	return team.git.Commit(branch, files, "a push to "+branch)
 }
 
-// branches begins a branch at main with a commit of its own, and returns that.
+// branches creates a branch at main with a commit of its own, and returns that commit.
 func (team *team) branches(branch string, files map[string]string) string {
 	team.t.Helper()
 	return team.git.CommitFrom("main", branch, files, "begin "+branch)
@@ -123,7 +123,7 @@ func (team *team) moves(from, to, content string) string {
 	return team.git.Change("main", "move a file", gittest.Remove(from), gittest.Write(to, content))
 }
 
-// writesSince returns what the agent has written into the team's namespaces.
+// writesSince returns the agent's writes to the team's namespaces.
 func (team *team) writesSince(began time.Time) []string {
 	team.t.Helper()
 	traffic, err := shared.Since(began, team.server)
@@ -133,7 +133,7 @@ func (team *team) writesSince(began time.Time) []string {
 	return traffic.Writes(team.Name)
 }
 
-// writesInOrder returns what the agent has written into the team's namespaces, the first first.
+// writesInOrder returns the agent's writes to the team's namespaces, the earliest first.
 func (team *team) writesInOrder(began time.Time) []string {
 	team.t.Helper()
 	traffic, err := shared.Since(began, team.server)
@@ -143,7 +143,7 @@ func (team *team) writesInOrder(began time.Time) []string {
 	return traffic.WritesInOrder(team.Name)
 }
 
-// expectWrites fails the test if the agent has written anything else into the team's namespaces.
+// expectWrites fails the test unless the agent's writes to the team's namespaces are exactly these.
 func (team *team) expectWrites(began time.Time, want ...string) {
 	team.t.Helper()
 	slices.Sort(want)
@@ -152,7 +152,7 @@ func (team *team) expectWrites(began time.Time, want ...string) {
 	}
 }
 
-// reporter is a test whose context lasts until its cleanup is done.
+// reporter is a test whose context lasts until its cleanup has finished.
 type reporter struct{ *testing.T }
 
 func (reporter) Context() context.Context { return context.Background() }

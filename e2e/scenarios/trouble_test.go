@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// The API server dies under the agent, and comes back. Not parallel: it does so for all.
+// The API server dies while the agent runs, and comes back. Not parallel, because it affects all scenarios.
 func TestTheAPIServerIsAwayForAWhile(t *testing.T) {
 	posts := begins(t, "dark")
 	production := posts.Environment("main")
@@ -37,7 +37,8 @@ func TestTheAPIServerIsAwayForAWhile(t *testing.T) {
 	production.AwaitObject("ConfigMap/common", "is put back", func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" })
 }
 
-// The server of one API is away: its kinds are unknown, and nothing else is affected. Not parallel: all see it.
+// The server of one aggregated API is down. Its kinds are unknown, and nothing else is affected. Not parallel, because
+// all scenarios see it.
 func TestTheServerOfOneAPIIsAway(t *testing.T) {
 	posts := begins(t, "aggregated")
 	production := posts.Environment("main")
@@ -63,7 +64,7 @@ spec:
 	back()
 }
 
-// apiServer returns the process id of the API server; 0 while there is none.
+// apiServer returns the process id of the API server, or 0 if it does not run.
 func apiServer(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(shared.Cluster.Dir(), "kube-apiserver.pid"))

@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// A CronJob whose pods will be refused is taken by the API server, with a warning that nothing else repeats.
+// The API server accepts a CronJob whose pods will be rejected, with a warning that appears nowhere else.
 func TestWhatTheServerWarnsOfIsInTheStatus(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "warned")

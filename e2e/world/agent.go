@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// An Agent is "berth agent" as a process of its own. Its methods are for one goroutine.
+// An Agent is "berth agent" in a process of its own. Its methods are not safe for concurrent use.
 type Agent struct {
 	binary, kubeconfig, stores, log string
 	detached                        bool
@@ -24,7 +24,7 @@ type Agent struct {
 	ended   chan struct{}
 }
 
-// Start starts the agent, which goes on with the log of the one before, and returns when it has found the
+// Start starts the agent, which appends to the log of its predecessor, and returns when the agent has found the
 // cluster.
 func (a *Agent) Start() error {
 	if a.process != nil {
@@ -56,7 +56,7 @@ func (a *Agent) Start() error {
 	started := make(chan error)
 	a.ended = make(chan struct{})
 	go func() {
-		// For mortal: Linux takes the end of the thread for the end of this process.
+		// Linux ends a mortal child when the thread that started it ends.
 		runtime.LockOSThread()
 		started <- command.Start()
 		if command.Process != nil {
@@ -71,13 +71,13 @@ func (a *Agent) Start() error {
 	return a.awaitLog(before.Size(), "msg=starting")
 }
 
-// awaitLog waits until a text stands in the log behind an offset.
+// awaitLog waits until the log contains a text after an offset.
 func (a *Agent) awaitLog(offset int64, text string) error {
 	late, ticker := time.NewTimer(patience), time.NewTicker(interval)
 	defer late.Stop()
 	defer ticker.Stop()
 	for {
-		// Looked at before the log is, in which the agent may have said why it ends.
+		// Read this before the log, because the agent may log why it ends.
 		running := a.Running()
 		content, err := os.ReadFile(a.log)
 		if err != nil {
@@ -98,12 +98,12 @@ func (a *Agent) awaitLog(offset int64, text string) error {
 	}
 }
 
-// Twin returns another agent of the same installation, with stores and a log of its own. It does not run yet.
+// Twin returns another agent of the same installation, with its own stores and log. It is not started.
 func (a *Agent) Twin(name string) *Agent {
 	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: a.flags, environment: a.environment}
 }
 
-// Running reports whether the agent runs, frozen or not.
+// Running reports whether the agent's process exists, frozen or not.
 func (a *Agent) Running() bool {
 	if a.process == nil {
 		return false
@@ -119,8 +119,7 @@ func (a *Agent) Running() bool {
 // PID returns the process id.
 func (a *Agent) PID() int { return a.process.Pid }
 
-// Children returns the process ids of what the agent has started and what runs. There are none where the system does not
-// say so: only Linux does.
+// Children returns the process ids of the agent's running children. It returns none on systems other than Linux.
 func (a *Agent) Children() (pids []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", a.PID()))
 	for _, list := range lists {
@@ -140,20 +139,19 @@ func (a *Agent) Children() (pids []int) {
 // LogFile returns the path of the log.
 func (a *Agent) LogFile() string { return a.log }
 
-// Kill ends the agent as a power cut does.
+// Kill ends the agent without warning, as a power cut does.
 func (a *Agent) Kill() error { return a.end(syscall.SIGKILL) }
 
 // Stop asks the agent to end, and waits for it.
 func (a *Agent) Stop() error { return a.end(syscall.SIGTERM) }
 
-// Signal sends a signal, and does not wait for what the agent does about it. An agent that has ended is then cleared away
-// by Stop.
+// Signal sends a signal, and does not wait for its effect. If the agent ends, Stop must still be called to clean up.
 func (a *Agent) Signal(signal syscall.Signal) error { return a.process.Signal(signal) }
 
-// Freeze stops the agent where it is, until Thaw.
+// Freeze suspends the agent until Thaw.
 func (a *Agent) Freeze() error { return a.process.Signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen agent go on.
+// Thaw resumes a frozen agent.
 func (a *Agent) Thaw() error { return a.process.Signal(syscall.SIGCONT) }
 
 func (a *Agent) end(signal os.Signal) error {
@@ -168,7 +166,7 @@ func (a *Agent) end(signal os.Signal) error {
 	return nil
 }
 
-// Log returns the lines of the log that have a text in them.
+// Log returns the lines of the log that contain a text.
 func (a *Agent) Log(text string) string {
 	content, err := os.ReadFile(a.log)
 	if err != nil {

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// patience is how long anything that has to happen may take on a loaded machine. What happens does so much
-// sooner; only a failing test waits this long.
+// patience is how long an expected event may take on a loaded machine. It usually happens much sooner; only a failing
+// test waits this long.
 const patience = 45 * time.Second
 
-// interval is how often is looked. The control plane is on this machine and has nothing else to do.
+// interval is the time between looks. The control plane is on this machine and has nothing else to do.
 const interval = 40 * time.Millisecond
 
 // errImpatient is the cause of a wait that was too long.
 var errImpatient = errors.New("waited for too long")
 
-// Await looks again and again until a look is content, and fails with what it saw last.
+// Await calls look repeatedly until it returns true, and fails with what look saw last.
 func Await(t Reporter, what string, look func() (saw string, content bool)) {
 	t.Helper()
 	AwaitFor(t, patience, what, look)
 }
 
-// slow is a Reporter of a cluster that takes longer than the one on this machine.
+// slow is a Reporter for a cluster that is slower than the one on this machine.
 type slow interface{ Patience() time.Duration }
 
-// AwaitFor is Await with another patience.
+// AwaitFor is Await with a given limit.
 func AwaitFor(t Reporter, limit time.Duration, what string, look func() (saw string, content bool)) {
 	t.Helper()
 	if s, ok := t.(slow); ok {
@@ -48,7 +48,8 @@ func AwaitFor(t Reporter, limit time.Duration, what string, look func() (saw str
 	}
 }
 
-// Always looks for a while, and fails as soon as a look is not content: for what must not happen.
+// Always calls look repeatedly for a while, and fails as soon as it returns false. It checks that something does not
+// happen.
 func Always(t Reporter, during time.Duration, what string, look func() (saw string, content bool)) {
 	t.Helper()
 	over, ticker := time.NewTimer(during), time.NewTicker(interval)

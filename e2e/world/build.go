@@ -8,8 +8,8 @@ import (
 	"berth.dev/berth/internal/sopstest"
 )
 
-// Build builds berth in a folder, with berth-sops beside it, and returns its path. It runs in a folder of this module,
-// two below the root, as tests do.
+// Build builds berth and berth-sops into a folder, and returns the path of berth. The working directory must be a
+// folder of this module, two levels below the root, as in tests.
 func Build(dir string) (string, error) {
 	binary := filepath.Join(dir, "berth")
 	output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()

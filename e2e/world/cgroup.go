@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// A Cgroup bounds the memory of an agent and its children together, as the kubelet bounds that of a container: beyond it,
-// the kernel kills.
+// A Cgroup bounds the memory of an agent and its children together, as the kubelet bounds that of a container. Beyond
+// the limit, the kernel kills processes.
 type Cgroup struct {
 	dir string
-	// names are those of the files of this version of cgroups.
+	// names are the names of the files in this version of cgroups.
 	names cgroupNames
 }
 
-// cgroupNames are the files of one version of cgroups, and the fields in them.
+// cgroupNames are the names of files, and of fields in them, in one version of cgroups.
 type cgroupNames struct {
 	limit, swap, peak    string
 	events, kills, usage string
@@ -34,7 +34,7 @@ var (
 		events: "memory.events", kills: "oom_kill", usage: "anon"}
 )
 
-// NewCgroup makes a cgroup with a limit in bytes. Its error says why this system or this user cannot have one.
+// NewCgroup creates a cgroup with a limit in bytes. Its error says why this system or this user cannot create one.
 func NewCgroup(limit int64) (*Cgroup, error) {
 	parents, err := cgroupParents()
 	if err != nil {
@@ -51,8 +51,8 @@ func NewCgroup(limit int64) (*Cgroup, error) {
 	return nil, fmt.Errorf("cannot limit memory: %w", errors.Join(reasons...))
 }
 
-// cgroupParents returns the cgroups in which one with a limit could be made: this process' own, and the one around it, in
-// which version 2 may allow what it refuses in a cgroup that has processes.
+// cgroupParents returns the cgroups in which a limited one might be created: that of this process, and its parent.
+// Version 2 may allow it in the parent, because it refuses it in a cgroup that has processes.
 func cgroupParents() (parents []Cgroup, err error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -88,7 +88,7 @@ func cgroupParents() (parents []Cgroup, err error) {
 	return parents, nil
 }
 
-// mountOf returns where a kind of cgroups is mounted, for version 1 the hierarchy that controls memory.
+// mountOf returns the mount point of a kind of cgroups. For version 1 that is the hierarchy that controls memory.
 func mountOf(mounts []byte, kind string, needsMemory bool) string {
 	lines := bufio.NewScanner(bytes.NewReader(mounts))
 	for lines.Scan() {
@@ -105,7 +105,7 @@ func mountOf(mounts []byte, kind string, needsMemory bool) string {
 	return ""
 }
 
-// child makes a cgroup within this one.
+// child creates a cgroup within this one.
 func (c Cgroup) child(limit int64) (*Cgroup, error) {
 	dir, err := os.MkdirTemp(c.dir, "berth-")
 	if err != nil {
@@ -115,9 +115,9 @@ func (c Cgroup) child(limit int64) (*Cgroup, error) {
 	if err := child.write(c.names.limit, strconv.FormatInt(limit, 10)); err != nil {
 		return nil, errors.Join(err, os.Remove(dir))
 	}
-	// Without swap, as on most nodes. Where it is not counted, there is none.
+	// Disable swap, as on most nodes. Without swap accounting, there is no such file.
 	swap := "0"
-	if c.names == cgroupV1 { // of memory and swap together
+	if c.names == cgroupV1 { // memory and swap together
 		swap = strconv.FormatInt(limit, 10)
 	}
 	_ = child.write(c.names.swap, swap)
@@ -125,7 +125,7 @@ func (c Cgroup) child(limit int64) (*Cgroup, error) {
 }
 
 func (c *Cgroup) write(name, text string) error {
-	// The file is the kernel's, and must not be made where the controller is missing.
+	// The kernel provides the file. It must not be created if the controller is missing.
 	file, err := os.OpenFile(filepath.Join(c.dir, name), os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (c *Cgroup) write(name, text string) error {
 	return errors.Join(err, file.Close())
 }
 
-// wrap returns the command that runs a command in the cgroup from its beginning, with the same process id.
+// wrap returns a command that runs the given command in the cgroup from its start, with the same process id.
 func (c *Cgroup) wrap(command []string) []string {
 	if c == nil {
 		return command
@@ -145,10 +145,10 @@ func (c *Cgroup) wrap(command []string) []string {
 // Kills returns how many processes the kernel has killed because of the limit.
 func (c *Cgroup) Kills() (int64, error) { return c.field(c.names.events, c.names.kills) }
 
-// Anonymous returns the memory in bytes that only the processes themselves can give back.
+// Anonymous returns the memory in bytes that the kernel cannot reclaim from the processes.
 func (c *Cgroup) Anonymous() (int64, error) { return c.field("memory.stat", c.names.usage) }
 
-// Peak returns the most memory in bytes that there ever was, cached files included, which the kernel gives up first.
+// Peak returns the highest use of memory in bytes. It includes cached files, which the kernel reclaims first.
 func (c *Cgroup) Peak() (int64, error) {
 	text, err := os.ReadFile(filepath.Join(c.dir, c.names.peak))
 	if err != nil {
@@ -157,7 +157,7 @@ func (c *Cgroup) Peak() (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 }
 
-// field reads a number from a file with a name and a number in each line.
+// field reads a number from a file that has a name and a number in each line.
 func (c *Cgroup) field(file, name string) (int64, error) {
 	text, err := os.ReadFile(filepath.Join(c.dir, file))
 	if err != nil {
@@ -171,13 +171,13 @@ func (c *Cgroup) field(file, name string) (int64, error) {
 	return 0, fmt.Errorf("%s has no field %s", filepath.Join(c.dir, file), name)
 }
 
-// Remove removes the cgroup. Its processes must have been killed or have ended.
+// Remove removes the cgroup. Its processes must have ended.
 func (c *Cgroup) Remove() error {
 	if c == nil {
 		return nil
 	}
 	var err error
-	// The kernel may still be clearing away the last process.
+	// The kernel may still be cleaning up the last process.
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(interval) {
 		if err = os.Remove(c.dir); err == nil {
 			return nil

@@ -14,7 +14,7 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// An Environment is that of one branch. Where several entries match it, entry says which.
+// An Environment is the environment of one branch. If several entries match the branch, entry says which.
 type Environment struct {
 	Branch     string
 	entry      string
@@ -24,7 +24,7 @@ type Environment struct {
 	namespace  string
 }
 
-// Get returns the Environment object, if it is there.
+// Get returns the Environment object, if it exists.
 func (e *Environment) Get() (v1alpha1.Environment, bool) {
 	e.t.Helper()
 	for _, environment := range e.repository.Environments() {
@@ -35,7 +35,7 @@ func (e *Environment) Get() (v1alpha1.Environment, bool) {
 	return v1alpha1.Environment{}, false
 }
 
-// Namespace returns the name of the environment's namespace, which is known as long as this value is.
+// Namespace returns the name of the environment's namespace. It still does after the Environment is gone.
 func (e *Environment) Namespace() string {
 	e.t.Helper()
 	if e.namespace == "" {
@@ -48,14 +48,14 @@ func (e *Environment) Namespace() string {
 	return e.namespace
 }
 
-// Becomes waits until the environment stands at a commit for a reason, with all of the texts in its
-// message, and returns it. The commit is then the applied and the healthy one if the reason is Healthy.
+// Becomes waits until the environment's Ready condition has the given commit and reason, and all of the texts in its
+// message. It returns the Environment. If the reason is Healthy, the commit is also the applied and the healthy one.
 func (e *Environment) Becomes(reason, commit string, texts ...string) v1alpha1.Environment {
 	e.t.Helper()
 	return e.BecomesWithin(patience, reason, commit, texts...)
 }
 
-// BecomesWithin is Becomes with another patience.
+// BecomesWithin is Becomes with a given limit.
 func (e *Environment) BecomesWithin(limit time.Duration, reason, commit string, texts ...string) v1alpha1.Environment {
 	e.t.Helper()
 	var environment v1alpha1.Environment
@@ -71,7 +71,7 @@ func (e *Environment) BecomesWithin(limit time.Duration, reason, commit string, 
 	return environment
 }
 
-// Is reports whether the environment stands at a commit for a reason right now, and how it stands.
+// Is reports whether the environment has the given commit and reason right now, and returns its state in one line.
 func (e *Environment) Is(reason, commit string) (saw string, is bool) {
 	e.t.Helper()
 	now, there := e.Get()
@@ -90,7 +90,7 @@ func stands(environment v1alpha1.Environment, reason, commit string) bool {
 	return current && Ready(environment).Reason == reason
 }
 
-// Ready returns the condition that people read.
+// Ready returns the Ready condition.
 func Ready(environment v1alpha1.Environment) metav1.Condition {
 	if condition := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ConditionReady); condition != nil {
 		return *condition
@@ -112,7 +112,7 @@ func (e *Environment) AwaitEnd() {
 	}
 }
 
-// AwaitEvent waits until there is an event about the environment with a reason, and all of the texts in its note.
+// AwaitEvent waits for an event about the environment with a reason, and all of the texts in its note.
 func (e *Environment) AwaitEvent(reason string, texts ...string) {
 	e.t.Helper()
 	about, _ := e.Get()
@@ -131,7 +131,7 @@ func (e *Environment) AwaitEvent(reason string, texts ...string) {
 	})
 }
 
-// Events returns how often something was said about the environment with a reason.
+// Events returns the number of events about the environment with a reason.
 func (e *Environment) Events(reason string) int {
 	e.t.Helper()
 	about, _ := e.Get()
@@ -148,8 +148,8 @@ func (e *Environment) Events(reason string) int {
 	return n
 }
 
-// AwaitUnhealthy waits until an object of the environment, "Deployment/api", is listed as not healthy, with all
-// of the texts.
+// AwaitUnhealthy waits until the status lists an object of the environment, such as "Deployment/api", as unhealthy,
+// with all of the texts.
 func (e *Environment) AwaitUnhealthy(name string, texts ...string) {
 	e.t.Helper()
 	Await(e.t, fmt.Sprintf("%s of %s is not healthy, and says %q", name, e.Branch, texts), func() (string, bool) {
@@ -161,7 +161,7 @@ func (e *Environment) AwaitUnhealthy(name string, texts ...string) {
 	})
 }
 
-// Line shows an Environment in one line, as a person would see it.
+// Line formats an Environment as one line, as a user sees it.
 func Line(environment v1alpha1.Environment) string {
 	condition := Ready(environment)
 	counts := "-"
@@ -173,8 +173,8 @@ func Line(environment v1alpha1.Environment) string {
 	return strings.TrimSpace(line)
 }
 
-// Explain logs all that helps to find out what went wrong: the environments of the Repository as people see
-// them, and what the agent said about them.
+// Explain logs the details for troubleshooting: the environments of the Repository as users see them, and the agent's
+// log lines about them.
 func (r *Repository) Explain() {
 	r.t.Helper()
 	var text strings.Builder
@@ -187,7 +187,7 @@ func (r *Repository) Explain() {
 			fmt.Fprintf(&text, "    %s/%s %s: %s\n", object.Kind, object.Name, object.Health, object.Message)
 		}
 	}
-	if r.world.Agent != nil { // else it runs in the cluster, and its log is there
+	if r.world.Agent != nil { // otherwise the agent runs in the cluster, with its log there
 		fmt.Fprintf(&text, "\nwhat the agent said about it:\n%s", r.world.Agent.Log(r.Name))
 	}
 	r.t.Logf("Repository %s\n%s", r.Name, &text)

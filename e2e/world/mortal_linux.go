@@ -2,7 +2,7 @@ package world
 
 import "syscall"
 
-// mortal lets a process end with this one, in whatever way that ends.
+// mortal makes a process end with this one, however this one ends.
 func mortal() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -4,5 +4,5 @@ package world
 
 import "syscall"
 
-// mortal does nothing here: the process outlives this one if that is killed.
+// mortal does nothing here: the process survives if this one is killed.
 func mortal() *syscall.SysProcAttr { return nil }

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// kinds are those that scenarios speak of.
+// kinds are the kinds that scenarios use.
 var kinds = map[string]schema.GroupVersionResource{
 	"ConfigMap":               {Version: "v1", Resource: "configmaps"},
 	"CronJob":                 {Group: "batch", Version: "v1", Resource: "cronjobs"},
@@ -33,13 +33,13 @@ var kinds = map[string]schema.GroupVersionResource{
 	"StatefulSet":             {Group: "apps", Version: "v1", Resource: "statefulsets"},
 }
 
-// deployed are the kinds that Contents looks for.
+// deployed are the kinds that Contents reads.
 var deployed = []string{"ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "Secret", "Service", "StatefulSet"}
 
-// An Object is one of the cluster as it was when it was looked at.
+// An Object is a snapshot of an object in the cluster.
 type Object struct{ *unstructured.Unstructured }
 
-// Field returns what stands at a path such as spec.replicas, or nothing.
+// Field returns the value at a path such as spec.replicas, or "".
 func (o Object) Field(path string) string {
 	value, found, err := unstructured.NestedFieldNoCopy(o.Object, strings.Split(path, ".")...)
 	if err != nil || !found {
@@ -48,7 +48,7 @@ func (o Object) Field(path string) string {
 	return fmt.Sprint(value)
 }
 
-// Restarts returns how often the containers of a pod have been started again.
+// Restarts returns how often the containers of a pod have been restarted.
 func (o Object) Restarts() int {
 	statuses, _, _ := unstructured.NestedSlice(o.Object, "status", "containerStatuses")
 	n := 0
@@ -71,7 +71,7 @@ func (o Object) Image() string {
 	return image
 }
 
-// Find returns an object of the environment's namespace by kind and name, "Deployment/api".
+// Find returns an object in the environment's namespace by kind and name, such as "Deployment/api".
 func (e *Environment) Find(name string) (Object, bool) {
 	e.t.Helper()
 	resource, short := e.resource(name)
@@ -85,7 +85,7 @@ func (e *Environment) Find(name string) (Object, bool) {
 	return Object{object}, true
 }
 
-// Object returns an object that has to be there.
+// Object returns an object, and fails if it does not exist.
 func (e *Environment) Object(name string) Object {
 	e.t.Helper()
 	object, found := e.Find(name)
@@ -95,7 +95,7 @@ func (e *Environment) Object(name string) Object {
 	return object
 }
 
-// AwaitObject waits until an object is there and as a person expects it.
+// AwaitObject waits until an object exists and satisfies a condition.
 func (e *Environment) AwaitObject(name, what string, content func(Object) bool) Object {
 	e.t.Helper()
 	var object Object
@@ -111,7 +111,7 @@ func (e *Environment) AwaitObject(name, what string, content func(Object) bool) 
 	return object
 }
 
-// AwaitGone waits until an object is not there.
+// AwaitGone waits until an object does not exist.
 func (e *Environment) AwaitGone(name string) {
 	e.t.Helper()
 	Await(e.t, fmt.Sprintf("%s of %s is gone", name, e.Branch), func() (string, bool) {
@@ -120,7 +120,7 @@ func (e *Environment) AwaitGone(name string) {
 	})
 }
 
-// Patch changes an object, or a subresource of it such as "status", by hand, by a merge patch.
+// Patch changes an object, or a subresource such as "status", with a merge patch, as a user does.
 func (e *Environment) Patch(name, patch string, subresources ...string) {
 	e.t.Helper()
 	resource, short := e.resource(name)
@@ -131,7 +131,7 @@ func (e *Environment) Patch(name, patch string, subresources ...string) {
 	}
 }
 
-// Delete deletes an object by hand.
+// Delete deletes an object, as a user does.
 func (e *Environment) Delete(name string) {
 	e.t.Helper()
 	resource, short := e.resource(name)
@@ -153,11 +153,11 @@ func (e *Environment) resource(name string) (schema.GroupVersionResource, string
 	return resource, short
 }
 
-// Contents are the objects of an environment by "Kind/name", each with what tells whether it was written to.
+// Contents maps the objects of an environment, by "Kind/name", to the result of state.
 type Contents map[string]string
 
-// Contents returns what the environment has once its controllers have stopped to write: Kubernetes goes on
-// to note in a Deployment's status what has long been true.
+// Contents returns the environment's objects once their controllers have stopped writing. A Deployment's controller
+// updates its status for some time after the rollout.
 func (e *Environment) Contents() Contents {
 	e.t.Helper()
 	var last Contents
@@ -188,8 +188,8 @@ func (e *Environment) look() Contents {
 	return contents
 }
 
-// state tells whether anybody has written to an object. Of a CronJob and an Ingress only what people write counts: their
-// controllers write to their status at any time.
+// state returns a value that changes with every write to an object. For CronJobs and Ingresses it ignores the status,
+// because their controllers write it at any time.
 func state(o *unstructured.Unstructured) string {
 	if kind := o.GetKind(); kind == "CronJob" || kind == "Ingress" {
 		return fmt.Sprint(o.GetUID(), " of generation ", o.GetGeneration(), o.GetLabels(), o.GetAnnotations())
@@ -197,7 +197,7 @@ func state(o *unstructured.Unstructured) string {
 	return fmt.Sprint(o.GetUID(), " at ", o.GetResourceVersion())
 }
 
-// Changed returns the names of what is not as it was: changed, new or gone.
+// Changed returns the names of the objects that are different, new or gone.
 func (c Contents) Changed(after Contents) []string {
 	changed := map[string]bool{}
 	for name, state := range c {

@@ -16,7 +16,7 @@ import (
 	"berth.dev/berth/deploy"
 )
 
-// A Repository is one that Berth follows.
+// A Repository is a Repository object that Berth reconciles.
 type Repository struct {
 	Name  string
 	world *World
@@ -32,7 +32,7 @@ func (w *World) Follow(t Reporter, repository *v1alpha1.Repository) *Repository 
 	return &Repository{Name: repository.Name, world: w, t: t}
 }
 
-// Create creates a Repository object, and returns what the API server has against it.
+// Create creates a Repository object, and returns the API server's error.
 func (w *World) Create(t Reporter, repository *v1alpha1.Repository) error {
 	repository.Namespace = deploy.Namespace
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(repository)
@@ -73,7 +73,7 @@ func (r *Repository) Get() *v1alpha1.Repository {
 	return repository
 }
 
-// Patch changes the Repository object by a merge patch.
+// Patch changes the Repository object with a merge patch.
 func (r *Repository) Patch(patch string) {
 	r.t.Helper()
 	_, err := r.world.client.Resource(kinds["Repository"]).Namespace(deploy.Namespace).
@@ -83,7 +83,7 @@ func (r *Repository) Patch(patch string) {
 	}
 }
 
-// Becomes waits until the Repository's Ready has a reason, and a message with all of the texts.
+// Becomes waits until the Repository's Ready condition has a reason, and all of the texts in its message.
 func (r *Repository) Becomes(reason string, texts ...string) {
 	r.t.Helper()
 	Await(r.t, fmt.Sprintf("the Repository %s becomes %s %q", r.Name, reason, texts), func() (string, bool) {
@@ -97,15 +97,15 @@ func (r *Repository) Becomes(reason string, texts ...string) {
 	})
 }
 
-// Remove deletes the Repository object and confirms that all of its environments are to go with it, where the
-// agent asks. They take their time.
+// Remove deletes the Repository object. If the agent asks, it confirms the deletion of all of its environments, which
+// takes some time.
 func (r *Repository) Remove() {
 	r.t.Helper()
 	err := r.world.client.Resource(kinds["Repository"]).Namespace(deploy.Namespace).Delete(r.t.Context(), r.Name, metav1.DeleteOptions{})
 	if err != nil {
 		r.t.Fatalf("cannot remove the Repository %s: %v", r.Name, err)
 	}
-	// A confirmation counts for what the agent asks about when it is given.
+	// A confirmation counts only for what the agent asks about at that time.
 	Await(r.t, fmt.Sprintf("the agent deletes the environments of %s, or asks", r.Name), func() (string, bool) {
 		for _, e := range r.Environments() {
 			ready := meta.FindStatusCondition(e.Status.Conditions, v1alpha1.ConditionReady)
@@ -121,7 +121,7 @@ func (r *Repository) Remove() {
 	}
 }
 
-// confirm lets an Environment go, however many others go with it.
+// confirm confirms the deletion of an Environment, however many others are deleted with it.
 func (w *World) confirm(t Reporter, environment string) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"yes"}}}`, v1alpha1.AnnotationConfirmed)
@@ -147,17 +147,17 @@ func (r *Repository) Environments() []v1alpha1.Environment {
 	return environments
 }
 
-// With returns the same for another reporter, such as a part of a test.
+// With returns the same Repository for another reporter, such as a subtest.
 func (r *Repository) With(t Reporter) *Repository {
 	return &Repository{Name: r.Name, world: r.world, t: t}
 }
 
-// Environment returns that of a branch, which need not be there yet.
+// Environment returns the environment of a branch, which need not exist yet.
 func (r *Repository) Environment(branch string) *Environment {
 	return &Environment{Branch: branch, repository: r, world: r.world, t: r.t}
 }
 
-// EnvironmentOf returns that of a branch and an entry, where several entries match the branch.
+// EnvironmentOf returns the environment of a branch and an entry, if several entries match the branch.
 func (r *Repository) EnvironmentOf(entry, branch string) *Environment {
 	return &Environment{Branch: branch, entry: entry, repository: r, world: r.world, t: r.t}
 }

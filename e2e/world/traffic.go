@@ -13,21 +13,21 @@ import (
 	"berth.dev/berth/internal/gittest"
 )
 
-// account is the user as which the agent is known to the API server.
+// account is the agent's user name at the API server.
 const account = "system:serviceaccount:" + deploy.Namespace + ":" + deploy.ServiceAccount
 
-// writing are the verbs that change something.
+// writing are the verbs that change objects.
 var writing = []string{"create", "update", "patch", "delete", "deletecollection"}
 
-// Traffic is what the agent asked of others.
+// Traffic holds the agent's requests.
 type Traffic struct {
-	// API are its requests to the API server, without the renewals of leases and watches.
+	// API holds the requests to the API server, without the renewals of leases and watches.
 	API []clustertest.Request
-	// Git are all requests to a Git server.
+	// Git holds all requests to a Git server.
 	Git []gittest.Request
 }
 
-// Since returns what the agent asked since a time.
+// Since returns the agent's requests since a time.
 func (w *World) Since(began time.Time, server *gittest.Server) (Traffic, error) {
 	all, err := w.Cluster.Requests(began)
 	if err != nil {
@@ -40,7 +40,7 @@ func (w *World) Since(began time.Time, server *gittest.Server) (Traffic, error) 
 	return Traffic{API: api, Git: git}, nil
 }
 
-// Watch returns what the agent asks for during a time from now on.
+// Watch waits for a time, and returns the agent's requests during it.
 func (w *World) Watch(ctx context.Context, during time.Duration, server *gittest.Server) (Traffic, error) {
 	began := time.Now()
 	timer := time.NewTimer(during)
@@ -53,8 +53,8 @@ func (w *World) Watch(ctx context.Context, during time.Duration, server *gittest
 	return w.Since(began, server)
 }
 
-// Writes returns what was changed in namespaces whose name begins with a text, one line each, such as
-// "patch deployments/api", sorted.
+// Writes returns the changes in namespaces whose name has a prefix, sorted, one line each, such as "patch
+// deployments/api".
 func (t Traffic) Writes(namespaces string) []string {
 	lines := t.WritesInOrder(namespaces)
 	slices.Sort(lines)
@@ -69,7 +69,7 @@ func (t Traffic) WritesInOrder(namespaces string) []string {
 	})
 }
 
-// Attempts returns all requests that change something, or would if they were not refused or tried dry.
+// Attempts returns all requests with a writing verb, including refused ones and dry runs.
 func (t Traffic) Attempts() []string {
 	lines := t.lines(func(clustertest.Request) bool { return true })
 	slices.Sort(lines)
@@ -98,7 +98,7 @@ func (t Traffic) CountGit(kind gittest.Kind) (count int) {
 	return count
 }
 
-// String shows what was asked of the API server, one request per line.
+// String lists the requests to the API server, one per line.
 func (t Traffic) String() string {
 	var lines []string
 	for _, r := range t.API {

@@ -1,5 +1,5 @@
-// Package world is what scenarios and the demo play in: a control plane with Berth installed, the agent as
-// a process that has the rights of its ServiceAccount, and words for what people do and see there.
+// Package world is the setting of the scenarios and the demo. It has a control plane with Berth installed, the agent as
+// a process with the rights of its ServiceAccount, and helpers for the actions and observations of users.
 package world
 
 import (
@@ -19,7 +19,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// A Reporter hears about what happens. testing.TB is one; a program brings its own, whose Fatalf must not
+// A Reporter receives failures and log lines. testing.TB is one; a program brings its own, whose Fatalf must not
 // return.
 type Reporter interface {
 	Helper()
@@ -28,22 +28,22 @@ type Reporter interface {
 	Fatalf(format string, arguments ...any)
 }
 
-// Config says what a world is made of.
+// Config configures a world.
 type Config struct {
-	// Cluster is a running control plane, which needs Audit for Traffic.
+	// Cluster is a running control plane. Traffic needs its audit log.
 	Cluster *clustertest.Cluster
 	// Dir holds the agent's stores and its log.
 	Dir string
-	// Binary is the path of berth, which runs beside the cluster.
+	// Binary is the path of berth, which runs on this machine.
 	Binary string
-	// Image is that of the agent on a cluster that runs containers: then it is the Pod that deploy/ describes, and all
-	// fields but Cluster have no meaning.
+	// Image is the agent's image on a cluster that runs containers. The agent is then the Pod that deploy/ describes,
+	// and only Cluster has a meaning besides.
 	Image string
 	// Detached lets the agent outlive this process.
 	Detached bool
-	// Flags are further ones for the agent, and Environment are NAME=VALUE.
+	// Flags are additional flags of the agent, and Environment holds NAME=VALUE variables.
 	Flags, Environment []string
-	// Cgroup is where the agent runs; nil leaves its memory without a limit.
+	// Cgroup is the cgroup of the agent; nil means no memory limit.
 	Cgroup *Cgroup
 }
 
@@ -51,13 +51,13 @@ type Config struct {
 type World struct {
 	Cluster *clustertest.Cluster
 	Agent   *Agent
-	// Cgroup is where the agent runs, if there is one.
+	// Cgroup is the cgroup of the agent, or nil.
 	Cgroup *Cgroup
-	// client has all rights: it is the people's, never the agent's.
+	// client has all rights. Only tests use it, never the agent.
 	client dynamic.Interface
 }
 
-// New installs Berth into a cluster, from the manifests that users install. The agent does not run yet.
+// New installs Berth into a cluster, from the manifests that users install. It does not start the agent.
 func New(ctx context.Context, c Config) (*World, error) {
 	client, err := dynamic.NewForConfig(c.Cluster.RESTConfig())
 	if err != nil {
@@ -88,8 +88,8 @@ func New(ctx context.Context, c Config) (*World, error) {
 	return w, nil
 }
 
-// install applies deploy/. Without an image it leaves out the Deployment, because containers cannot run on a simulated
-// node: the agent runs beside the cluster instead.
+// install applies deploy/. Without an image it leaves out the Deployment, because a simulated node runs no containers:
+// the agent runs on this machine instead.
 func (w *World) install(ctx context.Context, image string) error {
 	all, err := deploy.Objects()
 	if err != nil {
@@ -114,7 +114,7 @@ func (w *World) install(ctx context.Context, image string) error {
 	return w.awaitRights(ctx)
 }
 
-// setImage has a Deployment's only container run another image.
+// setImage sets the image of a Deployment's only container.
 func setImage(deployment *unstructured.Unstructured, image string) error {
 	path := []string{"spec", "template", "spec", "containers"}
 	containers, _, err := unstructured.NestedSlice(deployment.Object, path...)
@@ -129,8 +129,8 @@ func setImage(deployment *unstructured.Unstructured, image string) error {
 	return unstructured.SetNestedSlice(deployment.Object, containers, path...)
 }
 
-// awaitRights waits until the ClusterRoles that are put together from others are complete: what the agent watches, and
-// what environments may have.
+// awaitRights waits until the aggregated ClusterRoles are complete: what the agent watches, and what environments may
+// have.
 func (w *World) awaitRights(ctx context.Context) error {
 	config, err := w.Cluster.ConfigFor(ctx, deploy.Namespace, deploy.ServiceAccount)
 	if err != nil {
@@ -165,7 +165,7 @@ func (w *World) awaitRights(ctx context.Context) error {
 	})
 }
 
-// Namespace reports whether a namespace is there, and its phase.
+// Namespace reports whether a namespace exists, and its phase.
 func (w *World) Namespace(ctx context.Context, name string) (phase string, there bool, err error) {
 	ns, err := w.client.Resource(kinds["Namespace"]).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

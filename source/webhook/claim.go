@@ -58,7 +58,7 @@ type claim struct {
 	digests  []digest
 	envelope *envelope
 	token    string
-	// media is the content type, form whether the JSON is a field of a form.
+	// media is the content type; form is true if the JSON is a field of a form.
 	media string
 	form  bool
 }
@@ -205,7 +205,7 @@ func (e *envelope) prove(signed [2]hash.Hash, now time.Time) error {
 	case !right:
 		return errors.New("its webhook-signature was not made with the signingToken or signingToken.previous of the Secret; these are whsec_ and base64")
 	case err != nil || e.id == "" || strings.Contains(e.id, "."):
-		// With a dot in it, parts of a signed delivery could be read as another id.
+		// With a dot in it, parts of a signed delivery could pass for a different id.
 		return errors.New("its webhook-id or webhook-timestamp is not one")
 	case off.Abs() > tolerance:
 		return fmt.Errorf("its webhook-timestamp is %s from this clock: let both keep time by NTP", off.Abs().Round(time.Second))

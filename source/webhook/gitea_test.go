@@ -19,8 +19,8 @@ import (
 // giteaToken is the secret of the webhooks whose deliveries were recorded.
 const giteaToken = "a-secret-of-hooks"
 
-// Deliveries as a Gitea really sent them, with all headers; e2e/forge records them (-record), and the names say which
-// version it was. Of a form, Gitea signs the JSON alone.
+// Deliveries that a real Gitea sent, with all headers. e2e/forge records them (-record), and the names hold its
+// version. For a form, Gitea signs only the JSON.
 func TestDeliveriesThatAGiteaSent(t *testing.T) {
 	recorded, err := filepath.Glob("testdata/gitea-*.http")
 	if err != nil || len(recorded) < 2 {

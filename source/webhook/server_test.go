@@ -79,7 +79,7 @@ func TestABodyThatNeverEnds(t *testing.T) {
 	}
 }
 
-// A sender that is still writing when the connection is closed takes its delivery for failed.
+// A sender whose connection is closed while it still writes counts its delivery as failed.
 func TestALargeDeliveryWithATokenIsReadToItsEnd(t *testing.T) {
 	d := newDesk(t, 0)
 	server := serve(t, d, 0)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The senders of these tests sign by themselves, after RFC 2104, so that a mistake in the receiver is not
-// repeated here.
+// The senders of these tests have their own implementation of signatures, after RFC 2104, so that they do not repeat a
+// mistake of the receiver.
 
 func hmacSHA256(key, message []byte) []byte {
 	const block = 64
@@ -58,7 +58,7 @@ func (d delivery) with(name, value string) delivery {
 
 const formType = "application/x-www-form-urlencoded"
 
-// as is the delivery with a form for its body, signed as it was before.
+// as returns the delivery with a form as its body and its original signature.
 func (d delivery) as(form string) delivery {
 	d.header = d.header.Clone()
 	d.header.Set("Content-Type", formType)
@@ -99,7 +99,7 @@ func (d delivery) fromGitLab(event, token string) delivery {
 	return d
 }
 
-// signed adds what GitLab does with a signing token, and Standard Webhooks say.
+// signed adds the signature headers of Standard Webhooks, which GitLab sends with a signing token.
 func (d delivery) signed(id string, at time.Time, tokens ...string) delivery {
 	timestamp := strconv.FormatInt(at.Unix(), 10)
 	d = d.with("webhook-id", id).with("webhook-timestamp", timestamp)
@@ -114,7 +114,7 @@ func (d delivery) signed(id string, at time.Time, tokens ...string) delivery {
 	return d.with("webhook-signature", signatures[1:])
 }
 
-// The signer itself is held to what GitHub's documentation and Standard Webhooks' own tests say.
+// The signer itself must match the examples in GitHub's documentation and in Standard Webhooks' own tests.
 func TestTheSignerOfTheseTestsSignsAsTheSendersDo(t *testing.T) {
 	hello := push("Hello, World!").fromGitHub("push", "It's a Secret to Everybody")
 	if got := hello.header.Get("X-Hub-Signature-256"); got != "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17" {

@@ -23,7 +23,7 @@ import (
 	"berth.dev/berth/source/webhook"
 )
 
-// What the repositories of these tests take.
+// The secrets that the repositories of these tests accept.
 const (
 	token           = "s3cr3t-of-posts"
 	previousToken   = "s3cr3t-before"
@@ -40,10 +40,10 @@ var secrets = map[string]webhook.Secrets{
 	"unreadable": {SigningToken: "whsec_?????"},
 }
 
-// noon is when all of these tests happen.
+// noon is the time of all these tests.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// desk is a receiver and the calls of Notify.
+// desk is a receiver that records the calls of Notify.
 type desk struct {
 	handler http.Handler
 	log     bytes.Buffer

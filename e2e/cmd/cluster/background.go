@@ -17,8 +17,8 @@ import (
 // errRunning says that a process holds the directory.
 var errRunning = errors.New("a cluster runs there")
 
-// claim makes a directory this process's own until release, and leaves its
-// process id in it. A lock, unlike a file alone, dies with its process.
+// claim reserves a directory for this process until release, and writes the process id into it. A lock, unlike a file
+// alone, ends with its process.
 func claim(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -55,8 +55,7 @@ func running(dir string) bool {
 	return syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
 }
 
-// up starts "run" in a session of its own and passes on what it prints until
-// it is ready. From then on it prints nothing.
+// up starts "run" in a session of its own and forwards its output until it is ready. Later output is dropped.
 func up(ctx context.Context, o options, arguments []string) error {
 	if running(o.dir) {
 		fmt.Println(filepath.Join(o.dir, "kubeconfig"))
@@ -101,7 +100,7 @@ func up(ctx context.Context, o options, arguments []string) error {
 	return fmt.Errorf("cannot start the cluster: %s", strings.TrimSpace(string(reason)))
 }
 
-// down ends the cluster of a directory and waits until it is gone.
+// down ends the cluster of a directory and waits for its end.
 func down(ctx context.Context, dir string) error {
 	for signal := syscall.SIGTERM; running(dir); {
 		text, err := os.ReadFile(lockPath(dir))
@@ -112,7 +111,7 @@ func down(ctx context.Context, dir string) error {
 		if err != nil {
 			return fmt.Errorf("reading the process id in %q: %w", lockPath(dir), err)
 		}
-		// It may have ended since: then the next look says so.
+		// The process may have ended already; the next check notices that.
 		_ = syscall.Kill(pid, signal)
 		select {
 		case <-ctx.Done():

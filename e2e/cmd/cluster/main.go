@@ -57,8 +57,8 @@ func main() {
 	}
 }
 
-// runPart is this process being a part of a control plane. It ends with the
-// process that started it, which holds the other end of its standard input.
+// runPart runs one part of a control plane in this process. The part ends with the parent process, which holds the
+// other end of its standard input.
 func runPart(name string, arguments []string, command *cobra.Command) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -79,7 +79,7 @@ func newKWOKCommand() *cobra.Command {
 	return command
 }
 
-// options are the flags of the verbs for people.
+// options are the flags of the user-facing commands.
 type options struct {
 	dir        string
 	background bool
@@ -126,7 +126,7 @@ func runVerb(ctx context.Context, verb string, arguments []string) error {
 	}
 }
 
-// run is the process that holds a cluster together.
+// run runs a cluster in this process.
 func run(ctx context.Context, o options) error {
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "berth-cluster-")
@@ -153,7 +153,7 @@ func run(ctx context.Context, o options) error {
 	return controlplane.Run(ctx, o.config)
 }
 
-// untilClosed returns a context that is done when a reader comes to its end.
+// untilClosed returns a context that ends at the end of a reader.
 func untilClosed(ctx context.Context, reader io.Reader) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {

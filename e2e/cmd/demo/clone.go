@@ -9,13 +9,13 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// A clone is a developer's. What it does, it does with git.
+// A clone is a developer's clone of the repository. It works through the git command.
 type clone struct {
 	dir string
 	t   world.Reporter
 }
 
-// newClone begins with the files of a directory, on the branch main.
+// newClone starts with the files of a directory, on the branch main.
 func newClone(t world.Reporter, dir, url, files string) *clone {
 	c := &clone{dir: dir, t: t}
 	if err := os.CopyFS(dir, os.DirFS(files)); err != nil {
@@ -26,7 +26,7 @@ func newClone(t world.Reporter, dir, url, files string) *clone {
 	return c
 }
 
-// write replaces a text in a file, which has to have it.
+// write replaces a text in a file, which must contain it.
 func (c *clone) write(name, old, text string) {
 	file := filepath.Join(c.dir, name)
 	content, err := os.ReadFile(file)

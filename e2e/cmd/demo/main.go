@@ -1,5 +1,5 @@
-// Command demo shows Berth's main job from the first push to the end of a branch, and leaves everything
-// running for a closer look.
+// Command demo shows the life of a branch with Berth, from the first push to its deletion. It leaves everything running
+// for a closer look.
 package main
 
 import (
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// options are what the command line says.
+// options are the command line options.
 type options struct {
 	dir, bin, kubeconfig string
 	confirmed            bool
@@ -72,7 +72,7 @@ func run(ctx context.Context, verb string, o options) error {
 	return fmt.Errorf("unknown verb %q\n%s", verb, usage)
 }
 
-// up sets the stage, plays, and tells how to go on.
+// up starts everything, plays the demo, and prints the next steps.
 func up(ctx context.Context, s *stage, o options) error {
 	t := newTeller(ctx, os.Stdout)
 	if s.own != nil && !o.confirmed {

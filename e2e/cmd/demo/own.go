@@ -27,19 +27,19 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// removalTimeout is how long an object may take to go: a namespace waits for its pods.
+// removalTimeout is how long the deletion of an object may take: a namespace waits for its pods.
 const removalTimeout = 5 * time.Minute
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// An ownCluster is one that the user already has.
+// An ownCluster is a cluster that the user already has.
 type ownCluster struct {
-	config          *clientcmdapi.Config // of its current context, and whole in itself
+	config          *clientcmdapi.Config // the current context only, self-contained
 	context, server string
 	client          dynamic.Interface
 }
 
-// openOwn reads the current context of a kubeconfig, or of several as in the variable KUBECONFIG.
+// openOwn reads the current context of a kubeconfig. Several files may be given, as in the variable KUBECONFIG.
 func openOwn(files string) (*ownCluster, error) {
 	rules := &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(files), WarnIfAllMissing: false}
 	for _, file := range rules.Precedence {
@@ -73,19 +73,20 @@ func (o *ownCluster) String() string {
 	return fmt.Sprintf("context %s, server %s", o.context, o.server)
 }
 
-// installed returns what the demo installs, in the order in which it can be applied: the agent itself runs on this machine.
+// installed returns the objects that the demo installs, in the order to apply them. The agent itself runs on this
+// machine.
 func installed() ([]*unstructured.Unstructured, error) {
 	objects, err := deploy.Objects()
 	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Deployment" }), err
 }
 
 func (o *ownCluster) resource(object *unstructured.Unstructured) dynamic.ResourceInterface {
-	// None of the kinds in deploy/ has a plural that breaks the rules.
+	// All kinds in deploy/ have regular plurals.
 	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 	return o.client.Resource(resource).Namespace(object.GetNamespace())
 }
 
-// free returns an error if the cluster already has any of what the demo would create, and later remove.
+// free returns an error if the cluster already has an object that the demo would create and later remove.
 func (o *ownCluster) free(ctx context.Context) error {
 	objects, err := installed()
 	if err != nil {
@@ -109,7 +110,7 @@ func (o *ownCluster) free(ctx context.Context) error {
 	return nil
 }
 
-// ask lets a user confirm the installation on a terminal.
+// ask asks the user to confirm the installation on a terminal.
 func (o *ownCluster) ask(in *os.File, out io.Writer) error {
 	fmt.Fprintf(out, `
 The demo installs Berth into a cluster of yours:
@@ -138,7 +139,8 @@ The demo installs Berth into a cluster of yours:
 	return nil
 }
 
-// enter copies the kubeconfig into a directory, and returns the cluster. The copy shows a later demo-down what to remove.
+// enter copies the kubeconfig into a directory, and returns the cluster. A later demo-down reads the copy to find what
+// to remove.
 func (o *ownCluster) enter(dir string) (*clustertest.Cluster, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -150,7 +152,7 @@ func (o *ownCluster) enter(dir string) (*clustertest.Cluster, error) {
 	return clustertest.Open(kubeconfig)
 }
 
-// remove removes what the demo installed, and what its agent created. The agent must not run any more.
+// remove removes what the demo installed, and what its agent created. The agent must have ended.
 func (o *ownCluster) remove(ctx context.Context) error {
 	if err := o.removeEnvironments(ctx); err != nil {
 		return fmt.Errorf("%s: %w", o, err)
@@ -167,14 +169,14 @@ func (o *ownCluster) remove(ctx context.Context) error {
 	return nil
 }
 
-// removeEnvironments removes the namespaces of all environments, and lifts the finalizers that only a running agent would.
+// removeEnvironments removes the namespaces of all environments, and the finalizers that only a running agent removes.
 func (o *ownCluster) removeEnvironments(ctx context.Context) error {
 	owned := map[string]bool{production: true}
 	for _, resource := range []string{"environments", "repositories"} {
 		client := o.client.Resource(schema.GroupVersionResource{Group: "berth.dev", Version: "v1alpha1", Resource: resource}).Namespace(deploy.Namespace)
 		list, err := client.List(ctx, metav1.ListOptions{})
 		if apierrors.IsNotFound(err) {
-			continue // an installation that was interrupted
+			continue // the installation was interrupted
 		}
 		if err != nil {
 			return err
@@ -204,7 +206,7 @@ func (o *ownCluster) removeEnvironments(ctx context.Context) error {
 	return nil
 }
 
-// delete deletes an object, and returns when it is gone.
+// delete deletes an object, and waits until it is gone.
 func (o *ownCluster) delete(ctx context.Context, client dynamic.ResourceInterface, name string) error {
 	if err := client.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return err

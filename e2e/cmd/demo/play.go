@@ -11,10 +11,10 @@ import (
 	"berth.dev/berth/e2e/world"
 )
 
-// branch is that of the feature whose life the demo shows.
+// branch is the feature branch whose life the demo shows.
 const branch = "feature/login"
 
-// A story is what the steps of the demo share.
+// A story is the state that the steps of the demo share.
 type story struct {
 	*teller
 	stage      *stage
@@ -22,14 +22,14 @@ type story struct {
 	posts      *world.Repository
 	production *world.Environment
 	preview    *world.Environment
-	// main is the commit that production is at, untouched is what production has since it is.
+	// main is the commit of production. untouched holds production's objects as they are at that commit.
 	main      string
 	untouched world.Contents
-	// image is that of the frontend in Git, and broken one that does not exist.
+	// image is the image of the frontend in Git; broken is one that does not exist.
 	image, broken string
 }
 
-// play goes through the steps, and ends with the first that is not as expected.
+// play runs the steps, and stops at the first unexpected result.
 func play(s *stage, t *teller) (err error) {
 	p := &story{teller: t, stage: s}
 	defer func() {
@@ -217,7 +217,7 @@ func (p *story) theBranchGoes() {
 	p.saw("the namespace %s is gone; production is Healthy", namespace)
 }
 
-// productionIsUntouched expects every object of production to be as it was, and production to be Healthy.
+// productionIsUntouched checks that no object of production has changed, and that production is Healthy.
 func (p *story) productionIsUntouched() {
 	if changed := p.untouched.Changed(p.production.Contents()); len(changed) > 0 {
 		p.Fatalf("in production, %s changed", strings.Join(changed, ", "))
@@ -227,7 +227,7 @@ func (p *story) productionIsUntouched() {
 	}
 }
 
-// expectChanges expects that of the preview exactly these have changed.
+// expectChanges checks that exactly the given objects of the preview have changed.
 func (p *story) expectChanges(before world.Contents, want ...string) {
 	if got := before.Changed(p.preview.Contents()); !slices.Equal(got, want) {
 		p.Fatalf("changed are %q, and not %q", got, want)
@@ -254,7 +254,7 @@ func (p *story) state(environment v1alpha1.Environment) string {
 	return environment.Name + " is " + world.Ready(environment).Reason
 }
 
-// show shows the environments as people see them.
+// show prints the environments as users see them.
 func (p *story) show() {
 	output, err := p.stage.get(p.ctx)
 	if err != nil {

@@ -22,11 +22,11 @@ import (
 	"berth.dev/berth/internal/clustertest"
 )
 
-// example is the application that the demo deploys, a repository of its own.
+// example is the application that the demo deploys. It becomes a repository of its own.
 const example = "examples/posts"
 
-// A stage is what the demo plays on. All of it lies in one directory, outlives this process, and is found
-// again by the process ids that lie there.
+// A stage holds everything that the demo runs. All of it lies in one directory and outlives this process. A later
+// process finds it by the process ids in that directory.
 type stage struct {
 	dir, bin string
 	own      *ownCluster // nil: a local cluster that the demo starts and stops
@@ -37,7 +37,7 @@ type stage struct {
 // production is the namespace of the example's main branch.
 const production = "posts"
 
-// ownPatience is how long a wait on a cluster of the user's may take: its nodes pull images.
+// ownPatience is the limit of each wait on the user's own cluster, whose nodes pull images.
 const ownPatience = 5 * time.Minute
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
@@ -75,7 +75,7 @@ func (s *stage) cluster(ctx context.Context, t *teller) (*clustertest.Cluster, e
 	return s.own.enter(s.path("own"))
 }
 
-// kubeconfig returns the path of the administrator's.
+// kubeconfig returns the path of the administrator's kubeconfig.
 func (s *stage) kubeconfig() string {
 	if s.own != nil {
 		return s.path("own/kubeconfig")
@@ -83,7 +83,7 @@ func (s *stage) kubeconfig() string {
 	return s.path("cluster/kubeconfig")
 }
 
-// serveGit starts the Git server and learns the address of its repository.
+// serveGit starts the Git server and reads the address of its repository.
 func (s *stage) serveGit() error {
 	command := exec.Command(filepath.Join(s.bin, "gitserver"), "--dir", s.path("git"), "posts")
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -102,7 +102,7 @@ func (s *stage) serveGit() error {
 	return s.note("gitserver", command.Process.Pid)
 }
 
-// repository returns the example's Repository object, in a hurry: what takes minutes takes seconds.
+// repository returns the example's Repository object, with intervals of seconds instead of minutes.
 func (s *stage) repository() (*v1alpha1.Repository, error) {
 	text, err := os.ReadFile(filepath.Join(example, "berth", "repository.yaml"))
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *stage) repository() (*v1alpha1.Repository, error) {
 	return repository, nil
 }
 
-// imagePullGrace is how long an image may fail to be pulled: a real registry may fail once and then deliver.
+// imagePullGrace is how long an image pull may fail: a real registry may fail once and then deliver.
 func (s *stage) imagePullGrace() time.Duration {
 	if s.own != nil {
 		return 15 * time.Second
@@ -129,7 +129,7 @@ func (s *stage) imagePullGrace() time.Duration {
 	return 2 * time.Second
 }
 
-// get returns what "berth get" prints for a person.
+// get returns the output of "berth get" for a user.
 func (s *stage) get(ctx context.Context) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), "get", "--kubeconfig", s.kubeconfig())
 	output, err := command.CombinedOutput()
@@ -139,7 +139,7 @@ func (s *stage) get(ctx context.Context) (string, error) {
 	return string(output), nil
 }
 
-// invite tells how to look at what runs, and how to stop it.
+// invite prints how to look at what runs, and how to stop it.
 func (s *stage) invite(t *teller) {
 	t.command("look", `export KUBECONFIG="$PWD/`+short(s.kubeconfig())+`"`)
 	t.command("", short(filepath.Join(s.bin, "berth"))+" get -w")
@@ -150,7 +150,7 @@ func (s *stage) invite(t *teller) {
 	t.command("stop", "make demo-down")
 }
 
-// short returns a path as people would type it here.
+// short returns a path as a user would type it here.
 func short(path string) string {
 	here, err := os.Getwd()
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *stage) note(name string, pid int) error {
 	return os.WriteFile(s.path(name+".pid"), []byte(strconv.Itoa(pid)), 0o600)
 }
 
-// clear stops whatever runs, and removes all that is left of it.
+// clear stops everything that runs, and removes all of its files.
 func (s *stage) clear(ctx context.Context) error {
 	for name, program := range map[string]string{"agent": "berth", "gitserver": "gitserver"} {
 		if err := s.end(ctx, name, program); err != nil {
@@ -184,7 +184,7 @@ func (s *stage) clear(ctx context.Context) error {
 	return os.RemoveAll(s.dir)
 }
 
-// clearOwn removes what an earlier demo installed into a cluster of the user's.
+// clearOwn removes what an earlier demo installed into the user's own cluster.
 func (s *stage) clearOwn(ctx context.Context) error {
 	kubeconfig := s.path("own/kubeconfig")
 	if _, err := os.Stat(kubeconfig); errors.Is(err, os.ErrNotExist) {
@@ -217,7 +217,7 @@ func (s *stage) end(ctx context.Context, name, program string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for runs(pid, filepath.Join(s.bin, program)) {
-		// It may have ended since: then the next look says so.
+		// The process may have ended already; the next check notices that.
 		_ = syscall.Kill(pid, syscall.SIGTERM)
 		select {
 		case <-ctx.Done():
@@ -228,13 +228,13 @@ func (s *stage) end(ctx context.Context, name, program string) error {
 	return nil
 }
 
-// runs reports whether a process is still the program that was started: process ids are used again.
+// runs reports whether a process id still belongs to the started program: the system reuses ids.
 func runs(pid int, program string) bool {
 	output, err := exec.Command("ps", "-o", "stat=,args=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && !strings.HasPrefix(string(output), "Z") && strings.Contains(string(output), program)
 }
 
-// indented passes on another program's progress.
+// indented prints the progress of another program, indented.
 type indented struct{ t *teller }
 
 func (i indented) Write(text []byte) (int, error) {

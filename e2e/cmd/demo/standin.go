@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// standIn is an image that every real node can pull. It runs in place of the example's own images, which nobody has built.
+// standIn is an image that every real node can pull. It replaces the example's own images, which do not exist in any
+// registry.
 const standIn = "nginxinc/nginx-unprivileged:1.29-alpine"
 
-// standIns say how the example's manifests run the stand-in. What an image's name had to say becomes a variable, so that
-// each commit changes the same objects as with the example's own images.
+// standIns describe how the example's manifests run the stand-in. The tag of an image becomes a variable, so that each
+// commit changes the same objects as with the example's own images.
 var standIns = []struct {
 	pattern *regexp.Regexp
 	text    string

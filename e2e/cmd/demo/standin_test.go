@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A real node can run everything that the example says: no image or command is left that needs one that nobody has built.
+// A real node can run the rewritten example: no image or command in it needs one of the example's own images.
 func TestStandInsReplaceWhateverNeedsTheExamplesImages(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "..", example))); err != nil {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// A teller tells people what happens. It is the reporter of what the world does.
+// A teller prints what happens. It is the Reporter of the world.
 type teller struct {
 	ctx   context.Context
 	out   io.Writer
 	bold  bool
 	steps int
-	began time.Time // the step
-	// patience is how long each wait may take; zero: as long as on a local cluster.
+	began time.Time // when the step began
+	// patience is the limit of each wait; zero means that of a local cluster.
 	patience time.Duration
 }
 
@@ -27,7 +27,7 @@ func newTeller(ctx context.Context, out *os.File) *teller {
 
 func (t *teller) chapter(title string) { fmt.Fprintf(t.out, "\n%s\n", t.emphasised(title)) }
 
-// step begins a step: what is done, and what is expected of it.
+// step begins a step, with the action and the expected result.
 func (t *teller) step(title, does, expects string) {
 	t.steps++
 	t.began = time.Now()
@@ -36,7 +36,7 @@ func (t *teller) step(title, does, expects string) {
 	t.line("expects", expects)
 }
 
-// shown prints what a command printed.
+// shown prints the output of a command.
 func (t *teller) shown(command, output string) {
 	fmt.Fprintf(t.out, "\n   $ %s\n", command)
 	for line := range strings.Lines(output) {
@@ -44,7 +44,7 @@ func (t *teller) shown(command, output string) {
 	}
 }
 
-// saw ends a step that went as expected.
+// saw ends a step with the expected result.
 func (t *teller) saw(format string, arguments ...any) {
 	took := time.Since(t.began).Seconds()
 	t.line("saw", fmt.Sprintf(format, arguments...)+fmt.Sprintf(" (%.1f s)", took))
@@ -65,7 +65,7 @@ func (t *teller) line(label, text string) {
 	fmt.Fprintf(t.out, "%s%s\n", label, line)
 }
 
-// command prints a command that people can copy, in one line.
+// command prints a command on one line, so that users can copy it.
 func (t *teller) command(label, text string) { fmt.Fprintf(t.out, "   %-8s %s\n", label, text) }
 
 func (t *teller) emphasised(text string) string {
@@ -75,22 +75,22 @@ func (t *teller) emphasised(text string) string {
 	return "\x1b[1m" + text + "\x1b[0m"
 }
 
-// failure is what ends the play: it is thrown by Fatalf and caught by play.
+// failure ends the demo: Fatalf panics with it, and play recovers it.
 type failure struct{ reason string }
 
-// Helper does nothing: there are no lines of code to tell of.
+// Helper does nothing, because a teller reports no source lines.
 func (t *teller) Helper() {}
 
-// Context is done when somebody interrupts the demo.
+// Context returns a context that ends when the user interrupts the demo.
 func (t *teller) Context() context.Context { return t.ctx }
 
-// Patience returns how long each wait may take at least.
+// Patience returns the minimum time that each wait may take.
 func (t *teller) Patience() time.Duration { return t.patience }
 
-// Logf prints what helps to find out what went wrong.
+// Logf prints details for troubleshooting.
 func (t *teller) Logf(format string, arguments ...any) { fmt.Fprintf(t.out, format+"\n", arguments...) }
 
-// Fatalf ends the play.
+// Fatalf ends the demo.
 func (t *teller) Fatalf(format string, arguments ...any) {
 	panic(failure{fmt.Sprintf(format, arguments...)})
 }

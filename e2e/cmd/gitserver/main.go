@@ -39,7 +39,7 @@ func main() {
 }
 
 func run(ctx context.Context, dir, address string, repositories []string) error {
-	// Git's own server is told absolute paths only.
+	// Git's own server accepts absolute paths only.
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func run(ctx context.Context, dir, address string, repositories []string) error 
 	return nil
 }
 
-// exit ends the program at the first trouble.
+// exit ends the program at the first failure.
 type exit struct{}
 
 func (exit) Helper() {}

@@ -54,8 +54,8 @@ func main() {
 	os.Exit(code)
 }
 
-// runPart is this process being a part of the cluster. It ends with the process that started it, which holds the other end
-// of its standard input.
+// runPart runs one part of the cluster in this process. The part ends with the parent process, which holds the other
+// end of its standard input.
 func runPart(name string, command *cobra.Command) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -1,4 +1,4 @@
-// Command app is what the containers of the tests run. Its first argument says how it behaves.
+// Command app runs in the containers of the tests. Its first argument chooses its behaviour.
 package main
 
 import (
@@ -23,13 +23,13 @@ func main() {
 			os.Exit(1)
 		}()
 		<-end
-	case "work": // without a port, until it is told to end
+	case "work": // no port; runs until it is stopped
 		<-end
-	case "exit": // at once, with a code, and a line for the log
+	case "exit": // ends at once, with an exit code and a line in the log
 		fmt.Fprintln(os.Stderr, "cannot open /etc/app.conf: no such file or directory")
 		code, _ := strconv.Atoi(arguments[1])
 		os.Exit(code)
-	case "eat": // memory, until somebody objects
+	case "eat": // uses more and more memory, until it is killed
 		for eaten := []byte{}; ; {
 			eaten = append(eaten, bytes.Repeat([]byte{1}, 4<<20)...)
 			time.Sleep(5 * time.Millisecond)

@@ -1,4 +1,4 @@
-// Command pause holds a pod's namespaces, and ends when it is told to.
+// Command pause holds a pod's namespaces until it is stopped.
 package main
 
 import (
