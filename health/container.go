@@ -122,8 +122,8 @@ func imageTrouble(c container, message string) string {
 	return what + ": " + message
 }
 
-// crashed reports whether a container that is not ready does not stay up. A container that was ready after its last
-// start has another trouble than its past restarts, and so has one that waits for a new sandbox.
+// crashed reports whether a container that is not ready does not stay up. If a container was ready after its last
+// start, its problem is not its past restarts. The same holds for one that waits for a new sandbox.
 func (v podView) crashed(c container) bool {
 	if w := c.State.Waiting; w != nil {
 		return w.Reason == reasonCrashLoop || w.Reason == "RunContainerError" || w.Reason == "PostStartHookError"

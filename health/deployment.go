@@ -117,8 +117,8 @@ func deploymentCount(want int32, s deploymentStatus) string {
 	return ""
 }
 
-// deploymentRoom says whether pods of the deployment end before its new ones are ready, so that a quota that is used up
-// now need not stay so.
+// deploymentRoom reports whether pods of the deployment end before its new ones are ready. Then a quota that is used up
+// may become free.
 func deploymentRoom(want int32, spec deploymentSpec, s deploymentStatus) room {
 	if s.TerminatingReplicas > 0 {
 		return madeRoom

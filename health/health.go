@@ -2,15 +2,15 @@
 //
 // [Of] judges one object by its own fields, without a clock or a request. Kinds with rules of their own have a file
 // each; all others follow the conventions of kstatus. [OfPod] reduces a pod to what its workload needs to know of it.
-// [Rollout] joins the two with events: a rollout that cannot succeed fails early and in the words of its pod, and one
-// that seems to have succeeded has settled only when its pods stay up.
+// [Rollout] joins the two with events. A rollout that cannot succeed fails early and in the words of its pod. One that
+// seems to have succeeded has settled only when its pods stay up.
 //
-// Failed means that the object does not recover without a change, so a gate fails at once. A state that may still
-// pass is Progressing, with the reason. An object that waits for another actor (a first consumer, a controller that
-// is not installed) is Healthy, because no gate should wait for that.
+// Failed means that the object does not recover without a change, so a gate fails at once. A state that may still pass
+// is Progressing, with the reason. Some objects wait for another actor, such as a first consumer or a controller that
+// is not installed. They are Healthy, because no gate should wait for that.
 //
-// Of reads only an object's kind, its metadata, its status and the small fields of its spec, never a template.
-// Callers may drop templates, once they have kept the [TrialOf] of a workload.
+// Of reads only an object's kind, its metadata, its status and the small fields of its spec, never a template. Callers
+// may drop templates, once they have kept the [TrialOf] of a workload.
 package health
 
 import (

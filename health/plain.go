@@ -4,10 +4,10 @@ import "k8s.io/apimachinery/pkg/runtime/schema"
 
 // plain holds the kinds that are Healthy as soon as they exist.
 //
-// Service and Ingress are among them although they may be given an address later. Without a load balancer's or an
-// ingress controller, as in many clusters for previews, that address never comes, and nothing in the object
-// distinguishes "not yet" from "never". A gate waits only for objects that settle by themselves. That excludes a
-// PersistentVolume too, which waits for a claim.
+// Service and Ingress are among them although they may be given an address later. Many clusters for previews have no
+// load balancer or ingress controller, so that address never comes. Nothing in the object distinguishes "not yet" from
+// "never". A gate waits only for objects that settle by themselves. That excludes a PersistentVolume too, which waits
+// for a claim.
 var plain = kindSet(map[string][]string{
 	"": {
 		"ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "PersistentVolume", "PodTemplate", "ResourceQuota",

@@ -20,8 +20,8 @@ const (
 const (
 	// scheduling is the time that a cluster's autoscaler gets to add a node.
 	scheduling = 2 * time.Minute
-	// configuring is the time for a controller to write a Secret that a pod names, and for the kubelet's cache to see
-	// a ConfigMap that is as new as the pod.
+	// configuring is the time for a controller to write a Secret that a pod names. It also gives the kubelet's cache
+	// time to see a ConfigMap that is as new as the pod.
 	configuring = 30 * time.Second
 )
 

@@ -47,8 +47,7 @@ func (s *store) add(ctx context.Context, pack io.Reader, in intake) error {
 	return s.index(ctx, file, in.limits.deltaBytes())
 }
 
-// receive writes a pack to a file and inspects it at the same time, so that a pack which exceeds a limit is cut off
-// at once.
+// receive writes a pack to a file and inspects it at the same time. So a pack that exceeds a limit is cut off at once.
 func (in intake) receive(ctx context.Context, pack io.Reader, file io.Writer) (packContents, error) {
 	arriving := &arriving{ctx: ctx, pack: pack, in: in}
 	contents, err := inspectPack(io.TeeReader(arriving, file), in)

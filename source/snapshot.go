@@ -17,9 +17,9 @@ import (
 
 // Snapshot is the immutable tree of one commit, read from the store on demand. It is safe for concurrent use.
 //
-// Symbolic links are followed while they stay inside the tree. Some reads are an *Error that names the file, because
-// no faithful content exists: a link that leads out, a submodule, a Git LFS pointer, a file larger than
-// Limits.FileBytes, and listing a folder below which there are more than Limits.Files files.
+// Symbolic links are followed while they stay inside the tree. A read is an *Error that names the file if no faithful
+// content exists. That is the case for a link that leads out, a submodule, a Git LFS pointer, and a file larger than
+// Limits.FileBytes. It is also the case when listing a folder with more than Limits.Files files below it.
 type Snapshot struct {
 	repository *Repository
 	commit     string

@@ -13,8 +13,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// completePack appends to a thin pack the bases that its deltas need and that only the store has, as git index-pack
-// --fix-thin does, so that every pack can be read by itself.
+// completePack makes a thin pack readable by itself, as git index-pack --fix-thin does. It appends the bases that the
+// pack's deltas need and that only the store has.
 func (s *store) completePack(file *os.File, bases map[plumbing.Hash]bool, limit int64) error {
 	var missing []plumbing.Hash
 	for id := range bases {

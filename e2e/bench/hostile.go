@@ -32,8 +32,8 @@ var attacks = []attack{
 	{"slow connections to the webhook", func(b *bench, n int) func() { return b.attackHook(n * 3) }},
 }
 
-// hostile measures the effect of each attack on production: the time from the webhook of a push to the first write,
-// compared with the time without an attack, and the peak memory of the agent and its children.
+// hostile measures the effect of each attack on production. It compares the time from the webhook of a push to the
+// first write with the time without an attack. It also measures the peak memory of the agent and its children.
 func (b *bench) hostile() []figure {
 	if b.standing != nil {
 		b.remove(b.standing)

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// The parts that run as separate processes. Each name is the first argument of the binary for that part, and the name
-// of its files NAME.log and NAME.pid in the directory of the control plane.
+// The parts that run as separate processes. The binary takes the name of a part as its first argument. The files of the
+// part are NAME.log and NAME.pid in the directory of the control plane.
 const (
 	APIServer         = "kube-apiserver"
 	ControllerManager = "kube-controller-manager"

@@ -68,7 +68,7 @@ spec:
 	})
 }
 
-// A branch whose namespace name would be production's gets none, even if it exists before production.
+// A branch whose namespace name would be production's gets no environment, even if it exists before production.
 func TestABranchNamedLikeProductionsNamespace(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "squats", func(r *v1alpha1.Repository) { r.Spec.Environments[0].Namespace = "squats-prod" })

@@ -1,4 +1,4 @@
-// Package scenarios holds what teams experience with Berth, on a real control plane and with the real agent, which has
+// Package scenarios holds what teams experience with Berth, on a real control plane. The agent is real, too, and has
 // only the rights of its ServiceAccount.
 //
 // All scenarios share one agent, each with its own Git server, Repository and namespaces. Scenarios that affect the

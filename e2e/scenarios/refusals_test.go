@@ -226,7 +226,8 @@ func TestANamespaceThatTakesLongToGo(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// A Role from Git cannot grant more than the agent may do itself, and a first sync continues with the other objects.
+// A Role from Git cannot grant more than the environment's account may do, and a first sync continues with the other
+// objects.
 func TestAFirstSyncGoesOnWithTheRest(t *testing.T) {
 	t.Parallel()
 	posts := prepares(t, "first")

@@ -97,7 +97,7 @@ func TestHowOftenAJobRuns(t *testing.T) {
 	}
 }
 
-// A Job may take longer than a rollout if it sets its own timeout.
+// A Job may take longer than a rollout if it sets its own deadline.
 func TestALongJob(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "long", timeout(2))

@@ -1,5 +1,5 @@
-// Package world is the setting of the scenarios and the demo. It has a control plane with Berth installed, the agent as
-// a process with the rights of its ServiceAccount, and helpers for the actions and observations of users.
+// Package world is the setting of the scenarios and the demo. It has a control plane with Berth installed, and the
+// agent as a process with the rights of its ServiceAccount. Its helpers do and observe what users do and observe.
 package world
 
 import (

@@ -23,7 +23,7 @@ import (
 	"berth.dev/berth/source/webhook"
 )
 
-// The secrets that the repositories of these tests accept.
+// The secrets of the repositories in these tests, and one that no repository has.
 const (
 	token           = "s3cr3t-of-posts"
 	previousToken   = "s3cr3t-before"

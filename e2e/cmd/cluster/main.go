@@ -1,6 +1,5 @@
-// Command cluster runs a local Kubernetes cluster: etcd, the API server, the
-// controller manager, the scheduler and a simulated node, on free ports of the
-// loopback address, for people, tests and the demo.
+// Command cluster runs a local Kubernetes cluster, for people, tests and the demo. It has etcd, the API server, the
+// controller manager, the scheduler and a simulated node. Everything listens on free ports of the loopback address.
 package main
 
 import (
