@@ -63,7 +63,7 @@ func TestNamesThatDeceive(t *testing.T) {
 	posts.goesOn()
 }
 
-// A branch has the exact name that another branch's slug was changed to for uniqueness.
+// A branch has the same name as the unique slug of another branch.
 func TestABranchNamedLikeAnothersSlug(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "slugs")

@@ -83,7 +83,7 @@ func TestABranchNamedLikeProductionsNamespace(t *testing.T) {
 	posts.felt()
 }
 
-// No copied Secret overwrites, or is overwritten by, a Secret of a branch or a user.
+// Copied Secrets overwrite nothing: a Secret of a branch or a user stays.
 func TestCopiedSecretsOverwriteNothing(t *testing.T) {
 	t.Parallel()
 	shared.SetSecret(lasting{t}, "pull", map[string]string{"password": "of the team"})

@@ -46,7 +46,7 @@ func TestAnEditThatExcludesWhatGitSaysIsReverted(t *testing.T) {
 	}
 }
 
-// Fields that depend on each other change in one commit, even in a running environment.
+// Objects that depend on each other can come in one commit, even in a running environment.
 func TestWhatNeedsEachOtherComesInOneCommit(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "together")
