@@ -91,7 +91,7 @@ func (s *Set) config(ctx context.Context, repo *v1alpha1.Repository) (source.Con
 	if err != nil {
 		return source.Config{}, "", err
 	}
-	key := sha256.Sum256(text)
+	key, name := sha256.Sum256(text), repo.Name // the Repository changes when its status is written
 	return source.Config{
 		Dir:         filepath.Join(s.Dir, repo.Name),
 		URL:         repo.Spec.URL,
@@ -100,7 +100,7 @@ func (s *Set) config(ctx context.Context, repo *v1alpha1.Repository) (source.Con
 		Local:       s.Local,
 		Proxy:       s.Proxy,
 		Budget:      s.Budget,
-		Room:        func(ctx context.Context, bytes int64) error { return s.room(ctx, repo.Name, bytes) },
+		Room:        func(ctx context.Context, bytes int64) error { return s.room(ctx, name, bytes) },
 	}, hex.EncodeToString(key[:]), nil
 }
 
