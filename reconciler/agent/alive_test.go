@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestAStuckAgentIsNotAlive(t *testing.T) {
 	w.keys = func(client.Reader) environments.Keys {
 		return func(context.Context, *types.NamespacedName, []string) (reconciler.Decrypter, string, error) {
 			<-release
-			return nil, "", nil
+			return nil, "", errors.New("it answered at last")
 		}
 	}
 	w.start()
