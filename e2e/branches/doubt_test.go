@@ -35,8 +35,8 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 		{"it hangs in the listing", func() { team.server.Misbehave(gittest.Only(gittest.ListRefs, gittest.Hang)) }, "Unreachable", ""},
 		{"its listing is cut off", func() { team.server.Misbehave(gittest.Only(gittest.ListRefs, gittest.CutOff(1000))) }, "Unreachable", ""},
 		{"its listing is empty", func() { team.server.Misbehave(gittest.EmptyListing) }, "Empty", ""},
-		{"its listing lacks the default branch, and others", func() { team.hides("main", "feature/1", "feature/2") }, "Waiting", "so is the repository's default branch"},
-		{"it has another repository under the address", func() { team.server.Misbehave(instead("other")) }, "Doubtful", "as if another repository had taken this one's place"},
+		{"its listing lacks the default branch, and others", func() { team.hides("main", "feature/1", "feature/2") }, "Waiting", "so is the default branch"},
+		{"it has another repository under the address", func() { team.server.Misbehave(instead("other")) }, "Doubtful", "none of the known commits exist any more"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
