@@ -2,7 +2,6 @@ package forge
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -127,7 +126,7 @@ func (r *Repository) git(arguments ...string) string {
 	command.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0")
 	output, err := command.CombinedOutput()
 	if err != nil {
-		r.t.Fatalf("git %s: %v: %s", arguments[0], err, fmt.Sprintf("%s", output))
+		r.t.Fatalf("git %s: %v: %s", arguments[0], err, output)
 	}
 	return strings.TrimSpace(string(output))
 }
