@@ -118,7 +118,7 @@ func classified(err error) error {
 	case errors.Is(err, worker.ErrTooLarge):
 		return &Error{Reason: Exhausting, Detail: "the limit of what may be decrypted at once"}
 	case errors.Is(err, worker.ErrCrashed):
-		return &Error{Reason: Unfinished, Detail: "berth-sops ended: " + err.Error()}
+		return &Error{Reason: Unfinished, Detail: "berth-sops ended: " + err.Error() + "; if it happens again, compare its version with that of berth"}
 	}
 	return &Error{Reason: Unfinished, Detail: err.Error()}
 }

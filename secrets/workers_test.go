@@ -95,7 +95,7 @@ func TestAFileThatExhaustsItsWorker(t *testing.T) {
 		{"allocate", "the file exhausts the memory that decrypting one file may take: 64 MiB; split the file", secrets.Exhausting},
 		{"answer much", "the file exhausts ", secrets.Exhausting},
 		{"hang", "its decryption did not finish: it takes more time than the limit of 1s", secrets.Unfinished},
-		{"end", "its decryption did not finish: berth-sops ended: its process crashed: exit status 3", secrets.Unfinished},
+		{"end", "its decryption did not finish: berth-sops ended: its process crashed: exit status 3; if it happens again, compare its version with that of berth", secrets.Unfinished},
 		{"panic", "it is no whole SOPS document: reading it breaks SOPS", secrets.Malformed},
 	} {
 		d := obeying(t, w, "production")

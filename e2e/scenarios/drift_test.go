@@ -51,7 +51,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			object: "ConfigMap/common",
 			again:  func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" },
 			writes: "patch configmaps/common",
-			told:   "ConfigMap/drift/common: was changed by somebody; it is again as Git says",
+			told:   "ConfigMap/drift/common: was changed by another client; it is again as Git says",
 		},
 		{
 			name:   "an object is deleted",
@@ -59,7 +59,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 			object: "Service/api",
 			again:  func(o world.Object) bool { return o.GetDeletionTimestamp() == nil },
 			writes: "patch services/api",
-			told:   "Service/drift/api: was deleted by somebody else; it is again as Git says",
+			told:   "Service/drift/api: was deleted by another client; it is again as Git says",
 		},
 		{
 			name: "the label is removed",
@@ -79,7 +79,7 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 				return o.GetDeletionTimestamp() == nil && o.Field("status.readyReplicas") == "2"
 			},
 			writes: "patch deployments/worker",
-			told:   "Deployment/drift/worker: was deleted by somebody else; it is again as Git says",
+			told:   "Deployment/drift/worker: was deleted by another client; it is again as Git says",
 		},
 	}
 	for _, test := range tests {

@@ -75,7 +75,7 @@ func cgroupParents() (parents []Cgroup, err error) {
 				continue
 			}
 		}
-		if root := mountOf(mounts, kind, names == cgroupV1); root != "" {
+		if root := mountOf(mounts, kind); root != "" {
 			parents = append(parents, Cgroup{filepath.Join(root, fields[2]), names})
 			if names == cgroupV2 && fields[2] != "/" {
 				parents = append(parents, Cgroup{filepath.Join(root, filepath.Dir(fields[2])), names})
@@ -89,7 +89,7 @@ func cgroupParents() (parents []Cgroup, err error) {
 }
 
 // mountOf returns the mount point of a kind of cgroups. For version 1 that is the hierarchy that controls memory.
-func mountOf(mounts []byte, kind string, needsMemory bool) string {
+func mountOf(mounts []byte, kind string) string {
 	lines := bufio.NewScanner(bytes.NewReader(mounts))
 	for lines.Scan() {
 		// id parent device root MOUNT options … - KIND source SUPEROPTIONS
@@ -98,7 +98,7 @@ func mountOf(mounts []byte, kind string, needsMemory bool) string {
 		if len(fields) < 5 || len(about) < 3 || about[0] != kind {
 			continue
 		}
-		if !needsMemory || slices.Contains(strings.Split(about[2], ","), "memory") {
+		if kind != "cgroup" || slices.Contains(strings.Split(about[2], ","), "memory") {
 			return fields[4]
 		}
 	}

@@ -409,14 +409,15 @@ func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 		t.Errorf("after a restart there is %v, want the same as before: %v", w.uids(), before)
 	}
 	whole := atomic.Int64{}
-	w.git.Misbehave(gittest.Only(gittest.ListRefs, func(e *gittest.Exchange) {
+	countWhole := gittest.Only(gittest.ListRefs, func(e *gittest.Exchange) {
 		body, _ := io.ReadAll(e.HTTP.Body)
 		e.HTTP.Body = io.NopCloser(bytes.NewReader(body))
 		if !bytes.Contains(body, []byte("refs/heads/main")) {
 			whole.Add(1)
 		}
 		e.Answer()
-	}))
+	})
+	w.git.Misbehave(countWhole)
 	w.changeRepository(func(r *v1alpha1.Repository) { r.Spec.Poll = "@every 1s" })
 	w.eventually("the change has all branches listed", func() bool { return whole.Load() == 1 })
 	w.code.Commit("main", content("four"), "polls go on without the whole listing")
@@ -424,6 +425,15 @@ func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 	if w.says("main") != "four" || whole.Load() != 1 {
 		t.Errorf("production runs %q, and all branches were listed %d times, want once", w.says("main"), whole.Load())
 	}
+
+	for range 4 {
+		w.poll() // after which polls would spare the whole listing for minutes
+	}
+	counting := whole.Load()
+	w.git.Misbehave(gittest.Status(503))
+	w.poll()
+	w.git.Misbehave(countWhole)
+	w.eventually("a server that was away is asked at every poll again", func() bool { return whole.Load() > counting })
 }
 
 func TestBranchesBeyondTheLimitAreLeftOut(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 func (m *maker) missing(s *Step) {
 	s.Action, s.Reason = Create, "is not in the cluster yet"
 	if m.record.Applied[s.Key].Digest == s.Object.Digest {
-		s.Action, s.Reason = Correct, "was deleted by somebody else"
+		s.Action, s.Reason = Correct, "was deleted by another client"
 	}
 	s.Health = health.Health{Status: health.Progressing, Message: s.Reason}
 }
@@ -46,7 +46,7 @@ func (m *maker) compare(s *Step) {
 // adopt takes over an object that another client created. It removes what users added, unless Git leaves the object's
 // drift alone.
 func (m *maker) adopt(s *Step) {
-	s.Action, s.Reason = Change, "was made by somebody else and is adopted"
+	s.Action, s.Reason = Change, "was made by another client and is adopted"
 	if !ignoresDrift(s.Object) {
 		s.TakeOver = s.Live.Added
 	}
@@ -64,7 +64,7 @@ func (m *maker) undisturbed(s *Step) {
 		// without help.
 		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added
 	case m.rescaled(s):
-		s.Action, s.Reason = Correct, "was scaled by "+cmp.Or(live.Scaler, "somebody else")+", and nothing that is known of scales it now"
+		s.Action, s.Reason = Correct, "was scaled by "+cmp.Or(live.Scaler, "another client")+", and nothing that is known of scales it now"
 	}
 	// A crash may have kept the digest of our last write out of the record.
 	leftTo := applied.LeftTo
@@ -80,7 +80,7 @@ func (m *maker) disturbance(s *Step) string {
 	if s.Live.Rival == "" && m.rescaled(s) {
 		return "was scaled by " + s.Live.Scaler
 	}
-	return "was changed by " + cmp.Or(s.Live.Rival, "somebody else")
+	return "was changed by " + cmp.Or(s.Live.Rival, "another client")
 }
 
 // mutationAnnotation is what other tools use in place of manifest.AnnotationDrift.

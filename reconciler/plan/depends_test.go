@@ -66,7 +66,7 @@ func TestDependsOn(t *testing.T) {
 			w.disturb("Deployment/api")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else
+			correct Deployment/posts/api: was changed by another client
 			keep Deployment/posts/db (Failed: container db: CrashLoopBackOff)
 			Degraded: Deployment/db: container db: CrashLoopBackOff`},
 		{"a cycle names its files", func(w *world) {

@@ -37,8 +37,8 @@ func TestChanges(t *testing.T) {
 			w.git(deployment("api"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			change Deployment/posts/api: was made by somebody else and is adopted
-			Going: Deployment/api: was made by somebody else and is adopted`},
+			change Deployment/posts/api: was made by another client and is adopted
+			Going: Deployment/api: was made by another client and is adopted`},
 		{"what belongs to another environment is not touched", func(w *world) {
 			w.in.Namespace.Shared = true
 			w.write(w.in.Namespace.Object, "")
@@ -79,7 +79,7 @@ func TestDrift(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep ConfigMap/posts/env
-			correct Deployment/posts/api: was changed by somebody else
+			correct Deployment/posts/api: was changed by another client
 			Settled`},
 		{"what somebody deleted is made again", func(w *world) {
 			w.git(configMap("env"))
@@ -87,7 +87,7 @@ func TestDrift(t *testing.T) {
 			w.remove("ConfigMap/env")
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was deleted by somebody else
+			correct ConfigMap/posts/env: was deleted by another client
 			Settled`},
 		{"what somebody deleted and made anew is corrected", func(w *world) {
 			w.git(configMap("env"))
@@ -95,7 +95,7 @@ func TestDrift(t *testing.T) {
 			w.strip("ConfigMap/env")
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client
 			Settled`},
 		{"without a record everything is applied once more", func(w *world) {
 			w.git(deployment("api"), configMap("env"))
@@ -134,8 +134,8 @@ func TestDrift(t *testing.T) {
 			w.disturb("ConfigMap/other")
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env: was changed by somebody else, which Git allows
-			keep ConfigMap/posts/other: was changed by somebody else, which Git allows
+			keep ConfigMap/posts/env: was changed by another client, which Git allows
+			keep ConfigMap/posts/other: was changed by another client, which Git allows
 			Settled`},
 		{"even if the record is that of an earlier content with the same fields", func(w *world) {
 			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")))
@@ -146,7 +146,7 @@ func TestDrift(t *testing.T) {
 			w.disturb("ConfigMap/env")
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env: was changed by somebody else, which Git allows
+			keep ConfigMap/posts/env: was changed by another client, which Git allows
 			Settled`},
 		{"but not what they delete, nor what Git changes", func(w *world) {
 			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated(manifest.AnnotationDrift, "ignore")))
@@ -156,9 +156,9 @@ func TestDrift(t *testing.T) {
 			w.git(configMap("env", annotated(manifest.AnnotationDrift, "ignore")), configMap("other", annotated(manifest.AnnotationDrift, "ignore"), version(2)))
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was deleted by somebody else
+			correct ConfigMap/posts/env: was deleted by another client
 			change ConfigMap/posts/other: differs from Git
-			Going: ConfigMap/env: was deleted by somebody else; ConfigMap/other: differs from Git`},
+			Going: ConfigMap/env: was deleted by another client; ConfigMap/other: differs from Git`},
 		{"a failing rollout does not keep another object from being corrected", func(w *world) {
 			w.git(deployment("api"), configMap("env"), deployment("web", wave(1)))
 			w.settle()
@@ -169,9 +169,9 @@ func TestDrift(t *testing.T) {
 			w.disturb("Deployment/web")
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client
 			keep Deployment/posts/api (Failed: container api: ErrImagePull)
-			correct Deployment/posts/web: was changed by somebody else
+			correct Deployment/posts/web: was changed by another client
 			Failed: Deployment/api: container api: ErrImagePull`},
 		{"nor does an illness of later", func(w *world) {
 			w.git(deployment("api"), configMap("env"))
@@ -180,7 +180,7 @@ func TestDrift(t *testing.T) {
 			w.disturb("ConfigMap/env")
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client
 			keep Deployment/posts/api (Failed: container api: CrashLoopBackOff)
 			Degraded: Deployment/api: container api: CrashLoopBackOff`},
 		{"suspend alone pauses it", func(w *world) {
@@ -190,7 +190,7 @@ func TestDrift(t *testing.T) {
 			w.in.Suspended = true
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [blocked: the environment is suspended; to go on: berth resume posts.production.main]
+			correct ConfigMap/posts/env: was changed by another client [blocked: the environment is suspended; to go on: berth resume posts.production.main]
 			keep ConfigMap/posts/other
 			Waiting: ConfigMap/env: the environment is suspended; to go on: berth resume posts.production.main`},
 		{"a suspended environment takes nothing new", func(w *world) {

@@ -29,7 +29,7 @@ func (m *maker) fought(s *Step) {
 		waits = forItself // the clock of a rollout runs on during a fight
 	}
 	s.block(waits, fmt.Sprintf("is changed again and again by %s, and corrected less often; let only one of the two write it, or set %s: ignore",
-		cmp.Or(fight.Rival, "somebody else"), manifest.AnnotationDrift))
+		cmp.Or(fight.Rival, "another client"), manifest.AnnotationDrift))
 	s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}
 	if s.beside {
 		m.warnings = append(m.warnings, s.Key.Short()+" "+s.Blocked)

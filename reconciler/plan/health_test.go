@@ -46,7 +46,7 @@ func TestRefusals(t *testing.T) {
 			keep Namespace/posts
 			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; mend it in Git]
 			create ConfigMap/posts/new: is not in the cluster yet [blocked: the sync is refused because of ConfigMap/env]
-			correct ConfigMap/posts/old: was changed by somebody else
+			correct ConfigMap/posts/old: was changed by another client
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
 			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
 		{"when its time has come, what was refused is tried alone", func(w *world) {
@@ -67,9 +67,9 @@ func TestRefusals(t *testing.T) {
 			keep Namespace/posts
 			change ConfigMap/posts/env: differs from Git
 			create ConfigMap/posts/new: is not in the cluster yet [blocked: waits for ConfigMap/env, which was refused before]
-			correct ConfigMap/posts/old: was changed by somebody else
+			correct ConfigMap/posts/old: was changed by another client
 			change Deployment/posts/api: differs from Git [blocked: waits for ConfigMap/env, which was refused before]
-			Going: ConfigMap/env: differs from Git; ConfigMap/old: was changed by somebody else; and 2 more`},
+			Going: ConfigMap/env: differs from Git; ConfigMap/old: was changed by another client; and 2 more`},
 		{"and when it has passed, the rest follows", func(w *world) {
 			running(w)
 			w.after(time.Minute)
@@ -134,7 +134,7 @@ func TestRefusals(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [blocked: the API server is overloaded; it is tried again]
+			correct ConfigMap/posts/env: was changed by another client [blocked: the API server is overloaded; it is tried again]
 			keep Deployment/posts/api
 			Settled`},
 		{"an object that another environment has stops a running environment", func(w *world) {

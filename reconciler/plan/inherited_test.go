@@ -19,7 +19,7 @@ func TestOlderProblems(t *testing.T) {
 			w.settle()
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [blocked: spec.replicas: Invalid value: -1; mend it in Git]
+			correct ConfigMap/posts/env: was changed by another client [blocked: spec.replicas: Invalid value: -1; mend it in Git]
 			keep ConfigMap/posts/new
 			keep Deployment/posts/api
 			Settled`},
@@ -33,9 +33,9 @@ func TestOlderProblems(t *testing.T) {
 			w.after(time.Minute)
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client
 			change Deployment/posts/api: differs from Git
-			Going: ConfigMap/env: was changed by somebody else; Deployment/api: differs from Git`},
+			Going: ConfigMap/env: was changed by another client; Deployment/api: differs from Git`},
 		{"an object that is missing and refused is waited for, but stops no other", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
@@ -45,7 +45,7 @@ func TestOlderProblems(t *testing.T) {
 			w.git(configMap("env"), deployment("api", version(2)))
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was deleted by somebody else [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			correct ConfigMap/posts/env: was deleted by another client [failed: spec.replicas: Invalid value: -1; mend it in Git]
 			change Deployment/posts/api: differs from Git
 			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
 		{"what somebody took over after it was applied stops no other", func(w *world) {
@@ -67,7 +67,7 @@ func TestOlderProblems(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			correct ConfigMap/posts/env: was changed by another client [failed: spec.replicas: Invalid value: -1; mend it in Git]
 			keep Deployment/posts/api
 			Degraded: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
 	})

@@ -177,7 +177,7 @@ func (m *maker) replaceReason(s *Step, ran JobRecord) string {
 	case live.Digest == s.Object.Digest && ran.State == JobIntended:
 		return "is to run again, as somebody asked"
 	case live.UID != ran.UID && !live.Proved(m.in.Environment, m.in.Prover):
-		return "was made by somebody else, and did not do the same work"
+		return "was made by another client, and did not do the same work"
 	case live.Runs():
 		return "changed while it runs"
 	case !live.Job.Finished:

@@ -232,14 +232,14 @@ func TestJobs(t *testing.T) {
 			w.git(job("migrate"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			replace Job/posts/migrate: was made by somebody else, and did not do the same work
-			Going: Job/migrate: was made by somebody else, and did not do the same work`},
+			replace Job/posts/migrate: was made by another client, and did not do the same work
+			Going: Job/migrate: was made by another client, and did not do the same work`},
 		{"not ours, running: it is waited for", func(w *world) {
 			taken(w, job("migrate", runs("app:0")))
 			w.git(job("migrate"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			replace Job/posts/migrate: was made by somebody else, and did not do the same work [blocked: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)]
+			replace Job/posts/migrate: was made by another client, and did not do the same work [blocked: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)]
 			Waiting: Job/migrate: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)`},
 		{"somebody took the marks from a run: it is still the run", func(w *world) {
 			w.git(job("migrate"))

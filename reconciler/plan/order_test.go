@@ -243,7 +243,7 @@ func TestNamespace(t *testing.T) {
 			w.settle()
 			w.disturb("Namespace/posts")
 		}, `
-			correct Namespace/posts: was changed by somebody else
+			correct Namespace/posts: was changed by another client
 			keep ConfigMap/posts/env
 			Settled`},
 		{"a namespace of ours without its label is still ours", func(w *world) {
@@ -251,7 +251,7 @@ func TestNamespace(t *testing.T) {
 			w.settle()
 			w.change("Namespace/posts", func(l *observed.Object) { l.Environment, l.Ownership = "", "other fields" })
 		}, `
-			correct Namespace/posts: was changed by somebody else
+			correct Namespace/posts: was changed by another client
 			keep ConfigMap/posts/env
 			Settled`},
 		{"one that somebody made anew is not", func(w *world) {

@@ -114,9 +114,9 @@ func TestCopies(t *testing.T) {
 			keep Namespace/posts
 			keep ConfigMap/posts/env
 			keep Job/posts/migrate: has run
-			replace Job/posts/seed: was made by somebody else, and did not do the same work
+			replace Job/posts/seed: was made by another client, and did not do the same work
 			keep Deployment/posts/api
-			Going: Job/seed: was made by somebody else, and did not do the same work`},
+			Going: Job/seed: was made by another client, and did not do the same work`},
 	})
 }
 
@@ -216,8 +216,8 @@ func TestForgedLabels(t *testing.T) {
 			w.change("ConfigMap/env", relabel)
 			w.change("Namespace/posts", relabel)
 		}, `
-			correct Namespace/posts: was changed by somebody else
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct Namespace/posts: was changed by another client
+			correct ConfigMap/posts/env: was changed by another client
 			Settled`},
 		{"not where it is proved", func(w *world) {
 			w.git(configMap("env"))
@@ -233,7 +233,7 @@ func TestForgedLabels(t *testing.T) {
 			w.change("ConfigMap/env", func(l *observed.Object) { l.Environment, l.Ownership = "z9y8x7.posts-main", "other fields" })
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client
 			Settled`},
 		{"but not where another installation has taken it over", func(w *world) {
 			w.git(configMap("env"))

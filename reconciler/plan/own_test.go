@@ -49,7 +49,7 @@ func TestOwn(t *testing.T) {
 			w.disturb(rights)
 		}, `
 			keep Namespace/posts
-			correct RoleBinding/posts/berth-apply.a1b2c3.posts-main: was changed by somebody else
+			correct RoleBinding/posts/berth-apply.a1b2c3.posts-main: was changed by another client
 			keep Deployment/posts/api
 			Settled`},
 		{"it goes when the entry names another account, and needs no confirmation", func(w *world) {

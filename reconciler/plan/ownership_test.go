@@ -98,8 +98,8 @@ func TestTools(t *testing.T) {
 			w.git(configMap("env", annotated(manifest.AnnotationAdopt, "true")))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			change ConfigMap/posts/env: was made by somebody else and is adopted
-			Going: ConfigMap/env: was made by somebody else and is adopted`},
+			change ConfigMap/posts/env: was made by another client and is adopted
+			Going: ConfigMap/env: was made by another client and is adopted`},
 		{"and what was ours before stays ours", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
@@ -143,7 +143,7 @@ func TestAutoscalers(t *testing.T) {
 			w.scale("Deployment/api", controllerManager)
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			correct Deployment/posts/api: was changed by another client [leaves spec.replicas]
 			keep HorizontalPodAutoscaler/posts/api
 			Settled`},
 		{"and then nothing", scaled, `
@@ -165,7 +165,7 @@ func TestAutoscalers(t *testing.T) {
 			w.finish("Deployment/api")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was deleted by somebody else
+			correct Deployment/posts/api: was deleted by another client
 			keep HorizontalPodAutoscaler/posts/api
 			Settled`},
 		{"until the autoscaler is gone, its number stays", func(w *world) {
@@ -230,7 +230,7 @@ func TestAutoscalers(t *testing.T) {
 			w.change("Deployment/api", func(l *observed.Object) { l.Replicas, l.Ownership = true, "others" })
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [keeps spec.replicas]
+			correct Deployment/posts/api: was changed by another client [keeps spec.replicas]
 			keep HorizontalPodAutoscaler/posts/api
 			Settled`},
 		{"a number that leaves Git without an autoscaler is given up", func(w *world) {
@@ -247,7 +247,7 @@ func TestAutoscalers(t *testing.T) {
 			w.scaleToZero("Deployment/api")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			correct Deployment/posts/api: was changed by another client [leaves spec.replicas]
 			keep HorizontalPodAutoscaler/posts/api
 			Settled`},
 		{"also for the next commit", func(w *world) {
@@ -270,8 +270,8 @@ func TestAutoscalers(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was scaled by somebody else, and nothing that is known of scales it now
-			Going: Deployment/api: was scaled by somebody else, and nothing that is known of scales it now`},
+			correct Deployment/posts/api: was scaled by another client, and nothing that is known of scales it now
+			Going: Deployment/api: was scaled by another client, and nothing that is known of scales it now`},
 		{"an autoscaler that Git does not know may go to zero, too", func(w *world) {
 			w.git(deployment("api", replicas(2)))
 			w.settle()
@@ -280,7 +280,7 @@ func TestAutoscalers(t *testing.T) {
 			w.scaleToZero("Deployment/api")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			correct Deployment/posts/api: was changed by another client [leaves spec.replicas]
 			Settled`},
 		{"a null is no number: what runs is kept until the autoscaler scales", func(w *world) {
 			w.git(deployment("api", replicas(4)))
@@ -298,7 +298,7 @@ func TestAutoscalers(t *testing.T) {
 			w.scaleToZero("Deployment/api")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [leaves spec.replicas]
+			correct Deployment/posts/api: was changed by another client [leaves spec.replicas]
 			keep Canary/posts/api
 			Settled`},
 		{"the CA bundles that cert-manager injects are its own", func(w *world) {
@@ -391,8 +391,8 @@ func TestFights(t *testing.T) {
 			w.disturb("ConfigMap/other")
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
-			correct ConfigMap/posts/other: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			correct ConfigMap/posts/other: was changed by another client
 			Settled`},
 		{"is tried again later", func(w *world) {
 			fight(w)
@@ -400,7 +400,7 @@ func TestFights(t *testing.T) {
 			w.after(time.Minute)
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by somebody else
+			correct ConfigMap/posts/env: was changed by another client
 			keep ConfigMap/posts/other
 			Settled`},
 		{"is not over with a moment's calm", func(w *world) {
@@ -438,7 +438,7 @@ func TestFights(t *testing.T) {
 			w.finish("Deployment/web")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			correct Deployment/posts/api: was changed by another client [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
 			keep Deployment/posts/web
 			delete ConfigMap/posts/old: is no longer in Git
 			Going: ConfigMap/old: is no longer in Git`},
@@ -461,7 +461,7 @@ func TestFights(t *testing.T) {
 			w.disturb("Deployment/api")
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was changed by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			correct Deployment/posts/api: was changed by another client [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
 			change Deployment/posts/web: differs from Git [blocked: waits for Deployment/api in wave 0]
 			Going: Deployment/api: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore; and 1 more`},
 		{"over an object that is deleted again and again, something is missing", func(w *world) {
@@ -469,7 +469,7 @@ func TestFights(t *testing.T) {
 			w.remove("ConfigMap/env")
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was deleted by somebody else [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
+			correct ConfigMap/posts/env: was deleted by another client [blocked: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore]
 			keep ConfigMap/posts/other
 			Degraded: ConfigMap/env: is changed again and again by other-operator, and corrected less often; let only one of the two write it, or set berth.dev/drift: ignore`},
 	})

@@ -81,7 +81,7 @@ func TestImmutable(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			change Deployment/posts/api: was made by somebody else and is adopted [failed: spec.selector: field is immutable; it was not made by Berth: to have it replaced, delete it by hand]
+			change Deployment/posts/api: was made by another client and is adopted [failed: spec.selector: field is immutable; it was not made by Berth: to have it replaced, delete it by hand]
 			Failed: Deployment/api (api.yaml:1): spec.selector: field is immutable; it was not made by Berth: to have it replaced, delete it by hand`},
 		{"a successor that the API server refuses leaves the old one alone", func(w *world) {
 			fixed(deployment("api", replace("when-immutable")), deployment("api", replace("when-immutable"), version(2)))(w)

@@ -58,10 +58,10 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 		}
 		return err
 	}
+	f.spare = spare{} // any other answer is asked for at every poll
 	if err != nil {
 		return err
 	}
-	f.spare = spare{}
 	if known := branches.KnownCommits(f.listing, have); branches.Doubtful(have, known, listing) && !confirmed(repo) && !r.Stores.Continues(ctx, repo, known) {
 		return &errDoubtful{repository: repo.Name}
 	}
