@@ -38,7 +38,7 @@ import (
 var cluster = clustertest.Shared(clustertest.Config{})
 
 // patience is much longer than anything here takes on a loaded machine.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // world is one environment of a Git repository, and an agent that reconciles it, on a real control plane.
 type world struct {

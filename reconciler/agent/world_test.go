@@ -36,7 +36,7 @@ import (
 var cluster = clustertest.Shared(clustertest.Config{Audit: true})
 
 // patience is far longer than any step takes on a loaded machine.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // atOnce is how many tests run in parallel. They mostly wait.
 const atOnce = "6"

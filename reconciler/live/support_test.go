@@ -34,7 +34,7 @@ import (
 var cluster = clustertest.Shared(clustertest.Config{})
 
 // timeout is far beyond what any step takes on a loaded machine.
-const timeout = time.Minute
+const timeout = 3 * time.Minute
 
 var (
 	configMaps  = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
