@@ -54,7 +54,7 @@ func (team *team) happens(dice *rand.Rand, name string) string {
 	case !there:
 		team.pushes(name)
 		return "created"
-	case n < 2 && !team.brakes():
+	case n < 2 && !team.blocks():
 		team.deletes(name)
 		return "deleted"
 	case n < 4:
@@ -71,9 +71,9 @@ func (team *team) happens(dice *rand.Rand, name string) string {
 	return "changed"
 }
 
-// brakes reports whether one more deletion may trigger the deletion guard, which the other test covers: more than
+// blocks reports whether one more deletion may trigger the deletion guard, which the other test covers: more than
 // three, and nearly 30 %.
-func (team *team) brakes() bool {
+func (team *team) blocks() bool {
 	team.t.Helper()
 	have, going := map[string]bool{}, 1
 	for _, e := range team.Environments() {

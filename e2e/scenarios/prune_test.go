@@ -57,7 +57,7 @@ func TestClaimsAreKept(t *testing.T) {
 
 func TestTooMuchAtOnceIsConfirmed(t *testing.T) {
 	t.Parallel()
-	posts := begins(t, "brake")
+	posts := begins(t, "guard")
 	files, paths := application(), []string{}
 	for i := range 8 {
 		path := fmt.Sprintf("k8s/part-%d.yaml", i)

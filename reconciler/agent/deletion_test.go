@@ -97,7 +97,7 @@ func TestWhoMergesAndDeletesAtOnceIsNotDoubted(t *testing.T) {
 	w.healthy("main")
 }
 
-func TestTheBrakeHoldsUntilSomebodyConfirms(t *testing.T) {
+func TestTheDeletionGuardBlocksUntilAUserConfirms(t *testing.T) {
 	w := newWorld(t)
 	names := numbered(8)
 	w.branches("one", names...)
@@ -169,7 +169,7 @@ func TestAConfirmationLetsGoWhatWasHeldAndNoMore(t *testing.T) {
 	}
 }
 
-func TestTheBrakeHoldsWhatIsDeletedByHand(t *testing.T) {
+func TestTheDeletionGuardBlocksDeletionsByHand(t *testing.T) {
 	w := newWorld(t)
 	names := numbered(6)
 	w.branches("one", names...)

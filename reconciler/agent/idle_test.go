@@ -22,7 +22,7 @@ func (w *world) idle(branches ...string) {
 }
 
 // After a clock jump, all branches look unused for years.
-func TestTheBrakeHoldsWhatWouldExpireAtOnce(t *testing.T) {
+func TestTheDeletionGuardBlocksExpiriesAtOnce(t *testing.T) {
 	w := newWorld(t)
 	names := numbered(6)
 	w.branches("one", names...)

@@ -62,7 +62,7 @@ const (
 // permitted returns whether a user allows the removal to continue without the Jobs that are reported as not succeeded.
 // It uses the confirmation up. An earlier confirmation was for something else.
 func (m *maker) permitted() permission {
-	judged := &m.record.Brake.Judged
+	judged := &m.record.Guard.Judged
 	fresh := m.in.Confirmation != "" && m.in.Confirmation != *judged
 	*judged = cmp.Or(m.in.Confirmation, *judged)
 	if fresh {

@@ -151,7 +151,7 @@ func (m *maker) pruneBlocked(gone []observed.Object, total int) (blocker, string
 			return forStep, fmt.Sprintf("waits for %s: %s", s.Key.Short(), s.why())
 		}
 	}
-	if held := m.brake(deletable(gone), total); held != "" {
+	if held := m.guard(deletable(gone), total); held != "" {
 		return forOthers, held
 	}
 	return forItself, ""

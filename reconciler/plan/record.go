@@ -30,8 +30,8 @@ type Record struct {
 	Head string `json:"head,omitempty"`
 	// LastJobs are the Jobs that run when the environment is deleted.
 	LastJobs map[manifest.Key]LastJob `json:"lastJobs,omitempty"`
-	// Brake is what a user has to confirm, or has confirmed.
-	Brake Brake `json:"brake,omitzero"`
+	// Guard is what a user has to confirm, or has confirmed.
+	Guard Guard `json:"guard,omitzero"`
 	// Namespace is the environment's own namespace at the last pass.
 	Namespace string `json:"namespace,omitempty"`
 	// Origin is where the manifests were read when the environment last settled.
@@ -144,7 +144,7 @@ func (r Record) Clone() Record {
 
 // Equal reports whether two records are equal, so that storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Brake == o.Brake && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Guard == o.Guard && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects reports whether the record must be stored before the steps are carried out, because it has new runs or

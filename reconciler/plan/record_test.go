@@ -21,7 +21,7 @@ var (
 func recorded() plan.Record {
 	return plan.Record{
 		Sync:    plan.Sync{Digest: "input", Commit: "c1", Started: noon, Since: noon, Settled: true, Running: true},
-		Brake:   plan.Brake{Digest: "input", Objects: 6, Judged: "yes"},
+		Guard:   plan.Guard{Digest: "input", Objects: 6, Judged: "yes"},
 		Origin:  "k8s of posts.git",
 		Applied: map[manifest.Key]plan.Applied{env: {Digest: "1:a", Ownership: "fields"}},
 		Jobs:    map[manifest.Key]plan.JobRecord{migrate: {Digest: "1:b", State: plan.JobSucceeded, UID: "u1", FinishedAt: noon, Ever: true}},
@@ -51,7 +51,7 @@ func TestRecordDiffers(t *testing.T) {
 	}{
 		{"the attempt can be stored afterwards", func(r *plan.Record) { r.Sync.Settled = false }, false},
 		{"what was applied, too: without it, it is applied once more", func(r *plan.Record) { delete(r.Applied, env) }, false},
-		{"so can what a person confirmed: who asks again is asked again", func(r *plan.Record) { r.Brake.Confirmed = true }, false},
+		{"so can what a person confirmed: who asks again is asked again", func(r *plan.Record) { r.Guard.Confirmed = true }, false},
 		{"and where the manifests are", func(r *plan.Record) { r.Origin = "elsewhere" }, false},
 		{"a Job's run must be stored first: it would run twice", func(r *plan.Record) { r.Jobs[migrate] = plan.JobRecord{State: plan.JobIntended} }, true},
 		{"a new kind must be: nobody would look for what is left of it", func(r *plan.Record) { r.Kinds = append(r.Kinds, schema.GroupVersionKind{Kind: "Secret"}) }, true},

@@ -12,8 +12,8 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// TestBrake is about deletions that are blocked until a user confirms them.
-func TestBrake(t *testing.T) {
+// TestGuard is about deletions that are blocked until a user confirms them.
+func TestGuard(t *testing.T) {
 	parts := func(from, to int) (parts []manifest.Object) {
 		for i := from; i <= to; i++ {
 			parts = append(parts, configMap(fmt.Sprintf("part-%d", i)))
