@@ -38,12 +38,12 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 			return desired{}, err
 		}
 		if err != nil {
-			return desired{}, fmt.Errorf("%w; nothing is corrected, for what was applied last cannot be had either: %w", why, err)
+			return desired{}, fmt.Errorf("%w; drift is not corrected, because the last applied commit cannot be fetched either: %w", why, err)
 		}
 		m.runs = before
 	}
 	if _, ok := errors.AsType[*unread](why); ok && m.runs.commit != "" {
-		why = fmt.Errorf("%w; what runs is kept, which is commit %.8s", why, m.runs.commit)
+		why = fmt.Errorf("%w; the environment keeps running commit %.8s", why, m.runs.commit)
 	}
 	return m.runs, why
 }
@@ -229,7 +229,7 @@ func (e *refusedError) add(s plan.Step, message string) {
 
 // Error names every problem.
 func (e *refusedError) Error() string {
-	return "nothing of this commit was applied, for the cluster would refuse " + counted(len(e.Problems)) + ": " + strings.Join(e.messages, "; ")
+	return "nothing of this commit was applied, because the cluster would refuse " + counted(len(e.Problems)) + ": " + strings.Join(e.messages, "; ")
 }
 
 func counted(n int) string {

@@ -253,5 +253,5 @@ func (c choice) comment(o *manifest.Object) string {
 	case c.orphans():
 		return ": never runs, because the removal policy of entry " + c.entry.Name + " is Orphan"
 	}
-	return ": runs when the environment goes, and is not in the cluster before"
+	return ": runs when the environment is torn down, and is not in the cluster before"
 }

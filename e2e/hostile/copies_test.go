@@ -59,7 +59,7 @@ func TestCopiesAreLeftAlone(t *testing.T) {
 	} {
 		posts.restores(copied.resource, posts.production.Object(copied.name).Unstructured, copied.namespace, copied.as)
 	}
-	posts.production.Becomes("Healthy", posts.healthy, "settings-2: bears this environment's label but was not made by Berth",
+	posts.production.Becomes("Healthy", posts.healthy, "settings-2: has this environment's label but was not made by Berth",
 		"kubectl label configmap settings-2 -n copies berth.dev/environment-")
 	// A prune once deleted them.
 	posts.healthy = posts.git.Commit("main", map[string]string{"k8s/more.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}"}, "add")

@@ -39,7 +39,7 @@ func TestAKindThatTheAgentCannotWatch(t *testing.T) {
 		r.Spec.Environments[1].Health.Timeout = metav1.Duration{Duration: 5 * time.Second}
 	})
 	evil := posts.pushes("evil", map[string]string{"k8s/widget.yaml": "apiVersion: hostile.example.com/v1\nkind: Widget\nmetadata: {name: w}\n"})
-	evil.isRefused("Widget/w", "what there is of kind Widget cannot be seen: cannot watch Widget.hostile.example.com")
+	evil.isRefused("Widget/w", "cannot be seen by the agent: cannot watch Widget.hostile.example.com")
 	evil.AwaitUnhealthy("Widget/w", "let the agent watch it")
 	posts.felt()
 	evil.Patch("ConfigMap/settings", `{"data":{"HOST":"elsewhere"}}`)

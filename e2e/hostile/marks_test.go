@@ -104,7 +104,7 @@ func TestCopiedSecretsOverwriteNothing(t *testing.T) {
 	// deleted.
 	posts.restores(secrets, plain.Object("Secret/pull").Unstructured, plain.Namespace(), "pull-2")
 	commit := posts.git.Commit("plain", map[string]string{"k8s/more.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}"}, "more")
-	plain.Becomes("Healthy", commit, "Secret/"+plain.Namespace()+"/pull-2: bears this environment's label but was not made by Berth")
+	plain.Becomes("Healthy", commit, "Secret/"+plain.Namespace()+"/pull-2: has this environment's label but was not made by Berth")
 	plain.AwaitObject("Secret/pull-2", "stays", func(o world.Object) bool { return o.GetDeletionTimestamp() == nil })
 	posts.felt()
 }

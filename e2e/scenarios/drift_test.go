@@ -183,7 +183,7 @@ func TestAKindThatCannotBeWatched(t *testing.T) {
 	posts := begins(t, "unwatched")
 	production := posts.Environment("main")
 	commit := posts.pushes("main", with(application(), "k8s/db.yaml", databases(group, "main", "1")))
-	production.AwaitUnhealthy("Database/main", "what there is of kind Database cannot be seen: cannot watch Database."+group, "let the agent watch it")
+	production.AwaitUnhealthy("Database/main", "cannot be seen by the agent: cannot watch Database."+group, "let the agent watch it")
 	production.AwaitObject("Deployment/worker", "is there all the same", func(o world.Object) bool { return o.Field("status.readyReplicas") == "2" })
 	production.Patch("Deployment/api", `{"spec":{"replicas":5}}`)
 	production.AwaitObject("Deployment/api", "is put back all the same", func(o world.Object) bool { return o.Field("spec.replicas") == "2" })

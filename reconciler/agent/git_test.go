@@ -237,7 +237,7 @@ func TestAPinThatTheServerDoesNotHave(t *testing.T) {
 		message := w.becomes("f0", v1alpha1.ReasonFailed)
 		for _, part := range []string{
 			"spec.pin names a commit that cannot be fetched", "commit " + strings.Repeat(digit, 10), "the server says",
-			"berth pin " + w.environment("f0").Name + " --unpin", "what runs is kept, which is commit " + w.code.Head("f0")[:8],
+			"berth pin " + w.environment("f0").Name + " --unpin", "the environment keeps running commit " + w.code.Head("f0")[:8],
 		} {
 			if !strings.Contains(message, part) {
 				t.Errorf("%q does not say %q", message, part)

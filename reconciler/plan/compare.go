@@ -24,7 +24,7 @@ func (m *maker) compare(s *Step) {
 	case live == nil:
 		m.missing(s)
 	case live.Deleting:
-		s.Action, s.Reason = Create, "has to be made anew"
+		s.Action, s.Reason = Create, "has to be re-created"
 		s.block(forOthers, live.Health.Message)
 	case m.in.Released[s.Key]:
 		s.Action, s.Reason = Change, "is handed over by another environment"
@@ -64,7 +64,7 @@ func (m *maker) undisturbed(s *Step) {
 		// without help.
 		s.Action, s.Reason, s.TakeOver = Correct, live.Added.String(), live.Added
 	case m.rescaled(s):
-		s.Action, s.Reason = Correct, "was scaled by "+cmp.Or(live.Scaler, "another client")+", and nothing that is known of scales it now"
+		s.Action, s.Reason = Correct, "was scaled by "+cmp.Or(live.Scaler, "another client")+", and no known autoscaler scales it now"
 	}
 	// A crash may have kept the digest of our last write out of the record.
 	leftTo := applied.LeftTo

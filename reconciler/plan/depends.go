@@ -148,7 +148,7 @@ func (d *dependencies) circular(cycle []manifest.Key) {
 	}
 	for i, key := range cycle {
 		way := slices.Concat(names[i:], names[:i+1])
-		d.wrong[key] = "depends on itself: " + strings.Join(way, " needs ") + "; take one of these out of " + manifest.AnnotationDependsOn
+		d.wrong[key] = "depends on itself: " + strings.Join(way, " needs ") + "; remove one of these from " + manifest.AnnotationDependsOn
 	}
 }
 

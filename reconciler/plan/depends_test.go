@@ -73,9 +73,9 @@ func TestDependsOn(t *testing.T) {
 			w.git(deployment("api", needs("Deployment/db")), deployment("db", needs("Deployment/api")))
 		}, `
 			create Namespace/posts: is not in the cluster yet
-			keep Deployment/posts/api [failed: depends on itself: Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1); take one of these out of config.kubernetes.io/depends-on]
-			keep Deployment/posts/db [failed: depends on itself: Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1); take one of these out of config.kubernetes.io/depends-on]
-			Failed: Deployment/api: depends on itself: Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1); take one of these out of config.kubernetes.io/depends-on; Deployment/db: depends on itself: Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1); take one of these out of config.kubernetes.io/depends-on`},
+			keep Deployment/posts/api [failed: depends on itself: Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1); remove one of these from config.kubernetes.io/depends-on]
+			keep Deployment/posts/db [failed: depends on itself: Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1); remove one of these from config.kubernetes.io/depends-on]
+			Failed: Deployment/api: depends on itself: Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1); remove one of these from config.kubernetes.io/depends-on; Deployment/db: depends on itself: Deployment/db (db.yaml:1) needs Deployment/api (api.yaml:1) needs Deployment/db (db.yaml:1); remove one of these from config.kubernetes.io/depends-on`},
 		{"what is not in Git", func(w *world) {
 			w.git(deployment("api", needs("apps/namespaces/other/Deployment/db")), deployment("db"))
 		}, `
@@ -94,7 +94,7 @@ func TestDependsOn(t *testing.T) {
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			keep Deployment/posts/api [failed: depends on Widget/one, which may be Widget.example.com or Widget.other.example.com; write the group and the namespace too]
-			create Widget/posts/one: is not known to be in the cluster [failed: the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?]
+			create Widget/posts/one: was not seen in the cluster [failed: the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?]
 			create Widget/posts/one: is not in the cluster yet
 			Failed: Deployment/api (api.yaml:1): depends on Widget/one, which may be Widget.example.com or Widget.other.example.com; write the group and the namespace too; Widget/one (one.yaml:1): the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?`},
 		{"a commit that moves what others depend on is refused for that", func(w *world) {

@@ -46,16 +46,16 @@ func TestChanges(t *testing.T) {
 			w.git(configMap("env"), configMap("mine"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: remove it from one of them]
 			create ConfigMap/posts/mine: is not in the cluster yet
-			Failed: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+			Failed: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: remove it from one of them`},
 		{"unless it is on its way out", func(w *world) {
 			w.write(deployment("api"), theirs)
 			w.hold("Deployment/api", "foregroundDeletion")
 			w.git(deployment("api"))
 		}, `
 			create Namespace/posts: is not in the cluster yet
-			create Deployment/posts/api: has to be made anew [blocked: is being deleted; held by foregroundDeletion]
+			create Deployment/posts/api: has to be re-created [blocked: is being deleted; held by foregroundDeletion]
 			Going: Namespace/posts: is not in the cluster yet; Deployment/api: is being deleted; held by foregroundDeletion`},
 		{"what is being deleted is not written to", func(w *world) {
 			w.git(deployment("api"))
@@ -64,7 +64,7 @@ func TestChanges(t *testing.T) {
 			w.remove("Deployment/api")
 		}, `
 			keep Namespace/posts
-			create Deployment/posts/api: has to be made anew [blocked: is being deleted]
+			create Deployment/posts/api: has to be re-created [blocked: is being deleted]
 			Waiting: Deployment/api: is being deleted`},
 	})
 }

@@ -47,8 +47,8 @@ func TestHandover(t *testing.T) {
 			w.git(deployment("web"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			keep Deployment/posts/web [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
-			Failed: Deployment/web (web.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+			keep Deployment/posts/web [failed: belongs to another environment; two environments cannot share an object: remove it from one of them]
+			Failed: Deployment/web (web.yaml:1): belongs to another environment; two environments cannot share an object: remove it from one of them`},
 		{"a Job that ran for the other does not run again", func(w *world) {
 			taken(w)
 			w.write(sealed(job("migrate")).Objects[0], theirs)
@@ -57,8 +57,8 @@ func TestHandover(t *testing.T) {
 			release(w, job("migrate"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			correct Job/posts/migrate: does not bear Berth's marks
-			Going: Job/migrate: does not bear Berth's marks`},
+			correct Job/posts/migrate: lacks Berth's marks
+			Going: Job/migrate: lacks Berth's marks`},
 	})
 }
 
@@ -70,8 +70,8 @@ func TestATeardownHandsOver(t *testing.T) {
 	w.in.Heirs = map[manifest.Key]string{deployment("web").Key(): "posts.frontend.main"}
 	want := lines(`
 		keep Deployment/posts/web: is handed over [blocked: waits for posts.frontend.main to take it over, which has it in Git now]
-		delete Deployment/posts/api: the environment is taken down
-		Going: 2 to delete: Deployment/web: waits for posts.frontend.main to take it over, which has it in Git now; Deployment/api: the environment is taken down`)
+		delete Deployment/posts/api: the environment is torn down
+		Going: 2 to delete: Deployment/web: waits for posts.frontend.main to take it over, which has it in Git now; Deployment/api: the environment is torn down`)
 	if got := w.teardown().String(); got != want {
 		t.Errorf("the plan is\n%s\n\nand should be\n%s", got, want)
 	}

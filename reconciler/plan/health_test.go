@@ -144,9 +144,9 @@ func TestRefusals(t *testing.T) {
 			w.git(deployment("api", version(2)), configMap("env"))
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: remove it from one of them]
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
-			Failed: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+			Failed: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: remove it from one of them`},
 	})
 }
 

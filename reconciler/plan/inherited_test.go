@@ -56,7 +56,7 @@ func TestOlderProblems(t *testing.T) {
 			w.settle()
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env [blocked: belongs to another environment; two environments cannot share an object: take it out of one of them]
+			keep ConfigMap/posts/env [blocked: belongs to another environment; two environments cannot share an object: remove it from one of them]
 			keep Deployment/posts/api
 			Settled`},
 		{"a problem that arises after the sync makes the environment Degraded", func(w *world) {

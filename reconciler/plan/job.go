@@ -28,7 +28,7 @@ func (m *maker) job(s *Step) {
 	s.Object = m.identified(s.Object)
 	ran := m.lookAt(s)
 	if how == once && ran.Ever {
-		s.Reason, s.Health = "has run once, and is to run no more", health.Health{Status: health.Healthy}
+		s.Reason, s.Health = "has run once, and does not run again", health.Health{Status: health.Healthy}
 		m.timeToLive(s, ran)
 		return
 	}
@@ -119,7 +119,7 @@ func (m *maker) identity(s *Step, ran JobRecord) string {
 // Without them the Job would never be pruned.
 func (m *maker) marks(s *Step, ran JobRecord) {
 	if s.Action == Keep && s.Failure == "" && s.Live != nil && !s.Live.Deleting && s.Live.UID == ran.UID && !m.marked(s) {
-		s.Action, s.Reason = Correct, "does not bear Berth's marks"
+		s.Action, s.Reason = Correct, "lacks Berth's marks"
 	}
 }
 
@@ -175,7 +175,7 @@ func (m *maker) replaceJob(s *Step, ran JobRecord) {
 func (m *maker) replaceReason(s *Step, ran JobRecord) string {
 	switch live := s.Live; {
 	case live.Digest == s.Object.Digest && ran.State == JobIntended:
-		return "is to run again, as somebody asked"
+		return "runs again, because a user asked for it"
 	case live.UID != ran.UID && !live.Proved(m.in.Environment, m.in.Prover):
 		return "was made by another client, and did not do the same work"
 	case live.Runs():

@@ -195,8 +195,8 @@ func TestJobs(t *testing.T) {
 			w.git(job("migrate"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			correct Job/posts/migrate: does not bear Berth's marks
-			Going: Job/migrate: does not bear Berth's marks`},
+			correct Job/posts/migrate: lacks Berth's marks
+			Going: Job/migrate: lacks Berth's marks`},
 		{"it does not run when it is ours, either", func(w *world) {
 			taken(w, job("migrate"))
 			w.finish("Job/migrate")
@@ -247,16 +247,16 @@ func TestJobs(t *testing.T) {
 			w.strip("Job/migrate")
 		}, `
 			keep Namespace/posts
-			correct Job/posts/migrate: does not bear Berth's marks
-			Going: Job/migrate: does not bear Berth's marks`},
+			correct Job/posts/migrate: lacks Berth's marks
+			Going: Job/migrate: lacks Berth's marks`},
 		{"another environment's Job stays", func(w *world) {
 			taken(w)
 			w.write(job("migrate"), theirs)
 			w.git(job("migrate"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			keep Job/posts/migrate [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
-			Failed: Job/migrate (migrate.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+			keep Job/posts/migrate [failed: belongs to another environment; two environments cannot share an object: remove it from one of them]
+			Failed: Job/migrate (migrate.yaml:1): belongs to another environment; two environments cannot share an object: remove it from one of them`},
 	})
 }
 

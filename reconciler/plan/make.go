@@ -151,7 +151,7 @@ func (m *maker) namespace() {
 	case live == nil, live.Deleting, m.ours(*live), m.lostItsMarks(live):
 		m.compare(&s)
 	case live.Environment == m.in.Environment && !m.in.Namespace.Shared:
-		m.fail(&s, "bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace")
+		m.fail(&s, "has this environment's label, but was not made by Berth; delete it, or change the entry's namespace")
 	case m.in.Released[s.Key]:
 		m.compare(&s)
 	case live.Environment != "" && live.Environment != m.in.Environment:
@@ -197,7 +197,7 @@ func (m *maker) object(o *manifest.Object) {
 	case s.Live != nil && Yields(o, *s.Live, m.in.Environment):
 		m.yield(&s)
 	case s.Live != nil && !s.Live.Deleting && m.others(*s.Live) && !m.in.Released[s.Key]:
-		m.fail(&s, "belongs to another environment; two environments cannot share an object: take it out of one of them")
+		m.fail(&s, "belongs to another environment; two environments cannot share an object: remove it from one of them")
 	case s.Live != nil && !s.Live.Deleting && Claimed(*s.Live, o) != "":
 		m.fail(&s, Claimed(*s.Live, o))
 	case manifest.IsJob(s.Key.GroupKind()):
@@ -241,10 +241,10 @@ func (m *maker) asApplied(o *manifest.Object, live *observed.Object) *manifest.O
 
 // unknown decides about an object that cannot be seen.
 func (m *maker) unknown(s *Step, u observed.Unknown) {
-	s.Action, s.Reason = Create, "is not known to be in the cluster"
+	s.Action, s.Reason = Create, "was not seen in the cluster"
 	switch {
 	case u.State != observed.NotServed:
-		s.block(forItself, fmt.Sprintf("what there is of kind %s cannot be seen: %s", s.Key.Kind, u.Message))
+		s.block(forItself, "cannot be seen by the agent: "+u.Message)
 		s.Health = health.Health{Status: health.Unknown, Message: s.Blocked}
 	case m.brought[s.Key.GroupKind()]:
 		s.unseeable = true

@@ -26,7 +26,7 @@ func RunsOnRemoval(o *manifest.Object) bool {
 }
 
 // whenGone says in messages when such a Job runs.
-const whenGone = "runs when the environment goes"
+const whenGone = "runs when the environment is torn down"
 
 // maxLastJob bounds the manifest of a Job that the record has to keep.
 const maxLastJob = 64 << 10

@@ -22,16 +22,16 @@ func TestOnRemoval(t *testing.T) {
 			w.git(job("create", wave(-1)), job("drop", onRemoval), deployment("api"))
 		}, `
 			create Namespace/posts: is not in the cluster yet
-			prepare Job/posts/drop: runs when the environment goes
+			prepare Job/posts/drop: runs when the environment is torn down
 			create Job/posts/create: is to run
 			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/create in wave -1]
-			Going: Namespace/posts: is not in the cluster yet; Job/drop: runs when the environment goes; Job/create: is to run; and 1 more`},
+			Going: Namespace/posts: is not in the cluster yet; Job/drop: runs when the environment is torn down; Job/create: is to run; and 1 more`},
 		{"then it is remembered, and is not created", func(w *world) {
 			w.git(job("create", wave(-1)), job("drop", onRemoval), deployment("api"))
 			w.settle()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/drop: runs when the environment goes
+			keep Job/posts/drop: runs when the environment is torn down
 			keep Job/posts/create: has run
 			keep Deployment/posts/api
 			Settled`},
@@ -41,15 +41,15 @@ func TestOnRemoval(t *testing.T) {
 			w.git(job("drop", onRemoval, wave(3)))
 		}, `
 			keep Namespace/posts
-			prepare Job/posts/drop: runs when the environment goes
-			Going: Job/drop: runs when the environment goes`},
+			prepare Job/posts/drop: runs when the environment is torn down
+			Going: Job/drop: runs when the environment is torn down`},
 		{"one that the API server would not take fails the sync", func(w *world) {
 			w.git(job("drop", onRemoval))
 			w.refuse(job("drop"), "spec.template.spec.restartPolicy: Required value; correct it in Git")
 			w.pass()
 		}, `
 			keep Namespace/posts
-			prepare Job/posts/drop: runs when the environment goes [failed: spec.template.spec.restartPolicy: Required value; correct it in Git]
+			prepare Job/posts/drop: runs when the environment is torn down [failed: spec.template.spec.restartPolicy: Required value; correct it in Git]
 			Failed: Job/drop (drop.yaml:1): spec.template.spec.restartPolicy: Required value; correct it in Git`},
 		{"a retry runs nothing", func(w *world) {
 			w.git(job("drop", onRemoval))
@@ -57,7 +57,7 @@ func TestOnRemoval(t *testing.T) {
 			w.in.Retry = true
 		}, `
 			keep Namespace/posts
-			keep Job/posts/drop: runs when the environment goes
+			keep Job/posts/drop: runs when the environment is torn down
 			Settled`},
 		{"what ran before it became one is removed", func(w *world) {
 			w.git(job("drop"))
@@ -65,7 +65,7 @@ func TestOnRemoval(t *testing.T) {
 			w.git(job("drop", onRemoval))
 		}, `
 			keep Namespace/posts
-			delete Job/posts/drop: runs when the environment goes, and an earlier run of it is still there
+			delete Job/posts/drop: runs when the environment is torn down, and an earlier run of it is still there
 			Settled`},
 		{"but not while it runs", func(w *world) {
 			w.git(job("drop"))
@@ -73,14 +73,14 @@ func TestOnRemoval(t *testing.T) {
 			w.git(job("drop", onRemoval))
 		}, `
 			keep Namespace/posts
-			delete Job/posts/drop: runs when the environment goes [blocked: waits for the running Job to finish]
+			delete Job/posts/drop: runs when the environment is torn down [blocked: waits for the running Job to finish]
 			Settled`},
 		{"what somebody else has there is in the way", func(w *world) {
 			taken(w, job("drop"))
 			w.git(job("drop", onRemoval))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			keep Job/posts/drop: runs when the environment goes [failed: is there already and was not made by Berth; remove it, or rename the one in Git]
+			keep Job/posts/drop: runs when the environment is torn down [failed: is there already and was not made by Berth; remove it, or rename the one in Git]
 			Failed: Job/drop (drop.yaml:1): is there already and was not made by Berth; remove it, or rename the one in Git`},
 		{"what is needed again runs on: a run that failed is removed", func(w *world) {
 			w.git(job("drop", onRemoval), deployment("api"))
@@ -90,7 +90,7 @@ func TestOnRemoval(t *testing.T) {
 			w.goes()
 		}, `
 			keep Namespace/posts
-			delete Job/posts/drop: runs when the environment goes, and an earlier run of it is still there
+			delete Job/posts/drop: runs when the environment is torn down, and an earlier run of it is still there
 			keep Deployment/posts/api
 			Settled`},
 	})
@@ -136,32 +136,32 @@ func TestLastJobs(t *testing.T) {
 			stands(w, drop)
 		}, `
 			create Job/posts/drop: runs before anything is deleted
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Going: 2 to delete: Job/drop: runs before anything is deleted; and 1 more`},
 		{"its success is waited for", func(w *world) {
 			stands(w, drop)
 			w.goes()
 		}, `
-			keep Job/posts/drop: runs when the environment goes (Progressing: runs before anything is deleted: 0 of 1 completed)
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			keep Job/posts/drop: runs when the environment is torn down (Progressing: runs before anything is deleted: 0 of 1 completed)
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Waiting: Job/drop: runs before anything is deleted: 0 of 1 completed; and 1 more`},
 		{"then the rest goes", func(w *world) {
 			stands(w, drop)
 			w.goes()
 			w.finish("Job/drop")
 		}, `
-			delete Namespace/posts: the environment is taken down
-			Going: 1 to delete: Namespace/posts: the environment is taken down`},
+			delete Namespace/posts: the environment is torn down
+			Going: 1 to delete: Namespace/posts: the environment is torn down`},
 		{"in a shared namespace it goes with the rest", func(w *world) {
 			taken(w)
 			stands(w, drop)
 			w.goes()
 			w.finish("Job/drop")
 		}, `
-			delete Deployment/posts/api: the environment is taken down
-			delete Job/posts/drop: the environment is taken down
-			delete ConfigMap/posts/env: the environment is taken down [blocked: waits until Deployment/api is gone]
-			Going: 3 to delete: Deployment/api, Job/drop: the environment is taken down; and 1 more`},
+			delete Deployment/posts/api: the environment is torn down
+			delete Job/posts/drop: the environment is torn down
+			delete ConfigMap/posts/env: the environment is torn down [blocked: waits until Deployment/api is gone]
+			Going: 3 to delete: Deployment/api, Job/drop: the environment is torn down; and 1 more`},
 		{"and does not run again once it is gone", func(w *world) {
 			taken(w)
 			stands(w, drop)
@@ -171,38 +171,38 @@ func TestLastJobs(t *testing.T) {
 			w.finish("Job/drop")
 			w.finish("Deployment/api")
 		}, `
-			delete ConfigMap/posts/env: the environment is taken down
-			Going: 1 to delete: ConfigMap/env: the environment is taken down`},
+			delete ConfigMap/posts/env: the environment is torn down
+			Going: 1 to delete: ConfigMap/env: the environment is torn down`},
 		{"wave by wave", func(w *world) {
 			stands(w, job("dump", onRemoval, wave(-1)), drop)
 		}, `
 			create Job/posts/dump: runs before anything is deleted
-			create Job/posts/drop: runs when the environment goes [blocked: waits for Job/dump, which runs when the environment goes]
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/dump, which runs when the environment goes]
+			create Job/posts/drop: runs when the environment is torn down [blocked: waits for Job/dump, which runs when the environment is torn down]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/dump, which runs when the environment is torn down]
 			Going: 3 to delete: Job/dump: runs before anything is deleted; and 2 more`},
 		{"a run that failed is a person's business", func(w *world) {
 			stands(w, drop)
 			w.goes()
 			w.fails("Job/drop", "BackoffLimitExceeded: no such host")
 		}, `
-			keep Job/posts/drop: runs when the environment goes [failed: BackoffLimitExceeded: no such host; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			keep Job/posts/drop: runs when the environment is torn down [failed: BackoffLimitExceeded: no such host; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Failed: Job/drop (drop.yaml:1): BackoffLimitExceeded: no such host; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
 		{"so is one that takes too long", func(w *world) {
 			stands(w, drop)
 			w.goes()
 			w.after(5 * time.Minute)
 		}, `
-			keep Job/posts/drop: runs when the environment goes [failed: has not succeeded within 5m0s: runs before anything is deleted: 0 of 1 completed; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			keep Job/posts/drop: runs when the environment is torn down [failed: has not succeeded within 5m0s: runs before anything is deleted: 0 of 1 completed; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Failed: Job/drop (drop.yaml:1): has not succeeded within 5m0s: runs before anything is deleted: 0 of 1 completed; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
 		{"its own deadline counts", func(w *world) {
 			stands(w, job("drop", onRemoval, deadline(3600)))
 			w.goes()
 			w.after(time.Hour)
 		}, `
-			keep Job/posts/drop: runs when the environment goes (Progressing: runs before anything is deleted: 0 of 1 completed)
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			keep Job/posts/drop: runs when the environment is torn down (Progressing: runs before anything is deleted: 0 of 1 completed)
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Waiting: Job/drop: runs before anything is deleted: 0 of 1 completed; and 1 more`},
 		{"one that succeeds late counts too", func(w *world) {
 			stands(w, drop)
@@ -211,8 +211,8 @@ func TestLastJobs(t *testing.T) {
 			w.goes()
 			w.finish("Job/drop")
 		}, `
-			delete Namespace/posts: the environment is taken down
-			Going: 1 to delete: Namespace/posts: the environment is taken down`},
+			delete Namespace/posts: the environment is torn down
+			Going: 1 to delete: Namespace/posts: the environment is torn down`},
 		{"a confirmation lets the rest go without it", func(w *world) {
 			stands(w, drop)
 			w.goes()
@@ -220,8 +220,8 @@ func TestLastJobs(t *testing.T) {
 			w.goes()
 			w.confirms()
 		}, `
-			delete Namespace/posts: the environment is taken down
-			Going: 1 to delete: Namespace/posts: the environment is taken down`},
+			delete Namespace/posts: the environment is torn down
+			Going: 1 to delete: Namespace/posts: the environment is torn down`},
 		{"but not one that came before it failed", func(w *world) {
 			stands(w, drop)
 			w.confirms()
@@ -229,8 +229,8 @@ func TestLastJobs(t *testing.T) {
 			w.fails("Job/drop", "BackoffLimitExceeded")
 			w.goes()
 		}, `
-			keep Job/posts/drop: runs when the environment goes [failed: BackoffLimitExceeded; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			keep Job/posts/drop: runs when the environment is torn down [failed: BackoffLimitExceeded; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Failed: Job/drop (drop.yaml:1): BackoffLimitExceeded; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
 		{"a retry runs it again", func(w *world) {
 			stands(w, drop)
@@ -239,17 +239,17 @@ func TestLastJobs(t *testing.T) {
 			w.goes()
 			w.in.Retry = true
 		}, `
-			replace Job/posts/drop: is to run again, as somebody asked
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
-			Going: 2 to delete: Job/drop: is to run again, as somebody asked; and 1 more`},
+			replace Job/posts/drop: runs again, because a user asked for it
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
+			Going: 2 to delete: Job/drop: runs again, because a user asked for it; and 1 more`},
 		{"one that was deleted by hand while it ran has not succeeded", func(w *world) {
 			stands(w, drop)
 			w.goes()
 			w.remove("Job/drop")
 			w.finish("Job/drop")
 		}, `
-			keep Job/posts/drop: runs when the environment goes [failed: was deleted by another client before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			keep Job/posts/drop: runs when the environment is torn down [failed: was deleted by another client before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Failed: Job/drop (drop.yaml:1): was deleted by another client before it finished; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
 		{"one that the API server refuses cannot run", func(w *world) {
 			stands(w, drop)
@@ -257,13 +257,13 @@ func TestLastJobs(t *testing.T) {
 			w.goes()
 		}, `
 			create Job/posts/drop: runs before anything is deleted [failed: exceeded quota: jobs; ask for less; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
-			delete Namespace/posts: the environment is taken down [blocked: waits for Job/drop, which runs when the environment goes]
+			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Failed: Job/drop (drop.yaml:1): exceeded quota: jobs; ask for less; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
 		{"a namespace that somebody deleted takes it along", func(w *world) {
 			stands(w, drop)
 			w.remove("Namespace/posts")
 		}, `
-			delete Namespace/posts: the environment is taken down [blocked: is being deleted]
+			delete Namespace/posts: the environment is torn down [blocked: is being deleted]
 			Waiting: Namespace/posts: is being deleted`},
 		{"what never ran here has nothing to remove", func(w *world) {
 			w.git(drop)

@@ -121,7 +121,7 @@ func TestOrder(t *testing.T) {
 			keep Namespace/posts
 			keep CustomResourceDefinition/widgets.example.com (Progressing: not established)
 			keep Deployment/posts/api (Progressing: 0 of 1 ready)
-			create Widget/posts/one: is not known to be in the cluster [blocked: its CustomResourceDefinition is not established yet]
+			create Widget/posts/one: was not seen in the cluster [blocked: its CustomResourceDefinition is not established yet]
 			Going: CustomResourceDefinition/widgets.example.com: not established; Deployment/api: 0 of 1 ready; Widget/one: its CustomResourceDefinition is not established yet`},
 		{"they go when the definition is established", func(w *world) {
 			w.git(widgets(), widget("one"))
@@ -137,25 +137,25 @@ func TestOrder(t *testing.T) {
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			create ConfigMap/posts/env: is not in the cluster yet
-			create Widget/posts/one: is not known to be in the cluster [failed: the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?]
+			create Widget/posts/one: was not seen in the cluster [failed: the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?]
 			Failed: Widget/one (one.yaml:1): the cluster does not know the kind Widget of example.com/v1; is its CRD installed, and the version right?`},
 		{"a kind whose watch has not delivered everything is neither there nor absent", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.unseen(configMaps, observed.Syncing, "its watch has not begun yet")
 		}, `
 			create Namespace/posts: is not in the cluster yet
-			create ConfigMap/posts/env: is not known to be in the cluster [blocked: what there is of kind ConfigMap cannot be seen: its watch has not begun yet]
+			create ConfigMap/posts/env: was not seen in the cluster [blocked: cannot be seen by the agent: its watch has not begun yet]
 			create Deployment/posts/api: is not in the cluster yet
-			Going: Namespace/posts: is not in the cluster yet; ConfigMap/env: what there is of kind ConfigMap cannot be seen: its watch has not begun yet; Deployment/api: is not in the cluster yet`},
+			Going: Namespace/posts: is not in the cluster yet; ConfigMap/env: cannot be seen by the agent: its watch has not begun yet; Deployment/api: is not in the cluster yet`},
 		{"a kind that cannot be watched degrades only its objects", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
 			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 		}, `
 			keep Namespace/posts
-			create ConfigMap/posts/env: is not known to be in the cluster [blocked: what there is of kind ConfigMap cannot be seen: configmaps is forbidden]
+			create ConfigMap/posts/env: was not seen in the cluster [blocked: cannot be seen by the agent: configmaps is forbidden]
 			keep Deployment/posts/api
-			Degraded: ConfigMap/env: what there is of kind ConfigMap cannot be seen: configmaps is forbidden`},
+			Degraded: ConfigMap/env: cannot be seen by the agent: configmaps is forbidden`},
 		{"what somebody paused on purpose has settled", func(w *world) {
 			w.git(deployment("api"), deployment("web", wave(1)))
 			w.pass()
@@ -208,7 +208,7 @@ func TestNamespace(t *testing.T) {
 			w.hold("Namespace/posts", "kubernetes")
 			w.git(configMap("env"))
 		}, `
-			create Namespace/posts: has to be made anew [blocked: is being deleted; held by kubernetes]
+			create Namespace/posts: has to be re-created [blocked: is being deleted; held by kubernetes]
 			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: is being deleted; held by kubernetes]
 			Waiting: Namespace/posts: is being deleted; held by kubernetes`},
 		{"a namespace deleted by hand takes all with it, and is waited for", func(w *world) {
@@ -216,7 +216,7 @@ func TestNamespace(t *testing.T) {
 			w.settle()
 			w.remove("Namespace/posts")
 		}, `
-			create Namespace/posts: has to be made anew [blocked: is being deleted]
+			create Namespace/posts: has to be re-created [blocked: is being deleted]
 			keep ConfigMap/posts/env
 			keep Deployment/posts/api
 			Degraded: Namespace/posts: is being deleted`},
@@ -266,9 +266,9 @@ func TestNamespace(t *testing.T) {
 			w.git(configMap("env"))
 			w.unseen(schema.GroupKind{Kind: "Namespace"}, observed.Unwatched, "namespaces is forbidden")
 		}, `
-			create Namespace/posts: is not known to be in the cluster [blocked: what there is of kind Namespace cannot be seen: namespaces is forbidden]
-			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden]
-			Going: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden; and 1 more`},
+			create Namespace/posts: was not seen in the cluster [blocked: cannot be seen by the agent: namespaces is forbidden]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: cannot be seen by the agent: namespaces is forbidden]
+			Going: Namespace/posts: cannot be seen by the agent: namespaces is forbidden; and 1 more`},
 	})
 }
 

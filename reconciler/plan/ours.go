@@ -81,7 +81,7 @@ func (m *maker) copies() {
 				len(copies)-namedCopies, manifest.LabelEnvironment, m.in.Environment))
 			return
 		}
-		m.warnings = append(m.warnings, fmt.Sprintf("%s: bears this environment's label but was not made by Berth: it is probably a copy, and is left alone; to take the label off: %s",
+		m.warnings = append(m.warnings, fmt.Sprintf("%s: has this environment's label but was not made by Berth: it is probably a copy, and is left alone; to remove the label: %s",
 			live.Key, unlabel(live.Key)))
 	}
 }

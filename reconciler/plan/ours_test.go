@@ -128,8 +128,8 @@ func TestCopiesAreWarnedOf(t *testing.T) {
 		t.Fatalf("warned of %q", warnings)
 	}
 	copied(w, "Deployment/api", manifest.Key{Namespace: "posts", Name: "api-2"})
-	want := "Deployment/posts/api-2: bears this environment's label but was not made by Berth: it is probably a copy, and is left alone; " +
-		"to take the label off: kubectl label deployment.apps api-2 -n posts berth.dev/environment-"
+	want := "Deployment/posts/api-2: has this environment's label but was not made by Berth: it is probably a copy, and is left alone; " +
+		"to remove the label: kubectl label deployment.apps api-2 -n posts berth.dev/environment-"
 	if warnings := w.plan().Warnings; !slices.Equal(warnings, []string{want}) {
 		t.Errorf("warned of %q", warnings)
 	}
@@ -167,7 +167,7 @@ func TestEarlierMarks(t *testing.T) {
 			earlier(w)
 		}, `
 			correct Namespace/posts: has the mark of an earlier version of Berth
-			correct Job/posts/migrate: does not bear Berth's marks
+			correct Job/posts/migrate: lacks Berth's marks
 			correct Deployment/posts/api: has the mark of an earlier version of Berth
 			Settled`},
 		{"and then nothing is left to do", func(w *world) {
@@ -184,8 +184,8 @@ func TestEarlierMarks(t *testing.T) {
 			w.change("Job/migrate", func(l *observed.Object) { l.Proof = "" })
 		}, `
 			correct Namespace/posts: has no record of what was applied
-			correct Job/posts/migrate: does not bear Berth's marks
-			Going: Namespace/posts: has no record of what was applied; Job/migrate: does not bear Berth's marks`},
+			correct Job/posts/migrate: lacks Berth's marks
+			Going: Namespace/posts: has no record of what was applied; Job/migrate: lacks Berth's marks`},
 	})
 }
 
@@ -197,9 +197,9 @@ func TestForgedLabels(t *testing.T) {
 			w.change(ns.Key.Short(), func(l *observed.Object) { l.Environment = ours })
 			w.git(configMap("env"))
 		}, `
-			keep Namespace/posts [failed: bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace]
-			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace]
-			Failed: Namespace/posts (the environment): bears this environment's label, but was not made by Berth; delete it, or change the entry's namespace`},
+			keep Namespace/posts [failed: has this environment's label, but was not made by Berth; delete it, or change the entry's namespace]
+			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: has this environment's label, but was not made by Berth; delete it, or change the entry's namespace]
+			Failed: Namespace/posts (the environment): has this environment's label, but was not made by Berth; delete it, or change the entry's namespace`},
 		{"where others' namespaces may be used, it is used and stays theirs", func(w *world) {
 			w.in.Namespace.Shared = true
 			ns := w.write(w.in.Namespace.Object, "")
@@ -225,8 +225,8 @@ func TestForgedLabels(t *testing.T) {
 			w.write(configMap("env"), theirs)
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
-			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: remove it from one of them]
+			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: remove it from one of them`},
 		{"another installation's label, too, while the proof is ours", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
@@ -243,8 +243,8 @@ func TestForgedLabels(t *testing.T) {
 			})
 		}, `
 			keep Namespace/posts
-			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: take it out of one of them]
-			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: take it out of one of them`},
+			keep ConfigMap/posts/env [failed: belongs to another environment; two environments cannot share an object: remove it from one of them]
+			Degraded: ConfigMap/env (env.yaml:1): belongs to another environment; two environments cannot share an object: remove it from one of them`},
 	})
 }
 
@@ -258,8 +258,8 @@ func TestTeardownOfWhatIsProved(t *testing.T) {
 			copied(w, "ConfigMap/env", manifest.Key{Namespace: "posts", Name: "env-2"})
 			copied(w, "ConfigMap/env", manifest.Key{Namespace: "copy", Name: "env"})
 		}, `
-			delete ConfigMap/posts/env: the environment is taken down
-			Going: 1 to delete: ConfigMap/env: the environment is taken down`},
+			delete ConfigMap/posts/env: the environment is torn down
+			Going: 1 to delete: ConfigMap/env: the environment is torn down`},
 		{"a namespace is not ours because it says so", func(w *world) {
 			ns := w.write(w.in.Namespace.Object, "")
 			w.change(ns.Key.Short(), func(l *observed.Object) { l.Environment = ours })
@@ -273,17 +273,17 @@ func TestTeardownOfWhatIsProved(t *testing.T) {
 				w.t.Fatalf("the proof does not count")
 			}
 		}, `
-			delete Namespace/posts: the environment is taken down
-			Going: 1 to delete: Namespace/posts: the environment is taken down`},
+			delete Namespace/posts: the environment is torn down
+			Going: 1 to delete: Namespace/posts: the environment is torn down`},
 		{"and goes if it does", func(w *world) {
 			w.write(namespace("prod"), theirs)
 			w.git(configMap("env", within("prod")))
 			w.settle()
 			w.in.Within = "posts"
 		}, `
-			delete Namespace/posts: the environment is taken down
-			delete ConfigMap/prod/env: the environment is taken down [blocked: waits until Namespace/posts is gone]
-			Going: 2 to delete: Namespace/posts: the environment is taken down; and 1 more`},
+			delete Namespace/posts: the environment is torn down
+			delete ConfigMap/prod/env: the environment is torn down [blocked: waits until Namespace/posts is gone]
+			Going: 2 to delete: Namespace/posts: the environment is torn down; and 1 more`},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			w := newWorld(t)

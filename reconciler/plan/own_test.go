@@ -68,9 +68,9 @@ func TestOwn(t *testing.T) {
 // The binding grants the right to delete the rest.
 func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
 	const others = `
-		delete Deployment/posts/api: the environment is taken down
-		delete ConfigMap/posts/settings: the environment is taken down [blocked: waits until Deployment/api is gone]
-		delete ServiceAccount/posts/api: the environment is taken down [blocked: waits until Deployment/api is gone]
+		delete Deployment/posts/api: the environment is torn down
+		delete ConfigMap/posts/settings: the environment is torn down [blocked: waits until Deployment/api is gone]
+		delete ServiceAccount/posts/api: the environment is torn down [blocked: waits until Deployment/api is gone]
 `
 	w := newWorld(t)
 	equipped(w)
@@ -78,8 +78,8 @@ func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
 	w.git(deployment("api"), configMap("settings"), object("v1", "ServiceAccount", "api"))
 	w.settle()
 	p := w.teardown()
-	if got, want := p.String(), lines(others+`delete RoleBinding/posts/berth-apply.a1b2c3.posts-main: the environment is taken down [blocked: waits until Deployment/api is gone]
-		Going: 4 to delete: Deployment/api: the environment is taken down; and 3 more`); got != want {
+	if got, want := p.String(), lines(others+`delete RoleBinding/posts/berth-apply.a1b2c3.posts-main: the environment is torn down [blocked: waits until Deployment/api is gone]
+		Going: 4 to delete: Deployment/api: the environment is torn down; and 3 more`); got != want {
 		t.Errorf("the plan is\n%s\n\nand should be\n%s", got, want)
 	}
 	w.remove("Deployment/api")

@@ -182,8 +182,8 @@ func TestAutoscalers(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was scaled by kube-controller-manager, and nothing that is known of scales it now
-			Going: Deployment/api: was scaled by kube-controller-manager, and nothing that is known of scales it now`},
+			correct Deployment/posts/api: was scaled by kube-controller-manager, and no known autoscaler scales it now
+			Going: Deployment/api: was scaled by kube-controller-manager, and no known autoscaler scales it now`},
 		{"an autoscaler that Git does not know is left alone as well", func(w *world) {
 			w.git(deployment("api", replicas(2)))
 			w.settle()
@@ -202,7 +202,7 @@ func TestAutoscalers(t *testing.T) {
 			w.change("Deployment/api", func(l *observed.Object) { l.Scaler = "kubectl" })
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was scaled by kubectl, and nothing that is known of scales it now
+			correct Deployment/posts/api: was scaled by kubectl, and no known autoscaler scales it now
 			Settled`},
 		{"where Git says no number there is nothing to leave", func(w *world) {
 			w.git(deployment("api"), autoscaler("api"))
@@ -270,8 +270,8 @@ func TestAutoscalers(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			correct Deployment/posts/api: was scaled by another client, and nothing that is known of scales it now
-			Going: Deployment/api: was scaled by another client, and nothing that is known of scales it now`},
+			correct Deployment/posts/api: was scaled by another client, and no known autoscaler scales it now
+			Going: Deployment/api: was scaled by another client, and no known autoscaler scales it now`},
 		{"an autoscaler that Git does not know may go to zero, too", func(w *world) {
 			w.git(deployment("api", replicas(2)))
 			w.settle()

@@ -91,11 +91,11 @@ func (m *maker) leftover(s Step) {
 func (m *maker) staying(l observed.Object) string {
 	switch {
 	case m.in.Incomplete:
-		return "may be part of what cannot be had now"
+		return "may be in Git, but some objects of Git cannot be fetched now"
 	case m.in.Heirs[l.Key] != "":
 		return "is handed over to " + m.in.Heirs[l.Key] + ", which has it in Git now"
 	case m.in.Past && l.Job != nil:
-		return "is a run of a newer commit, which finds it if it is tried again"
+		return "is a run of a newer commit, and is kept in case that commit is retried"
 	case kept(l):
 		return "is no longer in Git, and kept: " + keptBecause(l)
 	}

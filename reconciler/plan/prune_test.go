@@ -39,7 +39,7 @@ func TestPrune(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			keep ConfigMap/posts/old: may be part of what cannot be had now
+			keep ConfigMap/posts/old: may be in Git, but some objects of Git cannot be fetched now
 			Settled`},
 		{"not before: a failed rollout keeps what the old version needs", func(w *world) {
 			w.git(deployment("api"), configMap("old"))
@@ -176,17 +176,17 @@ func TestPrune(t *testing.T) {
 			w.unseen(deployment("").GroupVersionKind().GroupKind(), observed.Unwatched, "deployments is forbidden")
 		}, `
 			keep Namespace/posts
-			create Deployment/posts/api: is not known to be in the cluster [blocked: what there is of kind Deployment cannot be seen: deployments is forbidden]
-			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden]
-			Going: Deployment/api: what there is of kind Deployment cannot be seen: deployments is forbidden; and 1 more`},
+			create Deployment/posts/api: was not seen in the cluster [blocked: cannot be seen by the agent: deployments is forbidden]
+			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: cannot be seen by the agent: deployments is forbidden]
+			Going: Deployment/api: cannot be seen by the agent: deployments is forbidden; and 1 more`},
 		{"what cannot be seen is not deleted, even if it once was seen", func(w *world) {
 			left(w, configMap("old"))
 			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			keep ConfigMap/posts/old: is no longer in Git, and may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
-			Waiting: ConfigMap/old: what there is of it cannot be seen: configmaps is forbidden`},
+			keep ConfigMap/posts/old: is no longer in Git, and may still exist [blocked: cannot be seen by the agent: configmaps is forbidden]
+			Waiting: ConfigMap/old: cannot be seen by the agent: configmaps is forbidden`},
 		{"nor passed over where the record does not name it, and it keeps nothing else", func(w *world) {
 			left(w, configMap("old"), job("migrate"))
 			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
@@ -194,18 +194,18 @@ func TestPrune(t *testing.T) {
 		}, `
 			correct Namespace/posts: has no record of what was applied
 			correct Deployment/posts/api: has no record of what was applied
-			keep ConfigMap/*: is no longer in Git, and may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
+			keep ConfigMap/*: is no longer in Git, and may still exist [blocked: cannot be seen by the agent: configmaps is forbidden]
 			delete Job/posts/migrate: is no longer in Git [blocked: waits for Namespace/posts: has no record of what was applied]
-			Going: Namespace/posts, Deployment/api: has no record of what was applied; ConfigMap/*: what there is of it cannot be seen: configmaps is forbidden; and 1 more`},
+			Going: Namespace/posts, Deployment/api: has no record of what was applied; ConfigMap/*: cannot be seen by the agent: configmaps is forbidden; and 1 more`},
 		{"a run that cannot be seen is not forgotten, either", func(w *world) {
 			left(w, configMap("old"), job("migrate"))
 			w.unseen(job("").GroupVersionKind().GroupKind(), observed.Unwatched, "jobs is forbidden")
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			keep Job/posts/migrate: is no longer in Git, and may be there [blocked: what there is of it cannot be seen: jobs is forbidden]
+			keep Job/posts/migrate: is no longer in Git, and may still exist [blocked: cannot be seen by the agent: jobs is forbidden]
 			delete ConfigMap/posts/old: is no longer in Git
-			Going: Job/migrate: what there is of it cannot be seen: jobs is forbidden; ConfigMap/old: is no longer in Git`},
+			Going: Job/migrate: cannot be seen by the agent: jobs is forbidden; ConfigMap/old: is no longer in Git`},
 		{"what the cluster does not serve any more is gone", func(w *world) {
 			left(w, configMap("old"))
 			w.unseen(configMaps, observed.NotServed, "no such kind")
@@ -292,9 +292,9 @@ func TestTeardown(t *testing.T) {
 			w.git(deployment("api"), pvc("data"), object("rbac.authorization.k8s.io/v1", "ClusterRole", "api"))
 			w.settle()
 		}, `
-			delete Namespace/posts: the environment is taken down
-			delete ClusterRole/api: the environment is taken down [blocked: waits until Namespace/posts is gone]
-			Going: 2 to delete: Namespace/posts: the environment is taken down; and 1 more`},
+			delete Namespace/posts: the environment is torn down
+			delete ClusterRole/api: the environment is torn down [blocked: waits until Namespace/posts is gone]
+			Going: 2 to delete: Namespace/posts: the environment is torn down; and 1 more`},
 		{"what runs outside goes before it, and what those within may need until they end goes after it", func(w *world) {
 			elsewhere := func(u *unstructured.Unstructured) { u.SetNamespace("shared") }
 			w.write(namespace("shared"), theirs)
@@ -306,52 +306,52 @@ func TestTeardown(t *testing.T) {
 			}
 			w.finish("Deployment/agent")
 		}, `
-			delete Namespace/posts: the environment is taken down
-			delete ConfigMap/shared/settings: the environment is taken down [blocked: waits until Namespace/posts is gone]
-			delete ClusterRole/api: the environment is taken down [blocked: waits until Namespace/posts is gone]
-			Going: 3 to delete: Namespace/posts: the environment is taken down; and 2 more`},
+			delete Namespace/posts: the environment is torn down
+			delete ConfigMap/shared/settings: the environment is torn down [blocked: waits until Namespace/posts is gone]
+			delete ClusterRole/api: the environment is torn down [blocked: waits until Namespace/posts is gone]
+			Going: 3 to delete: Namespace/posts: the environment is torn down; and 2 more`},
 		{"what works on the cluster from within goes before it", func(w *world) {
 			w.git(deployment("api"), webhook("api"), widgets(annotated(manifest.AnnotationPrune, "allow")), widget("one", cluster))
 			w.settle()
 		}, `
-			delete ValidatingWebhookConfiguration/api: the environment is taken down
-			delete Widget/one: the environment is taken down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
-			delete Namespace/posts: the environment is taken down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
-			delete CustomResourceDefinition/widgets.example.com: the environment is taken down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
-			Going: 4 to delete: ValidatingWebhookConfiguration/api: the environment is taken down; and 3 more`},
+			delete ValidatingWebhookConfiguration/api: the environment is torn down
+			delete Widget/one: the environment is torn down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
+			delete Namespace/posts: the environment is torn down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
+			delete CustomResourceDefinition/widgets.example.com: the environment is torn down [blocked: waits until ValidatingWebhookConfiguration/api is gone]
+			Going: 4 to delete: ValidatingWebhookConfiguration/api: the environment is torn down; and 3 more`},
 		{"a shared one stays: the objects go one by one, in reverse order, and data stays", func(w *world) {
 			taken(w, configMap("not-ours"))
 			w.write(configMap("theirs"), theirs)
 			w.git(deployment("api"), pvc("data"), configMap("env"), configMap("kept", annotated(manifest.AnnotationPrune, "never")), job("migrate"))
 			w.settle()
 		}, `
-			delete Deployment/posts/api: the environment is taken down
-			delete Job/posts/migrate: the environment is taken down
-			delete ConfigMap/posts/env: the environment is taken down [blocked: waits until Deployment/api is gone]
-			Going: 3 to delete: Deployment/api, Job/migrate: the environment is taken down; and 1 more`},
+			delete Deployment/posts/api: the environment is torn down
+			delete Job/posts/migrate: the environment is torn down
+			delete ConfigMap/posts/env: the environment is torn down [blocked: waits until Deployment/api is gone]
+			Going: 3 to delete: Deployment/api, Job/migrate: the environment is torn down; and 1 more`},
 		{"in the order of waves and dependencies, too", func(w *world) {
 			taken(w)
 			w.git(deployment("db", wave(-1)), deployment("api"), deployment("web", needs("Deployment/api")))
 			w.settle()
 		}, `
-			delete Deployment/posts/api: the environment is taken down [blocked: waits until Deployment/web is gone, which depends on it]
-			delete Deployment/posts/web: the environment is taken down
-			delete Deployment/posts/db: the environment is taken down [blocked: waits until Deployment/api is gone, in wave 0]
-			Going: 3 to delete: Deployment/web: the environment is taken down; and 2 more`},
+			delete Deployment/posts/api: the environment is torn down [blocked: waits until Deployment/web is gone, which depends on it]
+			delete Deployment/posts/web: the environment is torn down
+			delete Deployment/posts/db: the environment is torn down [blocked: waits until Deployment/api is gone, in wave 0]
+			Going: 3 to delete: Deployment/web: the environment is torn down; and 2 more`},
 		{"data goes where Git allowed it", func(w *world) {
 			taken(w)
 			w.git(pvc("data", annotated(manifest.AnnotationPrune, "allow")), namespace("extra", annotated(manifest.AnnotationPrune, "allow")))
 			w.settle()
 		}, `
-			delete PersistentVolumeClaim/posts/data: the environment is taken down
-			delete Namespace/extra: the environment is taken down
-			Going: 2 to delete: PersistentVolumeClaim/data, Namespace/extra: the environment is taken down`},
+			delete PersistentVolumeClaim/posts/data: the environment is torn down
+			delete Namespace/extra: the environment is torn down
+			Going: 2 to delete: PersistentVolumeClaim/data, Namespace/extra: the environment is torn down`},
 		{"what finalizers hold is named", func(w *world) {
 			w.git(deployment("api"))
 			w.settle()
 			w.hold("Namespace/posts", "example.com/backup")
 		}, `
-			delete Namespace/posts: the environment is taken down [blocked: is being deleted; held by example.com/backup]
+			delete Namespace/posts: the environment is torn down [blocked: is being deleted; held by example.com/backup]
 			Waiting: Namespace/posts: is being deleted; held by example.com/backup`},
 		{"what keeps its namespace from going is named, too", func(w *world) {
 			w.git(deployment("api"), configMap("env"))
@@ -359,8 +359,8 @@ func TestTeardown(t *testing.T) {
 			w.hold("Namespace/posts", "kubernetes")
 			w.hold("Deployment/api", "example.com/backup")
 		}, `
-			delete Namespace/posts: the environment is taken down [blocked: is being deleted; held by kubernetes]
-			keep Deployment/posts/api: goes with its namespace [blocked: is being deleted; held by example.com/backup]
+			delete Namespace/posts: the environment is torn down [blocked: is being deleted; held by kubernetes]
+			keep Deployment/posts/api: is deleted with its namespace [blocked: is being deleted; held by example.com/backup]
 			Waiting: Namespace/posts: is being deleted; held by kubernetes; Deployment/api: is being deleted; held by example.com/backup`},
 		{"what is stuck keeps what it may need", func(w *world) {
 			taken(w)
@@ -368,8 +368,8 @@ func TestTeardown(t *testing.T) {
 			w.settle()
 			w.hold("Deployment/api", "example.com/backup")
 		}, `
-			delete Deployment/posts/api: the environment is taken down [blocked: is being deleted; held by example.com/backup]
-			delete ConfigMap/posts/env: the environment is taken down [blocked: waits until Deployment/api is gone]
+			delete Deployment/posts/api: the environment is torn down [blocked: is being deleted; held by example.com/backup]
+			delete ConfigMap/posts/env: the environment is torn down [blocked: waits until Deployment/api is gone]
 			Waiting: Deployment/api: is being deleted; held by example.com/backup; and 1 more`},
 		{"what was refused is tried again later", func(w *world) {
 			taken(w)
@@ -378,15 +378,15 @@ func TestTeardown(t *testing.T) {
 			live, _ := w.find("ConfigMap/env")
 			w.in.Refusals[live.Key] = plan.Refusal{Digest: plan.Step{Action: plan.Delete, Live: &live}.Content(), Message: "the webhook does not answer", Until: noon.Add(1e12)}
 		}, `
-			delete ConfigMap/posts/env: the environment is taken down [blocked: the webhook does not answer]
+			delete ConfigMap/posts/env: the environment is torn down [blocked: the webhook does not answer]
 			Waiting: ConfigMap/env: the webhook does not answer`},
 		{"a kind that cannot be seen is not said to be gone", func(w *world) {
 			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 			w.unseen(deployment("").GroupVersionKind().GroupKind(), observed.Syncing, "its watch has not begun yet")
 		}, `
-			keep ConfigMap/*: may be there [blocked: what there is of it cannot be seen: configmaps is forbidden]
-			keep Deployment/*: may be there [blocked: what there is of it cannot be seen: its watch has not begun yet]
-			Waiting: ConfigMap/*: what there is of it cannot be seen: configmaps is forbidden; Deployment/*: what there is of it cannot be seen: its watch has not begun yet`},
+			keep ConfigMap/*: may still exist [blocked: cannot be seen by the agent: configmaps is forbidden]
+			keep Deployment/*: may still exist [blocked: cannot be seen by the agent: its watch has not begun yet]
+			Waiting: ConfigMap/*: cannot be seen by the agent: configmaps is forbidden; Deployment/*: cannot be seen by the agent: its watch has not begun yet`},
 		{"another environment's namespace is none of ours", func(w *world) {
 			w.write(w.in.Namespace.Object, theirs)
 		}, `

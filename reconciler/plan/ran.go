@@ -71,11 +71,11 @@ func (m *maker) hasRunBefore(s *Step, newest JobRecord) bool {
 
 // stays leaves a Job alone that ran before with the desired content. It waits for a running Job of another commit.
 func (m *maker) stays(s *Step) {
-	s.Reason, s.Health = "is not run again for what ran before", health.Health{Status: health.Healthy}
+	s.Reason, s.Health = "does not run again for an earlier commit", health.Health{Status: health.Healthy}
 	if m.in.Past {
 		return
 	}
-	s.Reason = "has run before with this content, and does not run again for a commit that is not new"
+	s.Reason = "has run before with this content, and runs again only for a new commit"
 	if s.Live != nil && m.ours(*s.Live) && s.Live.Runs() {
 		s.block(forOthers, fmt.Sprintf("waits for the running %s of another commit to finish", s.Key.Kind))
 		s.Health = health.Health{Status: health.Progressing, Message: s.Blocked}

@@ -22,7 +22,7 @@ func TestReturns(t *testing.T) {
 			w.pin()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate: has run before with this content, and does not run again for a commit that is not new
+			keep Job/posts/migrate: has run before with this content, and runs again only for a new commit
 			Settled`},
 		{"nor does the return to the branch", func(w *world) {
 			w.history(first, second)
@@ -44,7 +44,7 @@ func TestReturns(t *testing.T) {
 			w.unpin()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate: has run before with this content, and does not run again for a commit that is not new
+			keep Job/posts/migrate: has run before with this content, and runs again only for a new commit
 			Settled`},
 		{"nor the return to a Job that the pinned commit does not have", func(w *world) {
 			w.history(first)
@@ -55,7 +55,7 @@ func TestReturns(t *testing.T) {
 			w.unpin()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate: has run before with this content, and does not run again for a commit that is not new
+			keep Job/posts/migrate: has run before with this content, and runs again only for a new commit
 			delete Deployment/posts/api: is no longer in Git
 			Going: Deployment/api: is no longer in Git`},
 		{"a pin runs a Job that never ran here", func(w *world) {
@@ -121,7 +121,7 @@ func TestReturns(t *testing.T) {
 			w.pin()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/seed: has run before with this content, and does not run again for a commit that is not new
+			keep Job/posts/seed: has run before with this content, and runs again only for a new commit
 			delete ConfigMap/posts/note: is no longer in Git
 			Going: ConfigMap/note: is no longer in Git`},
 		{"a Job of another commit that still runs is waited for", func(w *world) {
@@ -134,7 +134,7 @@ func TestReturns(t *testing.T) {
 			w.pin()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate: has run before with this content, and does not run again for a commit that is not new [blocked: waits for the running Job of another commit to finish]
+			keep Job/posts/migrate: has run before with this content, and runs again only for a new commit [blocked: waits for the running Job of another commit to finish]
 			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave 0]
 			Waiting: Job/migrate: waits for the running Job of another commit to finish`},
 		{"a namespace that is gone took with it what ran", func(w *world) {

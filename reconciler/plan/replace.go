@@ -26,9 +26,9 @@ func (m *maker) replaced(s *Step, message string) string {
 	case !s.MayReplace:
 		return message + "; it was not made by Berth: to have it replaced, delete it by hand"
 	case s.Orphans():
-		s.Action, s.Reason = Replace, "cannot be changed in place, and is made anew while its pods run on"
+		s.Action, s.Reason = Replace, "cannot be changed in place, and is re-created while its pods keep running"
 	default:
-		s.Action, s.Reason = Replace, "cannot be changed in place, and is made anew"
+		s.Action, s.Reason = Replace, "cannot be changed in place, and is re-created"
 	}
 	return ""
 }

@@ -28,15 +28,15 @@ func TestImmutable(t *testing.T) {
 		{"unless Git allows that it is made anew", fixed(deployment("api", replace("when-immutable")), deployment("api", replace("when-immutable"), version(2))), `
 			keep Namespace/posts
 			keep ConfigMap/posts/env
-			replace Deployment/posts/api: cannot be changed in place, and is made anew
-			Going: Deployment/api: cannot be changed in place, and is made anew`},
+			replace Deployment/posts/api: cannot be changed in place, and is re-created
+			Going: Deployment/api: cannot be changed in place, and is re-created`},
 		{"which waits for the old one to go", func(w *world) {
 			fixed(deployment("api", replace("when-immutable")), deployment("api", replace("when-immutable"), version(2)))(w)
 			w.pass()
 		}, `
 			keep Namespace/posts
 			keep ConfigMap/posts/env
-			create Deployment/posts/api: has to be made anew [blocked: is being deleted]
+			create Deployment/posts/api: has to be re-created [blocked: is being deleted]
 			Waiting: Deployment/api: is being deleted`},
 		{"and is then created", func(w *world) {
 			fixed(deployment("api", replace("when-immutable")), deployment("api", replace("when-immutable"), version(2)))(w)
@@ -60,8 +60,8 @@ func TestImmutable(t *testing.T) {
 		{"its pods may run on meanwhile", fixed(deployment("api", replace("orphan")), deployment("api", replace("orphan"), version(2))), `
 			keep Namespace/posts
 			keep ConfigMap/posts/env
-			replace Deployment/posts/api: cannot be changed in place, and is made anew while its pods run on
-			Going: Deployment/api: cannot be changed in place, and is made anew while its pods run on`},
+			replace Deployment/posts/api: cannot be changed in place, and is re-created while its pods keep running
+			Going: Deployment/api: cannot be changed in place, and is re-created while its pods keep running`},
 		{"what holds data is never deleted for it", fixed(pvc("data", replace("when-immutable")), pvc("data", replace("when-immutable"), version(2))), `
 			keep Namespace/posts
 			keep ConfigMap/posts/env

@@ -44,7 +44,7 @@ func TestRuns(t *testing.T) {
 			w.git(job("seed", once, runs("app:2")))
 		}, `
 			keep Namespace/posts
-			keep Job/posts/seed: has run once, and is to run no more
+			keep Job/posts/seed: has run once, and does not run again
 			Settled`},
 		{"once: nor does one that came while it ran", func(w *world) {
 			w.git(job("seed", once))
@@ -54,7 +54,7 @@ func TestRuns(t *testing.T) {
 			w.finish("Job/seed")
 		}, `
 			keep Namespace/posts
-			keep Job/posts/seed: has run once, and is to run no more
+			keep Job/posts/seed: has run once, and does not run again
 			Settled`},
 		{"once: a run that failed does not count", func(w *world) {
 			w.git(job("seed", once))
@@ -74,8 +74,8 @@ func TestRuns(t *testing.T) {
 			w.in.Retry = true
 		}, `
 			keep Namespace/posts
-			replace Job/posts/migrate: is to run again, as somebody asked
-			Going: Job/migrate: is to run again, as somebody asked`},
+			replace Job/posts/migrate: runs again, because a user asked for it
+			Going: Job/migrate: runs again, because a user asked for it`},
 		{"retry: one that was deleted, too", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
@@ -111,8 +111,8 @@ func TestRuns(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/db
-			replace Job/posts/migrate: is to run again, as somebody asked
-			Going: Job/migrate: is to run again, as somebody asked`},
+			replace Job/posts/migrate: runs again, because a user asked for it
+			Going: Job/migrate: runs again, because a user asked for it`},
 		{"time to live: the outcome is recorded before the Job goes", func(w *world) {
 			w.git(job("migrate", ttl(0)))
 			w.pass()
@@ -152,7 +152,7 @@ func TestRuns(t *testing.T) {
 			w.after(time.Hour)
 		}, `
 			keep Namespace/posts
-			correct Job/posts/migrate: does not bear Berth's marks
+			correct Job/posts/migrate: lacks Berth's marks
 			Settled`},
 		{"time to live: a failed Job goes too, when its log can have been read, and the sync stays failed", func(w *world) {
 			w.git(job("migrate", ttl(0)))
@@ -369,7 +369,7 @@ func TestRuns(t *testing.T) {
 			w.settle()
 		}, `
 			keep Namespace/posts
-			keep Job/posts/seed: has run once, and is to run no more
+			keep Job/posts/seed: has run once, and does not run again
 			Settled`},
 		{"a namespace that was never ours takes no run with it", func(w *world) {
 			taken(w)
@@ -377,9 +377,9 @@ func TestRuns(t *testing.T) {
 			w.settle()
 			w.unseen(namespace("").GroupVersionKind().GroupKind(), observed.Unwatched, "namespaces is forbidden")
 		}, `
-			create Namespace/posts: is not known to be in the cluster [blocked: what there is of kind Namespace cannot be seen: namespaces is forbidden]
+			create Namespace/posts: was not seen in the cluster [blocked: cannot be seen by the agent: namespaces is forbidden]
 			keep Job/posts/migrate: has run
-			Degraded: Namespace/posts: what there is of kind Namespace cannot be seen: namespaces is forbidden`},
+			Degraded: Namespace/posts: cannot be seen by the agent: namespaces is forbidden`},
 		{"a rollback is no return: what ran before is not run again", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
@@ -389,7 +389,7 @@ func TestRuns(t *testing.T) {
 			w.in.Past = true
 		}, `
 			keep Namespace/posts
-			keep Job/posts/migrate: is not run again for what ran before
+			keep Job/posts/migrate: does not run again for an earlier commit
 			Settled`},
 		{"a rollback keeps the Jobs of the newer commit, and deletes its other objects", func(w *world) {
 			w.git(deployment("api"))
@@ -401,7 +401,7 @@ func TestRuns(t *testing.T) {
 		}, `
 			keep Namespace/posts
 			keep Deployment/posts/api
-			keep Job/posts/migrate: is a run of a newer commit, which finds it if it is tried again
+			keep Job/posts/migrate: is a run of a newer commit, and is kept in case that commit is retried
 			delete ConfigMap/posts/new: is no longer in Git
 			Going: ConfigMap/new: is no longer in Git`},
 		{"a Job that left Git and comes back runs again", func(w *world) {

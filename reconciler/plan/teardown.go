@@ -71,7 +71,7 @@ func (m *maker) takeDown(live observed.Object, order *removal, awaited string) {
 	if _, isLast := m.record.LastJobs[live.Key]; isLast && awaited != "" {
 		return // it already has a step
 	}
-	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is taken down", Health: live.Health, Stage: order.stage(live.Key)}
+	s := Step{Action: Delete, Key: live.Key, Live: &live, Reason: "the environment is torn down", Health: live.Health, Stage: order.stage(live.Key)}
 	if live.Deleting {
 		s.block(forOthers, live.Health.Message)
 	} else {
@@ -94,7 +94,7 @@ func (m *maker) holding(inside []observed.Object) {
 	slices.SortFunc(inside, func(a, b observed.Object) int { return a.Key.Compare(b.Key) })
 	for _, live := range inside {
 		if live.Deleting && len(live.Finalizers) > 0 {
-			s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "goes with its namespace", Health: live.Health}
+			s := Step{Action: Keep, Key: live.Key, Live: &live, Reason: "is deleted with its namespace", Health: live.Health}
 			s.block(forOthers, live.Health.Message)
 			m.steps = append(m.steps, s)
 		}

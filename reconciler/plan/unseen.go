@@ -45,7 +45,7 @@ func (m *maker) unseen() {
 	}
 	slices.SortFunc(keys, manifest.Key.Compare)
 	for _, key := range keys {
-		m.leftover(m.mayBeThere(key, "is no longer in Git, and may be there"))
+		m.leftover(m.mayBeThere(key, "is no longer in Git, and may still exist"))
 	}
 }
 
@@ -56,7 +56,7 @@ func (m *maker) unseenKinds() {
 	})
 	for _, gk := range kinds {
 		if m.hidden(gk) {
-			m.steps = append(m.steps, m.mayBeThere(manifest.Key{Group: gk.Group, Kind: gk.Kind, Name: everyName}, "may be there"))
+			m.steps = append(m.steps, m.mayBeThere(manifest.Key{Group: gk.Group, Kind: gk.Kind, Name: everyName}, "may still exist"))
 		}
 	}
 }
@@ -71,6 +71,6 @@ func (m *maker) hidden(gk schema.GroupKind) bool {
 func (m *maker) mayBeThere(key manifest.Key, reason string) Step {
 	message := m.in.Observed.Unknown[key.GroupKind()].Message
 	s := Step{Action: Keep, Key: key, Reason: reason, Health: health.Health{Status: health.Unknown, Message: message}, Stage: stageDeletions}
-	s.block(forOthers, "what there is of it cannot be seen: "+message)
+	s.block(forOthers, "cannot be seen by the agent: "+message)
 	return s
 }

@@ -14,7 +14,7 @@ func Yields(wanted *manifest.Object, there observed.Object, environment string) 
 
 // yield keeps the existing object in place of a copy.
 func (m *maker) yield(s *Step) {
-	s.Action, s.Reason = Keep, "is there already and stays as it is, for a copy overwrites nothing"
+	s.Action, s.Reason = Keep, "is there already and stays as it is, because a copy overwrites nothing"
 	s.Health = health.Health{Status: health.Healthy}
 	m.warnings = append(m.warnings, s.Key.Short()+" "+s.Reason)
 }

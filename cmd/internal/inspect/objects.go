@@ -195,7 +195,7 @@ func awaiting(env *v1alpha1.Environment, there []Object) []Object {
 	for _, j := range env.Status.Jobs {
 		isThere := slices.ContainsFunc(there, func(o Object) bool { return o.Kind == "Job" && o.Name == j.Name })
 		if j.Outcome == v1alpha1.JobOnRemoval && !isThere {
-			objects = append(objects, Object{Kind: "Job", Group: "batch", Namespace: env.Spec.Namespace, Name: j.Name, Health: health.Healthy, Message: "runs when the environment goes"})
+			objects = append(objects, Object{Kind: "Job", Group: "batch", Namespace: env.Spec.Namespace, Name: j.Name, Health: health.Healthy, Message: "runs when the environment is torn down"})
 		}
 	}
 	return objects
