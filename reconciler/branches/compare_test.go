@@ -3,6 +3,7 @@ package branches
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +159,20 @@ func TestWhatGoes(t *testing.T) {
 			gone:  []string{"f0", "f1", "f2"},
 		},
 		{
+			name:  "all of an entry that was removed, even where the branch is missing too",
+			scene: listed(3, without(1, 0, "f0"), entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })),
+			gone:  []string{"f0", "f1", "f2"},
+		},
+		{
+			name: "what the pattern no longer matches, even while another entry is invalid",
+			scene: listed(3, entries(func(r *v1alpha1.Repository) {
+				r.Spec.Environments[0].Branches = []v1alpha1.BranchPattern{"a b"}
+				review(r).Branches = append(review(r).Branches, "!f0")
+			})),
+			gone:  []string{"f0"},
+			notes: []string{"entry production: branch pattern"},
+		},
+		{
 			name:  "nothing of an entry that was renamed",
 			scene: listed(9, entries(func(r *v1alpha1.Repository) { review(r).Name = "preview" })),
 		},
@@ -202,6 +217,39 @@ func TestWhatGoes(t *testing.T) {
 			notes: []string{"4 of 10 environments would be deleted at once"},
 		},
 		{
+			name: "one more, when three go whose objects stay",
+			scene: listed(9, without(2, time.Hour, "f3"), func(s *scene) {
+				for i := range 3 {
+					apitest.Deleted(&s.have[1+i])
+					s.have[1+i].Finalizers = nil
+				}
+			}),
+			gone: []string{"f3"},
+		},
+		{
+			name: "not one more while three were deleted long ago and their teardowns have not begun",
+			scene: listed(9, without(2, time.Hour, "f3"), takenDown(3, time.Hour), func(s *scene) {
+				for i := range 3 {
+					s.have[1+i].Status.Conditions = nil
+				}
+			}),
+			notes: []string{"4 of 10 environments would be deleted at once"},
+		},
+		{
+			name:  "what shows the reason of a deletion, and is not being deleted, like all others",
+			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), func(s *scene) { apitest.Reason(v1alpha1.ReasonDeleting)(&s.have[1]) }),
+			notes: []string{"4 of 5 environments would be deleted at once"},
+		},
+		{
+			name: "what was synced, and waits in the queue again, like all others",
+			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), queued(0, 4), func(s *scene) {
+				for i := range s.have {
+					s.have[i].Status.AppliedCommit = apitest.Commit("a")
+				}
+			}),
+			notes: []string{"4 of 5 environments would be deleted at once"},
+		},
+		{
 			name:  "any number that a user confirmed",
 			scene: listed(4, without(2, time.Hour, "f0", "f1", "f2", "f3"), confirming("f0", "f1", "f2", "f3")),
 			gone:  []string{"f0", "f1", "f2", "f3"},
@@ -229,8 +277,8 @@ func TestWhatGoes(t *testing.T) {
 		},
 		{
 			name:  "any number of what waits for its first sync",
-			scene: listed(19, without(2, time.Hour, "f10", "f11", "f12", "f13", "f14"), queued(4, 19)),
-			gone:  []string{"f10", "f11", "f12", "f13", "f14"},
+			scene: listed(19, without(2, time.Hour, "f10", "f11", "f12", "f13", "f14", "f15", "f16"), queued(4, 19)),
+			gone:  []string{"f10", "f11", "f12", "f13", "f14", "f15", "f16"},
 		},
 		{
 			name:  "any number of what has expired",
@@ -332,6 +380,14 @@ func TestWhatIsWritten(t *testing.T) {
 			want:  []string{"posts.production.main production posts", "posts.preview.f0 preview posts-f0"},
 		},
 		{
+			name: "an existing environment whose name is no longer usable",
+			scene: listed(0, func(s *scene) {
+				s.Listing.Heads["gnp\u202efdp"] = apitest.Commit("a")
+				s.have = append(s.have, apitest.Environment(s.repo, "review", "gnp\u202efdp"))
+			}),
+			want: []string{"posts.production.main production posts", "posts.review.gnp-fdp-anxyym review posts-gnp-fdp-anxyym"},
+		},
+		{
 			name:  "what is re-created, only once it is gone",
 			scene: listed(1, entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" })),
 			want:  []string{"posts.production.main production posts"},
@@ -431,14 +487,70 @@ func TestDepartures(t *testing.T) {
 	}{
 		{"after one listing", listed(5, without(1, time.Minute, "f0")), Departure{Since: apitest.Noon.Add(-time.Minute), At: apitest.Noon.Add(4 * time.Minute)}},
 		{"while it is held", listed(4, without(2, 5*time.Minute, "f0", "f1", "f2", "f3")), Departure{Since: apitest.Noon.Add(-5 * time.Minute), At: apitest.Noon, held: true}},
+		{"before any listing was counted", listed(5, func(s *scene) { delete(s.Listing.Heads, "f0") }), Departure{}},
+		{"when its entry is gone, which does not depend on the branch", listed(4, entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] })), Departure{}},
 		{"while it is there", listed(5, without(1, time.Minute, "f1")), Departure{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := Compare(test.scene.have, Want(test.scene.repo, test.scene.Listing.Heads), test.scene.Evidence)
-			if got := c.Departing["posts.review.f0"]; got != test.want {
+			if got, ok := c.Departing["posts.review.f0"]; got != test.want || ok != (test.want != Departure{}) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// A confirmation covers a deletion that is possible now, and nothing else.
+func TestWhichConfirmationsAreKept(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		scene     scene
+		confirmed []string
+		released  int
+	}{
+		{name: "for a branch that is gone, which the listing deletes", scene: listed(3, without(2, time.Hour, "f0"), confirming("f0")), confirmed: []string{"posts.review.f0"}},
+		{name: "not for an environment that stays", scene: listed(3, confirming("f0"))},
+		{name: "not for an environment that stays while another expires", scene: listed(3, idle(1), confirming("f1"))},
+		{name: "for one that is re-created in another namespace", confirmed: []string{"posts.review.f0"},
+			scene: listed(3, confirming("f0"), entries(func(r *v1alpha1.Repository) { review(r).Namespace = "other-${BRANCH_SLUG}" }))},
+		{name: "for one that expires", scene: listed(3, idle(1), confirming("f0")), confirmed: []string{"posts.review.f0"}, released: 1},
+		{name: "for one that a user deleted", scene: listed(3, func(s *scene) { apitest.Deleted(&s.have[1]) }, confirming("f0")), confirmed: []string{"posts.review.f0"}, released: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := Compare(test.scene.have, Want(test.scene.repo, test.scene.Listing.Heads), test.scene.Evidence)
+			if !slices.Equal(c.Confirmed, test.confirmed) || len(c.Release) != test.released {
+				t.Errorf("%q are confirmed and %d released, want %q and %d", c.Confirmed, len(c.Release), test.confirmed, test.released)
+			}
+		})
+	}
+}
+
+// The status lists names in their order, whatever the reason of each deletion is.
+func TestBlockedEnvironmentsAreSortedByName(t *testing.T) {
+	s := listed(9, without(2, time.Hour, "f2", "f3", "f4"), func(s *scene) { apitest.Deleted(&s.have[1]) })
+	c := Compare(s.have, Want(s.repo, s.Listing.Heads), s.Evidence)
+	if want := []string{"posts.review.f0", "posts.review.f2", "posts.review.f3", "posts.review.f4"}; !slices.Equal(c.Held, want) {
+		t.Errorf("%q are blocked, want %q", c.Held, want)
+	}
+}
+
+func TestAnEntryThatLeadsToTheSameNamespaceHasNotMoved(t *testing.T) {
+	repo := apitest.Repository()
+	env := apitest.Environment(repo, "review", "f0")
+	if why := Moved(&env, review(repo)); why != "" {
+		t.Errorf("it says %q", why)
+	}
+	review(repo).Namespace = "other"
+	if why := Moved(&env, review(repo)); !strings.Contains(why, "the namespace is now other, but its objects stay in posts-f0") {
+		t.Errorf("it says %q", why)
+	}
+}
+
+func TestATeardownThatWaitsNamesTheCommand(t *testing.T) {
+	s := listed(4, takenDown(4, 0))
+	want := "deletions are blocked: 4 of 5 environments would be deleted at once; to delete them: berth confirm --repository posts"
+	if got := Count(s.have, nil, apitest.Noon).Blocked("posts"); got != want {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -67,25 +67,31 @@ func TestDoubtful(t *testing.T) {
 }
 
 func TestKnownCommits(t *testing.T) {
-	have := []v1alpha1.Environment{apitest.Environment(apitest.Repository(), "review", "f0", func(env *v1alpha1.Environment) { env.Spec.Commit = apitest.Commit("c") })}
+	repo := apitest.Repository()
+	have := []v1alpha1.Environment{
+		apitest.Environment(repo, "review", "f0", func(env *v1alpha1.Environment) { env.Spec.Commit = apitest.Commit("d") }),
+		apitest.Environment(repo, "review", "f1", func(env *v1alpha1.Environment) { env.Spec.Commit = apitest.Commit("c") }),
+		apitest.Environment(repo, "review", "f2", func(env *v1alpha1.Environment) { env.Spec.Commit = apitest.Commit("d") }),
+		apitest.Environment(repo, "review", "f3", func(env *v1alpha1.Environment) { env.Spec.Commit = "" }),
+	}
 	last := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("b"), "f0": apitest.Commit("a"), "f1": apitest.Commit("a")}}
 	if got := KnownCommits(last, have); len(got) != 2 || got[0] != apitest.Commit("b") || got[1] != apitest.Commit("a") {
 		t.Errorf("after a listing %q are known, want the default branch's and then the others", got)
 	}
-	if got := KnownCommits(source.Listing{}, have); len(got) != 1 || got[0] != apitest.Commit("c") {
-		t.Errorf("after a restart %q are known, want those of the Environments", got)
+	if got := KnownCommits(source.Listing{}, have); !slices.Equal(got, []string{apitest.Commit("c"), apitest.Commit("d")}) {
+		t.Errorf("after a restart %q are known, want those of the Environments, each once", got)
 	}
 }
 
 // Others are the branches that no entry matches: their commits prove, too, that the repository is the same one.
 func TestCommitsOfOtherBranchesAreKnown(t *testing.T) {
 	have := []v1alpha1.Environment{apitest.Environment(apitest.Repository(), "review", "f0")}
-	last := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("a")}, Others: []string{apitest.Commit("b")}}
+	last := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("a")}, Others: []string{apitest.Commit("c"), apitest.Commit("a"), apitest.Commit("b")}}
 	known := KnownCommits(last, have)
-	if want := []string{apitest.Commit("a"), apitest.Commit("b")}; !slices.Equal(known, want) {
+	if want := []string{apitest.Commit("a"), apitest.Commit("b"), apitest.Commit("c")}; !slices.Equal(known, want) {
 		t.Errorf("%q are known, want %q", known, want)
 	}
-	now := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("c")}, Others: []string{apitest.Commit("b")}}
+	now := source.Listing{Default: "main", Heads: map[string]string{"main": apitest.Commit("d")}, Others: []string{apitest.Commit("b")}}
 	if Doubtful(have, known, now) {
 		t.Error("a repository whose other branch stayed is doubtful")
 	}

@@ -33,6 +33,7 @@ func TestExpire(t *testing.T) {
 		{name: "a warning after three quarters", after: 3 * days, idle: 54 * time.Hour, at: 18 * time.Hour, next: 18 * time.Hour, soon: true},
 		{name: "a warning at most a day before", after: 30 * days, idle: 28 * days, at: 2 * days, next: days},
 		{name: "a warning that has been told already", after: 3 * days, idle: 60 * time.Hour, told: 6 * time.Hour, at: 12 * time.Hour, next: 12 * time.Hour, soon: true},
+		{name: "not earlier because the warning began earlier", after: 3 * days, idle: 60 * time.Hour, told: 10 * time.Hour, at: 12 * time.Hour, next: 12 * time.Hour, soon: true},
 		{name: "now", after: 3 * days, idle: 3 * days, told: 18 * time.Hour, due: true},
 		{name: "long since", after: 3 * days, idle: 9 * days, told: 5 * days, at: -102 * time.Hour, due: true},
 		{name: "not without a warning, however long since", after: 3 * days, idle: 900 * days, at: 18 * time.Hour, next: 18 * time.Hour, soon: true},
@@ -101,6 +102,10 @@ func TestActivity(t *testing.T) {
 	if got := LastActivity(&env, apitest.Noon); !got.Equal(apitest.Noon) {
 		t.Errorf("the last activity of a new environment was at %s, want now", got)
 	}
+	env.Status.Activity = Activity(&env)
+	if got := LastActivity(&env, apitest.Noon); !got.Equal(apitest.Noon) {
+		t.Errorf("the last activity, whose time nobody recorded, was at %s, want now", got)
+	}
 }
 
 func TestOverdue(t *testing.T) {
@@ -120,6 +125,7 @@ func TestOverdue(t *testing.T) {
 		{"it is being deleted already", "f0", 3 * time.Hour, apitest.Deleted, false},
 		{"it has expired already", "f0", 3 * time.Hour, apitest.Reason(v1alpha1.ReasonExpired), false},
 		{"its teardown has begun", "f0", 3 * time.Hour, apitest.Reason(v1alpha1.ReasonExpiring), true},
+		{"its entry was removed", "f0", 3 * time.Hour, func(env *v1alpha1.Environment) { env.Spec.Entry, env.Spec.Namespace = "gone", "elsewhere" }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			entry := "review"

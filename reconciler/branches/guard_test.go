@@ -44,7 +44,16 @@ func TestWhatWasLetThroughIsHeldAgainOnceItIsAnother(t *testing.T) {
 			t.Errorf("after %s it is still allowed", name)
 		}
 	}
+	leaving := *env.DeepCopy()
+	apitest.Deleted(&leaving)
+	leaving.Spec.Commit = apitest.Commit("b")
+	if !b.Allowed(&leaving) {
+		t.Error("after a push it is not allowed, although it is being deleted")
+	}
 	b.Forget(env.Name)
+	if b.Allowed(&leaving) {
+		t.Error("a deletion is allowed without the guard")
+	}
 	if b.Allowed(&env) || len(b.of) > 0 {
 		t.Error("what is gone is remembered")
 	}

@@ -36,7 +36,7 @@ func OwnerOf(ns *metav1.PartialObjectMetadata, installation string) (name string
 		OnRemoval:  v1alpha1.RemovalPolicy(ns.Annotations[AnnotationOnRemoval]),
 	}
 	id := ns.Labels[LabelEnvironment]
-	return name, spec, id != "" && id == ID(spec, installation) && name == Name(spec)
+	return name, spec, id == ID(spec, installation) && name == Name(spec)
 }
 
 // ID returns the id in the label of an environment's objects.

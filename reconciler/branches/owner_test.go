@@ -1,6 +1,7 @@
 package branches
 
 import (
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,7 +45,7 @@ func TestLost(t *testing.T) {
 			n.Annotations[AnnotationEnvironment] = "posts.production.feature-login"
 		})},
 		{name: "another repository's", ns: ns(func(n *metav1.PartialObjectMetadata) {
-			n.Annotations[AnnotationEnvironment] = "other.review.feature-login"
+			n.Annotations[AnnotationEnvironment] = naming.Environment("other", "review", "feature/login")
 			n.Labels[LabelEnvironment] = naming.ID("mine", "other", "review", "feature/login")
 		})},
 		{name: "it says another name than its label", ns: ns(func(n *metav1.PartialObjectMetadata) {
@@ -64,6 +65,9 @@ func TestLost(t *testing.T) {
 			}
 			spec := env.Spec
 			spec.Commit = ""
+			if why := list[0].Warning(); !strings.HasSuffix(why, "to remove the label: kubectl label namespace posts-feature-login-hxtcaw berth.dev/environment-") {
+				t.Errorf("it says %q", why)
+			}
 			if list[0].Name != env.Name || list[0].Spec != spec {
 				t.Errorf("got %s %+v, want %s %+v", list[0].Name, list[0].Spec, env.Name, spec)
 			}
@@ -88,7 +92,12 @@ func TestOnlyWhatAnEntryLeadsToIsWrittenAgain(t *testing.T) {
 	}{
 		{name: "the namespace of its branch", lost: of("review", "feature/login", env.Spec.Namespace), want: true},
 		{name: "that of another branch", lost: of("review", "main", env.Spec.Namespace)},
-		{name: "production's entry", lost: of("production", "main", "posts-prod")},
+		{name: "production's entry", lost: of("production", "main", "posts"),
+			change: func(r *v1alpha1.Repository) { r.Spec.Environments[0].OnRemoval = v1alpha1.RemovalDelete }},
+		{name: "an entry whose patterns are invalid", lost: of("review", "feature/login", env.Spec.Namespace),
+			change: func(r *v1alpha1.Repository) { r.Spec.Environments[1].Branches = []v1alpha1.BranchPattern{"a b"} }},
+		{name: "an entry that says that it deletes", lost: of("review", "feature/login", env.Spec.Namespace), want: true,
+			change: func(r *v1alpha1.Repository) { r.Spec.Environments[1].OnRemoval = v1alpha1.RemovalDelete }},
 		{name: "no entry", lost: of("gone", "feature/login", "elsewhere")},
 		{name: "an entry that was renamed", lost: of("gone", "feature/login", env.Spec.Namespace), want: true},
 		{name: "an entry that leaves everything behind", lost: of("review", "feature/login", env.Spec.Namespace),

@@ -20,17 +20,14 @@ type contender struct {
 	holds bool
 }
 
-// place returns the position of an Environment in the queue, from 1; 0: it gets a slot. Holders keep their slots. The others
-// follow in the order of their creation.
+// place returns the position of an Environment in the queue, from 1; 0: it gets a slot. Holders keep their slots and are not
+// in the queue. The others follow in the order of their creation.
 func place(all []contender, uid types.UID, limit int) int {
 	var queue []contender
 	taken := 0
 	for _, c := range all {
 		if c.holds {
 			taken++
-			if c.uid == uid {
-				return 0
-			}
 			continue
 		}
 		queue = append(queue, c)

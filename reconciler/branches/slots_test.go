@@ -68,9 +68,55 @@ func TestBerthsAreNeverTakenTwice(t *testing.T) {
 	if why := take(0); why != "" {
 		t.Errorf("the second waits when the first is gone: %q", why)
 	}
+	if b.Release(all[0].UID); b.Has(all[0].UID) {
+		t.Error("the second keeps a slot that was released")
+	}
+	if why := take(0); why != "" || !b.Has(all[0].UID) {
+		t.Errorf("the second waits: %q", why)
+	}
 	all[2].Spec.Commit = apitest.Commit("b") // a push to the branch that had expired, the oldest of all
 	if why := take(2); !strings.Contains(why, "place 1 in the queue") {
 		t.Errorf("the revived one waits: %q", why)
+	}
+	if why := take(1); !strings.Contains(why, "place 2 in the queue") {
+		t.Errorf("the third waits behind the revived one: %q", why)
+	}
+}
+
+// An expired environment needs no slot until it is used again, but a slot that it has is not free.
+func TestWhoCountsForTheLimit(t *testing.T) {
+	repo := apitest.Repository()
+	env := func(branch string, born int64, change ...func(*v1alpha1.Environment)) v1alpha1.Environment {
+		e := apitest.Environment(repo, "review", branch, change...)
+		e.CreationTimestamp, e.Status.Activity = metav1.Unix(born, 0), Activity(&e)
+		return e
+	}
+	expired := apitest.Reason(v1alpha1.ReasonExpired)
+	for _, test := range []struct {
+		name  string
+		other v1alpha1.Environment
+		holds bool // whether the cluster shows that the other one has a slot
+		taken bool // whether the other one took a slot before
+		env   v1alpha1.Environment
+		want  bool
+	}{
+		{name: "an older one that waits", other: env("f0", 1), env: env("f1", 2)},
+		{name: "one that was given a slot, which the cluster does not show", other: env("f0", 3), taken: true, env: env("f1", 2)},
+		{name: "one that has a slot, as the cluster shows", other: env("f0", 3), holds: true, env: env("f1", 2)},
+		{name: "not one that has expired", other: env("f0", 1, expired), env: env("f1", 2), want: true},
+		{name: "one that has expired, and has not released its slot", other: env("f0", 1, expired), taken: true, env: env("f1", 2)},
+		{name: "the one that asks, although it has expired", other: env("f0", 1), holds: true, env: env("f1", 2, expired)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, all := NewSlots(), []v1alpha1.Environment{test.other, test.env}
+			if test.taken {
+				s.held[test.other.UID] = true
+			}
+			why := s.Take(&test.env, all, 1, func(o *v1alpha1.Environment) bool { return test.holds && o.UID == test.other.UID })
+			if (why == "") != test.want || s.Has(test.env.UID) != test.want {
+				t.Errorf("it waits: %q", why)
+			}
+		})
 	}
 }
 
@@ -112,6 +158,49 @@ func TestTurns(t *testing.T) {
 	give("a-4")        // it is gone
 	give("p-1")
 	take("b-2", true)
+}
+
+// Otherwise many branches that one push creates would keep the branch of another repository waiting.
+func TestTurnsAlternateBetweenRepositories(t *testing.T) {
+	in := turnsOf(3, "x-1", "x-2", "x-3", "b-1", "b-1", "b-2", "c-1") // b-1 asks twice
+	lets(t, in, "x-1", "b-1")
+	lets(t, in, "x-2", "b-1", "c-1")
+	lets(t, in, "x-3", "b-1", "c-1", "b-2")
+}
+
+func TestWhoLeavesTheQueueLetsTheNextIn(t *testing.T) {
+	in := turnsOf(1, "a-1", "b-1", "c-1")
+	lets(t, in, "a-1", "b-1")
+	lets(t, in, "b-1", "c-1") // it is deleted before it starts
+	lets(t, in, "z-1")        // it never waited
+}
+
+func TestWhoJumpsTheQueueHasLeftIt(t *testing.T) {
+	in := turnsOf(3, "a-1", "a-2", "a-3", "b-1", "b-2")
+	in.Jump(types.NamespacedName{Name: "b-1"}, "b")
+	lets(t, in, "a-1")
+	lets(t, in, "a-2", "b-2")
+}
+
+// turnsOf returns Turns that these environments have asked for, of repositories with one letter.
+func turnsOf(limit int, environments ...string) *Turns {
+	in := NewTurns(limit)
+	for _, text := range environments {
+		in.Take(types.NamespacedName{Name: text}, text[:1])
+	}
+	return in
+}
+
+// lets ends a turn, and checks which environments can start.
+func lets(t *testing.T, in *Turns, ended string, want ...string) {
+	t.Helper()
+	var got []string
+	for _, n := range in.End(types.NamespacedName{Name: ended}) {
+		got = append(got, n.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("after %s, %q can start, want %q", ended, got, want)
+	}
 }
 
 func TestWithoutABoundNobodyWaits(t *testing.T) {

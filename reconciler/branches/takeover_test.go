@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/apitest"
 )
@@ -28,6 +30,19 @@ func TestTwoBranchesOfOneSlugNeverShareAnEnvironment(t *testing.T) {
 	claims, notes = claim(map[string]*v1alpha1.Environment{env.Name: &env}, d)
 	if len(claims) != 1 || claims[0].Spec.Branch != "login" || len(notes) != 1 || !strings.Contains(notes[0], "the branch login..x gets no environment") {
 		t.Errorf("beside the first, %v claim, with the notes %q", claims, notes)
+	}
+}
+
+func TestOfSeveralRemovedEntriesTheOneWithTheFirstNameIsTakenOver(t *testing.T) {
+	at := v1alpha1.EnvironmentSpec{Entry: "gone", Branch: "f0", Namespace: "posts-f0"}
+	named := map[string]*v1alpha1.Environment{}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		named[name] = &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: at}
+	}
+	for range 10 { // a map has no order
+		if got := orphaned(named, demand{})[locationOf(at)]; got.Name != "a" {
+			t.Fatalf("%s is taken over", got.Name)
+		}
 	}
 }
 

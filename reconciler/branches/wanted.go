@@ -87,13 +87,13 @@ func (d demand) withUsable(have map[string]*v1alpha1.Environment) demand {
 // missing. The default branch has probably been renamed, and would become a preview of production. Existing Environments
 // stay.
 func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environment) demand {
-	if branch == "" || len(d.missing) == 0 {
+	if len(d.missing) == 0 {
 		return d
 	}
 	named := slices.ContainsFunc(d.List, func(w Wanted) bool { return w.literal && w.Spec.Branch == branch })
 	var kept []Wanted
 	for _, w := range d.List {
-		if named || w.literal || w.Spec.Branch != branch || have[w.Name] != nil {
+		if named || w.Spec.Branch != branch || have[w.Name] != nil {
 			kept = append(kept, w)
 			continue
 		}

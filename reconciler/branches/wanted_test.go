@@ -43,6 +43,12 @@ func TestWant(t *testing.T) {
 			notes:    []string{"entry greedy: namespace berth is Berth's own"},
 		},
 		{
+			name:     "of two faults of an entry, the patterns'",
+			entries:  []v1alpha1.Entry{{Name: "greedy", Branches: []v1alpha1.BranchPattern{"a b"}, Namespace: "berth"}},
+			branches: []string{"main"},
+			notes:    []string{`entry greedy: branch pattern "a b"`},
+		},
+		{
 			name:     "what an entry says of removal",
 			entries:  []v1alpha1.Entry{{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts", OnRemoval: v1alpha1.RemovalDelete}},
 			branches: []string{"main"},
@@ -72,6 +78,9 @@ func TestWant(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 			sameNotes(t, d.notes, test.notes)
+			if commits := d.Commits(); len(commits) != len(d.List) || slices.ContainsFunc(commits, func(c string) bool { return c != apitest.Commit("a") }) {
+				t.Errorf("the commits are %q", commits)
+			}
 		})
 	}
 }
@@ -104,6 +113,8 @@ func TestTheDefaultBranchIsNoPreviewOfProduction(t *testing.T) {
 		{"another branch is the default one", nil, []string{"develop", "main"}, "develop", nil, "production main, review develop"},
 		{"another entry names it", func(r *v1alpha1.Repository) { r.Spec.Environments = append(r.Spec.Environments, develop) },
 			[]string{"develop", "f0"}, "develop", nil, "review develop, review f0, staging develop"},
+		{"an entry names a different branch", func(r *v1alpha1.Repository) { r.Spec.Environments = append(r.Spec.Environments, develop) },
+			[]string{"develop", "f0", "trunk"}, "trunk", nil, "review develop, review f0, staging develop"},
 		{"there are patterns alone", func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[1:] },
 			[]string{"develop", "f0"}, "develop", nil, "review develop, review f0"},
 		{"there is no default branch", nil, []string{"f0", "trunk"}, "", nil, "review f0, review trunk"},
