@@ -37,7 +37,7 @@ type object struct {
 // arrival is an object from a watch, already reduced.
 type arrival struct {
 	object
-	// ours reports that no other client seems to have written the object after us.
+	// ours reports that the last write may be our own.
 	ours bool
 }
 
@@ -46,12 +46,12 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 	var a arrival
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
-		a.live, a.workload, a.alone, a.ours = observed.Reduce(o), workloadOf(o), aloneOf(o), ours(o.GetManagedFields())
+		a.live, a.workload, a.alone, a.ours = observed.Reduce(o), workloadOf(o), aloneOf(o), observed.MayBeOurs(o.GetManagedFields())
 		if k.whole {
 			a.whole = judgeable(o)
 		}
 	case metav1.Object:
-		a.live, a.ours = observed.ReduceMetadata(o, k.gvk), ours(o.GetManagedFields())
+		a.live, a.ours = observed.ReduceMetadata(o, k.gvk), observed.MayBeOurs(o.GetManagedFields())
 	}
 	return a
 }
@@ -67,24 +67,6 @@ func judgeable(o *unstructured.Unstructured) *unstructured.Unstructured {
 	kept.SetManagedFields(nil)
 	kept.SetResourceVersion("")
 	return kept
-}
-
-// ours reports whether the newest write in the managed fields may be our own. Their times are in whole seconds, so now and
-// then another client's write counts as ours.
-func ours(fields []metav1.ManagedFieldsEntry) bool {
-	var newest, own time.Time
-	for _, f := range fields {
-		if f.Time == nil {
-			continue
-		}
-		if f.Time.After(newest) {
-			newest = f.Time.Time
-		}
-		if f.Manager == manifest.FieldManager && f.Time.After(own) {
-			own = f.Time.Time
-		}
-	}
-	return !own.IsZero() && own.Equal(newest)
 }
 
 // echo is how long the requeue for an apparent write of our own waits for that write's answer.

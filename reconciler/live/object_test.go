@@ -4,35 +4,11 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/observed"
 )
-
-func TestOursIsWhatNobodyWroteAfterUs(t *testing.T) {
-	at := func(manager string, second int64) metav1.ManagedFieldsEntry {
-		when := metav1.Unix(second, 0)
-		return metav1.ManagedFieldsEntry{Manager: manager, Time: &when}
-	}
-	for name, test := range map[string]struct {
-		fields []metav1.ManagedFieldsEntry
-		want   bool
-	}{
-		"no fields":             {nil, false},
-		"ours alone":            {[]metav1.ManagedFieldsEntry{at("berth", 1)}, true},
-		"ours last":             {[]metav1.ManagedFieldsEntry{at("berth", 2), at("kubectl", 1)}, true},
-		"another's last":        {[]metav1.ManagedFieldsEntry{at("berth", 1), at("kubectl", 2)}, false},
-		"in the same second":    {[]metav1.ManagedFieldsEntry{at("kubectl", 1), at("berth", 1)}, true},
-		"never ours":            {[]metav1.ManagedFieldsEntry{at("kubectl", 1)}, false},
-		"an entry without time": {[]metav1.ManagedFieldsEntry{{Manager: "berth"}}, false},
-	} {
-		if got := ours(test.fields); got != test.want {
-			t.Errorf("%s: %t, want %t", name, got, test.want)
-		}
-	}
-}
 
 func TestSameIsWhatDecisionsCannotTellApart(t *testing.T) {
 	base := observed.Object{UID: "1", ResourceVersion: "1", Finalizers: []string{"a"}, Job: &observed.Job{Program: "p"}}

@@ -96,23 +96,35 @@ func setsOurs(entries []metav1.ManagedFieldsEntry, path fieldpath.Path) bool {
 
 // rival returns the field manager that wrote the object last, if that was after Berth; empty if it is not known.
 func rival(entries []metav1.ManagedFieldsEntry) string {
-	var ours, newest metav1.Time
-	name := ""
+	ours, others, name := lastWrites(entries, func(e metav1.ManagedFieldsEntry) bool { return e.Subresource != "status" })
+	if others.Before(&ours) {
+		return ""
+	}
+	return name
+}
+
+// MayBeOurs reports whether Berth may have made the last write of an object, status included. Times are in whole seconds,
+// so a write of another client in the same second goes unnoticed.
+func MayBeOurs(entries []metav1.ManagedFieldsEntry) bool {
+	ours, others, _ := lastWrites(entries, func(metav1.ManagedFieldsEntry) bool { return true })
+	return !ours.IsZero() && !ours.Before(&others)
+}
+
+// lastWrites returns when Berth and when another field manager last wrote, and the name of the latter. Only entries that
+// count are considered.
+func lastWrites(entries []metav1.ManagedFieldsEntry, counts func(metav1.ManagedFieldsEntry) bool) (ours, others metav1.Time, other string) {
 	for _, e := range entries {
 		switch {
-		case e.Time == nil || e.Subresource == "status":
+		case e.Time == nil || !counts(e):
 		case e.Manager == manifest.FieldManager:
 			if ours.Before(e.Time) {
 				ours = *e.Time
 			}
-		case newest.Before(e.Time):
-			newest, name = *e.Time, e.Manager
+		case others.Before(e.Time):
+			others, other = *e.Time, e.Manager
 		}
 	}
-	if newest.Before(&ours) {
-		return ""
-	}
-	return name
+	return ours, others, other
 }
 
 // isGits reports whether Berth wrote an annotation and still owns it.

@@ -134,6 +134,28 @@ func TestWhoScalesAndWhoWroteLast(t *testing.T) {
 	}
 }
 
+func TestTheLastWriteMayBeOurs(t *testing.T) {
+	berth := func(at time.Duration) metav1.ManagedFieldsEntry { return entry("berth", `{}`, at) }
+	kubectl := func(at time.Duration) metav1.ManagedFieldsEntry { return entry("kubectl", `{}`, at) }
+	for name, test := range map[string]struct {
+		fields []metav1.ManagedFieldsEntry
+		want   bool
+	}{
+		"no fields":                    {nil, false},
+		"ours alone":                   {[]metav1.ManagedFieldsEntry{berth(time.Second)}, true},
+		"ours last":                    {[]metav1.ManagedFieldsEntry{berth(2 * time.Second), kubectl(time.Second)}, true},
+		"another client's last":        {[]metav1.ManagedFieldsEntry{berth(time.Second), kubectl(2 * time.Second)}, false},
+		"another client's status last": {[]metav1.ManagedFieldsEntry{berth(time.Second), entry("kubelet:status", `{}`, 2*time.Second)}, false},
+		"in the same second":           {[]metav1.ManagedFieldsEntry{kubectl(time.Second), berth(time.Second)}, true},
+		"never ours":                   {[]metav1.ManagedFieldsEntry{kubectl(time.Second)}, false},
+		"an entry without time":        {[]metav1.ManagedFieldsEntry{entry("berth", `{}`)}, false},
+	} {
+		if got := observed.MayBeOurs(test.fields); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
+}
+
 func TestWhoseToolAnObjectIs(t *testing.T) {
 	labelled := func(name, value string) edit {
 		return func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{name: value}) }
