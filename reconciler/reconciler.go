@@ -181,6 +181,7 @@ func (r *Reconciler) target(e Environment) apply.Target {
 		Namespace:   e.Namespace,
 		Environment: e.ID,
 		Prover:      r.prover(),
+		Decrypted:   e.DecryptedKinds,
 		Annotations: map[string]string{
 			manifest.AnnotationRepository:  e.Repository,
 			manifest.AnnotationBranch:      e.Branch,

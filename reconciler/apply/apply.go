@@ -85,6 +85,9 @@ type Target struct {
 	Annotations map[string]string
 	// Prover proves that an object belongs to the environment.
 	Prover manifest.Prover
+	// Decrypted are the kinds of the entry's decryption.kinds. Answers about their objects are shown without values, as
+	// those about Secrets are.
+	Decrypted manifest.Kinds
 }
 
 // Done is the completed action of a step.
@@ -108,8 +111,8 @@ type Result struct {
 	Done Done
 	// Live is the object after the step, or the object in its place if that blocks the step; nil if it is gone or unknown.
 	Live *observed.Object
-	// Warnings are the API server's warnings about the write, sorted. Warnings of dry runs and about Secrets are dropped:
-	// the latter might quote their content.
+	// Warnings are the API server's warnings about the write, sorted. Warnings of dry runs are dropped, as are those about objects that
+	// may hold secrets, because they might quote them.
 	Warnings []string
 	Err      *Error
 	// Repeated is set if an earlier try was refused with the same message.
@@ -223,7 +226,7 @@ func (r *run) step(ctx context.Context, s plan.Step) Result {
 		for try := 0; r.granted(ctx, s, try, err); try++ {
 			result.Done, result.Live, err = r.act(listening, s)
 		}
-		if len(r.dryRun) == 0 && s.Key.Kind != "Secret" {
+		if len(r.dryRun) == 0 && !r.mayHoldSecrets(s.Key) {
 			result.Warnings = heard.all()
 		}
 	}

@@ -76,16 +76,16 @@ var next = map[Class]string{
 type Error struct {
 	Class Class
 	// Message is what users see: the place in Git, the object, the reason in the server's words, and the remedy. It never
-	// holds values of Secrets, and is the same whenever the same error occurs.
+	// holds secrets, and is the same whenever the same error occurs.
 	Message string
 	// RetryAfter is how long to wait before another try; zero: not known.
 	RetryAfter time.Duration
 	// Obstacles are the objects that block the step, as far as the answer names them. A change of one may unblock it. A key
 	// without a name means all objects of its kind.
 	Obstacles []manifest.Key
-	// Err is the cause. That of a Secret's step holds no values either.
+	// Err is the cause. It holds no secrets either.
 	Err error
-	// answer is the original cause. It may quote a Secret, and is never shown.
+	// answer is the original cause. It may quote a secret, and is never shown.
 	answer error
 }
 
@@ -114,7 +114,7 @@ func (r *run) explain(s plan.Step, err error) *Error {
 	if slices.Contains(curable, e.Class) && r.recent.cures(s, err) {
 		e.Class, e.RetryAfter = Transient, settlingRetry
 	}
-	if isSecret(s.Key) {
+	if r.mayHoldSecrets(s.Key) {
 		e.Err = withoutValues(err)
 	}
 	e.Message = message(s, e)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
+	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -135,6 +136,17 @@ func TestRefusalsOfSecrets(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The kinds of an entry's decryption.kinds may hold the same values as Secrets.
+func TestRefusalsOfKindsThatMayHoldSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.target.Decrypted = manifest.Kinds{"ConfigMap"}
+	result := w.do(plan.Create, with(configMap, "{mode: fast}", "{mode: {deep: sesame}}"), nil)
+	w.refused(Invalid, "infra/app.yaml:12: ConfigMap/NS/settings: .data.mode: is refused; correct it in Git", result)
+	if text := fmt.Sprintf("%v %#v", result.Err, result.Err.Err); strings.Contains(text, "sesame") {
+		t.Errorf("the value stands in %s", text)
 	}
 }
 

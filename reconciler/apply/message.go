@@ -51,7 +51,7 @@ func hint(s plan.Step, e *Error) string {
 	return next[class]
 }
 
-// reason returns the cause alone. For a Secret it has been cleared of values before.
+// reason returns the cause alone. For objects that may hold secrets, it has been cleared of values before.
 func reason(s plan.Step, e *Error) string {
 	var own *finding
 	var answer apierrors.APIStatus
@@ -122,9 +122,12 @@ func shorten(text string) string {
 	return text[:head] + " … " + text[tail:]
 }
 
-func isSecret(k manifest.Key) bool { return k.Group == "" && k.Kind == "Secret" }
+// mayHoldSecrets reports whether answers about an object may quote a secret.
+func (r *run) mayHoldSecrets(k manifest.Key) bool {
+	return r.target.Decrypted.MayHoldSecrets(k.GroupKind())
+}
 
-// withoutValues returns an error of a Secret's step without anything that may quote the Secret. Of an answer about
+// withoutValues returns an error without anything that may quote the object that the step sent. Of an answer about
 // its content, it keeps only the names of the fields.
 func withoutValues(err error) error {
 	var own *finding

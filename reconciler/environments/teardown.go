@@ -76,7 +76,7 @@ func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.
 
 func (e *Controller) takeDown(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
 	going := identityOf(env, e.Installation)
-	going.Scope = e.scopeOf(ctx, env)
+	e.bound(ctx, env, &going)
 	e.remember(env, going)
 	started := e.Now()
 	outcome := e.Reconciler.Teardown(ctx, going)
@@ -90,17 +90,23 @@ func isGone(o reconciler.Outcome) bool {
 	return ok && t.Gone
 }
 
-// scopeOf returns the scope of an Environment. Without its entry it is confined to its namespace: outside, only what its
-// record lists is deleted.
-func (e *Controller) scopeOf(ctx context.Context, env *v1alpha1.Environment) reconciler.Scope {
+// bound adds what the entry says about a teardown: its scope, and the kinds that may hold decrypted values. Without its
+// entry, an Environment is confined to its namespace: outside, only what its record lists is deleted.
+func (e *Controller) bound(ctx context.Context, env *v1alpha1.Environment, going *reconciler.Environment) {
 	repo := &v1alpha1.Repository{}
 	if err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo); err != nil {
-		return reconciler.Namespaced // the cache answers, and cannot fail
+		return // the cache answers, and cannot fail
 	}
-	if entry := naming.EntryOf(repo, env); entry != nil && entry.Scope == v1alpha1.ScopeCluster {
-		return reconciler.Cluster
+	entry := naming.EntryOf(repo, env)
+	if entry == nil {
+		return
 	}
-	return reconciler.Namespaced
+	if entry.Scope == v1alpha1.ScopeCluster {
+		going.Scope = reconciler.Cluster
+	}
+	if entry.Decryption != nil {
+		going.DecryptedKinds = entry.Decryption.Kinds
+	}
 }
 
 // A namespace that is being deleted is checked soon while the cluster does not report what blocks it, and seldom afterwards.
