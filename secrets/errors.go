@@ -22,6 +22,8 @@ const (
 	Unauthenticated Reason = "Unauthenticated"
 	// Exhausting means that the file needs more memory or processor time than a single file may use.
 	Exhausting Reason = "Exhausting"
+	// Failing means that the SOPS library crashed on the file. It probably does so again.
+	Failing Reason = "Failing"
 	// Unfinished means that the worker gave no answer, for a reason that lies outside the file. A retry is useful.
 	Unfinished Reason = "Unfinished"
 	// Malformed means that the file looks like a SOPS document but is not a valid one.
@@ -80,6 +82,8 @@ func (e *Error) problem() string {
 		return "it is not what was encrypted: " + e.Detail
 	case Exhausting:
 		return "the file exhausts " + e.Detail
+	case Failing:
+		return "SOPS failed on it"
 	case Unfinished:
 		return "its decryption did not finish: " + e.Detail
 	default:
@@ -103,6 +107,8 @@ func (e *Error) hint() string {
 		return "an administrator may list the key, or encrypt it for an age key instead: sops updatekeys " + shellQuoted(e.File)
 	case Exhausting:
 		return "split the file, or make it smaller"
+	case Failing:
+		return fmt.Sprintf("let a current version of SOPS write it again: sops rotate -i %s", shellQuoted(e.File))
 	case Unfinished:
 		return "" // a retry follows, or Detail says what to do
 	case Unreachable:

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"berth.dev/berth/secrets"
 )
@@ -16,6 +17,18 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// used returns memory that a limit counts.
+func used(size int) []byte {
+	memory := make([]byte, size)
+	for i := range memory {
+		memory[i] = 1
+	}
+	return memory
+}
+
+// hoard is what a worker remembers between files.
+var hoard []byte
 
 // obedient follows the order under the key do of a file.
 type obedient struct{ grant secrets.Grant }
@@ -41,6 +54,19 @@ func (o obedient) Unseal(s secrets.Sealed) (secrets.Unsealed, error) {
 		os.Exit(3)
 	case "panic":
 		panic("hunter2")
+	case "panic elsewhere": // as a client of a cloud might
+		go panic("hunter2")
+		select {}
+	case "panic later": // after the answer
+		idle := time.NewTimer(time.Millisecond)
+		go func() {
+			<-idle.C
+			panic("hunter2")
+		}()
+	case "fill": // the worker remembers much, and has room for little more
+		hoard = used(40 << 20)
+	case "need": // half of the memory of a worker
+		runtime.KeepAlive(used(30 << 20))
 	case "answer much":
 		return secrets.Unsealed{Documents: []secrets.Document{{Content: make([]byte, 80<<20)}}}, nil
 	case "process":

@@ -84,7 +84,7 @@ func startEngine(g *grant, start func(Grant) (Engine, error)) (Engine, error) {
 func answered(engine Engine, s Sealed) (a answer) {
 	defer func() {
 		if recover() != nil { // the panic value may quote the file
-			a = answer{Failure: &failure{Malformed, "reading it breaks SOPS"}}
+			a = answer{Failure: &failure{Failing, ""}}
 		}
 	}()
 	unsealed, err := engine.Unseal(s)

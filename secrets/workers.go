@@ -87,7 +87,8 @@ func NewWorkers(c WorkersConfig) *Workers {
 // Close ends the idle workers. A busy worker ends with its parent.
 func (w *Workers) Close() { w.evict(cap(w.places)) }
 
-// unseal decrypts with the worker for a grant. It replaces a worker that died while it was idle.
+// unseal decrypts with the worker for a grant. It tries again with a new worker if one that was used before crashes or
+// runs out of memory, because an earlier file may be the reason.
 func (w *Workers) unseal(ctx context.Context, g grant, s Sealed) (Unsealed, error) {
 	if w == nil {
 		return Unsealed{}, &Error{Reason: Unfinished, Detail: "there is no worker"}
@@ -99,8 +100,15 @@ func (w *Workers) unseal(ctx context.Context, g grant, s Sealed) (Unsealed, erro
 	defer w.leave(d)
 	used := d.process != nil
 	unsealed, err := w.ask(ctx, d, g, s)
-	if used && errors.Is(err, worker.ErrCrashed) {
+	if limit, limited := errors.AsType[*worker.LimitError](err); used && (errors.Is(err, worker.ErrCrashed) || limited && limit.Resource == worker.Memory) {
 		unsealed, err = w.ask(ctx, d, g, s)
+	}
+	if errors.Is(err, worker.ErrPanicked) {
+		err = &Error{Reason: Failing}
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Reason == Failing && !g.isLocal {
+		err = &Error{Reason: Unfinished, Detail: "SOPS failed on it"} // the answer of a service may be the reason
 	}
 	return unsealed, classified(err)
 }

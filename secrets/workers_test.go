@@ -96,7 +96,8 @@ func TestAFileThatExhaustsItsWorker(t *testing.T) {
 		{"answer much", "the file exhausts ", secrets.Exhausting},
 		{"hang", "its decryption did not finish: it takes more time than the limit of 1s", secrets.Unfinished},
 		{"end", "its decryption did not finish: berth-sops ended: its process crashed: exit status 3; if it happens again, compare its version with that of berth", secrets.Unfinished},
-		{"panic", "it is no whole SOPS document: reading it breaks SOPS", secrets.Malformed},
+		{"panic", "SOPS failed on it; let a current version of SOPS write it again: sops rotate -i a.yaml", secrets.Failing},
+		{"panic elsewhere", "SOPS failed on it; let a current version", secrets.Failing},
 	} {
 		d := obeying(t, w, "production")
 		if test.order == "hang" {
@@ -112,6 +113,34 @@ func TestAFileThatExhaustsItsWorker(t *testing.T) {
 		}
 		if _, err := d.Decrypt(t.Context(), "a.yaml", ordering("say")); err != nil {
 			t.Errorf("after %s: %v", test.order, err)
+		}
+	}
+}
+
+// An earlier file may be the reason for a crash or a lack of memory, so the next one is tried in a new worker.
+func TestAFileLeavesNothingToTheNext(t *testing.T) {
+	w := obedientWorkers(t, func(c *secrets.WorkersConfig) { c.Limits.Memory = 64 << 20 })
+	d := obeying(t, w, "production")
+	for _, order := range []string{"panic later", "fill", "panic later"} {
+		for _, order := range []string{order, "need", "say"} {
+			if _, err := d.Decrypt(t.Context(), "a.yaml", ordering(order)); err != nil {
+				t.Errorf("%s: %v", order, err)
+			}
+		}
+	}
+}
+
+// With remote keys, the answer of a service may be the reason for a crash, so a retry follows.
+func TestACrashBesideARemoteKeyMayPass(t *testing.T) {
+	for _, order := range []string{"panic", "panic elsewhere"} {
+		keys, err := secrets.ParseKeys(map[string][]byte{"a.agekey": golden(t, "production.agekey"), "sops.vault-token": []byte("hvs.token")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = secrets.New(secrets.Config{Keys: keys, Workers: obedientWorkers(t)}).Decrypt(t.Context(), "a.yaml", ordering(order))
+		var e *secrets.Error
+		if !errors.As(err, &e) || !e.Temporary() || err.Error() != "its decryption did not finish: SOPS failed on it" {
+			t.Errorf("%s: got %v", order, err)
 		}
 	}
 }

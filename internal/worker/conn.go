@@ -37,7 +37,7 @@ func (c *Conn) Send(message any) error {
 	}
 	frame := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(text)), uint32(len(text))), text...)
 	if _, err := c.out.Write(frame); err != nil {
-		return errors.Join(errConnection, err)
+		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (c *Conn) Send(message any) error {
 func (c *Conn) Receive(message any) error {
 	var head [4]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
-		return errors.Join(errConnection, err)
+		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	length := binary.BigEndian.Uint32(head[:])
 	if int64(length) > int64(c.max) {
@@ -54,7 +54,7 @@ func (c *Conn) Receive(message any) error {
 	}
 	text := make([]byte, length)
 	if _, err := io.ReadFull(c.in, text); err != nil {
-		return errors.Join(errConnection, err)
+		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	return json.Unmarshal(text, message)
 }

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// The exit codes of a child. The Go runtime exits with exitRuntime if memory runs out or the stack overflows.
+// The exit codes of a child. The Go runtime exits with exitRuntime after a panic, and if memory or the stack runs out.
+// lastWords tells these apart.
 const (
 	exitDone          = 0
 	exitRuntime       = 2
-	exitRace          = 66 // the same, with the race detector
+	exitRace          = 66 // memory ran out, with the race detector
 	exitProtocol      = 70
 	exitMemory        = 71
 	exitProcessorTime = 72

@@ -80,11 +80,15 @@ func (e *LimitError) MayPass() bool { return e.Resource == Time }
 // ErrCrashed is the error of an exchange during which the child ended for a reason other than a limit.
 var ErrCrashed = errors.New("its process crashed")
 
+// ErrPanicked is the ErrCrashed of a child whose code panicked. The same exchange probably panics again.
+var ErrPanicked = fmt.Errorf("%w: its code panicked", ErrCrashed)
+
 // Process is a child process. It runs one exchange at a time.
 type Process struct {
 	limits Limits
 	conn   *Conn
 	cmd    *exec.Cmd
+	words  lastWords
 	pipes  []*os.File
 	// ended is closed once the process is gone and cmd.ProcessState is set.
 	ended chan struct{}
@@ -103,7 +107,8 @@ func Start(c Config) (*Process, error) {
 	p := &Process{limits: c.Limits, pipes: []*os.File{stdin, stdout}, ended: make(chan struct{})}
 	p.conn = newConn(stdout, stdin, c.Limits.message())
 	p.cmd = exec.Command(c.Command[0], c.Command[1:]...)
-	p.cmd.Stdin, p.cmd.Stdout = toChild, fromChild
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = toChild, fromChild, &p.words
+	p.cmd.WaitDelay = grace // only a child of the child could keep its standard error open
 	p.cmd.Dir, p.cmd.Env = "/", append([]string{}, c.Environment...)
 	p.cmd.SysProcAttr = attributes()
 	err = p.run()
@@ -164,7 +169,7 @@ func (p *Process) Exchange(ctx context.Context, talk func(*Conn) error) error {
 	case late.Load():
 		return &LimitError{Time, p.limits.Time.String()}
 	case died:
-		return p.limits.reached(p.cmd.ProcessState)
+		return p.limits.reached(p.cmd.ProcessState, p.words)
 	}
 	return err
 }
@@ -193,11 +198,13 @@ func (p *Process) close() {
 }
 
 // reached returns why a process ended by itself.
-func (l Limits) reached(state *os.ProcessState) error {
-	switch state.ExitCode() {
-	case exitProcessorTime:
+func (l Limits) reached(state *os.ProcessState, words lastWords) error {
+	switch code := state.ExitCode(); {
+	case code == exitProcessorTime:
 		return &LimitError{ProcessorTime, l.CPU.String()}
-	case exitMemory, exitRuntime, exitRace:
+	case code == exitRuntime && words.panicked:
+		return ErrPanicked
+	case code == exitMemory, code == exitRace, code == exitRuntime && words.failed:
 		return &LimitError{Memory, fmt.Sprintf("%d MiB", l.Memory>>20)}
 	}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {

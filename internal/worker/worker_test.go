@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -54,6 +55,17 @@ func child(c *worker.Conn) error {
 		select {}
 	case "refuse":
 		return errors.New(task)
+	case "panic":
+		fmt.Fprint(os.Stderr, "a library writes half a line, ", strings.Repeat("and a long one ", 100_000), "\n")
+		go panic("a secret")
+		select {}
+	case "segmentation violation": // as in the runtime's garbage collector, where an allocation failed
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+		select {}
+	case "exit":
+		os.Exit(2)
+	case "mutex": // an error of the runtime that no recover catches, and that is not about memory
+		new(sync.Mutex).Unlock()
 	case "environment":
 		answer = strings.Join(os.Environ(), " ")
 	case "folder":
@@ -174,6 +186,7 @@ func TestEverythingCanBeReachedIfAskedFor(t *testing.T) {
 func TestLimitsEndAChild(t *testing.T) {
 	for task, want := range map[string]worker.Resource{
 		"spin": worker.ProcessorTime, "allocate": worker.Memory, "allocate at once": worker.Memory, "recurse": worker.Memory,
+		"segmentation violation": worker.Memory,
 	} {
 		t.Run(task, func(t *testing.T) {
 			l := limits
@@ -211,6 +224,22 @@ func TestACrashIsAnError(t *testing.T) {
 	}
 	if _, err := exchange(t, p, "hello"); !errors.Is(err, worker.ErrCrashed) {
 		t.Errorf("after it: got %v", err)
+	}
+	if _, err := exchange(t, start(t, limits), "exit"); !errors.Is(err, worker.ErrCrashed) || errors.Is(err, worker.ErrPanicked) {
+		t.Errorf("an exit with the runtime's code: got %v", err)
+	}
+}
+
+// The runtime exits with the same code after a panic and without memory. The text of a panic may be a secret.
+func TestAPanicIsNotALimit(t *testing.T) {
+	for _, task := range []string{"panic", "mutex"} {
+		_, err := exchange(t, start(t, limits), task)
+		if _, limited := errors.AsType[*worker.LimitError](err); limited || !errors.Is(err, worker.ErrPanicked) || !errors.Is(err, worker.ErrCrashed) {
+			t.Errorf("%s: got %v", task, err)
+		}
+		if strings.Contains(fmt.Sprint(err), "secret") {
+			t.Errorf("%s: it quotes the input: %v", task, err)
+		}
 	}
 }
 

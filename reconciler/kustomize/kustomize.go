@@ -97,8 +97,8 @@ type Resource struct {
 // LimitError is the error of a build that exceeded a limit.
 type LimitError = worker.LimitError
 
-// ErrCrashed is the error of a build whose process ended without a limit as the reason.
-var ErrCrashed = worker.ErrCrashed
+// ErrPanicked is the error of a build during which Kustomize panicked. It panics again on the same files.
+var ErrPanicked = worker.ErrPanicked
 
 // Error is an error of Kustomize itself. Its text may quote what Kustomize read.
 type Error struct{ Text string }

@@ -21,7 +21,10 @@ func (f *buildFiles) explain(cause error) error {
 	}
 	if _, ok := errors.AsType[*kustomize.Error](cause); !ok {
 		e.Cause = cause
-		if !errors.Is(cause, kustomize.ErrCrashed) && !errors.Is(cause, errNoKustomize) {
+		switch {
+		case errors.Is(cause, kustomize.ErrPanicked):
+			e.Hint = "correct it until this builds it: kustomize build " + path.Dir(f.top)
+		case !errors.Is(cause, errNoKustomize):
 			e.Cause = &passing{cause}
 		}
 		return e

@@ -1,11 +1,13 @@
 package render_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
 
+	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -131,5 +133,27 @@ func TestNoAddressesInMemory(t *testing.T) {
 	_, second := render.Render(t.Context(), tree, options())
 	if fmt.Sprint(first) != fmt.Sprint(second) || strings.Contains(fmt.Sprint(first), "0x") {
 		t.Errorf("got %v, and then %v", first, second)
+	}
+}
+
+// A panic of Kustomize comes from the files. Any other end of its process may come from the machine, so a retry helps.
+func TestCrashesOfKustomize(t *testing.T) {
+	for script, want := range map[string]struct {
+		text      string
+		temporary bool
+	}{
+		`echo "panic: x" >&2; exit 2`: {"infra/k8s/kustomization.yaml: Kustomize cannot build it: its process crashed: its code panicked; correct it until this builds it: kustomize build infra/k8s", false},
+		`kill -9 $$`:                  {"infra/k8s/kustomization.yaml: Kustomize cannot build it: its process crashed: the system killed it, probably because memory is short; raise the memory limit of the pod", true},
+	} {
+		o := options()
+		o.Kustomize = kustomize.New(kustomize.Config{Command: []string{"/bin/sh", "-c", "head -c 4 > /dev/null; " + script}})
+		_, err := render.Render(t.Context(), withKustomization("resources: [x.yaml]", nil), o)
+		var e interface {
+			error
+			Temporary() bool
+		}
+		if temporary := errors.As(err, &e) && e.Temporary(); fmt.Sprint(err) != want.text || temporary != want.temporary {
+			t.Errorf("%s: got %v, temporary: %t", script, err, temporary)
+		}
 	}
 }
