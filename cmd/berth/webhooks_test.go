@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"os/exec"
 	"slices"
@@ -24,6 +23,7 @@ import (
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // webhookToken is the token of all repositories of these tests.
@@ -196,7 +196,7 @@ func (p *port) replica(kubeconfig string) string {
 // while the agent runs.
 func (p *port) start(kubeconfig string, environment ...string) (address string, log *logbook) {
 	p.t.Helper()
-	address, health := p.freeAddress(), p.freeAddress()
+	address, health := p.claim(), p.claim()
 	log = &logbook{}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
 	agent := exec.CommandContext(ctx, "berth", "agent", "--kubeconfig", kubeconfig, "--store-dir", p.t.TempDir(), "--leader-elect",
@@ -230,6 +230,16 @@ func (p *port) start(kubeconfig string, environment ...string) (address string, 
 	return address, log
 }
 
+// claim returns an address at which an agent can listen.
+func (p *port) claim() string {
+	p.t.Helper()
+	address, err := loopback.Claim()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return address
+}
+
 // logbook holds the output of a program that is read while the program runs.
 type logbook struct {
 	mu   sync.Mutex
@@ -246,17 +256,6 @@ func (l *logbook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
-}
-
-// freeAddress returns an address of this machine at which no process listens.
-func (p *port) freeAddress() string {
-	p.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // follow creates a Repository whose ConfigMap shows the applied commit.

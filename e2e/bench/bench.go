@@ -11,6 +11,7 @@ import (
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // options configure the measurements.
@@ -109,7 +110,7 @@ func (b *bench) install(cluster *clustertest.Cluster, dir string) {
 	var err error
 	var addresses [2]string
 	for i := range addresses {
-		if addresses[i], err = freeAddress(); err != nil {
+		if addresses[i], err = loopback.Claim(); err != nil {
 			b.t.Fatalf("%v", err)
 		}
 	}

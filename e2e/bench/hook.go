@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -73,13 +72,4 @@ func (b *bench) deliver(repository string) {
 	if answer.StatusCode != http.StatusAccepted {
 		b.t.Fatalf("a webhook was answered with %s", answer.Status)
 	}
-}
-
-// freeAddress returns an unused address of this machine.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }

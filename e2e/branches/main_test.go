@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // By default the test is short and has few branches; make branches runs the long one.
@@ -80,7 +80,7 @@ func install(ctx context.Context, cluster *clustertest.Cluster, config world.Con
 	if client, err = dynamic.NewForConfig(cluster.RESTConfig()); err != nil {
 		return err
 	}
-	if hooks, err = freeAddress(); err != nil {
+	if hooks, err = loopback.Claim(); err != nil {
 		return err
 	}
 	config.Flags = []string{"--webhook-address", hooks}
@@ -88,13 +88,4 @@ func install(ctx context.Context, cluster *clustertest.Cluster, config world.Con
 		return err
 	}
 	return shared.Agent.Start()
-}
-
-// freeAddress returns an unused address of this machine.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }

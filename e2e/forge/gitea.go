@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"berth.dev/berth/internal/loopback"
 )
 
 // startTimeout is far longer than a loaded machine needs to start Gitea with an empty database.
@@ -50,7 +52,7 @@ type Gitea struct {
 func Start(ctx context.Context, c Config) (*Gitea, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	address, err := freeAddress()
+	address, err := loopback.Claim()
 	if err != nil {
 		return nil, err
 	}
@@ -163,13 +165,4 @@ func tail(output []byte) []byte {
 func lastLine(output []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }

@@ -3,10 +3,8 @@ package forge_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 	"berth.dev/berth/e2e/forge"
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // missing says why there is no Gitea, and every test is skipped with it.
@@ -63,7 +62,7 @@ func begin(ctx context.Context, dir, binary string) error {
 	if output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", program, "./cmd/berth").CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build berth: %w: %s", err, output)
 	}
-	hooks, err := freeAddress()
+	hooks, err := loopback.Claim()
 	if err != nil {
 		return err
 	}
@@ -97,14 +96,6 @@ func end() {
 	if recorder != nil {
 		recorder.Close()
 	}
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), errors.Join(listener.Close())
 }
 
 // A team has a private Gitea repository. Berth follows it with a read-only token and receives its webhooks.

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // shared is the world of all attempts.
@@ -98,20 +98,11 @@ func installed(ctx context.Context, cluster *clustertest.Cluster, dir, binary st
 		return nil, err
 	}
 	config.Cgroup, unlimited = world.NewCgroup(memoryLimit)
-	if hooks, err = freeAddress(); err != nil {
+	if hooks, err = loopback.Claim(); err != nil {
 		return nil, err
 	}
 	config.Flags = []string{"--log-level", "debug", "--kustomize-cpu", buildTime.String(), "--webhook-address", hooks}
 	return world.New(ctx, config)
-}
-
-// freeAddress returns an unused address of this machine.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }
 
 // withinMemory returns an error if the kernel has killed a process because of the memory limit, in any attempt.

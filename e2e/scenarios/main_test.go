@@ -10,13 +10,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // shared is the world of all scenarios.
@@ -74,7 +74,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	}
 	for _, address := range []*string{&metrics, &profiles, &hooks, &vault} {
 		if err == nil {
-			*address, err = freeAddress()
+			*address, err = loopback.Claim()
 		}
 	}
 	if err == nil {
@@ -106,13 +106,4 @@ func startIn(w *world.World, dir string) error {
 		return errors.Join(err, os.Setenv("TMPDIR", before))
 	}
 	return errors.Join(err, os.Unsetenv("TMPDIR"))
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
