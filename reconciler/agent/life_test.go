@@ -267,7 +267,7 @@ func TestWhatRunsIsKeptWhenItsCommitCannotBeHadAgain(t *testing.T) {
 	w.agent.stop()
 	w.stores = t.TempDir()
 	w.start()
-	w.eventually("the status says that nothing is corrected", func() bool { return w.readyMessageHas("f0", "nothing is corrected") })
+	w.eventually("the status says that drift is not corrected", func() bool { return w.readyMessageHas("f0", "drift is not corrected") })
 	if w.says("f0") != "one" || !maps.Equal(before, w.uids()) {
 		t.Errorf("the branch runs %q", w.says("f0"))
 	}
