@@ -30,7 +30,6 @@ func BesideGit(live, git *fieldpath.Set, entries []metav1.ManagedFieldsEntry, ve
 		if mayStay(path) || isKey(path) {
 			continue
 		}
-		path = path.Copy()
 		b.all.Insert(path)
 		if theirs.Has(path) {
 			b.owned.Insert(path)
@@ -81,7 +80,7 @@ func (b Beside) Parts(set *fieldpath.Set) []*fieldpath.Set {
 		if i < 0 {
 			i, roots, parts = len(roots), append(roots, root), append(parts, &fieldpath.Set{})
 		}
-		parts[i].Insert(path.Copy())
+		parts[i].Insert(path)
 	}
 	return parts
 }
@@ -91,7 +90,7 @@ func below(set *fieldpath.Set, path fieldpath.Path) *fieldpath.Set {
 	found := &fieldpath.Set{}
 	for member := range set.All() {
 		if len(member) >= len(path) && member[:len(path)].Equals(path) {
-			found.Insert(member.Copy())
+			found.Insert(member)
 		}
 	}
 	return found
@@ -119,9 +118,7 @@ func Locate(field string, object map[string]any, fields *fieldpath.Set) fieldpat
 		default:
 			return path
 		}
-		if fields = fields.WithPrefix(path[len(path)-1]); fields == nil {
-			fields = &fieldpath.Set{}
-		}
+		fields = fields.WithPrefix(path[len(path)-1])
 	}
 	return path
 }

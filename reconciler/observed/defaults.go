@@ -71,23 +71,15 @@ func (d *Defaults) find(at any, owned *fieldpath.Set, path fieldpath.Path) {
 			}
 		}
 	case []any:
+		items := &fieldpath.Set{} // those with fields that somebody owns
+		owned.Children.Iterate(items.Members.Insert)
 		for _, item := range at {
-			part, found := itemIn(keysOf(owned), item)
-			if below, inside := owned.Children.Get(part); found && inside {
+			if part, found := itemIn(items, item); found {
+				below, _ := owned.Children.Get(part)
 				d.find(item, below, append(path[:len(path):len(path)], part))
 			}
 		}
 	}
-}
-
-// keysOf returns a set with the items of a list. An owner may own only fields below an item.
-func keysOf(list *fieldpath.Set) *fieldpath.Set {
-	keys := &fieldpath.Set{}
-	for part := range list.Members.All() {
-		keys.Members.Insert(part)
-	}
-	list.Children.Iterate(keys.Members.Insert)
-	return keys
 }
 
 // Without returns a copy of the object without its defaults.
@@ -95,9 +87,8 @@ func (d Defaults) Without() *unstructured.Unstructured {
 	bare := d.object.DeepCopy()
 	for _, path := range d.fields {
 		last := len(path) - 1
-		if parent, ok := fieldAt(bare.Object, path[:last]).(map[string]any); ok {
-			delete(parent, *path[last].FieldName)
-		}
+		parent, _ := fieldAt(bare.Object, path[:last]).(map[string]any)
+		delete(parent, *path[last].FieldName)
 	}
 	return bare
 }
@@ -147,8 +138,8 @@ func fieldAt(at any, path fieldpath.Path) any {
 
 // isItem reports whether a list item is the one that a path element names by its keys.
 func isItem(part fieldpath.PathElement, item any) bool {
-	fields, ok := item.(map[string]any)
-	return ok && part.Key != nil && !slices.ContainsFunc(*part.Key, func(f value.Field) bool {
+	fields, _ := item.(map[string]any)
+	return part.Key != nil && !slices.ContainsFunc(*part.Key, func(f value.Field) bool {
 		return !value.Equals(f.Value, value.NewValueInterface(fields[f.Name]))
 	})
 }

@@ -33,7 +33,7 @@ func isPeoples(e metav1.ManagedFieldsEntry) bool {
 // setOf returns the fields of an entry; none if it cannot be read.
 func setOf(e metav1.ManagedFieldsEntry) *fieldpath.Set {
 	set := &fieldpath.Set{}
-	if e.FieldsV1 == nil || set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())) != nil {
+	if set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())) != nil {
 		return &fieldpath.Set{}
 	}
 	return set
@@ -115,7 +115,7 @@ func MayBeOurs(entries []metav1.ManagedFieldsEntry) bool {
 func lastWrites(entries []metav1.ManagedFieldsEntry, counts func(metav1.ManagedFieldsEntry) bool) (ours, others metav1.Time, other string) {
 	for _, e := range entries {
 		switch {
-		case e.Time == nil || !counts(e):
+		case !counts(e):
 		case e.Manager == manifest.FieldManager:
 			if ours.Before(e.Time) {
 				ours = *e.Time

@@ -38,6 +38,7 @@ func TestWhatPeopleAdded(t *testing.T) {
 	env := func(name string) string {
 		return `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:env":{".":{},"k:{\"name\":\"` + name + `\"}":{".":{},"f:name":{},"f:value":{}}}}}}}}}`
 	}
+	whole := entry("berth", `{"f:spec":{"f:selector":{},"f:strategy":{"f:type":{}}}}`)
 	old := entry("kubectl-edit", `{"f:spec":{"f:paused":{}}}`)
 	old.APIVersion = "apps/v1beta1"
 	tests := []struct {
@@ -56,9 +57,16 @@ func TestWhatPeopleAdded(t *testing.T) {
 		}, ""},
 		{"the scale subresource", []metav1.ManagedFieldsEntry{ours, entry("kubectl:scale", `{"f:spec":{"f:paused":{}}}`)}, ""},
 		{"another version of the API", []metav1.ManagedFieldsEntry{ours, old}, ""},
+		{"the version of the API in which Berth applied it", []metav1.ManagedFieldsEntry{old, entry("kubectl-patch", `{"f:spec":{"f:minReadySeconds":{}}}`), ours}, "kubectl-patch added spec.minReadySeconds"},
+		{"one field, by two", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:spec":{"f:paused":{}}}`), entry("kubectl-patch", `{"f:spec":{"f:paused":{},"f:minReadySeconds":{}}}`)}, "kubectl-edit added spec.paused, spec.minReadySeconds"},
+		{"exactly as many fields as a message names", []metav1.ManagedFieldsEntry{ours, entry("kubectl-patch", `{"f:spec":{"f:a":{},"f:b":{},"f:c":{}}}`)}, "kubectl-patch added spec.a, spec.b, spec.c"},
+		{"an object that kubectl made in two versions of the API", []metav1.ManagedFieldsEntry{entry("kubectl-create", `{"f:spec":{"f:paused":{}}}`), old}, "kubectl-create added spec.paused"},
 		{"an object that kubectl made", []metav1.ManagedFieldsEntry{entry("kubectl-create", `{"f:spec":{"f:paused":{}}}`)}, "kubectl-create added spec.paused"},
 		{"managed fields that were reset", []metav1.ManagedFieldsEntry{ours, entry("before-first-apply", `{"f:metadata":{"f:finalizers":{}},"f:spec":{"f:paused":{},"f:volumeName":{}}}`)}, "before-first-apply added spec.paused"},
-		{"what cannot be read", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{`)}, ""},
+		{"one field more than a message names", []metav1.ManagedFieldsEntry{ours, entry("kubectl-patch", `{"f:spec":{"f:a":{},"f:b":{},"f:c":{},"f:d":{}}}`)}, "kubectl-patch added spec.a, spec.b, spec.c and 1 more"},
+		{"a field of a struct that Berth owns whole", []metav1.ManagedFieldsEntry{whole, entry("kubectl-edit", `{"f:spec":{"f:selector":{"f:matchLabels":{"f:a":{}}}}}`)}, "kubectl-edit added spec.selector.matchLabels"},
+		{"a struct whole of which Berth owns a field", []metav1.ManagedFieldsEntry{whole, entry("kubectl-edit", `{"f:spec":{"f:strategy":{}}}`)}, "kubectl-edit added spec.strategy"},
+		{"what cannot be read", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:spec":{"f:paused":{}}} and more`)}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,6 +93,9 @@ func TestTakeOver(t *testing.T) {
 		{"all of it", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:spec":{"f:paused":{}}}`), hpa}, `kube-controller-manager {"f:spec":{"f:replicas":{}}}; berth {"f:spec":{"f:paused":{},"f:replicas":{}}}`},
 		{"all but labels", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:metadata":{"f:labels":{"f:a":{}}},"f:spec":{"f:paused":{}}}`)},
 			`kubectl-edit {"f:metadata":{"f:labels":{"f:a":{}}}}; berth {"f:spec":{"f:paused":{},"f:replicas":{}}}`},
+		{"nothing of a controller's", []metav1.ManagedFieldsEntry{ours, entry("operator", `{"f:spec":{"f:strategy":{}}}`), entry("kubectl-edit", `{"f:spec":{"f:paused":{}}}`)},
+			`operator {"f:spec":{"f:strategy":{}}}; berth {"f:spec":{"f:paused":{},"f:replicas":{}}}`},
+		{"nothing of an entry without fields", []metav1.ManagedFieldsEntry{ours, {Manager: "kubectl-edit", APIVersion: "apps/v1"}}, `berth {"f:spec":{"f:replicas":{}}}; kubectl-edit `},
 		{"what was never ours", []metav1.ManagedFieldsEntry{entry("kubectl-create", `{"f:spec":{"f:paused":{}}}`), entry("kubectl-patch", `{"f:spec":{"f:minReadySeconds":{}}}`)},
 			`berth {"f:spec":{"f:minReadySeconds":{},"f:paused":{}}}`},
 	}
@@ -123,6 +134,12 @@ func TestWhoScalesAndWhoWroteLast(t *testing.T) {
 		{"a person", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kubectl:scale", replicas, time.Hour)}, "kubectl", "kubectl"},
 		{"somebody before us", []metav1.ManagedFieldsEntry{ours(replicas), entry("kubectl-edit", `{}`, time.Second)}, "", ""},
 		{"a controller's status", []metav1.ManagedFieldsEntry{ours(replicas), entry("kube-controller-manager:status", `{}`, time.Hour)}, "", ""},
+		{"somebody at the same time", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`, time.Minute)}, "", "operator"},
+		{"somebody after our first write, and before our last", []metav1.ManagedFieldsEntry{entry("berth", `{}`, 2*time.Hour), ours(replicas), entry("operator", `{}`, time.Hour)}, "", ""},
+		{"somebody of whom no time is known", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`)}, "", ""},
+		{"an autoscaler, of what only another field of Berth's is named like", []metav1.ManagedFieldsEntry{ours(`{"f:spec":{"f:template":{"f:replicas":{}}}}`), entry("kube-controller-manager:scale", replicas, 0)}, "kube-controller-manager", ""},
+		{"an autoscaler of other fields", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kube-controller-manager:scale", `{"f:spec":{"f:paused":{}}}`, 0)}, "", ""},
+		{"somebody who does not scale", []metav1.ManagedFieldsEntry{ours(`{}`), entry("operator", replicas, 0)}, "", ""},
 		{"the newest of several", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`, 3*time.Hour), entry("kubectl-edit", `{}`, time.Hour)}, "", "operator"},
 	}
 	for _, test := range tests {
@@ -160,25 +177,31 @@ func TestWhoseToolAnObjectIs(t *testing.T) {
 	labelled := func(name, value string) edit {
 		return func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{name: value}) }
 	}
-	managed := func(manager string) edit {
-		return func(u *unstructured.Unstructured) {
-			u.SetManagedFields([]metav1.ManagedFieldsEntry{entry(manager, `{}`)})
-		}
-	}
+	by := func(manager string) edit { return managed(entry(manager, `{}`)) }
 	tests := []struct {
 		name string
 		edit edit
 		want string
 	}{
 		{"nobody's", labelled("app", "api"), ""},
+		{"Argo CD, by its writes and the label of its application", func(u *unstructured.Unstructured) {
+			by("argocd-controller")(u)
+			labelled("app.kubernetes.io/instance", "posts")(u)
+		}, "Argo CD (application posts)"},
+		{"Helm, by its writes, with the label of a release", func(u *unstructured.Unstructured) {
+			by("helm")(u)
+			labelled("app.kubernetes.io/instance", "posts")(u)
+		}, "Helm"},
+		{"nobody's, with the label of a release", labelled("app.kubernetes.io/instance", "posts"), ""},
 		{"a label that anybody may write", labelled("app.kubernetes.io/managed-by", "Helm"), ""},
 		{"Helm, by its annotation", annotated("meta.helm.sh/release-name", "posts"), "Helm (release /posts)"},
-		{"Helm, by its writes", managed("helm"), "Helm"},
+		{"Helm, by its writes", by("helm"), "Helm"},
+		{"Helm, by its writes after a person's", managed(entry("kubectl-edit", `{}`), entry("helm", `{}`)), "Helm"},
 		{"Flux, by its label", labelled("kustomize.toolkit.fluxcd.io/name", "posts"), "Flux (Kustomization /posts)"},
 		{"Flux, for Helm", labelled("helm.toolkit.fluxcd.io/name", "posts"), "Flux (HelmRelease /posts)"},
 		{"Argo CD, by its annotation", annotated("argocd.argoproj.io/tracking-id", "posts:apps/Deployment:posts/api"), "Argo CD (posts:apps/Deployment:posts/api)"},
 		{"Argo CD, by its label", labelled("argocd.argoproj.io/instance", "posts"), "Argo CD (application posts)"},
-		{"Argo CD, by its writes", managed("argocd-controller"), "Argo CD"},
+		{"Argo CD, by its writes", by("argocd-controller"), "Argo CD"},
 		{"ours, and Helm's before", func(u *unstructured.Unstructured) {
 			labelled(manifest.LabelEnvironment, "a1b2c3.posts-main")(u)
 			annotated("meta.helm.sh/release-name", "posts")(u)
@@ -197,9 +220,6 @@ func TestWhoseToolAnObjectIs(t *testing.T) {
 func TestWhoseSizeAClaimHas(t *testing.T) {
 	size := field("30Gi", "spec", "resources", "requests", "storage")
 	requests := `{"f:spec":{"f:resources":{"f:requests":{"f:storage":{}}}}}`
-	managed := func(entries ...metav1.ManagedFieldsEntry) edit {
-		return func(u *unstructured.Unstructured) { u.SetManagedFields(entries) }
-	}
 	tests := []struct {
 		name   string
 		object *unstructured.Unstructured
@@ -207,6 +227,7 @@ func TestWhoseSizeAClaimHas(t *testing.T) {
 	}{
 		{"Berth's", object("v1", "PersistentVolumeClaim", "db", size, managed(entry("berth", requests))), ""},
 		{"a resizer's", object("v1", "PersistentVolumeClaim", "db", size, managed(entry("berth", `{"f:spec":{}}`), entry("resizer", requests))), "30Gi"},
+		{"Berth's, of a claim without a size", object("v1", "PersistentVolumeClaim", "db", managed(entry("resizer", `{}`))), ""},
 		{"of another kind", object("example.com/v1", "PersistentVolumeClaim", "db", size), ""},
 	}
 	for _, test := range tests {
@@ -228,6 +249,8 @@ func TestWhoExtendsAList(t *testing.T) {
 		{"Berth", []metav1.ManagedFieldsEntry{entry("berth", secrets)}, false},
 		{"a person", []metav1.ManagedFieldsEntry{entry("kubectl-edit", secrets)}, false},
 		{"a controller", []metav1.ManagedFieldsEntry{entry("berth", secrets), entry("openshift-controller-manager", secrets)}, true},
+		{"a controller beside Berth, whichever comes first", []metav1.ManagedFieldsEntry{entry("openshift-controller-manager", secrets), entry("berth", secrets)}, true},
+		{"nobody", nil, false},
 		{"a controller of another field", []metav1.ManagedFieldsEntry{entry("openshift-controller-manager", `{"f:secrets":{}}`)}, false},
 	}
 	for _, test := range tests {

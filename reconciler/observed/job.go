@@ -31,8 +31,8 @@ func reduceJob(obj *unstructured.Unstructured) *Job {
 	j := &Job{Program: Program(obj), Spec: specOf(obj)}
 	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
 	for _, c := range conditions {
-		condition, ok := c.(map[string]any)
-		if !ok || condition["status"] != "True" {
+		condition, _ := c.(map[string]any)
+		if condition["status"] != "True" {
 			continue
 		}
 		if t := condition["type"]; t == "Complete" || t == "Failed" {

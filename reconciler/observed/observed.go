@@ -66,9 +66,7 @@ type Container struct{ Pod, Name string }
 // Reduce reduces an object of the cluster that was read whole.
 func Reduce(obj *unstructured.Unstructured) Object {
 	o := ReduceMetadata(obj, obj.GroupVersionKind())
-	if !o.Deleting {
-		o.Health = health.Of(obj)
-	}
+	o.Health = health.Of(obj)
 	if manifest.IsJob(o.Key.GroupKind()) {
 		o.Job = reduceJob(obj)
 	}

@@ -3,6 +3,7 @@ package observed_test
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/reconciler/manifest"
@@ -54,6 +55,10 @@ func annotated(name, value string) edit {
 		annotations[name] = value
 		u.SetAnnotations(annotations)
 	}
+}
+
+func managed(entries ...metav1.ManagedFieldsEntry) edit {
+	return func(u *unstructured.Unstructured) { u.SetManagedFields(entries) }
 }
 
 // runs sets the program of a Job; ttl and deadline set fields of its spec.

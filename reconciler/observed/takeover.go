@@ -61,7 +61,7 @@ func takenFrom(e metav1.ManagedFieldsEntry) *fieldpath.Set {
 	taken := &fieldpath.Set{}
 	for path := range setOf(e).All() {
 		if !mayStay(path) {
-			taken.Insert(path.Copy())
+			taken.Insert(path)
 		}
 	}
 	return taken
@@ -102,13 +102,13 @@ func without(set, fields *fieldpath.Set) *fieldpath.Set {
 	contained := &fieldpath.Set{}
 	for path := range left.All() {
 		if !below(fields, path).Empty() {
-			contained.Insert(path.Copy())
+			contained.Insert(path)
 		}
 	}
 	others := left.Difference(contained)
 	for path := range contained.All() {
 		if !below(others, path).Empty() {
-			others.Insert(path.Copy())
+			others.Insert(path)
 		}
 	}
 	return others
