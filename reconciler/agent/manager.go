@@ -60,8 +60,13 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 		Metrics:                metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress: c.HealthAddress,
 		PprofBindAddress:       c.ProfileAddress,
-		// A process may run several agents, one after the other or, in tests, at the same time.
-		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: ctrlconfig.Controller{
+			// A process may run several agents, one after the other or, in tests, at the same time.
+			SkipNameValidation: ptr.To(true),
+			// The priority queue of controller-runtime before 0.25 can deadlock when it shuts down, and then the agent
+			// takes 30 seconds to end (kubernetes-sigs/controller-runtime#3538).
+			UsePriorityQueue: ptr.To(false),
+		},
 	}
 	if c.MetricsAuthorization {
 		options.Metrics.FilterProvider = authorizeMetrics
