@@ -15,7 +15,7 @@ type remoteKey struct{ down bool }
 
 const sealed = "# sealed\n"
 
-var errDown = errors.New("its remote key gave no data key")
+var errDown = errors.New("its remote key did not decrypt its data key")
 
 // Temporary reports that a retry may succeed.
 func (remoteKeyError) Temporary() bool { return true }

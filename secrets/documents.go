@@ -50,7 +50,7 @@ func read(file string, content []byte) (parts, error) {
 		return parts{}, err
 	}
 	if o.meta == nil {
-		return parts{}, malformed("it has encrypted values and no part that says for whom")
+		return parts{}, malformed("it has encrypted values, but no sops metadata that names the recipients")
 	}
 	m, err := newMetadata(o)
 	return parts{encrypted: []part{{Sealed: Sealed{format, content}, metadata: m}}}, err

@@ -77,9 +77,9 @@ func (e *Error) problem() string {
 	case NotAllowed:
 		return "it needs a remote key that is not allowed here: " + e.Detail
 	case Unreachable:
-		return "its remote key gave no data key: " + e.Detail
+		return "its remote key did not decrypt its data key: " + e.Detail
 	case Tampered:
-		return "it is not what was encrypted: " + e.Detail
+		return "it was changed after its encryption: " + e.Detail
 	case Exhausting:
 		return "the file exhausts " + e.Detail
 	case Failing:
@@ -87,7 +87,7 @@ func (e *Error) problem() string {
 	case Unfinished:
 		return "its decryption did not finish: " + e.Detail
 	default:
-		return "it is no whole SOPS document: " + e.Detail
+		return "it is not a complete SOPS document: " + e.Detail
 	}
 }
 

@@ -142,7 +142,7 @@ func (d *Decrypter) unseal(ctx context.Context, p part) (Unsealed, error) {
 		unsealed, err = d.workers.unseal(ctx, d.grant(), p.Sealed)
 	}
 	if want := max(len(p.documents), 1); err == nil && len(unsealed.Documents) != want {
-		err = malformed("SOPS finds another number of documents in it")
+		err = malformed("SOPS finds a different number of documents in it")
 	}
 	var e *Error
 	if errors.As(err, &e) {

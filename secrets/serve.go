@@ -60,7 +60,7 @@ func Serve(in io.Reader, out io.Writer, start func(Grant) (Engine, error)) (code
 		}
 		err := c.Send(answered(engine, r.Sealed))
 		if errors.Is(err, worker.ErrTooLarge) {
-			err = c.Send(answer{Failure: &failure{Exhausting, "the limit of what may be decrypted at once"}})
+			err = c.Send(answer{Failure: &failure{Exhausting, "the limit for one request"}})
 		}
 		return err
 	})
@@ -105,7 +105,7 @@ func answered(engine Engine, s Sealed) (a answer) {
 // protocol changes with the messages, because the worker is a separate program and may have another version.
 const (
 	protocol     = 1
-	otherVersion = "berth-sops is of another version; install that of berth"
+	otherVersion = "berth-sops and berth have different versions; install both from one release"
 )
 
 // request is a request to a worker. The first one brings the Grant.

@@ -85,7 +85,7 @@ func TestTamperedFilesAreRefused(t *testing.T) {
 		{"a document without its part", "several.yaml", func(s string) string {
 			at := strings.LastIndex(s, "sops:\n")
 			return s[:at]
-		}, secrets.Malformed, "document 2: it is no whole SOPS document: it has encrypted values and no key sops"},
+		}, secrets.Malformed, "document 2: it is not a complete SOPS document: it has encrypted values and no key sops"},
 		{"a key twice", "secret.yaml", replace("metadata:\n", "metadata:\n    name: db\n"), secrets.Malformed, `it has the key "name" twice`},
 		{"a key twice in JSON", "config.json", replace("{\n\t\"a\"", "{\n\t\"n\": 3,\n\t\"a\""), secrets.Malformed, `it has the key "n" twice`},
 		{"something behind JSON", "config.json", func(s string) string { return s + "{}" }, secrets.Malformed, "something follows its JSON object"},

@@ -124,7 +124,7 @@ func classified(err error) error {
 	case ok:
 		return &Error{Reason: Unfinished, Detail: limit.Error()}
 	case errors.Is(err, worker.ErrTooLarge):
-		return &Error{Reason: Exhausting, Detail: "the limit of what may be decrypted at once"}
+		return &Error{Reason: Exhausting, Detail: "the limit for one request"}
 	case errors.Is(err, worker.ErrCrashed):
 		return &Error{Reason: Unfinished, Detail: "berth-sops ended: " + err.Error() + "; if it happens again, compare its version with that of berth"}
 	}

@@ -81,7 +81,7 @@ func parseURL(config Config) (*url.URL, error) {
 	case u.Scheme == "file" && u.Host == "" && u.Path != "":
 		return u, nil
 	case u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "ssh":
-		return refuse("the URL is none of https://, http:// and ssh://",
+		return refuse("the URL begins with none of https://, http:// and ssh://",
 			"write https://host/group/project.git, or ssh://git@host/group/project.git for git@host:group/project.git")
 	case u.Hostname() == "" || strings.Trim(u.Path, "/") == "":
 		return refuse("the URL has no host or no path", "write https://host/group/project.git")

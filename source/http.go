@@ -127,7 +127,7 @@ func (x *httpExchange) greet() (io.Reader, error) {
 		return nil, err
 	}
 	if !found {
-		return nil, faultf(NotGit, "the server redirects to something else than a repository")
+		return nil, faultf(NotGit, "the server redirects to an address that is not a repository")
 	}
 	t.moveTo(&base)
 	return response.Body, nil

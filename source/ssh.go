@@ -46,7 +46,7 @@ func newSSHTransport(config Config, u *url.URL) (*sshTransport, error) {
 // beside the store, because other folders may be read-only.
 func (t *sshTransport) trust(hosts []byte, dir string) error {
 	if len(hosts) == 0 {
-		return &fault{reason: Invalid, cause: "there are no host keys to know the server by",
+		return &fault{reason: Invalid, cause: "there are no host keys to recognize the server",
 			hint: "put the output of ssh-keyscan, once checked, as known_hosts into the repository's Secret"}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -69,7 +69,7 @@ func (t *sshTransport) trust(hosts []byte, dir string) error {
 		err := known.HostKeyCallback()(host, remote, key)
 		switch {
 		case knownhosts.IsHostKeyChanged(err):
-			return &fault{reason: Unauthorized, cause: "the server shows another host key than known_hosts has: " + ssh.FingerprintSHA256(key),
+			return &fault{reason: Unauthorized, cause: "the server's host key differs from the one in known_hosts: " + ssh.FingerprintSHA256(key),
 				hint: "find out why before changing known_hosts", err: err}
 		case err != nil:
 			return &fault{reason: Unauthorized, cause: "known_hosts does not have the server's host key: " + ssh.FingerprintSHA256(key),

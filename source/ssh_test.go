@@ -204,7 +204,7 @@ func TestSSHErrors(t *testing.T) {
 		{"no host keys", dir, Credentials{Identity: identity}, Invalid, "ssh-keyscan"},
 		{"broken host keys", dir, Credentials{Identity: identity, KnownHosts: []byte("a b c\n")}, Invalid, "known_hosts cannot be read"},
 		{"unknown host", dir, Credentials{Identity: identity, KnownHosts: elsewhere}, Unauthorized, "does not have the server's host key: SHA256:"},
-		{"changed host", dir, Credentials{Identity: identity, KnownHosts: imposter}, Unauthorized, "another host key"},
+		{"changed host", dir, Credentials{Identity: identity, KnownHosts: imposter}, Unauthorized, "host key differs"},
 		{"no repository", dir + "/it's none", Credentials{Identity: identity, KnownHosts: server.knownHosts()}, NotFound, "does not appear to be a git repository"},
 	}
 	for _, test := range tests {

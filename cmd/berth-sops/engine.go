@@ -169,7 +169,7 @@ func isComment(value any) bool {
 // unreadable describes the library's error about a file without its words, because these quote the file.
 func unreadable(err error) error {
 	for words, detail := range map[string]string{
-		"sops metadata not found": "it has encrypted values and no part that says for whom",
+		"sops metadata not found": "it has encrypted values, but no sops metadata that names the recipients",
 		"more than one of":        "it has several rules that say what is encrypted, and SOPS allows one",
 		"No keys found in file":   "it names no recipients",
 		"parsing time":            "a time in its sops part is missing or broken",

@@ -123,9 +123,9 @@ func TestWhatIsRefusedOfEncryptedFiles(t *testing.T) {
 	}{
 		{"a key that stands in the environment", map[string]string{"secret.yaml": secret}, nil, "k8s/secret.yaml: cannot be decrypted: no available key decrypts it"},
 		{"another key", map[string]string{"secret.yaml": secret}, []string{golden + "review.agekey"}, "sops updatekeys k8s/secret.yaml"},
-		{"a ConfigMap out of an encrypted file", generated("configMapGenerator: [{name: db, envs: [db.env]}]"), []string{golden + "production.agekey"}, "in the cluster anybody who may read a ConfigMap could read it"},
-		{"a value under another name", map[string]string{"secret.yaml": strings.Replace(secret, "    password: ENC", "    other: ENC", 1)}, []string{golden + "production.agekey"}, "it is not what was encrypted"},
-		{"a document without its end", map[string]string{"secret.yaml": configMapBeside + secret[:strings.Index(secret, "sops:")]}, []string{golden + "production.agekey"}, "it is no whole SOPS document"},
+		{"a ConfigMap out of an encrypted file", generated("configMapGenerator: [{name: db, envs: [db.env]}]"), []string{golden + "production.agekey"}, "everyone in the cluster who may read a ConfigMap could read it"},
+		{"a value under another name", map[string]string{"secret.yaml": strings.Replace(secret, "    password: ENC", "    other: ENC", 1)}, []string{golden + "production.agekey"}, "it was changed after its encryption"},
+		{"a document without its end", map[string]string{"secret.yaml": configMapBeside + secret[:strings.Index(secret, "sops:")]}, []string{golden + "production.agekey"}, "it is not a complete SOPS document"},
 		{"no MAC", map[string]string{"secret.yaml": strings.Replace(secret, "    mac: ", "    was: ", 1)}, []string{golden + "production.agekey"}, "it has no MAC"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {

@@ -118,7 +118,7 @@ func (p *port) testOutage(t *testing.T, v *vault, sealed string) {
 	p.git.Repository("token").Change("main", "another file", gittest.Remove("k8s/secret.yaml"), gittest.Write("k8s/moved.yaml", sealed),
 		gittest.Write("k8s/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: posts}\n"))
 	p.polls("token")
-	p.becomes("token", "Waiting", "k8s/moved.yaml: cannot be decrypted: its remote key gave no data key: "+v.key(), "503 Service Unavailable (Vault is sealed); check that the service is up")
+	p.becomes("token", "Waiting", "k8s/moved.yaml: cannot be decrypted: its remote key did not decrypt its data key: "+v.key(), "503 Service Unavailable (Vault is sealed); check that the service is up")
 	p.holds("token")
 	if got := p.environment("token.production.main", "status", "healthyCommit"); got != healthy {
 		t.Errorf("during the outage the healthy commit is %q, was %q", got, healthy)

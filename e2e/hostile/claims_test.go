@@ -20,7 +20,7 @@ func TestClaims(t *testing.T) {
 	}
 	for _, row := range []attempt{
 		{"an Ingress with production's host", map[string]string{"k8s/evil.yaml": ingress + rule("posts.example.com")}, []string{"k8s/evil.yaml:7", "claims the host posts.example.com", "allowedHosts"}},
-		{"an Ingress for every host", map[string]string{"k8s/evil.yaml": ingress + "spec: {defaultBackend: {service: {name: api, port: {number: 80}}}}\n"}, []string{"names no host, and so claims all"}},
+		{"an Ingress for every host", map[string]string{"k8s/evil.yaml": ingress + "spec: {defaultBackend: {service: {name: api, port: {number: 80}}}}\n"}, []string{"names no host, and so claims all hosts"}},
 		{"production's host as an alias", map[string]string{"k8s/evil.yaml": ingress + "  annotations: {nginx.ingress.kubernetes.io/server-alias: posts.example.com}\n" + rule("a.production-s-host-as-an-alias.review.example.com")}, []string{"claims the host posts.example.com"}},
 		{"an HTTPRoute with productions host", map[string]string{"k8s/evil.yaml": "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: evil}\nspec: {hostnames: [posts.example.com]}\n"}, []string{"claims the host posts.example.com"}},
 		{"configuration of the proxy", map[string]string{"k8s/evil.yaml": ingress + "  annotations:\n    nginx.ingress.kubernetes.io/server-snippet: return 200;\n" + rule("a.configuration-of-the-proxy.review.example.com")}, []string{"has the annotation nginx.ingress.kubernetes.io/server-snippet", "allowedClaims"}},

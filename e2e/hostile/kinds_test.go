@@ -52,8 +52,8 @@ func TestExpressionsThatCost(t *testing.T) {
 	const expression = "[1,2,3].all(a, [1,2,3].all(b, [1,2,3].all(c, true)))"
 	attempts(t, "expressions", []attempt{
 		{"policy", map[string]string{"k8s/policy.yaml": "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: slow}\nspec: {validations: [{expression: '" + expression + "'}]}\n"},
-			[]string{"k8s/policy.yaml:1: ValidatingAdmissionPolicy/slow: it lives outside namespaces"}},
+			[]string{"k8s/policy.yaml:1: ValidatingAdmissionPolicy/slow: it is cluster-scoped"}},
 		{"definition", map[string]string{"k8s/crd.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: slows.example.com}\n"},
-			[]string{"k8s/crd.yaml:1: CustomResourceDefinition/slows.example.com: it lives outside namespaces"}},
+			[]string{"k8s/crd.yaml:1: CustomResourceDefinition/slows.example.com: it is cluster-scoped"}},
 	})
 }

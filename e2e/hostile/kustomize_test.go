@@ -120,16 +120,16 @@ func TestKustomizeStaysInTheCommit(t *testing.T) {
 		laughs += fmt.Sprintf("  l%d: &l%d [*l%d, *l%d]\n", i+1, i+1, i, i)
 	}
 	attempts(t, "commit", []attempt{
-		{"remote base", kustomization("resources: ['https://github.com/acme/base']"), []string{`"https://github.com/acme/base" is remote, and Berth reads nothing but the repository`}},
-		{"metadata service", kustomization("configMapGenerator: [{name: a, files: ['k=http://169.254.169.254/latest/meta-data']}]"), []string{"is remote, and Berth reads nothing but the repository"}},
+		{"remote base", kustomization("resources: ['https://github.com/acme/base']"), []string{`"https://github.com/acme/base" is remote, and Berth reads only this repository`}},
+		{"metadata service", kustomization("configMapGenerator: [{name: a, files: ['k=http://169.254.169.254/latest/meta-data']}]"), []string{"is remote, and Berth reads only this repository"}},
 		{"file outside", kustomization("configMapGenerator: [{name: a, files: ['../../../etc/passwd']}]"), []string{"leads out of the repository"}},
 		{"plugin", kustomization("resources: [app.yaml]\ntransformers: [t.txt]", "k8s/t.txt", plugin), []string{"transformers: Berth runs no plugins"}},
 		{"function", kustomization("resources: [app.yaml]\nvalidators: ['{apiVersion: example.com/v1, kind: Thing, metadata: {name: t, annotations: {config.kubernetes.io/function: \"container: {image: x}\"}}}']"), []string{"validators: Berth runs no plugins"}},
 		{"chart", kustomization("helmCharts: [{name: x}]"), []string{"helmCharts: Berth does not run Helm"}},
 		{"chart as a generator", kustomization("generators: [g.txt]", "k8s/g.txt", "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: c}\nname: c\n"), []string{"Berth does not run Helm"}},
-		{"bomb", kustomization("resources: [app.yaml, laughs.yaml]", "k8s/laughs.yaml", laughs), []string{"k8s/laughs.yaml: aliases (*name) stand for too many values"}},
-		{"bomb without Kustomize", map[string]string{"k8s/laughs.yaml": laughs}, []string{"k8s/laughs.yaml", "aliases (*name) stand for too many values"}},
-		{"cycle", kustomization("resources: &a [*a]"), []string{"aliases (*name) stand for too many values, or for themselves"}},
+		{"bomb", kustomization("resources: [app.yaml, laughs.yaml]", "k8s/laughs.yaml", laughs), []string{"k8s/laughs.yaml: aliases (*name) expand to too many values"}},
+		{"bomb without Kustomize", map[string]string{"k8s/laughs.yaml": laughs}, []string{"k8s/laughs.yaml", "aliases (*name) expand to too many values"}},
+		{"cycle", kustomization("resources: &a [*a]"), []string{"aliases (*name) expand to too many values, or to themselves"}},
 		{"depth", kustomization("resources: [app.yaml, deep.json]", "k8s/deep.json", strings.Repeat("[", 1<<20)), []string{"k8s/deep.json"}},
 		{"copies", kustomization("resources: [app.yaml]\npatches: [{path: p.txt, target: {kind: ConfigMap}}]", "k8s/p.txt", each(40, "- {op: copy, from: /data, path: /data/x%}\n")), []string{"Unable to complete the copy"}},
 		{"pattern", kustomization("resources: [app.yaml]\npatches: [{path: app.yaml, target: {name: '((((a{100}){100}){100}){100})+$'}}]"), []string{"k8s/kustomization.yaml"}},

@@ -64,7 +64,7 @@ spec:
 		{"namespace of production", map[string]string{"k8s/x.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: marks}\n"},
 			[]string{`k8s/x.yaml:1: ConfigMap/settings: it names the namespace "marks"`, "write ${NAMESPACE}"}},
 		{"namespace of its own", map[string]string{"k8s/x.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: marks}\n"},
-			[]string{"k8s/x.yaml:1: Namespace/marks: it lives outside namespaces"}},
+			[]string{"k8s/x.yaml:1: Namespace/marks: it is cluster-scoped"}},
 	})
 }
 

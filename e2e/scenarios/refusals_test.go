@@ -44,7 +44,7 @@ func TestAQuotaIsFull(t *testing.T) {
 	lift := installs(t, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: few, namespace: quota}, spec: {hard: {count/configmaps: \"2\"}}}")
 	awaitQuota(t, "quota")
 	commit := posts.pushes("main", more("third"))
-	production.Becomes("Failed", commit, "k8s/third.yaml:1", "ConfigMap/quota/third", "exceeded quota: few, requested: count/configmaps=1, used: count/configmaps=2, limited: count/configmaps=2", "have the quota raised")
+	production.Becomes("Failed", commit, "k8s/third.yaml:1", "ConfigMap/quota/third", "exceeded quota: few, requested: count/configmaps=1, used: count/configmaps=2, limited: count/configmaps=2", "ask for a larger quota")
 	posts.othersGoOn("side", "meanwhile")
 	lift()
 	production.Becomes("Healthy", commit)

@@ -54,7 +54,7 @@ func TestSecretsAreNowhereButInTheirObjects(t *testing.T) {
 
 	posts.Environment("refused").Becomes("Failed", posts.branches("refused", code("that is refused")), "Secret/sealed-refused/planted", "denied request")
 	tampered := posts.pushes("main", map[string]string{"k8s/secret.yaml": strings.Replace(secret, "APP_KEY: ENC", "OTHER_KEY: ENC", 1)})
-	production.Becomes("Failed", tampered, "k8s/secret.yaml", "it is not what was encrypted")
+	production.Becomes("Failed", tampered, "k8s/secret.yaml", "it was changed after its encryption")
 	stolen := posts.pushes("main", map[string]string{"k8s/secret.yaml": file(t, example+"/infra/production/secret.yaml")})
 	production.Becomes("Failed", stolen, "k8s/secret.yaml", "no available key decrypts it", "sops updatekeys")
 	looksThroughProcesses(t)

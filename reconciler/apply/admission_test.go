@@ -17,7 +17,7 @@ func TestQuota(t *testing.T) {
 		want       string
 	}{
 		{"full", `,"used":{"secrets":"1"}`, Quota,
-			"exceeded quota: small, requested: secrets=1, used: secrets=1, limited: secrets=1; ask for less, or have the quota raised"},
+			"exceeded quota: small, requested: secrets=1, used: secrets=1, limited: secrets=1; request less, or ask for a larger quota"},
 		{"not counted yet", ``, Transient,
 			"status unknown for quota: small, resources: secrets; it is tried again"},
 	} {

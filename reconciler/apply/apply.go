@@ -245,7 +245,7 @@ func (r *run) untried(ctx context.Context, s plan.Step) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.unanswered >= mostUnanswered {
-		return &finding{class: Transient, text: "was not tried: others were not answered in time"}
+		return &finding{class: Transient, text: "was not tried: the API server did not answer earlier requests in time"}
 	}
 	if why := r.lost[s.Key.Namespace]; why != "" {
 		return &finding{class: Skipped, text: "was not tried: " + why}
@@ -272,7 +272,7 @@ func (r *run) note(result Result) {
 	case writes && s.Live == nil && manifest.IsBinding(s.Key) && r.target.User != "":
 		r.lost[s.Key.Namespace] = "the account that writes it could not be given its rights"
 	case writes && s.Live == nil && manifest.IsOwn(s.Key):
-		r.lost[s.Key.Namespace] = "what bounds its namespace could not be written"
+		r.lost[s.Key.Namespace] = "the limits of its namespace could not be written"
 	}
 	if result.Err.Class == Unanswered {
 		r.unanswered++

@@ -63,7 +63,7 @@ var next = map[Class]string{
 	Missing:     "add that to Git, or correct the reference",
 	Forbidden:   "ask an administrator of the cluster for the right, or for an exception",
 	Denied:      "correct it in Git, or ask an administrator of the cluster for an exception",
-	Quota:       "ask for less, or have the quota raised",
+	Quota:       "request less, or ask for a larger quota",
 	Conflict:    "it is tried again",
 	Exists:      "remove one of the two, or rename the one in Git",
 	Terminating: "it is re-created once that is gone",

@@ -227,5 +227,5 @@ func withheld(text string) string {
 	case policyDenies.MatchString(text):
 		return policyDenies.FindString(text)
 	}
-	return "its content is refused; the answer may quote it and is not shown"
+	return "its content is refused; the answer is not shown, because it may quote secret values"
 }

@@ -217,7 +217,7 @@ func TestWhatOtherToolsOwn(t *testing.T) {
 	w := newWorld(t)
 	w.kubectl(with(configMap, "metadata: {", "metadata: {annotations: {meta.helm.sh/release-name: web, meta.helm.sh/release-namespace: NS}, "))
 	r := w.do(plan.Create, configMap, nil)
-	w.refused(Claimed, `infra/app.yaml:12: ConfigMap/NS/settings: belongs to Helm (release NS/web); take it out of there without deleting it and `+
+	w.refused(Claimed, `infra/app.yaml:12: ConfigMap/NS/settings: belongs to Helm (release NS/web); stop that tool from managing it, without deleting it, and `+
 		`set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git`, r)
 	if r.Live != nil {
 		t.Error("it is remembered, though it is not watched")

@@ -242,7 +242,7 @@ func TestTimeOutsEndARun(t *testing.T) {
 	for i, class := range []Class{Unanswered, Unanswered, Unanswered, Transient, Transient} {
 		w.classed(class, results[i])
 	}
-	w.refused(Transient, "infra/app.yaml:12: ConfigMap/NS/s1-04: was not tried: others were not answered in time; it is tried again", results[4])
+	w.refused(Transient, "infra/app.yaml:12: ConfigMap/NS/s1-04: was not tried: the API server did not answer earlier requests in time; it is tried again", results[4])
 	for i := range 3 {
 		steps[i].Late = true
 	}

@@ -77,7 +77,7 @@ func (e *encoder) encode(n *yaml.Node) *wireNode {
 }
 
 // errWire is the error of a child that sends nonsense.
-var errWire = errors.New("its process sent what is no object")
+var errWire = errors.New("its process sent data that is not an object")
 
 // decode returns the object and the number of its values.
 func (r *wireResource) decode() (Resource, int, error) {

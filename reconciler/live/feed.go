@@ -138,7 +138,7 @@ func (s *session[T]) reduced(obj any) (item T, err error) {
 	case runtime.Object:
 		return s.reduce(o), nil
 	}
-	return item, fmt.Errorf("a watch brought a %T, which is no object", obj)
+	return item, fmt.Errorf("a watch brought a %T, which is not an object", obj)
 }
 
 // Add takes in an object that a watch has brought.

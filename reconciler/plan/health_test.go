@@ -12,7 +12,7 @@ import (
 
 // TestRefusals is about steps that the API server refuses.
 func TestRefusals(t *testing.T) {
-	const invalid = "spec.replicas: Invalid value: -1; mend it in Git"
+	const invalid = "spec.replicas: Invalid value: -1; correct it in Git"
 	// running is an environment with something to lose. The API server refuses its new env.
 	running := func(w *world) {
 		w.git(configMap("env"), configMap("old"), deployment("api"))
@@ -29,26 +29,26 @@ func TestRefusals(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			create ConfigMap/posts/env: is not in the cluster yet [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			create ConfigMap/posts/env: is not in the cluster yet [failed: spec.replicas: Invalid value: -1; correct it in Git]
 			keep Deployment/posts/api (Progressing: 0 of 1 ready)
-			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; correct it in Git`},
 		{"a running environment is not left half way", running, `
 			keep Namespace/posts
-			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; correct it in Git]
 			create ConfigMap/posts/new: is not in the cluster yet [blocked: the sync is refused because of ConfigMap/env]
 			keep ConfigMap/posts/old
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
-			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; correct it in Git`},
 		{"corrections go on all the same", func(w *world) {
 			running(w)
 			w.disturb("ConfigMap/old")
 		}, `
 			keep Namespace/posts
-			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			change ConfigMap/posts/env: differs from Git [failed: spec.replicas: Invalid value: -1; correct it in Git]
 			create ConfigMap/posts/new: is not in the cluster yet [blocked: the sync is refused because of ConfigMap/env]
 			correct ConfigMap/posts/old: was changed by another client
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of ConfigMap/env]
-			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; correct it in Git`},
 		{"when its time has come, what was refused is tried alone", func(w *world) {
 			running(w)
 			w.after(time.Minute)
@@ -108,14 +108,14 @@ func TestRefusals(t *testing.T) {
 			w.git(deployment("api"))
 			w.settle()
 			w.git(deployment("api"), job("migrate"))
-			w.refuse(job("migrate"), "spec.template: Required value; mend it in Git")
+			w.refuse(job("migrate"), "spec.template: Required value; correct it in Git")
 			w.pass()
 			w.git(deployment("api", version(2)), job("migrate"))
 		}, `
 			keep Namespace/posts
-			create Job/posts/migrate: is to run [failed: spec.template: Required value; mend it in Git]
+			create Job/posts/migrate: is to run [failed: spec.template: Required value; correct it in Git]
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of Job/migrate]
-			Failed: Job/migrate (migrate.yaml:1): spec.template: Required value; mend it in Git`},
+			Failed: Job/migrate (migrate.yaml:1): spec.template: Required value; correct it in Git`},
 		{"what may pass by itself is waited for, and fails nothing", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.unready(configMap("env"), "the API server is overloaded; it is tried again")

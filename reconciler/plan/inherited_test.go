@@ -7,7 +7,7 @@ import (
 
 // TestOlderProblems is about problems of objects that are older than what Git says now.
 func TestOlderProblems(t *testing.T) {
-	const invalid = "spec.replicas: Invalid value: -1; mend it in Git"
+	const invalid = "spec.replicas: Invalid value: -1; correct it in Git"
 	check(t, []spec{
 		{"an edit that cannot be reverted is its object's own problem, and no later commit's", func(w *world) {
 			w.git(configMap("env"), configMap("old"), deployment("api"))
@@ -19,7 +19,7 @@ func TestOlderProblems(t *testing.T) {
 			w.settle()
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by another client [blocked: spec.replicas: Invalid value: -1; mend it in Git]
+			correct ConfigMap/posts/env: was changed by another client [blocked: spec.replicas: Invalid value: -1; correct it in Git]
 			keep ConfigMap/posts/new
 			keep Deployment/posts/api
 			Settled`},
@@ -45,9 +45,9 @@ func TestOlderProblems(t *testing.T) {
 			w.git(configMap("env"), deployment("api", version(2)))
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was deleted by another client [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			correct ConfigMap/posts/env: was deleted by another client [failed: spec.replicas: Invalid value: -1; correct it in Git]
 			change Deployment/posts/api: differs from Git
-			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; correct it in Git`},
 		{"what somebody took over after it was applied stops no other", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
@@ -67,8 +67,8 @@ func TestOlderProblems(t *testing.T) {
 			w.pass()
 		}, `
 			keep Namespace/posts
-			correct ConfigMap/posts/env: was changed by another client [failed: spec.replicas: Invalid value: -1; mend it in Git]
+			correct ConfigMap/posts/env: was changed by another client [failed: spec.replicas: Invalid value: -1; correct it in Git]
 			keep Deployment/posts/api
-			Degraded: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; mend it in Git`},
+			Degraded: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; correct it in Git`},
 	})
 }

@@ -90,9 +90,9 @@ func TestTools(t *testing.T) {
 			w.git(configMap("env"), configMap("other"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
-			keep ConfigMap/posts/env [failed: belongs to Helm (release posts/posts); take it out of there without deleting it and set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git]
+			keep ConfigMap/posts/env [failed: belongs to Helm (release posts/posts); stop that tool from managing it, without deleting it, and set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git]
 			create ConfigMap/posts/other: is not in the cluster yet
-			Failed: ConfigMap/env (env.yaml:1): belongs to Helm (release posts/posts); take it out of there without deleting it and set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git`},
+			Failed: ConfigMap/env (env.yaml:1): belongs to Helm (release posts/posts); stop that tool from managing it, without deleting it, and set the annotation berth.dev/adopt: "true" in Git, or rename the one in Git`},
 		{"unless Git says so", func(w *world) {
 			helms(w)
 			w.git(configMap("env", annotated(manifest.AnnotationAdopt, "true")))

@@ -13,6 +13,6 @@ func Claimed(l observed.Object, wanted *manifest.Object) string {
 	if l.Tool == "" || l.Environment != "" || wanted.GetAnnotations()[manifest.AnnotationAdopt] == "true" {
 		return ""
 	}
-	return fmt.Sprintf("belongs to %s; take it out of there without deleting it and set the annotation %s: \"true\" in Git, or rename the one in Git",
+	return fmt.Sprintf("belongs to %s; stop that tool from managing it, without deleting it, and set the annotation %s: \"true\" in Git, or rename the one in Git",
 		l.Tool, manifest.AnnotationAdopt)
 }

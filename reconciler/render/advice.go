@@ -15,7 +15,7 @@ func (r *renderer) advise(c checker) {
 	version, _ := c.content["apiVersion"].(string)
 	kind, _ := c.content["kind"].(string)
 	if version == "v1" && kind == "Secret" && r.inPlain(c.document.node) {
-		c.warn(r, manifest.Warn, nil, "its values stand in Git in plain, where everybody who reads the repository reads them; encrypt the file with SOPS, see docs/secrets.md")
+		c.warn(r, manifest.Warn, nil, "its values are in Git unencrypted, and everyone who can read the repository can read them; encrypt the file with SOPS, see docs/secrets.md")
 	}
 	if !slices.Contains([]string{"v1", "apps/v1", "batch/v1"}, version) || podSpecs[kind] == nil {
 		return

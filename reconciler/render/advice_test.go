@@ -34,7 +34,7 @@ func TestSecretsInPlainAreWarnedOf(t *testing.T) {
 		"of variables":    {secretHeader + "stringData: {a: '${BRANCH}'}\n", false},
 		"of another kind": {strings.Replace(secretHeader, "v1", "example.com/v1", 1) + "stringData: {a: b}\n", false},
 	} {
-		if got := advice(t, one(c.text)); slices.ContainsFunc(got, func(w string) bool { return strings.Contains(w, "stand in Git in plain") }) != c.warned {
+		if got := advice(t, one(c.text)); slices.ContainsFunc(got, func(w string) bool { return strings.Contains(w, "are in Git unencrypted") }) != c.warned {
 			t.Errorf("%s: got %q", name, got)
 		}
 	}

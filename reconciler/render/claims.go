@@ -46,12 +46,12 @@ var claims = []struct {
 	// hint is the next step, beside allowing the claim in the entry's field.
 	hint, field string
 }{
-	{"hosts", "a branch would get the requests that are another's", Policy.foreignHost, "use one of those", "allowedHosts"},
+	{"hosts", "a branch could receive requests that are meant for others", Policy.foreignHost, "use one of those", "allowedHosts"},
 	{"service types", "a NodePort is open on every node, a LoadBalancer has a public address and a price", Policy.serviceType, "use one of those", "allowedServiceTypes"},
-	{Snippets, "the text runs in the proxy of all environments, which reads every Secret with a certificate", snippet, "remove it", "allowedClaims"},
-	{ExternalIPs, "the Service gets what is sent to that address in the whole cluster (CVE-2020-8554)", externalIP, "remove it", "allowedClaims"},
+	{Snippets, "its text configures the proxy of all environments, which can read the Secrets of all certificates", snippet, "remove it", "allowedClaims"},
+	{ExternalIPs, "the Service receives everything that the cluster sends to that address (CVE-2020-8554)", externalIP, "remove it", "allowedClaims"},
 	{ForeignServices, "a proxy that follows it leads into the other namespace, past its network policies", foreignService, "name a Service of this namespace", "allowedClaims"},
-	{AccountTokens, "the token outlives the branch's pods, and whoever reads the Secret has it", accountToken, "mount a projected token", "allowedClaims"},
+	{AccountTokens, "the token outlives the branch's pods, and everyone who can read the Secret has it", accountToken, "mount a projected token", "allowedClaims"},
 }
 
 // unclaimed refuses an object that claims what the policy does not allow.

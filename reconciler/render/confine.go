@@ -51,19 +51,19 @@ func (r *renderer) confine(o manifest.Object, defined map[schema.GroupKind]bool)
 	outside, err := r.clusterScoped(gk, defined)
 	switch {
 	case err != nil:
-		problem.Problem, problem.Cause = "the cluster does not tell whether its kind lives outside namespaces", &passing{err}
-		problem.Hint = "nothing is applied or deleted until it does"
+		problem.Problem, problem.Cause = "it is unknown whether its kind is cluster-scoped", &passing{err}
+		problem.Hint = "nothing is applied or deleted until the API server answers"
 		return false, problem
 	case outside && r.Scope == Cluster:
 		if namespace != "" {
 			unstructured.RemoveNestedField(o.Object, "metadata", "namespace")
-			r.warn(manifest.Warning{Origin: o.Origin, Object: o.Key().Short(), Text: "it lives outside namespaces; its metadata.namespace is left out"})
+			r.warn(manifest.Warning{Origin: o.Origin, Object: o.Key().Short(), Text: "it is cluster-scoped; its metadata.namespace is left out"})
 		}
 	case gk == namespaceKind && o.GetName() == r.Namespace:
-		r.warn(manifest.Warning{Origin: o.Origin, Object: o.Key().Short(), Text: "it is left out; Berth makes the environment's namespace itself"})
+		r.warn(manifest.Warning{Origin: o.Origin, Object: o.Key().Short(), Text: "it is left out; Berth itself creates the environment's namespace"})
 		return false, nil
 	case outside:
-		problem.Problem = fmt.Sprintf("it lives outside namespaces, and this environment is confined to the namespace %q", r.Namespace)
+		problem.Problem = fmt.Sprintf("it is cluster-scoped, and this environment is confined to the namespace %q", r.Namespace)
 		problem.Hint = "remove it, or give the entry scope: Cluster"
 		return false, problem
 	case namespace == "":

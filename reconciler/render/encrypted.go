@@ -80,8 +80,8 @@ func (r *renderer) onlySecrets(name string, content []byte, documents []*yaml.No
 				continue
 			}
 			return &Error{Origin: manifest.Origin{File: name, Line: line}, Object: objectName(nil, object),
-				Problem: "it is encrypted, and in the cluster anybody who may read a " + kind + " could read it",
-				Hint:    "make it a Secret, or leave it plain, or have " + kind + " added to the entry's decryption.kinds"}
+				Problem: "it is encrypted, but everyone in the cluster who may read a " + kind + " could read it",
+				Hint:    "make it a Secret, store it unencrypted, or have " + kind + " added to the entry's decryption.kinds"}
 		}
 	}
 	return nil
@@ -112,8 +112,8 @@ func (r *renderer) concealed(c checker) *Error {
 		return nil
 	}
 	if c.mayHold && r.nameless(c.document.node) {
-		return c.fail([]string{"metadata", "name"}, "metadata.name holds what was decrypted, and the names of objects are shown in many places",
-			"name it otherwise")
+		return c.fail([]string{"metadata", "name"}, "metadata.name holds a decrypted value, and names of objects are shown in many places",
+			"choose another name")
 	}
 	path := placeOf(c.content, r.veils.over)
 	if path == nil {
@@ -121,9 +121,9 @@ func (r *renderer) concealed(c checker) *Error {
 	}
 	kind, _ := c.content["kind"].(string)
 	if c.mayHold {
-		return c.fail(path, strings.Join(path, ".")+" holds a part of what was decrypted, which is known only as a whole", "take all of the value, or encrypt the parts by themselves")
+		return c.fail(path, strings.Join(path, ".")+" holds a part of a decrypted value, and only whole values can be copied", "use the whole value, or encrypt its parts separately")
 	}
-	return c.fail(path, strings.Join(path, ".")+" holds what was decrypted, and in the cluster anybody who may read a "+kind+" could read it",
+	return c.fail(path, strings.Join(path, ".")+" holds a decrypted value, and everyone in the cluster who may read a "+kind+" could read it",
 		"generate a Secret instead, or have "+kind+" added to the entry's decryption.kinds")
 }
 

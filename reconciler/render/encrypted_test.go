@@ -127,8 +127,8 @@ metadata:
 func TestEncryptedDocumentsAreSecrets(t *testing.T) {
 	const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: api\ndata:\n  debug: «yes please»\n"
 	sealed := strings.Replace(encrypted, "kind: Secret", "kind: ConfigMap", 1)
-	const refused = "ConfigMap/api: it is encrypted, and in the cluster anybody who may read a ConfigMap could read it; " +
-		"make it a Secret, or leave it plain, or have ConfigMap added to the entry's decryption.kinds"
+	const refused = "ConfigMap/api: it is encrypted, but everyone in the cluster who may read a ConfigMap could read it; " +
+		"make it a Secret, store it unencrypted, or have ConfigMap added to the entry's decryption.kinds"
 	for _, test := range []struct {
 		reason, file, plain string
 		kinds               []string
@@ -228,7 +228,7 @@ func TestWhatKustomizeSaysIsToldWithoutWhatWasDecrypted(t *testing.T) {
 	o := options()
 	o.Decrypter = decrypter{"infra/k8s/x.yaml": secretHeader + "stringData: {a: «user:hunter2@db»}\n"}
 	_, err := render.Render(t.Context(), tree, o)
-	want := "infra/k8s/kustomization.yaml: Kustomize cannot build it: options.index 1 is out of bounds for value …; … stands for an encrypted value, which Kustomize cannot look into: encrypt its parts by themselves"
+	want := "infra/k8s/kustomization.yaml: Kustomize cannot build it: options.index 1 is out of bounds for value …; … stands for an encrypted value, which Kustomize cannot split: encrypt its parts separately"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

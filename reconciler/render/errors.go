@@ -96,7 +96,7 @@ func (p *problems) join() error {
 	var errs []error
 	for i, e := range p.list {
 		if i == maxProblems {
-			errs = append(errs, &Error{Origin: e.Origin, Problem: fmt.Sprintf("%d problems more, here and below", len(p.list)-i), Hint: "mend those above first"})
+			errs = append(errs, &Error{Origin: e.Origin, Problem: fmt.Sprintf("%d problems more, here and below", len(p.list)-i), Hint: "correct those above first"})
 			break
 		}
 		errs = append(errs, e)

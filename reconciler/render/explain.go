@@ -128,8 +128,8 @@ func (f *fault) space() *Error {
 }
 
 func notASpace() *Error {
-	return &Error{Problem: "the line is indented with a non-breaking space, or another that is no plain one",
-		Hint: "replace it by spaces; it often comes from a web page or a chat"}
+	return &Error{Problem: "the line is indented with a character that is not a plain space, such as a non-breaking space",
+		Hint: "replace it with spaces; it often comes from a web page or a chat"}
 }
 
 // notAKey returns the problem of a key that is not a scalar: {{ x }} without quotes is one.
@@ -228,7 +228,7 @@ func (f *fault) variable() *Error {
 	if line == 0 {
 		return nil
 	}
-	return f.error(line, "a ${NAME} stands within { } or [ ] without quotes, where its braces are YAML's", `write "${NAME}"`)
+	return f.error(line, "a ${NAME} is inside { } or [ ] without quotes, so YAML reads its braces as a mapping", `write "${NAME}"`)
 }
 
 // entry matches a key with a value on its line.

@@ -123,7 +123,7 @@ func argoHook(value string, c checker) []effect {
 	case has("PreDelete"):
 		return c.onRemoval()
 	case has("SyncFail"):
-		return []effect{{leave: true, text: "the object is left out; nothing runs because a sync failed; the environment's events tell of it"}}
+		return []effect{{leave: true, text: "the object is left out; Berth runs nothing after a failed sync; the environment's events report the failure"}}
 	case has("PostDelete"):
 		return []effect{{leave: true, text: "the object is left out; nothing runs after an environment has been deleted; berth.dev/job: on-removal runs before"}}
 	case has("Skip"):
@@ -150,7 +150,7 @@ func (c checker) onRemoval() []effect {
 	if manifest.KindPlace(c.kind()).Phase == manifest.First {
 		return nil
 	}
-	return []effect{{leave: true, text: "the object is left out; only a Job can run when an environment goes"}}
+	return []effect{{leave: true, text: "the object is left out; only a Job can run when an environment is torn down"}}
 }
 
 func argoWave(value string, c checker) []effect {
@@ -176,7 +176,7 @@ func argoOptions(value string, _ checker) (effects []effect) {
 		case (name == "Replace" || name == "Force") && setting == "true":
 			effects = append(effects, effect{mark: manifest.AnnotationReplace, value: "when-immutable"})
 		case name == "Delete" && setting == "false":
-			effects = append(effects, effect{text: "the object goes with its environment all the same; onRemoval: Orphan of the entry keeps everything"})
+			effects = append(effects, effect{text: "the object is deleted with its environment all the same; onRemoval: Orphan of the entry keeps everything"})
 		case name == "" || setting == "true" && (name == "Prune" || name == "Delete") || setting == "false" && (name == "Replace" || name == "Force") || slices.Contains(argoDefaults, name):
 		default:
 			effects = append(effects, effect{text: fmt.Sprintf("Berth has nothing like %s", strings.TrimSpace(option))})

@@ -25,7 +25,7 @@ func TestMarksOfOtherTools(t *testing.T) {
 		{job, "helm.sh/hook: pre-install, berth.dev/wave: '-1'", "wave=-1", ""},
 		{job, "helm.sh/hook: pre-delete", "job=on-removal", ""},
 		{config, "helm.sh/hook: pre-delete", "", ""},
-		{pod, "helm.sh/hook: pre-delete", "left out", "only a Job can run when an environment goes"},
+		{pod, "helm.sh/hook: pre-delete", "left out", "only a Job can run when an environment is torn down"},
 		{job, "helm.sh/hook: post-delete", "left out", "nothing runs after an environment has been deleted; berth.dev/job: on-removal runs before"},
 		{pod, "helm.sh/hook: test", "left out", "tests run by helm test only"},
 		{pod, "helm.sh/hook: test-success", "left out", "tests run by helm test only"},
@@ -38,7 +38,7 @@ func TestMarksOfOtherTools(t *testing.T) {
 		{job, "argocd.argoproj.io/hook: PostSync", "wave=1000", ""},
 		{job, "argocd.argoproj.io/hook: PreDelete", "job=on-removal", ""},
 		{job, "argocd.argoproj.io/hook: PostDelete", "left out", "nothing runs after an environment has been deleted"},
-		{job, "argocd.argoproj.io/hook: SyncFail", "left out", "nothing runs because a sync failed"},
+		{job, "argocd.argoproj.io/hook: SyncFail", "left out", "Berth runs nothing after a failed sync"},
 		{config, "argocd.argoproj.io/hook: Skip", "left out", "Argo CD does not apply it either"},
 		{job, "argocd.argoproj.io/hook: Later", "", unknown},
 		{deployment, "argocd.argoproj.io/sync-wave: '3'", "wave=3", ""},
@@ -47,7 +47,7 @@ func TestMarksOfOtherTools(t *testing.T) {
 		{config, "argocd.argoproj.io/sync-options: 'Prune=false,ServerSideApply=true'", "prune=never", ""},
 		{config, "argocd.argoproj.io/sync-options: 'Replace=true'", "replace=when-immutable", ""},
 		{config, "argocd.argoproj.io/sync-options: 'Force=true, Replace=false'", "replace=when-immutable", ""},
-		{config, "argocd.argoproj.io/sync-options: 'Delete=false'", "", "the object goes with its environment all the same; onRemoval: Orphan of the entry keeps everything"},
+		{config, "argocd.argoproj.io/sync-options: 'Delete=false'", "", "the object is deleted with its environment all the same; onRemoval: Orphan of the entry keeps everything"},
 		{config, "argocd.argoproj.io/sync-options: 'Prune=confirm'", "", "Berth has nothing like Prune=confirm"},
 		{config, "argocd.argoproj.io/compare-options: IgnoreExtraneous", "", ""},
 		{config, "argocd.argoproj.io/ignore-healthcheck: 'true'", "", "the object's health counts all the same"},
@@ -105,7 +105,7 @@ func TestFluxMaySwitchVariablesOff(t *testing.T) {
 // Hooks of Argo CD have generated names. They do not matter, because the objects are left out.
 func TestWhatIsLeftOutNeedNotBeComplete(t *testing.T) {
 	result := rendered(t, one(header+"---\napiVersion: batch/v1\nkind: Job\nmetadata: {generateName: x-, annotations: {argocd.argoproj.io/hook: SyncFail}}\n"), options())
-	if want := []string{"infra/k8s/x.yaml:8: Job: argocd.argoproj.io/hook: SyncFail: the object is left out; nothing runs because a sync failed; the environment's events tell of it"}; !slices.Equal(warned(result), want) {
+	if want := []string{"infra/k8s/x.yaml:8: Job: argocd.argoproj.io/hook: SyncFail: the object is left out; Berth runs nothing after a failed sync; the environment's events report the failure"}; !slices.Equal(warned(result), want) {
 		t.Errorf("got %q", warned(result))
 	}
 }

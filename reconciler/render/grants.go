@@ -56,9 +56,9 @@ func overreachingRules(role *unstructured.Unstructured) (problem, hint string) {
 		rule, _ := item.(map[string]any)
 		switch verb := powerfulVerb(rule); {
 		case grantsNamespaces(rule):
-			return "it grants rights on namespaces", "take namespaces, and the wildcard *, out of the resources; to get, list and watch them is allowed"
+			return "it grants rights on namespaces", "remove namespaces and the wildcard * from the resources; get, list and watch are allowed"
 		case verb != "":
-			return fmt.Sprintf("it grants the verb %s", verb), "take it out of the verbs; an administrator of the cluster may grant it outside of Git"
+			return fmt.Sprintf("it grants the verb %s", verb), "remove it from the verbs; an administrator of the cluster can grant it outside of Git"
 		}
 	}
 	return "", ""
@@ -95,7 +95,7 @@ func overreachingBinding(binding *unstructured.Unstructured) (problem, hint stri
 	name, _ := ref["name"].(string)
 	if ref["kind"] == "ClusterRole" && isOwnRole(name) {
 		return fmt.Sprintf("it binds the ClusterRole %s, which is Berth's own", name),
-			"bind a Role that the manifests bring, or a ClusterRole of the cluster such as view or edit"
+			"bind a Role of the manifests, or a ClusterRole of the cluster such as view or edit"
 	}
 	subjects, _, _ := unstructured.NestedSlice(binding.Object, "subjects")
 	for _, item := range subjects {

@@ -80,18 +80,18 @@ func TestHostileFoldersAreRefused(t *testing.T) {
 		{"a long name", map[string]string{"infra/k8s/x.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x" + strings.Repeat("é", 100_000) + "}\ndata: {a: 1}\n"},
 			"infra/k8s/x.yaml:4: ConfigMap/x" + strings.Repeat("é", 494) + "…: data.a is not a text; "},
 		{"many items", map[string]string{"infra/k8s/x.yaml": header + "x: [" + strings.Repeat("a,", 1_000_001) + "]\n"},
-			"infra/k8s/x.yaml: with this file, it is more than 1000000 lines, and items in brackets, that one environment reads; "},
+			"infra/k8s/x.yaml: this file exceeds the limit of 1000000 lines and items in brackets for all files of an environment; "},
 		{"many items for Kustomize", map[string]string{"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": header + "x: [" + strings.Repeat("a,", 1_000_001) + "]\n"},
-			"infra/k8s/x.yaml: with this file, it is more than 1000000 lines, and items in brackets, that one environment reads; "},
+			"infra/k8s/x.yaml: this file exceeds the limit of 1000000 lines and items in brackets for all files of an environment; "},
 		{"many objects", map[string]string{"infra/k8s/x.yaml": each(20_001, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%}\n---\n")},
-			"infra/k8s/x.yaml:80001: with this object, there are more than 20000; split them over several entries"},
+			"infra/k8s/x.yaml:80001: this object exceeds the limit of 20000 for an environment; split the objects over several entries"},
 		{"many names of folders", map[string]string{"infra/k8s/x.yaml": header + "x:\n" + each(1100, "- ${TREE:infra/%/..}\n")},
-			"infra/k8s/x.yaml:1006: ConfigMap/api: with ${TREE:infra/1000/..}, there are more than 1000 folders whose hash is asked for; name a folder above them"},
+			"infra/k8s/x.yaml:1006: ConfigMap/api: with ${TREE:infra/1000/..}, the folders of ${TREE:…} exceed the limit of 1000; name a folder that contains several of them"},
 		{"a missing folder named twice", map[string]string{"infra/k8s/x.yaml": header + "x: ${TREE:app}\n---\n" + header + "x: ${TREE:app}\n"},
 			"infra/k8s/x.yaml:5: ConfigMap/api: ${TREE:app}: there is no folder \"app\" in this commit; name a folder from the root of the repository\ninfra/k8s/x.yaml:11: ConfigMap/api: "},
 		{"a folder named often", map[string]string{"infra/k8s/x.yaml": header + "x:\n" + strings.Repeat("- ${TREE:infra}\n", 100_000)}, ""},
 		{"much that a variable stands for", map[string]string{"infra/k8s/x.yaml": header + "x:\n" + strings.Repeat("- ${LONG}-\n", 100)},
-			"infra/k8s/x.yaml:70: ConfigMap/api: with ${LONG}, it is more than 64 MiB that variables stand for; let fewer texts name it, or give it a shorter value"},
+			"infra/k8s/x.yaml:70: ConfigMap/api: with ${LONG}, the values of variables exceed the limit of 64 MiB; use it in fewer texts, or give it a shorter value"},
 		{"texts in texts", map[string]string{"infra/k8s/kustomization.yaml": "resources: [x.yaml]\n", "infra/k8s/x.yaml": header + "data:\n" + inTexts(2000)}, ""},
 		{"a deep document that is not encrypted", map[string]string{"infra/k8s/x.yaml": "x: " + strings.Repeat("[", 5000) + strings.Repeat("y", 1<<20) + strings.Repeat("]", 5000) + "\n---\n" + encrypted},
 			"infra/k8s/x.yaml:1: values are nested more than 500 deep; no manifest needs that"},
@@ -121,7 +121,7 @@ func TestNotAllOfManyProblemsAreTold(t *testing.T) {
 	} {
 		_, err := render.Render(t.Context(), files(texts), options())
 		lines := strings.Split(fmt.Sprint(err), "\n")
-		if len(lines) != 101 || !strings.Contains(lines[100], " more, here and below; mend those above first") {
+		if len(lines) != 101 || !strings.Contains(lines[100], " more, here and below; correct those above first") {
 			t.Errorf("%s: got %d lines, the last is %q", reason, len(lines), lines[len(lines)-1])
 		}
 	}

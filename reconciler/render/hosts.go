@@ -68,7 +68,7 @@ func (p Policy) foreignHost(_ string, content map[string]any) *claim {
 func (p Policy) claimed(path []string, host string) *claim {
 	what := fmt.Sprintf("claims the host %s", host)
 	if host == "" {
-		what = "names no host, and so claims all"
+		what = "names no host, and so claims all hosts"
 	}
 	return &claim{path, what + ", and the hosts of this entry are " + strings.Join(p.Hosts, ", ")}
 }

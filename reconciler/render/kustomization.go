@@ -228,13 +228,13 @@ func (c *kustomizationCheck) local(name string) {
 	target := path.Join(path.Dir(c.name), name)
 	switch {
 	case c.isRemote(name, target):
-		c.fail(name, fmt.Sprintf("%q is remote, and Berth reads nothing but the repository", name),
+		c.fail(name, fmt.Sprintf("%q is remote, and Berth reads only this repository", name),
 			"copy it into the repository and name its path")
 	case target == ".." || strings.HasPrefix(target, "../"):
 		c.fail(name, fmt.Sprintf("%q leads out of the repository", name), "name a file or folder of this repository")
 	case !exists(c.files.renderer.tree, target):
 		c.files.renderer.inputs.record(target)
-		c.fail(name, fmt.Sprintf("%q is not in this commit", name), "add it, or take it out of the kustomization")
+		c.fail(name, fmt.Sprintf("%q is not in this commit", name), "add it, or remove it from the kustomization")
 	}
 }
 

@@ -141,7 +141,7 @@ func TestKustomizeKeepsOriginsThatWereAskedFor(t *testing.T) {
 func TestKustomizeCannotReachOut(t *testing.T) {
 	const (
 		head   = "infra/k8s/kustomization.yaml"
-		remote = " is remote, and Berth reads nothing but the repository; copy it into the repository and name its path"
+		remote = " is remote, and Berth reads only this repository; copy it into the repository and name its path"
 		helm   = ": Berth does not run Helm; commit the output of helm template and list it under resources"
 		plugin = ": Berth runs no plugins; use the kustomization's own fields (configMapGenerator, patches, labels, images, replacements, …), or a transformer or generator with apiVersion: builtin"
 	)
@@ -177,10 +177,10 @@ func TestKustomizeCannotReachOut(t *testing.T) {
 		{"helmGlobals: {chartHome: x}", head + ":1: helmGlobals" + helm},
 		{"helmChartInflationGenerator: [{chartName: x}]", head + ":1: helmChartInflationGenerator" + helm},
 		{"resources: [../../../etc]", head + `:1: "../../../etc" leads out of the repository; name a file or folder of this repository`},
-		{"resources: [/infra/base]", head + `:1: "/infra/base" is not in this commit; add it, or take it out of the kustomization`},
-		{"resources:\n- x.yaml\n- y.yaml", head + `:3: "y.yaml" is not in this commit; add it, or take it out of the kustomization`},
-		{"resources: [x.yaml]\npatches:\n- path: none.yaml", head + `:3: "none.yaml" is not in this commit; add it, or take it out of the kustomization`},
-		{"resources: [x.yaml]\nsecretGenerator:\n- name: a\n  files: [b=none.txt]", head + `:4: "none.txt" is not in this commit; add it, or take it out of the kustomization`},
+		{"resources: [/infra/base]", head + `:1: "/infra/base" is not in this commit; add it, or remove it from the kustomization`},
+		{"resources:\n- x.yaml\n- y.yaml", head + `:3: "y.yaml" is not in this commit; add it, or remove it from the kustomization`},
+		{"resources: [x.yaml]\npatches:\n- path: none.yaml", head + `:3: "none.yaml" is not in this commit; add it, or remove it from the kustomization`},
+		{"resources: [x.yaml]\nsecretGenerator:\n- name: a\n  files: [b=none.txt]", head + `:4: "none.txt" is not in this commit; add it, or remove it from the kustomization`},
 		{"resources: [x.yaml]\npatches: [{target: {kind: Job}, patch: 'kind: [x'}]", head + ":2: a patch is neither a part of an object nor a list of JSON patch operations; write the object's apiVersion, kind, metadata.name and what changes; or - op: …, path: …, value: …"},
 		{"null\n---\nresources: ['https://example.com/x.yaml']", head + `:3: "https://example.com/x.yaml"` + remote},
 		{"resources: [x.yaml]\n---\nresources: ['https://example.com/x.yaml']", head + ": a kustomization is one YAML document, and here are 2; keep one"},
@@ -236,7 +236,7 @@ func TestKustomizeDoesNotGetHostileAliases(t *testing.T) {
 	for i := range 20 {
 		laughs += fmt.Sprintf("  l%d: &l%d [*l%d, *l%d]\n", i+1, i+1, i, i)
 	}
-	const problem = ": aliases (*name) stand for too many values, or for themselves; write out what they stand for"
+	const problem = ": aliases (*name) expand to too many values, or to themselves; write the values out"
 	for _, c := range []struct{ name, kustomization, file, want string }{
 		{"a resource", "resources: [x.yaml]", header + cycle, "infra/k8s/x.yaml" + problem},
 		{"many of them", "resources: [x.yaml]", laughs, "infra/k8s/x.yaml" + problem},

@@ -52,7 +52,7 @@ func (f *buildFiles) explain(cause error) error {
 	text = pointer.ReplaceAllString(text, "")
 	e.Cause = errors.New(strings.ReplaceAll(text, "\n", " "))
 	if strings.Contains(text, veilDots) {
-		e.Hint = veilDots + " stands for an encrypted value, which Kustomize cannot look into: encrypt its parts by themselves"
+		e.Hint = veilDots + " stands for an encrypted value, which Kustomize cannot split: encrypt its parts separately"
 	}
 	return e
 }
@@ -152,13 +152,13 @@ func (f *buildFiles) generatedTwice(match []string) *Error {
 
 func (f *buildFiles) nothingToMerge(match []string) *Error {
 	object := match[1] + "/" + unveiled(match[2])
-	return &Error{Origin: f.originOf("name: " + match[2]), Object: object, Problem: "a generator is to merge with it or replace it, and nothing that is listed has this name",
+	return &Error{Origin: f.originOf("name: " + match[2]), Object: object, Problem: "a generator has behavior merge or replace, and no listed resource has this name",
 		Hint: "correct the name, or remove the behavior"}
 }
 
 func (f *buildFiles) sameNamespace(match []string) *Error {
-	return &Error{Origin: f.originOf("namespace:"), Object: match[1] + "/" + unveiled(match[2]), Problem: "the kustomization's namespace makes one object of two that were in different namespaces",
-		Hint: "rename one, or give them their namespaces in two kustomizations"}
+	return &Error{Origin: f.originOf("namespace:"), Object: match[1] + "/" + unveiled(match[2]), Problem: "the kustomization's namespace gives two objects the same namespace and name",
+		Hint: "rename one, or set their namespaces in two kustomizations"}
 }
 
 // noObject finds the first document that lacks a field that every object needs.
@@ -172,7 +172,7 @@ func (f *buildFiles) noObject([]string) *Error {
 			for _, key := range [][]string{{"kind"}, {"apiVersion"}, {"metadata", "name"}} {
 				if value := field(n, key...); value == nil || value.Value == "" {
 					return &Error{Origin: manifest.Origin{File: file, Line: n.Line}, Object: objectName(nil, n), Problem: "it has no " + strings.Join(key, "."),
-						Hint: "if this is no manifest (a values.yaml, say), take it out of resources"}
+						Hint: "if it is not a manifest, but a values.yaml for example, remove it from resources"}
 				}
 			}
 		}
@@ -193,8 +193,8 @@ func (f *buildFiles) helm([]string) *Error {
 }
 
 func (f *buildFiles) reachesOut([]string) *Error {
-	return &Error{Origin: manifest.Origin{File: f.top}, Problem: "Kustomize takes a name in it for a repository or a web address, and Berth reads nothing but the repository",
-		Hint: "write names of folders with ./ before them"}
+	return &Error{Origin: manifest.Origin{File: f.top}, Problem: "Kustomize takes a name in it for a remote repository or a web address, and Berth reads only this repository",
+		Hint: "begin the names of folders with ./"}
 }
 
 func (f *buildFiles) severalFiles(match []string) *Error {

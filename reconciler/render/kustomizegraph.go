@@ -105,7 +105,7 @@ func unreadableKustomization(file string, n *yaml.Node, cause error) error {
 	version := field(n, "apiVersion")
 	switch unknown, wrong := unknownField.FindStringSubmatch(text), wrongField.FindStringSubmatch(text); {
 	case version != nil && strings.HasPrefix(version.Value, "kustomize.toolkit.fluxcd.io/"):
-		e.Problem, e.Cause = "this is a Kustomization of Flux, and not one of Kustomize's", nil
+		e.Problem, e.Cause = "this is a Kustomization of Flux, not of Kustomize", nil
 		e.Hint = "give the file another name, or move it out of the entry's path"
 	case unknown != nil:
 		e.Origin.Line = lineOf(n, unknown[1])

@@ -18,8 +18,8 @@ func (r *renderer) objects(documents []document) []manifest.Object {
 	var checked []checker
 	for _, document := range documents {
 		if checked = r.unfold(checked, document); len(checked) > maxObjects {
-			r.problems.add(&Error{Origin: checked[maxObjects].document.origin, Problem: fmt.Sprintf("with this object, there are more than %d", maxObjects),
-				Hint: "split them over several entries"})
+			r.problems.add(&Error{Origin: checked[maxObjects].document.origin, Problem: fmt.Sprintf("this object exceeds the limit of %d for an environment", maxObjects),
+				Hint: "split the objects over several entries"})
 			return nil
 		}
 	}
@@ -108,7 +108,7 @@ func (r *renderer) check(d document) (checker, error) {
 	content, ok := value.(map[string]any)
 	if !ok {
 		return checker{}, &Error{Origin: d.origin, Problem: "this is not a mapping, as a manifest is",
-			Hint: "a manifest begins with apiVersion and kind; if this is none, move it out of the entry's path"}
+			Hint: "a manifest begins with apiVersion and kind; if this is not a manifest, move it out of the entry's path"}
 	}
 	c := checker{document: d, content: content, name: objectName(content, d.node), mayHold: convert.lifts}
 	if r.nameless(d.node) {
@@ -187,7 +187,7 @@ func (c checker) fail(path []string, problem, hint string) *Error {
 
 // identified refuses an object without the fields that identify it.
 func (c checker) identified() *Error {
-	const elsewhere = "if this is no manifest (a values.yaml, say), move it out of the entry's path"
+	const elsewhere = "if it is not a manifest, but a values.yaml for example, move it out of the entry's path"
 	for _, key := range []string{"kind", "apiVersion"} {
 		switch value := c.content[key].(type) {
 		case string:
@@ -203,7 +203,7 @@ func (c checker) identified() *Error {
 	}
 	metadata, ok := c.content["metadata"].(map[string]any)
 	if _, beside := c.content["name"]; !ok && beside {
-		return c.fail([]string{"name"}, "name stands beside metadata instead of in it", "indent it")
+		return c.fail([]string{"name"}, "name is beside metadata instead of in it", "indent it")
 	}
 	if !ok {
 		return c.fail(nil, "it has no metadata.name", "every object in Git has a name")
@@ -297,7 +297,7 @@ func (c checker) understood() *Error {
 		case mark == manifest.AnnotationTimeout && !isDuration(annotations[mark]):
 			return c.fail(path, fmt.Sprintf("the annotation %s is not a time", mark), `write "90s", "15m" or "1h30m", say`)
 		case values != nil && !slices.Contains(values, annotations[mark]):
-			return c.fail(path, fmt.Sprintf("the annotation %s has a value that it does not know", mark),
+			return c.fail(path, fmt.Sprintf("the annotation %s has an unknown value", mark),
 				`write "`+strings.Join(values, `" or "`)+`"`)
 		}
 	}

@@ -84,7 +84,7 @@ func (w *walk) link(name string) {
 	real, here := r.resolved(name), r.resolved(r.Path)
 	switch {
 	case real == here || within(here, real):
-		r.problems.add(&Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("the link leads to %q, in which it stands itself", real),
+		r.problems.add(&Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("the link leads to %q, which contains the link", real),
 			Hint: "remove it, or move it out of the entry's path"})
 	case within(real, here) || w.followed[real]:
 	default:

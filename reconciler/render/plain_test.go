@@ -48,7 +48,7 @@ func TestLinkedFoldersAreRead(t *testing.T) {
 		{"within the path", map[string]string{"infra/k8s/again": "infra/k8s/sub"}, "infra/k8s/sub/y.yaml infra/k8s/x.yaml"},
 		{"to a file that is no manifest", map[string]string{"infra/k8s/about": "README.md"}, "infra/k8s/sub/y.yaml infra/k8s/x.yaml"},
 		{"to nothing", map[string]string{"infra/k8s/gone": "nowhere"}, "infra/k8s/sub/y.yaml infra/k8s/x.yaml, and infra/k8s/gone: the link leads to nothing in this repository, and is not followed"},
-		{"to a folder above", map[string]string{"infra/k8s/up": "infra"}, `infra/k8s/up: the link leads to "infra", in which it stands itself; remove it, or move it out of the entry's path`},
+		{"to a folder above", map[string]string{"infra/k8s/up": "infra"}, `infra/k8s/up: the link leads to "infra", which contains the link; remove it, or move it out of the entry's path`},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			result, err := render.Render(t.Context(), withLinks(files(texts), c.links), options())

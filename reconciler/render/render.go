@@ -216,8 +216,8 @@ func (r *renderer) readBounded(name string) ([]byte, error) {
 		return nil, unreadable(name, err)
 	}
 	if r.bytes += info.Size(); r.exhausted() {
-		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("with this file, it is more than %d MiB that one environment reads", maxBytes>>20),
-			Hint: "move what is no manifest out of the entry's path, or split it over several entries"}
+		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("this file exceeds the limit of %d MiB for all files of an environment", maxBytes>>20),
+			Hint: "move files that are not manifests out of the entry's path, or split them over several entries"}
 	}
 	content, err := fs.ReadFile(r.tree, name)
 	if err != nil {
@@ -227,8 +227,8 @@ func (r *renderer) readBounded(name string) ([]byte, error) {
 		r.items += items(content)
 	}
 	if r.exhausted() {
-		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("with this file, it is more than %d lines, and items in brackets, that one environment reads", maxItems),
-			Hint: "move what is no manifest out of the entry's path, or split it over several entries"}
+		return nil, &Error{Origin: manifest.Origin{File: name}, Problem: fmt.Sprintf("this file exceeds the limit of %d lines and items in brackets for all files of an environment", maxItems),
+			Hint: "move files that are not manifests out of the entry's path, or split them over several entries"}
 	}
 	return content, nil
 }

@@ -263,8 +263,8 @@ kind: Secret
 metadata:
   name: none
   namespace: posts-login
-! infra/k8s/x.yaml:1: Secret/api: its values stand in Git in plain, where everybody who reads the repository reads them; encrypt the file with SOPS, see docs/secrets.md
-! infra/k8s/x.yaml:18: Secret/new: its values stand in Git in plain, where everybody who reads the repository reads them; encrypt the file with SOPS, see docs/secrets.md
+! infra/k8s/x.yaml:1: Secret/api: its values are in Git unencrypted, and everyone who can read the repository can read them; encrypt the file with SOPS, see docs/secrets.md
+! infra/k8s/x.yaml:18: Secret/new: its values are in Git unencrypted, and everyone who can read the repository can read them; encrypt the file with SOPS, see docs/secrets.md
 `},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -311,17 +311,17 @@ func TestScope(t *testing.T) {
 		{"its own by a variable", header + "  namespace: ${NAMESPACE}\n", render.Namespaced, "posts-login/api"},
 		{"an unknown kind counts as namespaced", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", render.Namespaced, "posts-login/a"},
 		{"a kind that the caller knows", "apiVersion: example.com/v1\nkind: Fleet\nmetadata: {name: a}\n", render.Namespaced,
-			`infra/k8s/x.yaml:1: Fleet/a: it lives outside namespaces, and this environment is confined to the namespace "posts-login"; remove it, or give the entry scope: Cluster`},
+			`infra/k8s/x.yaml:1: Fleet/a: it is cluster-scoped, and this environment is confined to the namespace "posts-login"; remove it, or give the entry scope: Cluster`},
 		{"a namespace of its own is left out", "apiVersion: v1\nkind: Namespace\nmetadata: {name: '${NAMESPACE}'}\n---\n" + header, render.Namespaced,
-			"posts-login/api infra/k8s/x.yaml:1: Namespace/posts-login: it is left out; Berth makes the environment's namespace itself"},
+			"posts-login/api infra/k8s/x.yaml:1: Namespace/posts-login: it is left out; Berth itself creates the environment's namespace"},
 		{"cluster: no namespace is still its own", header, render.Cluster, "posts-login/api"},
 		{"cluster: another namespace", header + "  namespace: other\n", render.Cluster, "other/api"},
 		{"cluster: a custom resource and what defines it", crd + "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", render.Cluster, "/things.example.com /a"},
 		{"cluster: a kind that the caller knows", "apiVersion: example.com/v1\nkind: Fleet\nmetadata: {name: a}\n", render.Cluster, "/a"},
 		{"cluster: a kind of which nothing can be said now", "apiVersion: example.com/v1\nkind: Away\nmetadata: {name: a}\n", render.Cluster,
-			"infra/k8s/x.yaml:1: Away/a: the cluster does not tell whether its kind lives outside namespaces: its API does not answer; nothing is applied or deleted until it does"},
+			"infra/k8s/x.yaml:1: Away/a: it is unknown whether its kind is cluster-scoped: its API does not answer; nothing is applied or deleted until the API server answers"},
 		{"cluster: a namespace where none belongs", "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: b}\n", render.Cluster,
-			"/a infra/k8s/x.yaml:1: ClusterRole/a: it lives outside namespaces; its metadata.namespace is left out"},
+			"/a infra/k8s/x.yaml:1: ClusterRole/a: it is cluster-scoped; its metadata.namespace is left out"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			o := options()

@@ -135,11 +135,11 @@ func (c *converter) field(name string, n *yaml.Node) (any, error) {
 }
 
 func tooManyAliased() *Error {
-	return &Error{Problem: "aliases (*name) stand for too many values, or for themselves", Hint: "write out what they stand for"}
+	return &Error{Problem: "aliases (*name) expand to too many values, or to themselves", Hint: "write the values out"}
 }
 
 func duplicate(name string, line int) *Error {
-	problem := fmt.Sprintf("the key %q stands here a second time", name)
+	problem := fmt.Sprintf("the key %q appears here a second time", name)
 	if line > 0 {
 		problem += fmt.Sprintf(", first at line %d", line)
 	}
@@ -188,7 +188,7 @@ func (c *converter) key(n *yaml.Node) (string, error) {
 		return "", c.fail(n, notASpace())
 	}
 	if c.veils.over(n.Value) {
-		return "", c.fail(n, &Error{Problem: "a key holds what was decrypted", Hint: "encrypt values only"})
+		return "", c.fail(n, &Error{Problem: "a key holds a decrypted value", Hint: "encrypt values only"})
 	}
 	value, err := c.plainScalar(n)
 	if err != nil {

@@ -234,7 +234,7 @@ func (v *variables) use(name string) (value any, err error) {
 		v.bytes += len(text)
 	}
 	if err == nil && v.bytes > maxBytes {
-		err = &Error{Problem: fmt.Sprintf("with ${%s}, it is more than %d MiB that variables stand for", name, maxBytes>>20), Hint: "let fewer texts name it, or give it a shorter value"}
+		err = &Error{Problem: fmt.Sprintf("with ${%s}, the values of variables exceed the limit of %d MiB", name, maxBytes>>20), Hint: "use it in fewer texts, or give it a shorter value"}
 	}
 	return value, err
 }
@@ -245,7 +245,7 @@ func (v *variables) hash(name, folder string) (any, error) {
 		return v.used[name], err
 	}
 	if len(v.folders) == maxFolders {
-		return nil, &Error{Problem: fmt.Sprintf("with ${%s}, there are more than %d folders whose hash is asked for", name, maxFolders), Hint: "name a folder above them"}
+		return nil, &Error{Problem: fmt.Sprintf("with ${%s}, the folders of ${TREE:…} exceed the limit of %d", name, maxFolders), Hint: "name a folder that contains several of them"}
 	}
 	hash, err := v.tree.Hash(cleanFolder(folder))
 	switch {
@@ -281,5 +281,5 @@ func textOf(name string, value any) (string, error) {
 		}
 	}
 	return "", &Error{Problem: fmt.Sprintf("the variable %s is neither a text, a number nor a boolean", name),
-		Hint: "mend the entry's variables"}
+		Hint: "correct the entry's variables"}
 }

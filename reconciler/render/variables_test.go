@@ -165,7 +165,7 @@ func TestVariablesOfOtherTypesAreRefused(t *testing.T) {
 			o := options()
 			o.Variables["LIST"] = value
 			_, err := render.Render(t.Context(), one(header+"data: {a: '"+use+"'}\n"), o)
-			want := "infra/k8s/x.yaml:5: ConfigMap/api: the variable LIST is neither a text, a number nor a boolean; mend the entry's variables"
+			want := "infra/k8s/x.yaml:5: ConfigMap/api: the variable LIST is neither a text, a number nor a boolean; correct the entry's variables"
 			if fmt.Sprint(err) != want {
 				t.Errorf("%v: got  %v\nwant %s", value, err, want)
 			}

@@ -17,7 +17,7 @@ import (
 // A decrypted value in an object of another kind than Secret stops the render. Only its destination matters, not how
 // it got there.
 func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
-	const refused = "%s: %s holds what was decrypted, and in the cluster anybody who may read a %s could read it; " +
+	const refused = "%s: %s holds a decrypted value, and everyone in the cluster who may read a %s could read it; " +
 		"generate a Secret instead, or have %[3]s added to the entry's decryption.kinds"
 	const take = "replacements:\n- source: {kind: Secret, name: api, fieldPath: %s}\n  targets: [{select: {kind: %s}, fieldPaths: [%s], options: {create: true%s}}]\n"
 	from := func(source, kind, target, options string) string {
@@ -67,7 +67,7 @@ func TestWhatWasDecryptedStaysInSecrets(t *testing.T) {
 			_, err := render.Render(t.Context(), tree, o)
 			want := "<nil>"
 			if test.object == "name" {
-				want = "infra/k8s/kustomization.yaml: Secret/…: metadata.name holds what was decrypted, and the names of objects are shown in many places; name it otherwise"
+				want = "infra/k8s/kustomization.yaml: Secret/…: metadata.name holds a decrypted value, and names of objects are shown in many places; choose another name"
 			}
 			if test.at != "" {
 				kind := strings.Split(test.object, " ")[1]
@@ -86,7 +86,7 @@ func TestAKindByAnAliasHoldsNothingDecrypted(t *testing.T) {
 	o := options()
 	o.Decrypter = decrypter{"infra/k8s/x.yaml": "apiVersion: v1\nmetadata: {name: api, labels: {a: &Secret ConfigMap}}\nkind: *Secret\ndata: {a: «hunter2»}\n"}
 	_, err := render.Render(t.Context(), one(encrypted), o)
-	if want := "infra/k8s/x.yaml:1: ConfigMap/api: data.a holds what was decrypted"; !strings.HasPrefix(fmt.Sprint(err), want) {
+	if want := "infra/k8s/x.yaml:1: ConfigMap/api: data.a holds a decrypted value"; !strings.HasPrefix(fmt.Sprint(err), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -119,7 +119,7 @@ func repositoryEvents(before, after v1alpha1.RepositoryStatus) []event {
 // HookMissed warns that polling found a change that no webhook announced, though webhooks announced others.
 func (r *Reporter) HookMissed(repo *v1alpha1.Repository, change string) {
 	r.say(repo, event{kind: corev1.EventTypeWarning, reason: "HookMissed", action: "Poll", note: fmt.Sprintf(
-		"polling found that %s, and no webhook told of it; look at what the Git server says of its last deliveries (GitLab stops those that fail, and sends none for a push of more than three branches and tags); until one arrives again, changes wait for spec.poll", change)})
+		"polling found that %s, and no webhook announced it; check the recent deliveries on the Git server (GitLab disables webhooks that fail, and sends none for a push of more than three branches and tags); until webhooks arrive again, changes wait for spec.poll", change)})
 }
 
 func ready(conditions []metav1.Condition) metav1.Condition {

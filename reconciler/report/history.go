@@ -91,7 +91,7 @@ func supersededBy(past []v1alpha1.SyncStatus, j reconciler.Judged) (v1alpha1.Syn
 		Outcome: superseded,
 		Time:    *timeOf(j.Sync.Started),
 		Took:    between(before.Started, j.Sync.Started),
-		Reason:  fmt.Sprintf("commit %.8s took its place", j.Sync.Commit),
+		Reason:  fmt.Sprintf("commit %.8s replaced it", j.Sync.Commit),
 	}, true
 }
 

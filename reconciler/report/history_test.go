@@ -53,13 +53,13 @@ func TestHistory(t *testing.T) {
 			s.reports(plan.Going)
 			s.after(time.Second)
 			s.reports(plan.Settled)
-		}, "b Healthy 2s, a Superseded 2s: commit b took its place"},
+		}, "b Healthy 2s, a Superseded 2s: commit b replaced it"},
 		{"it is said even if the newer one is healthy at once", func(s *story) {
 			s.begins("a").after(2 * time.Second)
 			s.begins("b")
 			s.reports(plan.Settled)
 			s.reports(plan.Settled)
-		}, "b Healthy 10ms, a Superseded 2s: commit b took its place"},
+		}, "b Healthy 10ms, a Superseded 2s: commit b replaced it"},
 		{"what had failed was not superseded", func(s *story) {
 			s.begins("a").after(time.Second)
 			s.reports(plan.Failed)
@@ -74,7 +74,7 @@ func TestHistory(t *testing.T) {
 			s.reports(plan.Going)
 			s.begins("a").after(time.Second)
 			s.reports(plan.Settled)
-		}, "a Healthy 1s, b Superseded 1s: commit a took its place, a Healthy 1s"},
+		}, "a Healthy 1s, b Superseded 1s: commit a replaced it, a Healthy 1s"},
 		{"a newer commit of the same input is the one that is healthy", func(s *story) {
 			s.begins("a").after(time.Second)
 			s.reports(plan.Going)

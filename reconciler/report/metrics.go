@@ -21,11 +21,11 @@ type Metrics struct {
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	labels := []string{"repository", "entry"}
 	m := &Metrics{
-		writes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_writes_total", Help: "Objects written to the cluster, by what was done."}, append(labels, "done")),
+		writes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_writes_total", Help: "Objects written to the cluster, by action."}, append(labels, "done")),
 		refusals:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_refusals_total", Help: "Writes that the cluster refused, by the class of the error."}, append(labels, "class")),
-		corrections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_corrections_total", Help: "Objects that others had changed and that were put back."}, labels),
-		fights:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_fights_total", Help: "Times that an object was found to be changed by another client again and again, and is corrected less often since."}, labels),
-		ready:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_environment_ready", Help: "1 if the environment is what Git says and healthy, else 0."}, append(labels, "environment")),
+		corrections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_corrections_total", Help: "Objects that were corrected after another client changed them."}, labels),
+		fights:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_fights_total", Help: "Fights: times that another client kept changing an object, so that it is corrected less often."}, labels),
+		ready:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_environment_ready", Help: "1 if the environment is as Git says and healthy, else 0."}, append(labels, "environment")),
 	}
 	registry.MustRegister(m.writes, m.refusals, m.corrections, m.fights, m.ready)
 	return m

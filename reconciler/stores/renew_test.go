@@ -114,7 +114,7 @@ func TestAServerThatHangsHoldsOnePassAndNotAll(t *testing.T) {
 		first <- err
 	}()
 	<-asked
-	if _, err := stores.Snapshot(t.Context(), repo.Name, other); source.ReasonOf(err) != source.Unreachable || !strings.Contains(err.Error(), "still being asked") {
+	if _, err := stores.Snapshot(t.Context(), repo.Name, other); source.ReasonOf(err) != source.Unreachable || !strings.Contains(err.Error(), "still busy with another fetch") {
 		t.Errorf("the next one gets: %v", err)
 	}
 	if _, err := stores.Snapshot(t.Context(), repo.Name, here); err != nil {

@@ -166,7 +166,7 @@ func (s *Set) Snapshot(ctx context.Context, repository, commit string) (*source.
 		defer func() { <-st.asking }()
 		return st.Repository.Snapshot(ctx, commit)
 	case <-timer.C:
-		return nil, &source.Error{Reason: source.Unreachable, Op: "fetch commit " + commit, Commit: commit, Cause: "its server is still being asked for another one"}
+		return nil, &source.Error{Reason: source.Unreachable, Op: "fetch commit " + commit, Commit: commit, Cause: "its server is still busy with another fetch"}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

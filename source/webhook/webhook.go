@@ -96,7 +96,7 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A sender whose connection is closed while it still writes would count that as a failure.
 	_, _ = io.Copy(io.Discard, body)
 	w.WriteHeader(http.StatusAccepted)
-	_, _ = io.WriteString(w, "the repository is going to be listed\n")
+	_, _ = io.WriteString(w, "the repository will be listed\n")
 }
 
 func (h *receiver) accept(repository string, c claim, now time.Time) {
@@ -129,7 +129,7 @@ func (h *receiver) refuse(w http.ResponseWriter, r refusal) {
 		return
 	}
 	h.complain(r)
-	http.Error(w, "the credential is wrong, or there is no such repository, or it takes no deliveries; the agent's log says which", http.StatusUnauthorized)
+	http.Error(w, "the credential is wrong, or there is no such repository, or it accepts no webhooks; the agent's log says which", http.StatusUnauthorized)
 }
 
 // complaintPause is how long the same reason for refusing a repository's deliveries is not logged again, because
@@ -148,7 +148,7 @@ type complaints struct {
 
 func (h *receiver) complain(r refusal) {
 	if !r.known {
-		h.Log.Debug("refused a webhook delivery: no repository of that name takes any", "repository", r.repository)
+		h.Log.Debug("refused a webhook delivery: no repository of that name accepts webhooks", "repository", r.repository)
 		return
 	}
 	if h.isNews(r) {
