@@ -34,7 +34,7 @@ func newCheck(s streams) *cobra.Command {
 the named one, check its state, the Secrets that it names, webhooks, environments, and which
 encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
 server with the Repository's credentials, otherwise from the repository around the current folder.
-All checks use your rights; what they do not allow is "unknown", which is not a problem.
+All checks use your rights. A check that they do not allow is "unknown", which is not a problem.
 
 With --path or --repository it needs no cluster: it checks the files of a checkout, including
 uncommitted changes, for every entry of the Repository or for one. Without --keys it lists the keys

@@ -82,7 +82,7 @@ func (o *checkOptions) choices(s streams) ([]choice, error) {
 		all = slices.DeleteFunc(all, func(c choice) bool { return !c.patterns.Match(o.files.branch) })
 	}
 	if err == nil && len(all) == 0 {
-		return nil, fmt.Errorf("%s: no entry takes the branch %q: it gets no environment", o.files.repository, o.files.branch)
+		return nil, fmt.Errorf("%s: no entry matches the branch %q: it gets no environment", o.files.repository, o.files.branch)
 	}
 	return all, err
 }
@@ -103,7 +103,7 @@ func (c choice) neverRun(about string, jobs []checkup.LastJob) []checkup.Finding
 	var found []checkup.Finding
 	for _, job := range jobs {
 		found = append(found, checkup.Finding{Result: checkup.Warning, About: about, Check: job.Origin.String(), Message: fmt.Sprintf(
-			"%s: it never runs: the removal policy of entry %s is Orphan, and %s: on-removal waits for a removal; set onRemoval: Delete, or take the Job out",
+			"%s: it never runs: the removal policy of entry %s is Orphan, and %s: on-removal runs only on a removal; set onRemoval: Delete, or remove the Job",
 			job.Name, c.entry.Name, manifest.AnnotationJob)})
 	}
 	return found
@@ -115,7 +115,7 @@ func (c choice) orphans() bool {
 }
 
 func unencrypted(about string) checkup.Finding {
-	return checkup.Finding{Result: checkup.OK, About: about, Check: "files", Message: "none is encrypted"}
+	return checkup.Finding{Result: checkup.OK, About: about, Check: "files", Message: "no file is encrypted"}
 }
 
 // checkEntries checks the files of every commit that should run. It checks a commit once, even if several branches
@@ -152,7 +152,7 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 		return unknown("%v", err)
 	}
 	if len(environments) == 0 {
-		return []checkup.Finding{{Result: checkup.OK, About: about, Check: "files", Message: "no branch has an environment of this entry, and so there are none to look at"}}
+		return []checkup.Finding{{Result: checkup.OK, About: about, Check: "files", Message: "no branch has an environment of this entry, so there are no files to check"}}
 	}
 	decrypter, err := keys(chosen)
 	if err != nil {
@@ -302,7 +302,7 @@ func (t *trees) fetch(ctx context.Context) error {
 func (t *trees) credentials(ctx context.Context, repo *v1alpha1.Repository) (source.Credentials, error) {
 	credentials, err := agent.GitCredentials(t)(ctx, repo)
 	if apierrors.IsForbidden(err) {
-		err = fmt.Errorf("you are not allowed to look at Secret/%s with the credentials", repo.Spec.SecretRef.Name)
+		err = fmt.Errorf("you are not allowed to read Secret/%s with the credentials", repo.Spec.SecretRef.Name)
 	}
 	return credentials, err
 }

@@ -26,7 +26,7 @@ one of them has failed, a confirmation deletes the environment all the same.
 
 A confirmation counts once, for what is blocked when it is given: deletions of a later commit need
 another one. Without this command, annotate the Environment or Repository with a new value:
-kubectl annotate --overwrite env ENV berth.dev/confirmed="$(date)".
+kubectl annotate --overwrite env -n berth ENV berth.dev/confirmed="$(date)".
 
 Exits with 0 once the confirmation is recorded, with 3 if it is refused. It does not wait for the
 deletions.`,

@@ -46,7 +46,7 @@ func (v *viewer) decrypter(ctx context.Context, s streams, keys keyFlags, c choi
 	decrypter, _, err := keyring.New(keyring.Config{Read: agent.SecretsOf(v), Workers: workers}).Decrypter(ctx, &name, c.entry.Decryption.Allow)
 	switch {
 	case apierrors.IsForbidden(err):
-		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s may not be read with your rights; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil
+		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s cannot be read, because you lack the right; name a file with the keys: --keys FILE", name, c.entry.Name)}, nil
 	case err != nil:
 		return locked{why: fmt.Errorf("the Secret %s with the keys of entry %s %w", name, c.entry.Name, err)}, nil
 	}

@@ -37,9 +37,9 @@ delete, and why, field by field. It plans as the agent does, and lets the API se
 object by a dry run; nothing is changed. Values are masked in Secrets, and in other kinds that the
 entry allows to hold decrypted values.
 
-By default it shows the commit that the environment should run, with --commit another one. It reads
-either from the Git repository around the current folder. With --path it shows the manifests in a
-folder, including uncommitted changes.
+It shows the commit that the environment should run, or the one of --commit. It reads commits from
+the Git repository around the current folder. With --path it shows the manifests in a folder,
+including uncommitted changes.
 
 It reads with your rights. Without the right to change the objects, it compares only the fields in
 the manifests. Without the right to read the agent's records, it shows a Job that ran and was deleted

@@ -76,7 +76,7 @@ func chooseEntry(s streams, file, name, branch string) (choice, error) {
 	for _, c := range all {
 		names = append(names, c.entry.Name)
 		if named := c.entry.Name == name; named && !c.patterns.Match(branch) {
-			return choice{}, fmt.Errorf("%s: entry %s does not take the branch %q: its branches are %q", file, name, branch, c.entry.Branches)
+			return choice{}, fmt.Errorf("%s: entry %s does not match the branch %q: its branches are %q", file, name, branch, c.entry.Branches)
 		} else if named || name == "" && c.patterns.Match(branch) {
 			found = append(found, c)
 		}
@@ -85,11 +85,11 @@ func chooseEntry(s streams, file, name, branch string) (choice, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return choice{}, fmt.Errorf("%s: several entries take the branch %q: name one with --entry: %s", file, branch, strings.Join(names, ", "))
+		return choice{}, fmt.Errorf("%s: several entries match the branch %q: name one with --entry: %s", file, branch, strings.Join(names, ", "))
 	case name != "":
 		return choice{}, noEntry(file, name, names)
 	}
-	return choice{}, fmt.Errorf("%s: no entry takes the branch %q: it gets no environment", file, branch)
+	return choice{}, fmt.Errorf("%s: no entry matches the branch %q: it gets no environment", file, branch)
 }
 
 // entryNamed reads a Repository and returns the entry of that name. Without a name it returns the only entry.

@@ -60,7 +60,7 @@ func invalidValue(name string, value any) string {
 		return fmt.Sprintf("is a boolean, and must be a text or an integer; put it in quotes: %s: \"%t\"; it is a boolean again where ${%s} stands alone", name, value, name)
 	case float64:
 		if value != math.Trunc(value) || value < math.MinInt32 || value > math.MaxInt32 {
-			return "is a number that no integer of 32 bits is; put it in quotes"
+			return "is not a 32-bit integer; put it in quotes"
 		}
 	case nil:
 		return "has no value; write \"\" if that is meant"
@@ -83,5 +83,5 @@ func inWords(err error) error {
 			kind = words
 		}
 	}
-	return fmt.Errorf("%s is %s, which does not belong there; kubectl explain repository.%s says what does", wrong.Field, kind, wrong.Field)
+	return fmt.Errorf("%s is %s, which does not belong there; kubectl explain repository.%s shows what does", wrong.Field, kind, wrong.Field)
 }

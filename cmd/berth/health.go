@@ -25,14 +25,14 @@ func newHealth(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health -f FILE",
 		Short: "Judge live objects from a file as the agent does; needs no cluster",
-		Long: `Judges objects as the agent does, each by itself, and prints a line for each: its health,
-kind/name, and why if it is not Healthy. The objects are live ones, with a status, as
-kubectl get -o yaml or -o json prints them.
+		Long: `Judge objects as the agent does, each by itself, and print a line for each: its health,
+kind/name, and why if it is not Healthy. The objects must have a status, as kubectl get -o yaml
+or -o json prints them.
 
-Of custom resources it reads the conditions. With --repository it judges them by the entry's
+Custom resources are judged by their conditions or, with --repository, by the entry's
 health.expressions.
 
-Ends with 0 if all are Healthy, with 1 if one is not.`,
+Exits with 0 if all are Healthy, with 1 if one is not.`,
 		Example: `  kubectl get deploy,job -n posts -o yaml | berth health -f -
   kubectl get databases -n posts -o yaml | berth health -f - --repository repository.yaml --entry production`,
 		Args: cobra.NoArgs,

@@ -22,7 +22,7 @@ func allowRemote(c *cobra.Command, r *secrets.Remote, vaultToken *string) {
 	f.StringArrayVar(&r.GCP, "allow-gcp-kms", nil, "key of GCP KMS that may decrypt: projects/…/cryptoKeys/…, or the beginning of it up to a /; may be repeated")
 	f.StringArrayVar(&r.Azure, "allow-azure-kv", nil, "key of Azure Key Vault that may decrypt: https://<vault>/keys/<name>/<version>, or the beginning of it up to a /; may be repeated")
 	f.StringArrayVar(&r.Vault, "allow-vault", nil, "key of HashiCorp Vault that may decrypt: https://<address>/v1/<engine>/keys/<name>, or the beginning of it up to a /; or the role that the agent logs in with: https://<address>/v1/auth/<method>/role/<name>; may be repeated")
-	f.StringVar(vaultToken, "vault-token-file", serviceAccountToken, "file of the token with which the agent logs in to HashiCorp Vault; best one that is made for Vault alone")
+	f.StringVar(vaultToken, "vault-token-file", serviceAccountToken, "file with the token for logging in to HashiCorp Vault; preferably a token issued only for Vault")
 }
 
 // keyless is an Opener without keys. Its errors name the flags that provide keys.
@@ -72,7 +72,7 @@ func keyEntries(content []byte) (map[string][]byte, error) {
 		return map[string][]byte{"age.agekey": content}, nil
 	}
 	if secret.Kind != "Secret" {
-		return nil, fmt.Errorf("it is a %s, and no Secret", secret.Kind)
+		return nil, fmt.Errorf("it is a %s, not a Secret", secret.Kind)
 	}
 	entries := maps.Clone(secret.Data)
 	if entries == nil {

@@ -42,9 +42,9 @@ type kustomizeOptions struct {
 func (o *kustomizeOptions) addTo(c *cobra.Command) {
 	o.memory.Quantity = *resource.NewQuantity(kustomize.DefaultLimits.Memory, resource.BinarySI)
 	f := c.Flags()
-	f.Var(&o.memory, "kustomize-memory", "memory that one build of a kustomization may take")
-	f.DurationVar(&o.cpu, "kustomize-cpu", kustomize.DefaultLimits.CPU, "processor time that one build of a kustomization may take; by the clock it may take four times as long")
-	f.IntVar(&o.atOnce, "kustomize-at-once", 3, "maximum number of builds of kustomizations at the same time; if more than 1, one place is kept for entries whose branches are all literal, and if more than 2, a Repository has one of the others at a time")
+	f.Var(&o.memory, "kustomize-memory", "maximum memory of one build of a kustomization")
+	f.DurationVar(&o.cpu, "kustomize-cpu", kustomize.DefaultLimits.CPU, "maximum processor time of one build of a kustomization; its elapsed time may be four times as long")
+	f.IntVar(&o.atOnce, "kustomize-at-once", 3, "maximum number of builds of kustomizations at the same time; from 2 on, one place is reserved for entries whose branches are all literal; from 3 on, each Repository uses at most one of the other places")
 }
 
 func (o *kustomizeOptions) builder() *kustomize.Builder {

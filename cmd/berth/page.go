@@ -49,7 +49,7 @@ func (p *page) description(d inspect.Description) {
 // head returns the properties and the status of the environment.
 func (p *page) head(env *v1alpha1.Environment) [][]string {
 	ready := readyOf(env.Status.Conditions)
-	status := cmp.Or(ready.Reason, "not looked at yet by the agent")
+	status := cmp.Or(ready.Reason, "not reconciled by the agent yet")
 	if since := ready.LastTransitionTime; !since.IsZero() {
 		verb := ", not ready for "
 		if ready.Status == metav1.ConditionTrue {

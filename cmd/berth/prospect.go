@@ -64,7 +64,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	}
 	record, err := records.New(p.core, p.namespace).Load(ctx, p.env.Name)
 	if err != nil {
-		p.complain(fmt.Sprintf("what ran before is not known: %v", err))
+		p.complain(fmt.Sprintf("it is unknown which Jobs ran before: %v", err))
 	}
 	bounds, err := environments.Bounds(p.entry)
 	if err != nil {
@@ -128,7 +128,7 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.Stat
 	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
 	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
 	for _, note := range notes {
-		p.complain(note + ": what would be deleted of these is not known")
+		p.complain(note + ": it is unknown which of these would be deleted")
 	}
 	for _, object := range owned {
 		if p.isCopy(object) {
@@ -163,7 +163,7 @@ func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state ob
 		case meta.IsNoMatchError(err):
 			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
 		case apierrors.IsForbidden(err):
-			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.Unwatched, Message: "it may not be read with your rights"}
+			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.Unwatched, Message: "it cannot be read, because you lack the right"}
 		case err != nil:
 			return explain(err, p.env.Spec.Namespace)
 		case object != nil:

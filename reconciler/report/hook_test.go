@@ -14,7 +14,7 @@ func TestAMissedHookIsAWarningThatSaysWhereToLook(t *testing.T) {
 	recorder := events.NewFakeRecorder(1)
 	report.New(report.Config{Recorder: recorder}).HookMissed(&v1alpha1.Repository{}, "branch main moved to 1a2b3c4d")
 	got := <-recorder.Events
-	for _, part := range []string{"Warning HookMissed", "branch main moved to 1a2b3c4d", "last deliveries", "spec.poll"} {
+	for _, part := range []string{"Warning HookMissed", "branch main moved to 1a2b3c4d", "recent deliveries", "spec.poll"} {
 		if !strings.Contains(got, part) {
 			t.Errorf("the event does not say %q: %s", part, got)
 		}

@@ -35,7 +35,7 @@ func (c *Checker) accounts(ctx context.Context, f *findings, environments []v1al
 		}
 	}
 	if looked > 0 && !slices.ContainsFunc(f.all, func(f Finding) bool { return f.Check == "accounts" }) {
-		f.add(OK, "accounts", "what %d of its environments run can be written as their accounts", looked)
+		f.add(OK, "accounts", "the environments' accounts may write what the environments run: %d checked", looked)
 	}
 }
 

@@ -68,7 +68,7 @@ func (f *findings) add(r Result, check, format string, args ...any) {
 // unseen records why a check was impossible.
 func (f *findings) unseen(check, what string, err error) {
 	if apierrors.IsForbidden(err) {
-		f.add(Unknown, check, "you are not allowed to look at %s", what)
+		f.add(Unknown, check, "you are not allowed to read %s", what)
 		return
 	}
 	f.add(Unknown, check, "%s cannot be read: %v", what, err)

@@ -116,7 +116,7 @@ func TestKinds(t *testing.T) {
 	say(t, admin.Installation(t.Context()), kinds,
 		"ok environments.berth.dev: the kind is installed, and that of this version", "ok repositories.berth.dev: the kind is installed, and that of this version")
 	say(t, checker(t, somebody, "default").Installation(t.Context()), kinds,
-		"unknown environments.berth.dev: the kind is served; you are not allowed to look whether it is that of this version", "unknown repositories.berth.dev: the kind is served; ")
+		"unknown environments.berth.dev: the kind is served; you are not allowed to check whether it is that of this version", "unknown repositories.berth.dev: the kind is served; ")
 
 	say(t, admin.Strays(t.Context()), "namespaces")
 	say(t, checker(t, cluster.RESTConfig(), "berth").Strays(t.Context()), "namespaces",
@@ -220,7 +220,7 @@ func TestInstallation(t *testing.T) {
 		{"a lease that ended", []any{lease("berth-1", now.Add(-61*time.Second))},
 			[]string{"problem agent: ", "problem lease: no agent leads: berth-1 renewed Lease/berth-agent at 2026-01-02T03:03:04Z for the last time", noID}},
 		{"a lease that was let go of", []any{lease("", now)},
-			[]string{"problem agent: ", "problem lease: no agent leads: the last one let go of Lease/berth-agent", noID}},
+			[]string{"problem agent: ", "problem lease: no agent leads: the last one released Lease/berth-agent", noID}},
 		{"half an id", []any{secret("berth-installation", "id=abc")},
 			[]string{"problem agent: ", noLease, "problem id: Secret/berth-installation has no id or no digest-key; restore them: "}},
 	} {
@@ -234,8 +234,8 @@ func TestInstallation(t *testing.T) {
 		namespace := shared(t).Namespace(t)
 		somebody := withoutRights(t, shared(t), namespace)
 		say(t, checker(t, somebody, namespace).Installation(t.Context()), "agent lease id rights",
-			"unknown agent: you are not allowed to look at the Deployments in the namespace "+namespace, "unknown lease: you are not allowed to look at Lease/berth-agent",
-			"unknown id: you are not allowed to look at Secret/berth-installation", "unknown rights: you are not allowed to look at the rights of the agent's account (SubjectAccessReview)")
+			"unknown agent: you are not allowed to read the Deployments in the namespace "+namespace, "unknown lease: you are not allowed to read Lease/berth-agent",
+			"unknown id: you are not allowed to read Secret/berth-installation", "unknown rights: you are not allowed to read the rights of the agent's account (SubjectAccessReview)")
 	})
 }
 
@@ -265,7 +265,7 @@ func TestRights(t *testing.T) {
 	user := "system:serviceaccount:" + namespace + ":captain"
 	say(t, c.Installation(t.Context()), "rights", "problem rights: "+user+" may not ")
 	bind(t, "", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "captain", Namespace: namespace})
-	say(t, c.Installation(t.Context()), "rights", "warning rights: "+user+" may write in all namespaces what it only writes as the accounts of environments; ")
+	say(t, c.Installation(t.Context()), "rights", "warning rights: "+user+" may write in all namespaces, although it needs to write there only as the accounts of environments; ")
 }
 
 func TestAccounts(t *testing.T) {
@@ -288,7 +288,7 @@ func TestAccounts(t *testing.T) {
 	bind(t, namespace, "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "berth-apply", Namespace: namespace})
 	queued := environment("elsewhere", "")
 	queued.Status.AppliedCommit = ""
-	say(t, accounts(here, queued), "accounts", "ok accounts: what 1 of its environments run can be written as their accounts")
+	say(t, accounts(here, queued), "accounts", "ok accounts: the environments' accounts may write what the environments run: 1 checked")
 	say(t, accounts(queued), "accounts")
 }
 

@@ -153,7 +153,7 @@ func (v verdict) finding(about, name string) Finding {
 	case v.why == nil:
 		f.Result, f.Message = OK, encrypted
 	case errors.As(v.why, &e) && e.Reason == secrets.NotAllowed:
-		f.Result, f.Message = Unknown, encrypted+"; remote keys are not asked from here, the agent asks those that it is allowed to"
+		f.Result, f.Message = Unknown, encrypted+"; remote keys are not used here; the agent uses those that it is allowed to use"
 	case e != nil:
 		f.Result, f.Message = Problem, v.why.Error()
 	case v.broken != nil:

@@ -62,7 +62,7 @@ func (c *Checker) kind(ctx context.Context, f *findings, wanted *unstructured.Un
 	case apierrors.IsNotFound(err):
 		f.add(Problem, name, "the kind is not installed; %s", installHint)
 	case apierrors.IsForbidden(err) && c.serves(wanted):
-		f.add(Unknown, name, "the kind is served; you are not allowed to look whether it is that of this version")
+		f.add(Unknown, name, "the kind is served; you are not allowed to check whether it is that of this version")
 	case apierrors.IsForbidden(err):
 		f.add(Problem, name, "the kind is not served; %s", installHint)
 	case err != nil:
@@ -108,7 +108,7 @@ func (c *Checker) agent(ctx context.Context, f *findings) (account string) {
 	case len(list.Items) == 0 && leads.Result == OK:
 		f.add(OK, "agent", "%s, which is no pod of a Deployment in the namespace %s", holder, c.Namespace)
 	case len(list.Items) == 0 && leads.Result == Unknown:
-		f.add(Unknown, "agent", "it is no Deployment in the namespace %s, and you are not allowed to look whether it runs elsewhere", c.Namespace)
+		f.add(Unknown, "agent", "it is no Deployment in the namespace %s, and you are not allowed to check whether it runs elsewhere", c.Namespace)
 	case len(list.Items) == 0:
 		f.add(Problem, "agent", "there is no Deployment with the label %s in the namespace %s; %s, or name the agent's namespace with -n", agentLabel, c.Namespace, installHint)
 	default:
@@ -150,13 +150,13 @@ func (c *Checker) lease(ctx context.Context) (holder string, f Finding) {
 	f.Check, f.Result = "lease", Problem
 	switch {
 	case apierrors.IsForbidden(err):
-		f.Result, f.Message = Unknown, "you are not allowed to look at Lease/"+leaseName
+		f.Result, f.Message = Unknown, "you are not allowed to read Lease/"+leaseName
 	case apierrors.IsNotFound(err):
 		f.Message = "no agent has ever led here: there is no Lease/" + leaseName + "; read its log: kubectl logs -n " + c.Namespace + " -l " + agentLabel
 	case err != nil:
 		f.Result, f.Message = Unknown, fmt.Sprintf("Lease/%s cannot be read: %v", leaseName, err)
 	case lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" || lease.Spec.RenewTime == nil:
-		f.Message = "no agent leads: the last one let go of Lease/" + leaseName
+		f.Message = "no agent leads: the last one released Lease/" + leaseName
 	case c.Now().Sub(lease.Spec.RenewTime.Time) > leasePatience:
 		f.Message = fmt.Sprintf("no agent leads: %s renewed Lease/%s at %s for the last time", *lease.Spec.HolderIdentity, leaseName, lease.Spec.RenewTime.UTC().Format(time.RFC3339))
 	default:

@@ -38,7 +38,7 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 		case d != nil && d.SecretRef != nil:
 			c.secret(ctx, of, "keys", d.SecretRef.Name, keySecret)
 		case d != nil && len(d.Allow) > 0:
-			of.add(OK, "keys", "none of its own: the agent's identity is to ask %s", strings.Join(d.Allow, ", "))
+			of.add(OK, "keys", "none of its own: the agent's identity is used for %s", strings.Join(d.Allow, ", "))
 		}
 		for _, ref := range entry.CopySecrets {
 			c.secret(ctx, of, "copySecrets", ref.Name, func(*corev1.Secret) (Result, string) { return OK, "is there to be copied" })
@@ -76,7 +76,7 @@ func (c *Checker) condition(f *findings, repo *v1alpha1.Repository) {
 	ready := meta.FindStatusCondition(repo.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil:
-		f.add(Problem, "state", "no agent has looked at it yet; does one run in the namespace %s?", c.Namespace)
+		f.add(Problem, "state", "no agent has reconciled it yet; does one run in the namespace %s?", c.Namespace)
 	case ready.Reason == v1alpha1.ReasonSuspended:
 		f.add(Warning, "state", "Suspended: %s", ready.Message)
 	case ready.Status != metav1.ConditionTrue:
@@ -131,7 +131,7 @@ func known(secret *corev1.Secret, names, needed []string) (Result, string) {
 	case !enough:
 		return Problem, "has none of the entries " + strings.Join(needed, ", ")
 	case len(unread) > 0:
-		return Warning, "has entries that nobody reads: " + strings.Join(unread, ", ") + "; those that are read are " + strings.Join(names, ", ")
+		return Warning, "has unknown entries: " + strings.Join(unread, ", ") + "; known entries are: " + strings.Join(names, ", ")
 	}
 	return OK, "has " + strings.Join(has, ", ")
 }
@@ -143,7 +143,7 @@ func keySecret(secret *corev1.Secret) (Result, string) {
 		return Problem, "does not hold keys: " + strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	if unused := keys.Unused(); len(unused) > 0 {
-		return Warning, fmt.Sprintf("holds the %v; and entries that are no keys by their names: %s", keys, strings.Join(unused, ", "))
+		return Warning, fmt.Sprintf("holds the %v; and these entries have names of no kind of key: %s", keys, strings.Join(unused, ", "))
 	}
 	return OK, fmt.Sprintf("holds the %v", keys)
 }
@@ -157,7 +157,7 @@ func (c *Checker) webhook(ctx context.Context, f *findings, repo *v1alpha1.Repos
 	heard, changed := repo.Status.LastHookTime, repo.Status.LastChangeTime
 	switch {
 	case heard == nil:
-		f.add(Warning, "webhook", "none has told of a push yet; send a test from the Git server, and see docs/webhooks.md")
+		f.add(Warning, "webhook", "none has announced a push yet; send a test from the Git server, and see docs/webhooks.md")
 	case changed != nil && changed.Sub(heard.Time) > hookPatience:
 		f.add(Warning, "webhook", "the last change, at %s, came without one; look at its deliveries on the Git server", changed.UTC().Format(time.RFC3339))
 	default:
@@ -171,7 +171,7 @@ func environmentsOf(f *findings, environments []v1alpha1.Environment) {
 	var failing []Finding
 	for i := range environments {
 		env := &environments[i]
-		ready := cmp.Or(meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady), &metav1.Condition{Reason: "not looked at yet"})
+		ready := cmp.Or(meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady), &metav1.Condition{Reason: "not reconciled yet"})
 		counts[ready.Reason]++
 		switch ready.Reason {
 		case v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded, v1alpha1.ReasonRolledBack:

@@ -51,7 +51,7 @@ func TestRepository(t *testing.T) {
 		want   []string
 	}{
 		{"all is well", "state credentials webhook environments keys", func(*v1alpha1.Repository) {}, []string{"ok state: Watching: following 1 branch", noHook, none}},
-		{"nobody has looked", "state", func(r *v1alpha1.Repository) { r.Status.Conditions = nil }, []string{"problem state: no agent has looked at it yet; does one run in the namespace " + namespace + "?"}},
+		{"nobody has looked", "state", func(r *v1alpha1.Repository) { r.Status.Conditions = nil }, []string{"problem state: no agent has reconciled it yet; does one run in the namespace " + namespace + "?"}},
 		{"suspended", "state", func(r *v1alpha1.Repository) {
 			r.Status.Conditions = condition(metav1.ConditionFalse, v1alpha1.ReasonSuspended, "as spec.suspend says")
 		},
@@ -71,16 +71,16 @@ func TestRepository(t *testing.T) {
 		{"a webhook a little late", "webhook", hook("hook", ago(time.Hour), ago(59*time.Minute)), []string{"ok webhook: Secret/hook has token", "ok webhook: the last one came at "}},
 		{"a webhook that no longer comes", "webhook", hook("hook", ago(time.Hour), ago(58*time.Minute)),
 			[]string{"ok webhook: Secret/hook has token", "warning webhook: the last change, at 2026-01-02T02:06:05Z, came without one; look at its deliveries on the Git server"}},
-		{"a webhook that never came", "webhook", hook("hook", nil, ago(time.Hour)), []string{"ok webhook: Secret/hook has token", "warning webhook: none has told of a push yet; send a test from the Git server, and see docs/webhooks.md"}},
-		{"a webhook with the old token alone", "webhook", hook("previous", nil, nil), []string{"problem webhook: Secret/previous has none of the entries token, signingToken", "warning webhook: none has told "}},
+		{"a webhook that never came", "webhook", hook("hook", nil, ago(time.Hour)), []string{"ok webhook: Secret/hook has token", "warning webhook: none has announced a push yet; send a test from the Git server, and see docs/webhooks.md"}},
+		{"a webhook with the old token alone", "webhook", hook("previous", nil, nil), []string{"problem webhook: Secret/previous has none of the entries token, signingToken", "warning webhook: none has announced "}},
 		{"a webhook with more than is read", "webhook", hook("more", nil, nil),
-			[]string{"warning webhook: Secret/more has entries that nobody reads: secret; those that are read are token, signingToken, token.previous, signingToken.previous", "warning webhook: none has told "}},
+			[]string{"warning webhook: Secret/more has unknown entries: secret; known entries are: token, signingToken, token.previous, signingToken.previous", "warning webhook: none has announced "}},
 
 		{"keys", "keys", named("keys"), []string{"ok keys: Secret/keys holds the " + keys}},
-		{"keys and more", "keys", named("morekeys"), []string{"warning keys: Secret/morekeys holds the " + keys + "; and entries that are no keys by their names: notes"}},
+		{"keys and more", "keys", named("morekeys"), []string{"warning keys: Secret/morekeys holds the " + keys + "; and these entries have names of no kind of key: notes"}},
 		{"no keys", "keys", named("nokeys"), []string{"problem keys: Secret/nokeys does not hold keys: there is no key: entries are named *.agekey, "}},
 		{"keys that are not there", "keys", named("absent"), []string{"problem keys: Secret/absent does not exist in the namespace " + namespace}},
-		{"the agent's identity", "keys", decrypting(v1alpha1.Decryption{Allow: []string{"arn:aws:kms:eu-west-1:1:key/a"}}), []string{"ok keys: none of its own: the agent's identity is to ask arn:aws:kms:eu-west-1:1:key/a"}},
+		{"the agent's identity", "keys", decrypting(v1alpha1.Decryption{Allow: []string{"arn:aws:kms:eu-west-1:1:key/a"}}), []string{"ok keys: none of its own: the agent's identity is used for arn:aws:kms:eu-west-1:1:key/a"}},
 		{"kinds alone", "keys", decrypting(v1alpha1.Decryption{Kinds: []string{"ConfigMap"}}), nil},
 		{"copies", "copySecrets", func(r *v1alpha1.Repository) {
 			r.Spec.Environments[0].CopySecrets = []v1alpha1.SecretReference{{Name: "git"}, {Name: "absent"}}
@@ -111,6 +111,6 @@ func TestEnvironments(t *testing.T) {
 		environment("e", "Degraded", "one pod"), environment("f", "Syncing", "goes on"), environment("g", "", ""),
 	})
 	say(t, found, "environments a b c d e f g",
-		"ok environments: 1 Degraded, 1 Failed, 2 Healthy, 1 RolledBack, 1 Syncing, 1 not looked at yet",
+		"ok environments: 1 Degraded, 1 Failed, 2 Healthy, 1 RolledBack, 1 Syncing, 1 not reconciled yet",
 		"warning b: Failed: it crashes", "warning d: RolledBack: no", "warning e: Degraded: one pod")
 }

@@ -58,7 +58,7 @@ func told(rights []right) string {
 	var parts []string
 	for i, resource := range order {
 		if i == maxResources {
-			parts = append(parts, fmt.Sprintf("and so on for %d more", len(order)-i))
+			parts = append(parts, fmt.Sprintf("and %d more", len(order)-i))
 			break
 		}
 		parts = append(parts, strings.Join(verbs[resource], ", ")+" "+resource)
@@ -86,7 +86,7 @@ func (c *Checker) rights(ctx context.Context, f *findings, objects []*unstructur
 	}
 	unwanted := namespaced("", "patch", writes...)
 	if refused, err := c.lacking(ctx, c.Namespace, c.account, unwanted); err == nil && len(refused) < len(unwanted) {
-		f.add(Warning, "rights", "%s may write in all namespaces what it only writes as the accounts of environments; if it has this from an earlier version: kubectl delete clusterrolebinding berth-environment", user)
+		f.add(Warning, "rights", "%s may write in all namespaces, although it needs to write there only as the accounts of environments; if an earlier version granted this: kubectl delete clusterrolebinding berth-environment", user)
 		return
 	}
 	f.add(OK, "rights", "%s may do all that it needs", user)

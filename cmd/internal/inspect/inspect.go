@@ -114,7 +114,7 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	found := i.find(ctx, env, entry.Scope, &d)
 	judges, err := Judges(entry)
 	if err != nil {
-		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the expressions of entry %s: %v", env.Spec.Entry, err))
+		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the health.expressions of entry %s: %v", env.Spec.Entry, err))
 	}
 	judged := i.judge(ctx, found, rules{judges: judges, pullGrace: entry.Health.ImagePullGrace.Duration}, &d)
 	judged = append(judged, missing(env, judged)...)
@@ -156,7 +156,7 @@ func (i *Inspector) entry(ctx context.Context, env *v1alpha1.Environment, d *Des
 func (d *Description) note(what string, err error) {
 	switch {
 	case apierrors.IsForbidden(err):
-		d.Notes = append(d.Notes, what+" may not be read with your rights")
+		d.Notes = append(d.Notes, what+" cannot be read, because you lack the right")
 	case apierrors.IsNotFound(err):
 		d.Notes = append(d.Notes, what+" is not there")
 	default:

@@ -104,7 +104,7 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 		answer func(previous bool) (string, error)
 		want   inspect.Log
 	}{
-		{"for lack of rights", func(bool) (string, error) { return "", forbidden }, inspect.Log{Lines: []string{}, Error: "it may not be read with your rights"}},
+		{"for lack of rights", func(bool) (string, error) { return "", forbidden }, inspect.Log{Lines: []string{}, Error: "it cannot be read, because you lack the right"}},
 		{"for another reason", func(bool) (string, error) { return "", errors.New("no node") }, inspect.Log{Lines: []string{}, Error: "it cannot be read: no node"}},
 		{"because there is none yet", func(previous bool) (string, error) { return map[bool]string{true: "before"}[previous], nil },
 			inspect.Log{Lines: []string{"before"}, Previous: true}},
@@ -198,7 +198,7 @@ func TestWithoutAnyRights(t *testing.T) {
 	d := w.describe()
 	w.wants(d)
 	notes := strings.Join(d.Notes, "\n")
-	for _, want := range []string{"the Repository posts may not be read with your rights", "configmaps", "secrets", "may not be listed with your rights", "the events of the Environment may not be read"} {
+	for _, want := range []string{"the Repository posts cannot be read, because you lack the right", "configmaps", "secrets", "cannot be listed, because you lack the right", "the events of the Environment cannot be read"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the notes lack %q:\n%s", want, notes)
 		}

@@ -76,7 +76,7 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 	slices.Sort(d.Notes)
 	if len(refused) > 0 {
 		slices.Sort(refused)
-		d.Notes = append(d.Notes, strings.Join(refused, ", ")+" may not be listed with your rights")
+		d.Notes = append(d.Notes, strings.Join(refused, ", ")+" cannot be listed, because you lack the right")
 	}
 	return found
 }

@@ -221,7 +221,7 @@ func (i *Inspector) hideValues(ctx context.Context, namespaces []string, d *Desc
 		secrets := &unstructured.UnstructuredList{}
 		secrets.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "SecretList"})
 		if err := i.Client.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
-			d.note("the logs are as they were written: the Secrets in "+namespace, err)
+			d.note("values of Secrets are not masked in the logs: the Secrets in "+namespace, err)
 		}
 		for n := range secrets.Items {
 			values = append(values, manifest.Values(&secrets.Items[n])...)
@@ -238,7 +238,7 @@ func (i *Inspector) hideValues(ctx context.Context, namespaces []string, d *Desc
 
 func reasonOf(err error) string {
 	if apierrors.IsForbidden(err) {
-		return "it may not be read with your rights"
+		return "it cannot be read, because you lack the right"
 	}
 	return "it cannot be read: " + err.Error()
 }
