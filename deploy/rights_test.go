@@ -260,7 +260,7 @@ func may(t *testing.T, client kubernetes.Interface, right right) bool {
 
 func testPeople(t *testing.T, admin kubernetes.Interface) {
 	for _, person := range people {
-		user := "somebody-with-" + person.role
+		user := "user-with-" + person.role
 		binding := &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: user},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: person.role},

@@ -261,7 +261,7 @@ func (v podView) endedAt() time.Time {
 	return last
 }
 
-// describe names the pod and its trouble, for the message of its workload.
+// describe names the pod and its trouble. Its workload's message contains this text.
 func (p Pod) describe() string {
 	return strings.TrimSpace(fmt.Sprintf("pod %s: %s", p.Name, p.Health.Message))
 }

@@ -8,7 +8,7 @@ type claimStatus struct {
 
 // persistentVolumeClaim waits only while a volume is being created. The volume controller writes the provisioner's name
 // to the claim when it requests a volume: at once, or when the first pod that uses the claim has a node. A pending
-// claim without that annotation waits for a consumer, for an administrator to create a volume, or for a default storage
+// claim without that annotation waits until a pod uses it, or an administrator creates a volume or a default storage
 // class. None of these comes by itself.
 func persistentVolumeClaim(obj *unstructured.Unstructured) (Health, error) {
 	v, err := read[none, claimStatus](obj)

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// terminating returns what blocks the deletion of an object: its finalizers or, for a namespace with a status, what the
-// namespace controller could not remove.
+// terminating returns what blocks the deletion of an object: its finalizers, or what the
+// namespace controller could not remove from a namespace.
 func terminating(obj *unstructured.Unstructured) string {
 	kind := obj.GroupVersionKind().GroupKind()
 	if kind == (schema.GroupKind{Kind: "Namespace"}) {

@@ -48,7 +48,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 	// The environment that already has web is the first to get the commit that moves it.
 	back.Commit = "2"
 	if waiting := c.set(back, desiredOf("api")); len(waiting) > 0 {
-		t.Errorf("%q wait for what nobody else wants", waiting)
+		t.Errorf("%q wait for what no other environment wants", waiting)
 	}
 	now := seen(map[string]string{"api": back.ID, "web": back.ID})
 	if c.undecided(back, siblings) != front.Name {
@@ -136,6 +136,6 @@ func TestWhatAnEnvironmentLeftBehindIsTakenOver(t *testing.T) {
 	}
 	after.Exists = nil
 	if got := c.released(after, cluster); len(got) > 0 {
-		t.Errorf("%v are taken over although nobody knows who exists", got)
+		t.Errorf("%v are taken over although it is unknown which environments exist", got)
 	}
 }

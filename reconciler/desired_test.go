@@ -139,10 +139,10 @@ func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
 	e := Environment{Path: "k8s", Namespace: "posts", Variables: variables}
 	var last desired
 	for _, test := range []struct {
-		reason  string
-		change  gittest.Change
-		anew    bool
-		because func()
+		reason   string
+		change   gittest.Change
+		rendered bool
+		because  func()
 	}{
 		{"the first", gittest.Write("k8s/a.yaml", configMap("a", "one")), true, nil},
 		{"beside the path", gittest.Write("README.md", "Read this.\n"), false, nil},
@@ -160,8 +160,8 @@ func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
 		if err != nil || d.commit != commit || d.set.Len() != 1 {
 			t.Fatalf("%s: got %d objects of %q, %v", test.reason, d.set.Len(), d.commit, err)
 		}
-		if anew := last.commit == "" || &d.set.Objects[0] != &last.set.Objects[0]; anew != test.anew {
-			t.Errorf("%s: rendered: %t, want %t", test.reason, anew, test.anew)
+		if rendered := last.commit == "" || &d.set.Objects[0] != &last.set.Objects[0]; rendered != test.rendered {
+			t.Errorf("%s: rendered: %t, want %t", test.reason, rendered, test.rendered)
 		}
 		last = d
 	}

@@ -97,7 +97,7 @@ func TestWhatWasRefusedIsTriedAgainWhenItChanges(t *testing.T) {
 		case <-w.woken:
 			w.pass()
 		case <-impatient:
-			t.Fatal("nobody was woken")
+			t.Fatal("no environment was requeued")
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestANoOpCostsNothing(t *testing.T) {
 	commit := w.commits("README.md", "Read this.\n")
 	var o Outcome
 	if sent := w.wire.during("", func() { o = w.pass() }); len(sent) > 0 || found(o).HealthyCommit != commit || len(o.Results) > 0 {
-		t.Errorf("a pass over another commit sent %q, %+v", sent, o)
+		t.Errorf("a pass for another commit sent %q, %+v", sent, o)
 	}
 	if sent := w.wire.during("", func() { w.restarts(); w.becomes(plan.Settled) }); slices.ContainsFunc(sent, writes) {
 		t.Errorf("a restart sent %q", sent)
@@ -225,7 +225,7 @@ func TestTheStoreIsUnavailable(t *testing.T) {
 	w.Snapshots = nothing
 	w.env.Commit = strings.Repeat("1", 40)
 	if o := w.passes("an outcome", func(o Outcome) bool { return !o.Quiet() }); o.Err == nil || o.State() != plan.Settled || found(o).HealthyCommit == w.env.Commit {
-		t.Errorf("what runs is not judged while the newest commit cannot be had: %+v", o)
+		t.Errorf("what runs is not judged while the newest commit cannot be fetched: %+v", o)
 	}
 }
 

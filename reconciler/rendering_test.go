@@ -164,7 +164,7 @@ func TestWhatExceededItsLimitsIsNotTriedAgain(t *testing.T) {
 	w.env.Retry = "again"
 	w.becomes(plan.Failed, told)
 	if g.reads.Load() == 0 {
-		t.Error("it was not rendered again though somebody asked")
+		t.Error("it was not rendered again on a request")
 	}
 	w.commits("k8s/kustomization.yaml", "resources: [a.yaml]\n")
 	w.becomes(plan.Settled)

@@ -80,7 +80,7 @@ func (r *Reconciler) before(ctx context.Context, e Environment, m *memory, commi
 }
 
 // known returns what runs. It is used while the entry lacks something, such as a Secret to copy, and cannot be
-// rendered. A restarted agent reads the applied commit again. It uses the result only if all of it is recorded as
+// rendered. A restarted agent reads the applied commit again. It uses the result only if every object is recorded as
 // applied, because a changed entry must not alter what is running.
 func (r *Reconciler) known(ctx context.Context, e Environment, m *memory, record plan.Record) desired {
 	if m.runs.commit == "" && e.Applied != "" {

@@ -171,7 +171,7 @@ func TestRollback(t *testing.T) {
 		w.commits("README.md", "The input is the same.\n")
 		w.rolledBack(healthy)
 	})
-	t.Run("somebody asks", func(t *testing.T) {
+	t.Run("a user requests it", func(t *testing.T) {
 		w.env.Retry = "again"
 		w.becomes(plan.Failed, "Deployment/api")
 		if w.value("a", "v") != "two" {

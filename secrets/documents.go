@@ -141,7 +141,7 @@ func splitYAML(content []byte) ([]*yaml.Node, []string, error) {
 		nodes = append(nodes, node)
 	}
 	if len(texts) != len(nodes) {
-		return nil, nil, malformed("its YAML documents cannot be told apart: let each begin with ---, and none end with ...")
+		return nil, nil, malformed("the boundaries of its YAML documents are unclear: begin each with ---, and end none with ...")
 	}
 	return nodes, texts, nil
 }

@@ -24,7 +24,7 @@ const (
 	Exhausting Reason = "Exhausting"
 	// Failing means that the SOPS library crashed on the file. It probably does so again.
 	Failing Reason = "Failing"
-	// Unfinished means that the worker gave no answer, for a reason that lies outside the file. A retry is useful.
+	// Unfinished means that the worker gave no answer, and that the file is not the cause. A retry is useful.
 	Unfinished Reason = "Unfinished"
 	// Malformed means that the file looks like a SOPS document but is not a valid one.
 	Malformed Reason = "Malformed"
@@ -127,7 +127,7 @@ const (
 
 func listed(names []string) string {
 	if len(names) == 0 {
-		return "nobody"
+		return "no recipients"
 	}
 	var short []string
 	for i, name := range names {

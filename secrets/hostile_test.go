@@ -62,8 +62,8 @@ var hostile = []struct {
 
 // The guard refuses hostile files before a worker sees them.
 func TestHostileFilesAreRefused(t *testing.T) {
-	nobody := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{"/nowhere"}})
-	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: nobody})
+	missing := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{"/nowhere"}})
+	d := secrets.New(secrets.Config{Keys: keysOf(t, "production"), Workers: missing})
 	for _, test := range hostile {
 		_, err := d.Decrypt(t.Context(), test.file, []byte(test.content))
 		var e *secrets.Error

@@ -42,7 +42,7 @@ type Held struct {
 	Credentials Credentials
 }
 
-// Held returns the keys themselves, for the worker.
+// Held returns the keys themselves. Only the worker needs them.
 func (k *Keys) Held() Held { return k.held }
 
 // ParseKeys reads the data of a key Secret. Entries for age hold native identities (one per line), or an SSH key

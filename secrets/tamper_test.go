@@ -90,7 +90,7 @@ func TestTamperedFilesAreRefused(t *testing.T) {
 		{"a key twice in JSON", "config.json", replace("{\n\t\"a\"", "{\n\t\"n\": 3,\n\t\"a\""), secrets.Malformed, `it has the key "n" twice`},
 		{"something behind JSON", "config.json", func(s string) string { return s + "{}" }, secrets.Malformed, "something follows its JSON object"},
 		{"an anchor", "secret.yaml", replace("name: db", "name: &x db\n    other: *x"), secrets.Malformed, "it has an alias on line"},
-		{"nobody", "secret.yaml", pattern(`(?s)    age:.*?recipient: \S+\n`, ""), secrets.Malformed, "it names no recipients"},
+		{"no recipients", "secret.yaml", pattern(`(?s)    age:.*?recipient: \S+\n`, ""), secrets.Malformed, "it names no recipients"},
 		{"two rules", "secret.yaml", replace("    encrypted_regex", "    encrypted_suffix: x\n    encrypted_regex"), secrets.Malformed, "several rules"},
 		{"a broken rule", "secret.yaml", replace("^(data|stringData)$", "("), secrets.Malformed, "its sops.encrypted_regex is not a regular expression"},
 		{"a long rule", "secret.yaml", replace("^(data|stringData)$", strings.Repeat("(a{1000})", 112)), secrets.Malformed, "its sops.encrypted_regex is longer than 1000 bytes"},

@@ -55,7 +55,7 @@ func TestAHostThatDoesNotAnswerHoldsUpOneCallAtATime(t *testing.T) {
 	h.meanwhile = func() {
 		h.meanwhile = nil
 		if err := ask(kms); !errors.Is(err, down) {
-			t.Errorf("while somebody tries: got %v", err)
+			t.Errorf("while another call tries: got %v", err)
 		}
 	}
 	if err := ask(kms); !errors.Is(err, down) || h.calls != 1 {

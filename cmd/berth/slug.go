@@ -23,7 +23,7 @@ func newSlug(s streams) *cobra.Command {
 in a shell or for a dotenv report of a pipeline. It needs no cluster.
 
 Without flags it prints the variables that depend only on the branch. --entry adds GitLab's names
-of the environment, for an entry with a pattern. --repository adds all others.`,
+of the environment, as an entry with a pattern has them. --repository adds all others.`,
 		Example: `  berth slug feature/login
   eval "$(berth slug "$CI_COMMIT_BRANCH")"; echo "https://$BRANCH_SLUG.review.example.com"
   berth slug main --repository berth/repository.yaml --entry production`,

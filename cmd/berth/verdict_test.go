@@ -75,14 +75,14 @@ func TestVerdicts(t *testing.T) {
 		{"nothing said yet", settled, state(""), going},
 		{"being deleted", settled, state("Healthy", deletedNow), bad},
 
-		{"a request that nobody has seen", asked, state("Healthy"), stale},
+		{"a request that the agent has not seen", asked, state("Healthy"), stale},
 		{"another request that was handled", asked, state("Failed", answered("other")), stale},
 		{"a handled request", asked, state("Healthy", answered("id")), good},
 		{"a handled request and a newer spec", asked, state("Healthy", answered("id"), unobserved), stale},
 		{"a request in the queue", asked, state("Queued"), going},
-		{"a request of what is being deleted", asked, state("Healthy", deletedNow), bad},
+		{"a request for an environment that is being deleted", asked, state("Healthy", deletedNow), bad},
 
-		{"a spec that nobody has seen", generationSeen(2), state("Healthy", unobserved), stale},
+		{"a spec that the agent has not seen", generationSeen(2), state("Healthy", unobserved), stale},
 		{"a spec that was seen", generationSeen(2), state("Failed"), bad},
 		{"suspended as it was asked for", stopped(2), state("Suspended"), good},
 		{"about to be suspended", stopped(2), state("Healthy", unobserved), stale},

@@ -44,7 +44,7 @@ type port struct {
 func TestWebhooks(t *testing.T) {
 	p, kubeconfig := newPort(t, newObject("v1", "Secret", "webhook", map[string]any{"stringData": map[string]any{"token": webhookToken + "\n"}}))
 	p.leader = p.replica(kubeconfig)
-	p.await("somebody leads", func(ctx context.Context) bool {
+	p.await("a replica leads", func(ctx context.Context) bool {
 		lease, err := p.client.Resource(leases).Namespace(deploy.Namespace).Get(ctx, "berth-agent", metav1.GetOptions{})
 		return err == nil && lease != nil
 	})
@@ -171,7 +171,7 @@ func (p *port) testRefusals(t *testing.T) {
 	p.follow("careful")
 	p.git.Forget()
 	for _, address := range []string{p.leader, p.follower} {
-		p.deliver(t, address, "nobody", http.StatusUnauthorized)
+		p.deliver(t, address, "unknown", http.StatusUnauthorized)
 		p.deliverWith(t, "guess", address, "careful", http.StatusUnauthorized)
 	}
 	if n := p.git.Count(); n != 0 {
@@ -188,7 +188,7 @@ func (p *port) replica(kubeconfig string) string {
 			p.t.Errorf("the log of the agent at %s holds the token", address)
 		}
 	})
-	p.deliver(p.t, address, "nobody", http.StatusUnauthorized)
+	p.deliver(p.t, address, "unknown", http.StatusUnauthorized)
 	return address
 }
 
@@ -360,7 +360,7 @@ func (p *port) await(what string, look func(context.Context) bool) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			p.t.Fatalf("waited for too long until %s", what)
+			p.t.Fatalf("waited too long until %s", what)
 		}
 	}
 }

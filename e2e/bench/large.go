@@ -68,7 +68,7 @@ func (b *bench) large() []figure {
 		{Name: "multiple of the bare client, in CPU" + in, Unit: "×", Value: multiple(ours.work, bare.work)},
 		{Name: "memory: anonymous" + in, Unit: "MB", Value: held.anonymous},
 		{Name: "record, which an API server takes up to 1,000 kB" + in, Unit: "kB", Value: size, Budget: 1000},
-		of("webhook to healthy again, for a commit that changes one object"+in, "ms", took),
+		of("webhook to healthy again, a commit that changes one object"+in, "ms", took),
 		of("API requests for it", "", requests),
 	}
 }

@@ -87,7 +87,7 @@ func (b *bench) watched(resource schema.GroupVersionResource, namespace string, 
 				return
 			}
 		case <-late.C:
-			b.t.Fatalf("what is waited for at %s has not come in %s", resource.Resource, limit)
+			b.t.Fatalf("no expected change at %s within %s", resource.Resource, limit)
 		}
 	}
 }

@@ -158,7 +158,7 @@ spec:
 // labelBench marks everything that the bare client writes.
 const labelBench = "bench.example.com/round"
 
-// bareObjects returns the objects that Berth creates for a branch, for the bare client to send: the namespace and its
+// bareObjects returns the objects that the bare client sends, which Berth would create for a branch: the namespace and its
 // rights first. They have as many labels and annotations as Berth's.
 func bareObjects(round, branch string, files map[string]string) ([]*unstructured.Unstructured, error) {
 	namespace := round + "-" + branch

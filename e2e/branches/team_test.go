@@ -166,7 +166,7 @@ func (team *team) got() []string {
 	}
 	for _, o := range team.list(namespaces) {
 		if _, owned := owners[o.GetName()]; !owned && strings.HasPrefix(o.GetName(), team.Name+"-") {
-			lines = append(lines, "a namespace of nobody: "+o.GetName())
+			lines = append(lines, "a namespace without an environment: "+o.GetName())
 		}
 	}
 	slices.Sort(lines)

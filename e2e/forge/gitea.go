@@ -30,7 +30,7 @@ const (
 type Config struct {
 	// Binary is the path of the program.
 	Binary string
-	// Assets is the folder with templates and options, for a binary that was built without bindata.
+	// Assets is the folder with templates and options. Only a binary that was built without bindata needs it.
 	Assets string
 	// Dir holds everything: configuration, database, repositories, log. Start creates it if needed.
 	Dir string

@@ -30,7 +30,7 @@ var (
 	recorder *forge.Recorder
 )
 
-// recordTo is the folder for recorded deliveries, for the tests of source/webhook.
+// recordTo is the folder for recorded deliveries, which the tests of source/webhook use.
 var recordTo = flag.String("record", "", "folder to record deliveries to")
 
 func TestMain(m *testing.M) {

@@ -29,7 +29,7 @@ func TestANamespaceThatSaysItIsProductions(t *testing.T) {
 	for _, lie := range []struct{ name, environment, branch string }{
 		{"another name for production", "forged.production.zzz", "main"},
 		{"production itself", "forged.production.main", "main"},
-		{"a branch that nobody has", "forged.production.zzz", "zzz"},
+		{"a branch that does not exist", "forged.production.zzz", "zzz"},
 	} {
 		patch := fmt.Sprintf(`{"metadata":{"labels":{"berth.dev/environment":%q},"annotations":{"berth.dev/environment":%q,"berth.dev/branch":%q,"berth.dev/on-removal":"Delete"}}}`,
 			id, lie.environment, lie.branch)

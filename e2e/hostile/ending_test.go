@@ -34,7 +34,7 @@ func TestTheAgentEndsDuringABuild(t *testing.T) {
 			endsOn(t, signal)
 			world.AwaitFor(t, buildTime/2, fmt.Sprintf("the processes %d are gone", builds), func() (string, bool) {
 				for _, build := range builds {
-					// The file is empty for a process that ended but was not waited for yet.
+					// The file is empty after the process ended, until its parent calls wait.
 					if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", build)); len(line) > 0 {
 						return string(line), false
 					}

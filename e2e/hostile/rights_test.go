@@ -67,7 +67,7 @@ func TestABranchThatGrantsItselfWhatItLacks(t *testing.T) {
 }
 
 // With scope Cluster the agent does not check the manifests itself: the account's rights are the only limit. RBAC alone
-// then refuses the same, for an account with the rights of every environment.
+// then refuses the same to an account that has the rights of every environment.
 func TestTheClusterRefusesWhatTheAgentDoesNotLookAt(t *testing.T) {
 	t.Parallel()
 	administrator(t, deployerOf("unchecked"))

@@ -73,9 +73,9 @@ func TestAStatefulSetIsMadeAnewWhileItsPodsRunOn(t *testing.T) {
 
 	production.Becomes("Failed", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("", "databases")}), "k8s/db.yaml", "berth.dev/replace")
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("berth.dev/replace: orphan", "databases")}))
-	anew := production.Object("StatefulSet/db")
-	if anew.GetUID() == db || anew.Field("spec.serviceName") != "databases" {
-		t.Errorf("it was not re-created: %s, %s", anew.GetUID(), anew.Field("spec.serviceName"))
+	successor := production.Object("StatefulSet/db")
+	if successor.GetUID() == db || successor.Field("spec.serviceName") != "databases" {
+		t.Errorf("it was not re-created: %s, %s", successor.GetUID(), successor.Field("spec.serviceName"))
 	}
 	if now := [2]types.UID{production.Object("Pod/db-0").GetUID(), production.Object("Pod/db-1").GetUID()}; now != pods {
 		t.Errorf("the pods are %s, and were %s", now, pods)

@@ -70,7 +70,7 @@ func TestAllProblemsAreToldBeforeTheFirstWrite(t *testing.T) {
 }
 
 // Only the event of the workload can open the gate, because no pass is due before a timeout. The test logs the time
-// from the workload's readiness to the creation of the object that waited for it.
+// from the workload's readiness to the creation of the object that depends on it.
 func TestAHealthEventReachesTheGateAtOnce(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "gate")

@@ -13,7 +13,7 @@ const patience = 2 * time.Minute
 const interval = 40 * time.Millisecond
 
 // errImpatient is the cause of a wait that was too long.
-var errImpatient = errors.New("waited for too long")
+var errImpatient = errors.New("waited too long")
 
 // Await calls look repeatedly until it returns true, and fails with what look saw last.
 func Await(t Reporter, what string, look func() (saw string, content bool)) {

@@ -118,7 +118,7 @@ func TestAccountsHaveTheirOwnRights(t *testing.T) {
 	if got := get(t, cluster.RESTConfig(), accounts); got != http.StatusOK {
 		t.Errorf("the administrator gets status %d, want 200", got)
 	}
-	if _, err := cluster.ConfigFor(t.Context(), namespace, "nobody"); err == nil {
+	if _, err := cluster.ConfigFor(t.Context(), namespace, "outsider"); err == nil {
 		t.Error("an account that does not exist has a token")
 	}
 

@@ -119,7 +119,7 @@ func TestRequestsAreCounted(t *testing.T) {
 			}
 			server.Forget()
 			if server.Count() != 0 {
-				t.Error("the count did not begin anew")
+				t.Error("the count did not start again")
 			}
 			git(t, "", "-c", version, "ls-remote", repository.URL())
 			if got := server.Count(Fetch); got != 0 {

@@ -62,7 +62,7 @@ func confine(l Limits) error {
 	return nil
 }
 
-// mappedData returns how much memory of the kind that RLIMIT_DATA counts is mapped. Most of it is unused.
+// mappedData returns the size of the mapped memory that RLIMIT_DATA counts. Most of it is unused.
 func mappedData() (uint64, error) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

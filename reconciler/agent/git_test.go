@@ -272,7 +272,7 @@ func TestAPinThatTheServerRefusesIsTriedAgain(t *testing.T) {
 	}
 }
 
-// One replica of a server may lack, for a moment, a commit that another one has listed.
+// One replica of a server may briefly lack a commit that another one has listed.
 func TestACommitThatCanBeHadAtTheNextPollIsFollowedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")

@@ -51,7 +51,7 @@ func TestMetricsAreForThoseWhoMayGetThem(t *testing.T) {
 		name, path, authorization string
 		want                      int
 	}{
-		{"nobody", "/metrics", "", http.StatusUnauthorized},
+		{"without a token", "/metrics", "", http.StatusUnauthorized},
 		{"no bearer", "/metrics", "Basic cHJvbWV0aGV1cy10b2tlbg==", http.StatusUnauthorized},
 		{"an unknown token", "/metrics", "Bearer guess", http.StatusUnauthorized},
 		{"an account without the right", "/metrics", "Bearer other-token", http.StatusForbidden},

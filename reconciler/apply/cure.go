@@ -22,12 +22,12 @@ type made struct {
 	key manifest.Key
 	// defines is the kind that a CustomResourceDefinition defines.
 	defines schema.GroupKind
-	// anew reports whether the object is new.
-	anew bool
+	// isNew reports whether the object did not exist before.
+	isNew bool
 }
 
 func madeBy(s plan.Step) made {
-	m := made{key: s.Key, anew: s.Live == nil}
+	m := made{key: s.Key, isNew: s.Live == nil}
 	if isCRD(s.Key) && s.Object != nil {
 		m.defines = definedBy(s.Object)
 	}
@@ -63,7 +63,7 @@ func (m made) cures(s plan.Step, err error) bool {
 	case isNamespace(m.key):
 		// A new namespace does not have its rights yet. A changed one has other labels, such as Pod Security's
 		// level.
-		return m.key.Name == s.Key.Namespace && (isMissingNamespace(err) || apierrors.IsForbidden(err) && m.anew == isRights(err))
+		return m.key.Name == s.Key.Namespace && (isMissingNamespace(err) || apierrors.IsForbidden(err) && m.isNew == isRights(err))
 	case m.key.Group == "" && m.key.Kind == "ResourceQuota":
 		return isQuota(err)
 	case m.key.Group == "" && m.key.Kind == "LimitRange", m.key.Group == "storage.k8s.io":

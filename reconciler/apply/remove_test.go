@@ -78,7 +78,7 @@ func TestDeleteWhatIsGone(t *testing.T) {
 func TestDeleteOnlyWhatWasSeen(t *testing.T) {
 	for name, meanwhile := range map[string]func(*world){
 		"changed":    func(w *world) { w.patch(configMap, `{"metadata":{"annotations":{"berth.dev/prune":"never"}}}`) },
-		"made anew":  func(w *world) { w.delete(configMap); w.kubectl(configMap) },
+		"re-created": func(w *world) { w.delete(configMap); w.kubectl(configMap) },
 		"other data": func(w *world) { w.patch(configMap, `{"data":{"mode":"slow"}}`) },
 	} {
 		t.Run(name, func(t *testing.T) {

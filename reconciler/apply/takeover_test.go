@@ -122,7 +122,7 @@ func TestManagedFieldsThatWereReset(t *testing.T) {
 	w := newWorld(t)
 	w.created(configMap)
 	w.patchAs("kubectl-edit", configMap, `{"data":{"EXTRA":"x"}}`)
-	w.patchAs("somebody", configMap, `{"metadata":{"managedFields":[{}]}}`)
+	w.patchAs("other-client", configMap, `{"metadata":{"managedFields":[{}]}}`)
 	live := w.must(Corrected, w.do(plan.Correct, configMap, w.seen(configMap)))
 	if live.Added == nil || live.Added.Manager != "before-first-apply" {
 		t.Fatalf("added was %v", live.Added)

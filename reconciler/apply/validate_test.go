@@ -38,7 +38,7 @@ spec:
 		{"an immutable field", deployment, []string{with(with(deployment, "matchLabels: {app: api}", "matchLabels: {app: other}"), "labels: {app: api}", "labels: {app: other}")},
 			[]string{"field is immutable; revert the change in Git, or re-create the object with the annotation berth.dev/replace: when-immutable"}},
 		{"a Job that is there", job, []string{with(job, "migrate:1", "migrate:2")}, []string{""}},
-		{"a kind that nobody knows", "", []string{gauge}, []string{"or install what defines them"}},
+		{"an unknown kind", "", []string{gauge}, []string{"or install what defines them"}},
 		{"a kind that the sync brings", "", []string{crd, gauge}, []string{"", ""}},
 		{"a namespace that is yet to be made", "", []string{elsewhere}, []string{""}},
 	} {

@@ -45,7 +45,7 @@ func TestWarningsAreBounded(t *testing.T) {
 		}
 	}
 	Warnings{}.HandleWarningHeaderWithContext(ctx, 199, "", "of another kind")
-	Warnings{}.HandleWarningHeaderWithContext(t.Context(), miscellaneous, "", "nobody listens")
+	Warnings{}.HandleWarningHeaderWithContext(t.Context(), miscellaneous, "", "without a listener")
 	got := h.all()
 	if len(got) != maxWarnings || !slices.IsSorted(got) || slices.ContainsFunc(got, func(s string) bool { return len([]rune(s)) > maxWarning || strings.Contains(s, "\n") }) {
 		t.Errorf("%d warnings: %q", len(got), got)

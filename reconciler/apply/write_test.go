@@ -186,7 +186,7 @@ func TestCreateLeavesWhatIsThere(t *testing.T) {
 		class             Class
 		why               string
 	}{
-		{"nobody's", with(configMap, "fast", "slow"), configMap, Exists,
+		{"without an owner", with(configMap, "fast", "slow"), configMap, Exists,
 			"is there already and was not made by Berth; remove one of the two, or rename the one in Git"},
 		{"without an owner, with the same content", configMap, configMap, Exists,
 			"is there already and was not made by Berth; remove one of the two, or rename the one in Git"},
@@ -224,14 +224,14 @@ func TestCreateLeavesWhatIsThere(t *testing.T) {
 
 // A change must not hit a different object of the same name, or recreate a deleted one.
 func TestChangeOnlyWhatWasSeen(t *testing.T) {
-	const anew = "was deleted or re-created by another client in the meantime; it is tried again"
+	const recreated = "was deleted or re-created by another client in the meantime; it is tried again"
 	const changed = "was changed by another client in the meantime; it is tried again"
-	for text, why := range map[string]string{configMap: anew, job: changed} {
+	for text, why := range map[string]string{configMap: recreated, job: changed} {
 		w := newWorld(t)
 		old := w.created(text)
 		w.delete(text)
 		result := w.do(plan.Correct, text, old)
-		w.refused(Conflict, "infra/app.yaml:12: "+result.Step.Key.String()+": "+anew, result)
+		w.refused(Conflict, "infra/app.yaml:12: "+result.Step.Key.String()+": "+recreated, result)
 		if w.look(text) != nil {
 			t.Errorf("%s is there again", result.Step.Key)
 		}

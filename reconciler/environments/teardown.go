@@ -55,7 +55,7 @@ func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (c
 	return ctrl.Result{}, e.letGo(ctx, env)
 }
 
-// held reports whether the teardown has to wait, for a moment or for a confirmation.
+// held reports whether the teardown has to wait, either briefly or until a user confirms it.
 func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
 	if e.Guard.Allowed(env) || branches.ConfirmedBy(env) || branches.IsReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
 		return 0, "", nil

@@ -59,7 +59,7 @@ func reduceEvent(obj runtime.Object) sighting {
 // eventKey identifies events that replace each other.
 type eventKey struct {
 	about types.UID
-	// what is the reason and, for a probe, its kind.
+	// what is the reason, and the kind of a failed probe.
 	what string
 }
 

@@ -47,7 +47,7 @@ var usual = map[schema.GroupVersion][]string{
 	{Group: "rbac.authorization.k8s.io", Version: "v1"}: {"Role", "RoleBinding"},
 }
 
-// UsualKinds returns the kinds that an environment probably has, for environments of which nothing else is known.
+// UsualKinds returns the kinds that an environment probably has. It serves environments whose kinds are not recorded.
 func UsualKinds() []schema.GroupVersionKind {
 	var kinds []schema.GroupVersionKind
 	for version, names := range usual {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Prover makes and checks the proofs in AnnotationDigest: that this installation made an object, for an environment,
+// Prover makes and checks the proofs in AnnotationDigest: that this installation made an object, of one environment,
 // with exactly this identity. Everyone with rights in a namespace can write labels and annotations, or copy them with
 // the object. A proof can be neither forged nor used for another object.
 //

@@ -46,11 +46,11 @@ func TestWhatPeopleAdded(t *testing.T) {
 		entries []metav1.ManagedFieldsEntry
 		want    string
 	}{
-		{"nobody else", []metav1.ManagedFieldsEntry{ours}, ""},
+		{"no other manager", []metav1.ManagedFieldsEntry{ours}, ""},
 		{"a variable", []metav1.ManagedFieldsEntry{ours, entry("kubectl-set", env("DEBUG"))}, `kubectl-set added spec.template.spec.containers[name="api"].env`},
 		{"fields that are ours too", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:image":{}}}}}}}`)}, ""},
 		{"many fields", []metav1.ManagedFieldsEntry{ours, entry("kubectl-patch", `{"f:spec":{"f:a":{},"f:b":{},"f:c":{},"f:d":{},"f:e":{}}}`)}, "kubectl-patch added spec.a, spec.b, spec.c and 2 more"},
-		{"a whole pod template's part, by somebody who is no person", []metav1.ManagedFieldsEntry{ours, entry("istio", env("DEBUG"))}, ""},
+		{"a whole pod template's part, by a controller", []metav1.ManagedFieldsEntry{ours, entry("istio", env("DEBUG"))}, ""},
 		{"labels and annotations", []metav1.ManagedFieldsEntry{ours, entry("kubectl-edit", `{"f:metadata":{"f:labels":{"f:a":{}},"f:annotations":{".":{},"f:b":{}},"f:finalizers":{"v:\"x\"":{}}}}`)}, ""},
 		{"replicas, a restart, a status", []metav1.ManagedFieldsEntry{
 			ours, entry("kubectl-edit", `{"f:spec":{"f:replicas":{},"f:template":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}}}}},"f:status":{"f:x":{}}}`),
@@ -128,18 +128,18 @@ func TestWhoScalesAndWhoWroteLast(t *testing.T) {
 		entries       []metav1.ManagedFieldsEntry
 		scaler, rival string
 	}{
-		{"nobody", []metav1.ManagedFieldsEntry{ours(replicas)}, "", ""},
+		{"no other manager", []metav1.ManagedFieldsEntry{ours(replicas)}, "", ""},
 		{"an autoscaler", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kube-controller-manager:scale", replicas, time.Hour)}, "kube-controller-manager", "kube-controller-manager"},
 		{"an autoscaler that wanted what Git says", []metav1.ManagedFieldsEntry{ours(replicas), entry("kube-controller-manager:scale", replicas, 0)}, "", ""},
 		{"a person", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kubectl:scale", replicas, time.Hour)}, "kubectl", "kubectl"},
-		{"somebody before us", []metav1.ManagedFieldsEntry{ours(replicas), entry("kubectl-edit", `{}`, time.Second)}, "", ""},
+		{"another manager before us", []metav1.ManagedFieldsEntry{ours(replicas), entry("kubectl-edit", `{}`, time.Second)}, "", ""},
 		{"a controller's status", []metav1.ManagedFieldsEntry{ours(replicas), entry("kube-controller-manager:status", `{}`, time.Hour)}, "", ""},
-		{"somebody at the same time", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`, time.Minute)}, "", "operator"},
-		{"somebody after our first write, and before our last", []metav1.ManagedFieldsEntry{entry("berth", `{}`, 2*time.Hour), ours(replicas), entry("operator", `{}`, time.Hour)}, "", ""},
-		{"somebody of whom no time is known", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`)}, "", ""},
+		{"another manager at the same time", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`, time.Minute)}, "", "operator"},
+		{"another manager after our first write, and before our last", []metav1.ManagedFieldsEntry{entry("berth", `{}`, 2*time.Hour), ours(replicas), entry("operator", `{}`, time.Hour)}, "", ""},
+		{"another manager without a time", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`)}, "", ""},
 		{"an autoscaler, of what only another field of Berth's is named like", []metav1.ManagedFieldsEntry{ours(`{"f:spec":{"f:template":{"f:replicas":{}}}}`), entry("kube-controller-manager:scale", replicas, 0)}, "kube-controller-manager", ""},
 		{"an autoscaler of other fields", []metav1.ManagedFieldsEntry{ours(`{}`), entry("kube-controller-manager:scale", `{"f:spec":{"f:paused":{}}}`, 0)}, "", ""},
-		{"somebody who does not scale", []metav1.ManagedFieldsEntry{ours(`{}`), entry("operator", replicas, 0)}, "", ""},
+		{"a manager that does not scale", []metav1.ManagedFieldsEntry{ours(`{}`), entry("operator", replicas, 0)}, "", ""},
 		{"the newest of several", []metav1.ManagedFieldsEntry{ours(replicas), entry("operator", `{}`, 3*time.Hour), entry("kubectl-edit", `{}`, time.Hour)}, "", "operator"},
 	}
 	for _, test := range tests {
@@ -183,7 +183,7 @@ func TestWhoseToolAnObjectIs(t *testing.T) {
 		edit edit
 		want string
 	}{
-		{"nobody's", labelled("app", "api"), ""},
+		{"without an owner", labelled("app", "api"), ""},
 		{"Argo CD, by its writes and the label of its application", func(u *unstructured.Unstructured) {
 			by("argocd-controller")(u)
 			labelled("app.kubernetes.io/instance", "posts")(u)
@@ -192,7 +192,7 @@ func TestWhoseToolAnObjectIs(t *testing.T) {
 			by("helm")(u)
 			labelled("app.kubernetes.io/instance", "posts")(u)
 		}, "Helm"},
-		{"nobody's, with the label of a release", labelled("app.kubernetes.io/instance", "posts"), ""},
+		{"without an owner, with the label of a release", labelled("app.kubernetes.io/instance", "posts"), ""},
 		{"a label that anybody may write", labelled("app.kubernetes.io/managed-by", "Helm"), ""},
 		{"Helm, by its annotation", annotated("meta.helm.sh/release-name", "posts"), "Helm (release /posts)"},
 		{"Helm, by its writes", by("helm"), "Helm"},

@@ -31,7 +31,7 @@ func TestOwnership(t *testing.T) {
 		{"what we only updated is not what we applied", []metav1.ManagedFieldsEntry{entry("berth", "Update", "", `{"f:data":{}}`)}, ""},
 		{"nor is a subresource", []metav1.ManagedFieldsEntry{entry("berth", "Apply", "status", `{"f:status":{}}`)}, ""},
 		{"what another manager applied is not ours", []metav1.ManagedFieldsEntry{entry("flux", "Apply", "", `{"f:data":{}}`)}, ""},
-		{"an object that nobody manages is not ours", nil, ""},
+		{"an object without a manager is not ours", nil, ""},
 		{"without fields we applied nothing", []metav1.ManagedFieldsEntry{{Manager: "berth", Operation: "Apply"}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,13 +42,13 @@ func TestOwnership(t *testing.T) {
 	}
 	taken := entry(manifest.FieldManager, metav1.ManagedFieldsOperationApply, "", `{"f:data":{"f:a":{}}}`)
 	if got := observed.Ownership([]metav1.ManagedFieldsEntry{taken}); hash == "" || got == hash {
-		t.Errorf("a field that somebody took from us does not change the hash %q", hash)
+		t.Errorf("a field that another manager took does not change the hash %q", hash)
 	}
 	unreadable := func(text string) string {
 		return observed.Ownership([]metav1.ManagedFieldsEntry{entry("berth", "Apply", "", text)})
 	}
 	if unreadable(`{"f:a"`) == unreadable(`{"f:b"`) {
-		t.Error("fields that nobody can read have one hash")
+		t.Error("unreadable fields have one hash")
 	}
 }
 

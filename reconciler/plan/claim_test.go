@@ -20,7 +20,7 @@ func TestAClaimStaysAsLargeAsItIs(t *testing.T) {
 		name, git, there string
 		left             bool
 	}{
-		{"nobody has changed it", "10Gi", "", false},
+		{"unchanged", "10Gi", "", false},
 		{"it is larger in the cluster", "10Gi", "30Gi", true},
 		{"it is larger in another unit", "10Gi", "20480Mi", true},
 		{"it is larger in Git", "40Gi", "30Gi", false},

@@ -30,7 +30,7 @@ func TestChanges(t *testing.T) {
 			keep ConfigMap/posts/env
 			create ConfigMap/posts/other: is not in the cluster yet
 			Going: ConfigMap/other: is not in the cluster yet`},
-		{"what somebody else made is adopted", func(w *world) {
+		{"an object of another client is adopted", func(w *world) {
 			w.in.Namespace.Shared = true
 			w.write(w.in.Namespace.Object, "")
 			w.write(deployment("api"), "")
@@ -72,7 +72,7 @@ func TestChanges(t *testing.T) {
 // TestDrift is about other clients' changes of our objects.
 func TestDrift(t *testing.T) {
 	check(t, []spec{
-		{"what somebody changed is corrected", func(w *world) {
+		{"a change by another client is corrected", func(w *world) {
 			w.git(deployment("api"), configMap("env"))
 			w.settle()
 			w.disturb("Deployment/api")
@@ -81,7 +81,7 @@ func TestDrift(t *testing.T) {
 			keep ConfigMap/posts/env
 			correct Deployment/posts/api: was changed by another client
 			Settled`},
-		{"what somebody deleted is made again", func(w *world) {
+		{"an object that another client deleted is re-created", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
 			w.remove("ConfigMap/env")
@@ -89,7 +89,7 @@ func TestDrift(t *testing.T) {
 			keep Namespace/posts
 			correct ConfigMap/posts/env: was deleted by another client
 			Settled`},
-		{"what somebody deleted and made anew is corrected", func(w *world) {
+		{"an object that another client deleted and re-created is corrected", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
 			w.strip("ConfigMap/env")

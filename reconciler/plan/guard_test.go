@@ -39,7 +39,7 @@ func TestGuard(t *testing.T) {
 			w.settle()
 			w.git(parts(7, 12)...)
 		}, ""},
-		{"until somebody confirms it", func(w *world) {
+		{"until a user confirms it", func(w *world) {
 			left(w, parts(1, 6)...)
 			w.pass()
 			w.confirms()
@@ -51,7 +51,7 @@ func TestGuard(t *testing.T) {
 			w.pass()
 			w.git(deployment("api"))
 		}, held},
-		{"not for what a commit deletes that nobody has seen", func(w *world) {
+		{"not for deletions of a commit that no user has seen", func(w *world) {
 			left(w, parts(1, 6)...)
 			w.confirms()
 		}, held},
@@ -89,7 +89,7 @@ func TestGuard(t *testing.T) {
 			w.settle()
 			w.git()
 		}, nothing},
-		{"unless somebody confirms it, too", func(w *world) {
+		{"unless a user confirms it, too", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
 			w.git()
@@ -107,7 +107,7 @@ func TestGuard(t *testing.T) {
 			w.in.Origin = "deploy of posts.git"
 			w.settle()
 		}, moved},
-		{"until somebody confirms it, either", func(w *world) {
+		{"until a user confirms it, either", func(w *world) {
 			w.in.Origin = "k8s of posts.git"
 			left(w, configMap("old"))
 			w.in.Origin = "deploy of posts.git"

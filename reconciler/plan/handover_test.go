@@ -90,7 +90,7 @@ func TestNoNumberOfReplicas(t *testing.T) {
 			change Deployment/posts/api: differs from Git [keeps spec.replicas]
 			create HorizontalPodAutoscaler/posts/api: is not in the cluster yet
 			Going: Deployment/api: differs from Git; HorizontalPodAutoscaler/api: is not in the cluster yet`},
-		{"is not sent where somebody else has set one", func(w *world) {
+		{"is not sent where another client has set one", func(w *world) {
 			w.git(deployment("api", replicas(2)))
 			w.settle()
 			w.change("Deployment/api", func(l *observed.Object) { l.Scaler, l.Replicas = "kube-controller-manager", false })

@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 			create Job/posts/migrate: is to run [failed: spec.template: Required value; correct it in Git]
 			change Deployment/posts/api: differs from Git [blocked: the sync is refused because of Job/migrate]
 			Failed: Job/migrate (migrate.yaml:1): spec.template: Required value; correct it in Git`},
-		{"what may pass by itself is waited for, and fails nothing", func(w *world) {
+		{"the environment waits for what may pass by itself, and fails nothing", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.unready(configMap("env"), "the API server is overloaded; it is tried again")
 			w.pass()
@@ -394,7 +394,7 @@ func TestDeadline(t *testing.T) {
 			w.refuse(configMap("env"), "no")
 			w.pass()
 		}, time.Minute},
-		{"a health that changes by itself is looked at again", func(w *world) {
+		{"a health that changes by itself is judged again", func(w *world) {
 			w.git(deployment("api"))
 			w.pass()
 			w.change("Deployment/api", func(l *observed.Object) { l.Recheck = noon.Add(30 * time.Second) })
@@ -405,7 +405,7 @@ func TestDeadline(t *testing.T) {
 			w.finish("Job/migrate")
 			w.pass()
 		}, time.Minute},
-		{"what waits for somebody else has none", func(w *world) {
+		{"an object that waits for another controller has none", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
 			w.git(job("migrate", runs("app:2")))
@@ -529,6 +529,6 @@ func TestWarningsOfTheServerStay(t *testing.T) {
 	w.git(configMap("env"))
 	w.settle()
 	if left := w.in.Record.Warnings; len(left) != 0 {
-		t.Errorf("of what is gone %q is left", left)
+		t.Errorf("%q is left of deleted objects", left)
 	}
 }

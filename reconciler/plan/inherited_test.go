@@ -36,7 +36,7 @@ func TestOlderProblems(t *testing.T) {
 			correct ConfigMap/posts/env: was changed by another client
 			change Deployment/posts/api: differs from Git
 			Going: ConfigMap/env: was changed by another client; Deployment/api: differs from Git`},
-		{"an object that is missing and refused is waited for, but stops no other", func(w *world) {
+		{"a missing object that is refused keeps the sync open, but stops no other", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
 			w.remove("ConfigMap/env")
@@ -48,7 +48,7 @@ func TestOlderProblems(t *testing.T) {
 			correct ConfigMap/posts/env: was deleted by another client [failed: spec.replicas: Invalid value: -1; correct it in Git]
 			change Deployment/posts/api: differs from Git
 			Failed: ConfigMap/env (env.yaml:1): spec.replicas: Invalid value: -1; correct it in Git`},
-		{"what somebody took over after it was applied stops no other", func(w *world) {
+		{"an object that another client took over after it was applied stops no other", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
 			w.write(configMap("env"), theirs)

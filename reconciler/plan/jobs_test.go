@@ -17,7 +17,7 @@ func TestJobs(t *testing.T) {
 			create Job/posts/migrate: is to run
 			create Deployment/posts/api: is not in the cluster yet [blocked: waits for Job/migrate in wave -1]
 			Going: Namespace/posts: is not in the cluster yet; Job/migrate: is to run; and 1 more`},
-		{"same digest, running: it is waited for", func(w *world) {
+		{"same digest, running: the plan waits", func(w *world) {
 			w.git(job("migrate", wave(-1)), deployment("api"))
 			w.pass()
 		}, `
@@ -42,7 +42,7 @@ func TestJobs(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate: has run
 			Settled`},
-		{"same digest, complete, and made once more by somebody: satisfied", func(w *world) {
+		{"same digest, complete, and re-created by another client: satisfied", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
 			w.remove("Job/migrate")
@@ -82,7 +82,7 @@ func TestJobs(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate [failed: BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry posts.production.main]
 			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded: relation posts does not exist; it runs again when it changes in Git, or on: berth retry posts.production.main`},
-		{"same digest, deleted by somebody before it finished", func(w *world) {
+		{"same digest, deleted by another client before it finished", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
 			w.remove("Job/migrate")
@@ -107,7 +107,7 @@ func TestJobs(t *testing.T) {
 			keep Namespace/posts
 			replace Job/posts/migrate: changed since it ran
 			Going: Job/migrate: changed since it ran`},
-		{"other digest, on its way out: it is waited for", func(w *world) {
+		{"other digest, being deleted: the plan waits", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
 			w.git(job("migrate", runs("app:2")))
@@ -144,7 +144,7 @@ func TestJobs(t *testing.T) {
 			keep Namespace/posts
 			replace Job/posts/migrate: changed while it runs [blocked: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)]
 			Waiting: Job/migrate: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)`},
-		{"and no time-out runs while it is waited for", func(w *world) {
+		{"and no time-out runs meanwhile", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
 			w.git(job("migrate", runs("app:2")))
@@ -234,14 +234,14 @@ func TestJobs(t *testing.T) {
 			keep Namespace/posts: was there before and is not Berth's
 			replace Job/posts/migrate: was made by another client, and did not do the same work
 			Going: Job/migrate: was made by another client, and did not do the same work`},
-		{"not ours, running: it is waited for", func(w *world) {
+		{"not ours, running: the plan waits", func(w *world) {
 			taken(w, job("migrate", runs("app:0")))
 			w.git(job("migrate"))
 		}, `
 			keep Namespace/posts: was there before and is not Berth's
 			replace Job/posts/migrate: was made by another client, and did not do the same work [blocked: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)]
 			Waiting: Job/migrate: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)`},
-		{"somebody took the marks from a run: it is still the run", func(w *world) {
+		{"a user removed the marks of a run: it is still the run", func(w *world) {
 			w.git(job("migrate"))
 			w.pass()
 			w.strip("Job/migrate")

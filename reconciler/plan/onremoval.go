@@ -96,7 +96,7 @@ func (m *maker) prepare(s *Step) {
 		s.Action, s.Health = Delete, health.Health{Status: health.Progressing, Message: "waits for the running Job to finish"}
 		s.block(forOthers, s.Health.Message)
 	case s.Live != nil:
-		s.Action, s.Reason = Delete, whenGone+", and an earlier run of it is still there"
+		s.Action, s.Reason = Delete, whenGone+", and an earlier run still exists"
 	case remembered && known.Manifest == job.Manifest:
 		m.record.LastJobs[s.Key] = job
 	default:

@@ -65,7 +65,7 @@ func TestOnRemoval(t *testing.T) {
 			w.git(job("drop", onRemoval))
 		}, `
 			keep Namespace/posts
-			delete Job/posts/drop: runs when the environment is torn down, and an earlier run of it is still there
+			delete Job/posts/drop: runs when the environment is torn down, and an earlier run still exists
 			Settled`},
 		{"but not while it runs", func(w *world) {
 			w.git(job("drop"))
@@ -75,7 +75,7 @@ func TestOnRemoval(t *testing.T) {
 			keep Namespace/posts
 			delete Job/posts/drop: runs when the environment is torn down [blocked: waits for the running Job to finish]
 			Settled`},
-		{"what somebody else has there is in the way", func(w *world) {
+		{"an object of another client is in the way", func(w *world) {
 			taken(w, job("drop"))
 			w.git(job("drop", onRemoval))
 		}, `
@@ -90,7 +90,7 @@ func TestOnRemoval(t *testing.T) {
 			w.goes()
 		}, `
 			keep Namespace/posts
-			delete Job/posts/drop: runs when the environment is torn down, and an earlier run of it is still there
+			delete Job/posts/drop: runs when the environment is torn down, and an earlier run still exists
 			keep Deployment/posts/api
 			Settled`},
 	})
@@ -138,7 +138,7 @@ func TestLastJobs(t *testing.T) {
 			create Job/posts/drop: runs before anything is deleted
 			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Going: 2 to delete: Job/drop: runs before anything is deleted; and 1 more`},
-		{"its success is waited for", func(w *world) {
+		{"the teardown waits for its success", func(w *world) {
 			stands(w, drop)
 			w.goes()
 		}, `
@@ -259,7 +259,7 @@ func TestLastJobs(t *testing.T) {
 			create Job/posts/drop: runs before anything is deleted [failed: exceeded quota: jobs; ask for less; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login]
 			delete Namespace/posts: the environment is torn down [blocked: waits for Job/drop, which runs when the environment is torn down]
 			Failed: Job/drop (drop.yaml:1): exceeded quota: jobs; ask for less; nothing is deleted before it has succeeded; to run it again: berth retry posts.review.login; to delete without it: berth confirm posts.review.login`},
-		{"a namespace that somebody deleted takes it along", func(w *world) {
+		{"it is deleted with a namespace that a user deletes", func(w *world) {
 			stands(w, drop)
 			w.remove("Namespace/posts")
 		}, `

@@ -132,7 +132,7 @@ func TestOrder(t *testing.T) {
 			keep CustomResourceDefinition/widgets.example.com
 			create Widget/posts/one: is not in the cluster yet
 			Going: Widget/one: is not in the cluster yet`},
-		{"a kind that nobody brings is an error; the rest of a first sync goes on", func(w *world) {
+		{"an unknown kind is an error; the rest of a first sync goes on", func(w *world) {
 			w.git(widget("one"), configMap("env"))
 		}, `
 			create Namespace/posts: is not in the cluster yet
@@ -156,7 +156,7 @@ func TestOrder(t *testing.T) {
 			create ConfigMap/posts/env: was not seen in the cluster [blocked: cannot be seen by the agent: configmaps is forbidden]
 			keep Deployment/posts/api
 			Degraded: ConfigMap/env: cannot be seen by the agent: configmaps is forbidden`},
-		{"what somebody paused on purpose has settled", func(w *world) {
+		{"a workload that a user paused has settled", func(w *world) {
 			w.git(deployment("api"), deployment("web", wave(1)))
 			w.pass()
 			w.becomes("Deployment/api", health.Suspended, "paused")
@@ -173,14 +173,14 @@ func TestNamespace(t *testing.T) {
 	shared := func(w *world) { w.in.Namespace.Shared = true }
 	put := func(w *world, environment string) { w.write(w.in.Namespace.Object, environment) }
 	check(t, []spec{
-		{"a missing namespace is made, for a shared one too", func(w *world) {
+		{"a missing namespace is created, a shared one too", func(w *world) {
 			shared(w)
 			w.git(configMap("env"))
 		}, `
 			create Namespace/posts: is not in the cluster yet
 			create ConfigMap/posts/env: is not in the cluster yet
 			Going: Namespace/posts, ConfigMap/env: is not in the cluster yet`},
-		{"a shared namespace that is nobody's is used as it is", func(w *world) {
+		{"a shared namespace without an owner is used as it is", func(w *world) {
 			shared(w)
 			put(w, "")
 			w.git(configMap("env"))
@@ -203,7 +203,7 @@ func TestNamespace(t *testing.T) {
 			keep Namespace/posts [failed: belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create]
 			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create]
 			Failed: Namespace/posts (the environment): belongs to another environment; choose another namespace for one of the two. Entries that name their branches can share a namespace that Berth did not create`},
-		{"a namespace that is being deleted is waited for", func(w *world) {
+		{"the sync waits for a namespace that is being deleted", func(w *world) {
 			put(w, theirs)
 			w.hold("Namespace/posts", "kubernetes")
 			w.git(configMap("env"))
@@ -211,7 +211,7 @@ func TestNamespace(t *testing.T) {
 			create Namespace/posts: has to be re-created [blocked: is being deleted; held by kubernetes]
 			create ConfigMap/posts/env: is not in the cluster yet [blocked: Namespace/posts: is being deleted; held by kubernetes]
 			Waiting: Namespace/posts: is being deleted; held by kubernetes`},
-		{"a namespace deleted by hand takes all with it, and is waited for", func(w *world) {
+		{"a namespace deleted by hand takes all with it, and the sync waits", func(w *world) {
 			w.git(configMap("env"), deployment("api"))
 			w.settle()
 			w.remove("Namespace/posts")
@@ -238,7 +238,7 @@ func TestNamespace(t *testing.T) {
 			change Namespace/posts: differs from Git
 			keep ConfigMap/posts/env
 			Settled`},
-		{"and are put back when somebody changes them", func(w *world) {
+		{"and are corrected when a user changes them", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
 			w.disturb("Namespace/posts")
@@ -254,7 +254,7 @@ func TestNamespace(t *testing.T) {
 			correct Namespace/posts: was changed by another client
 			keep ConfigMap/posts/env
 			Settled`},
-		{"one that somebody made anew is not", func(w *world) {
+		{"one that another client re-created is not", func(w *world) {
 			w.git(configMap("env"))
 			w.settle()
 			w.strip("Namespace/posts")

@@ -92,7 +92,7 @@ func TestTheRightsOfAnEnvironmentGoLast(t *testing.T) {
 	w.remove(rights)
 	p = w.teardown()
 	if ready := p.Ready(); len(ready) == 0 || !stagesIncrease(ready, rights) || !strings.Contains(p.String(), "correct "+strings.Replace(rights, "/", "/posts/", 1)) {
-		t.Errorf("rights that somebody took are not given back before the deletions that need them:\n%s", p)
+		t.Errorf("removed rights are not restored before the deletions that need them:\n%s", p)
 	}
 }
 

@@ -352,7 +352,7 @@ func TestScalingWithoutAName(t *testing.T) {
 	}
 	w.settle()
 	if seeks(w) {
-		t.Error("it is looked for who scaled what nobody scaled")
+		t.Error("a search for who scaled an object that was not scaled")
 	}
 	w.scaleToZero("Deployment/api")
 	if !seeks(w) {
@@ -452,7 +452,7 @@ func TestFights(t *testing.T) {
 			keep Namespace/posts
 			keep Deployment/posts/api (Progressing: 0 of 1 ready)
 			Going: Deployment/api: 0 of 1 ready`},
-		{"but its own rollout is waited for", func(w *world) {
+		{"but the sync waits for its own rollout", func(w *world) {
 			w.git(deployment("api"), deployment("web", wave(1)))
 			w.settle()
 			w.git(deployment("api", version(2)), deployment("web", wave(1), version(2)))

@@ -100,7 +100,7 @@ func (s *Step) block(by blocker, why string) { s.Blocked, s.waits = why, by }
 // Acts reports whether the step changes the cluster now.
 func (s Step) Acts() bool { return s.Action != Keep && s.Blocked == "" }
 
-// Healthy reports whether nothing has to be done, or to happen, for the object any more. An object that a user paused
+// Healthy reports whether the object has settled, so that neither Berth nor the cluster has to act. An object that a user paused
 // has settled. A suspended Job has not, because others depend on its work.
 func (s Step) Healthy() bool {
 	switch {
@@ -192,7 +192,7 @@ func (p Plan) Impossible() []Step {
 
 // Input is what Make and Teardown decide on.
 type Input struct {
-	// Name is the name of the Environment, for the commands in messages.
+	// Name is the name of the Environment. Commands in messages contain it.
 	Name string
 	// Environment is the value of manifest.LabelEnvironment that marks our objects. It counts only if Prover confirms
 	// it.

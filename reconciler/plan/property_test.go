@@ -331,10 +331,10 @@ func (h *history) mustBeWhatGitSays() {
 			got[key] = live.Digest
 		}
 		if wanted && live.Ownership != p.Record.Applied[key].Ownership {
-			h.rt.Fatalf("%s was left as somebody else made it", key)
+			h.rt.Fatalf("%s was left as another client made it", key)
 		}
 		if wanted && live.Added != nil {
-			h.rt.Fatalf("%s was left with what somebody added", key)
+			h.rt.Fatalf("%s was left with what a user added", key)
 		}
 	}
 	if !maps.Equal(got, want) {

@@ -64,7 +64,7 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api (Progressing: 0 of 1 ready)
 			delete ConfigMap/posts/old: is no longer in Git [blocked: waits for Deployment/api: 0 of 1 ready]
 			Going: Deployment/api: 0 of 1 ready; and 1 more`},
-		{"what is on its way out is waited for", func(w *world) {
+		{"the prune waits for objects that are being deleted", func(w *world) {
 			left(w, deployment("old"))
 			w.pass()
 		}, `
@@ -81,7 +81,7 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api
 			delete Deployment/posts/old: is no longer in Git [blocked: is being deleted; held by foregroundDeletion]
 			Going: Deployment/old: is being deleted; held by foregroundDeletion`},
-		{"what somebody else holds is up to them", func(w *world) {
+		{"a finalizer of another controller is up to it", func(w *world) {
 			left(w, deployment("old"))
 			w.pass()
 			w.hold("Deployment/old", "example.com/backup")
@@ -149,7 +149,7 @@ func TestPrune(t *testing.T) {
 			keep Namespace/posts
 			keep Deployment/posts/api
 			Settled`},
-		{"a running Job is waited for", func(w *world) {
+		{"the prune waits for a running Job", func(w *world) {
 			w.git(deployment("api"), job("migrate"))
 			w.pass()
 			w.finish("Deployment/api")
@@ -187,7 +187,7 @@ func TestPrune(t *testing.T) {
 			keep Deployment/posts/api
 			keep ConfigMap/posts/old: is no longer in Git, and may still exist [blocked: cannot be seen by the agent: configmaps is forbidden]
 			Waiting: ConfigMap/old: cannot be seen by the agent: configmaps is forbidden`},
-		{"nor passed over where the record does not name it, and it keeps nothing else", func(w *world) {
+		{"nor skipped where the record does not name it, and it keeps nothing else", func(w *world) {
 			left(w, configMap("old"), job("migrate"))
 			w.unseen(configMaps, observed.Unwatched, "configmaps is forbidden")
 			clear(w.in.Record.Applied)

@@ -124,7 +124,7 @@ func TestReturns(t *testing.T) {
 			keep Job/posts/seed: has run before with this content, and runs again only for a new commit
 			delete ConfigMap/posts/note: is no longer in Git
 			Going: ConfigMap/note: is no longer in Git`},
-		{"a Job of another commit that still runs is waited for", func(w *world) {
+		{"the sync waits for a Job of another commit that still runs", func(w *world) {
 			w.history(first)
 			w.git(second)
 			w.pass()

@@ -54,7 +54,7 @@ func TestRecordDiffers(t *testing.T) {
 		{"so can what a person confirmed: who asks again is asked again", func(r *plan.Record) { r.Guard.Confirmed = true }, false},
 		{"and where the manifests are", func(r *plan.Record) { r.Origin = "elsewhere" }, false},
 		{"a Job's run must be stored first: it would run twice", func(r *plan.Record) { r.Jobs[migrate] = plan.JobRecord{State: plan.JobIntended} }, true},
-		{"a new kind must be: nobody would look for what is left of it", func(r *plan.Record) { r.Kinds = append(r.Kinds, schema.GroupVersionKind{Kind: "Secret"}) }, true},
+		{"a new kind must be: otherwise its remaining objects would never be found", func(r *plan.Record) { r.Kinds = append(r.Kinds, schema.GroupVersionKind{Kind: "Secret"}) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stored := recorded()

@@ -43,7 +43,7 @@ func TestRemoval(t *testing.T) {
 			delete ConfigMap/posts/old: is no longer in Git
 			delete ServiceAccount/posts/old: is no longer in Git
 			Going: ConfigMap/old, ServiceAccount/old: is no longer in Git`},
-		{"a later wave goes before an earlier one, and is waited for", func(w *world) {
+		{"a later wave is deleted before an earlier one, which waits", func(w *world) {
 			left(w, deployment("db", wave(-1)), deployment("web", wave(2)), configMap("late", wave(1)))
 			w.pass()
 		}, `
@@ -104,7 +104,7 @@ func TestRemoval(t *testing.T) {
 			delete Deployment/posts/a: is no longer in Git
 			delete Deployment/posts/b: is no longer in Git
 			Going: Deployment/a, Deployment/b: is no longer in Git`},
-		{"what is kept is not waited for", func(w *world) {
+		{"deletions do not wait for a kept object", func(w *world) {
 			left(w, deployment("web", needs("Deployment/db"), wave(1), annotated(manifest.AnnotationPrune, "never")), deployment("db"))
 		}, `
 			keep Namespace/posts

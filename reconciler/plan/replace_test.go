@@ -25,7 +25,7 @@ func TestImmutable(t *testing.T) {
 			keep ConfigMap/posts/env
 			change Deployment/posts/api: differs from Git [failed: spec.selector: field is immutable]
 			Failed: Deployment/api (api.yaml:1): spec.selector: field is immutable`},
-		{"unless Git allows that it is made anew", fixed(deployment("api", replace("when-immutable")), deployment("api", replace("when-immutable"), version(2))), `
+		{"unless Git allows a replacement", fixed(deployment("api", replace("when-immutable")), deployment("api", replace("when-immutable"), version(2))), `
 			keep Namespace/posts
 			keep ConfigMap/posts/env
 			replace Deployment/posts/api: cannot be changed in place, and is re-created
@@ -72,7 +72,7 @@ func TestImmutable(t *testing.T) {
 			keep ConfigMap/posts/env
 			change Deployment/posts/api: differs from Git [failed: spec.selector: field is immutable; the annotation berth.dev/replace: "always" is neither when-immutable nor orphan]
 			Failed: Deployment/api (api.yaml:1): spec.selector: field is immutable; the annotation berth.dev/replace: "always" is neither when-immutable nor orphan`},
-		{"what somebody else made is not deleted", func(w *world) {
+		{"an object of another client is not deleted", func(w *world) {
 			w.in.Namespace.Shared = true
 			w.write(w.in.Namespace.Object, "")
 			w.write(deployment("api"), "")

@@ -186,7 +186,7 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate [failed: BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main]
 			Failed: Job/migrate (migrate.yaml:1): BackoffLimitExceeded; it runs again when it changes in Git, or on: berth retry posts.production.main`},
-		{"time to live: a failed Job that is gone runs again when somebody asks", func(w *world) {
+		{"time to live: a failed Job that is gone runs again on a retry", func(w *world) {
 			w.git(job("migrate", ttl(0)))
 			w.pass()
 			w.fails("Job/migrate", "BackoffLimitExceeded")
@@ -312,7 +312,7 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate: has run
 			Settled`},
-		{"Git returns while the newer run is on its way: that is waited for, and the older runs again", func(w *world) {
+		{"Git returns while the newer run is still running: the older runs again after it", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
 			w.git(job("migrate", runs("app:2")))
@@ -324,7 +324,7 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			replace Job/posts/migrate: changed while it runs [blocked: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)]
 			Waiting: Job/migrate: waits for the running Job to finish (berth.dev/job-replace: terminate would end it)`},
-		{"Git returns after the newer run failed: the older runs again, for nobody knows what the newer has left", func(w *world) {
+		{"Git returns after the newer run failed: the older runs again, because the newer may have left anything", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
 			w.git(job("migrate", runs("app:2")))
@@ -338,7 +338,7 @@ func TestRuns(t *testing.T) {
 			keep Namespace/posts
 			replace Job/posts/migrate: changed since it ran
 			Going: Job/migrate: changed since it ran`},
-		{"a namespace that somebody deleted took with it what the Job did there: all begins anew", func(w *world) {
+		{"a namespace that a user deleted took with it what the Job did there: it runs again", func(w *world) {
 			w.git(job("migrate", wave(-1)), deployment("api"))
 			w.settle()
 			w.remove("Namespace/posts")

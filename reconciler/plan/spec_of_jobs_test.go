@@ -13,7 +13,7 @@ func TestWhatIsAChangeOfAJob(t *testing.T) {
 			keep Namespace/posts
 			keep Job/posts/migrate: has run
 			Settled`},
-		{"nor is a default that somebody writes out", func(w *world) {
+		{"nor is a default that is written out", func(w *world) {
 			w.git(job("migrate"))
 			w.settle()
 			w.git(job("migrate", completions(1)))

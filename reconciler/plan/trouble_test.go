@@ -24,7 +24,7 @@ func TestTroubleTellsThePlaceOnce(t *testing.T) {
 		{"of the cluster", "api.yaml:3: Deployment/posts/api: .spec.x: field not declared", api, "api.yaml:3: .spec.x: field not declared",
 			"api.yaml:3: Deployment/posts/api: .spec.x: field not declared"},
 		{"that names the place within", "needs db (api.yaml:3)", api, "needs db (api.yaml:3)", "Deployment/api: needs db (api.yaml:3)"},
-		{"of what is not in Git", "cannot be deleted", nil, "cannot be deleted", "Deployment/api: cannot be deleted"},
+		{"an object that is not in Git", "cannot be deleted", nil, "cannot be deleted", "Deployment/api: cannot be deleted"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := plan.Step{Key: key, Object: test.object, Failure: test.failure}

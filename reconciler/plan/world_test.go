@@ -102,7 +102,7 @@ func (w *world) decrypting(kinds ...string) {
 // after lets time pass.
 func (w *world) after(d time.Duration) { w.in.Now = w.in.Now.Add(d) }
 
-// observed returns what the watches know. What they knew about a kind before they lost sight of it is still there.
+// observed returns what the watches know. It includes what they knew about a kind before they lost sight of it.
 func (w *world) observed() observed.State {
 	o := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: maps.Clone(w.unknown)}
 	if crd, ok := w.find("CustomResourceDefinition/widgets.example.com"); !ok || crd.Health.Status != health.Healthy {

@@ -318,7 +318,7 @@ func TestScope(t *testing.T) {
 		{"cluster: another namespace", header + "  namespace: other\n", render.Cluster, "other/api"},
 		{"cluster: a custom resource and what defines it", crd + "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", render.Cluster, "/things.example.com /a"},
 		{"cluster: a kind that the caller knows", "apiVersion: example.com/v1\nkind: Fleet\nmetadata: {name: a}\n", render.Cluster, "/a"},
-		{"cluster: a kind of which nothing can be said now", "apiVersion: example.com/v1\nkind: Away\nmetadata: {name: a}\n", render.Cluster,
+		{"cluster: a kind whose scope is unknown now", "apiVersion: example.com/v1\nkind: Away\nmetadata: {name: a}\n", render.Cluster,
 			"infra/k8s/x.yaml:1: Away/a: it is unknown whether its kind is cluster-scoped: its API does not answer; nothing is applied or deleted until the API server answers"},
 		{"cluster: a namespace where none belongs", "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: b}\n", render.Cluster,
 			"/a infra/k8s/x.yaml:1: ClusterRole/a: it is cluster-scoped; its metadata.namespace is left out"},

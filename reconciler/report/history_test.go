@@ -32,7 +32,7 @@ func TestHistory(t *testing.T) {
 			s.begins("c")
 			s.reports(plan.Settled)
 		}, "c Healthy 10ms, b Healthy 3m0s, a Healthy 430ms"},
-		{"it is told once, and what disturbs it later is another matter", func(s *story) {
+		{"it is recorded once; later disturbances do not change it", func(s *story) {
 			s.begins("a")
 			s.reports(plan.Settled)
 			s.after(time.Hour)
@@ -45,7 +45,7 @@ func TestHistory(t *testing.T) {
 			s.after(time.Minute)
 			s.reports(plan.Settled)
 		}, "a Healthy 6m0s"},
-		{"a newer commit took its place", func(s *story) {
+		{"a newer commit replaced it", func(s *story) {
 			s.begins("a").after(2 * time.Second)
 			s.reports(plan.Going)
 			s.begins("b").after(time.Second)
@@ -102,7 +102,7 @@ func TestHistory(t *testing.T) {
 			s.commit = "d"
 			s.reports(plan.Settled)
 		}, "c Healthy 0s, b Failed 0s: k8s/api.yaml:1 is wrong, a Healthy 1s"},
-		{"a rollback is told after what made it necessary", func(s *story) {
+		{"a rollback comes after the failure that made it necessary", func(s *story) {
 			s.begins("a").after(time.Second)
 			s.reports(plan.Settled)
 			s.begins("b").after(time.Second)
@@ -112,7 +112,7 @@ func TestHistory(t *testing.T) {
 			s.reports(plan.Settled)
 			s.reports(plan.Settled)
 		}, "a RolledBack 1s, b Failed 1s, a Healthy 1s"},
-		{"nobody knows how long that took which was before the Environment, such as one made anew", func(s *story) {
+		{"the duration of a sync that began before the Environment, such as a re-created one, is unknown", func(s *story) {
 			s.begins("a").after(time.Second)
 			s.reports(plan.Settled)
 			s.after(2 * time.Hour)

@@ -20,7 +20,7 @@ import (
 const (
 	logLines   = 10
 	logBytes   = 2 << 10
-	maxLog     = 64 << 10 // the limit of what is read
+	maxLog     = 64 << 10 // how much of a log is read
 	logObjects = 3
 	logTimeout = 10 * time.Second
 	logsAtOnce = 4
@@ -130,7 +130,7 @@ func (l *Logs) tail(ctx context.Context, c container, options *corev1.PodLogOpti
 	return string(text)
 }
 
-// isNoLog reports whether the text is a kubelet's answer, with status 200, for a container without a log. Such a
+// isNoLog reports whether the text is a kubelet's answer, with status 200, that a container has no log. Such a
 // container may never have started.
 func isNoLog(text []byte) bool {
 	return bytes.HasPrefix(text, []byte("unable to retrieve container logs for "))

@@ -82,7 +82,7 @@ func (k *kubelet) awaitWake() {
 			k.t.Errorf("%s was woken", name)
 		}
 	case <-time.After(30 * time.Second):
-		k.t.Fatal("nobody was woken")
+		k.t.Fatal("no environment was requeued")
 	}
 }
 
@@ -95,7 +95,7 @@ func TestLogs(t *testing.T) {
 		return "starting\npassword hunter2 is wrong\n"
 	})
 	if got := k.report(failing("api-1")); got != "" {
-		t.Errorf("the report waited for %q", got)
+		t.Errorf("the report waited until %q", got)
 	}
 	k.awaitWake()
 	const want = "starting\npassword ••• is wrong"

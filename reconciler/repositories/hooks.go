@@ -80,7 +80,7 @@ func (h *hooks) failed(now time.Time) {
 	}
 }
 
-// takeRequest is like take, for a webhook that another replica forwarded.
+// takeRequest is like take. The webhook was forwarded by another replica.
 func (h *hooks) takeRequest(id string, now time.Time) bool {
 	if !strings.HasPrefix(id, HookRequest) {
 		return false

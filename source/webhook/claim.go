@@ -121,7 +121,7 @@ func claimOf(header http.Header) claim {
 	return c
 }
 
-// decoded returns nil, which equals no digest, for a text that cannot be decoded completely.
+// decoded returns nil, which equals no digest, if the text cannot be decoded completely.
 func decoded(sum []byte, err error) []byte {
 	if err != nil {
 		return nil

@@ -12,7 +12,7 @@ func FuzzDelivery(f *testing.F) {
 	p := push(`{"ref":"refs/heads/main"}`)
 	for _, seed := range []delivery{
 		p, p.fromGitLab("Push Hook", "guess"), p.fromGitHub("push", "guess"), p.fromForgejo("push", "guess"),
-		p.signed("a-1", noon, wrongSigning), p.to("/hooks/nobody"), p.to("/"), p.by(http.MethodGet),
+		p.signed("a-1", noon, wrongSigning), p.to("/hooks/unknown"), p.to("/"), p.by(http.MethodGet),
 		p.with("webhook-signature", "v1, v1,== v1a,AA==").with("webhook-timestamp", "-9223372036854775808"),
 	} {
 		var header strings.Builder

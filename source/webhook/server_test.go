@@ -61,7 +61,7 @@ func TestABodyThatNeverEnds(t *testing.T) {
 	}{
 		{"a signature proves nothing of half a body", "X-Hub-Signature-256: sha256=" + push("{}").digest(token), "400"},
 		{"a token proves itself", "X-Gitlab-Token: " + token, "202"},
-		{"a wrong token is not waited for", "X-Gitlab-Token: guess", "401"},
+		{"a wrong token is answered at once", "X-Gitlab-Token: guess", "401"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDesk(t, 0)

@@ -47,8 +47,8 @@ type Hook struct {
 
 type receiver struct {
 	Config
-	// nobody replaces missing secrets, so that their absence does not change the timing.
-	nobody  []byte
+	// decoy replaces missing secrets, so that their absence does not change the timing.
+	decoy   []byte
 	replays replays
 
 	mu         sync.Mutex
@@ -61,9 +61,9 @@ func New(c Config) http.Handler {
 	if c.BodyLimit == 0 {
 		c.BodyLimit = DefaultBodyLimit
 	}
-	nobody := make([]byte, 32)
-	_, _ = rand.Read(nobody) // never fails: it ends the program instead
-	return &receiver{Config: c, nobody: nobody, complained: map[string]complaints{}}
+	decoy := make([]byte, 32)
+	_, _ = rand.Read(decoy) // never fails: it ends the program instead
+	return &receiver{Config: c, decoy: decoy, complained: map[string]complaints{}}
 }
 
 // ServeHTTP answers 202 to an authentic delivery, whatever its effect, because Git servers disable hooks that fail. A
@@ -85,7 +85,7 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	now, body := h.Now(), http.MaxBytesReader(w, r.Body, h.BodyLimit)
 	claim := claimOf(r.Header)
-	if err := claim.prove(body, keysOf(secrets, h.nobody), now); err != nil {
+	if err := claim.prove(body, keysOf(secrets, h.decoy), now); err != nil {
 		if _, unread := errors.AsType[*readError](err); !unread && secrets == (Secrets{}) {
 			err = errNoSecrets
 		}

@@ -190,7 +190,7 @@ func TestCredentials(t *testing.T) {
 		{"the generic form with another token", p.with("X-Signature", "sha256="+p.digest("guess")), refused},
 		{"the key is not the signing token's text", p.fromGitHub("push", signing), refused},
 
-		{"a token beside an id and a time that nobody signed, as GitLab 19 sends them without a signing token",
+		{"a token beside an unsigned id and time, as GitLab 19 sends them without a signing token",
 			p.fromGitLab("Push Hook", token).with("webhook-id", "f5e57a38-56cd-4b5c-9c3b-b5b1b8c0c1d7").with("webhook-timestamp", "1"), accepted},
 		{"a wrong token beside them", p.fromGitLab("Push Hook", "guess").with("webhook-id", "a-1").with("webhook-timestamp", "1"), refused},
 		{"a signature", p.signed("a-1", noon, signing), accepted},
@@ -242,7 +242,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{authentic.by(http.MethodGet), http.StatusMethodNotAllowed, "POST"},
 		{authentic.by(http.MethodHead), http.StatusMethodNotAllowed, "POST"},
 		{authentic.by(http.MethodPut), http.StatusMethodNotAllowed, "POST"},
-		{authentic.by(http.MethodDelete).to("/hooks/nobody"), http.StatusMethodNotAllowed, "POST"},
+		{authentic.by(http.MethodDelete).to("/hooks/unknown"), http.StatusMethodNotAllowed, "POST"},
 		{authentic.to("/"), http.StatusNotFound, ""},
 		{authentic.to("/hooks"), http.StatusNotFound, ""},
 		{authentic.to("/hooks/"), http.StatusNotFound, ""},
@@ -271,7 +271,7 @@ func TestAnUnknownRepositoryIsAnsweredAsOneWhoseCredentialIsWrong(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			known := dump(t, newDesk(t, 4096).receive(send))
-			for _, other := range []string{"nobody", "nothing", "UPPER", "%2e%2e", "only-token", strings.Repeat("long", 500)} {
+			for _, other := range []string{"unknown", "nothing", "UPPER", "%2e%2e", "only-token", strings.Repeat("long", 500)} {
 				if diff := cmp.Diff(known, dump(t, newDesk(t, 4096).receive(send.to("/hooks/"+other)))); diff != "" {
 					t.Errorf("%s is answered otherwise (-posts +%s):\n%s", other, other, diff)
 				}
@@ -305,7 +305,7 @@ func TestSizes(t *testing.T) {
 	}{
 		{"signed, as large as may be", fits.fromGitHub("push", token), http.StatusAccepted},
 		{"signed, too large to be proven", tooLarge.fromGitHub("push", token), http.StatusRequestEntityTooLarge},
-		{"with a token, whose body nobody needs", tooLarge.fromGitLab("Push Hook", token), http.StatusAccepted},
+		{"with a token, so that the body is not needed", tooLarge.fromGitLab("Push Hook", token), http.StatusAccepted},
 		{"with a wrong token", tooLarge.fromGitLab("Push Hook", "guess"), http.StatusUnauthorized},
 		{"empty", push("").fromGitHub("push", token), http.StatusAccepted},
 	} {
@@ -386,7 +386,7 @@ func TestRefusalsAreLoggedSeldomAndWithoutSecrets(t *testing.T) {
 	d := newDesk(t, 0)
 	for range 100 {
 		d.receive(push("{}").fromGitLab("Push Hook", "guess"))
-		d.receive(push("{}").fromGitLab("Push Hook", "guess").to("/hooks/nobody"))
+		d.receive(push("{}").fromGitLab("Push Hook", "guess").to("/hooks/unknown"))
 	}
 	d.now = noon.Add(2 * time.Minute)
 	d.receive(push("{}").fromGitLab("Push Hook", token).signed("a-1", noon, signing).replaced("webhook-timestamp", "0", "1"))

@@ -56,11 +56,11 @@ func clientOf(t *testing.T, config *rest.Config) kubernetes.Interface {
 // withoutRights returns the configuration of an account without rights.
 func withoutRights(t *testing.T, cluster *clustertest.Cluster, namespace string) *rest.Config {
 	t.Helper()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "somebody"}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "outsider"}}
 	if _, err := clientOf(t, cluster.RESTConfig()).CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	config, err := cluster.ConfigFor(t.Context(), namespace, "somebody")
+	config, err := cluster.ConfigFor(t.Context(), namespace, "outsider")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,12 +83,12 @@ func say(t *testing.T, found []checkup.Finding, checks string, want ...string) {
 
 func TestKinds(t *testing.T) {
 	cluster := clustertest.Start(t, clustertest.Config{APIServerOnly: true})
-	somebody := withoutRights(t, cluster, "default")
+	outsider := withoutRights(t, cluster, "default")
 	admin := checker(t, cluster.RESTConfig(), "default")
 	const kinds = "environments.berth.dev repositories.berth.dev"
 	say(t, admin.Installation(t.Context()), kinds,
 		"problem environments.berth.dev: the kind is not installed; install Berth: ", "problem repositories.berth.dev: the kind is not installed; ")
-	say(t, checker(t, somebody, "default").Installation(t.Context()), kinds,
+	say(t, checker(t, outsider, "default").Installation(t.Context()), kinds,
 		"problem environments.berth.dev: the kind is not served; install Berth: ", "problem repositories.berth.dev: the kind is not served; ")
 
 	var definitions []*unstructured.Unstructured
@@ -115,13 +115,13 @@ func TestKinds(t *testing.T) {
 	}
 	say(t, admin.Installation(t.Context()), kinds,
 		"ok environments.berth.dev: the kind is installed, and that of this version", "ok repositories.berth.dev: the kind is installed, and that of this version")
-	say(t, checker(t, somebody, "default").Installation(t.Context()), kinds,
+	say(t, checker(t, outsider, "default").Installation(t.Context()), kinds,
 		"unknown environments.berth.dev: the kind is served; you are not allowed to check whether it is that of this version", "unknown repositories.berth.dev: the kind is served; ")
 
 	say(t, admin.Strays(t.Context()), "namespaces")
 	say(t, checker(t, cluster.RESTConfig(), "berth").Strays(t.Context()), "namespaces",
 		"warning namespaces: Repository/posts in the namespace default is followed by no agent, and its READY stays empty; move it to the namespace berth, or ")
-	say(t, checker(t, somebody, "berth").Strays(t.Context()), "namespaces")
+	say(t, checker(t, outsider, "berth").Strays(t.Context()), "namespaces")
 
 	versions, _, _ := unstructured.NestedSlice(definitions[0].Object, "spec", "versions")
 	delete(versions[0].(map[string]any), "additionalPrinterColumns")
@@ -230,10 +230,10 @@ func TestInstallation(t *testing.T) {
 			say(t, checker(t, shared(t).RESTConfig(), namespace).Installation(t.Context()), "agent lease id", test.want...)
 		})
 	}
-	t.Run("somebody without rights", func(t *testing.T) {
+	t.Run("outsider without rights", func(t *testing.T) {
 		namespace := shared(t).Namespace(t)
-		somebody := withoutRights(t, shared(t), namespace)
-		say(t, checker(t, somebody, namespace).Installation(t.Context()), "agent lease id rights",
+		outsider := withoutRights(t, shared(t), namespace)
+		say(t, checker(t, outsider, namespace).Installation(t.Context()), "agent lease id rights",
 			"unknown agent: you are not allowed to read the Deployments in the namespace "+namespace, "unknown lease: you are not allowed to read Lease/berth-agent",
 			"unknown id: you are not allowed to read Secret/berth-installation", "unknown rights: you are not allowed to read the rights of the agent's account (SubjectAccessReview)")
 	})

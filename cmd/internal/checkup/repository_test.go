@@ -51,7 +51,7 @@ func TestRepository(t *testing.T) {
 		want   []string
 	}{
 		{"all is well", "state credentials webhook environments keys", func(*v1alpha1.Repository) {}, []string{"ok state: Watching: following 1 branch", noHook, none}},
-		{"nobody has looked", "state", func(r *v1alpha1.Repository) { r.Status.Conditions = nil }, []string{"problem state: no agent has reconciled it yet; does one run in the namespace " + namespace + "?"}},
+		{"no agent has reconciled it", "state", func(r *v1alpha1.Repository) { r.Status.Conditions = nil }, []string{"problem state: no agent has reconciled it yet; does one run in the namespace " + namespace + "?"}},
 		{"suspended", "state", func(r *v1alpha1.Repository) {
 			r.Status.Conditions = condition(metav1.ConditionFalse, v1alpha1.ReasonSuspended, "as spec.suspend says")
 		},

@@ -94,7 +94,7 @@ func LogsOf(pods typedcorev1.PodsGetter) Logs {
 		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, o).DoRaw(ctx)
 		switch {
 		case err == nil && bytes.HasPrefix(text, []byte("unable to retrieve container logs for ")):
-			return nil, nil // a kubelet's answer, with status 200, for a container that never started
+			return nil, nil // a kubelet sends this text with status 200 if the container never started
 		case err == nil:
 			return text, nil
 		}

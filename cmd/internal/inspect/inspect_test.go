@@ -125,8 +125,8 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 
 func TestLogsOfTellsTheReason(t *testing.T) {
 	w := newWorld(t)
-	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "nobody", Namespace: w.namespace}})
-	nobody, err := cluster(t).ConfigFor(t.Context(), w.namespace, "nobody")
+	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "outsider", Namespace: w.namespace}})
+	outsider, err := cluster(t).ConfigFor(t.Context(), w.namespace, "outsider")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestLogsOfTellsTheReason(t *testing.T) {
 		is     func(error) bool
 	}{
 		{"no such pod", cluster(t).RESTConfig(), apierrors.IsNotFound},
-		{"no rights", nobody, apierrors.IsForbidden},
+		{"no rights", outsider, apierrors.IsForbidden},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pods, err := kubernetes.NewForConfig(test.config)
@@ -158,7 +158,7 @@ func TestObjects(t *testing.T) {
 	strangers := w.meta("strangers")
 	strangers.Labels = map[string]string{manifest.LabelEnvironment: "inst.another"}
 	w.create(&corev1.ConfigMap{ObjectMeta: strangers})
-	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "nobodys", Namespace: w.namespace}})
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "outsiders", Namespace: w.namespace}})
 	made := w.meta("made-by-a-controller")
 	made.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(w.deployment("api", "1"), appsv1.SchemeGroupVersion.WithKind("Deployment"))}
 	w.create(&corev1.ConfigMap{ObjectMeta: made})
@@ -187,8 +187,8 @@ func TestObjectsOfTheCluster(t *testing.T) {
 func TestWithoutAnyRights(t *testing.T) {
 	w := newWorld(t)
 	w.create(&corev1.ConfigMap{ObjectMeta: w.meta("own")})
-	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "nobody", Namespace: w.namespace}})
-	config, err := cluster(t).ConfigFor(t.Context(), w.namespace, "nobody")
+	w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "outsider", Namespace: w.namespace}})
+	config, err := cluster(t).ConfigFor(t.Context(), w.namespace, "outsider")
 	if err != nil {
 		t.Fatal(err)
 	}

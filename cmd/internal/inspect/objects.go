@@ -39,8 +39,8 @@ type listable struct {
 	namespaced bool
 }
 
-// find returns the objects with the environment's label. It searches the environment's namespace or, for the scope
-// cluster, all namespaces.
+// find returns the objects with the environment's label. It searches the environment's namespace, or with the scope
+// cluster all namespaces.
 func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v1alpha1.Scope, d *Description) []*unstructured.Unstructured {
 	kinds, err := i.kinds()
 	if err != nil {

@@ -97,7 +97,7 @@ func up(ctx context.Context, s *stage, o options) error {
 		s.invite(t)
 		return err
 	}
-	t.chapter(fmt.Sprintf("All %d steps were as expected. Everything still runs, for a closer look", t.steps))
+	t.chapter(fmt.Sprintf("All %d steps were as expected. Everything still runs, so you can look closer", t.steps))
 	s.invite(t)
 	return nil
 }

@@ -70,7 +70,7 @@ func (p *story) mainBecomesProduction() {
 		if err := useStandIns(p.clone.dir); err != nil {
 			p.Fatalf("cannot adapt the example: %v", err)
 		}
-		p.line("note", "nobody has built the example's images, so that all its containers run "+standIn)
+		p.line("note", "the example's images are not built, so all its containers run "+standIn)
 	}
 	p.main = p.clone.push("main", "Begin")
 	repository, err := p.stage.repository()
