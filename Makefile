@@ -75,14 +75,21 @@ demo: $(if $(own),,cluster-binary) build ## Show the main job on a local cluster
 demo-down: ## Stop and remove what "make demo" left running, on a cluster of yours, too.
 	@test ! -x .build/demo || .build/demo down
 
-# What is concurrent is tested with the race detector, and only so. The tests of deaths are one thing after the other, and
-# would take as long as all the others.
-concurrent := ./source/... ./secrets/... ./internal/worker/... ./reconciler/...
+# Concurrent packages are tested with the race detector, and only so. The named packages below reconciler are not concurrent:
+# they start no goroutines and hold no locks, and TestSequentialPackages checks that. With the race detector, the tests of
+# deaths would take as long as all others, although they do one thing after the other.
+sequential := manifest|naming|observed|plan|render
+concurrent = $$(go list ./source/... ./secrets/... ./internal/worker/... ./reconciler/... | grep -vE '/reconciler/($(sequential))$$')
+
+define race-tests
+go test -race -skip '^TestDeath' $(concurrent)
+go test -race -run '^(TestBuildsBesideEachOther|TestNoBuildWaitsForTheKeysOfAnother)$$' ./reconciler/render
+endef
 
 .PHONY: test
 test: cluster-binary ## Run all tests, those of what is concurrent with the race detector.
-	go test $$(go list ./... | grep -vxF "$$(go list $(concurrent))")
-	go test -race -skip '^TestDeath' $(concurrent)
+	go test $$(go list ./... | grep -vxF "$(concurrent)")
+	$(race-tests)
 	go test ./reconciler -run '^TestDeath'
 	cd e2e && go test ./...
 
@@ -102,7 +109,7 @@ bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minu
 
 .PHONY: race
 race: cluster-binary ## Run only the tests of what is concurrent, with the race detector.
-	go test -race -skip '^TestDeath' $(concurrent)
+	$(race-tests)
 
 # Each is a package, a colon and its target. CI feeds those that strangers reach, by a push or over the network.
 exposed := reconciler/naming:FuzzPatterns reconciler/naming:FuzzSlug secrets:FuzzDecrypt secrets:FuzzEncrypted \
@@ -117,8 +124,8 @@ fuzz: ## Feed what reads foreign input with hostile input (30 s each, two at a t
 		go test ./$${target%:*} -run "^$$" -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x -parallel 1'
 
 .PHONY: fuzz-exposed
-fuzz-exposed: ## The same for what CI has time for.
-	@$(MAKE) --no-print-directory fuzz FUZZED='$(exposed)'
+fuzz-exposed: ## The same for what strangers reach, 10 s each, as CI does.
+	@$(MAKE) --no-print-directory fuzz FUZZED='$(exposed)' FUZZTIME=10s
 
 generated := deploy/crds/*.yaml api/v1alpha1/zz_generated.*.go
 

@@ -61,16 +61,17 @@ var arrows = []struct {
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
 	{pkg: "deploy"},
 	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "secrets", "reconciler/manifest", "reconciler/render"}},
+	{pkg: "internal/buildtest"},
 	{pkg: "internal/apitest", knows: []string{"api/v1alpha1", "reconciler/naming"}},
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
 	{pkg: "internal/loopback"},
 	{pkg: "internal/kustomizetest", knows: []string{"reconciler/kustomize"}},
-	{pkg: "internal/sopstest", knows: []string{"secrets"}},
+	{pkg: "internal/sopstest", knows: []string{"secrets", "internal/buildtest"}},
 	{pkg: "."},
 }
 
-var testSupport = []string{"internal/apitest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/sopstest"}
+var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
 var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -58,9 +57,9 @@ func run(m *testing.M) int {
 
 // begin starts Gitea, a control plane, and an agent that receives webhooks.
 func begin(ctx context.Context, dir, binary string) error {
-	program := filepath.Join(dir, "berth")
-	if output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", program, "./cmd/berth").CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build berth: %w: %s", err, output)
+	program, err := world.Build(dir)
+	if err != nil {
+		return err
 	}
 	hooks, err := loopback.Claim()
 	if err != nil {

@@ -1,20 +1,22 @@
 package world
 
 import (
-	"fmt"
-	"os/exec"
+	"os"
 	"path/filepath"
 
+	"berth.dev/berth/internal/buildtest"
 	"berth.dev/berth/internal/sopstest"
 )
 
-// Build builds berth and berth-sops into a folder, and returns the path of berth. The working directory must be a
-// folder of this module, two levels below the root, as in tests.
+// Build builds berth and berth-sops, links them into a folder, and returns the path of berth there.
 func Build(dir string) (string, error) {
-	binary := filepath.Join(dir, "berth")
-	output, err := exec.Command("go", "build", "-C", filepath.Join("..", ".."), "-o", binary, "./cmd/berth").CombinedOutput()
+	built, err := buildtest.Program("berth")
 	if err != nil {
-		return "", fmt.Errorf("cannot build berth: %w: %s", err, output)
+		return "", err
+	}
+	binary := filepath.Join(dir, filepath.Base(built))
+	if err := os.Symlink(built, binary); err != nil {
+		return "", err
 	}
 	return binary, sopstest.Beside(binary)
 }

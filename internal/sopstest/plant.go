@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"berth.dev/berth/internal/buildtest"
 )
 
 // Plant puts valid keys wherever SOPS and the clouds' clients look for them by default. It also plants the
@@ -62,7 +64,7 @@ func Plant(t *testing.T) {
 // testdata returns a test file of package secrets.
 func testdata(t testing.TB, name string) string {
 	t.Helper()
-	root, err := root()
+	root, err := buildtest.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
