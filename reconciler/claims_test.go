@@ -68,7 +68,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 		t.Errorf("released is %v", released)
 	}
 
-	// And back in the other order: the environment that wants it is refused first, and woken when it is free.
+	// And back in the other order: the environment that wants it is refused first, and requeued when it is free.
 	c.set(back, desiredOf("api", "web"))
 	now = seen(map[string]string{"web": front.ID})
 	if released := c.released(back, now); len(released) > 0 {

@@ -12,7 +12,7 @@ import (
 )
 
 // A render may take long. A Kustomize build waits for its turn and runs as long as its limits allow. A pass waits for a
-// render only briefly. The end of the render then wakes the next pass.
+// render only briefly. The end of the render then requeues the environment.
 const (
 	// renderPatience is how long a pass waits for a render that it began.
 	renderPatience = 200 * time.Millisecond
@@ -109,7 +109,7 @@ func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tr
 	return job
 }
 
-// ends waits for the end of a render, and reports whether it came in time. If not, the render wakes a later pass.
+// ends waits for the end of a render, and reports whether it came in time. If not, the end requeues the environment.
 func (j *rendering) ends(ctx context.Context, patience time.Duration) bool {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

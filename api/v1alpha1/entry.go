@@ -124,7 +124,7 @@ type Entry struct {
 	// +kubebuilder:validation:MaxItems=32
 	CopySecrets []SecretReference `json:"copySecrets,omitempty"`
 
-	// health says when a sync counts as healthy, and what happens when it does not get there.
+	// health defines when a sync counts as healthy, and what happens when it does not become healthy.
 	// +optional
 	// +kubebuilder:default={}
 	Health Health `json:"health,omitzero"`

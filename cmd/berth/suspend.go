@@ -16,7 +16,7 @@ func newSuspend(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "suspend ENV | suspend --repository NAME",
 		Short: "Suspend an environment: no syncs, no correction of drift",
-		Long: `Suspend an environment: the agent changes nothing in it, and corrects no drift, until berth resume.
+		Long: `Suspend an environment: the agent changes nothing in it, and corrects no drift, until you run berth resume.
 With --repository alone, the agent no longer lists the branches of that Repository. Its environments
 stay at their commits, and are still corrected.
 

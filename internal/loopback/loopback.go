@@ -26,7 +26,7 @@ var claims struct {
 }
 
 // Claim returns an address at which a child process can listen for TCP connections. It stays claimed until this process
-// ends: the kernel gives its port to nobody, and concurrent tests of other packages cannot claim it. Asking the kernel for
+// ends: the kernel gives its port to no other process, and concurrent tests of other packages cannot claim it. Asking the kernel for
 // a port and closing its listener would leave a moment in which another process gets the same port.
 func Claim() (string, error) {
 	for range tries {

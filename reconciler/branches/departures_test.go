@@ -79,7 +79,7 @@ func TestConfirmedBy(t *testing.T) {
 		name, request, handled string
 		want                   bool
 	}{
-		{name: "nobody asked"},
+		{name: "no deletion was requested"},
 		{name: "a request", request: "1", want: true},
 		{name: "a request after another", request: "2", handled: "1", want: true},
 		{name: "a request that was handled", request: "1", handled: "1"},

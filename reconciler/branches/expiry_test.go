@@ -104,7 +104,7 @@ func TestActivity(t *testing.T) {
 	}
 	env.Status.Activity = Activity(&env)
 	if got := LastActivity(&env, apitest.Noon); !got.Equal(apitest.Noon) {
-		t.Errorf("the last activity, whose time nobody recorded, was at %s, want now", got)
+		t.Errorf("the last activity, without a recorded time, was at %s, want now", got)
 	}
 }
 

@@ -238,7 +238,7 @@ func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 		}
 		quiet := wakes{}
 		if k.state == "" {
-			quiet = wake // else the followers are woken once, for everything
+			quiet = wake // otherwise one requeue of the followers serves everything
 		}
 		there := make(set[types.NamespacedName], len(all))
 		for _, a := range all {

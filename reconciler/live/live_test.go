@@ -252,7 +252,7 @@ func TestWhoeverLosesAnObjectToAnotherEnvironmentsDeletionIsWoken(t *testing.T) 
 	}
 }
 
-// Else the environment whose place it takes would stay degraded until something else wakes it.
+// Otherwise the environment whose place it takes would stay degraded until another event requeues it.
 func TestWhoeverWaitsForAPlaceIsWokenWhenItIsFree(t *testing.T) {
 	t.Parallel()
 	o := observe(t)

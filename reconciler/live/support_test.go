@@ -110,7 +110,7 @@ func (o *observer) wake(environment string) {
 	}
 }
 
-// wakesOf returns how often an environment was woken.
+// wakesOf returns how often an environment was requeued.
 func (o *observer) wakesOf(environment string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

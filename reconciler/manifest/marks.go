@@ -8,7 +8,7 @@ const (
 	// AnnotationDigest holds the digest of the applied object.
 	AnnotationDigest = "berth.dev/digest"
 
-	// The readable form of LabelEnvironment.
+	// AnnotationRepository and the two below are the readable form of LabelEnvironment.
 	AnnotationRepository  = "berth.dev/repository"
 	AnnotationBranch      = "berth.dev/branch"
 	AnnotationEnvironment = "berth.dev/environment"

@@ -71,7 +71,7 @@ func (d *Defaults) find(at any, owned *fieldpath.Set, path fieldpath.Path) {
 			}
 		}
 	case []any:
-		items := &fieldpath.Set{} // those with fields that somebody owns
+		items := &fieldpath.Set{} // those with fields that have an owner
 		owned.Children.Iterate(items.Members.Insert)
 		for _, item := range at {
 			if part, found := itemIn(items, item); found {

@@ -250,7 +250,7 @@ func TestWhoExtendsAList(t *testing.T) {
 		{"a person", []metav1.ManagedFieldsEntry{entry("kubectl-edit", secrets)}, false},
 		{"a controller", []metav1.ManagedFieldsEntry{entry("berth", secrets), entry("openshift-controller-manager", secrets)}, true},
 		{"a controller beside Berth, whichever comes first", []metav1.ManagedFieldsEntry{entry("openshift-controller-manager", secrets), entry("berth", secrets)}, true},
-		{"nobody", nil, false},
+		{"no manager", nil, false},
 		{"a controller of another field", []metav1.ManagedFieldsEntry{entry("openshift-controller-manager", `{"f:secrets":{}}`)}, false},
 	}
 	for _, test := range tests {

@@ -260,17 +260,17 @@ func TestWhoMayPrune(t *testing.T) {
 		value, want string
 		by          metav1.ManagedFieldsEntry
 	}{
-		{name: "nobody says anything", annotation: "example.com/note", value: "allow"},
+		{name: "no annotation of pruning", annotation: "example.com/note", value: "allow"},
 		{"Git allows it", "berth.dev/prune", "allow", "allow", git},
 		{"Berth wrote it in a way that is not an apply", "berth.dev/prune", "allow", "allow", updated},
 		{"Berth applied other fields", "berth.dev/prune", "allow", "", entry("berth", `{"f:spec":{}}`)},
-		{"somebody else allows it", "berth.dev/prune", "allow", "", person},
+		{"a user allows it", "berth.dev/prune", "allow", "", person},
 		{"Berth wrote it with the status", "berth.dev/prune", "allow", "", status},
-		{"somebody else forbids it", "berth.dev/prune", "never", "never", person},
+		{"a user forbids it", "berth.dev/prune", "never", "never", person},
 		{"Helm keeps it", "helm.sh/resource-policy", "keep", "never", person},
-		{"Helm's policy is another one", "helm.sh/resource-policy", "delete", "", person},
+		{"Helm's policy has a different value", "helm.sh/resource-policy", "delete", "", person},
 		{"its deletion is another client's", "client.lifecycle.config.k8s.io/deletion", "detach", "never", person},
-		{"its deletion is nobody's in particular", "client.lifecycle.config.k8s.io/deletion", "delete", "", person},
+		{"its deletion has no special value", "client.lifecycle.config.k8s.io/deletion", "delete", "", person},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := configMap("env", annotated(c.annotation, c.value), managed(c.by))

@@ -19,7 +19,7 @@ func TestClaim(t *testing.T) {
 		entries []metav1.ManagedFieldsEntry
 		want    string
 	}{
-		{"nobody's", nil, `berth ` + claimed},
+		{"without an owner", nil, `berth ` + claimed},
 		{"Berth's, beside what it has", []metav1.ManagedFieldsEntry{entry("berth", `{"f:spec":{"f:replicas":{}}}`)}, `berth {"f:spec":{"f:paused":{},"f:replicas":{},"f:strategy":{}}}`},
 		{"another manager's, which keeps the rest", []metav1.ManagedFieldsEntry{entry("operator", `{"f:spec":{"f:paused":{},"f:replicas":{}}}`)}, `operator {"f:spec":{"f:replicas":{}}}; berth ` + claimed},
 		{"another manager's, which keeps nothing", []metav1.ManagedFieldsEntry{entry("operator", paused)}, `berth ` + claimed},

@@ -87,7 +87,7 @@ func logOf(status v1alpha1.EnvironmentStatus, of v1alpha1.UnhealthyObject) strin
 	return ""
 }
 
-// read reads a log and wakes the Environment, if the log is still wanted. A log that cannot be read counts as empty.
+// read reads a log and requeues the Environment, if the log is still wanted. A log that cannot be read counts as empty.
 func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container, mask func(string) string) {
 	l.slots <- struct{}{}
 	defer func() { <-l.slots }()

@@ -141,7 +141,7 @@ func (p *story) readmeChanges() {
 
 func (p *story) aManifestGoes() {
 	p.step("a manifest that is removed is pruned",
-		"git rm infra/k8s/worker.yaml on "+branch+", and takes it out of the kustomization; git push",
+		"git rm infra/k8s/worker.yaml on "+branch+", and removes it from the kustomization; git push",
 		"the Deployment worker is gone from the preview, and from nowhere else")
 	before := p.preview.Contents()
 	p.clone.git("rm", "--quiet", "infra/k8s/worker.yaml")
@@ -154,7 +154,7 @@ func (p *story) aManifestGoes() {
 }
 
 func (p *story) somebodyScales() {
-	p.step("what is changed by hand is put back",
+	p.step("changes by hand are reverted",
 		"scales the Deployment api in production to 7 replicas by hand",
 		"2 replicas again, as the Repository says")
 	p.production.Patch("Deployment/api", `{"spec":{"replicas":7}}`)
