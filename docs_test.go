@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -103,20 +104,27 @@ func TestTroubleshootingSpeaksOfWhatIsSaid(t *testing.T) {
 	}
 }
 
-// Every test that docs/security.md names must exist, so that all listed attacks are tested.
+// Every test that docs/security.md and the decisions name must exist, so that all listed attacks are tested.
 func TestAttemptsAreTested(t *testing.T) {
 	said := sources(t)
-	page, err := os.ReadFile("docs/security.md")
+	pages, err := filepath.Glob("docs/decisions/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := testName.FindAllStringSubmatch(string(page), -1)
+	var named [][]string
+	for _, page := range append(pages, "docs/security.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named = append(named, testName.FindAllStringSubmatch(string(text), -1)...)
+	}
 	for _, match := range named {
 		if !strings.Contains(said, "func "+match[1]+"(t *testing.T)") {
 			t.Errorf("there is no test %s", match[1])
 		}
 	}
-	if len(named) < 30 {
+	if len(named) < 45 {
 		t.Errorf("%d tests are named only", len(named))
 	}
 }

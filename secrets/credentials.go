@@ -42,7 +42,7 @@ func (c Credentials) any() bool {
 
 func parseVault(content []byte) (string, error) {
 	token := strings.TrimSpace(string(content))
-	if token == "" || printable(token) != token {
+	if token == "" || Printable(token) != token {
 		return "", errors.New("it is not a token of Vault")
 	}
 	return token, nil

@@ -26,8 +26,6 @@ const (
 type Envelope struct {
 	// Recipients are the recipients of the file. If it has several YAML documents, they are those of all documents.
 	Recipients []string
-	// Groups is the number of recipient groups if several are needed, and 1 if any recipient suffices.
-	Groups int
 	// Authenticated is true if every part of the file has a MAC. Only the worker can verify it.
 	Authenticated bool
 }
@@ -42,7 +40,6 @@ func Inspect(file string, content []byte) (Envelope, error) {
 				e.Recipients = append(e.Recipients, name)
 			}
 		}
-		e.Groups = max(e.Groups, len(p.metadata.groups))
 		e.Authenticated = e.Authenticated && p.metadata.mac != ""
 	}
 	if err != nil {
@@ -222,10 +219,10 @@ func checkDataKeys(groups []fields) error {
 		for _, kind := range kinds {
 			for _, f := range group.each(string(kind)) {
 				if len(f.text("enc")) > maxDataKey {
-					return tampered("its data key for " + shortened(newRecipient(kind, f).name) + " is broken")
+					return tampered("its data key for " + Shortened(newRecipient(kind, f).name) + " is broken")
 				}
 				if context, ok := f["context"].(map[string]any); ok && hasOtherThanTexts(context) {
-					return malformed("the context of its key %s has a value that is not a text", shortened(newRecipient(kind, f).name))
+					return malformed("the context of its key %s has a value that is not a text", Shortened(newRecipient(kind, f).name))
 				}
 			}
 		}
@@ -265,7 +262,7 @@ func newRecipient(kind Kind, f fields) recipient {
 	if r.name == "" {
 		r.name = r.remote.ID
 	}
-	r.name = printable(r.name)
+	r.name = Printable(r.name)
 	return r
 }
 

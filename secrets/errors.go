@@ -135,13 +135,13 @@ func listed(names []string) string {
 			short = append(short, fmt.Sprintf("%d more", len(names)-i))
 			break
 		}
-		short = append(short, shortened(name))
+		short = append(short, Shortened(name))
 	}
 	return strings.Join(short, ", ")
 }
 
-// shortened keeps both ends of a long name, because names of one kind begin alike.
-func shortened(name string) string {
+// Shortened keeps both ends of a long name, because names of one kind begin alike.
+func Shortened(name string) string {
 	if len(name) <= maxName {
 		return name
 	}

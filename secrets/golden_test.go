@@ -103,10 +103,10 @@ func TestInspect(t *testing.T) {
 		file string
 		want secrets.Envelope
 	}{
-		{"secret.yaml", secrets.Envelope{Recipients: recipients("production"), Groups: 1, Authenticated: true}},
-		{"db.env", secrets.Envelope{Recipients: recipients("production"), Groups: 1, Authenticated: true}},
-		{"app.ini", secrets.Envelope{Recipients: recipients("production"), Groups: 1, Authenticated: true}},
-		{"groups.json", secrets.Envelope{Recipients: append(recipients("production", "review"), recipients("hybrid")...), Groups: 3, Authenticated: true}},
+		{"secret.yaml", secrets.Envelope{Recipients: recipients("production"), Authenticated: true}},
+		{"db.env", secrets.Envelope{Recipients: recipients("production"), Authenticated: true}},
+		{"app.ini", secrets.Envelope{Recipients: recipients("production"), Authenticated: true}},
+		{"groups.json", secrets.Envelope{Recipients: append(recipients("production", "review"), recipients("hybrid")...), Authenticated: true}},
 	} {
 		got, err := secrets.Inspect(test.file, golden(t, test.file))
 		if err != nil || !reflect.DeepEqual(got, test.want) {

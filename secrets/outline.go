@@ -71,10 +71,10 @@ type keySet map[string]bool
 
 func (s keySet) add(key string) error {
 	if len(key) > maxKey {
-		return malformed("a key in it is longer than %d bytes: %q", maxKey, shortened(key))
+		return malformed("a key in it is longer than %d bytes: %q", maxKey, Shortened(key))
 	}
 	if s[key] {
-		return malformed("it has the key %q twice", shortened(key))
+		return malformed("it has the key %q twice", Shortened(key))
 	}
 	s[key] = true
 	return nil

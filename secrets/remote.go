@@ -25,11 +25,11 @@ type Remote struct {
 // Allows returns nil if a file may use a key, and otherwise an *Error with the reason.
 func (r Remote) Allows(key RemoteKey) error {
 	lists := map[Kind][]string{KindAWS: r.AWS, KindGCP: r.GCP, KindAzure: r.Azure, KindVault: r.Vault}
-	switch name := shortened(printable(key.ID)); {
+	switch name := Shortened(Printable(key.ID)); {
 	case key.broken:
 		return tampered("its data key for " + name + " is broken")
 	case key.role != "":
-		return &Error{Reason: NotAllowed, Detail: name + " through the role " + shortened(printable(key.role)) + ", and roles that files name are never assumed"}
+		return &Error{Reason: NotAllowed, Detail: name + " through the role " + Shortened(Printable(key.role)) + ", and roles that files name are never assumed"}
 	default:
 		for _, allowed := range lists[key.Kind] {
 			if within(key.ID, allowed) {

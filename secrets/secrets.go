@@ -178,7 +178,7 @@ func (d *Decrypter) permits(r recipient) *Error {
 		}
 		return &Error{Reason: NoKey}
 	case KindHuawei:
-		return &Error{Reason: NotAllowed, Detail: shortened(r.name) + " is a key of Huawei Cloud, which is not supported"}
+		return &Error{Reason: NotAllowed, Detail: Shortened(r.name) + " is a key of Huawei Cloud, which is not supported"}
 	}
 	var refused *Error
 	if errors.As(d.remote.Allows(r.remote), &refused) {
@@ -187,7 +187,7 @@ func (d *Decrypter) permits(r recipient) *Error {
 	if d.keys.held.Credentials.has(r.kind) || d.identity.proves(r.kind) && (r.kind != KindVault || len(d.remote.VaultRoles(r.remote)) > 0) {
 		return nil
 	}
-	return &Error{Reason: NoKey, Detail: "for " + shortened(r.name) + " there are no credentials (" + entries[r.kind] + ")"}
+	return &Error{Reason: NoKey, Detail: "for " + Shortened(r.name) + " there are no credentials (" + entries[r.kind] + ")"}
 }
 
 // Graver returns the more informative of two errors about why a file cannot be decrypted. A service that would have the

@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// printable makes a text from a file safe for a message.
-func printable(text string) string {
+// Printable makes a text from a file safe for a message.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

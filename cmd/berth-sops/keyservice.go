@@ -88,7 +88,7 @@ func (s *keyService) explain(key *keyservice.Key, err error) *secrets.Error {
 	case errors.Is(err, errNoKey) && !slices.Contains(s.grant.Keys.Recipients(), name):
 		return &secrets.Error{Reason: secrets.NoKey}
 	}
-	return tampered("its data key for " + shortened(name) + " is broken")
+	return tampered("its data key for " + secrets.Shortened(name) + " is broken")
 }
 
 func nameOf(key *keyservice.Key) string {
@@ -99,14 +99,6 @@ func nameOf(key *keyservice.Key) string {
 		return key.PgpKey.Fingerprint
 	}
 	return "a remote key"
-}
-
-// shortened keeps both ends of a long name. Post-quantum recipients have two thousand letters.
-func shortened(name string) string {
-	if len(name) <= 200 {
-		return name
-	}
-	return strings.ToValidUTF8(name[:24], "") + "…" + strings.ToValidUTF8(name[len(name)-12:], "")
 }
 
 // openAge decrypts with the identities of the grant. Given identities, the library looks nowhere else.

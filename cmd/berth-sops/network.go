@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"berth.dev/berth/secrets"
 )
@@ -160,10 +159,5 @@ func (n *network) whyNot(err error) error {
 	if errors.As(err, &slow) && slow.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s", n.timeout)
 	}
-	return errors.New(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, err.Error()))
+	return errors.New(secrets.Printable(err.Error()))
 }
