@@ -1,7 +1,6 @@
 package secrets_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,9 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"filippo.io/age"
-	"filippo.io/age/armor"
 
 	"berth.dev/berth/internal/sopstest"
 	"berth.dev/berth/secrets"
@@ -37,22 +33,8 @@ var costlyRule = "(" + strings.Repeat("x", 990) + "){1,999}"
 // SOPS would refuse the file before it reads the values.
 func asSealed(t *testing.T, content, recipient string) string {
 	t.Helper()
-	to, err := age.ParseX25519Recipient(recipient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sealed bytes.Buffer
-	text := armor.NewWriter(&sealed)
-	writer, err := age.Encrypt(text, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = writer.Write([]byte(sopstest.DataKey))
-	if err := errors.Join(err, writer.Close(), text.Close()); err != nil {
-		t.Fatal(err)
-	}
-	quoted := fmt.Sprintf("%q", sealed.String())
-	return strings.NewReplacer("enc: x}", "enc: "+quoted+"}", `"enc": "x"`, `"enc": `+quoted).Replace(content)
+	key := fmt.Sprintf("%q", sopstest.SealedFor(t, recipient))
+	return strings.NewReplacer("enc: x}", "enc: "+key+"}", `"enc": "x"`, `"enc": `+key).Replace(content)
 }
 
 // hostile are files that crash the SOPS library or make it misbehave.

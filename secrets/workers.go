@@ -26,6 +26,8 @@ type WorkersConfig struct {
 	Idle time.Duration
 	// Limits bounds the decryption of one file; the zero value means DefaultLimits.
 	Limits Limits
+	// Observe is called after each decryption, unless its caller gave up; nil: it is not. The error is that of Open.
+	Observe func(took time.Duration, err error)
 }
 
 // Limits bounds the decryption of one file.
@@ -98,6 +100,16 @@ func (w *Workers) unseal(ctx context.Context, g grant, s Sealed) (Unsealed, erro
 		return Unsealed{}, err
 	}
 	defer w.leave(d)
+	began := time.Now()
+	unsealed, err := w.unsealAt(ctx, d, g, s)
+	if w.config.Observe != nil && ctx.Err() == nil {
+		w.config.Observe(time.Since(began), err)
+	}
+	return unsealed, err
+}
+
+// unsealAt decrypts while the caller has the turn.
+func (w *Workers) unsealAt(ctx context.Context, d *desk, g grant, s Sealed) (Unsealed, error) {
 	used := d.process != nil
 	unsealed, err := w.ask(ctx, d, g, s)
 	if limit, limited := errors.AsType[*worker.LimitError](err); used && (errors.Is(err, worker.ErrCrashed) || limited && limit.Resource == worker.Memory) {

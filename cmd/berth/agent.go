@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(s, o.logLevel, o.logFormat)
-			if err := errors.Join(err, agent.CheckLease(o.lease)); err != nil {
+			if err := errors.Join(err, agent.CheckLease(o.lease), checkProfiles(o.pprofAddress)); err != nil {
 				return &codedError{code: exitUsage, err: err}
 			}
 			return runAgent(c.Context(), o, log)
@@ -87,13 +88,26 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 	f.BoolVar(&o.metricsGuarded, "metrics-authorization", false, "serve /metrics only to bearer tokens of accounts that may get that path")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository> for webhooks of Git servers; 0 disables it")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
-	f.StringVar(&o.pprofAddress, "pprof-address", "0", "address of /debug/pprof for debugging, such as 127.0.0.1:6060; 0 disables it")
+	f.StringVar(&o.pprofAddress, "pprof-address", "0", "loopback address of /debug/pprof for debugging, such as 127.0.0.1:6060; 0 disables it")
 	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	addSOPSWorker(c, &o.sopsWorker)
 	f.StringVar(&o.logLevel, "log-level", "info", "level of the log: debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "format of the log: text or json")
 	return c
+}
+
+// checkProfiles returns an error unless only processes of this host or pod can fetch profiles, because profiles need no
+// authentication.
+func checkProfiles(address string) error {
+	if address == "0" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--pprof-address %q is not a loopback address: profiles are served without authentication; use 127.0.0.1:6060 and kubectl port-forward", address)
+	}
+	return nil
 }
 
 func newLogger(s streams, level, format string) (*slog.Logger, error) {
@@ -130,7 +144,8 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	workers, err := newWorkers(o.sopsWorker)
+	counts := report.NewMetrics(metrics.Registry, version)
+	workers, err := newWorkers(o.sopsWorker, counts.Decrypted)
 	if err != nil {
 		return err
 	}
@@ -151,7 +166,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Keys: func(c client.Reader) environments.Keys {
 			return keyring.New(keyring.Config{Read: agent.SecretsOf(c), Remote: o.remote, Identity: identity, Workers: workers}).Decrypter
 		},
-		Metrics: report.NewMetrics(metrics.Registry),
+		Metrics: counts,
 		Now:     time.Now, Jitter: rand.Float64, Log: log,
 	})
 	if err != nil {

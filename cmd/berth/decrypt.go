@@ -38,7 +38,7 @@ func (v *viewer) decrypter(ctx context.Context, s streams, keys keyFlags, c choi
 	if keys.file != "" || c.entry.Decryption == nil || c.entry.Decryption.SecretRef == nil {
 		return openerOf(s, keys)
 	}
-	workers, err := newWorkers(keys.worker)
+	workers, err := newWorkers(keys.worker, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func openerOf(s streams, k keyFlags) (render.Decrypter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys in %s: %w", k.file, err)
 	}
-	workers, err := newWorkers(k.worker)
+	workers, err := newWorkers(k.worker, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -21,3 +21,15 @@ func TestDurationsHaveAUnitInBothFormats(t *testing.T) {
 		}
 	}
 }
+
+// Profiles need no authentication, so other hosts must not reach them.
+func TestProfilesAreServedOnLoopbackAlone(t *testing.T) {
+	for address, fine := range map[string]bool{
+		"0": true, "127.0.0.1:6060": true, "127.9.9.9:6060": true, "[::1]:6060": true, "localhost:6060": true,
+		":6060": false, "0.0.0.0:6060": false, "[::]:6060": false, "10.0.0.1:6060": false, "berth.example.com:6060": false, "6060": false, "127.0.0.1": false, "": false,
+	} {
+		if err := checkProfiles(address); (err == nil) != fine {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}

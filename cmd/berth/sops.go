@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +19,8 @@ func addSOPSWorker(c *cobra.Command, program *string) {
 	c.Flags().StringVar(program, "sops-worker", "", "path of "+sopsWorker+", which decrypts SOPS files; by default it is beside berth")
 }
 
-// newWorkers returns the workers that decrypt. They run the named program, or else the one beside this program.
-func newWorkers(program string) (*secrets.Workers, error) {
+// newWorkers returns the workers that decrypt, and reports each decryption to observe, which may be nil. They run the named program, or else the one beside this program.
+func newWorkers(program string, observe func(time.Duration, error)) (*secrets.Workers, error) {
 	if program == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -37,5 +38,6 @@ func newWorkers(program string) (*secrets.Workers, error) {
 	return secrets.NewWorkers(secrets.WorkersConfig{
 		Command:         []string{program},
 		CertificateFile: os.Getenv("SSL_CERT_FILE"), CertificateFolder: os.Getenv("SSL_CERT_DIR"),
+		Observe: observe,
 	}), nil
 }

@@ -30,11 +30,12 @@ var shared *world.World
 // buildTime is the processor time that one build of a kustomization may take.
 const buildTime = 10 * time.Second
 
-// memoryLimit bounds the memory of the agent and its children together. unlimited says why this system cannot enforce
-// it.
-const memoryLimit = 512 << 20
-
-var unlimited error
+// memoryLimit is that of the Deployment, for the agent and its children together. unlimited says why this system cannot
+// enforce it.
+var (
+	memoryLimit int64
+	unlimited   error
+)
 
 // hooks is the agent's address for webhooks.
 var hooks string
@@ -94,7 +95,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 
 func installed(ctx context.Context, cluster *clustertest.Cluster, dir, binary string) (w *world.World, err error) {
 	config := world.Config{Cluster: cluster, Dir: dir, Binary: binary}
-	if config.Environment, err = deployedMemory(); err != nil {
+	if config.Environment, memoryLimit, err = deployedMemory(); err != nil {
 		return nil, err
 	}
 	config.Cgroup, unlimited = world.NewCgroup(memoryLimit)
@@ -118,11 +119,11 @@ func withinMemory() error {
 }
 
 // deployedMemory returns the environment variable with which the Deployment in deploy/ bounds the memory of the agent's
-// own process.
-func deployedMemory() ([]string, error) {
+// own process, and the limit of its pod.
+func deployedMemory() (variables []string, limit int64, err error) {
 	objects, err := deploy.Objects()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, object := range objects {
 		if object.GetKind() != "Deployment" {
@@ -130,13 +131,14 @@ func deployedMemory() ([]string, error) {
 		}
 		var d appsv1.Deployment
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &d); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		for _, variable := range d.Spec.Template.Spec.Containers[0].Env {
+		agent := d.Spec.Template.Spec.Containers[0]
+		for _, variable := range agent.Env {
 			if variable.Name == "GOMEMLIMIT" {
-				return []string{variable.Name + "=" + variable.Value}, nil
+				return []string{variable.Name + "=" + variable.Value}, agent.Resources.Limits.Memory().Value(), nil
 			}
 		}
 	}
-	return nil, errors.New("the Deployment in deploy/ does not set GOMEMLIMIT")
+	return nil, 0, errors.New("the Deployment in deploy/ does not set GOMEMLIMIT")
 }

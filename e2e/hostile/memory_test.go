@@ -9,6 +9,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/internal/sopstest"
 )
 
 // Five Git servers with a million references each once took more memory than the Deployment allows. The kernel would
@@ -31,6 +32,9 @@ func TestTheAgentStaysWithinItsMemory(t *testing.T) {
 		ends = append(ends, lists(t, fmt.Sprintf("endless%d", i)), sends(t, fmt.Sprintf("packs%d", i), large, commit))
 	}
 	ends = append(ends, builds(t, "fat"), builds(t, "fatter"))
+	for i := range 4 { // as many as may decrypt at once
+		ends = append(ends, decrypts(t, fmt.Sprintf("sealed%d", i)))
+	}
 	for i := range 3 {
 		t.Logf("production was deployed within %s, and %s in quiet", team.deploys(fmt.Sprint("attack ", i)), quiet)
 	}
@@ -92,6 +96,33 @@ func builds(t *testing.T, name string) func() {
 	commit := git.CommitFrom("main", "attack", files, "attack")
 	return func() {
 		repository.Environment("attack").BecomesWithin(2*time.Minute, "Failed", commit, "Kustomize cannot build it: it takes more ", "than the limit of ")
+	}
+}
+
+// decrypts makes a Repository with keys of its own follow branches with encrypted files as large as possible. They are no
+// manifests, so their environments fail after the decryption.
+func decrypts(t *testing.T, name string) func() {
+	t.Helper()
+	key, metadata := sopstest.AgeKey(t)
+	shared.SetSecret(lasting{t}, name+"-keys", map[string]string{"age.agekey": key})
+	git := gittest.NewServer(t).Repository(name)
+	git.Commit("main", map[string]string{"k8s/settings.yaml": configMap("settings")}, "begin")
+	attack := repositoryOf(name, git.URL())
+	for i := range attack.Spec.Environments {
+		attack.Spec.Environments[i].Decryption = &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: name + "-keys"}}
+	}
+	repository := shared.Follow(lasting{t}, attack)
+	t.Cleanup(repository.Remove)
+	commits := map[string]string{}
+	for i := range 5 {
+		branch := fmt.Sprintf("attack%d", i)
+		file := sopstest.Forge(t, metadata, strings.Repeat(fmt.Sprint(i), 7<<19)) // 5 MB in base64
+		commits[branch] = git.CommitFrom("main", branch, map[string]string{"k8s/secret.yaml": string(file)}, "attack")
+	}
+	return func() {
+		for branch, commit := range commits {
+			repository.Environment(branch).BecomesWithin(2*time.Minute, "Failed", commit, "k8s/secret.yaml", "has no ")
+		}
 	}
 }
 

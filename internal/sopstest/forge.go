@@ -22,7 +22,7 @@ const DataKey = "0123456789abcdef0123456789abcdef"
 
 // Forge encrypts one value without the SOPS library, which would call a cloud for such recipients. The file is
 // YAML, with the key a.
-func Forge(t testing.TB, recipients, value string) []byte {
+func Forge(t Reporter, recipients, value string) []byte {
 	t.Helper()
 	const at = "2026-02-03T04:05:06Z"
 	sum := sha512.Sum512([]byte(value))
@@ -30,16 +30,16 @@ func Forge(t testing.TB, recipients, value string) []byte {
 		sealValue(t, value, "a:"), at, sealValue(t, fmt.Sprintf("%X", sum), at), recipients)
 }
 
-func sealValue(t testing.TB, value, context string) string {
+func sealValue(t Reporter, value, context string) string {
 	t.Helper()
 	block, err := aes.NewCipher([]byte(DataKey))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	nonce := make([]byte, 32)
 	gcm, err := cipher.NewGCMWithNonceSize(block, len(nonce))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	out := gcm.Seal(nil, nonce, []byte(value), []byte(context))
 	encode := base64.StdEncoding.EncodeToString

@@ -141,7 +141,7 @@ func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *
 	}
 	a.repositories = repositories.New(repositories.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
-		Report: reporter.Repository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
+		Report: reporter.Repository, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
 	envs := environments.New(environments.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,

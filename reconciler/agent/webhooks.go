@@ -45,6 +45,7 @@ type webhooks struct {
 	address      string
 	namespace    string
 	repositories *repositories.Controller
+	count        func(repository, result string)
 	log          *slog.Logger
 
 	relay     workqueue.TypedRateLimitingInterface[string]
@@ -57,7 +58,7 @@ func (a *Agent) addWebhooks() error {
 		return nil
 	}
 	w := &webhooks{
-		mgr: a.mgr, address: a.WebhookAddress, namespace: a.Namespace, repositories: a.repositories, log: a.Log,
+		mgr: a.mgr, address: a.WebhookAddress, namespace: a.Namespace, repositories: a.repositories, count: a.Metrics.Delivered, log: a.Log,
 		relay: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](webhookPause, webhookRetries*webhookPause)),
 	}
 	if err := a.mgr.AddReadyzCheck("webhooks", w.ready); err != nil {
@@ -92,6 +93,7 @@ func (w *webhooks) Start(ctx context.Context) error {
 	server := &http.Server{
 		Handler: webhook.New(webhook.Config{
 			Secrets: w.secrets, Notify: w.notify, Now: time.Now, Log: w.log,
+			Count: func(repository string, r webhook.Result) { w.count(repository, string(r)) },
 		}),
 		ReadHeaderTimeout: webhookHeaderTimeout,
 		ReadTimeout:       webhookTimeout,

@@ -144,7 +144,7 @@ type running struct {
 }
 
 // counted returns the metrics of all agents of the process.
-var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(metrics.Registry) })
+var counted = sync.OnceValue(func() *report.Metrics { return report.NewMetrics(metrics.Registry, "v1") })
 
 // start starts an agent with the installation's id of this world.
 func (w *world) start() {

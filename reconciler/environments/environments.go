@@ -137,9 +137,10 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	started := e.Now()
 	outcome := e.Reconciler.Pass(ctx, settings.Environment)
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.Next)
-	e.log(ctx, settings.Environment, outcome, e.Now().Sub(started))
+	took := e.Now().Sub(started)
+	e.log(ctx, settings.Environment, outcome, took)
 	e.endTurn(env, settings.Commit, outcome)
-	return e.conclude(ctx, env, report.Standing{Life: settings.life, Outcome: outcome, Link: settings.link, ShowLogs: !settings.literal})
+	return e.conclude(ctx, env, report.Standing{Life: settings.life, Outcome: outcome, Took: took, Link: settings.link, ShowLogs: !settings.literal})
 }
 
 // disown removes the finalizer of an Environment whose name does not follow from its branch, and tears nothing down: the

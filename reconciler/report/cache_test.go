@@ -39,7 +39,7 @@ type late struct {
 func newLate(t *testing.T) *late {
 	l := &late{t: t, namespace: server(t).Namespace(t), api: connect(t), events: events.NewFakeRecorder(10), log: &bytes.Buffer{}, now: time.Now().Add(time.Hour).Truncate(time.Second)}
 	l.Reporter = report.New(report.Config{
-		Client: l.api, Recorder: l.events, Metrics: report.NewMetrics(prometheus.NewRegistry()),
+		Client: l.api, Recorder: l.events, Metrics: report.NewMetrics(prometheus.NewRegistry(), "v1"),
 		Now: func() time.Time { return l.now }, Log: slog.New(slog.NewTextHandler(l.log, nil)),
 	})
 	return l

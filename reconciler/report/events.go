@@ -37,6 +37,7 @@ func (r *Reporter) tell(env *v1alpha1.Environment, transitions []Transition) {
 			r.say(env, e)
 		}
 		if end := t.Sync; t.Change == SyncEnded {
+			r.Metrics.ended(env, end)
 			r.Log.Info("the sync has ended", "environment", env.Name, "commit", end.Commit, "outcome", end.Outcome, "took", end.Took.Duration, "reason", end.Reason)
 		}
 	}

@@ -1,51 +1,113 @@
 package report
 
 import (
+	"cmp"
+	"sync"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Metrics are what the agent counts. None has a label per object.
+// Metrics are what the agent counts. docs/metrics.md lists them.
 type Metrics struct {
-	writes      *prometheus.CounterVec
-	refusals    *prometheus.CounterVec
-	corrections *prometheus.CounterVec
-	fights      *prometheus.CounterVec
-	ready       *prometheus.GaugeVec
+	writes       *prometheus.CounterVec
+	refusals     *prometheus.CounterVec
+	corrections  *prometheus.CounterVec
+	fights       *prometheus.CounterVec
+	deliveries   *prometheus.CounterVec
+	ready        *prometheus.GaugeVec
+	environments *prometheus.GaugeVec
+	followed     *prometheus.GaugeVec
+	listed       *prometheus.GaugeVec
+	listings     *prometheus.HistogramVec
+	passes       *prometheus.HistogramVec
+	syncs        *prometheus.HistogramVec
+	decryptions  *prometheus.HistogramVec
+
+	mu     sync.Mutex
+	stands map[types.UID]stand
+	counts map[stand]int
 }
 
-// NewMetrics registers the metrics.
-func NewMetrics(registry prometheus.Registerer) *Metrics {
-	labels := []string{"repository", "entry"}
+// stand is what berth_environments counts an Environment under.
+type stand struct{ repository, entry, reason string }
+
+// NewMetrics registers the metrics. The version is that of the program.
+func NewMetrics(registry prometheus.Registerer, version string) *Metrics {
+	entry := []string{"repository", "entry"}
+	with := func(labels ...string) []string { return append([]string{"repository", "entry"}, labels...) }
 	m := &Metrics{
-		writes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_writes_total", Help: "Objects written to the cluster, by action."}, append(labels, "done")),
-		refusals:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_refusals_total", Help: "Writes that the cluster refused, by the class of the error."}, append(labels, "class")),
-		corrections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_corrections_total", Help: "Objects that were corrected after another client changed them."}, labels),
-		fights:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "berth_fights_total", Help: "Fights: times that another client kept changing an object, so that it is corrected less often."}, labels),
-		ready:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "berth_environment_ready", Help: "1 if the environment is as Git says and healthy, else 0."}, append(labels, "environment")),
+		writes:       counter("berth_writes_total", "Objects written to the cluster, by action.", with("done")...),
+		refusals:     counter("berth_refusals_total", "Writes that the cluster refused, by the class of the error.", with("class")...),
+		corrections:  counter("berth_corrections_total", "Objects that were corrected after another client changed them.", entry...),
+		fights:       counter("berth_fights_total", "Fights: times that another client kept changing an object, so that it is corrected less often.", entry...),
+		deliveries:   counter("berth_webhook_deliveries_total", "Deliveries of webhooks, by the result.", "repository", "result"),
+		ready:        gauge("berth_environment_ready", "1 if the environment is as Git says and healthy, else 0.", with("environment")...),
+		environments: gauge("berth_environments", "Environments, by the reason of their condition Ready.", with("reason")...),
+		followed:     gauge("berth_repository_ready", "1 if the Repository's condition Ready is true, else 0.", "repository"),
+		listed:       gauge("berth_last_listing_timestamp_seconds", "Time of the last successful listing of a repository's branches.", "repository"),
+		listings:     histogram("berth_listing_duration_seconds", "Duration of listings of branches, with the fetch of what moved, by the result.", seconds, "repository", "result"),
+		passes:       histogram("berth_pass_duration_seconds", "Duration of passes, by whether they wrote anything.", milliseconds, "result"),
+		syncs:        histogram("berth_sync_duration_seconds", "Time from a new commit to the end of its sync, by the outcome.", minutes, with("outcome")...),
+		decryptions:  histogram("berth_decryption_duration_seconds", "Duration of decryptions of files that were not cached, by the result.", milliseconds, "result"),
+		stands:       map[types.UID]stand{},
+		counts:       map[stand]int{},
 	}
-	registry.MustRegister(m.writes, m.refusals, m.corrections, m.fights, m.ready)
+	info := gauge("berth_build_info", "Always 1. The label is the version of the agent.", "version")
+	info.WithLabelValues(version).Set(1)
+	registry.MustRegister(m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.ready, m.environments, m.followed, m.listed,
+		m.listings, m.passes, m.syncs, m.decryptions, info)
 	return m
 }
 
+// The buckets of histograms, in seconds.
+var (
+	milliseconds = []float64{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60}
+	seconds      = []float64{0.02, 0.1, 0.5, 2, 10, 60, 300}
+	minutes      = []float64{1, 2, 5, 10, 20, 60, 300, 1800}
+)
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+}
+
 // count adds up what a pass did.
-func (m *Metrics) count(env *v1alpha1.Environment, o reconciler.Outcome) {
-	repository, entry := env.Spec.Repository, env.Spec.Entry
+func (m *Metrics) count(env *v1alpha1.Environment, s Standing) {
+	repository, entry, o := env.Spec.Repository, env.Spec.Entry, s.Outcome
+	result := "unchanged"
 	for _, r := range o.Results {
 		if r.Harmless() {
 			continue
 		}
 		if r.Err != nil {
+			result = "refused"
 			m.refusals.WithLabelValues(repository, entry, string(r.Err.Class)).Inc()
 			continue
+		}
+		if result == "unchanged" {
+			result = "wrote"
 		}
 		m.writes.WithLabelValues(repository, entry, string(r.Done)).Inc()
 		if r.Reverted() {
 			m.corrections.WithLabelValues(repository, entry).Inc()
 		}
+	}
+	if s.Took > 0 {
+		m.passes.WithLabelValues(result).Observe(s.Took.Seconds())
 	}
 	if j, ok := o.Finding.(reconciler.Judged); ok && j.Fights > 0 {
 		m.fights.WithLabelValues(repository, entry).Add(float64(j.Fights))
@@ -61,7 +123,90 @@ func (m *Metrics) judge(env *v1alpha1.Environment, s Standing) {
 	m.ready.WithLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name).Set(ready)
 }
 
+// stand counts an Environment under the reason of its status.
+func (m *Metrics) stand(env *v1alpha1.Environment, status v1alpha1.EnvironmentStatus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.leave(env.UID)
+	to := stand{env.Spec.Repository, env.Spec.Entry, ready(status.Conditions).Reason}
+	m.stands[env.UID] = to
+	m.counts[to]++
+	m.environments.WithLabelValues(to.repository, to.entry, to.reason).Set(float64(m.counts[to]))
+}
+
+// leave ends the count of an Environment. The caller holds the lock.
+func (m *Metrics) leave(uid types.UID) {
+	from, ok := m.stands[uid]
+	if !ok {
+		return
+	}
+	delete(m.stands, uid)
+	if m.counts[from]--; m.counts[from] == 0 {
+		delete(m.counts, from)
+		m.environments.DeleteLabelValues(from.repository, from.entry, from.reason)
+		return
+	}
+	m.environments.WithLabelValues(from.repository, from.entry, from.reason).Set(float64(m.counts[from]))
+}
+
+// ended records a sync that ended. Its duration may be unknown.
+func (m *Metrics) ended(env *v1alpha1.Environment, end v1alpha1.SyncStatus) {
+	if end.Took.Duration > 0 {
+		m.syncs.WithLabelValues(env.Spec.Repository, env.Spec.Entry, end.Outcome).Observe(end.Took.Seconds())
+	}
+}
+
 // forget drops the metrics of a deleted Environment.
 func (m *Metrics) forget(env *v1alpha1.Environment) {
 	m.ready.DeleteLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.leave(env.UID)
+}
+
+// follow exports whether a Repository is ready.
+func (m *Metrics) follow(repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) {
+	value := 0.0
+	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) {
+		value = 1
+	}
+	m.followed.WithLabelValues(repo.Name).Set(value)
+}
+
+// Listed records a listing of a repository's branches. The reason is empty, or that of the condition Ready.
+func (m *Metrics) Listed(repository, reason string, at time.Time, took time.Duration) {
+	m.listings.WithLabelValues(repository, cmp.Or(reason, success)).Observe(took.Seconds())
+	if reason == "" {
+		m.listed.WithLabelValues(repository).Set(float64(at.Unix()))
+	}
+}
+
+// success is the result of what did not fail.
+const success = "Success"
+
+// Delivered records the result of a delivery of a webhook. The repository is empty if there is none of that name.
+func (m *Metrics) Delivered(repository, result string) {
+	m.deliveries.WithLabelValues(repository, result).Inc()
+}
+
+// Decrypted records the decryption of a file. The result is Success, Failed, or Unavailable if a retry may succeed.
+func (m *Metrics) Decrypted(took time.Duration, err error) {
+	result := success
+	if err != nil {
+		result = "Failed"
+	}
+	if passing, ok := err.(interface{ Temporary() bool }); ok && passing.Temporary() {
+		result = "Unavailable"
+	}
+	m.decryptions.WithLabelValues(result).Observe(took.Seconds())
+}
+
+// ForgetRepository drops the metrics of a deleted Repository, except those of Environments that still exist.
+func (m *Metrics) ForgetRepository(name string) {
+	of := prometheus.Labels{"repository": name}
+	for _, vec := range []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}{m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.followed, m.listed, m.listings, m.syncs} {
+		vec.DeletePartialMatch(of)
+	}
 }

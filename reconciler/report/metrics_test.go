@@ -1,10 +1,18 @@
 package report
 
 import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
@@ -13,36 +21,142 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
+// gathered returns the values of all metrics, with their labels in the order of their names. Histograms count.
+func gathered(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() == "berth_build_info" {
+			continue
+		}
+		for _, m := range family.Metric {
+			name := family.GetName()
+			for _, label := range m.Label {
+				name += " " + label.GetValue()
+			}
+			values[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return values
+}
+
 func TestWhatCountsAsARefusal(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	NewMetrics(registry).count(&v1alpha1.Environment{}, reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
+	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
+	NewMetrics(registry, "v1").count(env, Standing{Took: time.Second, Outcome: reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
 		{Done: apply.Created},
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
 		{Err: &apply.Error{Class: apply.Exists}},
 		{Err: &apply.Error{Class: apply.Exists}, Live: &observed.Object{}}, // its existence is known only now
-	}})
+	}}})
+	want := map[string]float64{
+		"berth_writes_total created review posts": 1, "berth_writes_total corrected review posts": 1, "berth_corrections_total review posts": 1,
+		"berth_refusals_total invalid review posts": 1, "berth_refusals_total exists review posts": 1, "berth_fights_total review posts": 1,
+		"berth_pass_duration_seconds refused": 1,
+	}
+	if got := gathered(t, registry); !maps.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// An environment counts under the reason of its status, once.
+func TestEnvironmentsAreCountedByTheirReason(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry, "v1")
+	stands := func(uid types.UID, reason string) *v1alpha1.Environment {
+		env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
+		env.UID = uid
+		m.stand(env, v1alpha1.EnvironmentStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason}}})
+		return env
+	}
+	login := stands("1", v1alpha1.ReasonSyncing)
+	stands("2", v1alpha1.ReasonSyncing)
+	stands("1", v1alpha1.ReasonHealthy)
+	stands("1", v1alpha1.ReasonHealthy)
+	if got, want := gathered(t, registry), map[string]float64{"berth_environments review Healthy posts": 1, "berth_environments review Syncing posts": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	m.forget(login)
+	m.forget(login)
+	if got, want := gathered(t, registry), map[string]float64{"berth_environments review Syncing posts": 1}; !maps.Equal(got, want) {
+		t.Errorf("after a deletion: got %v, want %v", got, want)
+	}
+}
+
+func TestNothingIsKeptOfARepositoryThatIsGone(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	all(NewMetrics(registry, "v1")).ForgetRepository("posts")
+	for name := range gathered(t, registry) {
+		if strings.HasSuffix(name, " posts") && !strings.HasPrefix(name, "berth_environment") { // Environments are deleted by themselves
+			t.Errorf("kept: %s", name)
+		}
+	}
+}
+
+// all gives every metric a value.
+func all(m *Metrics) *Metrics {
+	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
+	repo := &v1alpha1.Repository{}
+	repo.Name = "posts"
+	m.count(env, Standing{Took: time.Second, Outcome: reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
+		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}}, {Err: &apply.Error{Class: apply.Invalid}},
+	}}})
+	m.judge(env, Standing{})
+	m.stand(env, v1alpha1.EnvironmentStatus{})
+	m.ended(env, v1alpha1.SyncStatus{Took: metav1.Duration{Duration: time.Second}})
+	m.follow(repo, v1alpha1.RepositoryStatus{})
+	m.Listed("posts", "", time.Now(), time.Second)
+	m.Delivered("posts", "Accepted")
+	m.Decrypted(time.Second, nil)
+	return m
+}
+
+// documented matches a row of docs/metrics.md: name, type, labels.
+var documented = regexp.MustCompile("(?m)^\\| `(berth_\\w+)` \\| (\\w+) \\| ([^|]*) \\|")
+
+// The page is what dashboards and alerts are written by, so it lists every metric with its type and labels.
+func TestMetricsAreDocumented(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	all(NewMetrics(registry, "v1"))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]float64{}
+	exist := map[string]string{}
 	for _, family := range families {
-		for _, metric := range family.Metric {
-			got[family.GetName()] += metric.GetCounter().GetValue()
+		var labels []string
+		for _, label := range family.Metric[0].Label {
+			labels = append(labels, "`"+label.GetName()+"`")
 		}
+		exist[family.GetName()] = strings.ToLower(family.GetType().String()) + " " + strings.Join(labels, ", ")
 	}
-	for name, want := range map[string]float64{"berth_writes_total": 2, "berth_refusals_total": 2, "berth_corrections_total": 1, "berth_fights_total": 1} {
-		if got[name] != want {
-			t.Errorf("%s is %v, want %v", name, got[name], want)
-		}
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := map[string]string{}
+	for _, row := range documented.FindAllStringSubmatch(string(page), -1) {
+		labels := strings.Split(strings.TrimSpace(row[3]), ", ")
+		slices.Sort(labels)
+		described[row[1]] = row[2] + " " + strings.Join(labels, ", ")
+	}
+	if !maps.Equal(exist, described) {
+		t.Errorf("there are    %v\ndescribed are %v", exist, described)
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("names that Prometheus advises against: %v, %v", problems, err)
 	}
 }
 
 // An environment that cannot be judged, such as during the first listing after a restart, does not count as unhealthy.
 func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	r := New(Config{Metrics: NewMetrics(registry)})
+	r := New(Config{Metrics: NewMetrics(registry, "v1")})
 	env := &v1alpha1.Environment{}
 	r.Metrics.judge(env, found(reconciler.Judged{State: plan.Settled}))
 	for _, o := range []reconciler.Outcome{{Finding: reconciler.NotJudged{}}, {Finding: reconciler.Judged{State: plan.Going, Premature: true}}, {Finding: reconciler.Judged{State: plan.Going}, Again: true}} {
@@ -50,9 +164,8 @@ func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	families, err := registry.Gather()
-	if err != nil || len(families) != 1 || families[0].Metric[0].GetGauge().GetValue() != 1 {
-		t.Errorf("got %v, %v", families, err)
+	if got := gathered(t, registry); got["berth_environment_ready   "] != 1 {
+		t.Errorf("got %v", got)
 	}
 }
 
@@ -76,10 +189,9 @@ func TestWhatIsReady(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			registry := prometheus.NewRegistry()
 			env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Suspend: test.suspend}}
-			NewMetrics(registry).judge(env, test.standing)
-			families, err := registry.Gather()
-			if err != nil || families[0].Metric[0].GetGauge().GetValue() != test.want {
-				t.Errorf("got %v, %v, want %v", families, err, test.want)
+			NewMetrics(registry, "v1").judge(env, test.standing)
+			if got := gathered(t, registry); got["berth_environment_ready   "] != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
 	}
@@ -87,14 +199,13 @@ func TestWhatIsReady(t *testing.T) {
 
 func TestNothingIsKeptOfAnEnvironmentThatIsGone(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	r := New(Config{Metrics: NewMetrics(registry), Logs: NewLogs(nil, nil)})
+	r := New(Config{Metrics: NewMetrics(registry, "v1"), Logs: NewLogs(nil, nil)})
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
 	env.Name, env.UID = "posts.review.login", "1"
 	r.Metrics.judge(env, found(reconciler.Judged{State: plan.Settled}))
 	r.dips[env.UID], r.Logs.known[env.UID] = time.Now(), map[container]string{}
 	r.Forget(env)
-	families, err := registry.Gather()
-	if err != nil || len(families) > 0 || len(r.dips) > 0 || len(r.Logs.known) > 0 {
-		t.Errorf("kept: %v, %v, %v, %v", families, r.dips, r.Logs.known, err)
+	if got := gathered(t, registry); len(got) > 0 || len(r.dips) > 0 || len(r.Logs.known) > 0 {
+		t.Errorf("kept: %v, %v, %v", got, r.dips, r.Logs.known)
 	}
 }

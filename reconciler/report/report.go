@@ -52,7 +52,7 @@ func New(c Config) *Reporter {
 // Environment writes an Environment's status if it changed, and the events and metrics of the pass. To spare the API
 // server, it delays a status that only updates a rollout's counts. It then returns the delay.
 func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s Standing) (time.Duration, error) {
-	r.Metrics.count(env, s.Outcome)
+	r.Metrics.count(env, s)
 	for _, e := range incidents(s) {
 		r.say(env, e)
 	}
@@ -63,6 +63,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s
 	r.Recall(env)
 	status := environmentStatus(env, s, r.Now())
 	r.Logs.add(ctx, env, &status, s)
+	r.Metrics.stand(env, status)
 	if equality.Semantic.DeepEqual(status, env.Status) {
 		r.rose(env.UID)
 		return 0, nil
@@ -89,6 +90,7 @@ func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, st
 		newer.DeepCopyInto(&repo.Status)
 	}
 	status.Conditions = conditions(repo.Status.Conditions, status.Conditions, r.Now())
+	r.Metrics.follow(repo, status)
 	if equality.Semantic.DeepEqual(status, repo.Status) {
 		return nil
 	}

@@ -11,6 +11,8 @@ type Standing struct {
 	Life Life
 	// Outcome is the outcome of the pass, or of the step of a teardown. Without either, it has no finding.
 	Outcome reconciler.Outcome
+	// Took is the duration of the pass; zero: there was none.
+	Took time.Duration
 	// Link is the environment's address for users.
 	Link string
 	// ShowLogs says that all users who may read the status may also read logs.

@@ -28,7 +28,13 @@ func (r *Controller) list(ctx context.Context, repo *v1alpha1.Repository, f *fol
 	if f.trouble != nil || !f.listed {
 		defer r.wakeAll(ctx, repo)
 	}
+	began := r.Now()
 	f.trouble = r.tryToList(ctx, repo, f)
+	reason := ""
+	if f.trouble != nil {
+		reason = reasonOf(f.trouble)
+	}
+	r.Listed(repo.Name, reason, r.Now(), r.Now().Sub(began))
 	r.retryHook(repo, f)
 }
 

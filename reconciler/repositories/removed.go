@@ -84,6 +84,7 @@ func (r *Controller) orphans(repository string, left []v1alpha1.Environment, at 
 func (r *Controller) forget(repository string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.Forgotten(repository)
 	delete(r.known, repository)
 	delete(r.hooks, repository)
 	delete(r.called, repository)

@@ -45,6 +45,10 @@ type Config struct {
 	Namespace, Installation string
 	// Report writes a Repository's status if it changed.
 	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
+	// Listed records a listing: why it failed (empty: it did not), when it ended, and how long it took. Forgotten drops what it keeps of a
+	// Repository.
+	Listed    func(repository, reason string, at time.Time, took time.Duration)
+	Forgotten func(repository string)
 	// Made reports whether Berth provably created a namespace for an environment of this name and id.
 	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
 	// HookMissed warns of a change without a webhook if webhooks have announced changes before.

@@ -30,11 +30,26 @@ type Config struct {
 	Secrets func(ctx context.Context, repository string) (Secrets, bool)
 	// Notify is called for every authentic delivery, concurrently and in bursts. It must not wait.
 	Notify func(repository string, hook Hook)
+	// Count is called with the result of every delivery; nil: it is not. The repository is empty if Secrets does not know
+	// it, because anyone can send any name.
+	Count func(repository string, result Result)
 	// BodyLimit is how many bytes of a delivery are read; 0 means DefaultBodyLimit.
 	BodyLimit int64
 	Now       func() time.Time
 	Log       *slog.Logger
 }
+
+// Result is the result of a delivery.
+type Result string
+
+// The results of deliveries.
+const (
+	Accepted     Result = "Accepted"
+	Repeated     Result = "Repeated" // it was accepted before
+	Unauthorized Result = "Unauthorized"
+	TooLarge     Result = "TooLarge"
+	Incomplete   Result = "Incomplete" // the connection broke off
+)
 
 // Hook is an authentic delivery. Its statements about the repository are not read: the agent asks the Git server
 // itself.
@@ -60,6 +75,9 @@ type receiver struct {
 func New(c Config) http.Handler {
 	if c.BodyLimit == 0 {
 		c.BodyLimit = DefaultBodyLimit
+	}
+	if c.Count == nil {
+		c.Count = func(string, Result) {}
 	}
 	decoy := make([]byte, 32)
 	_, _ = rand.Read(decoy) // never fails: it ends the program instead
@@ -89,23 +107,28 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if _, unread := errors.AsType[*readError](err); !unread && secrets == (Secrets{}) {
 			err = errNoSecrets
 		}
-		h.refuse(w, refusal{repository: repository, known: known, reason: err, at: now})
+		result := h.refuse(w, refusal{repository: repository, known: known, reason: err, at: now})
+		if !known {
+			repository = ""
+		}
+		h.Count(repository, result)
 		return
 	}
-	h.accept(repository, claim, now)
+	h.Count(repository, h.accept(repository, claim, now))
 	// A sender whose connection is closed while it still writes would count that as a failure.
 	_, _ = io.Copy(io.Discard, body)
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = io.WriteString(w, "the repository will be listed\n")
 }
 
-func (h *receiver) accept(repository string, c claim, now time.Time) {
+func (h *receiver) accept(repository string, c claim, now time.Time) Result {
 	if c.envelope != nil && h.replays.repeated(repository, c.envelope.id, now) {
 		h.Log.Debug("dropping a repeated webhook delivery", "repository", repository, "event", c.event)
-		return
+		return Repeated
 	}
 	h.Log.Debug("received a webhook delivery", "repository", repository, "event", c.event)
 	h.Notify(repository, Hook{Event: c.event, Received: now})
+	return Accepted
 }
 
 // errNoSecrets is the reason for refusing all deliveries for a repository.
@@ -119,17 +142,18 @@ type refusal struct {
 	at         time.Time
 }
 
-func (h *receiver) refuse(w http.ResponseWriter, r refusal) {
+func (h *receiver) refuse(w http.ResponseWriter, r refusal) Result {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](r.reason); ok {
 		http.Error(w, fmt.Sprintf("a signed delivery may have %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
-		return
+		return TooLarge
 	}
 	if _, ok := errors.AsType[*readError](r.reason); ok {
 		http.Error(w, "the delivery did not arrive whole", http.StatusBadRequest)
-		return
+		return Incomplete
 	}
 	h.complain(r)
 	http.Error(w, "the credential is wrong, or there is no such repository, or it accepts no webhooks; the agent's log says which", http.StatusUnauthorized)
+	return Unauthorized
 }
 
 // complaintPause is how long the same reason for refusing a repository's deliveries is not logged again, because
