@@ -102,6 +102,12 @@ crash: cluster-binary ## Let the agent die at every write, and kill and freeze i
 branches: cluster-binary ## Let 60 branches come and go at random for two minutes.
 	cd e2e && go test ./branches -v -timeout 20m -branches 60 -during 2m
 
+SOAK := 30m
+
+.PHONY: soak
+soak: cluster-binary ## Let an agent work for 30 minutes, and fail if its memory, goroutines or files grow (another time in SOAK).
+	cd e2e && go test ./soak -v -count=1 -timeout 24h -during $(SOAK)
+
 .PHONY: bench
 bench: cluster-binary build ## Measure Berth beside a bare client (about 10 minutes; options in BENCH).
 	@go build -C e2e -o ../.build/ ./bench

@@ -21,6 +21,8 @@ type options struct {
 	objects int
 	// references is the number of references that a repository has in addition to its branches.
 	references int
+	// encrypted is the number of encrypted files with which an agent restarts.
+	encrypted int
 	// attackSize is the size of the attacks: about the number of objects that an attack brings. attackSamples is the
 	// number of production deployments under each attack.
 	attackSize, attackSamples int
@@ -31,7 +33,7 @@ type options struct {
 	parts       []string
 }
 
-var defaults = options{branches: 50, objects: 5000, references: 20_000, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
+var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
 
 // part is one group of measurements. It stands alone or uses the results of earlier parts.
 type part struct {
@@ -48,6 +50,7 @@ var parts = []part{
 	{"hook", (*bench).hooks},
 	{"listing", (*bench).listing},
 	{"large", (*bench).large},
+	{"restart", (*bench).restarts},
 	{"hostile", (*bench).hostile},
 }
 
@@ -76,6 +79,8 @@ type bench struct {
 	attackers int
 	// hookAddress is the agent's address for webhooks, profileAddress that for profiles.
 	hookAddress, profileAddress string
+	// metricsAddress is that for metrics.
+	metricsAddress string
 }
 
 // measure runs the parts.
@@ -108,14 +113,14 @@ func measure(t world.Reporter, cluster *clustertest.Cluster, dir string, o optio
 // install installs Berth and starts the agent.
 func (b *bench) install(cluster *clustertest.Cluster, dir string) {
 	var err error
-	var addresses [2]string
+	var addresses [3]string
 	for i := range addresses {
 		if addresses[i], err = loopback.Claim(); err != nil {
 			b.t.Fatalf("%v", err)
 		}
 	}
-	b.hookAddress, b.profileAddress = addresses[0], addresses[1]
-	flags := []string{"--webhook-address", b.hookAddress}
+	b.hookAddress, b.profileAddress, b.metricsAddress = addresses[0], addresses[1], addresses[2]
+	flags := []string{"--webhook-address", b.hookAddress, "--metrics-address", b.metricsAddress}
 	if b.profiles != "" {
 		flags = append(flags, "--pprof-address", b.profileAddress)
 	}

@@ -26,6 +26,7 @@ func main() {
 	flag.IntVar(&o.attackSize, "attack-size", o.attackSize, "how large the attacks are, about the number of objects that one brings")
 	flag.IntVar(&o.attackSamples, "attack-samples", o.attackSamples, "how often production is deployed under each attack")
 	flag.IntVar(&o.references, "references", o.references, "how many references a repository has beside its branches where a poll is measured")
+	flag.IntVar(&o.encrypted, "encrypted", o.encrypted, "with how many encrypted files an agent restarts")
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often the rollout is measured, with each client in turn")
 	flag.IntVar(&o.samples, "samples", o.samples, "how often drift and hooks are measured")
 	flag.IntVar(&o.workers, "workers", o.workers, "how many requests the bare client sends at a time")

@@ -24,10 +24,22 @@ const DataKey = "0123456789abcdef0123456789abcdef"
 // YAML, with the key a.
 func Forge(t Reporter, recipients, value string) []byte {
 	t.Helper()
+	return fmt.Appendf(nil, "a: %s\n%s", sealValue(t, value, "a:"), envelope(t, recipients, value))
+}
+
+// ForgeSecret encrypts the value of a Secret in the same way. The rest of the manifest is plain.
+func ForgeSecret(t Reporter, recipients, name, value string) []byte {
+	t.Helper()
+	return fmt.Appendf(nil, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\nstringData:\n  password: %s\n%s  encrypted_regex: ^stringData$\n",
+		name, sealValue(t, value, "stringData:password:"), envelope(t, recipients, "v1"+"Secret"+name+value))
+}
+
+// envelope returns the SOPS metadata of a file with these values.
+func envelope(t Reporter, recipients, values string) string {
+	t.Helper()
 	const at = "2026-02-03T04:05:06Z"
-	sum := sha512.Sum512([]byte(value))
-	return fmt.Appendf(nil, "a: %s\nsops:\n  lastmodified: %q\n  mac: %s\n  version: 3.13.3\n%s",
-		sealValue(t, value, "a:"), at, sealValue(t, fmt.Sprintf("%X", sum), at), recipients)
+	sum := sha512.Sum512([]byte(values))
+	return fmt.Sprintf("sops:\n  lastmodified: %q\n  mac: %s\n  version: 3.13.3\n%s", at, sealValue(t, fmt.Sprintf("%X", sum), at), recipients)
 }
 
 func sealValue(t Reporter, value, context string) string {
