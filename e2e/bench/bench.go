@@ -43,6 +43,7 @@ type part struct {
 
 // parts lists all parts in order: idleness and memory measure an agent that holds the branches of the last rollout.
 var parts = []part{
+	{"empty", (*bench).empty},
 	{"rollout", (*bench).rollouts},
 	{"memory", (*bench).memory},
 	{"idle", (*bench).idleness},

@@ -41,16 +41,13 @@ func (b *bench) restarts() []figure {
 			}
 			files[folder+"/"+name+".yaml"] = text
 		}
-		took, cpu := b.restartsWith(kind, files, secrets)
-		figures = append(figures,
-			of(fmt.Sprintf("restart with %d %s files: until the first pass has ended", b.encrypted, kind), "ms", took),
-			of(fmt.Sprintf("restart with %d %s files: CPU of the agent and its children until then", b.encrypted, kind), "ms", cpu))
+		figures = append(figures, b.restartsWith(kind, files, secrets)...)
 	}
 	return figures
 }
 
 // restartsWith restarts the agent several times while it follows a repository with these files, some of them encrypted.
-func (b *bench) restartsWith(kind string, files map[string]string, encrypted int) (took, cpu []float64) {
+func (b *bench) restartsWith(kind string, files map[string]string, encrypted int) []figure {
 	git := b.server.Repository("restart-" + kind)
 	git.Commit("main", files, "begin")
 	t := b.follow("restart-"+kind, func(spec *v1alpha1.RepositorySpec) {
@@ -60,6 +57,7 @@ func (b *bench) restartsWith(kind string, files map[string]string, encrypted int
 		spec.Environments[0].Decryption = &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: keySecret}}
 	})
 	t.Environment("main").BecomesWithin(limit, v1alpha1.ReasonHealthy, git.Head("main"))
+	var took, cpu []float64
 	for range b.rounds {
 		b.rest(b.settle / 10)
 		if err := b.world.Agent.Stop(); err != nil {
@@ -76,8 +74,18 @@ func (b *bench) restartsWith(kind string, files map[string]string, encrypted int
 		took = append(took, milliseconds(time.Since(began)))
 		cpu = append(cpu, milliseconds(b.spent()))
 	}
+	what := fmt.Sprintf("%d %s files", len(files), kind)
+	figures := append([]figure{
+		of("restart with "+what+": until the first pass has ended", "ms", took),
+		of("restart with "+what+": CPU of the agent and its children until then", "ms", cpu),
+	}, b.held("memory after a restart with "+what)...)
+	for _, pid := range b.world.Agent.Children() {
+		if held, err := memoryOf(pid); err == nil { // otherwise it has just ended
+			figures = append(figures, figure{Name: "memory of its worker: anonymous", Unit: "MB", Value: held.anonymous})
+		}
+	}
 	b.remove(t)
-	return took, cpu
+	return figures
 }
 
 // spent returns the CPU time of the agent and of its children.

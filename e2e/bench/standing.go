@@ -10,23 +10,32 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// memory measures the agent at rest with all branches.
-func (b *bench) memory() []figure {
-	b.stand()
+// empty measures an agent that follows nothing yet.
+func (b *bench) empty() []figure {
 	b.rest(b.settle)
+	return b.held("memory without branches")
+}
+
+// held measures the memory of the agent.
+func (b *bench) held(name string) []figure {
 	held, err := memoryOf(b.world.Agent.PID())
 	if err != nil {
 		b.t.Fatalf("cannot read the agent's memory: %v", err)
 	}
-	budgets := [2]float64{45, 120}
+	return []figure{{Name: name + ": anonymous", Unit: "MB", Value: held.anonymous}, {Name: name + ": resident", Unit: "MB", Value: held.resident}}
+}
+
+// memory measures the agent at rest with all branches.
+func (b *bench) memory() []figure {
+	b.stand()
+	b.rest(b.settle)
+	figures := b.held(fmt.Sprintf("memory with %d branches", b.branches))
+	figures[0].Budget, figures[1].Budget = 45, 120
 	if b.branches > 500 {
-		budgets = [2]float64{350, 0}
+		figures[0].Budget, figures[1].Budget = 350, 0
 	}
 	b.heap("memory")
-	return []figure{
-		{Name: fmt.Sprintf("memory with %d branches: anonymous", b.branches), Unit: "MB", Value: held.anonymous, Budget: budgets[0]},
-		{Name: fmt.Sprintf("memory with %d branches: resident", b.branches), Unit: "MB", Value: held.resident, Budget: budgets[1]},
-	}
+	return figures
 }
 
 // idleness measures the agent's requests and CPU time while nothing happens.
