@@ -65,7 +65,7 @@ func (c choice) mask() *output.Mask {
 }
 
 // chooseEntry reads a Repository and returns the entry of that name. Without a name it returns the only entry that
-// takes the branch.
+// matches the branch.
 func chooseEntry(s streams, file, name, branch string) (choice, error) {
 	all, err := readEntries(s, file)
 	if err != nil {

@@ -256,7 +256,7 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, 
 	if s.Action == plan.Correct {
 		s.TakeOver = s.Live.Added // the agent removes that in the next pass
 	}
-	after, refused := p.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace, Decrypted: p.mask.Kinds}, s)
+	after, refused := p.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace, Decrypted: p.choice.mask().Kinds}, s)
 	switch {
 	case refused == nil:
 		result.Fields = fields.Compare(before, after)
