@@ -95,7 +95,7 @@ func mustOpen(t testing.TB, config Config) *Repository {
 
 // soon returns a context that bounds the waits of a test.
 func soon(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
