@@ -50,6 +50,7 @@ func TestClaims(t *testing.T) {
 		"another's kind of that name":               {object("example.com/v1 Ingress", "spec: {rules: [{host: x}]}\n"), ""},
 		"a Service":                                 {object("v1 Service", "spec: {ports: [{port: 80}]}\n"), ""},
 		"a NodePort":                                {object("v1 Service", "spec:\n  type: NodePort\n"), "infra/k8s/x.yaml:6: Service/x: it is of the type NodePort, and the Services of this entry are ClusterIP or ExternalName: a NodePort is open on every node"},
+		"a type of another kind":                    {object("example.com/v1 Service", "spec: {type: NodePort}\n"), ""},
 		"a LoadBalancer":                            {object("v1 Service", "spec: {type: LoadBalancer}\n"), "is of the type LoadBalancer"},
 		"an external address":                       {object("v1 Service", "spec: {externalIPs: [10.0.0.1]}\n"), "it has spec.externalIPs: the Service receives everything that the cluster sends to that address (CVE-2020-8554); remove it, or have ExternalIPs added to the entry's allowedClaims"},
 		"an address of the load balancer":           {object("v1 Service", "spec: {loadBalancerIP: 10.0.0.1}\n"), "it has spec.loadBalancerIP"},

@@ -63,6 +63,8 @@ func TestWhyKustomizeCannotBuild(t *testing.T) {
 		{"a resource without a name", "resources: [y.yaml]", map[string]string{"infra/k8s/y.yaml": "apiVersion: v1\nkind: ConfigMap\n"}, "infra/k8s/y.yaml:1: ConfigMap: it has no metadata.name; if it is not a manifest, but a values.yaml for example, remove it from resources"},
 		{"an unknown field", "resources: [x.yaml]\nresource: [y.yaml]", nil, head + `:2: a kustomization has no field "resource" here; correct it, or its indentation`},
 		{"a text for a list", "namePrefix: a-\nresources: x.yaml", nil, head + ":2: resources is a text here, and a list is needed; correct it"},
+		{"a list for a mapping", "resources: [x.yaml]\ncommonLabels: [a]", nil, head + ":2: commonLabels is a list here, and a mapping is needed; correct it"},
+		{"a text for a boolean", "resources: [x.yaml]\ngeneratorOptions: {immutable: 'yes'}", nil, head + ":2: immutable is a text here, and true or false is needed; correct it"},
 		{"a number for a text", "resources: [x.yaml]\ncommonLabels: {a: 1}", nil, head + ":2: commonLabels is a number here, and a text (in quotes) is needed; correct it"},
 		{"no mapping", "- x.yaml", nil, head + ": a kustomization is a mapping of fields, and this is none; begin with resources:, say"},
 		{"one of Flux", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: x}\nspec: {path: .}", nil, head + ": this is a Kustomization of Flux, not of Kustomize; give the file another name, or move it out of the entry's path"},

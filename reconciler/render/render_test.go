@@ -142,6 +142,16 @@ metadata:
   name: b
   namespace: posts-login
 `},
+		{"numbers in JSON", files(map[string]string{"infra/k8s/x.json": `{"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "thing"}, "spec": {"count": 3, "share": 0.5}}`}), `# infra/k8s/x.json:1
+apiVersion: example.com/v1
+kind: Thing
+metadata:
+  name: thing
+  namespace: posts-login
+spec:
+  count: 3
+  share: 0.5
+`},
 		{"anchors, aliases and merge keys; what stands there prevails", one(header + `data: &defaults
   a: one
   b: two
@@ -239,6 +249,11 @@ apiVersion: v1
 kind: Secret
 metadata: {name: none}
 stringData:
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: nothing}
+stringData: {}
 `), `# infra/k8s/x.yaml:1
 apiVersion: v1
 data:
@@ -262,6 +277,12 @@ apiVersion: v1
 kind: Secret
 metadata:
   name: none
+  namespace: posts-login
+# infra/k8s/x.yaml:28
+apiVersion: v1
+kind: Secret
+metadata:
+  name: nothing
   namespace: posts-login
 ! infra/k8s/x.yaml:1: Secret/api: its values are in Git unencrypted, and everyone who can read the repository can read them; encrypt the file with SOPS, see docs/secrets.md
 ! infra/k8s/x.yaml:18: Secret/new: its values are in Git unencrypted, and everyone who can read the repository can read them; encrypt the file with SOPS, see docs/secrets.md

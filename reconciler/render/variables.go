@@ -186,7 +186,7 @@ func (v *variables) typed(s string) (value any, ok bool, err error) {
 		return nil, false, nil
 	}
 	r := referenceAt(s)
-	if !r.closed || r.length != len(s) || !v.known(r.name) {
+	if r.length != len(s) || !v.known(r.name) {
 		return nil, false, nil
 	}
 	name := r.name

@@ -48,6 +48,7 @@ func TestVariables(t *testing.T) {
 		// The entry's variables keep their type if they stand alone and plain.
 		{`${REPLICAS}`, int64(3), []string{"REPLICAS"}},
 		{`"${REPLICAS}"`, "3", []string{"REPLICAS"}},
+		{`${REPLICAS`, "${REPLICAS", nil},
 		{`'${REPLICAS}'`, "3", []string{"REPLICAS"}},
 		{"|-\n    ${REPLICAS}", "3", []string{"REPLICAS"}},
 		{`!!str ${REPLICAS}`, "3", []string{"REPLICAS"}},
