@@ -109,8 +109,9 @@ func (m *Metrics) count(env *v1alpha1.Environment, s Standing) {
 	if s.Took > 0 {
 		m.passes.WithLabelValues(result).Observe(s.Took.Seconds())
 	}
-	if j, ok := o.Finding.(reconciler.Judged); ok && j.Fights > 0 {
+	if j, ok := o.Finding.(reconciler.Judged); ok { // from zero on, because an increase takes an earlier value
 		m.fights.WithLabelValues(repository, entry).Add(float64(j.Fights))
+		m.corrections.WithLabelValues(repository, entry).Add(0)
 	}
 }
 

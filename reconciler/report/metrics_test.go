@@ -47,7 +47,10 @@ func gathered(t *testing.T, registry prometheus.Gatherer) map[string]float64 {
 func TestWhatCountsAsARefusal(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
-	NewMetrics(registry, "v1").count(env, Standing{Took: time.Second, Outcome: reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
+	quiet := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "production"}}
+	m := NewMetrics(registry, "v1")
+	m.count(quiet, Standing{Outcome: reconciler.Outcome{Finding: reconciler.Judged{}}})
+	m.count(env, Standing{Took: time.Second, Outcome: reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
 		{Done: apply.Created},
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}},
 		{Err: &apply.Error{Class: apply.Invalid}},
@@ -57,7 +60,7 @@ func TestWhatCountsAsARefusal(t *testing.T) {
 	want := map[string]float64{
 		"berth_writes_total created review posts": 1, "berth_writes_total corrected review posts": 1, "berth_corrections_total review posts": 1,
 		"berth_refusals_total invalid review posts": 1, "berth_refusals_total exists review posts": 1, "berth_fights_total review posts": 1,
-		"berth_pass_duration_seconds refused": 1,
+		"berth_pass_duration_seconds refused": 1, "berth_corrections_total production posts": 0, "berth_fights_total production posts": 0,
 	}
 	if got := gathered(t, registry); !maps.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
