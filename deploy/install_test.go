@@ -48,6 +48,10 @@ func TestInstall(t *testing.T) {
 	t.Run("a branch cannot undo the bounds of its namespace", func(t *testing.T) { testBounds(t, agent, actingAs(t, config, "bounded")) })
 	t.Run("only the agent says whose a namespace is", func(t *testing.T) { testNamespacePolicy(t, admin, agent, cluster) })
 	t.Run("people get their part by the built-in roles", func(t *testing.T) { testPeople(t, admin) })
+	t.Run("the component for Secrets lets the agent watch them all", func(t *testing.T) {
+		apply(t, cluster, build(t, overlay(t, "components: [BASE/components/watch-secrets]\n")))
+		awaitRight(t, right{"watch", "", "secrets", ""}, agentCan)
+	})
 	t.Run("the component for scope Cluster lets the agent watch, and write nothing", func(t *testing.T) {
 		dir := overlay(t, "components: [BASE/components/cluster-scope]\n")
 		apply(t, cluster, build(t, dir))

@@ -52,8 +52,7 @@ var environmentKinds = []struct {
 }
 
 // agentMay are the rights that the agent needs. Each verb of a rule for the agent in deploy/ must be listed here.
-var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
-	{"get", "berth.dev", "repositories", ours},
+var agentMay = append(eachKind([]string{"list", "watch"}, "", "secrets"), []right{
 	{"list", "berth.dev", "repositories", ours},
 	{"watch", "berth.dev", "repositories", ours},
 	{"patch", "berth.dev", "repositories", ours}, // for webhooks; see rbac/agent.yaml
@@ -74,8 +73,6 @@ var agentMay = append(eachKind([]string{"list", "watch"}, ""), []right{
 	{"get", "coordination.k8s.io", "leases", ours},
 	{"create", "coordination.k8s.io", "leases", ours},
 	{"update", "coordination.k8s.io", "leases", ours},
-	{"create", "", "events", ours},
-	{"patch", "", "events", ours},
 	{"create", "events.k8s.io", "events", ours},
 	{"patch", "events.k8s.io", "events", ours},
 	{"get", "", "namespaces", ""},
@@ -158,6 +155,8 @@ var agentMayNot = append(eachKind([]string{"create", "patch", "delete"}, theirs,
 	{"patch", "discovery.k8s.io", "endpointslices", theirs},
 	// Rights that nothing needs.
 	{"get", "", "secrets", theirs},
+	{"list", "", "secrets", ""},
+	{"watch", "", "secrets", theirs},
 	{"create", "apiextensions.k8s.io", "customresourcedefinitions", ""},
 	{"create", "storage.k8s.io", "storageclasses", ""},
 	{"deletecollection", "apps", "deployments", theirs},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -98,7 +99,7 @@ func (r *Reconciler) candidate(ctx context.Context, e Environment, m *memory, re
 	if c.commit == "" {
 		return c
 	}
-	r.Watches.Follow(e.ID, e.Namespace, e.kinds(c.set, record))
+	r.follow(e, c.set, record)
 	r.Watches.KeepWhole(e.judges.Kinds())
 	c.plan, c.sight = r.decide(e, m, c.desired, record)
 	switch {
@@ -119,6 +120,16 @@ func (r *Reconciler) decide(e Environment, m *memory, d desired, record plan.Rec
 		sight = partial
 	}
 	return plan.Make(in), sight
+}
+
+// follow makes the watches follow what a set and the record have.
+func (r *Reconciler) follow(e Environment, s manifest.Set, record plan.Record) {
+	keys := make([]manifest.Key, 0, s.Len()+len(record.Applied))
+	for _, o := range s.Objects {
+		keys = append(keys, o.Key())
+	}
+	keys = slices.AppendSeq(keys, maps.Keys(record.Applied))
+	r.Watches.Follow(e.ID, live.Following{Namespace: e.Namespace, User: e.user(), Kinds: e.kinds(s, record), Keys: keys})
 }
 
 // kinds returns all kinds that have to be watched: those of Git, those of the agent, and those that were ever applied.

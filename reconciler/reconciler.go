@@ -177,7 +177,7 @@ func (r *Reconciler) Forget(e Environment) {
 // target returns the environment that objects belong to, and the user that writes them.
 func (r *Reconciler) target(e Environment) apply.Target {
 	return apply.Target{
-		User:        manifest.User(e.Namespace, cmp.Or(e.Account, manifest.DefaultAccount)),
+		User:        e.user(),
 		Namespace:   e.Namespace,
 		Environment: e.ID,
 		Prover:      r.prover(),
@@ -188,6 +188,11 @@ func (r *Reconciler) target(e Environment) apply.Target {
 			manifest.AnnotationEnvironment: e.Name,
 		},
 	}
+}
+
+// user returns the account that writes what comes from Git.
+func (e Environment) user() string {
+	return manifest.User(e.Namespace, cmp.Or(e.Account, manifest.DefaultAccount))
 }
 
 // own returns the objects that the agent itself keeps in the environment's namespace.

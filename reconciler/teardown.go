@@ -23,7 +23,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 		// Nothing was ever applied, or the record is lost. In both cases, the usual kinds are searched.
 		record.Kinds = manifest.UsualKinds()
 	}
-	r.Watches.Follow(e.ID, e.Namespace, e.kinds(manifest.Set{}, record))
+	r.follow(e, manifest.Set{}, record)
 	for _, id := range r.claims.set(e, desired{}) {
 		r.Wake(id) // so that it takes over what it wants
 	}

@@ -44,6 +44,7 @@ type agentOptions struct {
 	webhookAddress string
 	pprofAddress   string
 	syncAtOnce     int
+	secretWatch    agent.SecretWatch
 	kustomize      kustomizeOptions
 	logLevel       string
 	logFormat      string
@@ -56,6 +57,7 @@ func newAgent(s streams) *cobra.Command {
 	o := &agentOptions{
 		gitMemory:     *resource.NewQuantity(source.DefaultBudget, resource.BinarySI),
 		gitStoreBytes: *resource.NewQuantity(stores.DefaultBytes, resource.BinarySI),
+		secretWatch:   agent.SecretsOfNamespaces,
 	}
 	c := &cobra.Command{
 		Use:   "agent",
@@ -82,6 +84,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 	f.Var(sizeFlag{&o.gitMemory}, "git-memory", "maximum memory for unpacking the fetches of all repositories together; if you raise it, raise the agent's memory limit too")
 	f.BoolVar(&o.allowFileURLs, "allow-file-urls", false, "allow Repositories whose URL is a local folder (file://); only for tests")
 	f.IntVar(&o.syncAtOnce, "sync-at-once", 0, "maximum number of environments that sync a new commit at the same time; further ones are Queued, except for those of entries that name their branch; 0 means no limit")
+	f.Var(&o.secretWatch, "watch-secrets", "how Secrets are watched: in each environment's namespace as the environment's account, or in the whole cluster as the agent, which then needs the right to read them all")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect a leader among several replicas, by a Lease in the agent's namespace")
 	f.DurationVar(&o.lease, "lease-duration", agent.DefaultLease, "how long standbys wait before they replace a silent leader, in whole seconds; used with --leader-elect")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 disables it")
@@ -159,7 +162,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	a, err := agent.New(ctx, agent.Config{
 		Cluster: cluster, Namespace: o.namespace, Version: version,
 		StoreDir: o.storeDir, GitMemory: o.gitMemory.Value(), GitStoreBytes: o.gitStoreBytes.Value(), LocalGit: local, Proxy: http.ProxyFromEnvironment,
-		SyncAtOnce: o.syncAtOnce, LeaderElect: o.leaderElect, LeaseDuration: o.lease,
+		SyncAtOnce: o.syncAtOnce, SecretWatch: o.secretWatch, LeaderElect: o.leaderElect, LeaseDuration: o.lease,
 		MetricsAddress: o.metricsAddress, MetricsAuthorization: o.metricsGuarded,
 		HealthAddress: o.healthAddress, WebhookAddress: o.webhookAddress, ProfileAddress: o.pprofAddress,
 		Kustomize: o.kustomize.builder(),

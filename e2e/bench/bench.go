@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
 	"berth.dev/berth/e2e/world"
@@ -28,12 +29,14 @@ type options struct {
 	attackSize, attackSamples int
 	idle, settle              time.Duration
 	binary, profiles          string
+	// watchSecrets is the agent's flag of that name.
+	watchSecrets string
 	// profileTime is the duration of a CPU profile.
 	profileTime time.Duration
 	parts       []string
 }
 
-var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second}
+var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second, watchSecrets: "namespaces"}
 
 // part is one group of measurements. It stands alone or uses the results of earlier parts.
 type part struct {
@@ -121,7 +124,10 @@ func (b *bench) install(cluster *clustertest.Cluster, dir string) {
 		}
 	}
 	b.hookAddress, b.profileAddress, b.metricsAddress = addresses[0], addresses[1], addresses[2]
-	flags := []string{"--webhook-address", b.hookAddress, "--metrics-address", b.metricsAddress}
+	flags := []string{"--webhook-address", b.hookAddress, "--metrics-address", b.metricsAddress, "--watch-secrets", b.watchSecrets}
+	if b.watchSecrets == "cluster" {
+		b.showSecrets(cluster)
+	}
 	if b.profiles != "" {
 		flags = append(flags, "--pprof-address", b.profileAddress)
 	}
@@ -130,6 +136,18 @@ func (b *bench) install(cluster *clustertest.Cluster, dir string) {
 	}
 	b.world.SetSecret(b.t, hookSecret, map[string]string{"token": hookToken})
 	if err := b.world.Agent.Start(); err != nil {
+		b.t.Fatalf("%v", err)
+	}
+}
+
+// showSecrets grants the agent what deploy/components/watch-secrets grants.
+func (b *bench) showSecrets(cluster *clustertest.Cluster) {
+	role := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+		"metadata": map[string]any{"name": "berth-watch-secrets", "labels": map[string]any{"berth.dev/aggregate-to-watch": "true"}},
+		"rules":    []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"secrets"}, "verbs": []any{"list", "watch"}}},
+	}}
+	if err := clustertest.Apply(b.t.Context(), cluster.RESTConfig(), role); err != nil {
 		b.t.Fatalf("%v", err)
 	}
 }

@@ -33,6 +33,7 @@ func main() {
 	flag.DurationVar(&o.idle, "idle", o.idle, "for how long nothing happens where idleness is measured")
 	flag.DurationVar(&o.settle, "settle", o.settle, "for how long nothing happens before memory is measured")
 	flag.StringVar(&o.binary, "binary", ".build/berth", "path of berth")
+	flag.StringVar(&o.watchSecrets, "watch-secrets", o.watchSecrets, "how the agent watches Secrets: namespaces, or cluster")
 	flag.StringVar(&o.profiles, "profiles", "", "folder for the agent's CPU and allocation profiles; empty: none are taken")
 	flag.DurationVar(&o.profileTime, "profile-time", o.profileTime, "how long a CPU profile goes on")
 	flag.StringVar(&parts, "parts", strings.Join(partNames(), ","), "what is measured")

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,9 +99,9 @@ func (a *Agent) awaitLog(offset int64, text string) error {
 	}
 }
 
-// Twin returns another agent of the same installation, with its own stores and log. It is not started.
-func (a *Agent) Twin(name string) *Agent {
-	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: a.flags, environment: a.environment}
+// Twin returns another agent of the same installation, with its own stores, log and additional flags. It is not started.
+func (a *Agent) Twin(name string, flags ...string) *Agent {
+	return &Agent{binary: a.binary, kubeconfig: a.kubeconfig, stores: a.stores + "-" + name, log: a.log + "." + name, flags: slices.Concat(a.flags, flags), environment: a.environment}
 }
 
 // Running reports whether the agent's process exists, frozen or not.

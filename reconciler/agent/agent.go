@@ -50,6 +50,8 @@ type Config struct {
 	// LeaderElect lets one of several replicas lead, by a Lease of LeaseDuration (0: DefaultLease).
 	LeaderElect   bool
 	LeaseDuration time.Duration
+	// SecretWatch is how Secrets are watched; empty means SecretsOfNamespaces.
+	SecretWatch SecretWatch
 	// MetricsAddress, HealthAddress, WebhookAddress and ProfileAddress are the listen addresses; "0" disables one.
 	MetricsAddress, HealthAddress, WebhookAddress, ProfileAddress string
 	// MetricsAuthorization restricts the metrics to accounts that may get their path.
@@ -104,7 +106,10 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
 		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
 	})
-	watches := live.New(live.Config{Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: a.wakes.Wake, Log: c.Log, Jitter: c.Jitter})
+	watches := live.New(live.Config{
+		Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: a.wakes.Wake, Log: c.Log, Jitter: c.Jitter,
+		Confined: c.SecretWatch.confined(), As: clients.watchingAs,
+	})
 	passes := reconciler.New(reconciler.Config{
 		Snapshots:     store.Snapshot,
 		Applier:       apply.New(apply.Config{Dynamic: clients.writing, As: clients.as, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),

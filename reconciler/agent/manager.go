@@ -85,6 +85,7 @@ type clients struct {
 	writing    dynamic.Interface                            // for users' objects
 	as         func(user string) (dynamic.Interface, error) // the same, as another user
 	metadata   metadata.Interface
+	watchingAs func(user string) (metadata.Interface, error) // the same, as another user
 	mapper     *mapper
 }
 
@@ -105,6 +106,9 @@ func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
 	c.as = apply.Impersonate(config, &impatient)
 	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient()); err != nil {
 		return c, err
+	}
+	c.watchingAs = func(user string) (metadata.Interface, error) {
+		return metadata.NewForConfigAndClient(metadata.ConfigFor(config), apply.Acting(mgr.GetHTTPClient(), user))
 	}
 	c.mapper = newMapper(c.kubernetes.Discovery())
 	return c, nil

@@ -17,10 +17,15 @@ import (
 // user. The API server adds the groups of a service account by itself.
 func Impersonate(config *rest.Config, over *http.Client) func(user string) (dynamic.Interface, error) {
 	return func(user string) (dynamic.Interface, error) {
-		as := *over
-		as.Transport = clienttransport.NewImpersonatingRoundTripper(clienttransport.ImpersonationConfig{UserName: user}, over.Transport)
-		return dynamic.NewForConfigAndClient(config, &as)
+		return dynamic.NewForConfigAndClient(config, Acting(over, user))
 	}
+}
+
+// Acting returns an HTTP client that makes requests as another user, over the connections of the given one.
+func Acting(over *http.Client, user string) *http.Client {
+	as := *over
+	as.Transport = clienttransport.NewImpersonatingRoundTripper(clienttransport.ImpersonationConfig{UserName: user}, over.Transport)
+	return &as
 }
 
 // clientOf returns the client for the object of a step. The environment's account writes all that comes from Git.

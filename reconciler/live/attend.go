@@ -95,9 +95,15 @@ func (a *attended) open() (*cache.ListWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	var resource metadata.ResourceInterface = a.w.cfg.Metadata.Resource(mapping.Resource)
+	client := a.w.cfg.Metadata
+	if a.w.confines(a.key.GroupKind()) {
+		if client, err = a.w.cfg.As(a.account()); err != nil {
+			return nil, err
+		}
+	}
+	var resource metadata.ResourceInterface = client.Resource(mapping.Resource)
 	if a.key.Namespace != "" {
-		resource = a.w.cfg.Metadata.Resource(mapping.Resource).Namespace(a.key.Namespace)
+		resource = client.Resource(mapping.Resource).Namespace(a.key.Namespace)
 	}
 	var selector string
 	if a.key.Name != "" {
@@ -113,6 +119,16 @@ func (a *attended) open() (*cache.ListWatch, error) {
 			return resource.Watch(ctx, o)
 		},
 	}, nil
+}
+
+// account returns the user that watches an object of a confined kind.
+func (a *attended) account() string {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	if users := a.w.usersOf(a.waiting); len(users) > 0 {
+		return users[0]
+	}
+	return ""
 }
 
 // outline identifies the state of an object's metadata, without changes of its status.

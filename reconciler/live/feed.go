@@ -47,12 +47,18 @@ type feed[T any] struct {
 	cfg *Config
 	// poke ends the pause between two attempts.
 	poke chan struct{}
+	// first is the first pause; 0: firstPause. delay is one before the first attempt.
+	first, delay time.Duration
 }
 
 func (f feed[T]) run(ctx context.Context) {
 	// The Reflector logs in its own way; what matters of its errors reaches the sink.
 	ctx = klog.NewContext(ctx, logr.Discard())
-	pause, how := firstPause, streamed
+	first := cmp.Or(f.first, firstPause)
+	pause, how := first, streamed
+	if f.delay > 0 && f.rest(ctx, f.delay) == ended {
+		return
+	}
 	for {
 		began := f.cfg.Clock.Now()
 		err := f.attempt(ctx, how)
@@ -68,18 +74,39 @@ func (f feed[T]) run(ctx context.Context) {
 			how = paged
 		}
 		if f.cfg.Clock.Since(began) > steadyAfter {
-			pause = firstPause
+			pause = first
 		}
-		select {
-		case <-ctx.Done():
+		switch f.rest(ctx, pause) {
+		case ended:
 			return
-		case <-f.poke:
-			pause = firstPause
-		case <-f.cfg.Clock.After(pause + time.Duration(float64(pause)*f.cfg.Jitter()/4)):
+		case poked:
+			pause = first
+		case rested:
 			pause = min(2*pause, longPause)
 		}
 	}
 }
+
+// rest waits, with some jitter, until a pause is over, and returns how it ended.
+func (f feed[T]) rest(ctx context.Context, pause time.Duration) wakening {
+	select {
+	case <-ctx.Done():
+		return ended
+	case <-f.poke:
+		return poked
+	case <-f.cfg.Clock.After(pause + time.Duration(float64(pause)*f.cfg.Jitter()/4)):
+		return rested
+	}
+}
+
+// wakening is how a pause ended.
+type wakening int
+
+const (
+	rested wakening = iota
+	poked
+	ended
+)
 
 // listing is how a list is asked for.
 type listing int

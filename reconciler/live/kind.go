@@ -22,10 +22,11 @@ import (
 	"berth.dev/berth/reconciler/observed"
 )
 
-// kind is the watch of one kind for all environments, with its objects. It uses the server's preferred version: objects and
-// field ownership are the same in all versions.
+// kind is the watch of one kind for all environments, with its objects. A confined kind has one for each namespace. It uses
+// the server's preferred version: objects and field ownership are the same in all versions.
 type kind struct {
 	w         *Watches
+	place     place
 	gk        schema.GroupKind
 	followers set[string]
 	objects   map[types.NamespacedName]*object
@@ -41,18 +42,22 @@ type kind struct {
 	// gvk is what is watched; misled is set if it is no longer served. Only the feed's goroutine uses them.
 	gvk    schema.GroupVersionKind
 	misled bool
+	confined
 }
 
-func newKind(w *Watches, gk schema.GroupKind) *kind {
+func newKind(w *Watches, p place) *kind {
 	return &kind{
-		w: w, gk: gk, followers: set[string]{}, objects: map[types.NamespacedName]*object{},
+		w: w, place: p, gk: p.GroupKind, followers: set[string]{}, objects: map[types.NamespacedName]*object{},
 		state: observed.Syncing, message: "the list is not complete yet",
 		poke: make(chan struct{}, 1), stop: func() {},
 	}
 }
 
 func (k *kind) start() {
-	f := feed[arrival]{into: k, open: k.open, reduce: k.reduce, cfg: &k.w.cfg, poke: k.poke}
+	if k.waitsForNamespace() {
+		return
+	}
+	f := feed[arrival]{into: k, open: k.open, reduce: k.reduce, cfg: &k.w.cfg, poke: k.poke, first: k.firstPause(), delay: k.delay}
 	k.stop = k.w.begin(f.run)
 }
 
@@ -63,7 +68,7 @@ func (k *kind) unfollow(environment string) {
 	}
 	k.stop()
 	k.forget()
-	delete(k.w.kinds, k.gk)
+	delete(k.w.kinds, k.place)
 }
 
 // keepWhole keeps the objects whole from now on. A new watch replaces this one and lists the objects again.
@@ -73,9 +78,9 @@ func (k *kind) keepWhole() {
 	}
 	k.stop()
 	k.forget()
-	successor := newKind(k.w, k.gk)
+	successor := newKind(k.w, k.place)
 	successor.whole, successor.followers = true, k.followers
-	k.w.kinds[k.gk] = successor
+	k.w.kinds[k.place] = successor
 	successor.start()
 }
 
@@ -104,6 +109,9 @@ func (k *kind) open() (*cache.ListWatch, error) {
 	selector := manifest.LabelEnvironment // any value: foreign objects cost nothing
 	if k.gk == namespaceKind {
 		selector = ""
+	}
+	if k.place.namespace != "" {
+		return k.openConfined(mapping.Resource, selector)
 	}
 	if health.Needs(k.gk) {
 		return listWatch[*unstructured.UnstructuredList](k.w.cfg.Dynamic.Resource(mapping.Resource), selector), nil
@@ -145,6 +153,9 @@ func listWatch[L runtime.Object](c client[L], selector string) *cache.ListWatch 
 // new until the next list.
 func (k *kind) lost(err error) {
 	state, message, elsewhere := observed.Unwatched, unwatched(k.gk, err), ""
+	if k.place.namespace != "" && apierrors.IsForbidden(err) {
+		state, message = observed.Ungranted, ungranted(k.place, err)
+	}
 	k.misled = apierrors.IsNotFound(err)
 	gone := k.misled || meta.IsNoMatchError(err)
 	if gone {
@@ -154,7 +165,7 @@ func (k *kind) lost(err error) {
 	lasting := gone || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
 	var news bool
 	k.w.change(func(wake wakes) {
-		if k.w.kinds[k.gk] != k || k.state == "" && !lasting {
+		if k.w.kinds[k.place] != k || k.state == "" && !lasting || k.awaitsRights(err) {
 			return
 		}
 		news = k.state != state
@@ -210,7 +221,7 @@ func (k *kind) become(state observed.KindState, message string, wake wakes) {
 // put receives an object from the watch.
 func (k *kind) put(a arrival) {
 	k.w.change(func(wake wakes) {
-		if k.w.kinds[k.gk] == k {
+		if k.w.kinds[k.place] == k {
 			k.take(a, wake)
 		}
 	})
@@ -233,7 +244,7 @@ func (k *kind) remove(a arrival) {
 // replace takes in a complete list.
 func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 	k.w.change(func(wake wakes) {
-		if k.w.kinds[k.gk] != k {
+		if k.w.kinds[k.place] != k {
 			return
 		}
 		quiet := wakes{}
@@ -255,6 +266,9 @@ func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 			k.discard(name)
 		}
 		k.become("", "", wake)
+		if k.place == namespaces {
+			k.w.namespacesKnown()
+		}
 	})
 }
 

@@ -23,6 +23,11 @@ import (
 type Config struct {
 	Dynamic  dynamic.Interface
 	Metadata metadata.Interface
+	// Confined are kinds that are watched in each environment's namespace by itself, as the environment's account, instead
+	// of everywhere as the agent. They must be kinds that are watched by metadata only. nil: none.
+	Confined []schema.GroupKind
+	// As returns the client for another user. Only Confined needs it.
+	As func(user string) (metadata.Interface, error)
 	// Mapper finds where kinds are served. An unknown kind is requested again and again, so a mapper with a cache must
 	// discover again when it does not know a kind.
 	Mapper meta.RESTMapper
@@ -52,7 +57,7 @@ type Watches struct {
 	environments map[string]environment
 	// residents has the environments that live in a namespace.
 	residents map[string]set[string]
-	kinds     map[schema.GroupKind]*kind
+	kinds     map[place]*kind
 	// members has the objects that bear an environment's label.
 	members map[string]set[*object]
 	// claimants has the environments in whose places there are foreign objects.
@@ -67,8 +72,8 @@ type Watches struct {
 
 // environment holds the arguments of Follow.
 type environment struct {
-	namespace string
-	kinds     set[schema.GroupKind]
+	namespace, user string
+	places          set[place]
 }
 
 type set[T comparable] = map[T]struct{}
@@ -97,7 +102,7 @@ func New(cfg Config) *Watches {
 		cfg:          cfg,
 		environments: map[string]environment{},
 		residents:    map[string]set[string]{},
-		kinds:        map[schema.GroupKind]*kind{},
+		kinds:        map[place]*kind{},
 		members:      map[string]set[*object]{},
 		claimants:    map[manifest.Key]set[string]{},
 		held:         map[*object]*hold{},
@@ -105,7 +110,7 @@ func New(cfg Config) *Watches {
 		attended:     map[manifest.Key]*attended{},
 		rollouts:     newRollouts(),
 	}
-	w.kinds[namespaceKind] = newKind(w, namespaceKind)
+	w.kinds[namespaces] = newKind(w, namespaces)
 	return w
 }
 
@@ -176,29 +181,39 @@ func (w *Watches) changed(f func(wakes)) wakes {
 	return woken
 }
 
-// Follow sets where an environment lives and which kinds it uses, instead of the last call. Watches start and stop as kinds
-// come and go. The environment is requeued when a newly watched kind becomes known.
-func (w *Watches) Follow(name, namespace string, kinds []schema.GroupVersionKind) {
+// Following says what Watches follow for an environment.
+type Following struct {
+	// Namespace is the environment's own, and User the account that writes it.
+	Namespace, User string
+	// Kinds are those that it uses.
+	Kinds []schema.GroupVersionKind
+	// Keys are its objects. Confined kinds are watched in the namespaces of their objects, too.
+	Keys []manifest.Key
+}
+
+// Follow sets what to follow for an environment, instead of the last call. Watches start and stop as kinds come and go. The
+// environment is requeued when a newly watched kind becomes known.
+func (w *Watches) Follow(name string, f Following) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.environments[name]
-	now := environment{namespace: namespace, kinds: set[schema.GroupKind]{}}
-	for _, gvk := range kinds {
-		gk := gvk.GroupKind()
-		now.kinds[gk] = struct{}{}
-		k, ok := w.kinds[gk]
+	now := environment{namespace: f.Namespace, user: f.User, places: w.placesOf(f)}
+	w.environments[name] = now
+	for p := range now.places {
+		k, ok := w.kinds[p]
 		if !ok {
-			k = newKind(w, gk)
-			w.kinds[gk] = k
+			k = newKind(w, p)
+			w.kinds[p] = k
 		}
 		k.followers[name] = struct{}{}
 		if !ok {
 			k.start()
+		} else if before.user != now.user {
+			k.reopen()
 		}
 	}
 	w.leave(name, before, now)
-	w.environments[name] = now
-	add(w.residents, namespace, name)
+	add(w.residents, f.Namespace, name)
 	w.retrack(name)
 }
 
@@ -208,7 +223,7 @@ func (w *Watches) KeepWhole(kinds []schema.GroupKind) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, gk := range kinds {
-		if k, ok := w.kinds[gk]; ok {
+		if k, ok := w.kinds[place{GroupKind: gk}]; ok {
 			k.keepWhole()
 		}
 	}
@@ -229,9 +244,9 @@ func (w *Watches) Forget(name string) {
 // leave ends the watches that an environment no longer needs.
 func (w *Watches) leave(name string, before, now environment) {
 	drop(w.residents, before.namespace, name)
-	for gk := range before.kinds {
-		if _, ok := now.kinds[gk]; !ok {
-			w.kinds[gk].unfollow(name)
+	for p := range before.places {
+		if _, ok := now.places[p]; !ok {
+			w.kinds[p].unfollow(name)
 		}
 	}
 }
@@ -240,7 +255,7 @@ func (w *Watches) leave(name string, before, now environment) {
 // requeues nothing. An environment that lost the object to the writer is requeued.
 func (w *Watches) Wrote(l observed.Object) {
 	w.change(func(wake wakes) {
-		k, ok := w.kinds[l.Key.GroupKind()]
+		k, ok := w.kinds[w.placeOf(l.Key)]
 		if !ok || w.graves.cover(l) {
 			return
 		}

@@ -357,7 +357,7 @@ func TestFollowBeforeRun(t *testing.T) {
 	woken := make(chan string, 10)
 	o := observe(t)
 	w := New(Config{Dynamic: o.cfg.Dynamic, Metadata: o.cfg.Metadata, Mapper: o.mapper, Wake: func(e string) { woken <- e }})
-	w.Follow("early", "default", []schema.GroupVersionKind{configMaps})
+	w.Follow("early", Following{Namespace: "default", Kinds: []schema.GroupVersionKind{configMaps}})
 	query := Query{Environment: "early", Namespace: "default", Kinds: []schema.GroupVersionKind{configMaps}}
 	if state := w.Observe(query).Unknown[configMaps.GroupKind()].State; state != observed.Syncing {
 		t.Errorf("before Run the kind is %q, want %q", state, observed.Syncing)

@@ -17,9 +17,9 @@ func BenchmarkObject(b *testing.B) {
 	const environments, objects = 1000, 12
 	for b.Loop() {
 		w := New(Config{})
-		k := newKind(w, configMaps.GroupKind())
+		k := newKind(w, place{GroupKind: configMaps.GroupKind()})
 		k.gvk = configMaps
-		w.kinds[k.gk] = k
+		w.kinds[k.place] = k
 		before := heap()
 		for e := range environments {
 			for o := range objects {

@@ -141,8 +141,9 @@ func (w *Watches) concerned(l observed.Object, to wakes) {
 // store replaces the known state of an object.
 func (k *kind) store(now object) *object {
 	name := nameOf(now.live.Key)
-	o := k.objects[name]
+	o, created := k.objects[name], false
 	if o == nil {
+		created = true
 		now.fresh = health.HasPods(now.live.Key.GroupKind()) && now.live.Health.Status == health.Healthy
 		o = &object{}
 		k.objects[name] = o
@@ -156,6 +157,9 @@ func (k *kind) store(now object) *object {
 		add(k.w.members, o.live.Environment, o)
 	}
 	k.w.track(o)
+	if created {
+		k.w.opens(o.live.Key)
+	}
 	return o
 }
 
@@ -169,6 +173,7 @@ func (k *kind) discard(name types.NamespacedName) {
 	drop(k.w.members, o.live.Environment, o)
 	delete(k.w.held, o)
 	k.w.untrack(o)
+	k.w.closes(o.live.Key)
 }
 
 // Deleted records at once that an object is gone because we deleted it for an environment. (Wrote records that a deletion
@@ -176,7 +181,7 @@ func (k *kind) discard(name types.NamespacedName) {
 func (w *Watches) Deleted(key manifest.Key, uid types.UID, by string) {
 	w.change(func(wake wakes) {
 		w.graves.dig(uid, "", w.cfg.Clock.Now())
-		if k, ok := w.kinds[key.GroupKind()]; ok {
+		if k, ok := w.kinds[w.placeOf(key)]; ok {
 			if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
 				w.concerned(o.live, wake)
 				delete(wake, by)

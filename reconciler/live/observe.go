@@ -53,7 +53,7 @@ func (w *Watches) observe(q Query) (observed.State, map[manifest.Key]*unstructur
 	for _, gvk := range q.Kinds {
 		kinds[gvk.GroupKind()] = struct{}{}
 	}
-	seen := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: w.unknown(kinds)}
+	seen := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: w.unknown(q, kinds)}
 	whole := map[manifest.Key]*unstructured.Unstructured{}
 	see := func(o *object) {
 		l := w.judged(o, q)
@@ -93,26 +93,28 @@ func (w *Watches) foreign(o *object) bool {
 }
 
 // unknown returns why some of the kinds, and namespaces, are unknown.
-func (w *Watches) unknown(kinds set[schema.GroupKind]) map[schema.GroupKind]observed.Unknown {
+func (w *Watches) unknown(q Query, kinds set[schema.GroupKind]) map[schema.GroupKind]observed.Unknown {
 	unknown := map[schema.GroupKind]observed.Unknown{}
-	note := func(gk schema.GroupKind) {
-		k, ok := w.kinds[gk]
+	note := func(p place) {
+		k, ok := w.kinds[p]
 		switch {
 		case !ok:
-			unknown[gk] = observed.Unknown{State: observed.Syncing, Message: "its watch has not started yet"}
-		case k.state != "":
-			unknown[gk] = observed.Unknown{State: k.state, Message: k.message, Elsewhere: k.elsewhere}
+			unknown[p.GroupKind] = observed.Unknown{State: observed.Syncing, Message: "its watch has not started yet"}
+		case k.state != "" && unknown[p.GroupKind].State != observed.Syncing:
+			unknown[p.GroupKind] = observed.Unknown{State: k.state, Message: k.message, Elsewhere: k.elsewhere}
 		}
 	}
-	note(namespaceKind)
+	note(namespaces)
 	for gk := range kinds {
-		note(gk)
+		for _, p := range w.placesFor(q, gk) {
+			note(p)
+		}
 	}
 	return unknown
 }
 
 func (w *Watches) find(key manifest.Key) *object {
-	k, ok := w.kinds[key.GroupKind()]
+	k, ok := w.kinds[w.placeOf(key)]
 	if !ok {
 		return nil
 	}

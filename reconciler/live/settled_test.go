@@ -77,7 +77,7 @@ func TestAfterARestartOfTheAgentPodsAreLookedAtFirst(t *testing.T) {
 	o.await(env, "the failure", says(key, health.Failed, "restarted again and again"))
 	again := observe(t)
 	again.spaces, again.kinds = o.spaces, o.kinds
-	again.Follow(env, o.spaces[env], o.kinds[env])
+	again.Follow(env, Following{Namespace: o.spaces[env], Kinds: o.kinds[env]})
 	again.await(env, "the same failure", func(seen observed.State) bool {
 		if healthy(key)(seen) {
 			t.Error("it is healthy before its pods are known")

@@ -123,7 +123,7 @@ func (o *observer) environment(kinds ...schema.GroupVersionKind) string {
 	namespace := cluster(o.t).Namespace(o.t)
 	name := "berth." + namespace
 	o.spaces[name], o.kinds[name] = namespace, kinds
-	o.Follow(name, namespace, kinds)
+	o.Follow(name, Following{Namespace: namespace, Kinds: kinds})
 	return name
 }
 

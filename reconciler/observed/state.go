@@ -33,4 +33,5 @@ const (
 	Syncing   KindState = "syncing"    // the watch has not delivered everything yet
 	NotServed KindState = "not served" // the API server does not know the kind
 	Unwatched KindState = "unwatched"  // the watch is unavailable
+	Ungranted KindState = "ungranted"  // the environment's account may not watch the kind, perhaps not yet
 )

@@ -31,10 +31,20 @@ func (m *maker) gates() {
 			unsettled = fmt.Sprintf("waits for %s in wave %d", s.Key.Short(), m.places[i].Wave)
 		}
 	}
+	m.awaitRights()
 	for _, ns := range m.steps {
 		if isNamespace(ns.Key) && ns.Blocked != "" {
 			m.block(ns.Key.Short()+": "+ns.Blocked, func(s Step) bool { return s.Key.Namespace == ns.Key.Name })
 		}
+	}
+}
+
+// awaitRights blocks what comes from Git while the account gets its rights, if some of it cannot be seen without them. So
+// a Secret of a namespace that existed before is still written before the pods that need it.
+func (m *maker) awaitRights() {
+	granting := func(s Step) bool { return manifest.IsBinding(s.Key) && s.Acts() }
+	if m.blind() && slices.ContainsFunc(m.steps, granting) {
+		m.block("waits until the account of the environment has its rights", func(s Step) bool { return s.Stage > stageOwn })
 	}
 }
 

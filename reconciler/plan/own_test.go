@@ -4,7 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -106,4 +109,52 @@ func stagesIncrease(steps []plan.Step, first string) bool {
 		}
 	}
 	return true
+}
+
+// What only the account can see is unknown until it has its rights. A Secret of Git is still written before the pods that
+// need it.
+func TestNothingIsWrittenBeforeTheRightsThatShowIt(t *testing.T) {
+	secrets := schema.GroupKind{Kind: "Secret"}
+	check(t, []spec{
+		{"while the rights are granted, everything else waits", func(w *world) {
+			equipped(w)
+			w.git(configMap("settings"), object("v1", "Secret", "keys"))
+			w.unseen(secrets, observed.Ungranted, "secrets is forbidden")
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create RoleBinding/posts/berth-apply.a1b2c3.posts-main: is not in the cluster yet
+			create ConfigMap/posts/settings: is not in the cluster yet [blocked: waits until the account of the environment has its rights]
+			create Secret/posts/keys: was not seen in the cluster [blocked: cannot be seen by the agent: secrets is forbidden]
+			Going: Namespace/posts, RoleBinding/berth-apply.a1b2c3.posts-main: is not in the cluster yet; Secret/keys: cannot be seen by the agent: secrets is forbidden; and 1 more`},
+		{"an account that lacks a right stops only what needs it", func(w *world) {
+			w.git(configMap("settings"), object("v1", "Secret", "keys"))
+			w.unseen(secrets, observed.Ungranted, "secrets is forbidden")
+		}, `
+			create Namespace/posts: is not in the cluster yet
+			create ConfigMap/posts/settings: is not in the cluster yet
+			create Secret/posts/keys: was not seen in the cluster [blocked: cannot be seen by the agent: secrets is forbidden]
+			Going: Namespace/posts, ConfigMap/settings: is not in the cluster yet; Secret/keys: cannot be seen by the agent: secrets is forbidden`},
+	})
+}
+
+// An agent may end between the last two steps of a teardown: the end of the rights, and that of the record.
+func TestATeardownRestoresTheRightsThatShowWhatIsLeft(t *testing.T) {
+	secrets := schema.GroupKind{Kind: "Secret"}
+	w := newWorld(t)
+	equipped(w)
+	taken(w)
+	w.git(object("v1", "Secret", "keys"))
+	w.settle()
+	w.goes()
+	w.goes()
+	w.unseen(secrets, observed.Ungranted, "secrets is forbidden")
+	if p := w.teardown(); len(p.Ready()) != 1 || p.Ready()[0].Key.Short() != rights {
+		t.Errorf("the rights are not restored:\n%s", p)
+	}
+	w.goes()
+	delete(w.unknown, secrets)
+	w.goes()
+	if p := w.teardown(); p.State != plan.Settled {
+		t.Errorf("the teardown does not end:\n%s", p)
+	}
 }

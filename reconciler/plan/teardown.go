@@ -30,7 +30,7 @@ func Teardown(in Input) Plan {
 		}
 	}
 	order := removalOf(objects)
-	if awaited != "" || len(order.objects) > 0 && !owned {
+	if awaited != "" || (len(order.objects) > 0 || m.blind()) && !owned {
 		m.equip()
 	}
 	if owned && ns.Prune != "never" {
@@ -53,8 +53,18 @@ func Teardown(in Input) Plan {
 	return p
 }
 
+// blind reports whether objects may be left that only the account can see, which has no rights.
+func (m *maker) blind() bool {
+	for _, unknown := range m.in.Observed.Unknown {
+		if unknown.State == observed.Ungranted {
+			return true
+		}
+	}
+	return false
+}
+
 // equip re-creates the agent's own objects in the namespace if a user deleted them. The rights that they grant are
-// needed to create the last Jobs and to delete objects.
+// needed to create the last Jobs, and to see and delete objects.
 func (m *maker) equip() {
 	if ns := m.in.Observed.Namespace; ns == nil || ns.Deleting {
 		return

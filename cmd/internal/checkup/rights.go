@@ -124,6 +124,9 @@ func (c *Checker) granted(objects []*unstructured.Unstructured) (rights []right,
 		}
 	}
 	for _, gvk := range manifest.UsualKinds() {
+		if gvk.Kind == "Secret" {
+			continue // the accounts of environments watch them, unless the agent has components/watch-secrets
+		}
 		resource, _ := meta.UnsafeGuessKindToResource(gvk)
 		rights = append(rights, namespaced("", "watch", resource.GroupResource())...)
 	}
