@@ -55,7 +55,7 @@ func page(t *testing.T) string {
 	return string(text)
 }
 
-var quoted = regexp.MustCompile("`([^`]+)`")
+var backquoted = regexp.MustCompile("`([^`]+)`")
 
 func pageRows(t *testing.T) (rows []row) {
 	t.Helper()
@@ -65,7 +65,7 @@ func pageRows(t *testing.T) (rows []row) {
 			continue
 		}
 		r := row{where: strings.TrimSpace(cells[1]), verbs: strings.Split(strings.TrimSpace(cells[3]), ", ")}
-		for _, match := range quoted.FindAllStringSubmatch(cells[2], -1) {
+		for _, match := range backquoted.FindAllStringSubmatch(cells[2], -1) {
 			r.resources = append(r.resources, match[1])
 		}
 		rows = append(rows, r)
