@@ -50,7 +50,7 @@ func Serve(in io.Reader, out io.Writer, start func(Grant) (Engine, error)) (code
 			return err
 		}
 		if r.Protocol != protocol {
-			return c.Send(answer{Failure: &failure{Unfinished, otherVersion}})
+			return c.Send(failed(Unfinished, otherVersion))
 		}
 		if engine == nil {
 			var err error
@@ -60,7 +60,7 @@ func Serve(in io.Reader, out io.Writer, start func(Grant) (Engine, error)) (code
 		}
 		err := c.Send(answered(engine, r.Sealed))
 		if errors.Is(err, worker.ErrTooLarge) {
-			err = c.Send(answer{Failure: &failure{Exhausting, "the limit for one request"}})
+			err = c.Send(failed(Exhausting, "the limit for one request"))
 		}
 		return err
 	})
@@ -84,7 +84,7 @@ func startEngine(g *grant, start func(Grant) (Engine, error)) (Engine, error) {
 func answered(engine Engine, s Sealed) (a answer) {
 	defer func() {
 		if recover() != nil { // the panic value may quote the file
-			a = answer{Failure: &failure{Failing, ""}}
+			a = failed(Failing, "")
 		}
 	}()
 	unsealed, err := engine.Unseal(s)
@@ -93,9 +93,9 @@ func answered(engine Engine, s Sealed) (a answer) {
 		if !errors.As(err, &e) {
 			e = malformed("SOPS cannot read it")
 		}
-		return answer{Failure: &failure{e.Reason, e.Detail}}
+		return failed(e.Reason, e.Detail)
 	}
-	a = answer{Documents: unsealed.Documents, Values: make(map[string]wireValue, len(unsealed.Values))}
+	a = answer{Answers: protocol, Documents: unsealed.Documents, Values: make(map[string]wireValue, len(unsealed.Values))}
 	for placeholder, value := range unsealed.Values {
 		a.Values[placeholder] = wireValue{[]byte(value.Text), value.Tag}
 	}
@@ -125,6 +125,8 @@ type grant struct {
 }
 
 type answer struct {
+	// Answers is the protocol. Requests have no such field, so a program that sends them back is not mistaken for a worker.
+	Answers   int
 	Documents []Document
 	Values    map[string]wireValue
 	Failure   *failure `json:",omitempty"`
@@ -142,7 +144,14 @@ type failure struct {
 	Detail string
 }
 
+func failed(reason Reason, detail string) answer {
+	return answer{Answers: protocol, Failure: &failure{reason, detail}}
+}
+
 func (a answer) unsealed() (Unsealed, error) {
+	if a.Answers != protocol {
+		return Unsealed{}, &Error{Reason: Unfinished, Detail: otherVersion}
+	}
 	if a.Failure != nil {
 		return Unsealed{}, &Error{Reason: a.Failure.Reason, Detail: a.Failure.Detail}
 	}

@@ -191,3 +191,15 @@ func TestTheCacheOutlivesWhoGivesUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A program that is not a worker says nothing about the file.
+func TestAProgramThatIsNoWorker(t *testing.T) {
+	w := secrets.NewWorkers(secrets.WorkersConfig{Command: []string{"cat"}})
+	t.Cleanup(w.Close)
+	// It gets its limits first, and sends them back in place of an answer.
+	_, err := obeying(t, w, "production").Decrypt(t.Context(), "a.yaml", ordering("say"))
+	var e *secrets.Error
+	if !errors.As(err, &e) || !e.Temporary() || err.Error() != "its decryption did not finish: berth-sops and berth have different versions; install both from one release" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -54,12 +54,14 @@ type team struct {
 	*world.Repository
 	t   *testing.T
 	git *gittest.Repository
+	// previews are the environments of branches, by round.
+	previews map[int][]*world.Environment
 }
 
 func begins(t *testing.T) *team {
 	t.Helper()
 	server := gittest.NewServer(t)
-	team := &team{t: t, git: server.Repository("soak")}
+	team := &team{t: t, git: server.Repository("soak"), previews: map[int][]*world.Environment{}}
 	team.git.Commit("main", map[string]string{
 		"k8s/app.yaml": application, "k8s/settings.yaml": settings("begin"), "k8s/secret.yaml": file(t, example+"infra/review/secret.yaml"),
 		"kustomized/kustomization.yaml": "resources: [settings.yaml]\n", "kustomized/settings.yaml": settings("begin"),
@@ -115,10 +117,12 @@ func (team *team) works(round int) {
 		environment.Becomes("Healthy", preview)
 		environment.Patch("ConfigMap/settings", `{"data":{"value":"drift"}}`)
 		environment.AwaitObject("ConfigMap/settings", "is reverted", func(o world.Object) bool { return o.Field("data.value") == value })
-		if round >= previews {
-			team.EnvironmentOf(entry, branch(round-previews)).AwaitEnd()
-		}
+		team.previews[round] = append(team.previews[round], environment)
 	}
+	for _, gone := range team.previews[round-previews] {
+		gone.AwaitEnd()
+	}
+	delete(team.previews, round-previews)
 }
 
 // delivers sends a webhook, as GitLab does after a push.
