@@ -20,7 +20,8 @@ const (
 	renderQuiet = 2 * time.Second
 )
 
-// rendering is a render that runs in parallel with the passes.
+// rendering is a render that runs in parallel with the passes. Unlike a call of a singleflight.Group, it outlives the passes
+// that wait for it, and is cancelled once no pass needs its commit.
 type rendering struct {
 	commit, settings string
 	since            time.Time

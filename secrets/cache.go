@@ -5,18 +5,21 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Cache keeps decrypted files in memory, so that environments with the same file and keys decrypt it once. It is safe
-// for concurrent use, and all Decrypters are meant to share it.
+// for concurrent use, and all Decrypters are meant to share it. It is bounded by bytes: LRU libraries bound the number of
+// entries, and files differ in size by a factor of a thousand.
 type Cache struct {
 	limit int
+	calls singleflight.Group
 
 	mu      sync.Mutex
 	size    int
 	byKey   map[cacheKey]*list.Element
 	recency *list.List // of *cached, the most recently used first
-	waiting map[cacheKey]*call
 	stats   Stats
 }
 
@@ -35,13 +38,6 @@ type cached struct {
 	plain Plain
 }
 
-// call is a running decryption that other callers can wait for.
-type call struct {
-	done  chan struct{}
-	plain Plain
-	err   error
-}
-
 // DefaultCacheBytes is enough for thousands of Secrets.
 const DefaultCacheBytes = 8 << 20
 
@@ -50,7 +46,7 @@ func NewCache(bytes int) *Cache {
 	if bytes == 0 {
 		bytes = DefaultCacheBytes
 	}
-	return &Cache{limit: bytes, byKey: map[cacheKey]*list.Element{}, recency: list.New(), waiting: map[cacheKey]*call{}}
+	return &Cache{limit: bytes, byKey: map[cacheKey]*list.Element{}, recency: list.New()}
 }
 
 // Stats returns the counts so far.
@@ -66,60 +62,69 @@ func (c *Cache) Stats() Stats {
 // unless the caller that opens gives up. Errors are not cached.
 func (c *Cache) get(ctx context.Context, key cacheKey, open func() (Plain, error)) (Plain, error) {
 	for {
-		mine, other, plain := c.look(key)
-		switch {
-		case mine != nil:
-			mine.plain, mine.err = open()
-			c.settle(key, mine)
-			return mine.plain, mine.err
-		case other == nil:
+		if plain, ok := c.look(key); ok {
 			return plain, nil
 		}
+		mine := false
+		opened := c.calls.DoChan(string(key[:]), func() (any, error) {
+			mine = true
+			return c.open(key, open)
+		})
 		select {
 		case <-ctx.Done():
 			return Plain{}, ctx.Err()
-		case <-other.done:
-		}
-		if !errors.Is(other.err, context.Canceled) && !errors.Is(other.err, context.DeadlineExceeded) {
-			return other.plain, other.err
+		case result := <-opened:
+			gaveUp := errors.Is(result.Err, context.Canceled) || errors.Is(result.Err, context.DeadlineExceeded)
+			if !mine && gaveUp {
+				continue
+			}
+			if !mine {
+				c.count(func(s *Stats) { s.Hits++ })
+			}
+			return result.Val.(Plain), result.Err
 		}
 	}
 }
 
-// look returns a call to make, a call to wait for, or the cached plain text.
-func (c *Cache) look(key cacheKey) (mine, other *call, kept Plain) {
+// open opens and keeps a file, unless another call has just done that.
+func (c *Cache) open(key cacheKey, open func() (Plain, error)) (Plain, error) {
+	if plain, ok := c.look(key); ok {
+		return plain, nil
+	}
+	c.count(func(s *Stats) { s.Misses++ })
+	plain, err := open()
+	if err == nil {
+		c.keep(key, plain)
+	}
+	return plain, err
+}
+
+// look returns the plain text if it is cached.
+func (c *Cache) look(key cacheKey) (Plain, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if element, ok := c.byKey[key]; ok {
-		c.recency.MoveToFront(element)
-		c.stats.Hits++
-		return nil, nil, element.Value.(*cached).plain
+	element, ok := c.byKey[key]
+	if !ok {
+		return Plain{}, false
 	}
-	if other, ok := c.waiting[key]; ok {
-		c.stats.Hits++
-		return nil, other, Plain{}
-	}
-	mine = &call{done: make(chan struct{})}
-	c.waiting[key] = mine
-	c.stats.Misses++
-	return mine, nil, Plain{}
+	c.recency.MoveToFront(element)
+	c.stats.Hits++
+	return element.Value.(*cached).plain, true
 }
 
-// settle ends a call.
-func (c *Cache) settle(key cacheKey, mine *call) {
+func (c *Cache) count(what func(*Stats)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.waiting, key)
-	close(mine.done)
-	if mine.err == nil {
-		c.keep(key, mine.plain)
-	}
+	what(&c.stats)
 }
 
+// keep caches a plain text, and drops those that were not used for the longest time.
 func (c *Cache) keep(key cacheKey, plain Plain) {
 	if plain.size() > c.limit {
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.byKey[key] = c.recency.PushFront(&cached{key, plain})
 	for c.size += plain.size(); c.size > c.limit; {
 		oldest := c.recency.Remove(c.recency.Back()).(*cached)

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -191,23 +191,19 @@ func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key ma
 
 // carriedOut determines the result of the steps, and omits those that would change nothing.
 func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prospectiveStep, error) {
-	var (
-		all     sync.WaitGroup
-		slots   = make(chan struct{}, parallel)
-		results = make([]*prospectiveStep, len(planned))
-		errs    = make([]error, len(planned))
-	)
+	results, errs := make([]*prospectiveStep, len(planned)), make([]error, len(planned))
+	var all errgroup.Group
+	all.SetLimit(parallel)
 	for i, s := range planned {
 		if s.Action == plan.Keep && s.Failure == "" {
 			continue
 		}
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		all.Go(func() error {
 			results[i], errs[i] = p.carryOut(ctx, s)
+			return nil
 		})
 	}
-	all.Wait()
+	_ = all.Wait() // one that fails does not end the others
 	var steps []prospectiveStep
 	for _, result := range results {
 		if result != nil {

@@ -8,7 +8,8 @@ import (
 )
 
 // crowd limits the number of open connections of a server. A new connection beyond the limit closes the oldest one, idle
-// ones first. So slow senders displace each other, and a delivery of a few milliseconds always finds room.
+// ones first. So slow senders displace each other, and a delivery of a few milliseconds always finds room. netutil's
+// LimitListener would let new connections wait for the slow ones instead.
 type crowd struct {
 	most int
 

@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -27,17 +27,15 @@ const (
 // namespaces.
 type metricsAccess struct {
 	client kubernetes.Interface
-	now    func() time.Time
-
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]access
+	// known has the API server's answers, by the digest of token and path.
+	known *cache.LRUExpireCache
 }
 
-// access is what the API server said about a token.
-type access struct {
-	status int
-	until  time.Time
-}
+// clock makes a Clock of a function.
+type clock func() time.Time
+
+// Now returns the time.
+func (c clock) Now() time.Time { return c() }
 
 // authorizeMetrics is the FilterProvider of a metrics server.
 func authorizeMetrics(config *rest.Config, client *http.Client) (metricsserver.Filter, error) {
@@ -49,7 +47,7 @@ func authorizeMetrics(config *rest.Config, client *http.Client) (metricsserver.F
 }
 
 func newMetricsAccess(client kubernetes.Interface, now func() time.Time) *metricsAccess {
-	return &metricsAccess{client: client, now: now, known: map[[sha256.Size]byte]access{}}
+	return &metricsAccess{client: client, known: cache.NewLRUExpireCacheWithClock(maxRemembered, clock(now))}
 }
 
 func (m *metricsAccess) filter(_ logr.Logger, next http.Handler) (http.Handler, error) {
@@ -69,22 +67,14 @@ func (m *metricsAccess) judge(ctx context.Context, r *http.Request) int {
 		return http.StatusUnauthorized
 	}
 	key := sha256.Sum256([]byte(r.URL.Path + "\x00" + token))
-	m.mu.Lock()
-	known, found := m.known[key]
-	m.mu.Unlock()
-	if found && m.now().Before(known.until) {
-		return known.status
+	if known, found := m.known.Get(key); found {
+		return known.(int)
 	}
 	status, err := m.ask(ctx, token, r.URL.Path)
 	if err != nil {
 		return http.StatusServiceUnavailable
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.known) >= maxRemembered {
-		m.known = map[[sha256.Size]byte]access{}
-	}
-	m.known[key] = access{status: status, until: m.now().Add(accessMemory)}
+	m.known.Add(key, status, accessMemory)
 	return status
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/openapi"
@@ -197,16 +198,15 @@ func (a *Applier) begin(target Target, dryRun ...string) *run {
 
 // each calls do for every index, in order and with bounded concurrency, and waits for all.
 func (r *run) each(indexes []int, do func(int)) {
-	var all sync.WaitGroup
-	slots := make(chan struct{}, r.concurrency)
+	var all errgroup.Group
+	all.SetLimit(r.concurrency)
 	for _, i := range indexes {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
+		all.Go(func() error {
 			do(i)
+			return nil
 		})
 	}
-	all.Wait()
+	_ = all.Wait() // errors are in the results
 }
 
 func (r *run) step(ctx context.Context, s plan.Step) Result {

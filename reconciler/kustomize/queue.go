@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// queue bounds how many builds run at once, and decides which is next.
+// queue bounds how many builds run at once, and decides which is next. A semaphore would let them in in the order of arrival.
 type queue struct {
 	mu     sync.Mutex
 	places int

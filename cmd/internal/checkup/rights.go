@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -156,22 +156,17 @@ func ruled(rule rbacv1.PolicyRule, namespace string) (rights []right) {
 
 // lacking returns the rights that an account lacks.
 func (c *Checker) lacking(ctx context.Context, namespace, account string, wanted []right) ([]right, error) {
-	var (
-		all     sync.WaitGroup
-		slots   = make(chan struct{}, parallel)
-		refused = make([]bool, len(wanted))
-		errs    = make([]error, len(wanted))
-	)
+	refused := make([]bool, len(wanted))
+	all, asking := errgroup.WithContext(ctx)
+	all.SetLimit(parallel)
 	for i, r := range wanted {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			refused[i], errs[i] = c.lacks(ctx, namespace, account, r)
+		all.Go(func() (err error) {
+			refused[i], err = c.lacks(asking, namespace, account, r)
+			return err
 		})
 	}
-	all.Wait()
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		return nil, errs[i]
+	if err := all.Wait(); err != nil {
+		return nil, err
 	}
 	var lacking []right
 	for i, r := range wanted {

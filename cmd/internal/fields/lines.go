@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
 )
 
 // around is how many unchanged lines are shown before and after changed ones.
 const around = 2
 
-// maxPairs limits the memory for two texts. Beyond it, only their common beginnings and ends are compared line by
-// line.
+// maxPairs limits the time for two texts: the matcher's grows with the product of their lengths. Beyond it, only their
+// common beginnings and ends are compared line by line.
 const maxPairs = 4_000_000
 
 // Lines returns the printed lines of a change: a single line, or the differing lines of a text with some context.
@@ -56,12 +58,39 @@ func text(value any) string {
 }
 
 // differing marks the lines of two texts: "-" for those of the first, "+" for those of the second, none for common
-// lines.
+// lines. It omits lines that are far from any difference.
 func differing(before, after string) []string {
 	if strings.HasSuffix(before, "\n") == strings.HasSuffix(after, "\n") || before == "" || after == "" {
 		before, after = strings.TrimSuffix(before, "\n"), strings.TrimSuffix(after, "\n")
 	}
 	was, is := linesOf(before), linesOf(after)
+	var lines []string
+	end := 0 // of what is shown of was
+	for _, group := range groups(was, is) {
+		if group[0].I1 > end {
+			lines = append(lines, omitted)
+		}
+		for _, op := range group {
+			if op.Tag == 'e' {
+				lines = append(lines, marks(" ", was[op.I1:op.I2])...)
+			} else {
+				lines = append(lines, marks("-", was[op.I1:op.I2])...)
+				lines = append(lines, marks("+", is[op.J1:op.J2])...)
+			}
+			end = op.I2
+		}
+	}
+	if end < len(was) {
+		lines = append(lines, omitted)
+	}
+	return lines
+}
+
+// omitted stands for lines that are not shown.
+const omitted = "      …"
+
+// groups returns what differs between two texts, each difference with its context.
+func groups(was, is []string) [][]difflib.OpCode {
 	head := 0
 	for head < min(len(was), len(is)) && was[head] == is[head] {
 		head++
@@ -70,9 +99,15 @@ func differing(before, after string) []string {
 	for tail < min(len(was), len(is))-head && was[len(was)-1-tail] == is[len(is)-1-tail] {
 		tail++
 	}
-	marked := marks(" ", was[:head])
-	marked = append(marked, between(was[head:len(was)-tail], is[head:len(is)-tail])...)
-	return near(append(marked, marks(" ", was[len(was)-tail:])...))
+	oldEnd, newEnd := len(was)-tail, len(is)-tail
+	if (oldEnd-head)*(newEnd-head) <= maxPairs {
+		return difflib.NewMatcher(was, is).GetGroupedOpCodes(around)
+	}
+	return [][]difflib.OpCode{{
+		{Tag: 'e', I1: max(0, head-around), I2: head},
+		{Tag: 'r', I1: head, I2: oldEnd, J1: head, J2: newEnd},
+		{Tag: 'e', I1: oldEnd, I2: min(len(was), oldEnd+around)},
+	}}
 }
 
 func linesOf(text string) []string {
@@ -82,67 +117,11 @@ func linesOf(text string) []string {
 	return strings.Split(text, "\n")
 }
 
+// marks returns lines as they are printed, with a mark before each.
 func marks(mark string, lines []string) []string {
 	marked := make([]string, 0, len(lines))
 	for _, line := range lines {
-		marked = append(marked, mark+" "+line)
+		marked = append(marked, "    "+mark+" "+line)
 	}
 	return marked
-}
-
-// between compares lines by their longest common subsequence.
-func between(was, is []string) []string {
-	if len(was)*len(is) > maxPairs {
-		return append(marks("-", was), marks("+", is)...)
-	}
-	shared := make([][]int32, len(was)+1) // the length of that sequence for was[i:] and is[j:]
-	for i := range shared {
-		shared[i] = make([]int32, len(is)+1)
-	}
-	for i := len(was) - 1; i >= 0; i-- {
-		for j := len(is) - 1; j >= 0; j-- {
-			shared[i][j] = max(shared[i+1][j], shared[i][j+1])
-			if was[i] == is[j] {
-				shared[i][j] = shared[i+1][j+1] + 1
-			}
-		}
-	}
-	var marked []string
-	for i, j := 0, 0; i < len(was) || j < len(is); {
-		switch {
-		case i < len(was) && j < len(is) && was[i] == is[j]:
-			marked = append(marked, "  "+was[i])
-			i, j = i+1, j+1
-		case j == len(is) || i < len(was) && shared[i+1][j] >= shared[i][j+1]:
-			marked = append(marked, "- "+was[i])
-			i++
-		default:
-			marked = append(marked, "+ "+is[j])
-			j++
-		}
-	}
-	return marked
-}
-
-// near omits the lines that are far from any difference.
-func near(marked []string) []string {
-	shown := make([]bool, len(marked))
-	for i, line := range marked {
-		if line[0] == ' ' {
-			continue
-		}
-		for k := max(0, i-around); k < min(len(marked), i+around+1); k++ {
-			shown[k] = true
-		}
-	}
-	var lines []string
-	for i, line := range marked {
-		switch {
-		case shown[i]:
-			lines = append(lines, "    "+line)
-		case i == 0 || shown[i-1]:
-			lines = append(lines, "      …")
-		}
-	}
-	return lines
 }

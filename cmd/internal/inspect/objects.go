@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -50,16 +51,14 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 		mu      sync.Mutex
 		found   []*unstructured.Unstructured
 		refused []string
-		slots   = make(chan struct{}, parallel)
-		all     sync.WaitGroup
+		all     errgroup.Group
 	)
+	all.SetLimit(parallel)
 	for _, k := range kinds {
 		if !k.namespaced && scope != v1alpha1.ScopeCluster {
 			continue
 		}
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		all.Go(func() error {
 			objects, err := i.list(ctx, k, env, scope)
 			mu.Lock()
 			defer mu.Unlock()
@@ -70,9 +69,10 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 			case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
 				d.note(k.plural, err)
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	_ = all.Wait() // errors are in the notes
 	slices.Sort(d.Notes)
 	if len(refused) > 0 {
 		slices.Sort(refused)
