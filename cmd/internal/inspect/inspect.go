@@ -116,7 +116,11 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	if err != nil {
 		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the health.expressions of entry %s: %v", env.Spec.Entry, err))
 	}
-	judged := i.judge(ctx, found, rules{judges: judges, pullGrace: entry.Health.ImagePullGrace.Duration}, &d)
+	settings := rules{judges: judges, pullGrace: entry.Health.ImagePullGrace.Duration}
+	if entry.Decryption != nil {
+		settings.decrypted = entry.Decryption.Kinds
+	}
+	judged := i.judge(ctx, found, settings, &d)
 	judged = append(judged, missing(env, judged)...)
 	d.Objects = sorted(append(judged, awaiting(env, judged)...))
 	i.warnings(ctx, env, &d)

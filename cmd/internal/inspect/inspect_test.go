@@ -61,6 +61,65 @@ func TestLogsAreShownWithoutSecrets(t *testing.T) {
 	}
 }
 
+// No workload is rolling out there.
+func TestTheLogOfAPodAloneIsShownWithoutSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.create(&corev1.Secret{ObjectMeta: w.meta("login"), StringData: map[string]string{"password": "hunter2"}})
+	pod := &corev1.Pod{ObjectMeta: w.meta("once"), Spec: template(corev1.RestartPolicyNever).Spec}
+	w.create(pod)
+	pod.Status = corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{{
+		Name: "main", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}},
+	}}}
+	w.status(pod)
+	w.logs["once"] = "cannot log in with hunter2"
+	d := w.describe()
+	if len(d.Logs) != 1 || !slices.Equal(d.Logs[0].Lines, []string{"cannot log in with ***"}) {
+		t.Errorf("the logs are %+v", d.Logs)
+	}
+}
+
+func TestLogsAreShownWithoutTheValuesOfDecryptedKinds(t *testing.T) {
+	w := newWorld(t)
+	w.repository(v1alpha1.Entry{Name: "review", Branches: []v1alpha1.BranchPattern{"**"}, Namespace: w.namespace, Decryption: &v1alpha1.Decryption{Kinds: []string{"ConfigMap"}}})
+	w.create(&corev1.ConfigMap{ObjectMeta: w.meta("login"), Data: map[string]string{"password": "hunter2"}})
+	w.crashing(w.replicaSet(w.deployment("api", "1"), "api-1", "1"), "api-1-a", "cannot log in with hunter2")
+	d := w.describe()
+	if len(d.Logs) != 1 || !slices.Equal(d.Logs[0].Lines, []string{"cannot log in with ***"}) {
+		t.Errorf("the logs are %+v, the notes %q", d.Logs, d.Notes)
+	}
+}
+
+// The agent judges by the same pods: those of the newest revision, once its controller has seen the newest change.
+func TestOnlyTheNewestPodsOfADaemonSetCount(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		revision string // of the crashing pod
+		observed int64
+		want     string
+	}{
+		{"an older revision crashes", "1", 1, "Progressing DaemonSet/node: 0 of 1 ready"},
+		{"the newest revision crashes", "2", 1, "Failed DaemonSet/node: 0 of 1 ready; pod node-a: container main exited with code 2, restarted again and again"},
+		{"its controller has not seen the newest change", "2", 0, "Progressing DaemonSet/node: its controller has not seen the newest change yet"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			set := &appsv1.DaemonSet{ObjectMeta: w.meta("node"), Spec: appsv1.DaemonSetSpec{
+				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "a"}}, Template: template(corev1.RestartPolicyAlways)}}
+			set.Annotations = map[string]string{"deprecated.daemonset.template.generation": "2"}
+			w.create(set)
+			set.Status = appsv1.DaemonSetStatus{ObservedGeneration: test.observed, DesiredNumberScheduled: 1, CurrentNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberUnavailable: 1}
+			w.status(set)
+			w.crashing(set, "node-a", "a log")
+			w.revise("node-a", test.revision)
+			d := w.describe()
+			w.wants(d, test.want)
+			if failed := strings.HasPrefix(test.want, "Failed"); failed != (len(d.Logs) == 1) {
+				t.Errorf("the logs are %+v", d.Logs)
+			}
+		})
+	}
+}
+
 func TestAFailedJobHasItsLog(t *testing.T) {
 	w := newWorld(t)
 	job := &batchv1.Job{ObjectMeta: w.meta("migrate"), Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}}
@@ -403,7 +462,7 @@ func (w *world) replicaSet(owner *appsv1.Deployment, name, of string) *appsv1.Re
 }
 
 // crashing creates a pod whose only container crashes.
-func (w *world) crashing(owner *appsv1.ReplicaSet, name, log string) {
+func (w *world) crashing(owner client.Object, name, log string) {
 	w.t.Helper()
 	w.logs[name] = log
 	w.pod(owner, name, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
@@ -411,6 +470,16 @@ func (w *world) crashing(owner *appsv1.ReplicaSet, name, log string) {
 		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}},
 	}}})
+}
+
+// revise makes a pod one of a revision of its DaemonSet.
+func (w *world) revise(pod, revision string) {
+	w.t.Helper()
+	patch := fmt.Sprintf(`{"metadata": {"labels": {"pod-template-generation": %q}}}`, revision)
+	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: w.namespace}}
+	if err := w.client.Patch(w.t.Context(), object, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) pod(owner client.Object, name string, status corev1.PodStatus) {

@@ -3,8 +3,6 @@ package inspect
 import (
 	"bytes"
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,10 +28,12 @@ const (
 	logsPatience = 5 * time.Second
 )
 
-// rules are an entry's settings of health.
+// rules are the settings of an entry for the judgement of its objects.
 type rules struct {
 	judges    *health.Expressions
 	pullGrace time.Duration
+	// decrypted are the kinds besides Secret that may hold decrypted values.
+	decrypted manifest.Kinds
 }
 
 // judge judges every object, and workloads together with their pods.
@@ -61,7 +61,7 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 		judged = append(judged, judgement(object, h))
 	}
 	if len(d.Logs) > 0 {
-		i.hideValues(ctx, slices.Sorted(maps.Keys(inNamespace)), d)
+		i.hide(i.secretsOf(ctx, objects, r.decrypted, d), d)
 	}
 	return judged
 }
@@ -157,7 +157,7 @@ func (d *dependants) ReplicaSetsOf(of types.UID, revision string) []types.UID {
 	var sets []types.UID
 	for n := range d.replicaSets {
 		set := &d.replicaSets[n]
-		if owner, its := health.MemberOf(set); owner == of && its == revision {
+		if owner, its := health.MemberOf(set); owner == of && (revision == "" || its == revision) {
 			sets = append(sets, set.UID)
 		}
 	}
@@ -214,19 +214,36 @@ func whole(text []byte) []byte {
 	return text[:bytes.LastIndexByte(text, '\n')+1]
 }
 
-// hideValues masks the values of Secrets in the logs, as far as the user may read these Secrets.
-func (i *Inspector) hideValues(ctx context.Context, namespaces []string, d *Description) {
-	var values []string
-	for _, namespace := range namespaces {
-		secrets := &unstructured.UnstructuredList{}
-		secrets.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "SecretList"})
-		if err := i.Client.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
-			d.note("values of Secrets are not masked in the logs: the Secrets in "+namespace, err)
+// secretsOf returns the values that may be secret in the namespaces of the objects, as far as the user may read them: those
+// of all Secrets there, and those of the objects that may hold decrypted values.
+func (i *Inspector) secretsOf(ctx context.Context, objects []*unstructured.Unstructured, decrypted manifest.Kinds, d *Description) (values []string) {
+	searched := map[string]bool{"": true}
+	for _, object := range objects {
+		if namespace := object.GetNamespace(); !searched[namespace] {
+			searched[namespace] = true
+			secrets := &unstructured.UnstructuredList{}
+			secrets.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "SecretList"})
+			if err := i.Client.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
+				d.note("values of Secrets are not masked in the logs: the Secrets in "+namespace, err)
+			}
+			for n := range secrets.Items {
+				values = append(values, manifest.Values(&secrets.Items[n])...)
+			}
 		}
-		for n := range secrets.Items {
-			values = append(values, manifest.Values(&secrets.Items[n])...)
+		if key := manifest.KeyOf(object); key.GroupKind() != manifest.SecretKind && decrypted.MayHoldSecrets(key.GroupKind()) {
+			whole := &unstructured.Unstructured{}
+			whole.SetGroupVersionKind(object.GroupVersionKind())
+			if err := i.Client.Get(ctx, client.ObjectKeyFromObject(object), whole); err != nil {
+				d.note("values are not masked in the logs: "+key.Short(), err)
+			}
+			values = append(values, manifest.Values(whole)...)
 		}
 	}
+	return values
+}
+
+// hide masks values in the logs.
+func (i *Inspector) hide(values []string, d *Description) {
 	for n, log := range d.Logs {
 		text := manifest.Hide(strings.Join(log.Lines, "\n"), values, output.Hidden)
 		d.Logs[n].Lines = log.Lines[:0]
