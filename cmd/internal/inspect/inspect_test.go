@@ -80,7 +80,8 @@ func TestTheLogOfAPodAloneIsShownWithoutSecrets(t *testing.T) {
 
 func TestLogsAreShownWithoutTheValuesOfDecryptedKinds(t *testing.T) {
 	w := newWorld(t)
-	w.repository(v1alpha1.Entry{Name: "review", Branches: []v1alpha1.BranchPattern{"**"}, Namespace: w.namespace, Decryption: &v1alpha1.Decryption{Kinds: []string{"ConfigMap"}}})
+	w.repository(v1alpha1.Entry{Name: "review", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: w.namespace,
+		Decryption: &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: "keys"}, Kinds: []string{"ConfigMap"}}})
 	w.create(&corev1.ConfigMap{ObjectMeta: w.meta("login"), Data: map[string]string{"password": "hunter2"}})
 	w.crashing(w.replicaSet(w.deployment("api", "1"), "api-1", "1"), "api-1-a", "cannot log in with hunter2")
 	d := w.describe()
