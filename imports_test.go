@@ -66,12 +66,13 @@ var arrows = []struct {
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
 	{pkg: "internal/loopback"},
+	{pkg: "internal/objecttest"},
 	{pkg: "internal/kustomizetest", knows: []string{"reconciler/kustomize"}},
 	{pkg: "internal/sopstest", knows: []string{"secrets", "internal/buildtest"}},
 	{pkg: "."},
 }
 
-var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/sopstest"}
+var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
 var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",

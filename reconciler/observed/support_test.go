@@ -6,13 +6,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/internal/objecttest"
 	"berth.dev/berth/reconciler/manifest"
 )
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-// edit changes an object of the cluster before it is reduced.
-type edit func(*unstructured.Unstructured)
+// edit changes an object.
+type edit = objecttest.Edit
+
+var (
+	field     = objecttest.Field
+	annotated = objecttest.Annotated
+	runs      = objecttest.Runs
+	ttl       = objecttest.TTL
+	deadline  = objecttest.Deadline
+)
 
 func object(apiVersion, kind, name string, edits ...edit) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
@@ -38,38 +47,9 @@ func job(name string, edits ...edit) *unstructured.Unstructured {
 	return object("batch/v1", "Job", name, append([]edit{runs("app:1")}, edits...)...)
 }
 
-func field(value any, path ...string) edit {
-	return func(u *unstructured.Unstructured) {
-		if err := unstructured.SetNestedField(u.Object, value, path...); err != nil {
-			panic(err)
-		}
-	}
-}
-
-func annotated(name, value string) edit {
-	return func(u *unstructured.Unstructured) {
-		annotations := u.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[name] = value
-		u.SetAnnotations(annotations)
-	}
-}
-
 func managed(entries ...metav1.ManagedFieldsEntry) edit {
 	return func(u *unstructured.Unstructured) { u.SetManagedFields(entries) }
 }
-
-// runs sets the program of a Job; ttl and deadline set fields of its spec.
-func runs(image string) edit {
-	container := map[string]any{"name": "main", "image": image}
-	return field([]any{container}, "spec", "template", "spec", "containers")
-}
-
-func ttl(seconds int64) edit { return field(seconds, "spec", "ttlSecondsAfterFinished") }
-
-func deadline(seconds int64) edit { return field(seconds, "spec", "activeDeadlineSeconds") }
 
 // completed returns a Job as the API server stores it on creation.
 func completed(job *unstructured.Unstructured) *unstructured.Unstructured {

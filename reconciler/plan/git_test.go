@@ -7,13 +7,22 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/internal/objecttest"
 	"berth.dev/berth/reconciler/manifest"
 )
 
 // The vocabulary of manifests: it describes Git in as few words as a test needs.
 
-// edit changes a manifest before it is committed.
-type edit func(*unstructured.Unstructured)
+// edit changes an object.
+type edit = objecttest.Edit
+
+var (
+	field     = objecttest.Field
+	annotated = objecttest.Annotated
+	runs      = objecttest.Runs
+	ttl       = objecttest.TTL
+	deadline  = objecttest.Deadline
+)
 
 func object(apiVersion, kind, name string, edits ...edit) manifest.Object {
 	u := &unstructured.Unstructured{}
@@ -64,25 +73,6 @@ func job(name string, edits ...edit) manifest.Object {
 	return object("batch/v1", "Job", name, append([]edit{runs("app:1")}, edits...)...)
 }
 
-func field(value any, path ...string) edit {
-	return func(u *unstructured.Unstructured) {
-		if err := unstructured.SetNestedField(u.Object, value, path...); err != nil {
-			panic(err)
-		}
-	}
-}
-
-func annotated(name, value string) edit {
-	return func(u *unstructured.Unstructured) {
-		annotations := u.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[name] = value
-		u.SetAnnotations(annotations)
-	}
-}
-
 // wave puts an object into a wave. version changes its content.
 func wave(n int) edit { return annotated(manifest.AnnotationWave, strconv.Itoa(n)) }
 
@@ -94,16 +84,6 @@ func within(namespace string) edit {
 
 // cluster makes an object cluster-scoped.
 func cluster(u *unstructured.Unstructured) { u.SetNamespace("") }
-
-// runs sets the program of a Job; ttl, deadline and suspended set fields of its spec.
-func runs(image string) edit {
-	container := map[string]any{"name": "main", "image": image}
-	return field([]any{container}, "spec", "template", "spec", "containers")
-}
-
-func ttl(seconds int64) edit { return field(seconds, "spec", "ttlSecondsAfterFinished") }
-
-func deadline(seconds int64) edit { return field(seconds, "spec", "activeDeadlineSeconds") }
 
 func suspended(u *unstructured.Unstructured) { field(true, "spec", "suspend")(u) }
 
