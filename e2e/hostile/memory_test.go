@@ -121,7 +121,7 @@ func decrypts(t *testing.T, name string) func() {
 	}
 	return func() {
 		for branch, commit := range commits {
-			repository.Environment(branch).BecomesWithin(5*time.Minute, "Failed", commit, "k8s/secret.yaml", "holds what was decrypted")
+			repository.Environment(branch).BecomesWithin(5*time.Minute, "Failed", commit, "k8s/secret.yaml:1: a holds")
 		}
 	}
 }
