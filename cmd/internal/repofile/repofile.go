@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -40,6 +41,8 @@ func Validate(ctx context.Context, repository []byte) error {
 	if err != nil {
 		return err
 	}
+	// The libraries walk properties in the order of a map.
+	slices.SortStableFunc(found, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
 	var errs []error
 	for _, e := range found {
 		text := cmp.Or(e.Detail, e.ErrorBody())
