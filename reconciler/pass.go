@@ -101,12 +101,12 @@ func (r *Reconciler) candidate(ctx context.Context, e Environment, m *memory, re
 	}
 	r.follow(e, c.set, record)
 	r.Watches.KeepWhole(e.judges.Kinds())
-	c.plan, c.sight = r.decide(e, m, c.desired, record)
-	switch {
-	case c.sight != complete:
-	case isRendering(c.why):
+	waits := isRendering(c.why)
+	if waits {
 		m.retry.postpone() // it is meant for the commit that is being rendered
-	default:
+	}
+	c.plan, c.sight = r.decide(e, m, c.desired, record)
+	if !waits && c.sight == complete {
 		m.retry.begin(e.Retry)
 	}
 	return c
