@@ -46,12 +46,12 @@ func TestWhatIsDoneByHandIsPutBack(t *testing.T) {
 		{
 			name: "another edit of the same object is another event",
 			do: func(*world.Environment) {
-				other{t, "somebody", "drift"}.patches("configmaps", "common", `{"data":{"HOST":"by.another"}}`)
+				other{t, "another-tool", "drift"}.patches("configmaps", "common", `{"data":{"HOST":"by.another"}}`)
 			},
 			object: "ConfigMap/common",
 			again:  func(o world.Object) bool { return o.Field("data.HOST") == "posts.example.com" },
 			writes: "patch configmaps/common",
-			told:   "ConfigMap/drift/common: was changed by another client; it is again as Git says",
+			told:   "ConfigMap/drift/common: was changed by another-tool; it is again as Git says",
 		},
 		{
 			name:   "an object is deleted",

@@ -62,7 +62,7 @@ func begins(t *testing.T) *team {
 	t.Helper()
 	server := gittest.NewServer(t)
 	team := &team{t: t, git: server.Repository("soak"), previews: map[int][]*world.Environment{}}
-	team.git.Commit("main", map[string]string{
+	commit := team.git.Commit("main", map[string]string{
 		"k8s/app.yaml": application, "k8s/settings.yaml": settings("begin"), "k8s/secret.yaml": file(t, example+"infra/review/secret.yaml"),
 		"kustomized/kustomization.yaml": "resources: [settings.yaml]\n", "kustomized/settings.yaml": settings("begin"),
 	}, "begin")
@@ -80,6 +80,7 @@ func begins(t *testing.T) *team {
 	}}
 	repository.Name = "soak"
 	team.Repository = shared.Follow(t, repository)
+	team.EnvironmentOf("production", "main").Becomes("Healthy", commit) // until then the agent may not serve webhooks
 	return team
 }
 
