@@ -184,9 +184,22 @@ func (a *attended) see(change func(all map[string]string)) {
 		if known && maps.Equal(before, a.seen) {
 			return
 		}
-		for name := range a.waiting {
-			a.moved[name] = struct{}{}
-			wake.add(name)
-		}
+		a.move(wake)
 	})
+}
+
+// move requeues the waiting environments.
+func (a *attended) move(wake wakes) {
+	for name := range a.waiting {
+		a.moved[name] = struct{}{}
+		wake.add(name)
+	}
+}
+
+// left requeues the environments that attend an object when the watch of its kind reports that it is gone or has lost its
+// label. The attending watch may have reported this earlier, when a pass could still see the old owner.
+func (w *Watches) left(key manifest.Key, wake wakes) {
+	if a, ok := w.attended[key]; ok {
+		a.move(wake)
+	}
 }

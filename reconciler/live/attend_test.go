@@ -79,3 +79,23 @@ func TestAnAttendedObjectsStatusIsNoNews(t *testing.T) {
 		t.Error("a label makes none")
 	}
 }
+
+// The watch of an attended object may come before that of its kind, and then a pass still sees the old owner.
+func TestWhoeverAttendsAnObjectIsRequeuedWhenItsKindLosesIt(t *testing.T) {
+	w := New(Config{})
+	k := newKind(w, place{GroupKind: configMaps.GroupKind()})
+	k.gvk = configMaps
+	w.kinds[k.place] = k
+	obj := large("posts", "settings", 1)
+	k.put(k.reduce(obj))
+	key := k.reduce(obj).live.Key
+	w.Attend("mine", []manifest.Key{key})
+	if moved := w.Moved("mine"); len(moved) > 0 {
+		t.Fatalf("moved at first: %v", moved)
+	}
+	obj.ResourceVersion = "2000000"
+	k.remove(k.reduce(obj))
+	if moved := w.Moved("mine"); len(moved) != 1 || moved[0] != key {
+		t.Errorf("moved: %v, want %v", moved, key)
+	}
+}

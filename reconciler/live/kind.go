@@ -237,6 +237,7 @@ func (k *kind) remove(a arrival) {
 			k.w.release(o, wake)
 			k.w.concerned(o.live, wake)
 			k.discard(nameOf(a.live.Key))
+			k.w.left(a.live.Key, wake)
 		}
 	})
 }
