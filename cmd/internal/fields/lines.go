@@ -65,7 +65,7 @@ func differing(before, after string) []string {
 	}
 	was, is := linesOf(before), linesOf(after)
 	var lines []string
-	end := 0 // of what is shown of was
+	end := 0 // the index in was after the last line that is shown
 	for _, group := range groups(was, is) {
 		if group[0].I1 > end {
 			lines = append(lines, omitted)
