@@ -71,6 +71,7 @@ type podView struct {
 		CreationTimestamp metav1.Time `json:"creationTimestamp"`
 	} `json:"metadata"`
 	Spec struct {
+		NodeName      string               `json:"nodeName"`
 		RestartPolicy corev1.RestartPolicy `json:"restartPolicy"`
 		Volumes       []corev1.Volume      `json:"volumes"`
 	} `json:"spec"`
@@ -144,7 +145,9 @@ func (v podView) judgeAlive(p *Pod) {
 		p.Health.Status, p.Relapse = Healthy, v.relapse()
 		return
 	}
-	if c := v.condition(corev1.PodScheduled); c.Status == corev1.ConditionFalse {
+	// The scheduler writes the condition by name, so a late write about a deleted pod can land on its successor of the
+	// same name (a StatefulSet's), after that has got its node.
+	if c := v.condition(corev1.PodScheduled); c.Status == corev1.ConditionFalse && v.Spec.NodeName == "" {
 		p.Reason, p.lacks, p.claims = c.Reason, lacksNode, v.claims()
 		p.Health = Health{Progressing, "has no node: " + oneLine(c.Message)}
 		return
