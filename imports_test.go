@@ -40,18 +40,19 @@ var arrows = []struct {
 	{pkg: "reconciler/apply", knows: []string{"reconciler/manifest", "reconciler/observed", "reconciler/plan", "health"}},
 	{pkg: "reconciler/records", knows: []string{"reconciler/manifest", "reconciler/plan"}},
 	{pkg: "reconciler/live", knows: []string{"reconciler/manifest", "reconciler/observed", "health"}},
+	{pkg: "reconciler/clusters", knows: []string{"reconciler/apply", "reconciler/live"}},
 	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
-		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live"}},
+		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live", "reconciler/clusters"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/keyring", knows: []string{"secrets", "reconciler/render"}},
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
 	{pkg: "reconciler/control", knows: []string{"api/v1alpha1"}},
-	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/control", "reconciler/naming", "reconciler/stores"}},
+	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/clusters", "reconciler/control", "reconciler/naming", "reconciler/stores"}},
 	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
 		"reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
-		"reconciler/control", "reconciler/environments", "reconciler/kustomize", "reconciler/live", "reconciler/manifest", "reconciler/records", "reconciler/report",
+		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/kustomize", "reconciler/manifest", "reconciler/records", "reconciler/report",
 		"reconciler/repositories", "reconciler/stores"},
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
@@ -75,7 +76,7 @@ var arrows = []struct {
 var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",
 	"cmd/...", "internal/clustertest"}
 
 // fences lists where external packages (import paths) or single functions ("path.Name") may be used.

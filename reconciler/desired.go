@@ -38,7 +38,7 @@ func about(tree *source.Snapshot) CommitInfo {
 // desire returns what Git says at a commit. It renders only if the input differs from what was last rendered. With an
 // error, it returns only what is known about the commit.
 func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commit string, last desired) (desired, error) {
-	holds := last.commit != "" && last.settings == e.Settings && last.inputs.SameScopes(r.ClusterScoped)
+	holds := last.commit != "" && last.settings == e.Settings && last.inputs.SameScopes(r.Cluster.ClusterScoped)
 	if holds && last.commit == commit {
 		return last, nil
 	}

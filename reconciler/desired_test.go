@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/source"
 )
@@ -112,7 +113,7 @@ func TestAKindIsDefinedLater(t *testing.T) {
 	defer store.Close()
 	var outside bool
 	var away error
-	r := New(Config{Now: time.Now, RenderPatience: patience, Snapshots: storeOf(store), ClusterScoped: func(schema.GroupKind) (bool, error) { return outside, away }})
+	r := New(Config{Now: time.Now, RenderPatience: patience, Snapshots: storeOf(store), Cluster: &clusters.Cluster{ClusterScoped: func(schema.GroupKind) (bool, error) { return outside, away }}})
 	e := Environment{Path: ".", Namespace: "posts", Scope: Cluster, Variables: noVariables}
 	before := must(r.desire(t.Context(), e, r.memory("posts"), commit, desired{}))
 	outside = true

@@ -34,7 +34,7 @@ spec:
 	database := func(members string) string {
 		return "apiVersion: " + group + "/v1\nkind: Database\nmetadata: {name: main}\nspec: {members: " + members + "}\n"
 	}
-	w.env.Scope, w.ClusterScoped = Cluster, func(schema.GroupKind) (bool, error) { return false, nil }
+	w.env.Scope, w.Cluster.ClusterScoped = Cluster, func(schema.GroupKind) (bool, error) { return false, nil }
 	w.env.Expressions = []Expression{{APIVersion: group + "/v1", Kind: "Database", Healthy: "status.members == spec.members", Failed: "status.broken"}}
 	databases := w.admin.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: "databases"}).Namespace(w.env.Namespace)
 	says := func(status string) {

@@ -35,7 +35,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if m.asked(e) {
 		record.Rejected = plan.Rejected{}
 	}
-	m.reconsider(append(r.Watches.Moved(e.ID), r.claims.freed(e.ID)...), r.Now())
+	m.reconsider(append(r.Cluster.Watches.Moved(e.ID), r.claims.freed(e.ID)...), r.Now())
 	c := r.choose(ctx, e, m, record)
 	switch {
 	case c.commit == "":
@@ -52,7 +52,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		c.plan, _ = r.decide(e, m, c.desired, record)
 	}
 	m.tidy(c.plan)
-	r.Watches.Attend(e.ID, m.obstacles())
+	r.Cluster.Watches.Attend(e.ID, m.obstacles())
 	if c.why == nil {
 		r.reject(e, m, c.desired, &c.plan)
 	}
@@ -100,7 +100,7 @@ func (r *Reconciler) candidate(ctx context.Context, e Environment, m *memory, re
 		return c
 	}
 	r.follow(e, c.set, record)
-	r.Watches.KeepWhole(e.judges.Kinds())
+	r.Cluster.Watches.KeepWhole(e.judges.Kinds())
 	waits := isRendering(c.why)
 	if waits {
 		m.retry.postpone() // it is meant for the commit that is being rendered
@@ -129,7 +129,7 @@ func (r *Reconciler) follow(e Environment, s manifest.Set, record plan.Record) {
 		keys = append(keys, o.Key())
 	}
 	keys = slices.AppendSeq(keys, maps.Keys(record.Applied))
-	r.Watches.Follow(e.ID, live.Following{Namespace: e.Namespace, User: e.user(), Kinds: e.kinds(s, record), Keys: keys})
+	r.Cluster.Watches.Follow(e.ID, live.Following{Namespace: e.Namespace, User: e.user(), Kinds: e.kinds(s, record), Keys: keys})
 }
 
 // kinds returns all kinds that have to be watched: those of Git, those of the agent, and those that were ever applied.
@@ -152,7 +152,7 @@ func (r *Reconciler) observe(e Environment, s manifest.Set, record plan.Record) 
 	for _, o := range slices.Concat(e.own(), s.Objects) {
 		keys = append(keys, o.Key())
 	}
-	return r.Watches.Observe(live.Query{
+	return r.Cluster.Watches.Observe(live.Query{
 		Environment:    e.ID,
 		Namespace:      e.Namespace,
 		Kinds:          e.kinds(s, record),
@@ -221,7 +221,7 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 			return nil, before, fmt.Errorf("storing the record: %w", err)
 		}
 	}
-	results := r.Applier.Run(ctx, r.target(e), ready)
+	results := r.Cluster.Applier.Run(ctx, r.target(e), ready)
 	for _, result := range results {
 		r.absorb(e, result)
 		switch {
@@ -240,8 +240,8 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 func (r *Reconciler) absorb(e Environment, result apply.Result) {
 	switch {
 	case result.Live != nil:
-		r.Watches.Wrote(*result.Live)
+		r.Cluster.Watches.Wrote(*result.Live)
 	case result.Err == nil && result.Step.Live != nil:
-		r.Watches.Deleted(result.Step.Key, result.Step.Live.UID, e.ID)
+		r.Cluster.Watches.Deleted(result.Step.Key, result.Step.Live.UID, e.ID)
 	}
 }

@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/kustomize"
-	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/records"
@@ -125,12 +124,10 @@ type Snapshots func(ctx context.Context, repository, commit string) (*source.Sna
 // Config has the dependencies of a Reconciler.
 type Config struct {
 	Snapshots Snapshots
-	Applier   *apply.Applier
-	Records   *records.Store
-	Watches   *live.Watches
-	// ClusterScoped reports whether a kind that is not built into Kubernetes is cluster-scoped. It is called at every
-	// pass and should answer from memory, except for unknown kinds.
-	ClusterScoped func(schema.GroupKind) (bool, error)
+	// Cluster is the cluster that the environments run in. Its ClusterScoped is called at every pass and should answer from
+	// memory, except for unknown kinds.
+	Cluster *clusters.Cluster
+	Records *records.Store
 	// Kustomize builds kustomizations; nil: they are errors.
 	Kustomize *kustomize.Builder
 	// RenderPatience is how long a pass waits for a render before it ends without the result; 0 is 200 ms.
@@ -168,7 +165,7 @@ func (r *Reconciler) Forget(e Environment) {
 	delete(r.memories, e.Name)
 	r.mu.Unlock()
 	waiting := r.claims.forget(e.ID)
-	r.Watches.Forget(e.ID)
+	r.Cluster.Watches.Forget(e.ID)
 	for _, id := range waiting {
 		r.Wake(id)
 	}

@@ -92,7 +92,7 @@ func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tr
 		Scope:          e.Scope,
 		Variables:      e.Variables(commit),
 		OtherVariables: e.OtherVariables,
-		ClusterScoped:  r.ClusterScoped,
+		ClusterScoped:  r.Cluster.ClusterScoped,
 		Decrypter:      e.Decrypter,
 		Decrypted:      e.DecryptedKinds,
 		Kustomize:      r.Kustomize,
@@ -153,7 +153,7 @@ type unrendered struct {
 
 // same returns the recorded error if a new render would depend on the same input; else nil.
 func (u unrendered) same(r *Reconciler, e Environment, tree *source.Snapshot, variables map[string]any) error {
-	if u.err == nil || u.settings != e.Settings || u.source != e.Source || !u.inputs.SameScopes(r.ClusterScoped) || !u.inputs.Same(tree, variables) {
+	if u.err == nil || u.settings != e.Settings || u.source != e.Source || !u.inputs.SameScopes(r.Cluster.ClusterScoped) || !u.inputs.Same(tree, variables) {
 		return nil
 	}
 	return u.err

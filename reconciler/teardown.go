@@ -18,7 +18,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	m.asked(e)
 	m.abandon()
-	m.reconsider(r.Watches.Moved(e.ID), r.Now())
+	m.reconsider(r.Cluster.Watches.Moved(e.ID), r.Now())
 	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
 		// Nothing was ever applied, or the record is lost. In both cases, the usual kinds are searched.
 		record.Kinds = manifest.UsualKinds()
@@ -35,7 +35,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	results, record, err := r.act(ctx, e, before, record)
 	m.remember(r.Config, results)
 	after := r.takingDown(e, m, record)
-	r.Watches.Attend(e.ID, m.obstacles())
+	r.Cluster.Watches.Attend(e.ID, m.obstacles())
 	if err == nil && len(record.LastJobs) > 0 { // everything else can be seen in the cluster
 		err = r.Records.Save(ctx, e.Name, after.Record)
 	}
@@ -92,6 +92,6 @@ func (r *Reconciler) leave(ctx context.Context, e Environment) Outcome {
 // ownsNamespace reports whether the environment's namespace is known to be its own, so that its deletion deletes
 // everything in it.
 func (r *Reconciler) ownsNamespace(e Environment, record plan.Record) bool {
-	namespace := r.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
+	namespace := r.Cluster.Watches.Observe(live.Query{Environment: e.ID, Namespace: e.Namespace}).Namespace
 	return namespace != nil && plan.Ours(*namespace, e.ID, record, r.prover())
 }

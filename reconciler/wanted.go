@@ -138,7 +138,7 @@ func (r *Reconciler) refuses(ctx context.Context, e Environment, m *memory, d de
 		refused.add(s, s.Describe())
 	}
 	pause := fatalPause
-	for _, result := range r.Applier.Validate(ctx, r.target(e), p.Changes()) {
+	for _, result := range r.Cluster.Applier.Validate(ctx, r.target(e), p.Changes()) {
 		if result.Err == nil || result.Step.Failure != "" {
 			continue
 		}

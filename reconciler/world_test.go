@@ -28,6 +28,7 @@ import (
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
 	"berth.dev/berth/reconciler/apply"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -85,11 +86,13 @@ func (w *world) starts(namespace string) {
 	dynamics, schemas := must(dynamic.NewForConfig(config)), must(discovery.NewDiscoveryClientForConfig(config)).OpenAPIV3()
 	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: func(string) { wake(woken) }})
 	w.Reconciler = New(Config{
-		Snapshots:      storeOf(w.store),
-		Applier:        apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
+		Snapshots: storeOf(w.store),
+		Cluster: &clusters.Cluster{
+			Watches:       watches,
+			Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
+			ClusterScoped: func(schema.GroupKind) (bool, error) { return false, nil },
+		},
 		Records:        records.New(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
-		Watches:        watches,
-		ClusterScoped:  func(schema.GroupKind) (bool, error) { return false, nil },
 		RenderPatience: patience,
 		Wake:           func(string) { wake(woken) },
 		DigestKey:      []byte("key"),

@@ -18,6 +18,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/agent"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
@@ -170,7 +171,7 @@ func (t *trees) check(ctx context.Context, entry *v1alpha1.Entry, environments [
 		subject := naming.SubjectOf(env, chosen.patterns)
 		subject.Commit = target(env)
 		options := chosen.options(entry.Path, subject)
-		options.Decrypter, options.ClusterScoped = decrypter, agent.Scopes(t.RESTMapper())
+		options.Decrypter, options.ClusterScoped = decrypter, clusters.Scopes(t.RESTMapper())
 		looking.look(ctx, tree, options, env.Spec.Branch)
 	}
 	for _, l := range looking.looked {

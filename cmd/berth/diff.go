@@ -13,7 +13,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/checkout"
 	"berth.dev/berth/cmd/internal/output"
-	"berth.dev/berth/reconciler/agent"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/render"
@@ -135,7 +135,7 @@ func (o *diffOptions) render(ctx context.Context, s streams, p *prospect, decryp
 	subject := naming.SubjectOf(p.env, p.patterns)
 	subject.Commit = commit
 	options := p.options(folder, subject)
-	options.ClusterScoped, options.Decrypter = agent.Scopes(p.RESTMapper()), decrypter
+	options.ClusterScoped, options.Decrypter = clusters.Scopes(p.RESTMapper()), decrypter
 	result, err := render.Render(ctx, tree, options)
 	warn(s.err, result.Set.Warnings)
 	if ctx.Err() != nil {

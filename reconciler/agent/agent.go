@@ -11,18 +11,19 @@ import (
 	"net/url"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"berth.dev/berth/reconciler"
-	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/kustomize"
-	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/repositories"
@@ -93,11 +94,11 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := newClients(config, mgr)
+	home, err := typedcorev1.NewForConfigAndClient(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
 	}
-	installation, err := ensureInstallation(ctx, clients.kubernetes.CoreV1().Secrets(c.Namespace))
+	installation, err := ensureInstallation(ctx, home.Secrets(c.Namespace))
 	if err != nil {
 		return nil, err
 	}
@@ -106,38 +107,41 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
 		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
 	})
-	watches := live.New(live.Config{
-		Dynamic: clients.dynamic, Metadata: clients.metadata, Mapper: clients.mapper, Wake: a.wakes.Wake, Log: c.Log, Jitter: c.Jitter,
-		Confined: c.SecretWatch.confined(), As: clients.watchingAs,
+	cluster, err := clusters.New(clusters.Config{
+		REST: config, HTTP: mgr.GetHTTPClient(), Confined: c.SecretWatch.confined(), Wake: a.wakes.Wake, Stray: a.stray, Now: c.Now, Jitter: c.Jitter, Log: c.Log,
 	})
+	if err != nil {
+		return nil, err
+	}
 	passes := reconciler.New(reconciler.Config{
-		Snapshots:     store.Snapshot,
-		Applier:       apply.New(apply.Config{Dynamic: clients.writing, As: clients.as, Mapper: clients.mapper, OpenAPI: clients.kubernetes.Discovery().OpenAPIV3()}),
-		Records:       records.New(clients.kubernetes.CoreV1(), c.Namespace),
-		Watches:       watches,
-		ClusterScoped: Scopes(clients.mapper),
-		Kustomize:     c.Kustomize,
-		Wake:          a.wakes.Wake,
-		DigestKey:     installation.digestKey,
-		Now:           c.Now,
-		Jitter:        c.Jitter,
+		Snapshots: store.Snapshot,
+		Cluster:   cluster,
+		Records:   records.New(home, c.Namespace),
+		Kustomize: c.Kustomize,
+		Wake:      a.wakes.Wake,
+		DigestKey: installation.digestKey,
+		Now:       c.Now,
+		Jitter:    c.Jitter,
 	})
 	reporter := report.New(report.Config{
 		Client:   mgr.GetClient(),
 		Recorder: mgr.GetEventRecorder("berth"),
 		Metrics:  c.Metrics,
-		Logs:     report.NewLogs(clients.kubernetes.CoreV1(), a.wakes.Add),
+		Logs:     report.NewLogs(cluster.Core, a.wakes.Add),
 		Now:      c.Now,
 		Log:      c.Log,
 	})
-	if err := mgr.Add(manager.RunnableFunc(watches.Run)); err != nil {
+	if err := mgr.Add(manager.RunnableFunc(cluster.Run)); err != nil {
 		return nil, err
 	}
-	return a, a.wireControllers(ctx, store, passes, reporter)
+	return a, a.wireControllers(store, passes, reporter)
 }
 
+// stray requeues the Repository of a namespace whose Environment may be lost.
+func (a *Agent) stray(namespace *metav1.PartialObjectMetadata) { a.repositories.Stray(namespace) }
+
 // wireControllers connects both controllers, and adds them to the manager with what runs beside them.
-func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *reconciler.Reconciler, reporter *report.Reporter) error {
+func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler, reporter *report.Reporter) error {
 	reads, guard, departures := a.mgr.GetClient(), branches.NewGuard(), branches.NewDepartures()
 	secrets := SecretsOf(reads)
 	var keys environments.Keys
@@ -145,7 +149,7 @@ func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *
 		keys = a.Keys(reads)
 	}
 	a.repositories = repositories.New(repositories.Config{
-		Client: reads, Reader: a.mgr.GetAPIReader(), Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
+		Client: reads, Reader: a.mgr.GetAPIReader(), Cluster: passes.Cluster, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
 		Report: reporter.Repository, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
 	envs := environments.New(environments.Config{
@@ -153,7 +157,7 @@ func (a *Agent) wireControllers(ctx context.Context, store *stores.Set, passes *
 		Keys: keys, Installation: a.installation.id, SyncAtOnce: a.SyncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: a.wakes.Add, Pulse: a.pulses[1], Now: a.Now, Log: a.Log,
 	})
-	if err := errors.Join(a.repositories.SetUp(ctx, a.mgr), envs.SetUp(a.mgr, a.wakes)); err != nil {
+	if err := errors.Join(a.repositories.SetUp(a.mgr), envs.SetUp(a.mgr, a.wakes)); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	if err := a.mgr.AddHealthzCheck("alive", a.alive); err != nil {

@@ -5,12 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,7 +18,6 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/apply"
-	"berth.dev/berth/reconciler/manifest"
 )
 
 // connection returns the agent's connection to the cluster.
@@ -41,10 +36,6 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	ofEnvironments, err := labels.Parse(manifest.LabelEnvironment)
-	if err != nil {
-		return nil, err
-	}
 	options := ctrl.Options{
 		Scheme: scheme,
 		Logger: Quiet(c.Log),
@@ -53,8 +44,6 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 			ByObject: map[client.Object]cache.ByObject{
 				// There are many records, and no cached client reads them.
 				&corev1.Secret{}: {Field: fields.OneTermNotEqualSelector("type", "berth.dev/record")},
-				// Only the namespaces of environments matter.
-				&corev1.Namespace{}: {Label: ofEnvironments, Transform: cache.TransformStripManagedFields()},
 			},
 		},
 		Metrics:                metricsserver.Options{BindAddress: c.MetricsAddress},
@@ -76,40 +65,4 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
 	}
 	return mgr, mgr.AddReadyzCheck("alive", healthz.Ping)
-}
-
-// clients reach the cluster beside the manager's own client, all over the same connections.
-type clients struct {
-	kubernetes kubernetes.Interface
-	dynamic    dynamic.Interface
-	writing    dynamic.Interface                            // for users' objects
-	as         func(user string) (dynamic.Interface, error) // the same, as another user
-	metadata   metadata.Interface
-	watchingAs func(user string) (metadata.Interface, error) // the same, as another user
-	mapper     *mapper
-}
-
-func newClients(config *rest.Config, mgr ctrl.Manager) (clients, error) {
-	var c clients
-	var err error
-	if c.kubernetes, err = kubernetes.NewForConfigAndClient(config, mgr.GetHTTPClient()); err != nil {
-		return c, err
-	}
-	if c.dynamic, err = dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient()); err != nil {
-		return c, err
-	}
-	impatient := *mgr.GetHTTPClient()
-	impatient.Transport = apply.Unretried(impatient.Transport)
-	if c.writing, err = dynamic.NewForConfigAndClient(config, &impatient); err != nil {
-		return c, err
-	}
-	c.as = apply.Impersonate(config, &impatient)
-	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), mgr.GetHTTPClient()); err != nil {
-		return c, err
-	}
-	c.watchingAs = func(user string) (metadata.Interface, error) {
-		return metadata.NewForConfigAndClient(metadata.ConfigFor(config), apply.Acting(mgr.GetHTTPClient(), user))
-	}
-	c.mapper = newMapper(c.kubernetes.Discovery())
-	return c, nil
 }

@@ -2,6 +2,7 @@ package branches
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,21 +50,25 @@ func Name(spec v1alpha1.EnvironmentSpec) string {
 	return naming.Environment(spec.Repository, spec.Entry, spec.Branch)
 }
 
-// Lost returns the missing Environments of a repository whose namespaces still exist. Only namespaces to be deleted on
-// removal need one: all others stay behind on purpose when their Environment is deleted.
-func Lost(repository, installation string, namespaces []metav1.PartialObjectMetadata, have []v1alpha1.Environment) []Remains {
+// Lost returns the missing Environments of a repository whose namespaces still exist, sorted by name. Only namespaces to be
+// deleted on removal need one: all others stay behind on purpose when their Environment is deleted.
+func Lost(repository, installation string, namespaces []*metav1.PartialObjectMetadata, have []v1alpha1.Environment) []Remains {
 	exists := map[string]bool{}
 	for _, env := range have {
 		exists[env.Name], exists[Name(env.Spec)] = true, true
 	}
 	var list []Remains
-	for i := range namespaces {
-		ns := &namespaces[i]
+	for _, ns := range namespaces {
+		claimed := ns.Annotations[AnnotationEnvironment]
+		if !strings.HasPrefix(claimed, repository+".") || exists[claimed] || !ns.DeletionTimestamp.IsZero() {
+			continue // this spares nearly all namespaces the digest, at every listing
+		}
 		name, spec, ok := OwnerOf(ns, installation)
-		if ok && spec.Repository == repository && spec.OnRemoval == v1alpha1.RemovalDelete && !exists[name] && ns.DeletionTimestamp.IsZero() {
+		if ok && spec.OnRemoval == v1alpha1.RemovalDelete {
 			list = append(list, Remains{Wanted: Wanted{Name: name, Spec: spec}, Namespace: ns})
 		}
 	}
+	slices.SortFunc(list, func(a, b Remains) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

@@ -60,6 +60,19 @@ func (i Inbox) Add(name types.NamespacedName) {
 	}
 }
 
+// After returns a source without events, which keeps a controller from starting until wait returns.
+func After(wait func(context.Context) error) source.SyncingSource { return after(wait) }
+
+type after func(context.Context) error
+
+// Start does nothing.
+func (after) Start(context.Context, workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	return nil
+}
+
+// WaitForSync returns when the controller may start.
+func (a after) WaitForSync(ctx context.Context) error { return a(ctx) }
+
 // Environments returns the Environments of a Repository from a client's cache. Callers must not change them.
 func Environments(ctx context.Context, c client.Reader, repo types.NamespacedName) ([]v1alpha1.Environment, error) {
 	var list v1alpha1.EnvironmentList

@@ -3,8 +3,6 @@ package environments
 import (
 	"context"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,7 +21,7 @@ func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *se
 		if err != nil {
 			return "", err
 		}
-		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot(ctx)); why != "" {
+		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot); why != "" {
 			if branches.IsReason(env, v1alpha1.ReasonExpired) {
 				e.wakeQueued(siblings) // older environments come first
 			}
@@ -59,21 +57,15 @@ func (e *Controller) ofRepository(ctx context.Context, one types.NamespacedName,
 	return control.Environments(ctx, e.Client, types.NamespacedName{Namespace: one.Namespace, Name: repository})
 }
 
-// hasSlot returns a function that reports whether the cluster shows that an Environment has a slot.
-func (e *Controller) hasSlot(ctx context.Context) func(*v1alpha1.Environment) bool {
-	return func(env *v1alpha1.Environment) bool {
-		return env.Status.AppliedCommit != "" || e.hasNamespace(ctx, env)
-	}
+// hasSlot reports whether the cluster shows that an Environment has a slot.
+func (e *Controller) hasSlot(env *v1alpha1.Environment) bool {
+	return env.Status.AppliedCommit != "" || e.hasNamespace(env)
 }
 
 // hasNamespace reports whether an Environment has a namespace that Berth created for it.
-func (e *Controller) hasNamespace(ctx context.Context, env *v1alpha1.Environment) bool {
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := e.Client.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil {
-		return false // the cache answers, and cannot fail
-	}
-	return ns.Labels[branches.LabelEnvironment] == naming.ID(e.Installation, env.Spec.Repository, env.Spec.Entry, env.Spec.Branch)
+func (e *Controller) hasNamespace(env *v1alpha1.Environment) bool {
+	namespace, exists := e.Reconciler.Cluster.Watches.Namespace(env.Spec.Namespace)
+	return exists && namespace.Environment == branches.ID(env.Spec, e.Installation)
 }
 
 func (e *Controller) endedWith(env *v1alpha1.Environment) string {

@@ -32,6 +32,7 @@ func (e *Controller) SetUp(mgr ctrl.Manager, wakes *Wakes) error {
 		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
 		WatchesRawSource(wakes.Source()).
+		WatchesRawSource(control.After(e.Reconciler.Cluster.Watches.WaitForNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
 		Complete(e.Pulse.Of(e))
 }

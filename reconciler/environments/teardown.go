@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -57,7 +56,7 @@ func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (c
 
 // held reports whether the teardown has to wait, either briefly or until a user confirms it.
 func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.Duration, string, error) {
-	if e.Guard.Allowed(env) || branches.ConfirmedBy(env) || branches.IsReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(ctx, env) {
+	if e.Guard.Allowed(env) || branches.ConfirmedBy(env) || branches.IsReason(env, v1alpha1.ReasonExpired) && !e.hasNamespace(env) {
 		return 0, "", nil
 	}
 	if left := breath - e.Guard.DeletedFor(env, e.Now()); left > 0 {
@@ -121,8 +120,8 @@ func (e *Controller) progress(ctx context.Context, env *v1alpha1.Environment, o 
 	if !ok || t.Gone || len(o.Results) > 0 {
 		return o
 	}
-	ns := &corev1.Namespace{}
-	if err := e.Reader.Get(ctx, types.NamespacedName{Name: env.Spec.Namespace}, ns); err != nil || ns.DeletionTimestamp.IsZero() {
+	ns, err := e.Reconciler.Cluster.ReadNamespace(ctx, env.Spec.Namespace)
+	if err != nil || ns.DeletionTimestamp.IsZero() {
 		return o // the watch requeues it
 	}
 	again := soon
@@ -149,7 +148,7 @@ func (e *Controller) letGo(ctx context.Context, env *v1alpha1.Environment) error
 func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
 	e.pause(client.ObjectKeyFromObject(env))
 	outcome, expired := reconciler.Outcome{}, true
-	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(ctx, env) {
+	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(env) {
 		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
 		expired = isGone(outcome)
 	}

@@ -269,6 +269,7 @@ func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 		k.become("", "", wake)
 		if k.place == namespaces {
 			k.w.namespacesKnown()
+			k.w.namespacesAreListed()
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -34,6 +35,9 @@ type Config struct {
 	// Wake is called with the label value of an environment when one of its objects changed in a relevant way, or one of its
 	// kinds became known or unknown. It is called from many goroutines, in bursts, and must not block. nil: no calls.
 	Wake func(environment string)
+	// Stray is called with the marks of a namespace whose label names an environment that is not followed, when the namespace
+	// appears or its label changes. It is called as Wake is. nil: no calls.
+	Stray func(namespace *metav1.PartialObjectMetadata)
 	// Log gets a line when a kind cannot be watched. nil: silent.
 	Log *slog.Logger
 	// Clock tells the time and waits. nil: the real one.
@@ -65,6 +69,9 @@ type Watches struct {
 	// held has the requeues that wait for the answer to a write of our own.
 	held   map[*object]*hold
 	graves graves
+	// listed is closed once the namespaces are known. strays are the namespaces that Stray is to be called with.
+	listed chan struct{}
+	strays []*metav1.PartialObjectMetadata
 	// attended has the single objects that environments wait for.
 	attended map[manifest.Key]*attended
 	rollouts
@@ -95,6 +102,9 @@ func New(cfg Config) *Watches {
 	if cfg.Wake == nil {
 		cfg.Wake = func(string) {}
 	}
+	if cfg.Stray == nil {
+		cfg.Stray = func(*metav1.PartialObjectMetadata) {}
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -107,6 +117,7 @@ func New(cfg Config) *Watches {
 		claimants:    map[manifest.Key]set[string]{},
 		held:         map[*object]*hold{},
 		graves:       graves{of: map[types.UID]grave{}},
+		listed:       make(chan struct{}),
 		attended:     map[manifest.Key]*attended{},
 		rollouts:     newRollouts(),
 	}
@@ -163,12 +174,16 @@ func (s wakes) addAll(others wakes) {
 
 // change runs f under the lock, and then requeues the environments that f named.
 func (w *Watches) change(f func(wakes)) {
-	for e := range w.changed(f) {
+	woken, strays := w.changed(f)
+	for e := range woken {
 		w.cfg.Wake(e)
+	}
+	for _, namespace := range strays {
+		w.cfg.Stray(namespace)
 	}
 }
 
-func (w *Watches) changed(f func(wakes)) wakes {
+func (w *Watches) changed(f func(wakes)) (wakes, []*metav1.PartialObjectMetadata) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	woken := wakes{}
@@ -178,7 +193,9 @@ func (w *Watches) changed(f func(wakes)) wakes {
 			delete(woken, e)
 		}
 	}
-	return woken
+	strays := w.strays
+	w.strays = nil
+	return woken, strays
 }
 
 // Following says what Watches follow for an environment.

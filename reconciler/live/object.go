@@ -32,6 +32,8 @@ type object struct {
 	// whole is set for kinds that are kept whole, for expressions. A write of our own unsets it until the watch brings the
 	// new state.
 	whole *unstructured.Unstructured
+	// marks is set for namespaces that bear an environment's label. A write of our own unsets it likewise.
+	marks *metav1.PartialObjectMetadata
 }
 
 // arrival is an object from a watch, already reduced.
@@ -52,6 +54,9 @@ func (k *kind) reduce(obj runtime.Object) arrival {
 		}
 	case metav1.Object:
 		a.live, a.ours = observed.ReduceMetadata(o, k.gvk), observed.MayBeOurs(o.GetManagedFields())
+		if k.gk == namespaceKind {
+			a.marks = marksOf(o)
+		}
 	}
 	return a
 }
@@ -82,7 +87,10 @@ func (k *kind) take(a arrival, wake wakes) {
 		return
 	}
 	concerned, healthy := wakes{}, false
-	if o != nil {
+	if o == nil {
+		k.w.noteStray(nil, a.marks)
+	} else {
+		k.w.noteStray(o.marks, a.marks)
 		healthy = o.live.Health.Status == health.Healthy
 		untold := o.fresh && o.workload == nil // what can be said of its pods only now
 		if same(o.live, a.live) && reflect.DeepEqual(o.whole, a.whole) && reflect.DeepEqual(o.alone, a.alone) && !untold {

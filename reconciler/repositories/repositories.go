@@ -17,6 +17,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
@@ -37,8 +38,10 @@ type Config struct {
 	Client client.Client
 	// Reader reads from the API server, where the cache may be stale.
 	Reader client.Reader
-	Stores *stores.Set
-	Guard  *branches.Guard
+	// Cluster has the namespaces, from which lost Environments are restored.
+	Cluster *clusters.Cluster
+	Stores  *stores.Set
+	Guard   *branches.Guard
 	// Departures stores which Environments will be deleted.
 	Departures *branches.Departures
 	// Namespace is the agent's own, Installation the random id of this installation of Berth.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,32 +13,11 @@ import (
 	"berth.dev/berth/reconciler/branches"
 )
 
-// indexRepository is the index of namespaces by repository. Each reconcile of a repository looks them up.
-const indexRepository = "berth.dev/repository"
-
-// repositoryIn returns the repository of a namespace that needs an Environment.
-func (r *Controller) repositoryIn(o client.Object) []string {
-	ns, ok := o.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return nil
-	}
-	_, spec, ours := branches.OwnerOf(ns, r.Installation)
-	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
-		return nil
-	}
-	return []string{spec.Repository}
-}
-
 // restore re-creates lost Environments of a Repository from their namespaces, if Berth provably created those. Evidence and
 // deletion guard then apply to them as to any other. It returns warnings about the other namespaces.
 func (r *Controller) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
-	var all metav1.PartialObjectMetadataList
-	all.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	if err := r.Client.List(ctx, &all, client.MatchingFields{indexRepository: repo.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, err
-	}
 	var errs []error
-	for _, l := range branches.Lost(repo.Name, r.Installation, all.Items, have) {
+	for _, l := range branches.Lost(repo.Name, r.Installation, r.Cluster.Watches.Namespaces(), have) {
 		made, err := r.Made(ctx, l.Name, branches.ID(l.Spec, r.Installation), l.Namespace)
 		switch {
 		case err != nil:
@@ -61,15 +39,21 @@ func (r *Controller) rewrite(ctx context.Context, namespace string, w branches.W
 	return r.Client.Apply(ctx, environmentApply(namespace, w), client.ForceOwnership, fieldOwner)
 }
 
-// isLost reads from the API server, because the caches of namespaces and Environments may differ in age, and an Environment
+// isLost reads from the API server, because the watches of namespaces and Environments may differ in age, and an Environment
 // that is being deleted must not come back.
 func (r *Controller) isLost(ctx context.Context, namespace string, w branches.Wanted) (bool, error) {
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := r.Reader.Get(ctx, types.NamespacedName{Name: w.Spec.Namespace}, ns)
+	ns, err := r.Cluster.ReadNamespace(ctx, w.Spec.Namespace)
 	if err != nil || !ns.DeletionTimestamp.IsZero() {
 		return false, client.IgnoreNotFound(err)
 	}
 	err = r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: w.Name}, &v1alpha1.Environment{})
 	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+}
+
+// Stray requeues the Repository of a namespace whose Environment may be lost. It does not block.
+func (r *Controller) Stray(namespace *metav1.PartialObjectMetadata) {
+	_, spec, ours := branches.OwnerOf(namespace, r.Installation)
+	if ours && spec.OnRemoval == v1alpha1.RemovalDelete {
+		r.inbox.Add(types.NamespacedName{Namespace: r.Namespace, Name: spec.Repository})
+	}
 }

@@ -4,59 +4,44 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
-// Otherwise every event of a repository would scan the namespaces of all.
-func TestNamespacesAreFoundByRepository(t *testing.T) {
-	r := New(Config{Installation: "mine"})
-	ns := func(repository, removal string) *metav1.PartialObjectMetadata {
-		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Name:   "x",
-			Labels: map[string]string{branches.LabelEnvironment: naming.ID("mine", "posts", "review", "f")},
-			Annotations: map[string]string{
-				branches.AnnotationBranch: "f", branches.AnnotationEnvironment: repository + ".review.f", branches.AnnotationOnRemoval: removal,
-			},
-		}}
-	}
-	if got := r.repositoryIn(ns("posts", "Delete")); len(got) != 1 || got[0] != "posts" {
-		t.Errorf("it belongs to %q, want posts", got)
-	}
-	if got := append(r.repositoryIn(ns("posts", "Orphan")), r.repositoryIn(ns("other", "Delete"))...); len(got) > 0 {
-		t.Errorf("what needs no Environment, or is not what it says, belongs to %q", got)
-	}
-}
-
-// Otherwise a thousand new environments would reconcile the whole repository a thousand times.
-func TestANamespaceWakesItsRepositoryOnlyWhenItsEnvironmentIsLost(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+// A namespace may be the only trace of an Environment.
+func TestAStrayNamespaceRequeuesTheRepositoryThatItNames(t *testing.T) {
+	r := New(Config{Namespace: "berth", Installation: "mine"})
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	if err := r.inbox.Source().Start(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
-	env := apitest.Environment(apitest.Repository(), "review", "feature/login")
-	r := New(Config{
-		Client:    fake.NewClientBuilder().WithScheme(scheme).WithObjects(&env).Build(),
-		Namespace: env.Namespace, Installation: "mine",
-	})
-	ns := func(branch string) *metav1.PartialObjectMetadata {
+	stray := func(installation, repository, removal string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Name:   "posts-" + naming.Slug(branch),
-			Labels: map[string]string{branches.LabelEnvironment: naming.ID("mine", "posts", "review", branch)},
+			Name:   "posts-f",
+			Labels: map[string]string{branches.LabelEnvironment: naming.ID(installation, "posts", "review", "f")},
 			Annotations: map[string]string{
-				branches.AnnotationBranch: branch, branches.AnnotationEnvironment: naming.Environment("posts", "review", branch), branches.AnnotationOnRemoval: "Delete",
+				branches.AnnotationBranch: "f", branches.AnnotationEnvironment: naming.Environment(repository, "review", "f"), branches.AnnotationOnRemoval: removal,
 			},
 		}}
 	}
-	if woken := r.ownersOf(t.Context(), ns("feature/login")); len(woken) != 0 {
-		t.Errorf("it wakes %v", woken)
+	for name, other := range map[string]*metav1.PartialObjectMetadata{
+		"one that stays when its Environment is deleted": stray("mine", "posts", "Orphan"),
+		"one whose label belongs to another repository":  stray("mine", "other", "Delete"),
+		"one of another installation":                    stray("theirs", "posts", "Delete"),
+	} {
+		if r.Stray(other); queue.Len() > 0 {
+			t.Fatalf("%s requeues a Repository", name)
+		}
 	}
-	if woken := r.ownersOf(t.Context(), ns("lost")); len(woken) != 1 || woken[0].Name != "posts" {
-		t.Errorf("without its Environment it wakes %v", woken)
+	r.Stray(stray("mine", "posts", "Delete"))
+	if queue.Len() != 1 {
+		t.Fatal("nothing is requeued")
+	}
+	if request, _ := queue.Get(); request.Namespace != "berth" || request.Name != "posts" {
+		t.Errorf("%s is requeued, want berth/posts", request)
 	}
 }

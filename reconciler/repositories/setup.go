@@ -5,7 +5,6 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -17,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/control"
 )
 
@@ -25,21 +23,15 @@ import (
 const atOnce = 16
 
 // SetUp registers the controller with a manager.
-func (r *Controller) SetUp(ctx context.Context, mgr ctrl.Manager) error {
-	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := mgr.GetFieldIndexer().IndexField(ctx, namespace, indexRepository, r.repositoryIn); err != nil {
-		return err
-	}
+func (r *Controller) SetUp(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("repository").
 		For(&v1alpha1.Repository{}, builder.WithPredicates(control.Asked)).
 		// An Environment that was deleted or changed may have to be restored.
 		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(control.Asked, notNew, r.notCalledFor())).
-		// A namespace may be the only trace of an Environment.
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ownersOf), builder.WithPredicates(appeared)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(mgr.GetClient()))).
 		WatchesRawSource(r.inbox.Source()).
+		WatchesRawSource(control.After(r.Cluster.Watches.WaitForNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
 		Complete(r.Pulse.Of(r))
 }
@@ -59,31 +51,6 @@ func (r *Controller) notCalledFor() predicate.Predicate {
 		w, called := r.called[env.Spec.Repository][env.Name]
 		return !called || !upToDate(env, w)
 	}}
-}
-
-// appeared selects namespaces that exist and are not being deleted. Their later changes do not matter.
-var appeared = predicate.Funcs{
-	DeleteFunc: func(event.DeleteEvent) bool { return false },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetLabels()[branches.LabelEnvironment] != e.ObjectNew.GetLabels()[branches.LabelEnvironment]
-	},
-}
-
-// ownersOf returns the Repository of a namespace whose Environment is lost. Other namespaces need nothing, and every new
-// environment brings one.
-func (r *Controller) ownersOf(ctx context.Context, o client.Object) []reconcile.Request {
-	ns, ok := o.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return nil
-	}
-	name, spec, ours := branches.OwnerOf(ns, r.Installation)
-	if !ours || spec.OnRemoval != v1alpha1.RemovalDelete {
-		return nil
-	}
-	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: name}, &v1alpha1.Environment{}); err == nil {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: spec.Repository}}}
 }
 
 // repositoriesWith returns the Repositories that read their credentials from a Secret.
