@@ -38,7 +38,7 @@ func TestLimitsOfTheRepository(t *testing.T) {
 		t.Run(test.reason, func(t *testing.T) {
 			store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL(), Limits: test.limits}))
 			defer store.Close()
-			r := New(Config{Snapshots: storeOf(store), RenderPatience: patience, Now: time.Now})
+			r := New(Config{Cluster: &clusters.Cluster{}, Snapshots: storeOf(store), RenderPatience: patience, Now: time.Now})
 			d, err := r.desire(t.Context(), Environment{Path: "k8s", Namespace: "posts", Variables: noVariables}, r.memory("posts"), commit, desired{})
 			if test.want == "" && (err != nil || d.set.Len() != 1) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %d objects and %v, want %q", d.set.Len(), err, test.want)
@@ -83,7 +83,7 @@ func TestWhatIsReadAgain(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			asked, limits, now, m := false, test.limits, time.Now(), &memory{}
-			r := New(Config{RenderPatience: patience, Now: func() time.Time { return now }, Jitter: func() float64 { return 0 }})
+			r := New(Config{Cluster: &clusters.Cluster{}, RenderPatience: patience, Now: func() time.Time { return now }, Jitter: func() float64 { return 0 }})
 			r.Snapshots = func(ctx context.Context, _, commit string) (*source.Snapshot, error) {
 				asked = true
 				store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL(), Limits: limits}))
@@ -135,7 +135,7 @@ func TestACommitBesideTheInputIsNotRendered(t *testing.T) {
 	git := gittest.NewServer(t).Repository("posts")
 	store := must(source.Open(source.Config{Dir: t.TempDir(), URL: git.URL()}))
 	defer store.Close()
-	r := New(Config{Now: time.Now, RenderPatience: patience, Snapshots: storeOf(store)})
+	r := New(Config{Cluster: &clusters.Cluster{}, Now: time.Now, RenderPatience: patience, Snapshots: storeOf(store)})
 	variables := func(commit string) map[string]any { return map[string]any{"COMMIT": commit, "PLACE": "here"} }
 	e := Environment{Path: "k8s", Namespace: "posts", Variables: variables}
 	var last desired

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth.dev/berth/internal/kustomizetest"
+	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/render"
@@ -128,7 +129,7 @@ func TestARetryIsKeptUntilTheCommitIsRendered(t *testing.T) {
 }
 
 func TestOnlyTheClockIsTriedAgainByItself(t *testing.T) {
-	r := New(Config{Now: time.Now, Jitter: func() float64 { return 0 }})
+	r := New(Config{Cluster: &clusters.Cluster{}, Now: time.Now, Jitter: func() float64 { return 0 }})
 	for _, c := range []struct {
 		limit kustomize.LimitError
 		again bool
