@@ -30,8 +30,9 @@ func newCheck(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [REPOSITORY]",
 		Short: "Check the installation, Repositories, and encrypted files",
-		Long: `Check the installation: the CRDs, the agent and its lease, and its rights. For every Repository, or
-the named one, check its state, the Secrets that it names, webhooks, environments, and which
+		Long: `Check the installation: the cluster's version and clock, the CRDs, the agent and its lease, its
+rights, and the admission policies. For every Repository, or the named one, check its state, the
+Secrets that it names, whether webhooks reach the agent, environments and their accounts, and which
 encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
 server with the Repository's credentials, otherwise from the repository around the current folder.
 All checks use your rights. A check that they do not allow is "unknown", which is not a problem.
@@ -105,7 +106,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	if err != nil {
 		return explain(err, v.namespace)
 	}
-	checker := checkup.New(checkup.Config{Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace, Now: time.Now})
+	checker := checkup.New(checkup.Config{Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace, Now: time.Now, ServerTime: checkup.ServerTime(v.kubernetes)})
 	repositories, environments, err := v.toCheck(ctx, args)
 	if err != nil && !meta.IsNoMatchError(err) { // a missing kind is a finding
 		return err
@@ -113,8 +114,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	if err := o.hasEntry(repositories); err != nil {
 		return err
 	}
-	cluster := checkup.Finding{Result: checkup.OK, About: "installation", Check: "cluster", Message: "Kubernetes " + server.GitVersion}
-	r.add(append([]checkup.Finding{cluster}, checker.Installation(ctx)...)...)
+	r.add(append([]checkup.Finding{checkup.Cluster(server)}, checker.Installation(ctx)...)...)
 	r.add(checker.Strays(ctx)...)
 	if err == nil && len(repositories) == 0 {
 		r.add(checkup.Finding{Result: checkup.OK, About: "installation", Check: "repositories", Message: "there are none in the namespace " + v.namespace + "; docs/getting-started.md shows how to create one"})

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -67,6 +69,7 @@ func (c *Checker) powerless(ctx context.Context, env *v1alpha1.Environment) (str
 // policies checks the policies for what RBAC cannot express.
 func (c *Checker) policies(ctx context.Context, f *findings, objects []*unstructured.Unstructured) {
 	looked := 0
+	var differ []string
 	for _, object := range objects {
 		if object.GroupVersionKind().Group != "admissionregistration.k8s.io" {
 			continue
@@ -80,8 +83,14 @@ func (c *Checker) policies(ctx context.Context, f *findings, objects []*unstruct
 		case err != nil:
 			f.unseen("policies", object.GetKind()+"/"+object.GetName(), err)
 			return
+		case !equality.Semantic.DeepEqual(found.Object["spec"], object.Object["spec"]): // the manifests state the defaults
+			differ = append(differ, object.GetKind()+"/"+object.GetName())
 		}
 		looked++
+	}
+	if len(differ) > 0 {
+		f.add(Warning, "policies", "%s: not as in this version; %s", strings.Join(differ, ", "), reapplyHint)
+		return
 	}
 	f.add(OK, "policies", "%d objects limit what the agent, and others, may do with namespaces of environments", looked)
 }

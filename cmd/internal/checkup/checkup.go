@@ -2,6 +2,7 @@
 package checkup
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -43,6 +44,8 @@ type Config struct {
 	// Namespace is the agent's namespace.
 	Namespace string
 	Now       func() time.Time
+	// ServerTime returns the API server's time. Without it, clocks are not compared.
+	ServerTime func(context.Context) (time.Time, error)
 }
 
 // Checker checks a cluster with the user's rights. A check that these do not allow is Unknown.

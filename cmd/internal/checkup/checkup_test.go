@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -306,4 +307,28 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	say(t, c.Installation(t.Context()), "policies", "ok policies: 8 objects limit ")
+
+	// A policy that was weakened protects nothing, although it is still there.
+	admission := clientOf(t, shared(t).RESTConfig()).AdmissionregistrationV1()
+	policy := func(patch string) {
+		t.Helper()
+		if _, err := admission.ValidatingAdmissionPolicies().Patch(t.Context(), "berth-agent", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binding := func(patch string) {
+		t.Helper()
+		if _, err := admission.ValidatingAdmissionPolicyBindings().Patch(t.Context(), "berth-agent", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const differs = ": not as in this version; apply the manifests of this version again: "
+	policy(`{"spec":{"matchConstraints":{"excludeResourceRules":[{"apiGroups":[""],"apiVersions":["*"],"operations":["*"],"resources":["namespaces"]}]}}}`)
+	say(t, c.Installation(t.Context()), "policies", "warning policies: ValidatingAdmissionPolicy/berth-agent"+differs)
+	policy(`{"spec":{"matchConstraints":{"excludeResourceRules":null}}}`)
+	say(t, c.Installation(t.Context()), "policies", "ok policies: ")
+	binding(`{"spec":{"matchResources":{"objectSelector":{"matchLabels":{"never":"there"}}}}}`)
+	say(t, c.Installation(t.Context()), "policies", "warning policies: ValidatingAdmissionPolicyBinding/berth-agent"+differs)
+	binding(`{"spec":{"matchResources":null,"validationActions":["Audit"]}}`)
+	say(t, c.Installation(t.Context()), "policies", "warning policies: ValidatingAdmissionPolicyBinding/berth-agent"+differs)
 }

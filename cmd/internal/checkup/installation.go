@@ -40,6 +40,7 @@ func (c *Checker) Installation(ctx context.Context) []Finding {
 		f.add(Problem, "manifests", "the manifests in this program cannot be read: %v", err)
 		return f.all
 	}
+	c.clock(ctx, f)
 	for _, object := range objects {
 		if object.GetKind() == "CustomResourceDefinition" {
 			c.kind(ctx, f, object)
@@ -105,7 +106,7 @@ func (c *Checker) agent(ctx context.Context, f *findings) (account string) {
 	switch {
 	case err != nil:
 		f.unseen("agent", "the Deployments in the namespace "+c.Namespace, err)
-	case len(list.Items) == 0 && leads.Result == OK:
+	case len(list.Items) == 0 && holder != "":
 		f.add(OK, "agent", "%s, which is no pod of a Deployment in the namespace %s", holder, c.Namespace)
 	case len(list.Items) == 0 && leads.Result == Unknown:
 		f.add(Unknown, "agent", "it is no Deployment in the namespace %s, and you are not allowed to check whether it runs elsewhere", c.Namespace)
@@ -159,6 +160,10 @@ func (c *Checker) lease(ctx context.Context) (holder string, f Finding) {
 		f.Message = "no agent leads: the last one released Lease/" + leaseName
 	case c.Now().Sub(lease.Spec.RenewTime.Time) > leasePatience:
 		f.Message = fmt.Sprintf("no agent leads: %s renewed Lease/%s at %s for the last time", *lease.Spec.HolderIdentity, leaseName, lease.Spec.RenewTime.UTC().Format(time.RFC3339))
+	case lease.Spec.RenewTime.Sub(c.Now()) > clockPatience:
+		holder = *lease.Spec.HolderIdentity
+		f.Result = Warning
+		f.Message = fmt.Sprintf("%s leads, but its clock is ahead of the API server's by %s; synchronize the clock of its node, because it may refuse signed webhooks", holder, lease.Spec.RenewTime.Sub(c.Now()).Round(time.Second))
 	default:
 		holder = *lease.Spec.HolderIdentity
 		f.Result, f.Message = OK, holder+" leads"

@@ -154,6 +154,7 @@ func (c *Checker) webhook(ctx context.Context, f *findings, repo *v1alpha1.Repos
 		return
 	}
 	c.secret(ctx, f, "webhook", repo.Spec.Webhook.SecretRef.Name, hookSecret)
+	c.endpoint(ctx, f, repo.Name)
 	heard, changed := repo.Status.LastHookTime, repo.Status.LastChangeTime
 	switch {
 	case heard == nil:
