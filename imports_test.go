@@ -125,6 +125,11 @@ var fences = []struct {
 		why:     "the others judge what these bring and decide what these do",
 	},
 	{
+		things: []string{"html/template"},
+		only:   []string{"cmd/internal/web"},
+		why:    "only the page is HTML",
+	},
+	{
 		things: []string{"github.com/prometheus/..."},
 		only:   []string{"reconciler/report", "cmd/..."},
 		why:    "libraries are silent; report alone counts",

@@ -13,3 +13,17 @@ func loadConfig(kubeconfig, context string) (*rest.Config, error) {
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: context}
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 }
+
+// clusterName returns the name of the context, or nothing.
+func (n *connection) clusterName() string {
+	if n.context != "" {
+		return n.context
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = n.kubeconfig
+	config, err := rules.Load()
+	if err != nil {
+		return ""
+	}
+	return config.CurrentContext
+}

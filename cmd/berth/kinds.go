@@ -3,14 +3,13 @@ package main
 import (
 	"io"
 	"slices"
-	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
 )
 
@@ -35,7 +34,7 @@ var environmentKind = kind{
 	row: func(object client.Object, now time.Time) (row, wide []string) {
 		env := object.(*v1alpha1.Environment)
 		ready := readyOf(env.Status.Conditions)
-		return []string{env.Name, env.Spec.Branch, env.Status.ShortCommit, statusOf(env), output.Age(env.CreationTimestamp.Time, now), env.Status.Link},
+		return []string{env.Name, env.Spec.Branch, env.Status.ShortCommit, inspect.StatusOf(env), output.Age(env.CreationTimestamp.Time, now), env.Status.Link},
 			[]string{env.Spec.Namespace, ageOf(env.Status.CommitTime, now), env.Status.CommitAuthor, env.Status.CommitSubject, ready.Message}
 	},
 }
@@ -76,25 +75,7 @@ func pointers[T any, P interface {
 	return objects
 }
 
-func readyOf(conditions []metav1.Condition) metav1.Condition {
-	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); c != nil {
-		return *c
-	}
-	return metav1.Condition{}
-}
-
-// statusOf returns the reason of Ready, and whether the environment is pinned or its branch gone. It joins them as
-// kubectl joins a node's status.
-func statusOf(env *v1alpha1.Environment) string {
-	status := readyOf(env.Status.Conditions).Reason
-	if env.Spec.Pin != "" {
-		status += ",Pinned"
-	}
-	if meta.IsStatusConditionTrue(env.Status.Conditions, v1alpha1.ConditionBranchGone) {
-		status += "," + v1alpha1.ConditionBranchGone
-	}
-	return strings.TrimPrefix(status, ",")
-}
+func readyOf(conditions []metav1.Condition) metav1.Condition { return inspect.Ready(conditions) }
 
 func ageOf(t *metav1.Time, now time.Time) string {
 	if t == nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
 )
 
@@ -75,12 +76,7 @@ func generationSeen(generation int64) judgement {
 }
 
 // target returns the commit that should run.
-func target(env *v1alpha1.Environment) string {
-	if env.Spec.Pin != "" {
-		return env.Spec.Pin
-	}
-	return env.Spec.Commit
-}
+func target(env *v1alpha1.Environment) string { return inspect.Target(env) }
 
 // current returns the verdict once the status is for the commit that should run.
 func current(env *v1alpha1.Environment) verdict {

@@ -14,6 +14,13 @@ import (
 // maxEvents is how many events are shown.
 const maxEvents = 10
 
+// Events returns the latest events about the Environment, the newest first, and what could not be read.
+func (i *Inspector) Events(ctx context.Context, env *v1alpha1.Environment) (events []Event, notes []string) {
+	var d Description
+	i.events(ctx, env, &d)
+	return d.Events, d.Notes
+}
+
 // events reads the events about the Environment itself.
 func (i *Inspector) events(ctx context.Context, env *v1alpha1.Environment, d *Description) {
 	list := &corev1.EventList{}
@@ -24,14 +31,18 @@ func (i *Inspector) events(ctx context.Context, env *v1alpha1.Environment, d *De
 	}
 	for n := range list.Items {
 		e := &list.Items[n]
-		d.Events = append(d.Events, Event{Time: lastSeen(e), Type: e.Type, Reason: e.Reason, Message: e.Message})
+		event := Event{Time: LastSeen(e), Type: e.Type, Reason: e.Reason, Message: e.Message}
+		if e.Related != nil {
+			event.Object = e.Related.Kind + "/" + e.Related.Name
+		}
+		d.Events = append(d.Events, event)
 	}
 	slices.SortStableFunc(d.Events, func(a, b Event) int { return b.Time.Compare(a.Time.Time) })
 	d.Events = d.Events[:min(maxEvents, len(d.Events))]
 }
 
-// lastSeen returns when an event last happened, in either of the two event APIs.
-func lastSeen(e *corev1.Event) metav1.Time {
+// LastSeen returns when an event last happened, in either of the two event APIs.
+func LastSeen(e *corev1.Event) metav1.Time {
 	switch {
 	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
 		return metav1.Time{Time: e.Series.LastObservedTime.Time}

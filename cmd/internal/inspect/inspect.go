@@ -46,9 +46,14 @@ type Object struct {
 	// Wave is the annotation berth.dev/wave, if there is one.
 	Wave      string      `json:"wave,omitempty"`
 	CreatedAt metav1.Time `json:"createdAt,omitzero"`
+	// Pods are those of a workload, the newest first.
+	Pods []Pod `json:"pods,omitempty"`
 
 	place manifest.Place
 }
+
+// Place returns the position of the object in the order of a sync.
+func (o Object) Place() manifest.Place { return o.place }
 
 // Log is the end of a container's log.
 type Log struct {
@@ -69,6 +74,8 @@ type Event struct {
 	Type    string      `json:"type"`
 	Reason  string      `json:"reason"`
 	Message string      `json:"message"`
+	// Object is the object that the event is also about, as kind/name.
+	Object string `json:"object,omitempty"`
 }
 
 // Config configures an Inspector.

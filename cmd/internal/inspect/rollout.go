@@ -48,17 +48,21 @@ func (i *Inspector) judge(ctx context.Context, objects []*unstructured.Unstructu
 				i.readLog(ctx, object, v.Blamed, d)
 			}
 		}
-		if health.HasPods(object.GroupVersionKind().GroupKind()) && mayMove(object, h, i.Now()) {
+		var pods []Pod
+		if health.HasPods(object.GroupVersionKind().GroupKind()) {
 			namespace := object.GetNamespace()
 			if inNamespace[namespace] == nil {
 				inNamespace[namespace] = i.dependants(ctx, namespace, d)
 			}
-			v := inNamespace[namespace].rollout(object, h).Judge(i.Now(), r.pullGrace)
-			if h = v.Health; h.Status != health.Healthy {
-				i.readLog(ctx, object, v.Blamed, d)
+			pods = inNamespace[namespace].podsOf(object)
+			if mayMove(object, h, i.Now()) {
+				v := inNamespace[namespace].rollout(object, h).Judge(i.Now(), r.pullGrace)
+				if h = v.Health; h.Status != health.Healthy {
+					i.readLog(ctx, object, v.Blamed, d)
+				}
 			}
 		}
-		judged = append(judged, judgement(object, h))
+		judged = append(judged, judgement(object, h, pods))
 	}
 	if len(d.Logs) > 0 {
 		i.hide(i.secretsOf(ctx, objects, r.decrypted, d), d)
@@ -78,12 +82,13 @@ func mayMove(workload *unstructured.Unstructured, h health.Health, now time.Time
 	return false
 }
 
-func judgement(object *unstructured.Unstructured, h health.Health) Object {
+func judgement(object *unstructured.Unstructured, h health.Health, pods []Pod) Object {
 	key := manifest.KeyOf(object)
 	o := Object{
 		Kind: key.Kind, Group: key.Group, Namespace: key.Namespace, Name: key.Name,
 		Health: h.Status, Message: h.Message,
 		Wave: object.GetAnnotations()[manifest.AnnotationWave], CreatedAt: object.GetCreationTimestamp(),
+		Pods: pods,
 	}
 	// The agent cannot have applied an invalid wave, so the kind's own place is used.
 	o.place, _ = manifest.PlaceOf(manifest.Object{Unstructured: object})

@@ -36,10 +36,10 @@ func (i *Inspector) warnings(ctx context.Context, env *v1alpha1.Environment, d *
 	for n := range list.Items {
 		e := &list.Items[n]
 		o := unhealthy[corev1.ObjectReference{Kind: e.InvolvedObject.Kind, Name: e.InvolvedObject.Name}]
-		if o == nil || lastSeen(e).Time.Before(o.CreatedAt.Time) || beside[e.Reason] { // an earlier object of the same name
+		if o == nil || LastSeen(e).Time.Before(o.CreatedAt.Time) || beside[e.Reason] { // an earlier object of the same name
 			continue
 		}
-		if last := newest[o]; last == nil || lastSeen(last).Time.Before(lastSeen(e).Time) {
+		if last := newest[o]; last == nil || LastSeen(last).Time.Before(LastSeen(e).Time) {
 			newest[o] = e
 		}
 	}

@@ -66,17 +66,17 @@ func cells(row []string) []string {
 
 // Plain returns an untrusted text as one line, without characters that control a terminal.
 func Plain(text string) string {
-	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(visible(text)))
+	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(Visible(text)))
 }
 
 // Line returns an untrusted line with its indentation, without characters that control a terminal.
 func Line(text string) string {
-	return strings.TrimRight(strings.NewReplacer("\n", " ", "\r", "?").Replace(visible(text)), " ")
+	return strings.TrimRight(strings.NewReplacer("\n", " ", "\r", "?").Replace(Visible(text)), " ")
 }
 
-// visible removes the characters that control a terminal: escape sequences, and those that change the writing
-// direction.
-func visible(text string) string {
+// Visible replaces the characters that control a terminal or a page: escape sequences, and those that change the writing
+// direction. It keeps line breaks and tabs.
+func Visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n', r == '\t', r == '\r':

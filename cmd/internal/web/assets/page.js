@@ -1,0 +1,191 @@
+// The page works without this script. It keeps the page current, filters while the user types, and adds keys.
+"use strict";
+(() => {
+  const $ = (selector, of = document) => of.querySelector(selector);
+  const $$ = (selector, of = document) => [...of.querySelectorAll(selector)];
+  const main = () => $("#main");
+  const screen = () => main().dataset.screen;
+
+  // ---- What changes is shown at once.
+
+  let source, busy = false, pending = null;
+
+  function connect() {
+    if (source || document.hidden) return;
+    source = new EventSource("/live");
+    let lost = false;
+    source.onopen = () => {
+      status("");
+      if (lost) ask({whole: true}); // it may have missed something
+      lost = false;
+    };
+    source.onmessage = (event) => ask(JSON.parse(event.data));
+    source.onerror = () => {
+      lost = true;
+      status("Connection lost, trying again");
+      if (source.readyState === EventSource.CLOSED) disconnect();
+      if (!source) setTimeout(connect, 2000);
+    };
+  }
+
+  // A browser opens only a few connections to one address, so hidden tabs close theirs.
+  function disconnect() {
+    source?.close();
+    source = null;
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return disconnect();
+    connect();
+    ask({whole: true});
+  });
+
+  function status(text) {
+    const live = $("#live");
+    live.textContent = text;
+    live.hidden = !text;
+  }
+
+  // ask loads what an update names. Updates that arrive meanwhile are loaded together afterwards.
+  async function ask(update) {
+    pending = {whole: pending?.whole || update.whole, names: [...new Set([...(pending?.names || []), ...(update.names || [])])]};
+    if (busy) return;
+    busy = true;
+    while (pending && !document.hidden) {
+      const now = pending;
+      pending = null;
+      try { await load(now); } catch { /* the next update tries again */ }
+      await new Promise((resolve) => setTimeout(resolve, 400));
+    }
+    busy = false;
+  }
+
+  async function load(update) {
+    if ($("dialog[open]")) return;
+    if (screen() !== "branches") {
+      if (update.whole || (update.names || []).includes(main().dataset.name)) await refresh();
+    } else if (update.whole || !update.names?.length || update.names.some((name) => !document.getElementById("env-" + name))) {
+      await refresh();
+    } else {
+      const query = new URLSearchParams(update.names.map((name) => ["name", name]));
+      await htmx.ajax("GET", "/rows?" + query, {target: "#list", swap: "none"});
+    }
+    filter();
+  }
+
+  const refresh = () => htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph"});
+
+  // While something moves, its objects change more often than the Environment does.
+  setInterval(() => {
+    if (screen() === "environment" && main().dataset.moving && !document.hidden) ask({whole: true});
+  }, 3000);
+
+  // ---- Ages grow.
+
+  function age(since) {
+    const s = Math.max(0, (Date.now() - since) / 1000);
+    if (s < 60) return Math.floor(s) + "s";
+    if (s < 3600) return Math.floor(s / 60) + "m";
+    if (s < 86400) return Math.floor(s / 3600) + "h";
+    if (s < 365 * 86400) return Math.floor(s / 86400) + "d";
+    return Math.floor(s / (365 * 86400)) + "y";
+  }
+  setInterval(() => {
+    for (const time of $$("time")) {
+      const text = age(Date.parse(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }, 5000);
+
+  // ---- The filter of the branches.
+
+  const rows = () => $$("#list .row");
+  const failing = (row) => row.dataset.tone === "bad" || row.dataset.tone === "warn";
+  const same = (a, b) => Boolean(a) && a.toLowerCase() === b.toLowerCase();
+
+  function filter() {
+    const form = $(".filter");
+    if (!form) return;
+    const words = $("#search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const show = $(".choice [aria-pressed=true]")?.value || "";
+    const author = form.elements.author?.value, me = $("[data-me]")?.dataset.me;
+    const count = {all: 0, failing: 0, moving: 0, mine: 0};
+    let shown = 0;
+    for (const row of rows()) {
+      const is = {"": true, failing: failing(row), moving: row.dataset.tone === "busy", mine: same(me, row.dataset.author)};
+      count.all++;
+      for (const kind of ["failing", "moving", "mine"]) if (is[kind]) count[kind]++;
+      const text = row.textContent.toLowerCase();
+      row.hidden = !(is[show] && (!author || same(author, row.dataset.author)) && words.every((word) => text.includes(word)));
+      if (!row.hidden) shown++;
+    }
+    for (const b of $$("[data-count]")) b.textContent = count[b.dataset.count];
+    $("#none").hidden = shown > 0;
+  }
+
+  // The address has the filter, so that it can be shared.
+  function remember() {
+    const query = new URLSearchParams(new FormData($(".filter")));
+    const show = $(".choice [aria-pressed=true]")?.value;
+    if (show) query.set("show", show);
+    for (const [key, value] of [...query]) if (!value) query.delete(key);
+    history.replaceState(null, "", location.pathname + (query.size ? "?" + query : ""));
+  }
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "search") return;
+    filter();
+    remember();
+  });
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches(".filter")) return;
+    event.preventDefault();
+    if (event.submitter?.name === "show") {
+      for (const button of $$(".choice button")) button.setAttribute("aria-pressed", button === event.submitter);
+    }
+    filter();
+    remember();
+  });
+
+  // ---- Copying.
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+
+  // ---- Keys.
+
+  function move(by) {
+    const all = $$(".row:not([hidden]) .open");
+    if (!all.length) return;
+    const at = all.indexOf(document.activeElement);
+    const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + by))];
+    next.focus();
+    next.scrollIntoView({block: "nearest"});
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+    const typing = event.target.matches("input, textarea, select");
+    if (event.key === "Escape") {
+      if (typing && event.target.value) { event.target.value = ""; filter(); remember(); }
+      else if (typing) event.target.blur();
+      else if (screen() !== "branches") location.href = "/";
+      return;
+    }
+    if (typing) {
+      if (event.key === "ArrowDown" && event.target.id === "search") { event.preventDefault(); move(1); }
+      if (event.key === "Enter" && event.target.id === "search") { event.preventDefault(); $(".row:not([hidden]) .open")?.click(); }
+      return;
+    }
+    if (event.key === "/" && $("#search")) { event.preventDefault(); $("#search").select(); }
+    if (event.key === "j" || event.key === "ArrowDown" && screen() === "branches") { event.preventDefault(); move(1); }
+    if (event.key === "k" || event.key === "ArrowUp" && screen() === "branches") { event.preventDefault(); move(-1); }
+  });
+
+  connect();
+})();

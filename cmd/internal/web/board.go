@@ -1,0 +1,193 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// patience is how long a request waits for the first listing.
+const patience = 10 * time.Second
+
+// board holds all Environments and Repositories, and tells its subscribers what changed.
+type board struct {
+	environments, repositories *feed
+	subscribers                subscribers
+}
+
+func newBoard(c Config) *board {
+	b := &board{subscribers: subscribers{all: map[*subscriber]bool{}}}
+	b.environments = newFeed(c, &v1alpha1.Environment{}, func() client.ObjectList { return &v1alpha1.EnvironmentList{} }, b.subscribers.tell)
+	b.repositories = newFeed(c, &v1alpha1.Repository{}, func() client.ObjectList { return &v1alpha1.RepositoryList{} },
+		func(change) { b.subscribers.tell(change{all: true}) }) // banners and links of all pages may depend on it
+	return b
+}
+
+func (b *board) run(ctx context.Context) {
+	var both sync.WaitGroup
+	for _, f := range []*feed{b.environments, b.repositories} {
+		both.Go(func() { f.informer.RunWithContext(ctx) })
+	}
+	both.Wait()
+}
+
+// list returns all Environments, sorted by name. They are shared and must not be changed.
+func (b *board) list(ctx context.Context) ([]*v1alpha1.Environment, error) {
+	if err := b.environments.wait(ctx); err != nil {
+		return nil, err
+	}
+	return objectsOf[*v1alpha1.Environment](b.environments), nil
+}
+
+// environment returns one Environment, or nil.
+func (b *board) environment(ctx context.Context, name string) (*v1alpha1.Environment, error) {
+	all, err := b.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, found := slices.BinarySearchFunc(all, name, func(e *v1alpha1.Environment, name string) int { return cmp.Compare(e.Name, name) })
+	if !found {
+		return nil, nil
+	}
+	return all[n], nil
+}
+
+// repos returns all Repositories that the viewer may read, by name, and why there are none.
+func (b *board) repos(ctx context.Context) (map[string]*v1alpha1.Repository, error) {
+	if err := b.repositories.wait(ctx); err != nil {
+		return nil, err
+	}
+	byName := map[string]*v1alpha1.Repository{}
+	for _, repo := range objectsOf[*v1alpha1.Repository](b.repositories) {
+		byName[repo.Name] = repo
+	}
+	return byName, nil
+}
+
+// feed keeps the objects of one kind current through one watch.
+type feed struct {
+	informer cache.SharedIndexInformer
+
+	mu sync.Mutex
+	// err is the error of the last request, and answered is closed after the first.
+	err      error
+	answered chan struct{}
+	once     sync.Once
+}
+
+// change names what changed. Without a name it is everything.
+type change struct {
+	name string
+	all  bool
+	// moved means that the object appeared or is gone, or has another place in the list.
+	moved bool
+}
+
+func newFeed(c Config, example client.Object, list func() client.ObjectList, tell func(change)) *feed {
+	f := &feed{answered: make(chan struct{})}
+	options := func(o metav1.ListOptions) client.ListOption {
+		return &client.ListOptions{Namespace: c.Namespace, Raw: &o}
+	}
+	source := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			all := list()
+			return all, f.note(c.Client.List(ctx, all, options(o)), tell)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := c.Client.Watch(ctx, list(), options(o))
+			return w, f.note(err, tell)
+		},
+	}
+	f.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(source, c.Client), example, 0, cache.Indexers{})
+	// Both calls fail only if the informer has started.
+	_ = f.informer.SetTransform(func(object any) (any, error) {
+		if o, ok := object.(client.Object); ok {
+			o.SetManagedFields(nil)
+		}
+		return object, nil
+	})
+	_, _ = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { tell(change{name: nameOf(object), moved: true}) },
+		DeleteFunc: func(object any) { tell(change{name: nameOf(object), moved: true}) },
+		UpdateFunc: func(before, after any) {
+			tell(change{name: nameOf(after), moved: orderOf(before) != orderOf(after)})
+		},
+	})
+	return f
+}
+
+// note records the result of a request, and reports whether the cluster can be reached again or no longer.
+func (f *feed) note(err error, tell func(change)) error {
+	f.mu.Lock()
+	changed := (err == nil) != (f.err == nil)
+	f.err = err
+	f.mu.Unlock()
+	f.once.Do(func() { close(f.answered) })
+	if changed {
+		tell(change{all: true})
+	}
+	return err
+}
+
+// trouble returns the error of the last request.
+func (f *feed) trouble() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// wait waits for the first listing. It returns an error only if there has never been one.
+func (f *feed) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case <-f.answered:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := f.trouble(); err != nil && !f.informer.HasSynced() {
+		return err
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), f.informer.HasSynced) {
+		return cmp.Or(f.trouble(), context.Cause(ctx))
+	}
+	return nil
+}
+
+func objectsOf[T client.Object](f *feed) []T {
+	var all []T
+	for _, object := range f.informer.GetStore().List() {
+		if o, ok := object.(T); ok {
+			all = append(all, o)
+		}
+	}
+	slices.SortFunc(all, func(a, b T) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return all
+}
+
+func nameOf(object any) string {
+	if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+		object = gone.Obj
+	}
+	if o, ok := object.(client.Object); ok {
+		return o.GetName()
+	}
+	return ""
+}
+
+func orderOf(object any) string {
+	if env, ok := object.(*v1alpha1.Environment); ok {
+		return orderKey(env)
+	}
+	return ""
+}

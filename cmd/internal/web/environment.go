@@ -1,0 +1,214 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// environmentPage is the content of the screens of one environment.
+type environmentPage struct {
+	Tabs  []tab
+	Env   *v1alpha1.Environment
+	State state
+	Row   row
+	// Head is the commit that should run, and Healthy the last healthy one, if they differ from the current one.
+	Head, Healthy string
+	Requests      string // the page of the branch's merge requests
+	BranchLink    string
+	Forge         forge
+	// Detail reads the objects, which takes longer than the rest.
+	Detail func() detail
+	Syncs  []syncRow
+	Events []inspect.Event
+	Notes  []string
+}
+
+// tab is a screen of an environment.
+type tab struct {
+	Title, Path string
+	Current     bool
+}
+
+func tabsOf(name, current string) []tab {
+	path := "/env/" + url.PathEscape(name)
+	return []tab{
+		{"Overview", path, current == "overview"},
+		{"History", path + "/history", current == "history"},
+	}
+}
+
+// detail is what is read from the cluster for one page.
+type detail struct {
+	inspect.Description
+	Strip  []step
+	Groups []group
+}
+
+// group are the objects of one step of a sync.
+type group struct {
+	Title          string
+	Healthy, Total int
+	Tone           tone
+	Objects        []object
+}
+
+// object is an object with what belongs to it.
+type object struct {
+	inspect.Object
+	Tone tone
+	// Where is the namespace, if it is another than the environment's.
+	Where string
+	Job   *v1alpha1.JobStatus
+	Logs  []inspect.Log
+	// Drift are the events about changes by others.
+	Drift []inspect.Event
+	Open  bool
+}
+
+// found returns the environment that a request names, or answers the request with what is wrong.
+func (s *Server) found(w http.ResponseWriter, r *http.Request) *v1alpha1.Environment {
+	name := r.PathValue("name")
+	env, err := s.board.environment(r.Context(), name)
+	switch {
+	case err != nil:
+		s.problem(w, r, http.StatusOK, "Environments cannot be read", s.Explain(err).Error())
+	case env == nil:
+		s.problem(w, r, http.StatusNotFound, "There is no environment "+name,
+			"It may have been deleted, with its branch or because it expired. The list of branches shows those that exist.")
+	}
+	return env
+}
+
+func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
+	env := s.found(w, r)
+	if env == nil {
+		return
+	}
+	page := s.pageOf(r.Context(), env, "overview")
+	page.Detail = sync.OnceValue(func() detail { return detailOf(s.described.describe(r.Context(), env)) })
+	s.showEnvironment(w, r, page, "environment")
+}
+
+func (s *Server) showEnvironment(w http.ResponseWriter, r *http.Request, page environmentPage, screen string) {
+	s.show(w, r, http.StatusOK, frame{
+		Title: page.Env.Spec.Branch, Screen: screen, Name: page.Env.Name, Moving: page.State.Tone == toneBusy,
+		Content: page, Banners: s.connection(),
+	})
+}
+
+// pageOf returns what all screens of an environment show.
+func (s *Server) pageOf(ctx context.Context, env *v1alpha1.Environment, tab string) environmentPage {
+	repos, _ := s.board.repos(ctx) // without them there are no links to the Git server
+	f := forgeOf(repos[env.Spec.Repository])
+	page := environmentPage{
+		Tabs: tabsOf(env.Name, tab), Env: env, State: stateOf(env), Row: rowOf(env, repos[env.Spec.Repository], s.Now()),
+		BranchLink: f.branch(env.Spec.Branch), Requests: f.requests(env.Spec.Branch), Forge: f,
+	}
+	if healthy := output.ShortCommit(env.Status.HealthyCommit); healthy != env.Status.ShortCommit {
+		page.Healthy = healthy
+	}
+	if target := output.ShortCommit(inspect.Target(env)); target != env.Status.ShortCommit {
+		page.Head = target
+	}
+	return page
+}
+
+func detailOf(d inspect.Description) detail {
+	groups := groupsOf(d)
+	return detail{Description: d, Strip: stripOf(d.Environment, groups), Groups: groups}
+}
+
+// groupsOf groups the objects as they are applied, and within a group the worst first.
+func groupsOf(d inspect.Description) []group {
+	type place struct {
+		order int
+		title string
+	}
+	members := map[place][]object{}
+	for _, o := range d.Objects {
+		var at place
+		switch p := o.Place(); {
+		case isOnRemoval(d.Environment, o):
+			at = place{2, "When the environment is removed"}
+		case o.CreatedAt.IsZero():
+			at = place{-2, "Not in the cluster"}
+		case p.Phase == manifest.First:
+			at = place{-1, "Dependencies"}
+		case p.Phase == manifest.Last:
+			at = place{1, "Admission and APIs"}
+		default:
+			at = place{0, fmt.Sprintf("Wave %d", p.Wave)}
+		}
+		members[at] = append(members[at], objectOf(d, o))
+	}
+	places := make([]place, 0, len(members))
+	for at := range members {
+		places = append(places, at)
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(waveOf(members[place(a)][0]), waveOf(members[place(b)][0])))
+	})
+	groups := make([]group, 0, len(places))
+	for _, at := range places {
+		groups = append(groups, groupOf(at.title, members[at]))
+	}
+	return groups
+}
+
+func waveOf(o object) int { return o.Place().Wave }
+
+func groupOf(title string, objects []object) group {
+	g := group{Title: title, Total: len(objects), Objects: objects, Tone: toneGood}
+	for _, o := range objects {
+		switch {
+		case o.Health == health.Healthy:
+			g.Healthy++
+		case o.Health == health.Failed || g.Tone == toneBad:
+			g.Tone = toneBad
+		default:
+			g.Tone = toneBusy
+		}
+	}
+	return g
+}
+
+func objectOf(d inspect.Description, o inspect.Object) object {
+	v := object{Object: o, Tone: toneOfHealth(o.Health), Open: o.Health != health.Healthy}
+	if o.Namespace != "" && o.Namespace != d.Environment.Spec.Namespace {
+		v.Where = o.Namespace
+	}
+	short := o.Kind + "/" + o.Name
+	for i := range d.Environment.Status.Jobs {
+		if j := &d.Environment.Status.Jobs[i]; o.Kind == "Job" && j.Name == o.Name {
+			v.Job = j
+		}
+	}
+	for _, log := range d.Logs {
+		if log.Object == short {
+			v.Logs = append(v.Logs, log)
+		}
+	}
+	for _, e := range d.Events {
+		if e.Object == short && (e.Reason == "Corrected" || e.Reason == "Fight") {
+			v.Drift = append(v.Drift, e)
+		}
+	}
+	return v
+}
+
+func isOnRemoval(env *v1alpha1.Environment, o inspect.Object) bool {
+	return o.Kind == "Job" && slices.ContainsFunc(env.Status.Jobs, func(j v1alpha1.JobStatus) bool {
+		return j.Name == o.Name && j.Outcome == v1alpha1.JobOnRemoval
+	})
+}

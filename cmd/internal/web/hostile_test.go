@@ -1,0 +1,70 @@
+package web_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// hostile are texts that Git or the cluster may say, and what a page must not have of them.
+var hostile = map[string]struct {
+	text  string
+	never []string
+}{
+	"HTML":             {`"><img src=x onerror=evil()>'`, []string{"<img src=x"}},
+	"a script":         {`</script><script>evil()</script>`, []string{"<script>evil"}},
+	"a template":       {`{{.}}<template hx type="partial" hx-target="body">evil</template>`, []string{`<template hx`}},
+	"htmx' own tags":   {`<hx-partial hx-target="body">evil</hx-partial>`, []string{"<hx-partial"}},
+	"a script's URL":   {"javascript:evil()", []string{`href="javascript:`, `href='javascript:`}},
+	"a data URL":       {"data:text/html,<script>evil()</script>", []string{`href="data:`, "<script>evil"}},
+	"terminal codes":   {"a\x1b[31mred\x07\x00", []string{"\x1b", "\x07", "\x00"}},
+	"another writing":  {"a\u202egnp.exe\u2066\u200f", []string{"\u202e", "\u2066", "\u200f"}},
+	"a broken text":    {"a\xff\xfe", []string{"\xff", "\xfe"}},
+	"a very long text": {strings.Repeat("wide ", 20000), nil},
+}
+
+func TestHostileTextIsShownAsText(t *testing.T) {
+	for name, test := range hostile {
+		t.Run(name, func(t *testing.T) {
+			env, repo := environment("main", v1alpha1.ReasonFailed, ""), repository()
+			fill(reflect.ValueOf(&env.Status).Elem(), test.text)
+			fill(reflect.ValueOf(&repo.Status).Elem(), test.text)
+			env.Spec.Branch, env.Spec.Namespace = test.text, test.text
+			env.Spec.Pin = strings.Repeat("9f8e", 10)
+			env.Status.Conditions[0].Type, repo.Status.Conditions[0].Type = v1alpha1.ConditionReady, v1alpha1.ConditionReady
+			repo.Spec.URL = test.text
+			s := &site{}
+			fill(reflect.ValueOf(&s.description).Elem(), test.text)
+			s.description.Environment = nil
+			open(t, s, env, repo)
+			for _, path := range []string{"/", "/?q=" + "%3Cscript%3Eevil%28%29", "/rows?name=" + env.Name, "/env/" + env.Name, "/env/" + env.Name + "/history", "/env/%3Cscript%3Eevil()"} {
+				s.hides(path, append(test.never, "<script>evil")...)
+			}
+		})
+	}
+}
+
+// fill sets every text in a value, and one element in every list.
+func fill(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), text)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		if v.Type() == reflect.TypeFor[*v1alpha1.Environment]() {
+			return
+		}
+		fill(v.Elem(), text)
+	case reflect.Struct:
+		for n := range v.NumField() {
+			if v.Field(n).CanSet() {
+				fill(v.Field(n), text)
+			}
+		}
+	}
+}

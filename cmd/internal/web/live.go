@@ -1,0 +1,122 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The times of the event stream. Changes that follow each other closely are sent at once, so that a rollout of many
+// environments does not keep browsers busy.
+const (
+	collect   = 250 * time.Millisecond
+	heartbeat = 15 * time.Second
+)
+
+// maxNames is how many changes are sent by name. Beyond, a browser loads the whole page again, which is cheaper.
+const maxNames = 50
+
+// subscribers are the open event streams.
+type subscribers struct {
+	mu  sync.Mutex
+	all map[*subscriber]bool
+}
+
+// subscriber collects what changed since it was last read.
+type subscriber struct {
+	news chan struct{}
+
+	mu      sync.Mutex
+	changed map[string]bool
+	whole   bool
+}
+
+// update is what a browser receives.
+type update struct {
+	Names []string `json:"names,omitempty"`
+	// Whole means that the list has other members or another order.
+	Whole bool `json:"whole,omitempty"`
+}
+
+func (s *subscribers) add() *subscriber {
+	sub := &subscriber{news: make(chan struct{}, 1), changed: map[string]bool{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[sub] = true
+	return sub
+}
+
+func (s *subscribers) remove(sub *subscriber) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, sub)
+}
+
+func (s *subscribers) tell(c change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := range s.all {
+		sub.note(c)
+	}
+}
+
+func (s *subscriber) note(c change) {
+	s.mu.Lock()
+	s.whole = s.whole || c.all || c.moved
+	if c.name != "" {
+		s.changed[c.name] = true
+	}
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default: // it has not read the previous news yet
+	}
+}
+
+// read returns what changed since the last read.
+func (s *subscriber) read() update {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := update{Whole: s.whole || len(s.changed) > maxNames}
+	for name := range s.changed {
+		u.Names = append(u.Names, name)
+	}
+	if slices.Sort(u.Names); len(u.Names) > maxNames {
+		u.Names = nil
+	}
+	s.changed, s.whole = map[string]bool{}, false
+	return u
+}
+
+// live streams what changes. A browser then asks for what it shows of it.
+func (s *Server) live(w http.ResponseWriter, r *http.Request) {
+	stream := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	sub := s.board.subscribers.add()
+	defer s.board.subscribers.remove(sub)
+	send := func(text string) bool {
+		_, err := fmt.Fprint(w, text)
+		return err == nil && stream.Flush() == nil
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for ok := send("retry: 1000\n\n"); ok; {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-beat.C:
+			ok = send(": alive\n\n")
+		case <-sub.news:
+			select {
+			case <-r.Context().Done():
+				return
+			case <-time.After(collect):
+			}
+			data, err := json.Marshal(sub.read())
+			ok = err == nil && send("data: "+string(data)+"\n\n")
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package web_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/health"
+)
+
+// The file is package/dist/htmx.min.js of htmx.org@4.0.1 in the npm registry: npm pack htmx.org@4.0.1.
+func TestHtmxIsThePublishedFile(t *testing.T) {
+	const published = "c6ca5adedf4caf32e4c1d7e8ebb2dbb2eb16faddf3d8b1b5723900f2c7985c7de45a890b4e5646acd3cd1992671c5f5aa6fdf687a43847c5d60425b8122369b4"
+	text, err := os.ReadFile("assets/htmx.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha512.Sum512(text); hex.EncodeToString(sum[:]) != published {
+		t.Error("assets/htmx.min.js was changed")
+	}
+}
+
+func TestBranchesShowsWhatIsWrong(t *testing.T) {
+	s := open(t, &site{}, repository(), environment("main", v1alpha1.ReasonHealthy, "everything is as Git says"),
+		environment("feature/login", v1alpha1.ReasonFailed, "Deployment/api: 0 of 2 ready"))
+	s.shows("/", `id="production"`, "Deployment/api: 0 of 2 ready", "Add a login page",
+		`href="https://gitlab.example.com/acme/posts/commit/`+commit, `href="https://feature-login.review.example.com"`)
+	s.hides("/", "everything is as Git says")
+}
+
+func TestBranchesFilters(t *testing.T) {
+	of := func(branch, reason, author string) *v1alpha1.Environment {
+		env := environment(branch, reason, "")
+		env.Status.CommitAuthor = author
+		return env
+	}
+	s := open(t, &site{}, of("main", v1alpha1.ReasonHealthy, "Ada"), of("a", v1alpha1.ReasonFailed, "Grace"),
+		of("b", v1alpha1.ReasonRolledBack, "ada"), of("c", v1alpha1.ReasonSyncing, "Grace"))
+	for query, want := range map[string]string{
+		"": "a b c main", "?show=failing": "a b", "?show=moving": "c", "?show=mine": "b main", "?author=Grace": "a c",
+		"?q=GRACE+failed": "a", "?q=nothing": "", "?show=failing&q=grace": "a",
+	} {
+		t.Run(query, func(t *testing.T) {
+			var shown []string
+			for _, branch := range []string{"a", "b", "c", "main"} {
+				row := regexp.MustCompile(`<li class="row" id="env-posts\.\w+\.` + branch + `"[^>]*>`).FindString(s.get("/" + query))
+				if row == "" {
+					t.Fatalf("there is no row of %s", branch)
+				}
+				if !strings.Contains(row, "hidden") {
+					shown = append(shown, branch)
+				}
+			}
+			if got := strings.Join(shown, " "); got != want {
+				t.Errorf("it shows %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestBannersOfRepositories(t *testing.T) {
+	blocked, unreachable := repository(), repository()
+	blocked.Status.Held, blocked.Status.Confirmed = []string{"posts.review.a", "posts.review.b"}, []string{"posts.review.b"}
+	blocked.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonWaiting, Message: "two would go"}
+	unreachable.Name = "other"
+	unreachable.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnreachable, Message: "no route to host"}
+	missed := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: namespace}, Reason: "HookMissed", Message: "polling found that main moved",
+		InvolvedObject: corev1.ObjectReference{Kind: "Repository", Name: "posts"}, LastTimestamp: ago(time.Hour)}
+	old := missed.DeepCopy()
+	old.Name, old.Message, old.LastTimestamp = "old", "polling found it long ago", ago(48*time.Hour)
+	s := open(t, &site{}, blocked, unreachable, missed, old)
+	s.shows("/", "two would go", `href="/env/posts.review.a"`, "berth confirm --repository posts", "other: Unreachable", "no route to host", "polling found that main moved")
+	s.hides("/", `href="/env/posts.review.b"`, "long ago")
+}
+
+func forbidden(resource string) error {
+	return apierrors.NewForbidden(schema.GroupResource{Group: "berth.dev", Resource: resource}, "", errors.New("no"))
+}
+
+func TestWhatMayNotBeReadIsNotShownAsEmpty(t *testing.T) {
+	deny := func(repositories, environments error) interceptor.Funcs {
+		return interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+			switch list.(type) {
+			case *v1alpha1.RepositoryList:
+				if repositories != nil {
+					return repositories
+				}
+			case *v1alpha1.EnvironmentList:
+				if environments != nil {
+					return environments
+				}
+			}
+			return c.List(ctx, list, o...)
+		}}
+	}
+	t.Run("environments", func(t *testing.T) {
+		s := open(t, &site{calls: deny(nil, forbidden("environments"))})
+		s.shows("/", "Environments are not shown", "explained: environments.berth.dev is forbidden")
+		s.hides("/", "no environments yet")
+		s.shows("/env/posts.review.a", "explained: environments.berth.dev is forbidden")
+	})
+	t.Run("repositories", func(t *testing.T) {
+		s := open(t, &site{calls: deny(forbidden("repositories"), nil)}, environment("a", v1alpha1.ReasonHealthy, ""))
+		s.shows("/", "Repositories are not shown", "posts.review.a")
+	})
+	t.Run("objects", func(t *testing.T) {
+		s := open(t, &site{description: inspect.Description{Notes: []string{"pods cannot be listed, because you lack the right"}}}, environment("a", v1alpha1.ReasonHealthy, ""))
+		s.shows("/env/posts.review.a", "Not shown", "pods cannot be listed, because you lack the right")
+	})
+}
+
+func TestEnvironmentShowsObjectsAndTheirTrouble(t *testing.T) {
+	api := deployment("api", health.Failed, "0 of 1 ready")
+	api.Pods = []inspect.Pod{{Name: "api-1-a", Health: health.Failed, Message: "exited with code 2", Restarts: 3}}
+	s := open(t, &site{description: inspect.Description{
+		Objects: []inspect.Object{api, {Kind: "Service", Name: "gone", Health: health.Unknown, Message: "it is not there"}},
+		Logs:    []inspect.Log{{Object: "Deployment/api", Pod: "api-1-a", Container: "main", Previous: true, Lines: []string{"out of <memory>"}}},
+		Events:  []inspect.Event{{Time: ago(time.Minute), Type: "Normal", Reason: "Corrected", Message: "api: replicas changed by kubectl-edit", Object: "Deployment/api"}},
+	}}, repository(), environment("feature/login", v1alpha1.ReasonFailed, "Deployment/api: 0 of 1 ready"))
+	s.shows("/env/posts.review.feature-login", "0 of 1 ready", "api-1-a", "exited with code 2", "3 restarts", "before it crashed", "out of &lt;memory&gt;",
+		`class="drift">api: replicas changed by kubectl-edit`, "Not in the cluster", "it is not there", "posts-feature-login",
+		"https://gitlab.example.com/acme/posts/-/tree/feature/login", "https://gitlab.example.com/acme/posts/-/merge_requests?state=all&amp;source_branch=feature%2Flogin")
+}
+
+func TestHistoryShowsEachSync(t *testing.T) {
+	env := environment("feature/login", v1alpha1.ReasonHealthy, "")
+	env.Status.History = []v1alpha1.SyncStatus{
+		{Commit: commit, Outcome: "Healthy", Time: ago(time.Minute), Took: metav1.Duration{Duration: 3 * time.Second}},
+		{Commit: strings.Repeat("9", 40), Outcome: "Failed", Time: ago(time.Hour), Reason: "Job/migrate failed"},
+	}
+	s := open(t, &site{}, repository(), env)
+	s.shows("/env/"+env.Name+"/history", "runs now", "took 3s", "Job/migrate failed", "posts/commit/"+strings.Repeat("9", 40))
+}
+
+func TestUnknownAddresses(t *testing.T) {
+	s := open(t, &site{})
+	for path, text := range map[string]string{"/env/nobody": "There is no environment nobody", "/nothing": "There is no such page"} {
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		if answer.Code != http.StatusNotFound || !strings.Contains(answer.Body.String(), text) {
+			t.Errorf("%s: %d, %s", path, answer.Code, answer.Body)
+		}
+	}
+}
+
+func TestChangesArrive(t *testing.T) {
+	env := environment("feature/login", v1alpha1.ReasonSyncing, "")
+	s := open(t, &site{}, env)
+	s.get("/") // until it is listed
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	events := s.listen(server)
+	env.Status.Conditions[0].Reason = v1alpha1.ReasonHealthy
+	if err := s.Update(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-events, `{"names":["posts.review.feature-login"]}`; got != want {
+		t.Errorf("the change is %s, want %s", got, want)
+	}
+	s.shows("/rows?name="+env.Name, `hx-swap-oob="outerMorph"`, "Healthy")
+	if err := s.Create(t.Context(), environment("new", v1alpha1.ReasonQueued, "")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-events, `{"names":["posts.review.new"],"whole":true}`; got != want {
+		t.Errorf("the new environment is %s, want %s", got, want)
+	}
+}
+
+// listen returns the events of the stream, from its first line on.
+func (s *site) listen(server *httptest.Server) <-chan string {
+	s.Helper()
+	request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, server.URL+"/live", nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	answer, err := server.Client().Do(request)
+	if err != nil {
+		s.Fatal(err)
+	}
+	lines := bufio.NewScanner(answer.Body)
+	lines.Scan() // the stream is open, and its subscriber is there
+	events := make(chan string, 10)
+	go func() {
+		defer close(events)
+		defer answer.Body.Close()
+		for lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				events <- data
+			}
+		}
+	}()
+	return events
+}
+
+// The budget is that of the whole page with its files, as a browser receives it.
+func TestAThousandEnvironmentsAreSmall(t *testing.T) {
+	objects := []client.Object{repository()}
+	for n := range 1000 {
+		env := environment(fmt.Sprintf("feature/%d-story", n), v1alpha1.ReasonHealthy, "")
+		sum := sha512.Sum512([]byte(env.Name))
+		env.Spec.Commit = hex.EncodeToString(sum[:20])
+		env.Status.ShortCommit = env.Spec.Commit[:8]
+		env.Status.CommitSubject = "Change " + hex.EncodeToString(sum[20:24]) + " in a way that takes some words"
+		objects = append(objects, env)
+	}
+	s := open(t, &site{}, objects...)
+	total := s.zipped("/")
+	for _, asset := range regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(s.get("/"), -1) {
+		total += s.zipped(asset[1])
+	}
+	if t.Logf("the page has %d bytes", total); total > 100_000 {
+		t.Errorf("the page has %d bytes, more than 100 kB", total)
+	}
+}
+
+// zipped returns the size of an answer as it is sent, which has to be compressed.
+func (s *site) zipped(path string) int {
+	s.Helper()
+	request := httptest.NewRequest(http.MethodGet, path, nil)
+	request.Header.Set("Accept-Encoding", "gzip")
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, request)
+	size := answer.Body.Len()
+	unzipped, err := gzip.NewReader(answer.Body)
+	if err != nil {
+		s.Fatalf("%s: %v", path, err)
+	}
+	if _, err := io.Copy(io.Discard, unzipped); err != nil {
+		s.Fatalf("%s: %v", path, err)
+	}
+	return size
+}

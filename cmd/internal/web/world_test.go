@@ -1,0 +1,170 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/cmd/internal/web"
+	"berth.dev/berth/health"
+)
+
+var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+const namespace = "berth"
+
+// site is a page about some objects.
+type site struct {
+	*testing.T
+	client.WithWatch
+	*web.Server
+	// describe returns what is in the cluster beside Environments.
+	description inspect.Description
+	calls       interceptor.Funcs
+}
+
+// open serves a page about objects.
+func open(t *testing.T, s *site, objects ...client.Object) *site {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	byField := func(of func(*corev1.Event) string) client.IndexerFunc {
+		return func(o client.Object) []string { return []string{of(o.(*corev1.Event))} }
+	}
+	s.T = t
+	s.WithWatch = listing{fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(s.calls).
+		WithIndex(&corev1.Event{}, "involvedObject.kind", byField(func(e *corev1.Event) string { return e.InvolvedObject.Kind })).
+		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
+	var err error
+	s.Server, err = web.New(web.Config{
+		Client: s.WithWatch, Inspector: s, Namespace: namespace, Cluster: "test", Author: "Ada",
+		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Server.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return s
+}
+
+// listing is a client whose watches do not begin with a listing: that of tests cannot do this.
+type listing struct{ client.WithWatch }
+
+// IsWatchListSemanticsUnSupported tells informers to list first.
+func (listing) IsWatchListSemanticsUnSupported() bool { return true }
+
+// Describe returns the description that the test prepared.
+func (s *site) Describe(_ context.Context, env *v1alpha1.Environment) inspect.Description {
+	d := s.description
+	d.Environment = env
+	return d
+}
+
+// Events returns the events of the description.
+func (s *site) Events(context.Context, *v1alpha1.Environment) ([]inspect.Event, []string) {
+	return s.description.Events, s.description.Notes
+}
+
+// get returns the body of a page.
+func (s *site) get(path string) string {
+	s.Helper()
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, httptest.NewRequestWithContext(s.Context(), http.MethodGet, path, nil))
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(body)
+}
+
+// shows fails unless a page has all texts.
+func (s *site) shows(path string, texts ...string) {
+	s.Helper()
+	body := s.get(path)
+	for _, text := range texts {
+		if !strings.Contains(body, text) {
+			s.Errorf("%s lacks %q:\n%s", path, text, body)
+		}
+	}
+}
+
+// hides fails if a page has one of the texts.
+func (s *site) hides(path string, texts ...string) {
+	s.Helper()
+	body := s.get(path)
+	for _, text := range texts {
+		if strings.Contains(body, text) {
+			s.Errorf("%s has %q:\n%s", path, text, body)
+		}
+	}
+}
+
+const commit = "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b"
+
+func environment(branch, reason, message string) *v1alpha1.Environment {
+	slug := strings.NewReplacer("/", "-", "#", "-", "_", "-").Replace(strings.ToLower(branch))
+	entry := "review"
+	if branch == "main" {
+		entry = "production"
+	}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: ago(5 * time.Minute)}
+	if reason == v1alpha1.ReasonHealthy {
+		ready.Status = metav1.ConditionTrue
+	}
+	committed, active := ago(2*time.Hour), ago(time.Hour)
+	env := &v1alpha1.Environment{
+		ObjectMeta: metav1.ObjectMeta{Name: "posts." + entry + "." + slug, Namespace: namespace, CreationTimestamp: ago(72 * time.Hour)},
+		Spec:       v1alpha1.EnvironmentSpec{Repository: "posts", Entry: entry, Branch: branch, Namespace: "posts-" + slug, Commit: commit},
+		Status: v1alpha1.EnvironmentStatus{
+			Conditions: []metav1.Condition{ready}, Link: "https://" + slug + ".review.example.com", ShortCommit: commit[:8], CommitTime: &committed,
+			CommitAuthor: "Ada", CommitSubject: "Add a login page", AppliedCommit: commit, LastActivityTime: &active,
+			Objects: &v1alpha1.ObjectCount{Total: 12, Healthy: 12},
+		},
+	}
+	return env
+}
+
+func ago(d time.Duration) metav1.Time { return metav1.Time{Time: now.Add(-d)} }
+
+func repository() *v1alpha1.Repository {
+	return &v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Name: "posts", Namespace: namespace},
+		Spec: v1alpha1.RepositorySpec{URL: "https://gitlab.example.com/acme/posts.git", Environments: []v1alpha1.Entry{
+			{Name: "production", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts"},
+			{Name: "review", Branches: []v1alpha1.BranchPattern{"**", "!main"}, Namespace: "posts-${BRANCH_SLUG}"},
+		}},
+		Status: v1alpha1.RepositoryStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWatching}}},
+	}
+}
+
+func deployment(name string, status health.Status, message string) inspect.Object {
+	return inspect.Object{Kind: "Deployment", Group: "apps", Name: name, Health: status, Message: message, CreatedAt: ago(time.Hour)}
+}
