@@ -2,49 +2,40 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/acting"
 )
 
-// person is the field manager of these commands. It differs from the agent's, so that the agent never reverts their
-// writes.
-const person = client.FieldOwner("berth-cli")
-
-// merge changes fields of an object; nil removes a field.
-func (v *viewer) merge(ctx context.Context, object client.Object, fields map[string]any) error {
-	patch, err := json.Marshal(fields)
-	if err != nil {
-		return err
-	}
-	err = v.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch), person)
-	if apierrors.IsForbidden(err) {
-		role := "edit"
-		if _, ok := object.(*v1alpha1.Repository); ok {
-			role = "admin"
-		}
-		return fmt.Errorf("%w; ask for the role %s in the namespace %s", err, role, v.namespace)
-	}
-	return explain(err, v.namespace)
-}
+// actor returns who writes for the user.
+func (v *viewer) actor() acting.Actor { return acting.Actor{Client: v, Name: "berth-cli"} }
 
 // request requests something by an annotation, and returns the id that the status shows once it is handled.
 func (v *viewer) request(ctx context.Context, object client.Object, annotation string) (id string, err error) {
-	id = "cli-" + strings.ToLower(rand.Text()[:12])
-	return id, v.merge(ctx, object, map[string]any{"metadata": map[string]any{"annotations": map[string]any{annotation: id}}})
+	id, err = v.actor().Request(ctx, object, annotation)
+	return id, v.refused(object, err)
 }
 
 // setSpec sets one field of a spec, or removes it if the value is nil.
 func (v *viewer) setSpec(ctx context.Context, object client.Object, field string, value any) error {
-	return v.merge(ctx, object, map[string]any{"spec": map[string]any{field: value}})
+	return v.refused(object, v.actor().Set(ctx, object, field, value))
+}
+
+// refused adds the role that a user lacks to the error of a write.
+func (v *viewer) refused(object client.Object, err error) error {
+	if !apierrors.IsForbidden(err) {
+		return explain(err, v.namespace)
+	}
+	role := "edit"
+	if _, ok := object.(*v1alpha1.Repository); ok {
+		role = "admin"
+	}
+	return fmt.Errorf("%w; ask for the role %s in the namespace %s", err, role, v.namespace)
 }
 
 // repositoryNamed reads a Repository.

@@ -34,9 +34,10 @@ func newUI(s streams) *cobra.Command {
 		Use:   "ui",
 		Short: "Open the environments in a browser",
 		Long: `Serve a page with all environments on this machine, and open it in a browser. The page shows what
-berth get and berth describe show, and follows changes.
+berth get and berth describe show, follows changes, and has buttons for sync, retry, suspend, pin,
+confirm and keep.
 
-It reads the cluster with your kubeconfig, so that your rights decide what it shows. Only this machine
+It reads and writes the cluster with your kubeconfig, so that your rights decide what it can do. Only this machine
 can reach it, and only with the key in the printed address: keep that address to yourself. The page
 ends with this command.`,
 		Example: `  berth ui

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -43,18 +44,23 @@ func (s *Server) banners(ctx context.Context, repos map[string]*v1alpha1.Reposit
 }
 
 func bannersOf(repo *v1alpha1.Repository) []banner {
-	held := slices.DeleteFunc(slices.Clone(repo.Status.Held), func(name string) bool { return slices.Contains(repo.Status.Confirmed, name) })
+	held := heldOf(repo)
 	ready := inspect.Ready(repo.Status.Conditions)
 	switch {
 	case len(held) > 0:
 		return []banner{{
 			Tone: toneWarn, Title: repo.Name + ": deletions are blocked until a person confirms them", Text: ready.Message,
-			Items: held, Command: "berth confirm --repository " + repo.Name,
+			Items: held, Button: &button{Title: "Confirm deletions", Path: "/repo/" + url.PathEscape(repo.Name) + "/confirm", Dangerous: true},
 		}}
 	case ready.Status != metav1.ConditionFalse, ready.Reason == v1alpha1.ReasonFetching:
 		return nil
 	}
 	return []banner{{Tone: cmp.Or(repoTones[ready.Reason], toneBad), Title: repo.Name + ": " + ready.Reason, Text: ready.Message}}
+}
+
+// heldOf returns the Environments whose deletion waits for a confirmation.
+func heldOf(repo *v1alpha1.Repository) []string {
+	return slices.DeleteFunc(slices.Clone(repo.Status.Held), func(name string) bool { return slices.Contains(repo.Status.Confirmed, name) })
 }
 
 // repoTones are those of reasons that need no hurry.

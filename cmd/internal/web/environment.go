@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -27,6 +26,9 @@ type environmentPage struct {
 	Requests      string // the page of the branch's merge requests
 	BranchLink    string
 	Forge         forge
+	// Buttons are the actions that the viewer may take; Denied is why there are none.
+	Buttons []button
+	Denied  string
 	// Detail reads the objects, which takes longer than the rest.
 	Detail func() detail
 	Syncs  []syncRow
@@ -61,6 +63,8 @@ type group struct {
 	Healthy, Total int
 	Tone           tone
 	Objects        []object
+	// Open means that the objects are shown at once.
+	Open bool
 }
 
 // object is an object with what belongs to it.
@@ -95,7 +99,7 @@ func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
 	if env == nil {
 		return
 	}
-	page := s.pageOf(r.Context(), env, "overview")
+	page := s.pageOf(r, env, "overview")
 	page.Detail = sync.OnceValue(func() detail { return detailOf(s.described.describe(r.Context(), env)) })
 	s.showEnvironment(w, r, page, "environment")
 }
@@ -103,13 +107,13 @@ func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
 func (s *Server) showEnvironment(w http.ResponseWriter, r *http.Request, page environmentPage, screen string) {
 	s.show(w, r, http.StatusOK, frame{
 		Title: page.Env.Spec.Branch, Screen: screen, Name: page.Env.Name, Moving: page.State.Tone == toneBusy,
-		Content: page, Banners: s.connection(),
+		Content: page, Banners: slices.Concat(s.connection(), s.progress(r, page.Env)),
 	})
 }
 
 // pageOf returns what all screens of an environment show.
-func (s *Server) pageOf(ctx context.Context, env *v1alpha1.Environment, tab string) environmentPage {
-	repos, _ := s.board.repos(ctx) // without them there are no links to the Git server
+func (s *Server) pageOf(r *http.Request, env *v1alpha1.Environment, tab string) environmentPage {
+	repos, _ := s.board.repos(r.Context()) // without them there are no links to the Git server
 	f := forgeOf(repos[env.Spec.Repository])
 	page := environmentPage{
 		Tabs: tabsOf(env.Name, tab), Env: env, State: stateOf(env), Row: rowOf(env, repos[env.Spec.Repository], s.Now()),
@@ -121,6 +125,7 @@ func (s *Server) pageOf(ctx context.Context, env *v1alpha1.Environment, tab stri
 	if target := output.ShortCommit(inspect.Target(env)); target != env.Status.ShortCommit {
 		page.Head = target
 	}
+	page.Buttons, page.Denied = s.buttons(r, env)
 	return page
 }
 
@@ -144,7 +149,7 @@ func groupsOf(d inspect.Description) []group {
 		case o.CreatedAt.IsZero():
 			at = place{-2, "Not in the cluster"}
 		case p.Phase == manifest.First:
-			at = place{-1, "Dependencies"}
+			at = place{-1, dependencies}
 		case p.Phase == manifest.Last:
 			at = place{1, "Admission and APIs"}
 		default:
@@ -168,6 +173,9 @@ func groupsOf(d inspect.Description) []group {
 
 func waveOf(o object) int { return o.Place().Wave }
 
+// dependencies are many and seldom of interest, so that they are shown only if something is wrong.
+const dependencies = "Dependencies"
+
 func groupOf(title string, objects []object) group {
 	g := group{Title: title, Total: len(objects), Objects: objects, Tone: toneGood}
 	for _, o := range objects {
@@ -180,6 +188,7 @@ func groupOf(title string, objects []object) group {
 			g.Tone = toneBusy
 		}
 	}
+	g.Open = title != dependencies || g.Healthy < g.Total
 	return g
 }
 

@@ -2,8 +2,10 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
 )
 
 // syncRow is a past sync.
@@ -13,6 +15,8 @@ type syncRow struct {
 	Link string
 	// Runs means that this is the commit that runs now, or is being applied.
 	Runs bool
+	// Pin is where to go to run this commit; empty if the viewer may not.
+	Pin string
 }
 
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
@@ -20,12 +24,16 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	if env == nil {
 		return
 	}
-	page := s.pageOf(r.Context(), env, "history")
+	page := s.pageOf(r, env, "history")
 	for n, sync := range env.Status.History {
-		page.Syncs = append(page.Syncs, syncRow{
+		row := syncRow{
 			SyncStatus: sync, Tone: toneOfOutcome(sync.Outcome), Link: page.Forge.commit(sync.Commit),
 			Runs: n == 0 && sync.Commit == env.Status.AppliedCommit,
-		})
+		}
+		if page.Denied == "" && sync.Commit != inspect.Target(env) {
+			row.Pin = actionPath(env, "pin") + "?commit=" + url.QueryEscape(sync.Commit)
+		}
+		page.Syncs = append(page.Syncs, row)
 	}
 	page.Events, page.Notes = s.Inspector.Events(r.Context(), env)
 	s.showEnvironment(w, r, page, "history")

@@ -39,7 +39,7 @@ func TestHostileTextIsShownAsText(t *testing.T) {
 			fill(reflect.ValueOf(&s.description).Elem(), test.text)
 			s.description.Environment = nil
 			open(t, s, env, repo)
-			for _, path := range []string{"/", "/?q=" + "%3Cscript%3Eevil%28%29", "/rows?name=" + env.Name, "/env/" + env.Name, "/env/" + env.Name + "/history", "/env/%3Cscript%3Eevil()"} {
+			for _, path := range []string{"/", "/?q=" + "%3Cscript%3Eevil%28%29", "/rows?name=" + env.Name, "/env/" + env.Name, "/env/" + env.Name + "/history", "/env/" + env.Name + "/do/sync", "/env/" + env.Name + "/do/confirm", "/repo/posts/confirm", "/env/%3Cscript%3Eevil()"} {
 				s.hides(path, append(test.never, "<script>evil")...)
 			}
 		})

@@ -54,8 +54,9 @@ type banner struct {
 	Text  string
 	// Items are listed below, such as the environments whose deletion is blocked.
 	Items []string
-	// Command solves it.
+	// Command or Button solve it.
 	Command string
+	Button  *button
 }
 
 func loadViews(now func() time.Time, a *assets) (*views, error) {

@@ -50,6 +50,7 @@ type Server struct {
 	described *describer
 	views     *views
 	hooks     missedHooks
+	rights    rights
 	mux       *http.ServeMux
 }
 
@@ -70,6 +71,10 @@ func New(c Config) (*Server, error) {
 	s.mux.HandleFunc("GET /live", s.live)
 	s.mux.HandleFunc("GET /env/{name}", s.environment)
 	s.mux.HandleFunc("GET /env/{name}/history", s.history)
+	s.mux.HandleFunc("GET /env/{name}/do/{action}", s.proposal)
+	s.mux.HandleFunc("POST /env/{name}/do/{action}", s.act)
+	s.mux.HandleFunc("GET /repo/{name}/confirm", s.proposalForAll)
+	s.mux.HandleFunc("POST /repo/{name}/confirm", s.confirmAll)
 	s.mux.HandleFunc("GET /", s.notFound)
 	return s, nil
 }

@@ -90,7 +90,7 @@ func TestBannersOfRepositories(t *testing.T) {
 	old := missed.DeepCopy()
 	old.Name, old.Message, old.LastTimestamp = "old", "polling found it long ago", ago(48*time.Hour)
 	s := open(t, &site{}, blocked, unreachable, missed, old)
-	s.shows("/", "two would go", `href="/env/posts.review.a"`, "berth confirm --repository posts", "other: Unreachable", "no route to host", "polling found that main moved")
+	s.shows("/", "two would go", `href="/env/posts.review.a"`, "other: Unreachable", "no route to host", "polling found that main moved")
 	s.hides("/", `href="/env/posts.review.b"`, "long ago")
 }
 

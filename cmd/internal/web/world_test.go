@@ -6,13 +6,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -35,6 +38,8 @@ type site struct {
 	// describe returns what is in the cluster beside Environments.
 	description inspect.Description
 	calls       interceptor.Funcs
+	// denied are the resources that the viewer may not change.
+	denied []string
 }
 
 // open serves a page about objects.
@@ -56,7 +61,7 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
 	var err error
 	s.Server, err = web.New(web.Config{
-		Client: s.WithWatch, Inspector: s, Namespace: namespace, Cluster: "test", Author: "Ada",
+		Client: s.WithWatch, Inspector: s, Access: access{denied: s.denied}, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
 		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: func() time.Time { return now },
 	})
 	if err != nil {
@@ -80,6 +85,18 @@ type listing struct{ client.WithWatch }
 
 // IsWatchListSemanticsUnSupported tells informers to list first.
 func (listing) IsWatchListSemanticsUnSupported() bool { return true }
+
+// access answers what the viewer may do.
+type access struct {
+	authorizationclient.SelfSubjectAccessReviewInterface
+	denied []string
+}
+
+// Create answers a review.
+func (a access) Create(_ context.Context, review *authorizationv1.SelfSubjectAccessReview, _ metav1.CreateOptions) (*authorizationv1.SelfSubjectAccessReview, error) {
+	review.Status.Allowed = !slices.Contains(a.denied, review.Spec.ResourceAttributes.Resource)
+	return review, nil
+}
 
 // Describe returns the description that the test prepared.
 func (s *site) Describe(_ context.Context, env *v1alpha1.Environment) inspect.Description {

@@ -147,6 +147,26 @@
     remember();
   });
 
+  // ---- Actions are confirmed in a dialog. Its form goes to the server as that of a page does.
+
+  document.addEventListener("click", async (event) => {
+    if (event.target.closest("dialog [data-close]")) {
+      event.preventDefault();
+      return $("#dialog").close();
+    }
+    const link = event.target.closest("a[data-dialog]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const dialog = $("#dialog");
+    await htmx.ajax("GET", link.getAttribute("href"), {target: "#dialog", select: "#proposal", swap: "innerHTML"});
+    if (!dialog.firstElementChild) return location.assign(link.href);
+    dialog.showModal();
+    (dialog.querySelector("button.primary") || dialog.querySelector("[data-close]"))?.focus();
+  });
+  document.addEventListener("submit", (event) => {
+    for (const button of event.target.matches(".decide") ? $$("button", event.target) : []) button.disabled = true;
+  });
+
   // ---- Copying.
 
   document.addEventListener("click", async (event) => {

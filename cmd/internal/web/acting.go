@@ -1,0 +1,174 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/acting"
+	"berth.dev/berth/cmd/internal/inspect"
+)
+
+// button starts an action.
+type button struct {
+	Title, Path string
+	Dangerous   bool
+}
+
+// proposal is what an action would do. The viewer confirms it.
+type proposal struct {
+	Title, Of, Effect, Command string
+	// Path is where the form goes, and Back where it does not.
+	Path, Back string
+	Commit     string
+	Dangerous  bool
+	// Denied is the right that the viewer lacks.
+	Denied string
+	// Items are what is deleted.
+	Items []string
+}
+
+// buttons returns the actions that make sense for an environment now. Without the right to change it there are none, and
+// a reason.
+func (s *Server) buttons(r *http.Request, env *v1alpha1.Environment) (list []button, denied string) {
+	if !s.may(r.Context(), s.change("environments", env.Name)) {
+		return nil, s.lacks("edit")
+	}
+	for _, a := range s.actions() {
+		if a.offered(env) {
+			list = append(list, button{Title: a.Title, Path: actionPath(env, a.Name), Dangerous: a.dangerous})
+		}
+	}
+	return list, ""
+}
+
+func (s *Server) lacks(role string) string {
+	return "You may look at this environment, and not change it. For that, ask for the role " + role + " in the namespace " + s.Namespace + "."
+}
+
+func actionPath(env *v1alpha1.Environment, name string) string {
+	return "/env/" + url.PathEscape(env.Name) + "/do/" + name
+}
+
+// fullID matches a whole commit id, as the field spec.pin takes it.
+var fullID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// chosen returns the environment, the action and the commit of a request, or answers what is wrong.
+func (s *Server) chosen(w http.ResponseWriter, r *http.Request) (env *v1alpha1.Environment, a action, commit string) {
+	all, name := s.actions(), r.PathValue("action")
+	n := slices.IndexFunc(all, func(a action) bool { return a.Name == name })
+	if n < 0 {
+		s.notFound(w, r)
+		return nil, action{}, ""
+	}
+	commit = r.FormValue("commit")
+	if name == "pin" && !fullID.MatchString(commit) {
+		s.problem(w, r, http.StatusBadRequest, "This is not a commit", "An environment can be pinned to the full id of a commit.")
+		return nil, action{}, ""
+	}
+	return s.found(w, r), all[n], commit
+}
+
+// proposal shows what an action would do.
+func (s *Server) proposal(w http.ResponseWriter, r *http.Request) {
+	env, a, commit := s.chosen(w, r)
+	if env == nil {
+		return
+	}
+	p := proposal{
+		Title: a.Title, Of: env.Spec.Branch, Effect: a.effect(env, commit), Command: a.command(env, commit), Commit: commit, Dangerous: a.dangerous,
+		Path: actionPath(env, a.Name), Back: "/env/" + url.PathEscape(env.Name),
+	}
+	if !s.may(r.Context(), s.change("environments", env.Name)) {
+		p.Denied = s.lacks("edit")
+	}
+	s.show(w, r, http.StatusOK, frame{Title: a.Title + ": " + env.Spec.Branch, Screen: "proposal", Content: p})
+}
+
+// act carries out an action, and leads to the environment, which shows the progress.
+func (s *Server) act(w http.ResponseWriter, r *http.Request) {
+	env, a, commit := s.chosen(w, r)
+	if env == nil {
+		return
+	}
+	written := env.DeepCopy()
+	got, err := a.do(r.Context(), acting.Actor{Client: s.Client, Name: "berth-ui"}, written, commit)
+	if err != nil {
+		s.problem(w, r, http.StatusForbidden, a.Title+" was refused", s.Explain(err).Error())
+		return
+	}
+	http.Redirect(w, r, "/env/"+url.PathEscape(env.Name)+"?"+got.query(a.Name).Encode(), http.StatusSeeOther)
+}
+
+// query is the receipt in the address of the environment.
+func (r receipt) query(name string) url.Values {
+	return url.Values{"did": {name}, "id": {r.id}, "generation": {strconv.FormatInt(r.generation, 10)}}
+}
+
+// progress returns a banner about the action that led to a page, until the environment's own status says the rest.
+func (s *Server) progress(r *http.Request, env *v1alpha1.Environment) []banner {
+	q, all := r.URL.Query(), s.actions()
+	n := slices.IndexFunc(all, func(a action) bool { return a.Name == q.Get("did") })
+	if n < 0 {
+		return nil
+	}
+	generation, _ := strconv.ParseInt(q.Get("generation"), 10, 64)
+	b := banner{Tone: toneBusy, Title: all[n].Title + ": waiting for the agent", Text: "If this lasts longer than some seconds, check whether the agent runs.", Command: "berth check"}
+	handled := []string{env.Status.HandledRequest, env.Status.HandledRetry, env.Status.HandledConfirmation}
+	if id := q.Get("id"); id != "" && !slices.Contains(handled, id) || env.Status.ObservedGeneration < generation {
+		return []banner{b}
+	}
+	if ready := inspect.Ready(env.Status.Conditions); ready.Reason == v1alpha1.ReasonSyncing {
+		return []banner{{Tone: toneBusy, Title: all[n].Title + ": the agent is at it"}}
+	}
+	return []banner{{Tone: toneGood, Title: all[n].Title + ": done"}}
+}
+
+// proposalForAll shows which environments a confirmation would delete.
+func (s *Server) proposalForAll(w http.ResponseWriter, r *http.Request) {
+	repo := s.repositoryOf(w, r)
+	if repo == nil {
+		return
+	}
+	held := heldOf(repo)
+	p := proposal{
+		Title: "Confirm deletions", Of: repo.Name, Dangerous: true, Items: held, Command: "berth confirm --repository " + repo.Name, Back: "/",
+		Path:   "/repo/" + url.PathEscape(repo.Name) + "/confirm",
+		Effect: fmt.Sprintf("The agent may delete what it blocks now, and nothing that is blocked later: %s", inspect.Ready(repo.Status.Conditions).Message),
+	}
+	if !s.may(r.Context(), s.change("repositories", repo.Name)) {
+		p.Denied = strings.Replace(s.lacks("admin"), "this environment", "this Repository", 1)
+	}
+	s.show(w, r, http.StatusOK, frame{Title: "Confirm deletions of " + repo.Name, Screen: "proposal", Content: p})
+}
+
+func (s *Server) confirmAll(w http.ResponseWriter, r *http.Request) {
+	repo := s.repositoryOf(w, r)
+	if repo == nil {
+		return
+	}
+	actor := acting.Actor{Client: s.Client, Name: "berth-ui"}
+	if _, err := actor.Request(r.Context(), repo.DeepCopy(), v1alpha1.AnnotationConfirmed); err != nil {
+		s.problem(w, r, http.StatusForbidden, "The confirmation was refused", s.Explain(err).Error())
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *Server) repositoryOf(w http.ResponseWriter, r *http.Request) *v1alpha1.Repository {
+	repos, err := s.board.repos(r.Context())
+	if err != nil {
+		s.problem(w, r, http.StatusOK, "Repositories cannot be read", s.Explain(err).Error())
+		return nil
+	}
+	repo := repos[r.PathValue("name")]
+	if repo == nil {
+		s.problem(w, r, http.StatusNotFound, "There is no Repository "+r.PathValue("name"), "It may have been deleted.")
+	}
+	return repo
+}
