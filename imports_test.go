@@ -61,6 +61,7 @@ var arrows = []struct {
 	{pkg: "cmd/berth-sops", knows: []string{"cmd/berth-sops/closed", "secrets"}},
 	{pkg: "cmd/...", knows: []string{"api/...", "source/...", "secrets", "health", "reconciler/...", "deploy", "cmd/internal/..."}},
 	{pkg: "deploy"},
+	{pkg: "deploy/chartgen"},
 	{pkg: "examples", inTests: []string{"api/v1alpha1", "deploy", "source", "secrets", "reconciler/manifest", "reconciler/render"}},
 	{pkg: "internal/buildtest"},
 	{pkg: "internal/apitest", knows: []string{"api/v1alpha1", "reconciler/naming"}},

@@ -1,6 +1,8 @@
 // Package deploy holds the manifests that install Berth, so that tests and the demo install what users install.
 package deploy
 
+//go:generate go run ./chartgen
+
 import (
 	"bytes"
 	"embed"
@@ -18,7 +20,7 @@ const (
 	ServiceAccount = "berth"
 )
 
-//go:embed *.yaml */*.yaml
+//go:embed *.yaml crds/*.yaml rbac/*.yaml
 var files embed.FS
 
 // Objects returns new copies of the objects of the Kustomize base, in an order in which they can be applied. It
