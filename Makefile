@@ -1,5 +1,8 @@
 # Everything here needs Go, git, gcc and make, and nothing else; "make node" also Linux, root and some packages.
 
+# The image has programs without cgo. If everything is built so, each package is compiled once; only the race detector needs cgo.
+export CGO_ENABLED := 0
+
 KUBERNETES := v1.36.3
 LOCAL := .build/local
 
@@ -22,7 +25,7 @@ help: ## List the targets.
 .PHONY: build
 build: ## Build .build/berth, and .build/berth-sops, which decrypts for it.
 	@mkdir -p .build
-	CGO_ENABLED=0 go build -o .build/ ./cmd/berth ./cmd/berth-sops
+	go build -o .build/ ./cmd/berth ./cmd/berth-sops
 
 .PHONY: cluster-binary
 cluster-binary: ## Build .build/cluster, the local Kubernetes cluster.
@@ -82,8 +85,8 @@ sequential := manifest|naming|observed|plan|render
 concurrent = $$(go list ./source/... ./secrets/... ./internal/worker/... ./reconciler/... | grep -vE '/reconciler/($(sequential))$$')
 
 define race-tests
-go test -race -skip '^TestDeath' $(concurrent)
-go test -race -run '^(TestBuildsBesideEachOther|TestNoBuildWaitsForTheKeysOfAnother)$$' ./reconciler/render
+CGO_ENABLED=1 go test -race -skip '^TestDeath' $(concurrent)
+CGO_ENABLED=1 go test -race -run '^(TestBuildsBesideEachOther|TestNoBuildWaitsForTheKeysOfAnother)$$' ./reconciler/render
 endef
 
 .PHONY: test

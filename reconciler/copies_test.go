@@ -57,7 +57,6 @@ func TestACopyOverwritesNothing(t *testing.T) {
 		{"another environment's", marked("labels", map[string]any{manifest.LabelEnvironment: "a1b2c3.other"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			w := newWorld(t)
 			w.env.Namespace, w.env.SharedNamespace = strings.TrimSuffix(w.env.Namespace, "-env"), true
 			w.commits("a.yaml", configMap("a", "one"))

@@ -178,7 +178,6 @@ func everyDeath(t *testing.T, w *world, m *mortal, do func(name string)) {
 
 // Every commit replaces a Job and a Deployment, runs a Job that leaves nothing, changes one object and drops another.
 func TestDeathAtEveryWriteOfASync(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	last := "first"
 	commits := func(version string) {
@@ -218,7 +217,6 @@ func TestDeathAtEveryWriteOfASync(t *testing.T) {
 
 // A first sync and a full teardown, object by object.
 func TestDeathAtEveryWriteOfALife(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	w.env.Namespace, w.env.SharedNamespace = strings.TrimSuffix(w.env.Namespace, "-env"), true
 	m := &mortal{runs: map[string]int{}}
@@ -227,7 +225,6 @@ func TestDeathAtEveryWriteOfALife(t *testing.T) {
 
 // The same with a namespace of its own, which takes longer. Everything else is as above.
 func TestDeathAtEveryWriteOfANamespace(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	m := &mortal{runs: map[string]int{}, counts: func(write string) bool {
 		return strings.HasSuffix(write, "/namespaces/"+w.env.Namespace) || strings.HasPrefix(write, http.MethodDelete)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/kustomizetest"
 	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/kustomize"
@@ -16,9 +17,12 @@ import (
 	"berth.dev/berth/reconciler/render"
 )
 
+// atOnce is how many tests run in parallel. They mostly wait.
+const atOnce = 8
+
 func TestMain(m *testing.M) {
 	kustomizetest.Serve()
-	os.Exit(m.Run())
+	os.Exit(clustertest.Parallel(m, atOnce))
 }
 
 // gate is a Decrypter that blocks a render until the test releases it.

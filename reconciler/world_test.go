@@ -59,6 +59,7 @@ type world struct {
 // newWorld returns a world whose branch is still empty.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	c := cluster(t)
 	own := c.Namespace(t)
 	w := &world{t: t, wire: &wire{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}

@@ -41,7 +41,7 @@ var (
 var hooks string
 
 // atOnce is how many attempts run concurrently. They wait more than they work.
-const atOnce = "8"
+const atOnce = 8
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -49,11 +49,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	err := flag.Set("test.parallel", atOnce)
-	var dir string
-	if err == nil {
-		dir, err = os.MkdirTemp("", "berth-hostile-")
-	}
+	dir, err := os.MkdirTemp("", "berth-hostile-")
 	if err == nil {
 		defer os.RemoveAll(dir)
 		shared, err = begin(context.Background(), dir)
@@ -63,7 +59,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer shared.Cluster.Stop()
-	code := m.Run()
+	code := clustertest.Parallel(m, atOnce)
 	if err := errors.Join(shared.Agent.Stop(), withinMemory(), shared.Cgroup.Remove()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

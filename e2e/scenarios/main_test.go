@@ -30,7 +30,7 @@ var binary, scratch string
 var metrics, profiles, hooks, vault string
 
 // atOnce is how many scenarios run concurrently. They wait more than they work.
-const atOnce = "8"
+const atOnce = 8
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -38,10 +38,6 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	dir, err := os.MkdirTemp("", "berth-scenarios-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -52,7 +48,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer shared.Cluster.Stop()
-	code := m.Run()
+	code := clustertest.Parallel(m, atOnce)
 	if err := shared.Agent.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

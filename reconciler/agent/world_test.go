@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -39,17 +38,12 @@ var cluster = clustertest.Shared(clustertest.Config{Audit: true})
 const patience = 3 * time.Minute
 
 // atOnce is how many tests run in parallel. They mostly wait.
-const atOnce = "6"
+const atOnce = 6
 
 func TestMain(m *testing.M) {
 	kustomizetest.Serve()
-	flag.Parse()
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	ctrl.SetLogger(logr.Discard())
-	os.Exit(m.Run())
+	os.Exit(clustertest.Parallel(m, atOnce))
 }
 
 // world is a Git server and an agent on a real control plane. Each test has its own namespaces.

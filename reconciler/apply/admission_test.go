@@ -76,7 +76,7 @@ kind: Role
 metadata: {name: much, namespace: NS}
 rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
 `
-	weak := newWorld(t, as("eve")).applier
+	weak := anotherWorld(t, as("eve")).applier
 	var result Result
 	w.until(func() bool {
 		result = weak.Run(t.Context(), w.target, []plan.Step{w.step(plan.Create, much, nil)})[0]
@@ -94,7 +94,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
 // An API server may not know a namespace, grant or kind right after its creation.
 func TestOurOwnMakingsMayTakeAMoment(t *testing.T) {
 	w := newWorld(t)
-	weak := newWorld(t, as("bob")).applier
+	weak := anotherWorld(t, as("bob")).applier
 	weak.recent = w.applier.recent
 	asBob := func() Result {
 		return weak.Run(t.Context(), w.target, []plan.Step{w.step(plan.Create, configMap, nil)})[0]

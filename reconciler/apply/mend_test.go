@@ -45,7 +45,7 @@ func (w *world) puts(manager, text, patch string) {
 // isAs fails the test unless an object has the same content as a new one from the same text.
 func (w *world) isAs(text string) {
 	w.t.Helper()
-	fresh := newWorld(w.t)
+	fresh := anotherWorld(w.t)
 	if clusterScoped := w.object(text).GetNamespace() == ""; clusterScoped {
 		fresh = w
 		text = with(text, "name: NS", "name: twin-NS")

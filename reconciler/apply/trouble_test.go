@@ -130,7 +130,7 @@ func TestWebhookThatRefuses(t *testing.T) {
 
 // A slow webhook delays the objects of one environment, but not those of others.
 func TestSlowWebhookHoldsNobodyElse(t *testing.T) {
-	slow, other := newWorld(t), newWorld(t)
+	slow, other := newWorld(t), anotherWorld(t)
 	other.applier = slow.applier
 	asked, release := make(chan struct{}, 1), make(chan struct{})
 	slow.webhook(func(rw http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -39,8 +40,21 @@ type world struct {
 	now     time.Time
 }
 
-// newWorld returns a world; configure may change how its applier reaches the cluster.
+// atOnce is how many tests run in parallel. They mostly wait.
+const atOnce = 8
+
+func TestMain(m *testing.M) { os.Exit(clustertest.Parallel(m, atOnce)) }
+
+// newWorld returns a world, and lets the test run in parallel with others. configure may change how its applier reaches the
+// cluster.
 func newWorld(t *testing.T, configure ...func(*rest.Config, *Config)) *world {
+	t.Helper()
+	t.Parallel()
+	return anotherWorld(t, configure...)
+}
+
+// anotherWorld returns a world for a test that already has one.
+func anotherWorld(t *testing.T, configure ...func(*rest.Config, *Config)) *world {
 	t.Helper()
 	c := cluster(t)
 	w := &world{t: t, namespace: c.Namespace(t), config: c.RESTConfig(), now: time.Now()}

@@ -227,7 +227,7 @@ func TestChangeOnlyWhatWasSeen(t *testing.T) {
 	const recreated = "was deleted or re-created by another client in the meantime; it is tried again"
 	const changed = "was changed by another client in the meantime; it is tried again"
 	for text, why := range map[string]string{configMap: recreated, job: changed} {
-		w := newWorld(t)
+		w := anotherWorld(t)
 		old := w.created(text)
 		w.delete(text)
 		result := w.do(plan.Correct, text, old)

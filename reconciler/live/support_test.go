@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,11 @@ import (
 )
 
 var cluster = clustertest.Shared(clustertest.Config{})
+
+// atOnce is how many tests run in parallel. They mostly wait.
+const atOnce = 8
+
+func TestMain(m *testing.M) { os.Exit(clustertest.Parallel(m, atOnce)) }
 
 // timeout is far beyond what any step takes on a loaded machine.
 const timeout = 3 * time.Minute
