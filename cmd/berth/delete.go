@@ -100,7 +100,7 @@ func ask(c *cobra.Command, s streams, what string) error {
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return usageError(c, "%s To do so without a terminal, add --yes", what)
 	}
-	fmt.Fprintf(s.err, "%s\nDelete it? [y/N] ", what)
+	fmt.Fprintf(s.err, "%s\nContinue? [y/N] ", what)
 	answer, err := bufio.NewReader(s.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

@@ -52,6 +52,7 @@ type viewer struct {
 	namespace  string
 	kubernetes kubernetes.Interface
 	discovery  discovery.DiscoveryInterface
+	dynamic    dynamic.Interface
 	logs       inspect.Logs
 	core       typedcorev1.SecretsGetter
 	// applier computes what the agent would write, by dry runs.
@@ -102,7 +103,7 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 		return nil, err
 	}
 	return &viewer{
-		WithWatch: c, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(),
+		WithWatch: c, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(), dynamic: objects,
 		logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1(),
 		applier: apply.New(apply.Config{Dynamic: objects, Mapper: c.RESTMapper(), OpenAPI: kubernetes.Discovery().OpenAPIV3()}),
 	}, nil
@@ -136,7 +137,7 @@ func explain(err error, namespace string) error {
 	unreachable, isUnreachable := errors.AsType[*url.Error](err)
 	switch {
 	case meta.IsNoMatchError(err), runtime.IsNotRegisteredError(err):
-		return fmt.Errorf("the cluster does not know Berth's kinds: install Berth (kubectl apply --server-side -k deploy), or choose another cluster with --context: %w", err)
+		return fmt.Errorf("the cluster does not know Berth's kinds: install Berth (berth install), or choose another cluster with --context: %w", err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the cluster does not accept the credentials of the kubeconfig; log in again, or choose another --context: %w", err)
 	case apierrors.IsForbidden(err):

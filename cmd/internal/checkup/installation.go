@@ -28,7 +28,7 @@ const (
 	// leasePatience is the age at which an unrenewed lease counts as abandoned. It exceeds the lease's duration
 	// because clocks differ.
 	leasePatience = time.Minute
-	installHint   = "install Berth: kubectl apply --server-side -k deploy"
+	installHint   = "install Berth: berth install"
 	reapplyHint   = "apply the manifests of this version again: kubectl apply --server-side -k deploy"
 )
 
