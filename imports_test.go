@@ -29,6 +29,7 @@ var arrows = []struct {
 	{pkg: "api/v1alpha1"},
 	{pkg: "source"},
 	{pkg: "source/webhook"},
+	{pkg: "source/forge"},
 	{pkg: "secrets", knows: []string{"internal/worker"}},
 	{pkg: "health"},
 	{pkg: "reconciler/manifest"},
@@ -48,11 +49,12 @@ var arrows = []struct {
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
 	{pkg: "reconciler/control", knows: []string{"api/v1alpha1"}},
+	{pkg: "reconciler/feedback", knows: []string{"api/v1alpha1", "source/forge", "reconciler/control"}},
 	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/clusters", "reconciler/control", "reconciler/naming", "reconciler/stores"}},
 	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
 		"reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
-		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/kustomize", "reconciler/manifest", "reconciler/records", "reconciler/report",
+		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/feedback", "reconciler/kustomize", "reconciler/manifest", "reconciler/records", "reconciler/report",
 		"reconciler/repositories", "reconciler/stores"},
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
@@ -77,7 +79,7 @@ var arrows = []struct {
 var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report",
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report", "reconciler/feedback",
 	"cmd/...", "internal/clustertest"}
 
 // fences lists where external packages (import paths) or single functions ("path.Name") may be used.
@@ -159,7 +161,7 @@ var fences = []struct {
 	{
 		things: []string{"math/rand/...", "time.Now", "time.Since", "time.Until", "time.After", "time.AfterFunc", "time.NewTimer",
 			"time.NewTicker", "time.Tick", "time.Sleep"},
-		never:   []string{"reconciler/live"},
+		never:   []string{"reconciler/live", "source/forge"},
 		inTests: []string{anything},
 		why:     "clock and randomness come with its Config",
 	},

@@ -1,0 +1,177 @@
+// Package forge reports to GitLab, GitHub, Gitea and Forgejo: commit statuses, and notes in merge requests.
+//
+// It knows the APIs and their rules, and nothing of environments. Errors are of type [*Error]: they name the missing
+// permission where there is one, and never hold a credential.
+package forge
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Provider is the API of a forge.
+type Provider string
+
+// The APIs. Gitea is also Forgejo's.
+const (
+	GitLab Provider = "GitLab"
+	GitHub Provider = "GitHub"
+	Gitea  Provider = "Gitea"
+)
+
+// Config configures a Client.
+type Config struct {
+	Provider Provider
+	// URL is the address of the forge, and RepositoryURL that of the Git repository. Without URL, the forge is at the root of
+	// the host of RepositoryURL.
+	URL, RepositoryURL string
+	Credentials        Credentials
+	// Proxy chooses the proxy of a request, as in [http.Transport]; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// UserAgent names the program.
+	UserAgent string
+	// Now is the clock, which the times in a forge's answers are compared with.
+	Now func() time.Time
+	// Transport carries the requests; nil means one of the Client's own, which honours Proxy and Credentials.CA.
+	Transport http.RoundTripper
+}
+
+// Credentials are sent to the forge's host and to no other, and appear in no error.
+type Credentials struct {
+	// Token is an access token. Without it, App is used.
+	Token string
+	// App is a GitHub App, which gets its own short-lived tokens.
+	App App
+	// CA has more certificate authorities to trust, in PEM.
+	CA []byte
+}
+
+// String hides the credentials when a Config is printed.
+func (Credentials) String() string { return "[redacted]" }
+
+// GoString does the same for %#v.
+func (Credentials) GoString() string { return "[redacted]" }
+
+// State is the state of a commit status.
+type State string
+
+// The states. The last three are final.
+const (
+	Pending  State = "Pending"
+	Running  State = "Running"
+	Success  State = "Success"
+	Failed   State = "Failed"
+	Canceled State = "Canceled"
+)
+
+// Final reports whether nothing more is expected.
+func (s State) Final() bool { return s != Pending && s != Running }
+
+// Weight is whether a status may block a merge.
+type Weight string
+
+// The weights.
+const (
+	Informative Weight = "Informative"
+	Blocking    Weight = "Blocking"
+)
+
+// Status is a commit status. Texts are plain, of any length: each forge's limits are applied here.
+type Status struct {
+	Commit, Branch string
+	// Name identifies the status among those of the commit.
+	Name        string
+	State       State
+	Weight      Weight
+	Description string
+	// Link is where the status leads; empty: nowhere.
+	Link string
+	// Pipeline is the one that SetStatus returned for this commit and name before, or 0.
+	Pipeline int64
+}
+
+// MergeRequest is an open merge request (pull request) of a branch of the repository itself, not of a fork.
+type MergeRequest struct {
+	Number int64
+	Branch string // the source branch
+}
+
+// Note is a note (comment) in a merge request.
+type Note struct {
+	ID   int64
+	Body string
+}
+
+// api is what the forges have in common.
+type api interface {
+	setStatus(ctx context.Context, s Status) (pipeline int64, err error)
+	mergeRequests(ctx context.Context, page int) (list []MergeRequest, more bool, err error)
+	notes(ctx context.Context, mergeRequest int64, page int) (list []Note, more bool, err error)
+	createNote(ctx context.Context, mergeRequest int64, body string) (int64, error)
+	editNote(ctx context.Context, mergeRequest, id int64, body string) error
+	probe(ctx context.Context, use Use) error
+}
+
+// Client reports to one project of a forge. It is safe for concurrent use.
+type Client struct {
+	api
+	connection *connection
+}
+
+// New returns a Client. It sends nothing.
+func New(c Config) (*Client, error) {
+	at, err := locate(c)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := connect(c, at)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{connection: connection}
+	switch c.Provider {
+	case GitLab:
+		client.api = &gitlab{connection, "/projects/" + url.PathEscape(at.project)}
+	case GitHub:
+		client.api = &hub{connection: connection, project: "/repos/" + at.project, dialect: githubDialect}
+	case Gitea:
+		client.api = &hub{connection: connection, project: "/repos/" + at.project, dialect: giteaDialect}
+	default:
+		return nil, &Error{Reason: Invalid, Op: "use the forge", Cause: "its API is not known: " + string(c.Provider), Hint: "set spec.feedback.provider to GitLab, GitHub or Gitea"}
+	}
+	return client, nil
+}
+
+// Close releases the connections.
+func (c *Client) Close() { c.connection.close() }
+
+// Address returns the address of the project for people.
+func (c *Client) Address() string { return c.connection.web }
+
+// SetStatus sets a commit status, and returns the pipeline to which GitLab added it, to be passed on for the next status of
+// this commit.
+func (c *Client) SetStatus(ctx context.Context, s Status) (pipeline int64, err error) {
+	return c.setStatus(ctx, s)
+}
+
+// maxPages bounds how much of a list is read.
+const maxPages = 20
+
+// MergeRequests returns the open merge requests of the repository's own branches, the last changed ones if there are more
+// than about a thousand.
+func (c *Client) MergeRequests(ctx context.Context) ([]MergeRequest, error) {
+	var all []MergeRequest
+	for page := 1; page <= maxPages; page++ {
+		list, more, err := c.mergeRequests(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+		if !more {
+			break
+		}
+	}
+	return all, nil
+}
