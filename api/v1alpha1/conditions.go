@@ -30,6 +30,22 @@ const (
 	ReasonTooMany = "TooMany"
 )
 
+// ConditionFeedback is a condition of a Repository with spec.feedback: whether the forge accepts what the agent reports. If
+// it does not, environments are synced all the same.
+const (
+	ConditionFeedback = "Feedback"
+	// ReasonReported means that the forge accepted the last report. Only with it is Feedback true.
+	ReasonReported = "Reported"
+	// ReasonForbidden means that the token lacks a permission. The message names it.
+	ReasonForbidden = "Forbidden"
+	// ReasonNotFound means that the forge has no such project, or does not show it to the token.
+	ReasonNotFound = "NotFound"
+	// ReasonRateLimited means that the forge allows no more requests for now.
+	ReasonRateLimited = "RateLimited"
+	// ReasonRefused means that the forge refused a report for another reason, which the message quotes.
+	ReasonRefused = "Refused"
+)
+
 // The reasons of an Environment's Ready condition: the one word that people read. The condition's message
 // names the worst object, and why.
 const (

@@ -185,6 +185,10 @@ type EnvironmentStatus struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
+	// feedback is what was last reported to the forge.
+	// +optional
+	Feedback *EnvironmentFeedback `json:"feedback,omitempty"`
+
 	// handledRequest is the last value of the annotation berth.dev/requested that the agent acted on.
 	// +optional
 	HandledRequest string `json:"handledRequest,omitempty"`

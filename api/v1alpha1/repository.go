@@ -41,6 +41,9 @@ type RepositoryList struct {
 }
 
 // RepositorySpec defines where a repository is, and which of its branches get an environment.
+//
+// +kubebuilder:validation:XValidation:rule=`!has(self.feedback) || has(self.feedback.provider) || (has(self.feedback.url) ? self.feedback.url : self.url).matches(r'^[a-z]+://([^/@]*@)?[^/@]*(github|gitlab|gitea|forgejo|codeberg)')`,message="feedback needs a provider, because the host's name does not say which API it has: GitLab, GitHub or Gitea (also for Forgejo)",fieldPath=".feedback"
+// +kubebuilder:validation:XValidation:rule=`!has(self.feedback) || !self.url.startsWith('file:')`,message="feedback needs a repository on a forge, but url is a local folder",fieldPath=".feedback"
 type RepositorySpec struct {
 	// url is the address of the repository: https, http or ssh, without credentials. file is for tests; the agent refuses
 	// it unless it runs with --allow-file-urls.
@@ -75,6 +78,10 @@ type RepositorySpec struct {
 	// webhook allows the Git server to notify the agent of a push, at /hooks/<name of this Repository>.
 	// +optional
 	Webhook *Webhook `json:"webhook,omitempty"`
+
+	// feedback lets the agent report to the forge what runs: as commit statuses, and as a note in merge requests.
+	// +optional
+	Feedback *Feedback `json:"feedback,omitempty"`
 
 	// goneAfter is how long a branch must be missing, in at least two complete listings in a row, before its environment
 	// is torn down: a number with ms, s, m or h, or several, such as 1h30m.
@@ -186,7 +193,8 @@ type RepositoryStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and, while they are true, Reconciling and Stalled.
+	// conditions are Ready; Reconciling, Stalled and BranchesLeftOut while they are true; and Feedback if spec.feedback is
+	// set.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

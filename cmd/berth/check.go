@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -32,8 +33,8 @@ func newCheck(s streams) *cobra.Command {
 		Short: "Check the installation, Repositories, and encrypted files",
 		Long: `Check the installation: the cluster's version and clock, the CRDs, the agent and its lease, its
 rights, and the admission policies. For every Repository, or the named one, check its state, the
-Secrets that it names, whether webhooks reach the agent, environments and their accounts, and which
-encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
+Secrets that it names, whether webhooks reach the agent, the permissions of the forge's token,
+environments and their accounts, and which encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
 server with the Repository's credentials, otherwise from the repository around the current folder.
 All checks use your rights. A check that they do not allow is "unknown", which is not a problem.
 
@@ -106,7 +107,7 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	if err != nil {
 		return explain(err, v.namespace)
 	}
-	checker := checkup.New(checkup.Config{Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace, Now: time.Now, ServerTime: checkup.ServerTime(v.kubernetes)})
+	checker := checkup.New(checkup.Config{Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace, Proxy: http.ProxyFromEnvironment, Now: time.Now, ServerTime: checkup.ServerTime(v.kubernetes)})
 	repositories, environments, err := v.toCheck(ctx, args)
 	if err != nil && !meta.IsNoMatchError(err) { // a missing kind is a finding
 		return err

@@ -23,6 +23,7 @@ import (
 	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/environments"
+	"berth.dev/berth/reconciler/feedback"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/report"
@@ -82,6 +83,7 @@ type Agent struct {
 	mgr          ctrl.Manager
 	installation installation
 	repositories *repositories.Controller
+	feedback     *feedback.Sender
 	wakes        *environments.Wakes
 	pulses       []*control.Pulse
 }
@@ -123,11 +125,17 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Now:       c.Now,
 		Jitter:    c.Jitter,
 	})
-	reporter := report.New(report.Config{
+	var reporter *report.Reporter
+	if err := a.addFeedback(ctx, &reporter); err != nil {
+		return nil, err
+	}
+	reporter = report.New(report.Config{
 		Client:   mgr.GetClient(),
 		Recorder: mgr.GetEventRecorder("berth"),
 		Metrics:  c.Metrics,
 		Logs:     report.NewLogs(cluster.Core, a.wakes.Add),
+		Changed:  a.feedback.Changed,
+		Feedback: a.feedback.Condition,
 		Now:      c.Now,
 		Log:      c.Log,
 	})
@@ -150,7 +158,7 @@ func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler
 	}
 	a.repositories = repositories.New(repositories.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Cluster: passes.Cluster, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
-		Report: reporter.Repository, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
+		Report: a.reportRepository(reporter), Heard: a.feedback.Heard, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
 	envs := environments.New(environments.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,

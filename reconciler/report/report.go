@@ -27,7 +27,11 @@ type Config struct {
 	Metrics  *Metrics
 	// Logs fetches the last lines of failed containers; nil: the status has none.
 	Logs *Logs
-	Now  func() time.Time
+	// Changed is called after an Environment's status changed; nil: nothing is.
+	Changed func(env *v1alpha1.Environment)
+	// Feedback returns a Repository's condition Feedback; nil: it stays as it is.
+	Feedback func(repo *v1alpha1.Repository) *metav1.Condition
+	Now      func() time.Time
 	// Log receives a line for each sync that ended; nil: silent.
 	Log *slog.Logger
 }
@@ -45,6 +49,12 @@ type Reporter struct {
 func New(c Config) *Reporter {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Changed == nil {
+		c.Changed = func(*v1alpha1.Environment) {}
+	}
+	if c.Feedback == nil {
+		c.Feedback = func(*v1alpha1.Repository) *metav1.Condition { return nil }
 	}
 	return &Reporter{Config: c, dips: map[types.UID]time.Time{}}
 }
@@ -81,6 +91,7 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s
 	r.environments.wrote(env, env.Status.DeepCopy(), r.Now())
 	r.rose(env.UID)
 	r.tell(env, Transitions(before.Status, env.Status))
+	r.Changed(env)
 	return 0, nil
 }
 
@@ -89,7 +100,7 @@ func (r *Reporter) Repository(ctx context.Context, repo *v1alpha1.Repository, st
 	if newer := r.repositories.unseen(repo); newer != nil {
 		newer.DeepCopyInto(&repo.Status)
 	}
-	status.Conditions = conditions(repo.Status.Conditions, status.Conditions, r.Now())
+	status.Conditions = conditions(repo.Status.Conditions, r.withFeedback(repo, status.Conditions), r.Now())
 	r.Metrics.follow(repo, status)
 	if equality.Semantic.DeepEqual(status, repo.Status) {
 		return nil

@@ -52,6 +52,8 @@ type Config struct {
 	// Repository.
 	Listed    func(repository, reason string, at time.Time, took time.Duration)
 	Forgotten func(repository string)
+	// Heard is called after a webhook; nil: nothing is.
+	Heard func(repo types.NamespacedName)
 	// Made reports whether Berth provably created a namespace for an environment of this name and id.
 	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
 	// HookMissed warns of a change without a webhook if webhooks have announced changes before.
@@ -93,6 +95,9 @@ type followed struct {
 
 // New returns the controller of Repositories.
 func New(c Config) *Controller {
+	if c.Heard == nil {
+		c.Heard = func(types.NamespacedName) {}
+	}
 	return &Controller{Config: c, inbox: control.NewInbox(), known: map[string]*followed{}, hooks: map[string]*hooks{}, called: map[string]map[string]branches.Wanted{}}
 }
 
@@ -177,6 +182,7 @@ func (r *Controller) due(ctx context.Context, repo *v1alpha1.Repository, f *foll
 	f.spec, f.request, f.cause = repo.Generation, request, byPoll
 	if hooked {
 		f.cause = byHook
+		r.Heard(client.ObjectKeyFromObject(repo))
 	}
 	return due
 }

@@ -53,7 +53,7 @@ func (r *Controller) notCalledFor() predicate.Predicate {
 	}}
 }
 
-// repositoriesWith returns the Repositories that read their credentials from a Secret.
+// repositoriesWith returns the Repositories that read credentials from a Secret, for Git or for the forge.
 func repositoriesWith(c client.Reader) handler.MapFunc {
 	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
 		var list v1alpha1.RepositoryList
@@ -61,7 +61,8 @@ func repositoriesWith(c client.Reader) handler.MapFunc {
 			return nil // the cache answers, and cannot fail
 		}
 		for i := range list.Items {
-			if ref := list.Items[i].Spec.SecretRef; ref != nil && ref.Name == secret.GetName() {
+			spec := &list.Items[i].Spec
+			if ref := spec.SecretRef; ref != nil && ref.Name == secret.GetName() || spec.Feedback != nil && spec.Feedback.SecretRef.Name == secret.GetName() {
 				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 			}
 		}

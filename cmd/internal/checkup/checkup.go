@@ -4,6 +4,8 @@ package checkup
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,7 +45,9 @@ type Config struct {
 	Kubernetes kubernetes.Interface
 	// Namespace is the agent's namespace.
 	Namespace string
-	Now       func() time.Time
+	// Proxy chooses the proxy of requests to forges; nil: none.
+	Proxy func(*http.Request) (*url.URL, error)
+	Now   func() time.Time
 	// ServerTime returns the API server's time. Without it, clocks are not compared.
 	ServerTime func(context.Context) (time.Time, error)
 }

@@ -29,6 +29,7 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 		c.secret(ctx, f, "credentials", ref.Name, gitSecret)
 	}
 	c.webhook(ctx, f, repo)
+	c.feedback(ctx, f, repo)
 	environmentsOf(f, environments)
 	c.accounts(ctx, f, environments)
 	for i := range repo.Spec.Environments {

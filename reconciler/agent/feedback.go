@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/feedback"
+	"berth.dev/berth/reconciler/report"
+)
+
+// addFeedback adds what reports to forges. The reporter is made after it, because each needs the other.
+func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter) error {
+	a.feedback = feedback.New(feedback.Config{
+		Client: a.mgr.GetClient(),
+		Recall: func(env *v1alpha1.Environment) { (*reporter).Recall(env) },
+		Write: func(ctx context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error {
+			return (*reporter).EnvironmentFeedback(ctx, env, told)
+		},
+		Requeue: func(repo types.NamespacedName) { a.repositories.Requeue(repo) },
+		Key:     a.installation.digestKey, Proxy: a.Proxy, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
+	})
+	environments, err := a.mgr.GetCache().GetInformer(ctx, &v1alpha1.Environment{})
+	if err != nil {
+		return err
+	}
+	// The controller need not have seen an Environment whose deletion ends.
+	if _, err := environments.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(gone any) {
+		if last, ok := gone.(cache.DeletedFinalStateUnknown); ok {
+			gone = last.Obj
+		}
+		if env, ok := gone.(*v1alpha1.Environment); ok {
+			a.feedback.Changed(env)
+		}
+	}}); err != nil {
+		return err
+	}
+	return a.mgr.Add(manager.RunnableFunc(a.feedback.Start))
+}
+
+// reportRepository writes a Repository's status, and lets what reports to its forge see its spec and Secrets.
+func (a *Agent) reportRepository(reporter *report.Reporter) func(context.Context, *v1alpha1.Repository, v1alpha1.RepositoryStatus) error {
+	return func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error {
+		a.feedback.Follow(repo)
+		return reporter.Repository(ctx, repo, status)
+	}
+}

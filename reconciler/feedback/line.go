@@ -1,0 +1,251 @@
+package feedback
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/control"
+)
+
+// pause is the minimum time between two edits of a note, and between two lists of merge requests that only a changed status
+// causes.
+const pause = 5 * time.Second
+
+// line is what is reported for one Repository.
+type line struct {
+	*Sender
+	repo   types.NamespacedName
+	signal chan struct{}
+
+	mu        sync.Mutex
+	changed   map[string]bool // branches whose Environments changed
+	heard     bool            // list the merge requests
+	condition *metav1.Condition
+
+	// Only its own goroutine uses the following.
+	forge    Forge
+	setup    string // identifies what forge was made from
+	unusable error  // why there is no forge
+	begun    bool   // all branches were compared since the start
+	branches map[string]*branch
+	statuses *duty
+	notes    *duty
+	open     map[string][]int64 // merge requests, by branch
+	listed   time.Time          // when
+}
+
+func newLine(s *Sender, repo types.NamespacedName) *line {
+	l := &line{Sender: s, repo: repo, signal: make(chan struct{}, 1), changed: map[string]bool{}}
+	l.reset()
+	return l
+}
+
+// reset forgets everything.
+func (l *line) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.changed)
+	l.heard, l.condition = true, nil
+	l.forge, l.setup, l.unusable, l.begun, l.open, l.listed = nil, "", nil, false, nil, time.Time{}
+	l.branches, l.statuses, l.notes = map[string]*branch{}, newDuty(), newDuty()
+}
+
+// wake lets the line compare, after a change of what it shares.
+func (l *line) wake(change func()) {
+	if change != nil {
+		l.mu.Lock()
+		change()
+		l.mu.Unlock()
+	}
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run compares and sends when there is a reason to, until the context ends.
+func (l *line) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.signal:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if next := l.round(ctx); !next.IsZero() && ctx.Err() == nil {
+			timer.Reset(max(next.Sub(l.Now()), time.Millisecond))
+		}
+	}
+}
+
+// round sends what differs, and returns when to do so again; zero: when something changes.
+func (l *line) round(ctx context.Context) time.Time {
+	repo := &v1alpha1.Repository{}
+	switch err := l.Client.Get(ctx, l.repo, repo); {
+	case apierrors.IsNotFound(err) || err == nil && repo.Spec.Feedback == nil:
+		l.reset()
+		return time.Time{}
+	case err != nil:
+		return l.Now().Add(pause) // the cache is not ready
+	}
+	if err := l.connect(ctx, repo); err != nil {
+		l.judge(repo, err, patience)
+		return l.Now().Add(lastRetry)
+	}
+	envs, err := l.environments(ctx)
+	if err != nil {
+		return l.Now().Add(pause)
+	}
+	l.mark(envs)
+	l.send(ctx, repo, envs)
+	if ctx.Err() == nil {
+		l.judge(repo, cmp.Or(l.statuses.trouble(), l.notes.trouble()), max(l.statuses.failures, l.notes.failures))
+	}
+	next := earlier(l.statuses.next(), l.notes.next())
+	for _, b := range l.branches {
+		next = earlier(next, b.due)
+	}
+	return next
+}
+
+// environments returns the Environments of the Repository, by branch. Callers must not change them.
+func (l *line) environments(ctx context.Context) (map[string][]*v1alpha1.Environment, error) {
+	all, err := control.Environments(ctx, l.Client, l.repo)
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]*v1alpha1.Environment{}
+	for i := range all {
+		of[all[i].Spec.Branch] = append(of[all[i].Spec.Branch], &all[i])
+	}
+	return of, nil
+}
+
+// mark marks the branches to compare: after a start all, then those that changed, and those whose note was edited too
+// recently.
+func (l *line) mark(envs map[string][]*v1alpha1.Environment) {
+	now := l.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.begun {
+		l.begun = true
+		for name := range envs {
+			l.changed[name] = true
+		}
+	}
+	for name := range l.changed {
+		l.statuses.dirty[name], l.notes.dirty[name] = true, true
+	}
+	clear(l.changed)
+	for name, b := range l.branches {
+		if !b.due.IsZero() && !now.Before(b.due) {
+			l.notes.dirty[name], b.due = true, time.Time{}
+		}
+	}
+}
+
+// send sends what differs, and writes down what was sent.
+func (l *line) send(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) {
+	tried := append(l.sendStatuses(ctx, repo, envs), l.sendNotes(ctx, repo, envs)...)
+	slices.Sort(tried)
+	for _, name := range slices.Compact(tried) {
+		l.writeDown(ctx, name)
+	}
+}
+
+// sendStatuses sends the commit statuses that differ, and returns the branches that it tried.
+func (l *line) sendStatuses(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
+	now := l.Now()
+	names := l.statuses.take(now)
+	if repo.Spec.Feedback.Statuses == v1alpha1.StatusesNever {
+		return nil
+	}
+	return l.statuses.each(names, now, l.Jitter(), func(name string) error {
+		return l.setStatuses(ctx, repo, l.branch(name, envs[name]))
+	})
+}
+
+// sendNotes writes the notes that differ, and returns the branches that it tried.
+func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
+	now := l.Now()
+	if repo.Spec.Feedback.Note == v1alpha1.NoteNever {
+		l.notes.take(now)
+		return nil
+	}
+	names, err := l.toNote(ctx, envs, now)
+	if err != nil {
+		for _, name := range names {
+			l.branch(name, envs[name])
+		}
+		return l.notes.halt(names, err, now, l.Jitter())
+	}
+	return l.notes.each(names, now, l.Jitter(), func(name string) error {
+		return l.putNotes(ctx, repo, l.branch(name, envs[name]))
+	})
+}
+
+// toNote returns the branches whose notes are compared now, after it listed the open merge requests: because of a webhook,
+// or because the last list is not new. The error is that of the list.
+func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environment, now time.Time) ([]string, error) {
+	l.mu.Lock()
+	heard := l.heard
+	l.mu.Unlock()
+	if l.notes.blocked && now.Before(l.notes.retry) {
+		return nil, nil
+	}
+	names := l.notes.take(now)
+	if len(envs) == 0 && len(names) == 0 {
+		return nil, nil // there is nothing to note, and Gitea answers 404 for a repository without branches
+	}
+	if !heard && (len(names) == 0 || now.Sub(l.listed) < pause) {
+		return names, nil
+	}
+	l.mu.Lock()
+	l.heard = false
+	l.mu.Unlock()
+	all, err := l.forge.MergeRequests(ctx)
+	if err != nil {
+		l.mu.Lock()
+		l.heard = l.heard || heard
+		l.mu.Unlock()
+		return names, err
+	}
+	l.open, l.listed = map[string][]int64{}, now
+	for _, m := range all {
+		l.open[m.Branch] = append(l.open[m.Branch], m.Number)
+	}
+	if heard {
+		names = l.withOpened(names, envs)
+	}
+	if len(names) == 0 {
+		l.notes.conclude(nil, false, now, 0)
+	}
+	return names, nil
+}
+
+// withOpened adds the branches that have a merge request without a note.
+func (l *line) withOpened(names []string, envs map[string][]*v1alpha1.Environment) []string {
+	for name, numbers := range l.open {
+		if len(envs[name]) == 0 || slices.Contains(names, name) {
+			continue
+		}
+		b := l.branch(name, envs[name])
+		b.envs = nil
+		if slices.ContainsFunc(numbers, func(n int64) bool { return b.notes[n].id == 0 }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

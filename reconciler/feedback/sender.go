@@ -1,0 +1,144 @@
+// Package feedback reports to the forge what environments run: commit statuses, and a note in each merge request.
+//
+// What is reported follows from the current state alone. A [Sender] compares it with what was last reported, which the status
+// of each Environment keeps, and sends the difference. So it repeats nothing after a restart, sends nothing while nothing
+// changes, and catches up with the present, never with the past. It works beside the controllers, and delays none of them.
+package feedback
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source/forge"
+)
+
+// Forge is the project at a forge. A [forge.Client] is one.
+type Forge interface {
+	SetStatus(ctx context.Context, s forge.Status) (pipeline int64, err error)
+	MergeRequests(ctx context.Context) ([]forge.MergeRequest, error)
+	PutNote(ctx context.Context, mergeRequest, id int64, marker, body string) (int64, error)
+}
+
+// Config configures a Sender.
+type Config struct {
+	// Client reads from the cache.
+	Client client.Reader
+	// Recall updates an Environment's status from the cache to what was last written.
+	Recall func(env *v1alpha1.Environment)
+	// Write writes an Environment's status.feedback.
+	Write func(ctx context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error
+	// Requeue requeues a Repository whose condition Feedback changed.
+	Requeue func(types.NamespacedName)
+	// Connect returns the client for a forge; nil means forge.New.
+	Connect func(forge.Config) (Forge, error)
+	// Key makes the markers of notes unique to this installation.
+	Key []byte
+	// Proxy and UserAgent are those of requests to forges.
+	Proxy     func(*http.Request) (*url.URL, error)
+	UserAgent string
+	// Now is the clock, Jitter a source of random numbers in [0,1).
+	Now    func() time.Time
+	Jitter func() float64
+	Log    *slog.Logger
+}
+
+// Sender reports to forges, for each Repository in a goroutine of its own: a forge that does not answer delays no other.
+type Sender struct {
+	Config
+	mu      sync.Mutex
+	lines   map[types.NamespacedName]*line
+	ctx     context.Context // set while it runs
+	running sync.WaitGroup
+}
+
+// New returns a Sender. It sends nothing before Start.
+func New(c Config) *Sender {
+	if c.Connect == nil {
+		c.Connect = func(f forge.Config) (Forge, error) { return forge.New(f) }
+	}
+	return &Sender{Config: c, lines: map[types.NamespacedName]*line{}}
+}
+
+// Start sends until the context ends. Only the leader may run it.
+func (s *Sender) Start(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	for _, l := range s.lines {
+		s.running.Go(func() { l.run(ctx) })
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.ctx = nil
+	s.mu.Unlock()
+	s.running.Wait()
+	return nil
+}
+
+// line returns the line to the forge of a Repository.
+func (s *Sender) line(repo types.NamespacedName) *line {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.lines[repo]
+	if !ok {
+		l = newLine(s, repo)
+		s.lines[repo] = l
+		if ctx := s.ctx; ctx != nil {
+			s.running.Go(func() { l.run(ctx) })
+		}
+	}
+	return l
+}
+
+// existing returns the line of a Repository, if there is one: a Repository that reports nothing has none.
+func (s *Sender) existing(repo types.NamespacedName) (*line, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.lines[repo]
+	return l, ok
+}
+
+// Follow takes note of a Repository, whose spec or Secrets may have changed.
+func (s *Sender) Follow(repo *v1alpha1.Repository) {
+	key := client.ObjectKeyFromObject(repo)
+	if repo.Spec.Feedback == nil {
+		if _, ok := s.existing(key); !ok {
+			return
+		}
+	}
+	s.line(key).wake(nil)
+}
+
+// Changed reports that the status of an Environment changed, or that it is gone.
+func (s *Sender) Changed(env *v1alpha1.Environment) {
+	if l, ok := s.existing(types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}); ok {
+		l.wake(func() { l.changed[env.Spec.Branch] = true })
+	}
+}
+
+// Heard reports a webhook of a Repository: a merge request may have been opened.
+func (s *Sender) Heard(repo types.NamespacedName) {
+	if l, ok := s.existing(repo); ok {
+		l.wake(func() { l.heard = true })
+	}
+}
+
+// Condition returns the condition Feedback of a Repository; nil if nothing is known yet.
+func (s *Sender) Condition(repo *v1alpha1.Repository) *metav1.Condition {
+	l, ok := s.existing(client.ObjectKeyFromObject(repo))
+	if !ok {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.condition.DeepCopy()
+}

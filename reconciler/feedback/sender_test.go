@@ -1,0 +1,375 @@
+package feedback
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
+	"berth.dev/berth/source/forge"
+)
+
+// office is an agent with one Repository that reports to a forge of its own. It is the client, the forge and the reporter.
+type office struct {
+	client.Reader
+	t *testing.T
+
+	mu     sync.Mutex
+	repo   *v1alpha1.Repository
+	token  string
+	envs   map[string]*v1alpha1.Environment
+	open   []forge.MergeRequest
+	bodies map[int64]string // of notes, by id
+	calls  []string         // to the forge, since said was last called
+	writes int              // of statuses of Environments
+	fails  func(call string) error
+
+	sender *Sender
+	stop   context.CancelFunc
+}
+
+func (o *office) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch into := into.(type) {
+	case *v1alpha1.Repository:
+		o.repo.DeepCopyInto(into)
+		return nil
+	case *corev1.Secret:
+		if o.token != "" {
+			into.Data = map[string][]byte{"token": []byte(o.token)}
+			return nil
+		}
+	}
+	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+}
+
+func (o *office) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list, ok := into.(*v1alpha1.EnvironmentList)
+	if !ok {
+		return fmt.Errorf("listed %T", into)
+	}
+	for _, env := range o.envs {
+		list.Items = append(list.Items, *env.DeepCopy())
+	}
+	return nil
+}
+
+func (o *office) call(text string) error {
+	o.calls = append(o.calls, text)
+	if o.fails != nil {
+		return o.fails(text)
+	}
+	return nil
+}
+
+func (o *office) SetStatus(_ context.Context, s forge.Status) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return 9, o.call(fmt.Sprintf("%s %.1s %s", s.Name, s.Commit, s.State))
+}
+
+func (o *office) MergeRequests(context.Context) ([]forge.MergeRequest, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.open, o.call("list")
+}
+
+func (o *office) PutNote(_ context.Context, number, id int64, marker, body string) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !strings.HasPrefix(body, marker) {
+		o.t.Error("a note without its marker")
+	}
+	if id == 0 {
+		id = 1000 + number
+	}
+	state := strings.Fields(strings.SplitN(body, "|---|---|---|---|\n", 2)[len(strings.SplitN(body, "|---|---|---|---|\n", 2))-1])
+	o.bodies[id] = body
+	words := "removed"
+	if len(state) > 4 && strings.Contains(body, "|---|") {
+		words = state[4]
+	}
+	return id, o.call(fmt.Sprintf("note %d in !%d %s", id, number, words))
+}
+
+// opens returns an office whose agent runs.
+func opens(t *testing.T, envs ...*v1alpha1.Environment) *office {
+	o := &office{t: t, token: "right", envs: map[string]*v1alpha1.Environment{}, bodies: map[int64]string{}}
+	o.repo = apitest.Repository(func(repo *v1alpha1.Repository) {
+		repo.Spec.Feedback = &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: v1alpha1.SecretReference{Name: "forge"}, Statuses: v1alpha1.StatusesBlocking, Note: v1alpha1.NoteSticky}
+	})
+	for _, env := range envs {
+		o.envs[env.Name] = env
+	}
+	o.starts()
+	return o
+}
+
+// starts starts an agent, which has no memory.
+func (o *office) starts() {
+	o.sender = New(Config{
+		Client: o, Recall: func(*v1alpha1.Environment) {}, Requeue: func(types.NamespacedName) {}, Key: []byte("key"),
+		Connect: func(forge.Config) (Forge, error) { return o, nil },
+		Write: func(_ context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.writes++
+			if there := o.envs[env.Name]; there != nil {
+				there.Status.Feedback = told.DeepCopy()
+			}
+			return nil
+		},
+		Now: time.Now, Jitter: func() float64 { return 0 }, Log: slog.New(slog.DiscardHandler),
+	})
+	var ctx context.Context
+	ctx, o.stop = context.WithCancel(o.t.Context())
+	go func() { _ = o.sender.Start(ctx) }()
+	o.sender.Follow(o.repo)
+}
+
+// becomes changes an Environment.
+func (o *office) becomes(branch, reason, commit string) {
+	o.mu.Lock()
+	env := environment(branch, reason, "", func(env *v1alpha1.Environment) { env.Spec.Commit, env.Status.ShortCommit = commit, commit[:8] })
+	if before := o.envs[env.Name]; before != nil {
+		env.Status.Feedback = before.Status.Feedback
+	}
+	o.envs[env.Name] = env
+	o.mu.Unlock()
+	o.sender.Changed(env)
+}
+
+// said returns the calls since the last time, after everything has settled for a time.
+func (o *office) said(wait time.Duration) []string {
+	time.Sleep(wait) // in a bubble of synctest
+	synctest.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	calls := o.calls
+	o.calls = nil
+	return calls
+}
+
+func (o *office) wants(rule string, wait time.Duration, want ...string) {
+	o.t.Helper()
+	if diff := cmp.Diff(want, o.said(wait)); diff != "" {
+		o.t.Errorf("%s: calls (-want +got):\n%s", rule, diff)
+	}
+}
+
+func (o *office) condition() string {
+	if c := o.sender.Condition(o.repo); c != nil {
+		return c.Reason
+	}
+	return ""
+}
+
+func TestASyncIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.wants("nothing is asked for without environments", time.Minute)
+		o.becomes("side", "Syncing", commitA)
+		o.wants("the status shows that the sync runs", time.Second, "berth/review a Running", "list")
+		o.wants("the note does after 2 seconds", time.Second, "note 1007 in !7 Syncing")
+		o.becomes("side", "Healthy", commitA)
+		o.wants("the status comes at once", time.Second, "berth/review a Success")
+		o.wants("the note within 5 seconds of its last edit", 4*time.Second, "list", "note 1007 in !7 Healthy")
+		o.said(time.Minute)
+		o.becomes("side", "Syncing", commitA)
+		o.said(time.Second)
+		o.becomes("side", "Failed", commitA)
+		o.wants("a sync that ends soon edits the note once, and at once", time.Second, "berth/review a Failed", "note 1007 in !7 Failed")
+		o.becomes("side", "Healthy", commitA)
+		o.said(time.Minute)
+		writes := o.writes
+		o.wants("nothing is asked while nothing changes", 24*time.Hour)
+		o.sender.Changed(o.envs["posts.review.side"])
+		o.sender.Follow(o.repo)
+		o.wants("not even if the status was written without a difference", time.Minute, "list")
+		if o.writes != writes {
+			t.Errorf("%d statuses were written without a difference", o.writes-writes)
+		}
+		o.stop()
+		o.starts()
+		o.wants("a restart repeats nothing, and lists the merge requests", time.Minute, "list")
+		o.becomes("side", "Syncing", commitB)
+		o.becomes("side", "Healthy", commitB)
+		o.wants("a newer commit", time.Minute, "berth/review b Success", "list", "note 1007 in !7 Healthy")
+		if o.condition() != v1alpha1.ReasonReported {
+			t.Errorf("the condition is %s", o.condition())
+		}
+		o.stop()
+	})
+}
+
+func TestASupersededCommitIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Syncing", ""))
+		o.wants("the sync runs", time.Minute, "berth/review a Running", "list")
+		o.stop()
+		o.starts()
+		o.said(time.Second)
+		o.becomes("side", "Syncing", commitB)
+		o.wants("another follows, after a restart", time.Minute, "berth/review a Canceled", "berth/review b Running")
+		delete(o.envs, "posts.review.side")
+		o.sender.Changed(environment("side", "Syncing", ""))
+		o.wants("the environment is gone", time.Minute, "berth/review b Canceled", "list")
+		o.stop()
+	})
+}
+
+func TestAMergeRequestIsOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Healthy", ""), environment("other", "Healthy", ""))
+		o.said(time.Minute)
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}, {Number: 8, Branch: "side"}, {Number: 9, Branch: "without an environment"}}
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.wants("a webhook announces it", time.Minute, "list", "note 1007 in !7 Healthy", "note 1008 in !8 Healthy")
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.wants("another webhook", time.Minute, "list")
+		o.open = nil
+		o.becomes("side", "Failed", commitA)
+		o.wants("closed ones are not edited", time.Minute, "berth/review a Failed", "list")
+		delete(o.envs, "posts.review.side")
+		o.sender.Changed(environment("side", "Failed", ""))
+		o.wants("unless the environment is gone", time.Minute, "list", "note 1007 in !7 removed", "note 1008 in !8 removed")
+		o.stop()
+	})
+}
+
+// The forge is caught up with, and not with history.
+func TestAForgeThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.said(time.Second)
+		o.fails = func(string) error {
+			return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
+		}
+		o.becomes("side", "Failed", commitA)
+		asked := len(o.said(time.Hour))
+		if asked > 60 || o.condition() != v1alpha1.ReasonUnreachable {
+			t.Errorf("%d requests in an hour, condition %s", asked, o.condition())
+		}
+		if e := o.envs["posts.review.side"].Status.Feedback.Error; !strings.Contains(e, "connection refused") {
+			t.Errorf("the Environment says %q", e)
+		}
+		o.becomes("side", "Healthy", commitB)
+		o.fails = nil
+		if calls := o.said(10 * time.Minute); len(calls) != 2 || !slices.Contains(calls, "berth/review b Success") {
+			t.Errorf("when it is back: %v", calls)
+		}
+		if o.condition() != v1alpha1.ReasonReported || o.envs["posts.review.side"].Status.Feedback.Error != "" {
+			t.Errorf("the condition is %s, the Environment's error %q", o.condition(), o.envs["posts.review.side"].Status.Feedback.Error)
+		}
+		o.stop()
+	})
+}
+
+// Whatever happens meanwhile, the next try comes soon after the first failures, and not sooner.
+func TestEventsDoNotPutOffTheRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Healthy", ""))
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.said(time.Minute)
+		o.fails = func(string) error { return fault(forge.NotFound, 0) }
+		for range 30 {
+			o.becomes("side", "Failed", commitA)
+			o.becomes("side", "Healthy", commitA)
+			o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+		}
+		lists := slices.DeleteFunc(o.said(time.Millisecond), func(c string) bool { return c != "list" })
+		if len(lists) > 3 {
+			t.Errorf("the merge requests were listed %d times in 3 seconds", len(lists))
+		}
+		o.fails = nil
+		o.becomes("side", "Failed", commitB)
+		if calls := o.said(5 * time.Second); !slices.Contains(calls, "note 1007 in !7 Failed") || !slices.Contains(calls, "berth/review b Failed") {
+			t.Errorf("5 seconds after the forge is well: %v", calls)
+		}
+		o.stop()
+	})
+}
+
+func TestAPermissionIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.said(time.Second)
+		o.fails = func(call string) error {
+			if strings.HasPrefix(call, "note") {
+				return fault(forge.Forbidden, 0)
+			}
+			return nil
+		}
+		o.becomes("side", "Healthy", commitA)
+		if calls := o.said(time.Second); !slices.Contains(calls, "berth/review a Success") || o.condition() != v1alpha1.ReasonForbidden {
+			t.Errorf("the calls are %v, the condition %s", calls, o.condition())
+		}
+		o.becomes("main", "Healthy", commitB)
+		if calls := o.said(time.Second); !slices.Contains(calls, "berth/production b Success") {
+			t.Errorf("statuses do not go on: %v", calls)
+		}
+		o.fails = nil
+		o.token = "another"
+		o.sender.Follow(o.repo)
+		if calls := o.said(time.Second); !slices.Contains(calls, "note 1007 in !7 Healthy") || o.condition() != v1alpha1.ReasonReported {
+			t.Errorf("with another token: %v, condition %s", calls, o.condition())
+		}
+		o.stop()
+	})
+}
+
+func TestTheSettingsOfFeedback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Failed", ""))
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.said(time.Minute)
+		change := func(f *v1alpha1.Feedback) {
+			o.mu.Lock()
+			o.repo.Spec.Feedback = f
+			o.mu.Unlock()
+			o.sender.Follow(o.repo)
+		}
+		secret := v1alpha1.SecretReference{Name: "forge"}
+		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret, Statuses: v1alpha1.StatusesInformative, Note: v1alpha1.NoteNever})
+		o.wants("informative statuses are reported again, and notes never", time.Minute, "berth/review a Failed")
+		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret, Statuses: v1alpha1.StatusesNever, Note: v1alpha1.NoteSticky})
+		o.becomes("side", "Healthy", commitB)
+		if calls := o.said(time.Minute); slices.ContainsFunc(calls, func(c string) bool { return strings.HasPrefix(c, "berth/") }) || !slices.Contains(calls, "note 1007 in !7 Healthy") {
+			t.Errorf("without statuses: %v", calls)
+		}
+		o.token = ""
+		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret})
+		o.wants("there is no Secret", time.Minute)
+		if o.condition() != v1alpha1.ReasonUnauthorized {
+			t.Errorf("without the Secret, the condition is %s", o.condition())
+		}
+		change(nil)
+		o.becomes("side", "Healthy", commitA)
+		o.wants("nothing is reported any more", time.Minute)
+		if o.condition() != "" {
+			t.Errorf("without feedback, the condition is %s", o.condition())
+		}
+		o.stop()
+	})
+}

@@ -1,0 +1,56 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// EnvironmentFeedback writes what was last reported to the forge about an Environment. It changes nothing else of the status.
+func (r *Reporter) EnvironmentFeedback(ctx context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error {
+	patch, err := feedbackPatch(env.Status.Feedback, told)
+	if err != nil {
+		return fmt.Errorf("the environment %s: %w", env.Name, err)
+	}
+	target := &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: env.Name}}
+	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// feedbackPatch returns a merge patch of status.feedback.
+func feedbackPatch(before, told *v1alpha1.EnvironmentFeedback) ([]byte, error) {
+	fields := map[string]any{}
+	if before != nil {
+		fields = map[string]any{"commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "error": nil}
+	}
+	encoded, err := json.Marshal(told)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(encoded, &fields); err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"status": map[string]any{"feedback": fields}})
+}
+
+// withFeedback adds the condition Feedback to the others of a Repository with spec.feedback: the current one, or else the one
+// that an earlier agent wrote.
+func (r *Reporter) withFeedback(repo *v1alpha1.Repository, others []metav1.Condition) []metav1.Condition {
+	if repo.Spec.Feedback == nil {
+		return others
+	}
+	current := r.Feedback(repo)
+	if current == nil {
+		current = meta.FindStatusCondition(repo.Status.Conditions, v1alpha1.ConditionFeedback)
+	}
+	if current == nil {
+		return others
+	}
+	return append(others[:len(others):len(others)], *current)
+}

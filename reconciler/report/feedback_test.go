@@ -1,0 +1,64 @@
+package report
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
+)
+
+// The patch names what is not told any more, because a merge patch keeps what it does not name.
+func TestThePatchOfWhatWasReported(t *testing.T) {
+	told := &v1alpha1.EnvironmentFeedback{Commit: "a", State: "Success", Notes: []v1alpha1.MergeRequestNote{{MergeRequest: 7, ID: 8}}}
+	for _, test := range []struct {
+		rule   string
+		before *v1alpha1.EnvironmentFeedback
+		want   string
+	}{
+		{"the first report", nil, `{"status":{"feedback":{"commit":"a","notes":[{"id":8,"mergeRequest":7}],"state":"Success"}}}`},
+		{"an error is over", &v1alpha1.EnvironmentFeedback{Error: "the forge took too long"},
+			`{"status":{"feedback":{"commit":"a","digest":null,"error":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"state":"Success"}}}`},
+	} {
+		patch, err := feedbackPatch(test.before, told)
+		if diff := cmp.Diff(test.want, string(patch)); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", test.rule, err, diff)
+		}
+	}
+}
+
+// The condition Feedback comes from what reports to the forge. After a start, it stays until something is reported.
+func TestTheConditionFeedback(t *testing.T) {
+	condition := func(reason string) *metav1.Condition {
+		return &metav1.Condition{Type: v1alpha1.ConditionFeedback, Status: metav1.ConditionFalse, Reason: reason}
+	}
+	reporting := apitest.Repository(func(repo *v1alpha1.Repository) {
+		repo.Spec.Feedback = &v1alpha1.Feedback{}
+		repo.Status.Conditions = []metav1.Condition{*condition("Earlier")}
+	})
+	silent := reporting.DeepCopy()
+	silent.Spec.Feedback = nil
+	for _, test := range []struct {
+		rule    string
+		repo    *v1alpha1.Repository
+		current *metav1.Condition
+		want    []string
+	}{
+		{"a Repository without feedback has none", silent, condition("Forbidden"), []string{"Ready"}},
+		{"the current one", reporting, condition("Forbidden"), []string{"Ready", "Forbidden"}},
+		{"nothing was reported yet", reporting, nil, []string{"Ready", "Earlier"}},
+		{"nothing was ever reported", apitest.Repository(func(repo *v1alpha1.Repository) { repo.Spec.Feedback = &v1alpha1.Feedback{} }), nil, []string{"Ready"}},
+	} {
+		r := New(Config{Now: func() time.Time { return noon }, Feedback: func(*v1alpha1.Repository) *metav1.Condition { return test.current }})
+		var got []string
+		for _, c := range r.withFeedback(test.repo, []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: "Ready"}}) {
+			got = append(got, c.Reason)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: conditions (-want +got):\n%s", test.rule, diff)
+		}
+	}
+}
