@@ -10,7 +10,7 @@ import (
 	"net/http"
 )
 
-// call sends a request to Gitea's API, and decodes the answer unless into is nil.
+// call sends a request to Gitea's API, and decodes the answer unless into is nil. A *[]byte gets the answer as it is.
 func (g *Gitea) call(ctx context.Context, method, path string, body, into any) error {
 	var content bytes.Buffer
 	if body != nil {
@@ -61,6 +61,10 @@ func answered(request *http.Request, into any) error {
 	case answer.StatusCode >= http.StatusMultipleChoices:
 		return fmt.Errorf("%s %s: %s: %s", request.Method, request.URL.Path, answer.Status, tail(text))
 	case into == nil:
+		return nil
+	}
+	if raw, ok := into.(*[]byte); ok {
+		*raw = text
 		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {

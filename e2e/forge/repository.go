@@ -100,11 +100,11 @@ type Hook struct {
 	URL, ContentType, Secret string
 }
 
-// Hook adds a webhook for pushes, and for the creation and deletion of branches.
+// Hook adds a webhook for pushes, for the creation and deletion of branches, and for merge requests.
 func (r *Repository) Hook(h Hook) {
 	r.t.Helper()
 	r.asks(http.MethodPost, r.path("/hooks"), map[string]any{
-		"type": "gitea", "active": true, "events": []string{"push", "create", "delete"},
+		"type": "gitea", "active": true, "events": []string{"push", "create", "delete", "pull_request"},
 		"config": map[string]string{"url": h.URL, "content_type": h.ContentType, "secret": h.Secret},
 	})
 }

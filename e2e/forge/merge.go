@@ -1,0 +1,74 @@
+package forge
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// A Status is a commit status, as Gitea shows it.
+type Status struct {
+	Context, Status, Description string
+	Link                         string `json:"target_url"`
+}
+
+// A Note is a comment of a merge request.
+type Note struct {
+	ID   int64
+	Body string
+}
+
+// Open opens a merge request from a branch into the default branch, and returns its number.
+func (r *Repository) Open(branch string) int64 {
+	r.t.Helper()
+	var opened struct{ Number int64 }
+	r.reads(http.MethodPost, r.path("/pulls"), map[string]string{"head": branch, "base": r.main, "title": "Merge " + branch}, &opened)
+	return opened.Number
+}
+
+// SetState closes or reopens a merge request: closed or open.
+func (r *Repository) SetState(number int64, state string) {
+	r.t.Helper()
+	r.asks(http.MethodPatch, r.path(fmt.Sprintf("/pulls/%d", number)), map[string]string{"state": state})
+}
+
+// Status returns the newest status of a commit with a name; zero if there is none.
+func (r *Repository) Status(commit, name string) Status {
+	r.t.Helper()
+	var combined struct{ Statuses []Status }
+	r.reads(http.MethodGet, r.path("/commits/"+commit+"/status"), nil, &combined)
+	for _, s := range combined.Statuses {
+		if s.Context == name {
+			return s
+		}
+	}
+	return Status{}
+}
+
+// Notes returns the comments of a merge request.
+func (r *Repository) Notes(number int64) []Note {
+	r.t.Helper()
+	var notes []Note
+	r.reads(http.MethodGet, r.path(fmt.Sprintf("/issues/%d/comments", number)), nil, &notes)
+	return notes
+}
+
+// DeleteNote deletes a comment.
+func (r *Repository) DeleteNote(id int64) {
+	r.t.Helper()
+	r.asks(http.MethodDelete, r.path(fmt.Sprintf("/issues/comments/%d", id)), nil)
+}
+
+// Rendered returns the HTML that Gitea shows for the text of a comment.
+func (r *Repository) Rendered(text string) string {
+	r.t.Helper()
+	var html []byte
+	r.reads(http.MethodPost, "/markdown", map[string]any{"Context": "/" + owner + "/" + r.Name, "Mode": "comment", "Text": text}, &html)
+	return string(html)
+}
+
+func (r *Repository) reads(method, path string, body, into any) {
+	r.t.Helper()
+	if err := r.gitea.call(r.t.Context(), method, path, body, into); err != nil {
+		r.t.Fatalf("%v", err)
+	}
+}
