@@ -136,10 +136,10 @@ fuzz: ## Feed what reads foreign input with hostile input (30 s each, two at a t
 fuzz-exposed: ## The same for what strangers reach, 10 s each, as CI does.
 	@$(MAKE) --no-print-directory fuzz FUZZED='$(exposed)' FUZZTIME=10s
 
-generated := deploy/crds/*.yaml api/v1alpha1/zz_generated.*.go
+generated = deploy/crds/*.yaml api/v1alpha1/zz_generated.*.go $$(find deploy/chart -type f | LC_ALL=C sort)
 
 .PHONY: generate
-generate: ## Generate the CRDs and deep copies from api/v1alpha1.
+generate: ## Generate the CRDs and deep copies from api/v1alpha1, and the Helm chart from deploy.
 	go generate ./...
 
 .PHONY: lint
@@ -151,7 +151,7 @@ lint: .build/staticcheck ## Check format, vet, staticcheck, imports, and that ge
 	cd e2e && ../.build/staticcheck ./...
 	go test -run Imports .
 	@before=$$(cat $(generated) | cksum); $(MAKE) --no-print-directory generate; test "$$before" = "$$(cat $(generated) | cksum)" || \
-		{ echo "what is generated from api/v1alpha1 was stale: review it with git diff, and commit it"; exit 1; }
+		{ echo "what is generated from api/v1alpha1 and deploy was stale: review it with git diff, and commit it"; exit 1; }
 	go mod tidy -diff
 	cd e2e && go mod tidy -diff
 	cd tools && go mod tidy -diff
