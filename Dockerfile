@@ -7,10 +7,11 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ARG TARGETOS TARGETARCH
-ARG VERSION=dev
+# A release sets them, so that the image holds the same bytes as its archives: see docs/releasing.md.
+ARG VERSION=dev COMMIT= DATE=
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /programs/ ./cmd/berth ./cmd/berth-sops
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" -o /programs/ ./cmd/berth ./cmd/berth-sops
 
 # Certificates for HTTPS, time zones for schedules, an account that is not root, and nothing to run but Berth.
 FROM gcr.io/distroless/static-debian12:nonroot

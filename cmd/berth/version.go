@@ -7,8 +7,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set at link time.
-var version = "dev"
+// The linker sets them for a release.
+var (
+	version = "dev"
+	// commit is the full commit id, and date that commit's time.
+	commit, date string
+)
 
 func newVersion(s streams) *cobra.Command {
 	return &cobra.Command{
@@ -17,6 +21,9 @@ func newVersion(s streams) *cobra.Command {
 		Args:  cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
 			fmt.Fprintf(s.out, "berth %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			if commit != "" {
+				fmt.Fprintf(s.out, "commit %s of %s\n", commit, date)
+			}
 		},
 	}
 }
