@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -166,7 +165,7 @@ func (p *port) agent(kubeconfig string, flags ...string) {
 	agent := exec.CommandContext(ctx, "berth", append([]string{"agent", "--kubeconfig", kubeconfig, "--store-dir", p.t.TempDir(),
 		"--metrics-address", "0", "--health-address", "0", "--webhook-address", "0", "--log-level", "debug"}, flags...)...)
 	agent.Stderr = &log
-	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	agent.SysProcAttr = withTests()
 	if err := agent.Start(); err != nil {
 		p.t.Fatal(err)
 	}

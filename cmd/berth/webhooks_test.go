@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -203,7 +202,7 @@ func (p *port) start(kubeconfig string, environment ...string) (address string, 
 		"--metrics-address", "0", "--health-address", health, "--webhook-address", address, "--log-level", "debug")
 	agent.Env = append(agent.Environ(), environment...)
 	agent.Stderr = log
-	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	agent.SysProcAttr = withTests()
 	if err := agent.Start(); err != nil {
 		p.t.Fatal(err)
 	}

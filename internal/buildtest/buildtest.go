@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 )
 
 // Program builds a program of this module, unless it is up to date, and returns its path. It builds as "make build" does, and
@@ -29,20 +28,6 @@ func Program(name string) (string, error) {
 		return "", fmt.Errorf("building %s: %w: %s", name, err, output)
 	}
 	return binary, nil
-}
-
-func lock(file string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { _ = f.Close() }, nil // which unlocks it
 }
 
 // Root returns the folder of the module, which is above that of the test.
