@@ -26,6 +26,9 @@ func newWorkers(program string, observe func(time.Duration, error)) (*secrets.Wo
 		if err != nil {
 			return nil, fmt.Errorf("finding %s: %w; name it: --sops-worker FILE", sopsWorker, err)
 		}
+		if file, err := filepath.EvalSymlinks(self); err == nil {
+			self = file // as a plugin of kubectl, berth is a link to a folder with both programs
+		}
 		program = filepath.Join(filepath.Dir(self), sopsWorker)
 		if runtime.GOOS == "windows" {
 			program += ".exe"
