@@ -81,7 +81,7 @@ func (o *uninstallOptions) run(c *cobra.Command, s streams) error {
 	}
 	switch {
 	case survey.Nothing() && len(survey.Others) > 0:
-		return fmt.Errorf("Berth is not installed in the namespace %s, but in %s; name that with -n", v.namespace, strings.Join(survey.Others, ", "))
+		return fmt.Errorf("the namespace %s has no installation of Berth, but %s has; run berth uninstall -n %s", v.namespace, strings.Join(survey.Others, ", "), survey.Others[0])
 	case survey.Nothing():
 		_, err := fmt.Fprintln(s.out, "Berth is not installed in this cluster; there is nothing to remove")
 		return err

@@ -53,7 +53,7 @@ func TestInstallAndUninstall(t *testing.T) {
 		t.Errorf("beside another installation, these remain: %s", left)
 	}
 	output, code = p.berth("uninstall", "--yes")
-	if expect(p, output, "not installed in the namespace berth, but in other"); code != 3 {
+	if expect(p, output, "the namespace berth has no installation of Berth, but other has; run berth uninstall -n other"); code != 3 {
 		t.Errorf("it ended with %d", code)
 	}
 	p.must("uninstall", "-n", "other", "--yes")

@@ -113,7 +113,7 @@ func (o Options) set(deployment *unstructured.Unstructured) error {
 	}
 	containers, _, err := unstructured.NestedSlice(deployment.Object, append(pod, "containers")...)
 	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("Deployment/%s has %d containers, want one", deployment.GetName(), len(containers))
+		return fmt.Errorf("the Deployment %s has %d containers, want one", deployment.GetName(), len(containers))
 	}
 	if container, ok := containers[0].(map[string]any); ok {
 		container["image"] = o.Image
