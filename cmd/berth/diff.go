@@ -12,6 +12,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/checkout"
+	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/manifest"
@@ -172,9 +173,9 @@ func (o *diffOptions) tree(c choice, commit *string) (tree *checkout.Tree, folde
 }
 
 // printSteps prints the steps, and returns an error if there are any.
-func printSteps(w io.Writer, steps []prospectiveStep, format output.Format) error {
+func printSteps(w io.Writer, steps []inspect.Step, format output.Format) error {
 	if format != formatTable {
-		if err := format.Write(w, map[string]any{"steps": append([]prospectiveStep{}, steps...)}); err != nil {
+		if err := format.Write(w, map[string]any{"steps": append([]inspect.Step{}, steps...)}); err != nil {
 			return err
 		}
 	}
@@ -184,7 +185,7 @@ func printSteps(w io.Writer, steps []prospectiveStep, format output.Format) erro
 			refused++
 		}
 		if format == formatTable {
-			if _, err := io.WriteString(w, step.text()); err != nil {
+			if _, err := io.WriteString(w, textOf(step)); err != nil {
 				return err
 			}
 		}
@@ -198,8 +199,8 @@ func printSteps(w io.Writer, steps []prospectiveStep, format output.Format) erro
 	return nil
 }
 
-// text returns a step in words: the action, the reason, and the changed fields.
-func (s prospectiveStep) text() string {
+// textOf returns a step in words: the action, the reason, and the changed fields.
+func textOf(s inspect.Step) string {
 	var b strings.Builder
 	line := s.Action + " " + s.Object
 	if s.Origin != "" {

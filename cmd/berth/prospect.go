@@ -43,21 +43,8 @@ type prospect struct {
 	complain func(note string)
 }
 
-// prospectiveStep is one step that a sync would take.
-type prospectiveStep struct {
-	Action string `json:"action"`
-	Object string `json:"object"`
-	// Origin is the place of the object in Git.
-	Origin  string `json:"origin,omitempty"`
-	Reason  string `json:"reason,omitempty"`
-	Blocked string `json:"blocked,omitempty"`
-	// Refused is the cluster's reason to reject the object.
-	Refused string          `json:"refused,omitempty"`
-	Fields  []fields.Change `json:"fields,omitempty"`
-}
-
 // steps returns the steps of a sync to a set.
-func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]prospectiveStep, error) {
+func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) ([]inspect.Step, error) {
 	state, id, err := p.observe(ctx, set)
 	if err != nil {
 		return nil, err
@@ -106,9 +93,9 @@ func proverFor(record plan.Record) manifest.Prover {
 
 // forgive gives objects that turn out not to differ the live digest, so that no step seems to wait for them. The
 // digests of Secrets differ because only the agent has their key.
-func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []prospectiveStep) (any bool) {
+func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []inspect.Step) (any bool) {
 	for _, s := range planned {
-		says := func(step prospectiveStep) bool { return step.Object == p.nameOf(s.Key) }
+		says := func(step inspect.Step) bool { return step.Object == p.nameOf(s.Key) }
 		if s.Action != plan.Change || s.Live == nil || slices.ContainsFunc(steps, says) {
 			continue
 		}
@@ -190,8 +177,8 @@ func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key ma
 }
 
 // carriedOut determines the result of the steps, and omits those that would change nothing.
-func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prospectiveStep, error) {
-	results, errs := make([]*prospectiveStep, len(planned)), make([]error, len(planned))
+func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]inspect.Step, error) {
+	results, errs := make([]*inspect.Step, len(planned)), make([]error, len(planned))
 	var all errgroup.Group
 	all.SetLimit(parallel)
 	for i, s := range planned {
@@ -204,7 +191,7 @@ func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prosp
 		})
 	}
 	_ = all.Wait() // one that fails does not end the others
-	var steps []prospectiveStep
+	var steps []inspect.Step
 	for _, result := range results {
 		if result != nil {
 			steps = append(steps, *result)
@@ -215,7 +202,7 @@ func (p *prospect) carriedOut(ctx context.Context, planned []plan.Step) ([]prosp
 
 // carryOut determines the result of one step, as far as the user may see it. It returns nil if the step would
 // change nothing.
-func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
+func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*inspect.Step, error) {
 	result, err := p.outcome(ctx, s)
 	if result != nil && s.Object != nil && p.mask.Hides(s.Key.GroupKind()) {
 		result.Fields, result.Refused = fields.Hide(result.Fields), p.mask.Text(result.Refused, s.Object.Unstructured)
@@ -223,8 +210,8 @@ func (p *prospect) carryOut(ctx context.Context, s plan.Step) (*prospectiveStep,
 	return result, err
 }
 
-func (p *prospect) outcome(ctx context.Context, s plan.Step) (*prospectiveStep, error) {
-	result := &prospectiveStep{Action: string(s.Action), Object: p.nameOf(s.Key), Reason: s.Reason, Blocked: s.Blocked, Refused: s.Failure}
+func (p *prospect) outcome(ctx context.Context, s plan.Step) (*inspect.Step, error) {
+	result := &inspect.Step{Action: string(s.Action), Object: p.nameOf(s.Key), Reason: s.Reason, Blocked: s.Blocked, Refused: s.Failure}
 	if s.Object == nil {
 		return result, nil
 	}

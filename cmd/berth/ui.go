@@ -34,8 +34,9 @@ func newUI(s streams) *cobra.Command {
 		Use:   "ui",
 		Short: "Open the environments in a browser",
 		Long: `Serve a page with all environments on this machine, and open it in a browser. The page shows what
-berth get and berth describe show, follows changes, and has buttons for sync, retry, suspend, pin,
-confirm and keep.
+berth get, berth describe and berth diff show, and logs; it follows changes, and has buttons for sync,
+retry, suspend, pin, confirm and keep. The diff needs a clone of the repository around the current
+folder.
 
 It reads and writes the cluster with your kubeconfig, so that your rights decide what it can do. Only this machine
 can reach it, and only with the key in the printed address: keep that address to yourself. The page
@@ -83,9 +84,12 @@ func (o *uiOptions) run(c *cobra.Command, s streams) error {
 func (v *viewer) page(ctx context.Context, key, cluster string) web.Config {
 	kinds := memory.NewMemCacheClient(v.discovery)
 	go forget(ctx, kinds)
+	inspector := inspect.New(inspect.Config{Client: v, Discovery: kinds, Logs: v.logs, Stream: inspect.StreamOf(v.kubernetes.CoreV1()), Now: time.Now})
 	return web.Config{
 		Client:    v,
-		Inspector: inspect.New(inspect.Config{Client: v, Discovery: kinds, Logs: v.logs, Now: time.Now}),
+		Inspector: inspector,
+		Logs:      inspector,
+		Differ:    differ{v},
 		Access:    v.kubernetes.AuthorizationV1().SelfSubjectAccessReviews(),
 		Namespace: v.namespace,
 		Cluster:   cluster,

@@ -83,7 +83,9 @@ type Config struct {
 	Client    client.Reader
 	Discovery discovery.DiscoveryInterface
 	Logs      Logs
-	Now       func() time.Time
+	// Stream is needed by Tail and Follow only.
+	Stream Stream
+	Now    func() time.Time
 }
 
 // Inspector describes environments.

@@ -77,6 +77,8 @@ func (b *board) repos(ctx context.Context) (map[string]*v1alpha1.Repository, err
 // feed keeps the objects of one kind current through one watch.
 type feed struct {
 	informer cache.SharedIndexInformer
+	// told reports whether the subscribers know the first listing.
+	told func() bool
 
 	mu sync.Mutex
 	// err is the error of the last request, and answered is closed after the first.
@@ -109,20 +111,21 @@ func newFeed(c Config, example client.Object, list func() client.ObjectList, tel
 		},
 	}
 	f.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(source, c.Client), example, 0, cache.Indexers{})
-	// Both calls fail only if the informer has started.
+	// Both calls fail only if the informer has started or stopped.
 	_ = f.informer.SetTransform(func(object any) (any, error) {
 		if o, ok := object.(client.Object); ok {
 			o.SetManagedFields(nil)
 		}
 		return object, nil
 	})
-	_, _ = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	handler, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { tell(change{name: nameOf(object), moved: true}) },
 		DeleteFunc: func(object any) { tell(change{name: nameOf(object), moved: true}) },
 		UpdateFunc: func(before, after any) {
 			tell(change{name: nameOf(after), moved: orderOf(before) != orderOf(after)})
 		},
 	})
+	f.told = func() bool { return err == nil && handler.HasSynced() }
 	return f
 }
 
@@ -155,10 +158,10 @@ func (f *feed) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if err := f.trouble(); err != nil && !f.informer.HasSynced() {
+	if err := f.trouble(); err != nil && !f.told() {
 		return err
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), f.informer.HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), f.told) {
 		return cmp.Or(f.trouble(), context.Cause(ctx))
 	}
 	return nil

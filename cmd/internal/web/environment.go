@@ -46,6 +46,8 @@ func tabsOf(name, current string) []tab {
 	path := "/env/" + url.PathEscape(name)
 	return []tab{
 		{"Overview", path, current == "overview"},
+		{"Diff", path + "/diff", current == "diff"},
+		{"Logs", path + "/logs", current == "logs"},
 		{"History", path + "/history", current == "history"},
 	}
 }

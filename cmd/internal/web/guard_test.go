@@ -69,6 +69,9 @@ func TestGuard(t *testing.T) {
 			if answer.Code != test.want {
 				t.Errorf("got %d %s, want %d", answer.Code, answer.Body, test.want)
 			}
+			if got := answer.Header().Get("Referrer-Policy"); got != "same-origin" { // else browsers send the origin "null"
+				t.Errorf("the referrer policy is %q", got)
+			}
 			if got := answer.Header().Get("Content-Security-Policy"); !strings.Contains(got, "script-src 'self';") || strings.Contains(got, "unsafe") {
 				t.Errorf("the policy is %q", got)
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
 )
 
 // hostile are texts that Git or the cluster may say, and what a page must not have of them.
@@ -38,8 +39,17 @@ func TestHostileTextIsShownAsText(t *testing.T) {
 			s := &site{}
 			fill(reflect.ValueOf(&s.description).Elem(), test.text)
 			s.description.Environment = nil
+			step := inspect.Step{}
+			fill(reflect.ValueOf(&step).Elem(), test.text)
+			step.Fields[0].New = test.text
+			s.steps = map[string][]inspect.Step{env.Spec.Pin: {step}}
+			s.unread = []string{test.text}
+			for _, pod := range s.description.Objects[0].Pods {
+				s.lines = append(s.lines, inspect.Line{Source: inspect.Source{Pod: pod.Name, Container: pod.Containers[0]}, Text: test.text})
+			}
 			open(t, s, env, repo)
-			for _, path := range []string{"/", "/?q=" + "%3Cscript%3Eevil%28%29", "/rows?name=" + env.Name, "/env/" + env.Name, "/env/" + env.Name + "/history", "/env/" + env.Name + "/do/sync", "/env/" + env.Name + "/do/confirm", "/repo/posts/confirm", "/env/%3Cscript%3Eevil()"} {
+			s.shows("/env/"+env.Name+"/diff", "Not shown") // the screens show what they are about
+			for _, path := range []string{"/", "/?q=" + "%3Cscript%3Eevil%28%29", "/rows?name=" + env.Name, "/env/" + env.Name, "/env/" + env.Name + "/history", "/env/" + env.Name + "/diff", "/env/" + env.Name + "/logs", "/env/" + env.Name + "/do/sync", "/env/" + env.Name + "/do/confirm", "/repo/posts/confirm", "/env/%3Cscript%3Eevil()"} {
 				s.hides(path, append(test.never, "<script>evil")...)
 			}
 		})

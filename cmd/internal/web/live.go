@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -23,6 +24,8 @@ const maxNames = 50
 type subscribers struct {
 	mu  sync.Mutex
 	all map[*subscriber]bool
+	// version counts the changes. A page has the version that it shows.
+	version int64
 }
 
 // subscriber collects what changed since it was last read.
@@ -41,12 +44,23 @@ type update struct {
 	Whole bool `json:"whole,omitempty"`
 }
 
-func (s *subscribers) add() *subscriber {
+// add returns a subscriber for a page that shows a version. If anything changed since, everything is news to it.
+func (s *subscribers) add(shown int64) *subscriber {
 	sub := &subscriber{news: make(chan struct{}, 1), changed: map[string]bool{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all[sub] = true
+	if shown != s.version {
+		sub.note(change{all: true})
+	}
 	return sub
+}
+
+// shown returns the version of what the board has now.
+func (s *subscribers) shown() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
 }
 
 func (s *subscribers) remove(sub *subscriber) {
@@ -58,6 +72,7 @@ func (s *subscribers) remove(sub *subscriber) {
 func (s *subscribers) tell(c change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.version++
 	for sub := range s.all {
 		sub.note(c)
 	}
@@ -95,7 +110,11 @@ func (s *subscriber) read() update {
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	stream := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	sub := s.board.subscribers.add()
+	shown, err := strconv.ParseInt(r.URL.Query().Get("shown"), 10, 64)
+	if err != nil {
+		shown = -1
+	}
+	sub := s.board.subscribers.add(shown)
 	defer s.board.subscribers.remove(sub)
 	send := func(text string) bool {
 		_, err := fmt.Fprint(w, text)

@@ -30,8 +30,10 @@ type frame struct {
 	// Screen is the name of the template.
 	Screen string
 	// Name is the environment's, on its screens. Moving means that its objects may change at any time.
-	Name      string
-	Moving    bool
+	Name   string
+	Moving bool
+	// Version is that of the board when the page began to read it.
+	Version   int64
 	Cluster   string
 	Namespace string
 	Banners   []banner
@@ -134,6 +136,7 @@ func hostOf(address string) string {
 // show writes a page.
 func (s *Server) show(w http.ResponseWriter, r *http.Request, code int, f frame) {
 	f.Cluster, f.Namespace, f.Token = s.Cluster, s.Namespace, s.FormToken
+	f.Version, _ = r.Context().Value(shownKey{}).(int64)
 	s.write(w, r, code, f.Screen, "layout", f)
 }
 

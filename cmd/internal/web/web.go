@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,6 +21,10 @@ type Config struct {
 	Client client.WithWatch
 	// Inspector describes environments with the same rights.
 	Inspector Inspector
+	// Logs reads the logs of its pods.
+	Logs Reader
+	// Differ compares commits.
+	Differ Differ
 	// Access tells what the viewer may do.
 	Access authorizationv1.SelfSubjectAccessReviewInterface
 	// Namespace is the agent's namespace, with the Environments.
@@ -41,6 +46,24 @@ type Inspector interface {
 	Describe(context.Context, *v1alpha1.Environment) inspect.Description
 	// Events returns the latest events about an environment, and what could not be read.
 	Events(context.Context, *v1alpha1.Environment) ([]inspect.Event, []string)
+}
+
+// Differ compares commits for one viewer.
+type Differ interface {
+	// Prospect returns what a sync to a commit would do, and what could not be determined.
+	Prospect(ctx context.Context, env *v1alpha1.Environment, commit string) ([]inspect.Step, []string, error)
+	// Compare returns how the objects of two commits differ.
+	Compare(ctx context.Context, env *v1alpha1.Environment, from, to string) ([]inspect.Step, []string, error)
+}
+
+// Reader reads logs for one viewer.
+type Reader interface {
+	// Tail returns the last lines of containers, and what could not be read.
+	Tail(ctx context.Context, namespace string, sources []inspect.Source, o corev1.PodLogOptions) ([]inspect.Line, []string)
+	// Follow passes on the lines of a container until its log or the context ends.
+	Follow(ctx context.Context, namespace string, source inspect.Source, o corev1.PodLogOptions, say func(inspect.Line)) error
+	// Mask returns a function that removes what is secret in an environment, and what it does not remove.
+	Mask(context.Context, *v1alpha1.Environment) (func(string) string, []string)
 }
 
 // Server is the handler of the page. It keeps one watch per kind, however many browsers are open.
@@ -71,6 +94,10 @@ func New(c Config) (*Server, error) {
 	s.mux.HandleFunc("GET /live", s.live)
 	s.mux.HandleFunc("GET /env/{name}", s.environment)
 	s.mux.HandleFunc("GET /env/{name}/history", s.history)
+	s.mux.HandleFunc("GET /env/{name}/diff", s.diff)
+	s.mux.HandleFunc("GET /env/{name}/logs", s.logs)
+	s.mux.HandleFunc("GET /env/{name}/logs/file", s.download)
+	s.mux.HandleFunc("GET /env/{name}/logs/live", s.follow)
 	s.mux.HandleFunc("GET /env/{name}/do/{action}", s.proposal)
 	s.mux.HandleFunc("POST /env/{name}/do/{action}", s.act)
 	s.mux.HandleFunc("GET /repo/{name}/confirm", s.proposalForAll)
@@ -82,7 +109,13 @@ func New(c Config) (*Server, error) {
 // Run keeps the page current until the context ends.
 func (s *Server) Run(ctx context.Context) { s.board.run(ctx) }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// shownKey is the key of a request's version of the board. It is taken before a page reads anything, so that a change
+// meanwhile counts as news to the page.
+type shownKey struct{}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), shownKey{}, s.board.subscribers.shown())))
+}
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	s.problem(w, r, http.StatusNotFound, "Page not found", "There is no such page.")

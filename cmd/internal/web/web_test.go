@@ -170,7 +170,7 @@ func TestChangesArrive(t *testing.T) {
 	s.get("/") // until it is listed
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	events := s.listen(server)
+	events := s.listen(server, "/live?shown="+s.version("/"))
 	env.Status.Conditions[0].Reason = v1alpha1.ReasonHealthy
 	if err := s.Update(t.Context(), env); err != nil {
 		t.Fatal(err)
@@ -187,10 +187,39 @@ func TestChangesArrive(t *testing.T) {
 	}
 }
 
-// listen returns the events of the stream, from its first line on.
-func (s *site) listen(server *httptest.Server) <-chan string {
+// A browser opens the stream after it has loaded the page.
+func TestAChangeBetweenThePageAndItsStreamArrives(t *testing.T) {
+	env := environment("feature/login", v1alpha1.ReasonSyncing, "")
+	s := open(t, &site{}, env)
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	before := s.version("/")
+	env.Status.Conditions[0].Reason = v1alpha1.ReasonHealthy
+	if err := s.Update(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-s.listen(server, "/live?shown="+before), `{"whole":true}`; got != want && !strings.Contains(got, `"names":["posts.review.feature-login"]`) {
+		t.Errorf("the change is %s, want %s", got, want)
+	}
+	if got, want := <-s.listen(server, "/live"), `{"whole":true}`; got != want {
+		t.Errorf("a page without a version gets %s, want %s", got, want)
+	}
+}
+
+// version returns the version that a page shows.
+func (s *site) version(path string) string {
 	s.Helper()
-	request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, server.URL+"/live", nil)
+	found := regexp.MustCompile(`data-shown="(\d+)"`).FindStringSubmatch(s.get(path))
+	if found == nil {
+		s.Fatalf("%s has no version", path)
+	}
+	return found[1]
+}
+
+// listen returns the events of the stream, from its first line on.
+func (s *site) listen(server *httptest.Server, path string) <-chan string {
+	s.Helper()
+	request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, server.URL+path, nil)
 	if err != nil {
 		s.Fatal(err)
 	}

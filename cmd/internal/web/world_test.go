@@ -38,6 +38,12 @@ type site struct {
 	// describe returns what is in the cluster beside Environments.
 	description inspect.Description
 	calls       interceptor.Funcs
+	// lines are the logs of all containers, and unread is what cannot be read.
+	lines  []inspect.Line
+	unread []string
+	// steps are those of syncs by commit, and of comparisons by "from..to". differs is why there are none.
+	steps   map[string][]inspect.Step
+	differs error
 	// denied are the resources that the viewer may not change.
 	denied []string
 }
@@ -61,7 +67,7 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
 	var err error
 	s.Server, err = web.New(web.Config{
-		Client: s.WithWatch, Inspector: s, Access: access{denied: s.denied}, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
+		Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, Access: access{denied: s.denied}, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
 		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: func() time.Time { return now },
 	})
 	if err != nil {
@@ -108,6 +114,42 @@ func (s *site) Describe(_ context.Context, env *v1alpha1.Environment) inspect.De
 // Events returns the events of the description.
 func (s *site) Events(context.Context, *v1alpha1.Environment) ([]inspect.Event, []string) {
 	return s.description.Events, s.description.Notes
+}
+
+// Prospect returns the prepared steps.
+func (s *site) Prospect(_ context.Context, _ *v1alpha1.Environment, commit string) ([]inspect.Step, []string, error) {
+	return s.steps[commit], s.unread, s.differs
+}
+
+// Compare returns the prepared steps.
+func (s *site) Compare(_ context.Context, _ *v1alpha1.Environment, from, to string) ([]inspect.Step, []string, error) {
+	return s.steps[from+".."+to], s.unread, s.differs
+}
+
+// Tail returns the prepared lines of the containers.
+func (s *site) Tail(_ context.Context, _ string, sources []inspect.Source, o corev1.PodLogOptions) (lines []inspect.Line, notes []string) {
+	for _, l := range s.lines {
+		if slices.Contains(sources, l.Source) && !o.Previous {
+			lines = append(lines, l)
+		}
+	}
+	return lines, s.unread
+}
+
+// Follow says the prepared lines of a container, and waits for the end.
+func (s *site) Follow(ctx context.Context, _ string, source inspect.Source, _ corev1.PodLogOptions, say func(inspect.Line)) error {
+	for _, l := range s.lines {
+		if l.Source == source {
+			say(l)
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Mask hides one word.
+func (s *site) Mask(context.Context, *v1alpha1.Environment) (func(string) string, []string) {
+	return func(text string) string { return strings.ReplaceAll(text, "hunter2", "***") }, nil
 }
 
 // get returns the body of a page.

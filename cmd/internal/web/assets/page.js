@@ -12,19 +12,13 @@
 
   function connect() {
     if (source || document.hidden) return;
-    source = new EventSource("/live");
-    let lost = false;
-    source.onopen = () => {
-      status("");
-      if (lost) ask({whole: true}); // it may have missed something
-      lost = false;
-    };
+    source = new EventSource("/live?shown=" + main().dataset.shown); // the server says at once if this is old
+    source.onopen = () => status("");
     source.onmessage = (event) => ask(JSON.parse(event.data));
     source.onerror = () => {
-      lost = true;
       status("Connection lost, trying again");
-      if (source.readyState === EventSource.CLOSED) disconnect();
-      if (!source) setTimeout(connect, 2000);
+      disconnect();
+      setTimeout(connect, 2000);
     };
   }
 
@@ -35,9 +29,8 @@
   }
 
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return disconnect();
-    connect();
-    ask({whole: true});
+    if (document.hidden) disconnect();
+    else connect();
   });
 
   function status(text) {
@@ -61,7 +54,7 @@
   }
 
   async function load(update) {
-    if ($("dialog[open]")) return;
+    if ($("dialog[open]") || screen() === "logs" || screen() === "diff") return; // these are read at their own time
     if (screen() !== "branches") {
       if (update.whole || (update.names || []).includes(main().dataset.name)) await refresh();
     } else if (update.whole || !update.names?.length || update.names.some((name) => !document.getElementById("env-" + name))) {
@@ -79,6 +72,37 @@
   setInterval(() => {
     if (screen() === "environment" && main().dataset.moving && !document.hidden) ask({whole: true});
   }, 3000);
+
+  // ---- Logs are followed.
+
+  let log;
+
+  function follow() {
+    const lines = $("#lines");
+    const wanted = lines && $("#follow")?.checked && !document.hidden;
+    if (log && !wanted) { log.close(); log = null; }
+    if (log || !wanted) return;
+    log = new EventSource(lines.dataset.live + "&since=" + encodeURIComponent(lines.lastElementChild?.dataset.time || lines.dataset.since));
+    log.onmessage = (event) => {
+      const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
+      lines.insertAdjacentHTML("beforeend", JSON.parse(event.data)); // rendered and escaped by the server
+      while (lines.childElementCount > 5000) lines.firstElementChild.remove();
+      $("#no-lines").hidden = lines.childElementCount > 0;
+      if (atEnd) lines.scrollTop = lines.scrollHeight;
+    };
+    log.onerror = () => { // the browser would ask for lines that it has
+      log?.close();
+      log = null;
+      setTimeout(follow, 2000);
+    };
+  }
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "follow") follow();
+    else event.target.closest(".bar")?.requestSubmit();
+  });
+  document.addEventListener("visibilitychange", follow);
+  if ($("#lines")) $("#lines").scrollTop = $("#lines").scrollHeight;
+  follow();
 
   // ---- Ages grow.
 

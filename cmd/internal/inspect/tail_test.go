@@ -1,0 +1,73 @@
+package inspect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"berth.dev/berth/cmd/internal/inspect"
+)
+
+// tailing returns an Inspector whose containers have the logs, by pod and container.
+func tailing(logs map[string]string) *inspect.Inspector {
+	return inspect.New(inspect.Config{Stream: func(_ context.Context, pod types.NamespacedName, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+		text, ok := logs[pod.Name+"/"+o.Container]
+		if !ok {
+			return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pods/log"}, pod.Name, errors.New("no"))
+		}
+		if !o.Timestamps {
+			return nil, errors.New("lines without times cannot be merged")
+		}
+		return io.NopCloser(strings.NewReader(text)), nil
+	}})
+}
+
+func TestLogsAreMergedByTime(t *testing.T) {
+	i := tailing(map[string]string{
+		"a/main": "2026-05-04T12:00:01.000000001Z one\n2026-05-04T12:00:03Z three\n",
+		"b/main": "2026-05-04T12:00:02.5Z two with  spaces\n2026-05-04T12:00:04Z \n2026-05-04T12:00:05Z five",
+	})
+	sources := []inspect.Source{{Pod: "b", Container: "main"}, {Pod: "a", Container: "main"}, {Pod: "c", Container: "main"}}
+	lines, notes := i.Tail(t.Context(), "posts", sources, corev1.PodLogOptions{})
+	var texts []string
+	for _, l := range lines {
+		texts = append(texts, l.Pod+":"+l.Text)
+	}
+	if want := []string{"a:one", "b:two with  spaces", "a:three", "b:", "b:five"}; !slices.Equal(texts, want) {
+		t.Errorf("the lines are %q, want %q", texts, want)
+	}
+	if want := []string{"c, main: it cannot be read, because you lack the right"}; !slices.Equal(notes, want) {
+		t.Errorf("the notes are %q, want %q", notes, want)
+	}
+}
+
+func TestALineThatIsTooLongIsCutOff(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	i := tailing(map[string]string{"a/main": "2026-05-04T12:00:01Z " + long + "\n2026-05-04T12:00:02Z after\nno time\n"})
+	var got []string
+	err := i.Follow(t.Context(), "posts", inspect.Source{Pod: "a", Container: "main"}, corev1.PodLogOptions{Follow: true}, func(l inspect.Line) {
+		got = append(got, fmt.Sprintf("%.5s %d", l.Text, min(len(l.Text), 70_000)/10_000))
+	})
+	if want := []string{"xxxxx 6", "after 0", "no ti 0"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("the lines are %q, %v; want %q", got, err, want)
+	}
+}
+
+// The API server cuts a log off at the limit. Part of a Secret's value could then not be recognised.
+func TestALogThatIsTooLongLosesItsLastLine(t *testing.T) {
+	line := "2026-05-04T12:00:01.000000000Z " + strings.Repeat("x", 1000) + "\n"
+	i := tailing(map[string]string{"a/main": strings.Repeat(line, 5000) + "2026-05-04T12:00:01.000000000Z hunt"})
+	lines, _ := i.Tail(t.Context(), "posts", []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{})
+	if len(lines) == 0 || lines[len(lines)-1].Text == "hunt" {
+		t.Errorf("the last of %d lines is still there", len(lines))
+	}
+}
