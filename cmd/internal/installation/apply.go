@@ -202,12 +202,16 @@ func (i *Installer) of(object *unstructured.Unstructured) dynamic.ResourceInterf
 // interval is the time between two requests of poll.
 const interval = 300 * time.Millisecond
 
-// poll calls look until it returns true or an error, or until the context ends.
+// poll calls look until it returns true or an error, or until the context ends. It then returns the context's cause.
 func poll(ctx context.Context, look func(context.Context) (bool, error)) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		if done, err := look(ctx); done || err != nil {
+		done, err := look(ctx)
+		if err != nil && ctx.Err() != nil {
+			return context.Cause(ctx) // the request was interrupted
+		}
+		if done || err != nil {
 			return err
 		}
 		select {

@@ -1,6 +1,8 @@
 package installation
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -91,5 +93,18 @@ func TestFieldsThatADowngradeLoses(t *testing.T) {
 	}
 	if lost := missingIn(definition("name"), definition("name")); len(lost) > 0 {
 		t.Errorf("lost: %q", lost)
+	}
+}
+
+// A timeout is reported as such, even if it interrupts a request.
+func TestPollReturnsTheCauseOfItsEnd(t *testing.T) {
+	waited := errors.New("waited 5s")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	err := poll(ctx, func(ctx context.Context) (bool, error) {
+		cancel(waited)
+		return false, ctx.Err()
+	})
+	if !errors.Is(err, waited) {
+		t.Errorf("got %v, want %v", err, waited)
 	}
 }
