@@ -224,18 +224,26 @@ func (r *Repository) Received() int64 { return r.received.Load() }
 
 // Snapshot returns the files of a commit, which it fetches if the store lacks it.
 func (r *Repository) Snapshot(ctx context.Context, commit string) (*Snapshot, error) {
-	if err := r.Fetch(ctx, commit); err != nil {
-		return nil, err
+	c, err := r.fetched(ctx, commit)
+	if _, refused := errors.AsType[*Error](err); isCorrupt(err) && !refused {
+		c, err = r.fetched(ctx, commit) // the damage arose after the commit was found whole, and this fetch repairs the store
 	}
-	var c commitObject
-	err := r.reading(commit, func(s *store) (err error) {
-		c, err = s.commit(commit)
-		return err
-	})
 	if err != nil {
 		return nil, r.explain([]string{commit}, err)
 	}
 	return &Snapshot{repository: r, commit: commit, object: c, trees: map[plumbing.Hash][]entry{}}, nil
+}
+
+// fetched reads a commit, which it fetches if the store lacks it.
+func (r *Repository) fetched(ctx context.Context, commit string) (c commitObject, err error) {
+	if err := r.Fetch(ctx, commit); err != nil {
+		return c, err
+	}
+	err = r.reading(commit, func(s *store) (err error) {
+		c, err = s.commit(commit)
+		return err
+	})
+	return c, err
 }
 
 // Holds reports whether the store has a whole commit, as far as this process has verified: its Snapshot needs no

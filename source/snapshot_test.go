@@ -221,6 +221,21 @@ func TestDamageFoundWhileReadingIsMended(t *testing.T) {
 	}
 }
 
+// A commit that was found whole is lost with its pack. The next reader finds that out, and must not be the one who pays.
+func TestACommitThatIsLostLaterIsFetchedAgain(t *testing.T) {
+	o := newOrigin(t)
+	commit := o.commit(map[string]string{"f": "one"})
+	dir := t.TempDir()
+	r := mustOpen(t, Config{Dir: dir, URL: o.URL()})
+	must(t, r.Fetch(soon(t), commit))
+	pack := packFile(t, filepath.Join(dir, "git"), "pack")
+	must(t, os.Remove(pack))
+	must(t, os.Remove(strings.TrimSuffix(pack, "pack")+"idx"))
+	must(t, r.Fetch(soon(t), o.commit(map[string]string{"f": "two"}))) // the store looks at its packs again
+
+	wantFile(t, snapshot(t, r, commit), "f", "one")
+}
+
 // offsetOf finds where an object lies in the only pack.
 func offsetOf(t testing.TB, r *Repository, id string) int64 {
 	t.Helper()
