@@ -360,6 +360,17 @@ func TestABranchThatIsGoneIsShownAtOnce(t *testing.T) {
 	})
 }
 
+// The webhook that announces the deletion causes one listing, and the next poll may be a day away.
+func TestABranchThatIsGoneIsDeletedInTimeHoweverRareThePollIs(t *testing.T) {
+	w := newWorld(t)
+	w.branches("one", "f0")
+	w.follow(func(r *v1alpha1.Repository) { r.Spec.GoneAfter.Duration = time.Second })
+	w.healthy("main", "f0")
+	w.code.Delete("f0")
+	w.poll()
+	w.gone("f0")
+}
+
 func TestARepositoryThatIsMissingProvesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.branches("one", "f0")

@@ -25,8 +25,9 @@ type Changes struct {
 	Notes, Doubts []string
 	// Warnings do not affect the Ready condition of the Repository.
 	Warnings []string
-	// Next is when the next deletion is due if nothing changes; zero: never.
-	Next time.Time
+	// Next is when the next deletion is due if nothing changes; zero: never. List is when another listing has to confirm that
+	// a branch is gone, even if no poll is due; zero: none has to.
+	Next, List time.Time
 	// Departing are the Environments whose branches are gone, by name.
 	Departing map[string]Departure
 }
@@ -118,16 +119,25 @@ func (c *Changes) gone(env *v1alpha1.Environment, e Evidence) string {
 	}
 	at := a.Since.Add(e.GoneAfter)
 	c.Departing[env.Name] = Departure{Since: a.Since.Truncate(time.Second), At: at.Truncate(time.Second)}
-	if !e.Current || a.Listings < 2 {
+	switch {
+	case !e.Current:
+		return "" // the next poll lists again
+	case a.Listings < 2:
+		c.List = sooner(c.List, at)
 		return ""
-	}
-	if e.Now.Before(at) {
-		if c.Next.IsZero() || at.Before(c.Next) {
-			c.Next = at
-		}
+	case e.Now.Before(at):
+		c.Next = sooner(c.Next, at)
 		return ""
 	}
 	return "its branch is gone"
+}
+
+// sooner returns the earlier of two times; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // settle keeps an Environment in its namespace if its entry is literal, or if its deletion is blocked.

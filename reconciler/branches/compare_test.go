@@ -113,9 +113,11 @@ func TestWhatGoes(t *testing.T) {
 		gone  []string // the branches whose environments go
 		notes []string
 		next  time.Duration
+		list  time.Duration // when the branches must be listed again
 	}{
 		{name: "nothing, when all is as it was", scene: listed(3)},
-		{name: "nothing at the first listing without a branch", scene: listed(3, without(1, time.Hour, "f0"))},
+		{name: "nothing at the first listing without a branch", scene: listed(3, without(1, time.Hour, "f0")), list: -55 * time.Minute},
+		{name: "nothing at the first listing, and another one once goneAfter is over", scene: listed(3, without(1, 0, "f0"), without(1, time.Minute, "f1")), list: 4 * time.Minute},
 		{name: "nothing before goneAfter", scene: listed(3, without(9, 4*time.Minute, "f0")), next: time.Minute},
 		{name: "a branch that two listings lacked, and for long enough", scene: listed(3, without(2, 5*time.Minute, "f0")), gone: []string{"f0"}},
 		{
@@ -269,6 +271,7 @@ func TestWhatGoes(t *testing.T) {
 		{
 			name:  "not what is doubtful, even if a user confirmed what is not",
 			scene: listed(4, without(1, time.Hour, "f0", "f1"), confirming("f0", "f1")),
+			list:  -55 * time.Minute,
 		},
 		{
 			name:  "not what stands: what has expired does not count",
@@ -342,6 +345,13 @@ func TestWhatGoes(t *testing.T) {
 			}
 			if next != test.next {
 				t.Errorf("next in %s, want %s", next, test.next)
+			}
+			var list time.Duration
+			if !c.List.IsZero() {
+				list = c.List.Sub(apitest.Noon)
+			}
+			if list != test.list {
+				t.Errorf("lists in %s, want %s", list, test.list)
 			}
 			sameNotes(t, slices.Concat(c.Doubts, c.Notes), test.notes)
 		})

@@ -136,6 +136,9 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := errors.Join(err, r.Report(ctx, repo, statusOf(repo, f, c))); err != nil {
 		return ctrl.Result{}, err
 	}
+	if !c.List.IsZero() && c.List.Before(f.next) {
+		f.next = c.List
+	}
 	next := f.next
 	for _, sooner := range []time.Time{c.Next, r.missedHook(repo)} {
 		if !sooner.IsZero() && sooner.Before(next) {
