@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/deploy"
 )
@@ -56,11 +57,29 @@ func TestInstallAndUninstall(t *testing.T) {
 	if expect(p, output, "the namespace berth has no installation of Berth, but other has; run berth uninstall -n other"); code != 3 {
 		t.Errorf("it ended with %d", code)
 	}
+	p.shares("other")
 	p.must("uninstall", "-n", "other", "--yes")
+	if !p.exists(namespaces, "", "other") || p.exists(configMaps, "other", "berth-dashboard") || p.exists(deployments, "other", "berth") || !p.exists(secrets, "other", "posts-keys") {
+		t.Error("of a namespace that is not Berth's alone, not exactly Berth's objects are gone")
+	}
 	if left := p.traces(); len(left) > 0 {
 		t.Errorf("these remain: %q", left)
 	}
 	expect(p, p.must("uninstall"), "nothing to remove")
+}
+
+// shares makes a namespace one that was not created for Berth, with a component of the installation and a user's Secret.
+func (p *place) shares(namespace string) {
+	p.Helper()
+	if _, err := p.client.Resource(namespaces).Patch(p.Context(), namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}`), metav1.PatchOptions{}); err != nil {
+		p.Fatal(err)
+	}
+	for kind, name := range map[string]string{"ConfigMap": "berth-dashboard", "Secret": "posts-keys"} {
+		err := p.apply(kind, "v1", name, map[string]any{"metadata": map[string]any{"namespace": namespace, "labels": map[string]any{"app.kubernetes.io/part-of": "berth"}}})
+		if err != nil {
+			p.Fatal(err)
+		}
+	}
 }
 
 // With --keep everything keeps running, whenever the command is interrupted and started again.

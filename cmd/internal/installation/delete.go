@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,19 +44,34 @@ func (r *Remover) deleteHome(ctx context.Context, s *Survey) error {
 	return err
 }
 
-// deleteContents deletes what Berth put into a namespace that stays.
+// deleteContents deletes what was installed into a namespace that stays, whatever its kind: an installation has components.
+// Secrets and volumes with its label are those of users.
 func (r *Remover) deleteContents(ctx context.Context) error {
-	ours := client.MatchingLabels{partOf: product}
-	var errs []error
-	for _, kind := range [][2]string{
-		{"v1", "Service"}, {"v1", "ServiceAccount"}, {"rbac.authorization.k8s.io/v1", "Role"},
-		{"networking.k8s.io/v1", "Ingress"}, {"networking.k8s.io/v1", "NetworkPolicy"}, {"policy/v1", "PodDisruptionBudget"},
-	} {
-		errs = append(errs, r.deleteAll(ctx, kind[0], kind[1], ours))
+	kinds, err := r.served(func(resource metav1.APIResource) bool {
+		return resource.Namespaced && slices.Contains(resource.Verbs, "list") && slices.Contains(resource.Verbs, "delete") &&
+			resource.Kind != "Secret" && resource.Kind != "PersistentVolumeClaim"
+	})
+	if err != nil {
+		return err
 	}
-	errs = append(errs, r.deleteNamed(ctx, "v1", "Secret", installationSecret))
-	errs = append(errs, r.deleteAll(ctx, "v1", "Secret", client.HasLabels{recordType}))
-	return errors.Join(errs...)
+	for _, kind := range kinds {
+		objects, err := r.list(ctx, kind, client.InNamespace(r.Namespace), client.MatchingLabels{partOf: product})
+		if err != nil {
+			return err
+		}
+		for i := range objects {
+			if metav1.GetControllerOf(&objects[i]) != nil {
+				continue // it goes with its owner
+			}
+			if err := r.delete(ctx, &objects[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(
+		r.deleteNamed(ctx, "v1", "Secret", installationSecret),
+		r.deleteAll(ctx, "v1", "Secret", client.HasLabels{recordType}),
+	)
 }
 
 // deleteRoles deletes the ClusterRoles, aggregated ones first. The controller that aggregates them applies such a role

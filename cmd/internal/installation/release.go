@@ -31,23 +31,18 @@ func (r *Remover) release(ctx context.Context, s *Survey) error {
 		}
 		return nil
 	}
-	kinds, err := r.markable()
+	kinds, err := r.served(markable)
 	if err != nil {
 		return err
 	}
 	released := 0
 	for _, kind := range kinds {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(kind)
-		switch err := r.Client.List(ctx, list, client.HasLabels{manifest.LabelEnvironment}); {
-		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-			continue
-		case err != nil:
-			return fmt.Errorf("listing the objects of the kind %s: %w", kind.Kind, err)
+		objects, err := r.list(ctx, kind, client.HasLabels{manifest.LabelEnvironment})
+		if err != nil {
+			return err
 		}
-		for i := range list.Items {
-			object := &list.Items[i]
-			object.SetGroupVersionKind(kind)
+		for i := range objects {
+			object := &objects[i]
 			if !s.marked(object) || metav1.GetControllerOf(object) != nil {
 				continue
 			}
@@ -78,14 +73,12 @@ func (r *Remover) releaseCopies(ctx context.Context, s *Survey) error {
 	return poll(ctx, func(ctx context.Context) (bool, error) {
 		left := 0
 		for _, kind := range copies {
-			list := &metav1.PartialObjectMetadataList{}
-			list.SetGroupVersionKind(kind)
-			if err := r.Client.List(ctx, list); err != nil {
-				return false, fmt.Errorf("listing the objects of the kind %s: %w", kind.Kind, err)
+			objects, err := r.list(ctx, kind)
+			if err != nil {
+				return false, err
 			}
-			for i := range list.Items {
-				object := &list.Items[i]
-				object.SetGroupVersionKind(kind)
+			for i := range objects {
+				object := &objects[i]
 				ours, err := r.isCopy(ctx, object)
 				if err == nil && ours {
 					left++
@@ -119,12 +112,18 @@ func isMarked(object *metav1.PartialObjectMetadata) bool {
 	return slices.ContainsFunc(slices.Collect(maps.Keys(object.Labels)), isMark) || slices.ContainsFunc(slices.Collect(maps.Keys(object.Annotations)), isMark)
 }
 
-// markable returns the kinds that can have Berth's labels: all that can be listed and patched, except its own.
-func (r *Remover) markable() ([]schema.GroupVersionKind, error) {
+// markable reports whether objects of a resource can be released: they can be listed and patched, and are not Events, which
+// expire.
+func markable(resource metav1.APIResource) bool {
+	return slices.Contains(resource.Verbs, "list") && slices.Contains(resource.Verbs, "patch") && resource.Kind != "Event"
+}
+
+// served returns the kinds of the API server's resources that meet a condition, except those of Berth.
+func (r *Remover) served(which func(metav1.APIResource) bool) ([]schema.GroupVersionKind, error) {
 	lists, err := discovery.ServerPreferredResources(r.Kubernetes.Discovery())
 	if discovery.IsGroupDiscoveryFailedError(err) {
 		// An aggregated API that is down. It must not keep an installation from ending.
-		r.say("some kinds cannot be listed, so Berth's labels may stay on their objects: %v", err)
+		r.say("some kinds cannot be listed, so Berth's objects and labels of these kinds may stay: %v", err)
 	} else if err != nil {
 		return nil, err
 	}
@@ -135,12 +134,29 @@ func (r *Remover) markable() ([]schema.GroupVersionKind, error) {
 			continue
 		}
 		for _, resource := range list.APIResources {
-			if slices.Contains(resource.Verbs, "list") && slices.Contains(resource.Verbs, "patch") && resource.Kind != "Event" {
+			if which(resource) {
 				kinds = append(kinds, version.WithKind(resource.Kind))
 			}
 		}
 	}
 	return kinds, nil
+}
+
+// list lists the metadata of a kind's objects. A kind that cannot be listed after all has none.
+func (r *Remover) list(ctx context.Context, kind schema.GroupVersionKind, options ...client.ListOption) ([]metav1.PartialObjectMetadata, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(kind)
+	err := r.Client.List(ctx, list, options...)
+	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the objects of the kind %s: %w", kind.Kind, err)
+	}
+	for i := range list.Items {
+		list.Items[i].SetGroupVersionKind(kind)
+	}
+	return list.Items, nil
 }
 
 // attempts is how often an object is read again because another client changed it in the meantime.
