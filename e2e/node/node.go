@@ -16,6 +16,8 @@ const (
 	Address = "10.244.0.1"
 	pods    = "10.244.0.0/24"
 	bridge  = "pods"
+	// Registry is the address from which all images are pulled that Import did not load. Tests may serve one there.
+	Registry = Address + ":5000"
 	// services is the range of the Services' addresses.
 	services = "10.96.0.0/12"
 )

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/e2e/node"
@@ -40,7 +42,14 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// atOnce is how many scenarios run at the same time. They mostly wait for the kubelet.
+const atOnce = "24"
+
 func run(m *testing.M) int {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if missing = node.Missing(); missing == "" {
 		if _, err := os.Stat(binary); err != nil {
 			missing = "a real node needs " + binary + "; run: make node-binary"
@@ -67,7 +76,36 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer shared.Cluster.Stop()
+	registry, err := serveRegistry(filepath.Join(dir, "app"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer registry.Close()
 	return m.Run()
+}
+
+// The scenarios share one node, and most of their time is a kubelet's pauses. So they run at the same time, and in the end
+// everything is uninstalled.
+func TestBerthOnARealNode(t *testing.T) {
+	if missing != "" {
+		t.Skip(missing)
+	}
+	t.Run("together", func(t *testing.T) {
+		for name, scenario := range map[string]func(*testing.T){
+			"an application from its installation to its end": testLife,
+			"a rollout that crashes is rolled back":           testRollback,
+			"what a kubelet tells":                            testTold,
+			"an image behind a password":                      testPrivateImage,
+			"the agent's pod":                                 testAgent,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				scenario(t)
+			})
+		}
+	})
+	t.Run("uninstalling leaves nothing", testUninstall)
 }
 
 // begin builds the programs of the containers, starts the cluster, and installs Berth.
@@ -122,23 +160,25 @@ type team struct {
 	git *gittest.Repository
 }
 
-func begins(t *testing.T, name string) *team {
+// begins starts a team whose main is production. Settings change its Repository.
+func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
-	if missing != "" {
-		t.Skip(missing)
-	}
 	server := gittest.Serve(t, gittest.Config{Dir: t.TempDir(), Address: node.Address + ":0"})
 	t.Cleanup(server.Close)
 	git := server.Repository(name)
 	entry := func(name, namespace string, branches ...v1alpha1.BranchPattern) v1alpha1.Entry {
 		return v1alpha1.Entry{Name: name, Branches: branches, Path: "k8s", Namespace: namespace,
-			Health: v1alpha1.Health{Timeout: metav1.Duration{Duration: 3 * time.Minute}, OnFailure: v1alpha1.FailureRollback}}
+			Health: v1alpha1.Health{Timeout: metav1.Duration{Duration: 3 * time.Minute}, OnFailure: v1alpha1.FailureRollback,
+				ImagePullGrace: metav1.Duration{Duration: 2 * time.Second}}}
 	}
 	repository := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{
 		URL: git.URL(), Poll: "@every 1s",
 		Environments: []v1alpha1.Entry{entry("production", name, "main"), entry("review", name+"-${BRANCH_SLUG}", "**", "!main")},
 	}}
 	repository.Name = name
+	for _, set := range settings {
+		set(repository)
+	}
 	team := &team{git: git, Repository: shared.Follow(reporter{t}, repository)}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -149,10 +189,35 @@ func begins(t *testing.T, name string) *team {
 	return team
 }
 
+// admin returns a client with all rights.
+func admin(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(shared.Cluster.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// change changes the entries of the team's Repository.
+func (team *team) change(t *testing.T, set func(*v1alpha1.Repository)) {
+	t.Helper()
+	repository := team.Get()
+	set(repository)
+	text, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": repository.Spec.Environments}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	team.Patch(string(text))
+}
+
 // reporter lets cleanups use the cluster, because the context of a test ends before its cleanups.
 type reporter struct{ *testing.T }
 
 func (reporter) Context() context.Context { return context.Background() }
+
+// with returns the team for a subtest.
+func (team *team) with(t *testing.T) *world.Repository { return team.With(reporter{t}) }
 
 func (team *team) pushes(branch string, manifests ...string) string {
 	return team.git.Commit(branch, map[string]string{"k8s/app.yaml": strings.Join(manifests, "---\n")}, "a change")
@@ -179,53 +244,19 @@ spec:
 ` + more
 }
 
-const probe = "        readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1}\n"
-
-func TestTheAgentRunsAsThePodThatDeployDescribes(t *testing.T) {
-	posts := begins(t, "posts")
-	production := posts.Environment("main")
-	healthy := posts.pushes("main", deployment("serve", probe))
-	production.BecomesWithin(limit, "Healthy", healthy)
-
-	bad := posts.pushes("main", deployment(`exit, "7"`, ""))
-	after := production.BecomesWithin(limit, "RolledBack", bad, "Deployment/api", "container api exited with code 7, restarted again and again")
-	if after.Status.HealthyCommit != healthy {
-		t.Errorf("healthy is %.8s, want %.8s", after.Status.HealthyCommit, healthy)
-	}
-	production.BecomesWithin(limit, "Healthy", posts.pushes("main", deployment("work", "")))
-}
-
-// These messages come only from a real kubelet.
-func TestWhatAKubeletTells(t *testing.T) {
-	posts := begins(t, "told")
-	posts.Environment("main").BecomesWithin(limit, "Healthy", posts.pushes("main", deployment("serve", probe)))
-	const job = `apiVersion: batch/v1
+// job returns a Job that runs the test's application once, with more lines for its pod.
+func job(name, arguments, more string) string {
+	return `apiVersion: batch/v1
 kind: Job
-metadata: {name: migrate}
+metadata: {name: ` + name + `}
 spec:
   backoffLimit: 0
   template:
     spec:
       restartPolicy: Never
-      containers: [{name: migrate, image: ` + appImage + `, args: [work], securityContext: {privileged: true}}]
-`
-	const claim = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
-	for _, test := range []struct {
-		branch, manifest, reason string
-		says                     []string
-	}{
-		{"exits-well", deployment(`exit, "0"`, ""), "Failed", []string{"container api exited with code 0 but is meant to keep running, restarted again and again"}},
-		{"out-of-memory", deployment("eat", "        resources: {limits: {memory: 32Mi}}\n"), "Failed", []string{"container api was killed because it used more memory than its limit (OOMKilled)"}},
-		{"wrong-liveness-port", deployment("serve", probe+"        livenessProbe: {httpGet: {path: /, port: 9999}, periodSeconds: 1, failureThreshold: 2}\n"), "Failed", []string{"restarted again and again", "its liveness probe failed", "connection refused"}},
-		{"no-config", deployment("serve", probe+"        volumeMounts: [{name: c, mountPath: /etc/app}]\n      volumes: [{name: c, configMap: {name: absent}}]\n"), "Syncing", []string{`FailedMount: MountVolume.SetUp failed for volume "c" : configmap "absent" not found`}},
-		{"never-ready", deployment("serve", "        readinessProbe: {httpGet: {path: /nowhere, port: 8080}, periodSeconds: 1}\n"), "Syncing", []string{"container api is not ready: readiness probe failed: HTTP probe failed with statuscode: 404"}},
-		{"no-class", deployment("serve", probe+"        volumeMounts: [{name: d, mountPath: /data}]\n      volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]\n") + claim, "Syncing", []string{`PersistentVolumeClaim/data: storageclass.storage.k8s.io "fast" not found`}},
-		{"refused", job, "Failed", []string{`Job/migrate: 0 of 1 completed; cannot create pods: violates PodSecurity "baseline:latest"`}},
-	} {
-		commit := posts.git.CommitFrom("main", test.branch, map[string]string{"k8s/app.yaml": test.manifest}, test.branch)
-		t.Run(test.branch, func(t *testing.T) {
-			t.Parallel() // the kubelet waits between restarts
-			posts.With(reporter{t}).Environment(test.branch).BecomesWithin(limit, test.reason, commit, test.says...)
-		})
-	}
+      terminationGracePeriodSeconds: 2
+      containers: [{name: ` + name + `, image: ` + appImage + `, args: [` + arguments + `]}]
+` + more
 }
+
+const probe = "        readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 1}\n"

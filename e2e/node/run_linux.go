@@ -49,8 +49,10 @@ func Run(ctx context.Context, config Config) error {
 func startRuntime(ctx context.Context, dir string, ended context.CancelCauseFunc) error {
 	home := filepath.Join(dir, "containerd")
 	files := map[string]string{
-		filepath.Join(home, "config.toml"):             fmt.Sprintf(runtimeConfig, home, home, socket(dir), pauseImage, plugins, filepath.Join(home, "cni")),
-		filepath.Join(home, "cni", "10-pods.conflist"): fmt.Sprintf(networkConfig, bridge, filepath.Join(home, "addresses"), pods, Address),
+		filepath.Join(home, "config.toml"):                       fmt.Sprintf(runtimeConfig, home, home, socket(dir), pauseImage, plugins, filepath.Join(home, "cni"), filepath.Join(home, "certs.d")),
+		filepath.Join(home, "cni", "10-pods.conflist"):           fmt.Sprintf(networkConfig, bridge, filepath.Join(home, "addresses"), pods, Address),
+		filepath.Join(home, "certs.d", "_default", "hosts.toml"): fmt.Sprintf(registryConfig, Registry),
+		filepath.Join(home, "certs.d", Registry, "hosts.toml"):   fmt.Sprintf(registryConfig, Registry),
 	}
 	for name, text := range files {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -120,6 +122,12 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "%s"
     conf_dir = "%s"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "%s"
+`
+
+const registryConfig = `[host."http://%s"]
+  capabilities = ["pull", "resolve"]
 `
 
 const networkConfig = `{"cniVersion": "1.0.0", "name": "pods", "plugins": [

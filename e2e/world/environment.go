@@ -161,6 +161,16 @@ func (e *Environment) AwaitUnhealthy(name string, texts ...string) {
 	})
 }
 
+// AwaitLog waits until the status shows a text from the log of a failed container.
+func (e *Environment) AwaitLog(text string) {
+	e.t.Helper()
+	Await(e.t, fmt.Sprintf("the status of %s shows the log %q", e.Branch, text), func() (string, bool) {
+		environment, _ := e.Get()
+		shows := func(o v1alpha1.UnhealthyObject) bool { return strings.Contains(o.Log, text) }
+		return fmt.Sprintf("%+v", environment.Status.Unhealthy), slices.ContainsFunc(environment.Status.Unhealthy, shows)
+	})
+}
+
 // Line formats an Environment as one line, as a user sees it.
 func Line(environment v1alpha1.Environment) string {
 	condition := Ready(environment)

@@ -16,8 +16,11 @@ func main() {
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	switch arguments := append(os.Args[1:], "", ""); arguments[0] {
-	case "serve": // HTTP at :8080, where /ready is
+	case "serve": // HTTP at :8080, where /ready is, and / shows the configuration
 		http.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
+		http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, "greeting %q, key of %d bytes\n", os.Getenv("GREETING"), len(os.Getenv("APP_KEY")))
+		})
 		go func() {
 			fmt.Fprintln(os.Stderr, http.ListenAndServe(":8080", nil))
 			os.Exit(1)
@@ -25,6 +28,12 @@ func main() {
 		<-end
 	case "work": // no port; runs until it is stopped
 		<-end
+	case "sleep": // ends well after some seconds, or when it is stopped
+		seconds, _ := strconv.Atoi(arguments[1])
+		select {
+		case <-end:
+		case <-time.After(time.Duration(seconds) * time.Second):
+		}
 	case "exit": // ends at once, with an exit code and a line in the log
 		fmt.Fprintln(os.Stderr, "cannot open /etc/app.conf: no such file or directory")
 		code, _ := strconv.Atoi(arguments[1])

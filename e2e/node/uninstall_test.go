@@ -1,0 +1,43 @@
+package node_test
+
+import (
+	"slices"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/deploy"
+	"berth.dev/berth/e2e/world"
+)
+
+// testUninstall deletes what deploy/ installed, in reverse order, after all Repositories are gone.
+func testUninstall(t *testing.T) {
+	client, err := dynamic.NewForConfig(shared.Cluster.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := deploy.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreground := metav1.DeletePropagationForeground
+	for _, object := range slices.Backward(objects) {
+		kind, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+		resource := client.Resource(kind).Namespace(object.GetNamespace())
+		err := resource.Delete(t.Context(), object.GetName(), metav1.DeleteOptions{PropagationPolicy: &foreground})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+		}
+		world.AwaitFor(t, limit, object.GetKind()+" "+object.GetName()+" is gone", func() (string, bool) {
+			_, err := resource.Get(t.Context(), object.GetName(), metav1.GetOptions{})
+			return "", apierrors.IsNotFound(err)
+		})
+	}
+	namespaces, err := admin(t).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: "berth.dev/environment"})
+	if err != nil || len(namespaces.Items) > 0 {
+		t.Errorf("namespaces of environments are left: %v %v", namespaces, err)
+	}
+}
