@@ -85,7 +85,7 @@ func testPrivateImage(t *testing.T) {
 	manifest := strings.Replace(imaged(privateImage), "      containers:\n", "      imagePullSecrets: [{name: registry-pull}]\n      containers:\n", 1)
 	commit := posts.pushes("main", manifest)
 	production := posts.Environment("main")
-	production.BecomesWithin(limit, "Failed", commit, privateImage, "no basic auth credentials")
+	production.BecomesWithin(limit, "Failed", commit, privateImage, "401 Unauthorized")
 
 	auth := base64.StdEncoding.EncodeToString([]byte(puller + ":" + password))
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "registry-pull"}, Type: corev1.SecretTypeDockerConfigJson,

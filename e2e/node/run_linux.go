@@ -126,7 +126,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     config_path = "%s"
 `
 
-const registryConfig = `[host."http://%s"]
+const registryConfig = `server = "http://%[1]s"
+[host."http://%[1]s"]
   capabilities = ["pull", "resolve"]
 `
 

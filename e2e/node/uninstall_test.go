@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
+	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
 )
@@ -19,6 +21,14 @@ func testUninstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	environments := client.Resource(v1alpha1.GroupVersion.WithResource("environments")).Namespace(deploy.Namespace)
+	world.AwaitFor(t, limit, "all environments are gone", func() (string, bool) {
+		list, err := environments.List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err.Error(), false
+		}
+		return fmt.Sprintf("%d are left", len(list.Items)), len(list.Items) == 0
+	})
 	objects, err := deploy.Objects()
 	if err != nil {
 		t.Fatal(err)
