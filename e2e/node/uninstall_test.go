@@ -47,7 +47,12 @@ func testUninstall(t *testing.T) {
 		})
 	}
 	namespaces, err := admin(t).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: "berth.dev/environment"})
-	if err != nil || len(namespaces.Items) > 0 {
-		t.Errorf("namespaces of environments are left: %v %v", namespaces, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range namespaces.Items {
+		if namespace.Annotations["berth.dev/on-removal"] != string(v1alpha1.RemovalOrphan) { // those of production stay
+			t.Errorf("the namespace %s of an environment is left", namespace.Name)
+		}
 	}
 }
