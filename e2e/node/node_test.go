@@ -26,8 +26,11 @@ import (
 // shared is a cluster whose node is this machine, with Berth as the Pod that deploy/ describes.
 var shared *world.World
 
-// binary runs that cluster.
-var binary = filepath.Join("..", "..", ".build", "node")
+// binary runs that cluster. program is the command berth.
+var (
+	binary  = filepath.Join("..", "..", ".build", "node")
+	program string
+)
 
 const (
 	agentImage = "registry.example.com/infra/berth:test"
@@ -117,6 +120,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 			return nil, err
 		}
 	}
+	program = programs["berth"]
 	home := filepath.Join(dir, "cluster")
 	cluster, err := clustertest.Run(ctx, clustertest.Config{Dir: home, Binary: binary, Flags: []string{"--pause", programs["pause"]}})
 	if err != nil {
