@@ -75,8 +75,8 @@ func (p *page) head(env *v1alpha1.Environment) [][]string {
 		{"Suspended:", yes(env.Spec.Suspend)},
 		{"Going since:", p.ago(env.DeletionTimestamp)},
 		{"Expires:", timeText(env.Status.ExpiresAt)},
-		{"Reported:", reported(env.Status.Feedback)},
-		{"Not reported:", notReported(env.Status.Feedback)},
+		{"Reported:", inspect.Reported(env.Status.Feedback)},
+		{"Not reported:", inspect.NotReported(env.Status.Feedback)},
 	}
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
@@ -183,29 +183,6 @@ func (p *page) ago(t *metav1.Time) string {
 		return ""
 	}
 	return output.Age(t.Time, p.now) + " ago"
-}
-
-// reported returns what the forge shows.
-func reported(f *v1alpha1.EnvironmentFeedback) string {
-	if f == nil {
-		return ""
-	}
-	var parts []string
-	if f.Commit != "" {
-		parts = append(parts, fmt.Sprintf("%s on commit %s", f.State, output.ShortCommit(f.Commit)))
-	}
-	for _, n := range f.Notes {
-		parts = append(parts, fmt.Sprintf("a note in merge request %d", n.MergeRequest))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// notReported returns why the forge does not show the current state.
-func notReported(f *v1alpha1.EnvironmentFeedback) string {
-	if f == nil {
-		return ""
-	}
-	return f.Error
 }
 
 func timeText(t *metav1.Time) string {

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,6 +40,7 @@ func (s *Server) banners(ctx context.Context, repos map[string]*v1alpha1.Reposit
 	var all []banner
 	for _, name := range slices.Sorted(maps.Keys(repos)) {
 		all = append(all, bannersOf(repos[name])...)
+		all = append(all, unreported(repos[name])...)
 	}
 	return append(all, s.missed(ctx)...)
 }
@@ -56,6 +58,15 @@ func bannersOf(repo *v1alpha1.Repository) []banner {
 		return nil
 	}
 	return []banner{{Tone: cmp.Or(repoTones[ready.Reason], toneBad), Title: repo.Name + ": " + ready.Reason, Text: ready.Message}}
+}
+
+// unreported returns the banner of a Repository whose forge does not accept what the agent reports.
+func unreported(repo *v1alpha1.Repository) []banner {
+	c := meta.FindStatusCondition(repo.Status.Conditions, v1alpha1.ConditionFeedback)
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return nil
+	}
+	return []banner{{Tone: toneWarn, Title: repo.Name + ": merge requests do not show the current state: " + c.Reason, Text: c.Message}}
 }
 
 // heldOf returns the Environments whose deletion waits for a confirmation.

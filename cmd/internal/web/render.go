@@ -63,15 +63,17 @@ type banner struct {
 
 func loadViews(now func() time.Time, a *assets) (*views, error) {
 	functions := template.FuncMap{
-		"asset":     func(name string) string { return a.urls[name] },
-		"ago":       func(t any) stamp { return stampOf(t, now()) },
-		"web":       webAddress,
-		"host":      hostOf,
-		"short":     output.ShortCommit,
-		"count":     output.Count,
-		"escape":    url.PathEscape,
-		"podtone":   func(p inspect.Pod) tone { return toneOfHealth(p.Health) },
-		"eventtone": func(e inspect.Event) tone { return eventTones[e.Type] },
+		"asset":      func(name string) string { return a.urls[name] },
+		"ago":        func(t any) stamp { return stampOf(t, now()) },
+		"web":        webAddress,
+		"host":       hostOf,
+		"short":      output.ShortCommit,
+		"count":      output.Count,
+		"escape":     url.PathEscape,
+		"podtone":    func(p inspect.Pod) tone { return toneOfHealth(p.Health) },
+		"reported":   inspect.Reported,
+		"unreported": inspect.NotReported,
+		"eventtone":  func(e inspect.Event) tone { return eventTones[e.Type] },
 	}
 	v := &views{pages: map[string]*template.Template{}}
 	shared, err := template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")

@@ -85,12 +85,13 @@ func TestBannersOfRepositories(t *testing.T) {
 	blocked.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonWaiting, Message: "two would go"}
 	unreachable.Name = "other"
 	unreachable.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnreachable, Message: "no route to host"}
+	unreachable.Status.Conditions = append(unreachable.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionFeedback, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonForbidden, Message: "the token needs write:issue"})
 	missed := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: namespace}, Reason: "HookMissed", Message: "polling found that main moved",
 		InvolvedObject: corev1.ObjectReference{Kind: "Repository", Name: "posts"}, LastTimestamp: ago(time.Hour)}
 	old := missed.DeepCopy()
 	old.Name, old.Message, old.LastTimestamp = "old", "polling found it long ago", ago(48*time.Hour)
 	s := open(t, &site{}, blocked, unreachable, missed, old)
-	s.shows("/", "two would go", `href="/env/posts.review.a"`, "other: Unreachable", "no route to host", "polling found that main moved")
+	s.shows("/", "two would go", `href="/env/posts.review.a"`, "other: Unreachable", "no route to host", "other: merge requests do not show the current state: Forbidden", "the token needs write:issue", "polling found that main moved")
 	s.hides("/", `href="/env/posts.review.b"`, "long ago")
 }
 
@@ -133,12 +134,14 @@ func TestWhatMayNotBeReadIsNotShownAsEmpty(t *testing.T) {
 func TestEnvironmentShowsObjectsAndTheirTrouble(t *testing.T) {
 	api := deployment("api", health.Failed, "0 of 1 ready")
 	api.Pods = []inspect.Pod{{Name: "api-1-a", Health: health.Failed, Message: "exited with code 2", Restarts: 3}}
+	env := environment("feature/login", v1alpha1.ReasonFailed, "Deployment/api: 0 of 1 ready")
+	env.Status.Feedback = &v1alpha1.EnvironmentFeedback{Commit: commit, State: "Running", Notes: []v1alpha1.MergeRequestNote{{MergeRequest: 7, ID: 1}}, Error: "the forge took too long"}
 	s := open(t, &site{description: inspect.Description{
 		Objects: []inspect.Object{api, {Kind: "Service", Name: "gone", Health: health.Unknown, Message: "it is not there"}},
 		Logs:    []inspect.Log{{Object: "Deployment/api", Pod: "api-1-a", Container: "main", Previous: true, Lines: []string{"out of <memory>"}}},
 		Events:  []inspect.Event{{Time: ago(time.Minute), Type: "Normal", Reason: "Corrected", Message: "api: replicas changed by kubectl-edit", Object: "Deployment/api"}},
-	}}, repository(), environment("feature/login", v1alpha1.ReasonFailed, "Deployment/api: 0 of 1 ready"))
-	s.shows("/env/posts.review.feature-login", "0 of 1 ready", "api-1-a", "exited with code 2", "3 restarts", "before it crashed", "out of &lt;memory&gt;",
+	}}, repository(), env)
+	s.shows("/env/posts.review.feature-login", "Running on commit 1a2b3c4d, a note in merge request 7", "the forge took too long", "0 of 1 ready", "api-1-a", "exited with code 2", "3 restarts", "before it crashed", "out of &lt;memory&gt;",
 		`class="drift">api: replicas changed by kubectl-edit`, "Not in the cluster", "it is not there", "posts-feature-login",
 		"https://gitlab.example.com/acme/posts/-/tree/feature/login", "https://gitlab.example.com/acme/posts/-/merge_requests?state=all&amp;source_branch=feature%2Flogin")
 }

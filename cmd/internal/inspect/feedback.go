@@ -1,0 +1,31 @@
+package inspect
+
+import (
+	"fmt"
+	"strings"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// Reported returns what the forge shows of an environment, in words; empty if nothing was reported.
+func Reported(f *v1alpha1.EnvironmentFeedback) string {
+	if f == nil {
+		return ""
+	}
+	var parts []string
+	if f.Commit != "" {
+		parts = append(parts, fmt.Sprintf("%s on commit %.8s", f.State, f.Commit))
+	}
+	for _, n := range f.Notes {
+		parts = append(parts, fmt.Sprintf("a note in merge request %d", n.MergeRequest))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// NotReported returns why the forge does not show the current state of an environment; empty if it does.
+func NotReported(f *v1alpha1.EnvironmentFeedback) string {
+	if f == nil {
+		return ""
+	}
+	return f.Error
+}
