@@ -49,7 +49,7 @@ var arrows = []struct {
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
 	{pkg: "reconciler/branches", knows: []string{"api/v1alpha1", "source", "reconciler/naming"}},
 	{pkg: "reconciler/control", knows: []string{"api/v1alpha1"}},
-	{pkg: "reconciler/feedback", knows: []string{"api/v1alpha1", "source/forge", "reconciler/control"}},
+	{pkg: "reconciler/feedback", knows: []string{"api/v1alpha1", "source/forge", "reconciler/control", "reconciler/naming"}},
 	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/clusters", "reconciler/control", "reconciler/naming", "reconciler/stores"}},
 	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
 		"reconciler/report", "reconciler/stores"}},

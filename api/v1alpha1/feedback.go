@@ -3,7 +3,8 @@ package v1alpha1
 // Feedback defines what the agent reports to the forge, where developers see it: commit statuses, and a note in every
 // open merge request.
 //
-// +kubebuilder:validation:XValidation:rule=`self.statuses != 'Never' || self.note != 'Never'`,message="feedback reports nothing if statuses and note are both Never: leave feedback out"
+// +kubebuilder:validation:XValidation:rule=`self.statuses != 'Never' || self.note != 'Never' || self.deployments != 'Never'`,message="feedback reports nothing if statuses, note and deployments are all Never: leave feedback out"
+// +kubebuilder:validation:XValidation:rule=`self.deployments == 'Never' || !(has(self.provider) && self.provider == 'Gitea')`,message="Gitea and Forgejo have no deployments: leave deployments out",fieldPath=".deployments"
 type Feedback struct {
 	// provider is the API of the forge: GitLab, GitHub, or Gitea, which is also Forgejo's. Defaults to the one whose name
 	// is part of the host's name.
@@ -35,7 +36,25 @@ type Feedback struct {
 	// +optional
 	// +kubebuilder:default=Sticky
 	Note NotePolicy `json:"note,omitempty"`
+
+	// deployments is Recorded if GitHub or GitLab records each sync as a deployment to an environment of the forge, with its
+	// address; or Never. An environment has the name that GitLab CI would use: <entry>, or <entry>/<branch> for an entry with a
+	// pattern.
+	// +optional
+	// +kubebuilder:default=Never
+	Deployments DeploymentPolicy `json:"deployments,omitempty"`
 }
+
+// DeploymentPolicy is whether the forge records deployments.
+//
+// +kubebuilder:validation:Enum=Recorded;Never
+type DeploymentPolicy string
+
+// The ways.
+const (
+	DeploymentsRecorded DeploymentPolicy = "Recorded"
+	DeploymentsNever    DeploymentPolicy = "Never"
+)
 
 // ForgeProvider is the API of a forge.
 //
@@ -95,6 +114,9 @@ type EnvironmentFeedback struct {
 	// +listType=map
 	// +listMapKey=mergeRequest
 	Notes []MergeRequestNote `json:"notes,omitempty"`
+	// deployment is the last deployment that the forge recorded.
+	// +optional
+	Deployment *DeploymentRecord `json:"deployment,omitempty"`
 	// error is why the forge does not show the current state yet.
 	// +optional
 	Error string `json:"error,omitempty"`
@@ -107,6 +129,22 @@ type MergeRequestNote struct {
 	// id identifies the note at the forge.
 	ID int64 `json:"id"`
 	// digest identifies the note's content.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+}
+
+// DeploymentRecord is a deployment that the forge recorded.
+type DeploymentRecord struct {
+	// id identifies the deployment at the forge; absent if the forge records it only once the sync begins.
+	// +optional
+	ID int64 `json:"id,omitempty"`
+	// environment is the name of the environment at the forge.
+	Environment string `json:"environment"`
+	// commit is the deployed commit.
+	Commit string `json:"commit"`
+	// state is the state of the deployment, like that of the commit status.
+	State string `json:"state"`
+	// digest identifies the state with its text and link.
 	// +optional
 	Digest string `json:"digest,omitempty"`
 }

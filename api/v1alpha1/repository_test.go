@@ -161,6 +161,8 @@ func TestRepository(t *testing.T) {
 		"feedback by its provider":   {spec: `{url: "https://git.example.com/posts.git", feedback: {provider: Gitea, statuses: Blocking, note: Never, secretRef: {name: forge}}}`},
 		"feedback without a token":   {spec: `{feedback: {provider: GitLab}}`, refused: `spec.feedback.secretRef`},
 		"feedback of nothing":        {spec: `{feedback: {statuses: Never, note: Never, secretRef: {name: forge}}}`, refused: `feedback reports nothing`},
+		"feedback of deployments":    {spec: `{feedback: {statuses: Never, note: Never, deployments: Recorded, secretRef: {name: forge}}}`},
+		"deployments of Gitea":       {spec: `{feedback: {provider: Gitea, deployments: Recorded, secretRef: {name: forge}}}`, refused: `Gitea and Forgejo have no deployments`},
 		"feedback with credentials":  {spec: `{feedback: {url: "https://a:b@gitlab.example.com", secretRef: {name: forge}}}`, refused: `url must be https://HOST`},
 		"feedback with a query":      {spec: `{feedback: {url: "https://gitlab.example.com?token=x", secretRef: {name: forge}}}`, refused: `url must be https://HOST`},
 		"feedback of a folder":       {spec: `{url: "file:///srv/gitlab/posts.git", feedback: {provider: GitLab, secretRef: {name: forge}}}`, refused: `feedback needs a repository on a forge`},

@@ -212,7 +212,7 @@ func (l *line) marker(repo *v1alpha1.Repository, number int64) string {
 // An agent that stops still writes.
 func (l *line) writeDown(ctx context.Context, name string) {
 	b := l.branches[name]
-	trouble := cmp.Or(l.statuses.failed[name], l.notes.failed[name])
+	trouble := cmp.Or(l.statuses.failed[name], l.notes.failed[name], l.deployments.failed[name])
 	if ctx.Err() != nil {
 		trouble = nil // what was interrupted is no trouble of the forge
 	}

@@ -23,7 +23,7 @@ func (l *line) connect(ctx context.Context, repo *v1alpha1.Repository) error {
 		return l.unusable
 	}
 	l.forge, l.setup, l.unusable, l.begun = nil, setup, err, false
-	l.statuses, l.notes = newDuty(), newDuty()
+	l.statuses, l.notes, l.deployments = newDuty(), newDuty(), newDuty()
 	l.wake(func() { l.heard = true })
 	if err == nil {
 		config.Proxy, config.UserAgent, config.Now = l.Proxy, l.UserAgent, l.Now

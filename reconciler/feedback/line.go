@@ -38,8 +38,10 @@ type line struct {
 	branches map[string]*branch
 	statuses *duty
 	notes    *duty
-	open     map[string][]int64 // merge requests, by branch
-	listed   time.Time          // when
+	// deployments need no list of merge requests.
+	deployments *duty
+	open        map[string][]int64 // merge requests, by branch
+	listed      time.Time          // when
 }
 
 func newLine(s *Sender, repo types.NamespacedName) *line {
@@ -55,7 +57,7 @@ func (l *line) reset() {
 	clear(l.changed)
 	l.heard, l.condition = true, nil
 	l.forge, l.setup, l.unusable, l.begun, l.open, l.listed = nil, "", nil, false, nil, time.Time{}
-	l.branches, l.statuses, l.notes = map[string]*branch{}, newDuty(), newDuty()
+	l.branches, l.statuses, l.notes, l.deployments = map[string]*branch{}, newDuty(), newDuty(), newDuty()
 }
 
 // wake lets the line compare, after a change of what it shares.
@@ -110,9 +112,9 @@ func (l *line) round(ctx context.Context) time.Time {
 	l.mark(envs)
 	l.send(ctx, repo, envs)
 	if ctx.Err() == nil {
-		l.judge(repo, cmp.Or(l.statuses.trouble(), l.notes.trouble()), max(l.statuses.failures, l.notes.failures))
+		l.judge(repo, cmp.Or(l.statuses.trouble(), l.notes.trouble(), l.deployments.trouble()), max(l.statuses.failures, l.notes.failures, l.deployments.failures))
 	}
-	next := earlier(l.statuses.next(), l.notes.next())
+	next := earlier(earlier(l.statuses.next(), l.notes.next()), l.deployments.next())
 	for _, b := range l.branches {
 		next = earlier(next, b.due)
 	}
@@ -145,7 +147,7 @@ func (l *line) mark(envs map[string][]*v1alpha1.Environment) {
 		}
 	}
 	for name := range l.changed {
-		l.statuses.dirty[name], l.notes.dirty[name] = true, true
+		l.statuses.dirty[name], l.notes.dirty[name], l.deployments.dirty[name] = true, true, true
 	}
 	clear(l.changed)
 	for name, b := range l.branches {
@@ -157,7 +159,7 @@ func (l *line) mark(envs map[string][]*v1alpha1.Environment) {
 
 // send sends what differs, and writes down what was sent.
 func (l *line) send(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) {
-	tried := append(l.sendStatuses(ctx, repo, envs), l.sendNotes(ctx, repo, envs)...)
+	tried := slices.Concat(l.sendStatuses(ctx, repo, envs), l.sendNotes(ctx, repo, envs), l.sendDeployments(ctx, repo, envs))
 	slices.Sort(tried)
 	for _, name := range slices.Compact(tried) {
 		l.writeDown(ctx, name)

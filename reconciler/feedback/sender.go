@@ -26,6 +26,13 @@ type Forge interface {
 	SetStatus(ctx context.Context, s forge.Status) (pipeline int64, err error)
 	MergeRequests(ctx context.Context) ([]forge.MergeRequest, error)
 	PutNote(ctx context.Context, mergeRequest, id int64, marker, body string) (int64, error)
+	Deployments
+}
+
+// Deployments is the part of a Forge that records deployments.
+type Deployments interface {
+	SetDeployment(ctx context.Context, d forge.Deployment) (id int64, err error)
+	EndDeployment(ctx context.Context, d forge.Deployment) error
 }
 
 // Config configures a Sender.

@@ -109,6 +109,18 @@ func (o *office) PutNote(_ context.Context, number, id int64, marker, body strin
 	return id, o.call(fmt.Sprintf("note %d in !%d %s", id, number, words))
 }
 
+func (o *office) SetDeployment(_ context.Context, d forge.Deployment) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return max(d.ID, 5), o.call(fmt.Sprintf("deployment %d of %.1s to %s %s", d.ID, d.Commit, d.Environment, d.State))
+}
+
+func (o *office) EndDeployment(_ context.Context, d forge.Deployment) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.call(fmt.Sprintf("end %d of %s", d.ID, d.Environment))
+}
+
 // opens returns an office whose agent runs.
 func opens(t *testing.T, envs ...*v1alpha1.Environment) *office {
 	o := &office{t: t, token: "right", envs: map[string]*v1alpha1.Environment{}, bodies: map[int64]string{}}
@@ -335,6 +347,35 @@ func TestAPermissionIsMissing(t *testing.T) {
 		if calls := o.said(time.Second); !slices.Contains(calls, "note 1007 in !7 Healthy") || o.condition() != v1alpha1.ReasonReported {
 			t.Errorf("with another token: %v, condition %s", calls, o.condition())
 		}
+		o.stop()
+	})
+}
+
+func TestDeployments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.repo.Spec.Feedback.Statuses, o.repo.Spec.Feedback.Note, o.repo.Spec.Feedback.Deployments = v1alpha1.StatusesNever, v1alpha1.NoteNever, v1alpha1.DeploymentsRecorded
+		o.said(time.Second)
+		o.becomes("side", "Syncing", commitA)
+		o.wants("a sync begins", time.Second, "deployment 0 of a to review/side Running")
+		o.stop()
+		o.starts()
+		o.wants("a restart repeats nothing", time.Minute)
+		o.becomes("side", "Healthy", commitA)
+		o.wants("the same deployment ends", time.Second, "deployment 5 of a to review/side Success")
+		o.becomes("side", "Syncing", commitA)
+		o.wants("what begins again is another one", time.Second, "deployment 0 of a to review/side Running")
+		o.becomes("side", "Syncing", commitB)
+		o.wants("another commit supersedes it", time.Second, "deployment 5 of a to review/side Canceled", "deployment 0 of b to review/side Running")
+		o.becomes("side", "Expired", commitB)
+		o.wants("the environment expires", time.Second, "end 5 of review/side")
+		o.becomes("side", "Deleting", commitB)
+		o.wants("its end is recorded once", time.Second)
+		o.becomes("main", "Healthy", commitA)
+		o.said(time.Second)
+		delete(o.envs, "posts.production.main")
+		o.sender.Changed(environment("main", "Healthy", ""))
+		o.wants("an environment that is just gone", time.Second, "end 5 of production")
 		o.stop()
 	})
 }

@@ -27,7 +27,7 @@ func (r *Reporter) EnvironmentFeedback(ctx context.Context, env *v1alpha1.Enviro
 func feedbackPatch(before, told *v1alpha1.EnvironmentFeedback) ([]byte, error) {
 	fields := map[string]any{}
 	if before != nil {
-		fields = map[string]any{"commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "error": nil}
+		fields = map[string]any{"commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "deployment": nil, "error": nil}
 	}
 	encoded, err := json.Marshal(told)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestThePatchOfWhatWasReported(t *testing.T) {
 	}{
 		{"the first report", nil, `{"status":{"feedback":{"commit":"a","notes":[{"id":8,"mergeRequest":7}],"state":"Success"}}}`},
 		{"an error is over", &v1alpha1.EnvironmentFeedback{Error: "the forge took too long"},
-			`{"status":{"feedback":{"commit":"a","digest":null,"error":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"state":"Success"}}}`},
+			`{"status":{"feedback":{"commit":"a","deployment":null,"digest":null,"error":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"state":"Success"}}}`},
 	} {
 		patch, err := feedbackPatch(test.before, told)
 		if diff := cmp.Diff(test.want, string(patch)); diff != "" || err != nil {

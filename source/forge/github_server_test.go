@@ -26,6 +26,7 @@ type githubServer struct {
 	statuses []map[string]string
 	pulls    []map[string]any
 	comments []gitlabNote // the same form
+	deployed []string     // environment, state and address
 	app      *rsa.PublicKey
 	tokens   int // of the App
 	asked    []string
@@ -68,6 +69,8 @@ func serveGitHub(t *testing.T) *githubServer {
 		_ = json.NewDecoder(r.Body).Decode(&s.comments[i])
 		reply(w, http.StatusOK, s.comments[i])
 	})
+	handle("POST /repos/acme/posts/deployments", s.deploy)
+	handle("POST /repos/acme/posts/deployments/{id}/statuses", s.setDeployment)
 	handle("POST /app/installations/{id}/access_tokens", s.token)
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -89,6 +92,34 @@ func (s *githubServer) setStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.statuses = append(s.statuses, body)
+	reply(w, http.StatusCreated, body)
+}
+
+// deploy refuses what waits for other checks: https://docs.github.com/en/rest/deployments/deployments#create-a-deployment
+func (s *githubServer) deploy(w http.ResponseWriter, r *http.Request) {
+	var body map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	if contexts, given := body["required_contexts"].([]any); !given || len(contexts) > 0 || body["auto_merge"] != false || body["ref"] == "" {
+		refuse(w, http.StatusConflict, `{"message": "Conflict: Commit status checks failed for main."}`)
+		return
+	}
+	if strings.Trim(fmt.Sprint(body["ref"]), "0") == "" {
+		refuse(w, http.StatusUnprocessableEntity, `{"message": "No ref found for: 0000000000000000000000000000000000000000"}`)
+		return
+	}
+	s.deployed = append(s.deployed, fmt.Sprint(body["environment"]))
+	reply(w, http.StatusCreated, map[string]any{"id": len(s.deployed)})
+}
+
+func (s *githubServer) setDeployment(w http.ResponseWriter, r *http.Request) {
+	var body map[string]string
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	if !slices.Contains([]string{"error", "failure", "inactive", "in_progress", "queued", "pending", "success"}, body["state"]) || len([]rune(body["description"])) > 140 || id < 1 || id > len(s.deployed) {
+		refuse(w, http.StatusUnprocessableEntity, `{"message": "Validation Failed"}`)
+		return
+	}
+	s.deployed[id-1] = strings.Fields(s.deployed[id-1])[0] + " " + body["state"] + " " + body["environment_url"]
 	reply(w, http.StatusCreated, body)
 }
 

@@ -67,6 +67,18 @@ func TestGitHubPullRequestsAndComments(t *testing.T) {
 	}
 }
 
+func TestProbesOfGitHub(t *testing.T) {
+	s := serveGitHub(t)
+	for _, use := range []forge.Use{forge.UseStatuses, forge.UseNotes, forge.UseDeployments} {
+		if err := client(t, s.config(forge.Credentials{Token: "ghp_right"})).Probe(t.Context(), use); err != nil {
+			t.Errorf("%s: %v", use, err)
+		}
+	}
+	if len(s.statuses)+len(s.comments)+len(s.deployed) > 0 {
+		t.Errorf("the probes left %v %v %v", s.statuses, s.comments, s.deployed)
+	}
+}
+
 // GitHub names the missing permission in a header, and has two limits of requests:
 // https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
 func TestErrorsOfGitHub(t *testing.T) {

@@ -22,6 +22,8 @@ type gitlabServer struct {
 	notes     []gitlabNote
 	merges    []map[string]any
 	foreign   map[int64]bool // notes that others wrote
+	deployed  []gitlabDeployment
+	places    []gitlabEnvironment
 	nextID    int64
 	asked     []string
 	answer    func(w http.ResponseWriter, r *http.Request) bool // answers in place of the server
@@ -31,6 +33,20 @@ type gitlabPipeline struct {
 	ID          int64
 	SHA, Ref    string
 	MergeResult bool
+}
+
+type gitlabDeployment struct {
+	ID          int64             `json:"id"`
+	Status      string            `json:"status"`
+	SHA         string            `json:"sha"`
+	Environment gitlabEnvironment `json:"environment"`
+}
+
+type gitlabEnvironment struct {
+	ID    int64  `json:"id"`
+	Name  string `json:"name"`
+	Link  string `json:"external_url"`
+	State string `json:"state"`
 }
 
 type gitlabStatus struct {
@@ -86,6 +102,7 @@ func serveGitLab(t *testing.T) *gitlabServer {
 		reply(w, http.StatusCreated, s.notes[len(s.notes)-1])
 	})
 	handle("PUT /merge_requests/{number}/notes/{id}", s.editNote)
+	s.serveDeployments(handle)
 	handle("GET ", func(w http.ResponseWriter, _ *http.Request, _ map[string]any) {
 		reply(w, http.StatusOK, map[string]any{})
 	})
@@ -201,4 +218,66 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text))
+}
+
+// serveDeployments answers as https://docs.gitlab.com/api/deployments/ and https://docs.gitlab.com/api/environments/ say.
+func (s *gitlabServer) serveDeployments(handle func(string, func(http.ResponseWriter, *http.Request, map[string]any))) {
+	place := func(match func(gitlabEnvironment) bool) *gitlabEnvironment {
+		if i := slices.IndexFunc(s.places, match); i >= 0 {
+			return &s.places[i]
+		}
+		return nil
+	}
+	named := func(name any) *gitlabEnvironment {
+		return place(func(e gitlabEnvironment) bool { return e.Name == name })
+	}
+	numbered := func(r *http.Request) *gitlabEnvironment {
+		return place(func(e gitlabEnvironment) bool { return fmt.Sprint(e.ID) == r.PathValue("id") })
+	}
+	states := []any{"running", "success", "failed", "canceled"}
+	handle("POST /deployments", func(w http.ResponseWriter, _ *http.Request, body map[string]any) {
+		if !slices.Contains(states, body["status"]) || body["sha"] == nil || body["ref"] == nil || body["tag"] != false {
+			refuse(w, http.StatusBadRequest, `{"error": "status does not have a valid value"}`)
+			return
+		}
+		if named(body["environment"]) == nil {
+			s.nextID++
+			s.places = append(s.places, gitlabEnvironment{ID: s.nextID, Name: fmt.Sprint(body["environment"]), State: "available"})
+		}
+		s.nextID++
+		s.deployed = append(s.deployed, gitlabDeployment{s.nextID, fmt.Sprint(body["status"]), fmt.Sprint(body["sha"]), *named(body["environment"])})
+		reply(w, http.StatusCreated, s.deployed[len(s.deployed)-1])
+	})
+	handle("PUT /deployments/{id}", func(w http.ResponseWriter, r *http.Request, body map[string]any) {
+		i := slices.IndexFunc(s.deployed, func(d gitlabDeployment) bool { return fmt.Sprint(d.ID) == r.PathValue("id") })
+		switch {
+		case i < 0:
+			refuse(w, http.StatusNotFound, `{"message": "404 Not found"}`)
+		case !slices.Contains(states, body["status"]) || s.deployed[i].Status != "running":
+			refuse(w, http.StatusBadRequest, `{"message": {"status": ["Cannot transition status"]}}`)
+		default:
+			s.deployed[i].Status = fmt.Sprint(body["status"])
+			s.deployed[i].Environment = *named(s.deployed[i].Environment.Name)
+			reply(w, http.StatusOK, s.deployed[i])
+		}
+	})
+	handle("GET /deployments/{id}", func(w http.ResponseWriter, _ *http.Request, _ map[string]any) { reply(w, http.StatusOK, s.deployed[0]) })
+	handle("GET /environments", func(w http.ResponseWriter, r *http.Request, _ map[string]any) {
+		list := []gitlabEnvironment{}
+		if e := named(r.URL.Query().Get("name")); e != nil && e.State == r.URL.Query().Get("states") {
+			list = append(list, *e)
+		}
+		reply(w, http.StatusOK, list)
+	})
+	handle("PUT /environments/{id}", func(w http.ResponseWriter, r *http.Request, body map[string]any) {
+		numbered(r).Link = fmt.Sprint(body["external_url"])
+		reply(w, http.StatusOK, numbered(r))
+	})
+	handle("POST /environments/{id}/stop", func(w http.ResponseWriter, r *http.Request, body map[string]any) {
+		if body["force"] != true {
+			s.t.Error("jobs of CI would run")
+		}
+		numbered(r).State = "stopped"
+		reply(w, http.StatusOK, numbered(r))
+	})
 }

@@ -210,13 +210,13 @@ func TestErrorsOfGitLab(t *testing.T) {
 
 func TestProbesOfGitLab(t *testing.T) {
 	s := serveGitLab(t)
-	for _, use := range []forge.Use{forge.UseStatuses, forge.UseNotes} {
+	for _, use := range []forge.Use{forge.UseStatuses, forge.UseNotes, forge.UseDeployments} {
 		if err := s.client(t).Probe(t.Context(), use); err != nil {
 			t.Errorf("%s: %v", use, err)
 		}
 	}
-	if len(s.statuses)+len(s.notes) > 0 {
-		t.Errorf("the probes left %v %v", s.statuses, s.notes)
+	if len(s.statuses)+len(s.notes)+len(s.deployed)+len(s.places) > 0 {
+		t.Errorf("the probes left %v %v %v %v", s.statuses, s.notes, s.deployed, s.places)
 	}
 	s.answer = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet {

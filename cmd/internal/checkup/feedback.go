@@ -43,6 +43,9 @@ func (c *Checker) feedback(ctx context.Context, f *findings, repo *v1alpha1.Repo
 	if repo.Spec.Feedback.Statuses != v1alpha1.StatusesNever {
 		f.probe("feedback", "set commit statuses", client.Probe(ctx, forge.UseStatuses))
 	}
+	if repo.Spec.Feedback.Deployments == v1alpha1.DeploymentsRecorded {
+		f.probe("feedback", "record deployments", client.Probe(ctx, forge.UseDeployments))
+	}
 	if repo.Spec.Feedback.Note != v1alpha1.NoteNever {
 		f.probe("feedback", "write notes in merge requests", client.Probe(ctx, forge.UseNotes))
 	}

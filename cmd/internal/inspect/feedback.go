@@ -19,6 +19,9 @@ func Reported(f *v1alpha1.EnvironmentFeedback) string {
 	for _, n := range f.Notes {
 		parts = append(parts, fmt.Sprintf("a note in merge request %d", n.MergeRequest))
 	}
+	if d := f.Deployment; d != nil {
+		parts = append(parts, "a deployment to "+d.Environment)
+	}
 	return strings.Join(parts, ", ")
 }
 

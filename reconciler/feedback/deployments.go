@@ -1,0 +1,113 @@
+package feedback
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
+	"berth.dev/berth/source/forge"
+)
+
+// ended are the reasons of Ready of an environment that runs nothing any more, or soon will not.
+var ended = []string{v1alpha1.ReasonExpiring, v1alpha1.ReasonExpired, v1alpha1.ReasonDeleting}
+
+// sendDeployments records the deployments that differ, and returns the branches that it tried.
+func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
+	now := l.Now()
+	names := l.deployments.take(now)
+	if repo.Spec.Feedback.Deployments != v1alpha1.DeploymentsRecorded {
+		return nil
+	}
+	return l.deployments.each(names, now, l.Jitter(), func(name string) error {
+		return l.setDeployments(ctx, repo, l.branch(name, envs[name]))
+	})
+}
+
+// setDeployments records the deployments of a branch that differ.
+func (l *line) setDeployments(ctx context.Context, repo *v1alpha1.Repository, b *branch) error {
+	there := map[string]bool{}
+	for _, env := range b.envs {
+		there[env.Name] = true
+		if err := l.setDeployment(ctx, repo, env, b); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.told)) {
+		if !there[name] {
+			if err := l.endDeployment(ctx, name, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// setDeployment records the deployment of an Environment if it differs. What ended and begins again is another deployment.
+func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, b *branch) error {
+	if slices.Contains(ended, readyOf(env).Reason) || !env.DeletionTimestamp.IsZero() {
+		return l.endDeployment(ctx, env.Name, b)
+	}
+	s, wanted := statusOf(env)
+	name := environmentName(repo, env)
+	if !wanted || name == "" {
+		return nil
+	}
+	told := b.told[env.Name]
+	var before v1alpha1.DeploymentRecord
+	if told.Deployment != nil {
+		before = *told.Deployment
+	}
+	content := digest([]any{name, s.Commit, s.State, s.Description, env.Status.Link})
+	if before.Digest == content {
+		return nil
+	}
+	if before.Commit != s.Commit && before.ID != 0 && !forge.State(before.State).Final() {
+		superseded := forge.Deployment{Commit: before.Commit, Branch: b.name, Environment: before.Environment, ID: before.ID, State: forge.Canceled, Description: "superseded by commit " + short(s.Commit)}
+		if _, err := l.forge.SetDeployment(ctx, superseded); err != nil && forge.ReasonOf(err) != forge.NotFound {
+			return err
+		}
+		before = v1alpha1.DeploymentRecord{}
+	}
+	d := forge.Deployment{Commit: s.Commit, Branch: b.name, Environment: name, State: s.State, Description: s.Description, Link: env.Status.Link}
+	if before.Commit == s.Commit && (!forge.State(before.State).Final() || s.State == forge.State(before.State)) {
+		d.ID = before.ID
+	}
+	id, err := l.forge.SetDeployment(ctx, d)
+	if err != nil {
+		return err
+	}
+	told.Deployment = &v1alpha1.DeploymentRecord{ID: id, Commit: s.Commit, State: string(s.State), Environment: name, Digest: content}
+	b.told[env.Name] = told
+	return nil
+}
+
+// endDeployment records that an environment is gone, if a deployment of it was recorded.
+func (l *line) endDeployment(ctx context.Context, name string, b *branch) error {
+	told := b.told[name]
+	if told.Deployment == nil {
+		return nil
+	}
+	last := forge.Deployment{ID: told.Deployment.ID, Commit: told.Deployment.Commit, Branch: b.name, Environment: told.Deployment.Environment}
+	if err := l.forge.EndDeployment(ctx, last); err != nil && forge.ReasonOf(err) != forge.NotFound {
+		return err
+	}
+	told.Deployment = nil
+	b.told[name] = told
+	return nil
+}
+
+// environmentName returns the name of an Environment at the forge: the one that GitLab CI would use. It is empty if the entry is
+// gone.
+func environmentName(repo *v1alpha1.Repository, env *v1alpha1.Environment) string {
+	entry := naming.EntryOf(repo, env)
+	if entry == nil {
+		return ""
+	}
+	patterns, err := naming.CompilePatterns(entry.Branches)
+	if err != nil {
+		return ""
+	}
+	return naming.Variables(naming.SubjectOf(env, patterns))["CI_ENVIRONMENT_NAME"]
+}
