@@ -239,7 +239,7 @@ func (l *line) writeDown(ctx context.Context, name string) {
 			l.Log.Warn("cannot write down what was reported to the forge", "environment", env.Name, "error", err)
 		}
 	}
-	if len(b.envs) == 0 && trouble == nil && b.due.IsZero() {
+	if waits := l.statuses.dirty[name] || l.notes.dirty[name] || l.deployments.dirty[name] || !b.due.IsZero(); len(b.envs) == 0 && trouble == nil && !waits {
 		delete(l.branches, name)
 	}
 	b.envs = nil // they are read again when they are compared

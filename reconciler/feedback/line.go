@@ -111,8 +111,8 @@ func (l *line) round(ctx context.Context) time.Time {
 	}
 	l.mark(envs)
 	l.send(ctx, repo, envs)
-	if ctx.Err() == nil {
-		l.judge(repo, cmp.Or(l.statuses.trouble(), l.notes.trouble(), l.deployments.trouble()), max(l.statuses.failures, l.notes.failures, l.deployments.failures))
+	if trouble := cmp.Or(l.statuses.trouble(), l.notes.trouble(), l.deployments.trouble()); ctx.Err() == nil && (trouble != nil || len(envs) > 0) {
+		l.judge(repo, trouble, max(l.statuses.failures, l.notes.failures, l.deployments.failures))
 	}
 	next := earlier(earlier(l.statuses.next(), l.notes.next()), l.deployments.next())
 	for _, b := range l.branches {
@@ -223,28 +223,23 @@ func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environme
 		l.mu.Unlock()
 		return names, err
 	}
+	before := l.open
 	l.open, l.listed = map[string][]int64{}, now
 	for _, m := range all {
 		l.open[m.Branch] = append(l.open[m.Branch], m.Number)
 	}
-	if heard {
-		names = l.withOpened(names, envs)
-	}
+	names = l.withOpened(names, before, envs)
 	if len(names) == 0 {
 		l.notes.conclude(nil, false, now, 0)
 	}
 	return names, nil
 }
 
-// withOpened adds the branches that have a merge request without a note.
-func (l *line) withOpened(names []string, envs map[string][]*v1alpha1.Environment) []string {
+// withOpened adds the branches that have another open merge request than before, because it was opened or reopened.
+func (l *line) withOpened(names []string, before map[string][]int64, envs map[string][]*v1alpha1.Environment) []string {
 	for name, numbers := range l.open {
-		if len(envs[name]) == 0 || slices.Contains(names, name) {
-			continue
-		}
-		b := l.branch(name, envs[name])
-		b.envs = nil
-		if slices.ContainsFunc(numbers, func(n int64) bool { return b.notes[n].id == 0 }) {
+		opened := func(n int64) bool { return !slices.Contains(before[name], n) }
+		if len(envs[name]) > 0 && !slices.Contains(names, name) && slices.ContainsFunc(numbers, opened) {
 			names = append(names, name)
 		}
 	}

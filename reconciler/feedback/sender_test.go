@@ -260,6 +260,10 @@ func TestAMergeRequestIsOpened(t *testing.T) {
 		o.open = nil
 		o.becomes("side", "Failed", commitA)
 		o.wants("closed ones are not edited", time.Minute, "berth/review a Failed", "list")
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.wants("a reopened one is caught up with", time.Minute, "list", "note 1007 in !7 Failed")
+		o.open = nil
 		delete(o.envs, "posts.review.side")
 		o.sender.Changed(environment("side", "Failed", ""))
 		o.wants("unless the environment is gone", time.Minute, "list", "note 1007 in !7 removed", "note 1008 in !8 removed")
@@ -317,6 +321,31 @@ func TestEventsDoNotPutOffTheRetry(t *testing.T) {
 		o.becomes("side", "Failed", commitB)
 		if calls := o.said(5 * time.Second); !slices.Contains(calls, "note 1007 in !7 Failed") || !slices.Contains(calls, "berth/review b Failed") {
 			t.Errorf("5 seconds after the forge is well: %v", calls)
+		}
+		o.stop()
+	})
+}
+
+// The note of an environment that is gone is not forgotten while the forge is down.
+func TestAnEnvironmentGoesWhileTheForgeIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Healthy", ""), environment("other", "Healthy", ""))
+		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.said(time.Minute)
+		o.fails = func(call string) error {
+			if strings.HasPrefix(call, "berth/") {
+				return nil
+			}
+			return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
+		}
+		o.becomes("other", "Failed", commitA)
+		o.said(time.Minute)
+		delete(o.envs, "posts.review.side")
+		o.sender.Changed(environment("side", "Healthy", ""))
+		o.said(time.Second)
+		o.fails = nil
+		if calls := o.said(10 * time.Minute); !slices.Contains(calls, "note 1007 in !7 removed") {
+			t.Errorf("when the forge is back: %v", calls)
 		}
 		o.stop()
 	})
