@@ -126,7 +126,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Jitter:    c.Jitter,
 	})
 	var reporter *report.Reporter
-	if err := a.addFeedback(ctx, &reporter); err != nil {
+	if err := a.addFeedback(ctx, &reporter, mgr.fence); err != nil {
 		return nil, err
 	}
 	reporter = report.New(report.Config{

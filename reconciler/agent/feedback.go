@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net/http"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -12,8 +13,9 @@ import (
 	"berth.dev/berth/reconciler/report"
 )
 
-// addFeedback adds what reports to forges. The reporter is made after it, because each needs the other.
-func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter) error {
+// addFeedback adds what reports to forges, by requests that only the leader may send. The reporter is made after it, because
+// each needs the other.
+func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter, fence func(http.RoundTripper) http.RoundTripper) error {
 	a.feedback = feedback.New(feedback.Config{
 		Client: a.mgr.GetClient(),
 		Recall: func(env *v1alpha1.Environment) { (*reporter).Recall(env) },
@@ -21,7 +23,7 @@ func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter) err
 			return (*reporter).EnvironmentFeedback(ctx, env, told)
 		},
 		Requeue: func(repo types.NamespacedName) { a.repositories.Requeue(repo) },
-		Key:     a.installation.digestKey, Proxy: a.Proxy, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
+		Key:     a.installation.digestKey, Proxy: a.Proxy, Wrap: fence, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
 	})
 	environments, err := a.mgr.GetCache().GetInformer(ctx, &v1alpha1.Environment{})
 	if err != nil {

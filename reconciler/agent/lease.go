@@ -48,14 +48,21 @@ type lease struct {
 	taken   chan struct{} // closed when another leads, after this agent has
 }
 
+// elected is a manager, and the transport of requests that only the leader may send to other servers.
+type elected struct {
+	ctrl.Manager
+	fence func(next http.RoundTripper) http.RoundTripper
+}
+
 // newElected returns a manager that works only while this replica leads, if leader election is enabled.
-func newElected(config *rest.Config, options ctrl.Options, c *Config) (ctrl.Manager, error) {
+func newElected(config *rest.Config, options ctrl.Options, c *Config) (elected, error) {
 	if !c.LeaderElect {
-		return ctrl.NewManager(config, options)
+		mgr, err := ctrl.NewManager(config, options)
+		return elected{mgr, func(next http.RoundTripper) http.RoundTripper { return next }}, err
 	}
 	l, err := newLease(config, c)
 	if err != nil {
-		return nil, err
+		return elected{}, err
 	}
 	deadline, retry := l.deadline(), l.retry()
 	options.LeaderElection, options.LeaderElectionResourceLockInterface, options.LeaderElectionReleaseOnCancel = true, l, true
@@ -64,9 +71,9 @@ func newElected(config *rest.Config, options ctrl.Options, c *Config) (ctrl.Mana
 	config.Wrap(l.fence)
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
-		return nil, err
+		return elected{}, err
 	}
-	return mgr, mgr.Add(l)
+	return elected{mgr, l.fence}, mgr.Add(l)
 }
 
 // CheckLease returns an error if the duration of a lease is invalid. A Lease object holds whole seconds.

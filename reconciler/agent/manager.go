@@ -32,7 +32,7 @@ func (c *Config) connection() *rest.Config {
 }
 
 // newManager returns a manager that caches what the agent reads of its own namespace.
-func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
+func newManager(config *rest.Config, c *Config) (elected, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
@@ -62,7 +62,7 @@ func newManager(config *rest.Config, c *Config) (ctrl.Manager, error) {
 	}
 	mgr, err := newElected(config, options, c)
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
+		return elected{}, fmt.Errorf("cannot reach the cluster: %w", err)
 	}
 	return mgr, mgr.AddReadyzCheck("alive", healthz.Ping)
 }

@@ -49,8 +49,9 @@ type Config struct {
 	Connect func(forge.Config) (Forge, error)
 	// Key makes the markers of notes unique to this installation.
 	Key []byte
-	// Proxy and UserAgent are those of requests to forges.
+	// Proxy, Wrap and UserAgent are those of requests to forges, as in forge.Config.
 	Proxy     func(*http.Request) (*url.URL, error)
+	Wrap      func(http.RoundTripper) http.RoundTripper
 	UserAgent string
 	// Now is the clock, Jitter a source of random numbers in [0,1).
 	Now    func() time.Time

@@ -109,6 +109,7 @@ func repositoryEvents(before, after v1alpha1.RepositoryStatus) []event {
 	if is.Reason != was.Reason || is.Status == metav1.ConditionFalse && is.Message != was.Message {
 		list = append(list, event{kind: kind, reason: is.Reason, action: "List", note: is.Message})
 	}
+	list = append(list, feedbackEvents(before, after)...)
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionBranchesLeftOut)
 	then := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionBranchesLeftOut)
 	if now != nil && (then == nil || then.Message != now.Message) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -53,4 +54,14 @@ func (r *Reporter) withFeedback(repo *v1alpha1.Repository, others []metav1.Condi
 		return others
 	}
 	return append(others[:len(others):len(others)], *current)
+}
+
+// feedbackEvents returns the warning that the forge does not accept reports any more, or for another reason.
+func feedbackEvents(before, after v1alpha1.RepositoryStatus) []event {
+	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionFeedback)
+	then := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionFeedback)
+	if now == nil || now.Status == metav1.ConditionTrue || then != nil && then.Reason == now.Reason {
+		return nil
+	}
+	return []event{{kind: corev1.EventTypeWarning, reason: now.Type, action: "Report", note: now.Reason + ": " + now.Message}}
 }

@@ -62,3 +62,30 @@ func TestTheConditionFeedback(t *testing.T) {
 		}
 	}
 }
+
+func TestEventsOfFeedback(t *testing.T) {
+	with := func(status metav1.ConditionStatus, reason string) v1alpha1.RepositoryStatus {
+		return v1alpha1.RepositoryStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionFeedback, Status: status, Reason: reason, Message: "why"}}}
+	}
+	none, reported, forbidden, unreachable := v1alpha1.RepositoryStatus{}, with(metav1.ConditionTrue, "Reported"), with(metav1.ConditionFalse, "Forbidden"), with(metav1.ConditionFalse, "Unreachable")
+	for _, test := range []struct {
+		rule          string
+		before, after v1alpha1.RepositoryStatus
+		want          string
+	}{
+		{"a refusal is a warning", reported, forbidden, "Warning Feedback: Forbidden: why"},
+		{"also the first answer", none, forbidden, "Warning Feedback: Forbidden: why"},
+		{"once", forbidden, forbidden, ""},
+		{"until there is another reason", forbidden, unreachable, "Warning Feedback: Unreachable: why"},
+		{"its end is none", forbidden, reported, ""},
+		{"nor is a Repository that reports nothing", reported, none, ""},
+	} {
+		got := ""
+		for _, e := range repositoryEvents(test.before, test.after) {
+			got = e.kind + " " + e.reason + ": " + e.note
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", test.rule, got, test.want)
+		}
+	}
+}

@@ -51,6 +51,9 @@ func connect(c Config, at place) (*connection, error) {
 			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 1, MaxResponseHeaderBytes: maxResponseHeader,
 		}
 	}
+	if c.Wrap != nil {
+		transport = c.Wrap(transport)
+	}
 	connection.client = &http.Client{Transport: transport, CheckRedirect: connection.checkRedirect}
 	if c.Provider == GitHub && c.Credentials.Token == "" {
 		var err error

@@ -30,6 +30,8 @@ type Config struct {
 	Credentials        Credentials
 	// Proxy chooses the proxy of a request, as in [http.Transport]; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Wrap wraps the transport, such as to send nothing that another process may send by now; nil: nothing does.
+	Wrap func(next http.RoundTripper) http.RoundTripper
 	// UserAgent names the program.
 	UserAgent string
 	// Now is the clock, which the times in a forge's answers are compared with.

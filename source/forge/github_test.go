@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -207,6 +208,27 @@ func TestACertificateOfAPrivateAuthority(t *testing.T) {
 	config.Credentials.CA = []byte("no certificate")
 	if _, err := forge.New(config); forge.ReasonOf(err) != forge.Invalid {
 		t.Errorf("with a certificate that is none: %v", err)
+	}
+}
+
+// An agent that no longer leads sends nothing that changes anything.
+func TestAWrappedTransport(t *testing.T) {
+	s := serveGitHub(t)
+	config := s.config(forge.Credentials{Token: "ghp_right"})
+	config.Wrap = func(next http.RoundTripper) http.RoundTripper {
+		return carrier(func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodGet {
+				return nil, errors.New("another may lead")
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	c := client(t, config)
+	if _, err := c.SetStatus(t.Context(), forge.Status{Commit: head}); forge.ReasonOf(err) != forge.Unreachable || !strings.Contains(err.Error(), "another may lead") || len(s.asked) > 0 {
+		t.Errorf("%v, asked %v", err, s.asked)
+	}
+	if _, err := c.MergeRequests(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
