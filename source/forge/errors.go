@@ -88,6 +88,8 @@ func (c *connection) answered(op operation, response *http.Response, body []byte
 		}
 	case code == http.StatusNotFound || code == http.StatusGone:
 		e.Reason, e.Hint = NotFound, "check spec.url, and that the token's user may see the project and the token has "+op.needs
+	case code == http.StatusMethodNotAllowed:
+		e.Reason, e.Hint = NotFound, "this may be another forge: check spec.feedback.provider and spec.feedback.url"
 	case code == http.StatusConflict || code == http.StatusRequestTimeout || code >= http.StatusInternalServerError:
 		e.Reason = Unreachable // a conflict means that GitLab is updating the same commit
 	case code < http.StatusBadRequest:
