@@ -55,6 +55,26 @@ node-packages: ## Install what "make node" needs: containerd, runc, CNI plugins 
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends containerd runc containernetworking-plugins iptables nftables iproute2; \
 	else echo "nothing installed: that takes root and apt-get"; fi
 
+AXE := 4.14.1
+
+# As root, on Debian and Ubuntu. A machine that has a Chromium, in whatever way, needs npm only.
+.PHONY: browser-packages
+browser-packages: ## Install what "make page" needs: Chromium, and axe-core from npm.
+	@command -v chromium chromium-browser google-chrome >/dev/null || if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium fonts-inter fonts-liberation; \
+	else echo "no Chromium installed: that takes root and apt-get"; fi
+	@mkdir -p .build/axe
+	@test -s .build/axe.min.js || { cd .build/axe && npm pack --silent axe-core@$(AXE) >/dev/null && tar -xzf axe-core-$(AXE).tgz && cp package/axe.min.js ..; }
+
+.PHONY: page
+page: cluster-binary ## Open the page of "berth ui" in a real Chromium (else the tests say why they are skipped).
+	cd e2e && go test ./page -v -count=1
+
+.PHONY: screenshots
+screenshots: cluster-binary ## Make the pictures of docs/ui.md with a real Chromium.
+	@mkdir -p docs/ui
+	cd e2e && go test ./page -v -count=1 -run '^TestPictures$$' -pictures $(abspath docs/ui)
+
 .PHONY: node
 node: node-binary ## Run Berth as a Pod on a real node, in namespaces of its own (Linux and root; else the tests say why they are skipped).
 	cd e2e && go test ./node -v -count=1

@@ -51,6 +51,25 @@ func (d differ) Compare(ctx context.Context, env *v1alpha1.Environment, from, to
 	return p.between(before, after), notes, nil
 }
 
+// Origins returns where the objects of a commit are in Git.
+func (d differ) Origins(ctx context.Context, env *v1alpha1.Environment, commit string) (map[string]string, error) {
+	var notes []string // other screens show them
+	p, decrypter, err := d.prospect(ctx, env, &notes)
+	if err != nil {
+		return nil, err
+	}
+	set, _, err := d.rendered(ctx, p, decrypter, commit, &notes)
+	if err != nil {
+		return nil, err
+	}
+	places := map[string]string{}
+	for _, o := range set.Objects {
+		key := o.Key()
+		places[inspect.ID(key.Group, key.Kind, key.Namespace, key.Name)] = o.Origin.String()
+	}
+	return places, nil
+}
+
 func (d differ) prospect(ctx context.Context, env *v1alpha1.Environment, notes *[]string) (*prospect, render.Decrypter, error) {
 	chosen, err := d.entryOf(ctx, env)
 	if err != nil {

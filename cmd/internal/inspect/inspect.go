@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,10 +47,20 @@ type Object struct {
 	// Wave is the annotation berth.dev/wave, if there is one.
 	Wave      string      `json:"wave,omitempty"`
 	CreatedAt metav1.Time `json:"createdAt,omitzero"`
+	// Took is how long a Job ran, if it has ended.
+	Took metav1.Duration `json:"took,omitzero"`
 	// Pods are those of a workload, the newest first.
 	Pods []Pod `json:"pods,omitempty"`
 
 	place manifest.Place
+}
+
+// ID identifies the object among those of an environment.
+func (o Object) ID() string { return ID(o.Group, o.Kind, o.Namespace, o.Name) }
+
+// ID returns what identifies an object among those of an environment.
+func ID(group, kind, namespace, name string) string {
+	return strings.Join([]string{group, kind, namespace, name}, "/")
 }
 
 // Place returns the position of the object in the order of a sync.

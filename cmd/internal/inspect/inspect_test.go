@@ -121,6 +121,20 @@ func TestOnlyTheNewestPodsOfADaemonSetCount(t *testing.T) {
 	}
 }
 
+func TestAJobSaysHowLongItRan(t *testing.T) {
+	w := newWorld(t)
+	job := &batchv1.Job{ObjectMeta: w.meta("migrate"), Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}}
+	w.create(job)
+	began := metav1.Now().Rfc3339Copy()
+	ended := metav1.Time{Time: began.Add(4 * time.Second)}
+	job.Status = batchv1.JobStatus{StartTime: &began, CompletionTime: &ended, Succeeded: 1, Conditions: []batchv1.JobCondition{
+		{Type: batchv1.JobSuccessCriteriaMet, Status: corev1.ConditionTrue}, {Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}}
+	w.status(job)
+	if d := w.describe(); len(d.Objects) != 1 || d.Objects[0].Took.Duration != 4*time.Second {
+		t.Errorf("the objects are %+v", d.Objects)
+	}
+}
+
 func TestAFailedJobHasItsLog(t *testing.T) {
 	w := newWorld(t)
 	job := &batchv1.Job{ObjectMeta: w.meta("migrate"), Spec: batchv1.JobSpec{Template: template(corev1.RestartPolicyNever)}}

@@ -88,11 +88,25 @@ func judgement(object *unstructured.Unstructured, h health.Health, pods []Pod) O
 		Kind: key.Kind, Group: key.Group, Namespace: key.Namespace, Name: key.Name,
 		Health: h.Status, Message: h.Message,
 		Wave: object.GetAnnotations()[manifest.AnnotationWave], CreatedAt: object.GetCreationTimestamp(),
-		Pods: pods,
+		Pods: pods, Took: tookOf(object),
 	}
 	// The agent cannot have applied an invalid wave, so the kind's own place is used.
 	o.place, _ = manifest.PlaceOf(manifest.Object{Unstructured: object})
 	return o
+}
+
+// tookOf returns how long a Job ran; 0 if it has not ended, or is no Job.
+func tookOf(object *unstructured.Unstructured) metav1.Duration {
+	at := func(field string) (time.Time, error) {
+		text, _, _ := unstructured.NestedString(object.Object, "status", field)
+		return time.Parse(time.RFC3339, text)
+	}
+	began, err := at("startTime")
+	ended, notEnded := at("completionTime")
+	if object.GetKind() != "Job" || err != nil || notEnded != nil {
+		return metav1.Duration{}
+	}
+	return metav1.Duration{Duration: ended.Sub(began)}
 }
 
 // dependants are the pods of a namespace, their owners, and the events about both.

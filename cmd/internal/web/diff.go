@@ -125,10 +125,8 @@ func (p diffPage) rowOf(step inspect.Step) stepRow {
 	if row.Tone == "" {
 		row.Tone = toneIdle
 	}
-	if file, at, ok := strings.Cut(step.Origin, ":"); ok && step.Action != "delete" {
-		if n, err := strconv.Atoi(at); err == nil {
-			row.Link = p.Forge.file(p.To, file, n)
-		}
+	if step.Action != "delete" { // that is no longer in the commit
+		row.Link = p.Forge.origin(p.To, step.Origin)
 	}
 	for _, change := range step.Fields {
 		for _, text := range change.Lines() {

@@ -51,3 +51,14 @@ func TestLongDiffsAreCutOff(t *testing.T) {
 	s := open(t, &site{steps: map[string][]inspect.Step{commit: {{Action: "create", Object: "ConfigMap/long", Fields: []fields.Change{{Path: "data", New: long}}}}}}, environment("a", v1alpha1.ReasonHealthy, ""))
 	s.shows("/env/posts.review.a/diff", "601 more")
 }
+
+// Without a clone, each look at an environment would try to read its commit.
+func TestACommitThatCannotBeReadIsNotTriedAtOnceAgain(t *testing.T) {
+	s := open(t, &site{differs: errors.New("no clone"), description: inspect.Description{Objects: []inspect.Object{deployment("api", "Healthy", "")}}}, environment("a", v1alpha1.ReasonHealthy, ""))
+	for range 3 {
+		s.shows("/env/posts.review.a", "api")
+	}
+	if s.asked != 1 {
+		t.Errorf("it was tried %d times", s.asked)
+	}
+}

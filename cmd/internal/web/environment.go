@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -75,8 +76,10 @@ type object struct {
 	Tone tone
 	// Where is the namespace, if it is another than the environment's.
 	Where string
-	Job   *v1alpha1.JobStatus
-	Logs  []inspect.Log
+	// Origin is its file and line in Git, and OriginLink the page of that.
+	Origin, OriginLink string
+	Job                *v1alpha1.JobStatus
+	Logs               []inspect.Log
 	// Drift are the events about changes by others.
 	Drift []inspect.Event
 	Open  bool
@@ -102,7 +105,7 @@ func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := s.pageOf(r, env, "overview")
-	page.Detail = sync.OnceValue(func() detail { return detailOf(s.described.describe(r.Context(), env)) })
+	page.Detail = sync.OnceValue(func() detail { return s.detail(r.Context(), env, page.Forge) })
 	s.showEnvironment(w, r, page, "environment")
 }
 
@@ -129,6 +132,21 @@ func (s *Server) pageOf(r *http.Request, env *v1alpha1.Environment, tab string) 
 	}
 	page.Buttons, page.Denied = s.buttons(r, env)
 	return page
+}
+
+// detail reads the objects, and where they are in Git.
+func (s *Server) detail(ctx context.Context, env *v1alpha1.Environment, f forge) detail {
+	d := detailOf(s.described.describe(ctx, env))
+	commit := fullCommit(env)
+	places := s.origins.of(ctx, s.Differ, env, commit, s.Now())
+	for _, g := range d.Groups {
+		for n := range g.Objects {
+			o := &g.Objects[n]
+			o.Origin = places[o.ID()]
+			o.OriginLink = f.origin(commit, o.Origin)
+		}
+	}
+	return d
 }
 
 func detailOf(d inspect.Description) detail {

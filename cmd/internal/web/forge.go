@@ -84,6 +84,16 @@ func (f forge) file(commit, file string, line int) string {
 	return address
 }
 
+// origin returns the page of an origin, file:line.
+func (f forge) origin(commit, origin string) string {
+	file, at, ok := strings.Cut(origin, ":")
+	line, err := strconv.Atoi(at)
+	if !ok || err != nil {
+		return ""
+	}
+	return f.file(commit, file, line)
+}
+
 func escapePath(path string) string {
 	parts := strings.Split(path, "/")
 	for i := range parts {

@@ -128,7 +128,7 @@ func (g *Guard) knows(r *http.Request) bool {
 func (g *Guard) isForeign(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return site == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
+		return site != "" && site != "same-origin" && site != "none" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
 	}
 	if origin := r.Header.Get("Origin"); origin != "http://"+r.Host || site != "" && site != "same-origin" {
 		return true

@@ -15,6 +15,8 @@ type syncRow struct {
 	Link string
 	// Runs means that this is the commit that runs now, or is being applied.
 	Runs bool
+	// Diff is where to see what it changed since the sync before.
+	Diff string
 	// Pin is where to go to run this commit; empty if the viewer may not.
 	Pin string
 }
@@ -29,6 +31,9 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		row := syncRow{
 			SyncStatus: sync, Tone: toneOfOutcome(sync.Outcome), Link: page.Forge.commit(sync.Commit),
 			Runs: n == 0 && sync.Commit == env.Status.AppliedCommit,
+		}
+		if n+1 < len(env.Status.History) && env.Status.History[n+1].Commit != sync.Commit {
+			row.Diff = "/env/" + url.PathEscape(env.Name) + "/diff?" + url.Values{"from": {env.Status.History[n+1].Commit}, "to": {sync.Commit}}.Encode()
 		}
 		if page.Denied == "" && sync.Commit != inspect.Target(env) {
 			row.Pin = actionPath(env, "pin") + "?commit=" + url.QueryEscape(sync.Commit)

@@ -52,6 +52,9 @@ type Inspector interface {
 type Differ interface {
 	// Prospect returns what a sync to a commit would do, and what could not be determined.
 	Prospect(ctx context.Context, env *v1alpha1.Environment, commit string) ([]inspect.Step, []string, error)
+	// Origins returns where the objects of a commit are in Git, as file:line by inspect.Object.ID. It fails if the commit
+	// cannot be read here.
+	Origins(ctx context.Context, env *v1alpha1.Environment, commit string) (map[string]string, error)
 	// Compare returns how the objects of two commits differ.
 	Compare(ctx context.Context, env *v1alpha1.Environment, from, to string) ([]inspect.Step, []string, error)
 }
@@ -74,6 +77,7 @@ type Server struct {
 	views     *views
 	hooks     missedHooks
 	rights    rights
+	origins   origins
 	mux       *http.ServeMux
 }
 

@@ -136,13 +136,13 @@ func TestEnvironmentShowsObjectsAndTheirTrouble(t *testing.T) {
 	api.Pods = []inspect.Pod{{Name: "api-1-a", Health: health.Failed, Message: "exited with code 2", Restarts: 3}}
 	env := environment("feature/login", v1alpha1.ReasonFailed, "Deployment/api: 0 of 1 ready")
 	env.Status.Feedback = &v1alpha1.EnvironmentFeedback{Commit: commit, State: "Running", Notes: []v1alpha1.MergeRequestNote{{MergeRequest: 7, ID: 1}}, Error: "the forge took too long"}
-	s := open(t, &site{description: inspect.Description{
+	s := open(t, &site{places: map[string]string{"apps/Deployment//api": "k8s/api.yaml:7"}, description: inspect.Description{
 		Objects: []inspect.Object{api, {Kind: "Service", Name: "gone", Health: health.Unknown, Message: "it is not there"}},
 		Logs:    []inspect.Log{{Object: "Deployment/api", Pod: "api-1-a", Container: "main", Previous: true, Lines: []string{"out of <memory>"}}},
 		Events:  []inspect.Event{{Time: ago(time.Minute), Type: "Normal", Reason: "Corrected", Message: "api: replicas changed by kubectl-edit", Object: "Deployment/api"}},
 	}}, repository(), env)
 	s.shows("/env/posts.review.feature-login", "Running on commit 1a2b3c4d, a note in merge request 7", "the forge took too long", "0 of 1 ready", "api-1-a", "exited with code 2", "3 restarts", "before it crashed", "out of &lt;memory&gt;",
-		`class="drift">api: replicas changed by kubectl-edit`, "Not in the cluster", "it is not there", "posts-feature-login",
+		`/-/blob/`+commit+`/k8s/api.yaml#L7" target="_blank" rel="noopener">k8s/api.yaml:7<`, `class="drift">api: replicas changed by kubectl-edit`, "Not in the cluster", "it is not there", "posts-feature-login",
 		"https://gitlab.example.com/acme/posts/-/tree/feature/login", "https://gitlab.example.com/acme/posts/-/merge_requests?state=all&amp;source_branch=feature%2Flogin")
 }
 
@@ -153,7 +153,7 @@ func TestHistoryShowsEachSync(t *testing.T) {
 		{Commit: strings.Repeat("9", 40), Outcome: "Failed", Time: ago(time.Hour), Reason: "Job/migrate failed"},
 	}
 	s := open(t, &site{}, repository(), env)
-	s.shows("/env/"+env.Name+"/history", "runs now", "took 3s", "Job/migrate failed", "posts/commit/"+strings.Repeat("9", 40))
+	s.shows("/env/"+env.Name+"/history", "runs now", "took 3s", "/diff?from="+strings.Repeat("9", 40)+"&amp;to="+commit, "Job/migrate failed", "posts/commit/"+strings.Repeat("9", 40))
 }
 
 func TestUnknownAddresses(t *testing.T) {

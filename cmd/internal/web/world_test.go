@@ -43,6 +43,8 @@ type site struct {
 	unread []string
 	// steps are those of syncs by commit, and of comparisons by "from..to". differs is why there are none.
 	steps   map[string][]inspect.Step
+	places  map[string]string
+	asked   int // how often they were asked for
 	differs error
 	// denied are the resources that the viewer may not change.
 	denied []string
@@ -119,6 +121,12 @@ func (s *site) Events(context.Context, *v1alpha1.Environment) ([]inspect.Event, 
 // Prospect returns the prepared steps.
 func (s *site) Prospect(_ context.Context, _ *v1alpha1.Environment, commit string) ([]inspect.Step, []string, error) {
 	return s.steps[commit], s.unread, s.differs
+}
+
+// Origins returns the prepared places.
+func (s *site) Origins(context.Context, *v1alpha1.Environment, string) (map[string]string, error) {
+	s.asked++
+	return s.places, s.differs
 }
 
 // Compare returns the prepared steps.

@@ -144,10 +144,20 @@ func (s *stage) invite(t *teller) {
 	t.command("look", `export KUBECONFIG="$PWD/`+short(s.kubeconfig())+`"`)
 	t.command("", short(filepath.Join(s.bin, "berth"))+" get -w")
 	t.command("", "kubectl get env -n berth; kubectl get all -n posts")
+	t.command("the page", "(cd "+short(s.path("posts"))+" && "+s.binaryFrom(s.path("posts"))+" ui)")
 	t.command("push", "(cd "+short(s.path("posts"))+" && git checkout -b feature/mine && git push origin feature/mine)")
 	t.command("clone", "git clone "+s.url)
 	t.command("the log", "tail -f "+short(s.path("agent.log")))
 	t.command("stop", "make demo-down")
+}
+
+// binaryFrom returns the path of berth in a folder.
+func (s *stage) binaryFrom(dir string) string {
+	binary := filepath.Join(s.bin, "berth")
+	if relative, err := filepath.Rel(dir, binary); err == nil {
+		return relative
+	}
+	return binary
 }
 
 // short returns a path as a user would type it here.

@@ -1,0 +1,153 @@
+package page
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"berth.dev/berth/deploy"
+)
+
+// rowOf selects the row of a branch's environment.
+func rowOf(environment string) string { return `[id="env-` + environment + `"]` }
+
+func TestBranchesAppearAndChangeWithoutAReload(t *testing.T) {
+	team := begins(t, "live")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.awaits("#list", "Production", "main", "live / production", "Begin with an API")
+	commit := team.branches("feature/login", "Add a login", map[string]string{"k8s/api.yaml": deployment("api", startsSlowly)})
+	login := team.Environment("feature/login")
+	p.awaits("#list", "feature/login", "Add a login")
+	env := login.Becomes("Healthy", commit)
+	p.awaits(rowOf(env.Name), "Healthy", commit[:8])
+	team.git.Delete("feature/login")
+	p.awaitsGone(rowOf(env.Name))
+	p.isSame()
+}
+
+func TestAnEnvironmentShowsItsRollout(t *testing.T) {
+	team := begins(t, "rollout")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.goes("/env/rollout.production.main")
+	p.awaits("main", "Healthy", "Job", "migrate", "Deployment", "api", "Wave -1", "rollout.example.com")
+	slow := team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", startsSlowly)}, "Start slowly")
+	p.awaits("main", "Syncing", slow[:8], "Start slowly")
+	p.awaits(".strip", "healthy after")
+	p.awaits(".title", "Healthy")
+	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", crashes)}, "Crash")
+	p.awaits("main", "Failed", "exited with code 3", "cannot reach the <database>")
+	p.isSame()
+	p.clicks(`.tabs a[href$="/history"]`)
+	p.awaits("#syncs + ol", "Failed", "Healthy", slow[:8])
+}
+
+func TestDiffAndLogs(t *testing.T) {
+	team := begins(t, "reads")
+	first := team.git.Head("main")
+	second := team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", crashes), "k8s/common.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: common}\ndata: {a: c}\n"}, "Crash")
+	team.Environment("main").Becomes("Failed", second)
+	p := opensIn(t, shared.Cluster.Kubeconfig(), team.git.Dir())
+	p.goes("/env/reads.production.main/diff")
+	p.awaits("main", "There is nothing to do")
+	p.goes("/env/reads.production.main/diff?from=" + first)
+	p.awaits("main", "2 change", "ConfigMap/common", "~ data.a: b -> c", "k8s/common.yaml:1", "Deployment/api")
+	p.goes("/env/reads.production.main")
+	p.awaits("main", "k8s/api.yaml:1") // which only a clone tells
+	p.goes("/env/reads.production.main/logs?workload=Deployment/api")
+	p.awaits("#lines", "starting", "cannot reach the <database>")
+	p.goes("/env/reads.production.main/logs?q=database")
+	p.until("only the lines that match are there", func() (string, bool) {
+		saw := p.text("#lines")
+		return saw, strings.Contains(saw, "cannot reach") && !strings.Contains(saw, "starting")
+	})
+}
+
+func TestActionsAskFirstAndShowTheirProgress(t *testing.T) {
+	team := begins(t, "acts")
+	first := team.git.Head("main")
+	second := team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, v: b}")}, "A second version")
+	team.Environment("main").Becomes("Healthy", second)
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.goes("/env/acts.production.main")
+	act := func(button string, says ...string) {
+		t.Helper()
+		p.clicks(`a[href*="/do/` + button + `"]`)
+		p.awaits("dialog[open]", says...)
+		p.clicks("dialog[open] form button")
+	}
+	act("suspend", "drift is not reverted", "berth suspend acts.production.main")
+	p.awaits("main", "Suspended", "Suspend: done")
+	act("resume", "reverts what drifted", "berth resume acts.production.main")
+	p.awaits("main", "Healthy", "Resume: done")
+	act("sync", "lists the branches", "berth sync acts.production.main")
+	p.awaits("main", "Sync: done")
+	p.goes("/env/acts.production.main/history")
+	act("pin?commit="+first, "runs commit "+first[:8], "berth pin acts.production.main "+first[:8])
+	p.awaits("main", "pinned to "+first[:8], "Begin with an API", "Run this commit: done", "Healthy")
+	act("unpin", "follows main again")
+	p.awaits("main", "A second version", "Follow the branch: done", "Healthy")
+	p.awaitsGone(".title .tag")
+}
+
+func TestWithoutRightsThePageSaysSo(t *testing.T) {
+	begins(t, "rights")
+	kubeconfig, err := shared.Cluster.KubeconfigFor(t.Context(), deploy.Namespace, viewer(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := opens(t, kubeconfig)
+	p.awaits("#list", "main", "rights / production")
+	p.goes("/env/rights.production.main")
+	p.awaits("main", "Not shown", "because you lack the right", "ask for the role edit in the namespace berth")
+	p.awaitsGone(`a[href*="/do/"]`)
+}
+
+func TestThePageOutlivesTheAgent(t *testing.T) {
+	team := begins(t, "restart")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.awaits("#list", "restart / production")
+	if err := shared.Agent.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	team.branches("late", "Pushed while no agent ran", nil)
+	if err := shared.Agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaits("#list", "late", "Pushed while no agent ran", "Healthy")
+	p.isSame()
+}
+
+func TestThePageSaysThatItsServerIsGone(t *testing.T) {
+	begins(t, "gone")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.awaitsGone("#live:not([hidden])")
+	p.close()
+	p.awaits("#live:not([hidden])", "Connection lost")
+}
+
+func TestKeys(t *testing.T) {
+	team := begins(t, "keys")
+	team.branches("feature/login", "Add a login", nil)
+	team.branches("feature/search", "Add a search", nil)
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.awaits("#list", "feature/login", "feature/search")
+	eval[bool](p, `document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true}))`) // the protocol would type the key as well
+	p.presses("add a SEARCH")
+	p.awaitsGone(rowOf("keys.review.feature-login-hxtcaw") + ":not([hidden])")
+	p.until("the address has the filter", func() (string, bool) {
+		address := eval[string](p, "location.href")
+		return address, strings.HasSuffix(address, "?q=add+a+SEARCH")
+	})
+	p.presses(kb.Escape) // empties the search
+	p.presses(kb.Escape) // and leaves it
+	p.presses("j")
+	p.presses("j")
+	p.presses(kb.Enter)
+	p.awaits("h1", "feature/")
+	p.until("Escape leads back", func() (string, bool) {
+		p.presses(kb.Escape) // again, if the page was not ready for it
+		saw := p.text("h1")
+		return saw, saw == "Branches"
+	})
+}
