@@ -57,7 +57,7 @@ func TestEveryScreenIsAccessible(t *testing.T) {
 	team := begins(t, "axe")
 	broken := team.branches("fix/crash", "Crash at the start", map[string]string{"k8s/api.yaml": deployment("api", crashes)})
 	env := team.Environment("fix/crash").Becomes("Failed", broken)
-	p := opensIn(t, shared.Cluster.Kubeconfig(), team.git.Dir())
+	p := opensIn(t, shared.Cluster.Kubeconfig(), team.clone(t))
 	for _, scheme := range []string{"light", "dark"} {
 		p.emulates(scheme)
 		for name, path := range screens(env.Name) {

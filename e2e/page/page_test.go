@@ -47,7 +47,7 @@ func TestDiffAndLogs(t *testing.T) {
 	first := team.git.Head("main")
 	second := team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", crashes), "k8s/common.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: common}\ndata: {a: c}\n"}, "Crash")
 	team.Environment("main").Becomes("Failed", second)
-	p := opensIn(t, shared.Cluster.Kubeconfig(), team.git.Dir())
+	p := opensIn(t, shared.Cluster.Kubeconfig(), team.clone(t))
 	p.goes("/env/reads.production.main/diff")
 	p.awaits("main", "There is nothing to do")
 	p.goes("/env/reads.production.main/diff?from=" + first)

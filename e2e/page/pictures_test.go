@@ -5,12 +5,14 @@ import (
 	"cmp"
 	"context"
 	"flag"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -24,23 +26,49 @@ func TestPictures(t *testing.T) {
 		t.Skip("pictures are made by make screenshots")
 	}
 	team := begins(t, "posts")
-	healthy := map[string]string{"feature/passkeys": "Let people log in with passkeys", "feature/invoices": "Send invoices by mail", "docs/api": "Describe the API"}
-	for branch, message := range healthy {
-		team.Environment(branch).Becomes("Healthy", team.branches(branch, message, nil))
+	main := team.git.Commit("main", map[string]string{
+		"k8s/api.yaml": deployment("api", logs(apiLog)+"}, labels: {app: NAME}"), "k8s/worker.yaml": deployment("worker", ""), "k8s/frontend.yaml": deployment("frontend", ""),
+	}, "Release 1.8 with a worker")
+	team.Environment("main").Becomes("Healthy", main)
+	for _, branch := range [][2]string{{"docs/api", "Describe the API for partners"}, {"feature/invoices", "Send invoices by mail"}, {"feature/passkeys", "Let people log in with passkeys"}} {
+		team.Environment(branch[0]).Becomes("Healthy", team.branches(branch[0], branch[1], nil))
 	}
-	crash := team.branches("fix/memory-leak", "Keep fewer rows in memory", map[string]string{"k8s/worker.yaml": deployment("worker", crashes)})
-	env := team.Environment("fix/memory-leak").Becomes("Failed", crash)
-	team.branches("feature/search", "Search posts by their text", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, kwok.berth.dev/behaviour: pending}")})
-	team.Environment("feature/search").Becomes("Syncing", "")
-	p := opensIn(t, shared.Cluster.Kubeconfig(), team.git.Dir())
+	image := strings.ReplaceAll(deployment("frontend", ""), "app:1.4", "app:1.5")
+	first := team.branches("fix/memory-leak", "Count the rows before reading them", map[string]string{"k8s/frontend.yaml": image})
+	leak := team.Environment("fix/memory-leak")
+	leak.Becomes("Healthy", first)
+	crash := team.git.Commit("fix/memory-leak", map[string]string{"k8s/worker.yaml": deployment("worker", logs(workerLog)+", kwok.berth.dev/exit-code: \"137\"}, labels: {app: NAME, kwok.berth.dev/behaviour: crash-loop}")}, "Keep fewer rows in memory")
+	env := leak.Becomes("Failed", crash)
+	search := team.branches("feature/search", "Search posts by their text", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"50\"}")})
+	team.Environment("feature/search").Becomes("Syncing", search)
+	p := opensIn(t, shared.Cluster.Kubeconfig(), team.clone(t))
 	for _, scheme := range []string{"light", "dark"} {
 		p.emulates(scheme)
 		for _, name := range []string{"branches", "environment", "diff", "logs", "history"} {
-			p.goes(screens(env.Name)[name])
+			path := screens(env.Name)[name]
+			if name == "diff" {
+				path += "?from=" + first
+			}
+			p.goes(path)
 			p.picture(filepath.Join(*pictures, name+"-"+scheme+".png"))
 		}
 	}
 }
+
+// The logs of the pictures.
+const (
+	apiLog = `{"level":"info","msg":"listening","port":8080}
+{"level":"info","msg":"connected to the database","host":"postgres","pool":10}
+{"level":"warn","msg":"slow query","table":"posts","took":"1.2s"}
+{"level":"error","msg":"cannot send mail","error":"connection refused","to":"mail:25"}
+GET /api/posts 200 12ms`
+	workerLog = `INFO  connected to postgres:5432
+INFO  loading 1,200,000 rows of posts
+FATAL cannot allocate 512 MiB`
+)
+
+// logs begins the annotations of a pod template whose containers write a log.
+func logs(text string) string { return fmt.Sprintf("annotations: {kwok.berth.dev/log: %q", text) }
 
 // picture writes what the window shows.
 func (p *tab) picture(file string) {

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,16 @@ spec:
     metadata: {%s}
     spec: {containers: [{name: NAME, image: registry.example.com/app:1.4}]}
 `, behaviour))
+}
+
+// clone returns a developer's clone.
+func (team *team) clone(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if said, err := exec.CommandContext(t.Context(), "git", "clone", "--quiet", team.git.URL(), dir).CombinedOutput(); err != nil {
+		t.Fatalf("cannot clone: %v: %s", err, said)
+	}
+	return dir
 }
 
 // branches creates a branch at main with a commit of its own, and returns that commit.
