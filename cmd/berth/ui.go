@@ -62,7 +62,7 @@ func (o *uiOptions) run(c *cobra.Command, s streams) error {
 	}
 	listener, err := net.Listen("tcp", o.address)
 	if err != nil {
-		return fmt.Errorf("cannot serve the page: %w", err)
+		return fmt.Errorf("cannot serve the page: %w; choose another port with --address, 127.0.0.1:0 is a free one", err)
 	}
 	key := rand.Text()
 	page, err := web.New(v.page(c.Context(), key, o.clusterName()))

@@ -3,6 +3,9 @@ package web
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/inspect"
@@ -15,12 +18,29 @@ type step struct {
 	Tone   tone // idle: it has not been reached
 	Detail string
 	Link   string
+	// Since is when the sync began that the step is part of, while it goes on.
+	Since time.Time
 }
 
 // stripOf returns the way of the current commit, with where it stands now.
 func stripOf(env *v1alpha1.Environment, groups []group) []step {
 	w := way{env: env, groups: groups, reason: inspect.Ready(env.Status.Conditions).Reason}
-	return []step{w.git(), w.render(), w.waves(), w.rollout(), w.link()}
+	steps := []step{w.git(), w.render(), w.waves(), w.rollout(), w.link()}
+	for n := range steps {
+		if steps[n].Tone == toneBusy {
+			steps[n].Since = w.began()
+			break
+		}
+	}
+	return steps
+}
+
+// began returns when the sync began that goes on; zero if none does.
+func (w way) began() time.Time {
+	if c := meta.FindStatusCondition(w.env.Status.Conditions, v1alpha1.ConditionReconciling); c != nil {
+		return c.LastTransitionTime.Time
+	}
+	return time.Time{}
 }
 
 // way derives the steps from the status, and from the objects as they are now.
@@ -98,7 +118,7 @@ func (w way) waves() step {
 	}
 	switch {
 	case w.applied():
-		s.Tone, s.Detail = toneGood, fmt.Sprintf("%d of %d applied", total, total)
+		s.Tone, s.Detail = toneGood, fmt.Sprintf("%d of %d applied", total, total)+w.jobs()
 	case w.reason == v1alpha1.ReasonSyncing:
 		s.Tone, s.Detail = toneBusy, now
 	case now != "":
@@ -108,6 +128,22 @@ func (w way) waves() step {
 		s.Detail = "nothing to order"
 	}
 	return s
+}
+
+// jobs returns how long the Jobs of the waves ran, one after the other.
+func (w way) jobs() string {
+	var took time.Duration
+	for _, g := range w.groups {
+		longest := time.Duration(0) // those of a wave run at the same time
+		for _, o := range g.Objects {
+			longest = max(longest, o.Took.Duration)
+		}
+		took += longest
+	}
+	if took == 0 {
+		return ""
+	}
+	return ", Jobs took " + took.String()
 }
 
 func (w way) rollout() step {

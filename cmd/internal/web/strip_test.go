@@ -3,10 +3,12 @@ package web
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/health"
 )
 
@@ -52,6 +54,25 @@ func TestTheStripShowsWhereACommitStands(t *testing.T) {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestTheStripHasTimes(t *testing.T) {
+	began := metav1.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	env := &v1alpha1.Environment{Status: v1alpha1.EnvironmentStatus{ShortCommit: "1a2b3c4d", Objects: &v1alpha1.ObjectCount{}, Conditions: []metav1.Condition{
+		{Type: v1alpha1.ConditionReady, Reason: v1alpha1.ReasonSyncing}, {Type: v1alpha1.ConditionReconciling, LastTransitionTime: began},
+	}}}
+	env.Spec.Commit = "1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d5e6f1a2b"
+	job := func(took time.Duration) object {
+		return object{Object: inspect.Object{Kind: "Job", Took: metav1.Duration{Duration: took}}}
+	}
+	groups := []group{{Title: "Wave -1", Healthy: 2, Total: 2, Objects: []object{job(4 * time.Second), job(3 * time.Second)}}, {Title: "Wave 0", Total: 1, Objects: []object{job(2 * time.Second)}}}
+	if steps := stripOf(env, groups); steps[2].Since != began.Time || !steps[3].Since.IsZero() {
+		t.Errorf("the steps are %+v, want the time in the first one that goes on", steps)
+	}
+	env.Status.AppliedCommit = env.Spec.Commit
+	if got, want := stripOf(env, groups)[2].Detail, "2 of 2 applied, Jobs took 6s"; got != want {
+		t.Errorf("the waves are %q, want %q", got, want)
 	}
 }
 
