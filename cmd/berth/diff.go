@@ -95,11 +95,11 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	p := &prospect{viewer: v, env: env, choice: chosen, mask: chosen.mask(), complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
+	p := &prospect{viewer: v, env: env, choice: chosen, decrypter: decrypter, mask: chosen.mask(), complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
 	if o.showSecrets {
 		p.mask = nil
 	}
-	set, commit, err := o.render(c.Context(), s, p, decrypter)
+	set, commit, err := o.render(c.Context(), s, p)
 	if err != nil {
 		return err
 	}
@@ -127,27 +127,34 @@ func (v *viewer) entryOf(ctx context.Context, env *v1alpha1.Environment) (choice
 }
 
 // render returns the objects of a commit or folder, and the commit.
-func (o *diffOptions) render(ctx context.Context, s streams, p *prospect, decrypter render.Decrypter) (manifest.Set, string, error) {
+func (o *diffOptions) render(ctx context.Context, s streams, p *prospect) (manifest.Set, string, error) {
 	commit := target(p.env)
 	tree, folder, done, err := o.tree(p.choice, &commit)
 	if err != nil {
 		return manifest.Set{}, "", err
 	}
+	set, err := p.render(ctx, s.err, tree, folder, commit)
+	return set, commit, errors.Join(err, done())
+}
+
+// render returns the objects that the files of a commit have for the environment. It prints warnings, and the details of
+// errors.
+func (p *prospect) render(ctx context.Context, w io.Writer, tree render.Tree, folder, commit string) (manifest.Set, error) {
 	subject := naming.SubjectOf(p.env, p.patterns)
 	subject.Commit = commit
 	options := p.options(folder, subject)
-	options.ClusterScoped, options.Decrypter = clusters.Scopes(p.RESTMapper()), decrypter
+	options.ClusterScoped, options.Decrypter = clusters.Scopes(p.RESTMapper()), p.decrypter
 	result, err := render.Render(ctx, tree, options)
-	warn(s.err, result.Set.Warnings)
-	if ctx.Err() != nil {
-		return manifest.Set{}, "", errors.Join(ctx.Err(), done())
-	}
-	if err != nil {
-		return manifest.Set{}, "", errors.Join(complain(s.err, err), done())
+	warn(w, result.Set.Warnings)
+	switch {
+	case ctx.Err() != nil:
+		return manifest.Set{}, ctx.Err()
+	case err != nil:
+		return manifest.Set{}, complain(w, err)
 	}
 	// Only the agent has its key, so the digests of Secrets always differ. The dry runs show whether the Secrets
 	// do.
-	return result.Set, commit, errors.Join(result.Set.Seal(nil, options.Decrypted), done())
+	return result.Set, result.Set.Seal(nil, options.Decrypted)
 }
 
 // tree opens the files to render.

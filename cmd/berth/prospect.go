@@ -29,6 +29,7 @@ import (
 	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/records"
+	"berth.dev/berth/reconciler/render"
 )
 
 // parallel is how many requests of a diff run at once.
@@ -38,9 +39,10 @@ const parallel = 8
 type prospect struct {
 	*viewer
 	choice
-	env      *v1alpha1.Environment
-	mask     *output.Mask
-	complain func(note string)
+	env       *v1alpha1.Environment
+	decrypter render.Decrypter
+	mask      *output.Mask
+	complain  func(note string)
 }
 
 // steps returns the steps of a sync to a set.

@@ -35,8 +35,8 @@ func newUI(s streams) *cobra.Command {
 		Short: "Open the environments in a browser",
 		Long: `Serve a page with all environments on this machine, and open it in a browser. The page shows what
 berth get, berth describe and berth diff show, and logs; it follows changes, and has buttons for sync,
-retry, suspend, pin, confirm and keep. The diff needs a clone of the repository around the current
-folder.
+retry, suspend, pin, confirm and keep. In a clone of the repository it also knows the file and line of
+each object; elsewhere the diff needs the right to read the Repository's credentials.
 
 It reads and writes the cluster with your kubeconfig, so that your rights decide what it can do. Only this machine
 can reach it, and only with the key in the printed address: keep that address to yourself. The page

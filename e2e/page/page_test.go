@@ -52,6 +52,9 @@ func TestDiffAndLogs(t *testing.T) {
 	p.awaits("main", "There is nothing to do")
 	p.goes("/env/reads.production.main/diff?from=" + first)
 	p.awaits("main", "2 change", "ConfigMap/common", "~ data.a: b -> c", "k8s/common.yaml:1", "Deployment/api")
+	elsewhere := opens(t, shared.Cluster.Kubeconfig()) // without a clone, the Git server is asked
+	elsewhere.goes("/env/reads.production.main/diff?from=" + first)
+	elsewhere.awaits("main", "~ data.a: b -> c", "k8s/common.yaml:1")
 	p.goes("/env/reads.production.main")
 	p.awaits("main", "k8s/api.yaml:1") // which only a clone tells
 	p.goes("/env/reads.production.main/logs?workload=Deployment/api")
@@ -115,6 +118,20 @@ func TestThePageOutlivesTheAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.awaits("#list", "late", "Pushed while no agent ran", "Healthy")
+	p.isSame()
+}
+
+func TestTheClusterIsLostAndComesBack(t *testing.T) {
+	team := begins(t, "lost")
+	way, kubeconfig := through(t, shared.Cluster.Kubeconfig())
+	p := opens(t, kubeconfig)
+	p.awaits("#list", "lost / production")
+	way.loses()
+	p.awaits("main", "The cluster cannot be reached", "lost / production") // what it last said stays
+	team.branches("meanwhile", "Pushed while the page saw nothing", nil)
+	way.isBack()
+	p.awaits("#list", "meanwhile", "Healthy")
+	p.awaitsGone(".banner")
 	p.isSame()
 }
 

@@ -3,6 +3,8 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -107,7 +109,13 @@ func newFeed(c Config, example client.Object, list func() client.ObjectList, tel
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			w, err := c.Client.Watch(ctx, list(), options(o))
-			return w, f.note(err, tell)
+			if err == nil && isEmpty(w) {
+				err = errNoAnswer
+			}
+			if f.note(err, tell) != nil {
+				return nil, err
+			}
+			return w, nil
 		},
 	}
 	f.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(source, c.Client), example, 0, cache.Indexers{})
@@ -127,6 +135,15 @@ func newFeed(c Config, example client.Object, list func() client.ObjectList, tel
 	})
 	f.told = func() bool { return err == nil && handler.HasSynced() }
 	return f
+}
+
+// errNoAnswer stands for a watch that ended before it began.
+var errNoAnswer = errors.New("the connection ended before the API server answered")
+
+// isEmpty reports whether a watch is what client-go returns, without an error, when the connection ends or times out before
+// the server answers. An informer would try again without end, and nobody would know.
+func isEmpty(w watch.Interface) bool {
+	return reflect.TypeOf(w) == reflect.TypeOf(watch.NewEmptyWatch())
 }
 
 // note records the result of a request, and reports whether the cluster can be reached again or no longer.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -207,6 +209,35 @@ func TestAChangeBetweenThePageAndItsStreamArrives(t *testing.T) {
 	if got, want := <-s.listen(server, "/live"), `{"whole":true}`; got != want {
 		t.Errorf("a page without a version gets %s, want %s", got, want)
 	}
+}
+
+// client-go returns an empty watch, and no error, if the connection ends before the server answers.
+func TestAClusterThatAnswersNothingIsReported(t *testing.T) {
+	var lost atomic.Bool
+	watching := make(chan *watch.FakeWatcher, 10)
+	s := open(t, &site{calls: interceptor.Funcs{Watch: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) (watch.Interface, error) {
+		if lost.Load() {
+			return watch.NewEmptyWatch(), nil
+		}
+		w := watch.NewFake()
+		watching <- w
+		return w, nil
+	}}}, environment("feature/login", v1alpha1.ReasonHealthy, ""))
+	s.hides("/", "cannot be reached")
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	events := s.listen(server, "/live?shown="+s.version("/"))
+	lost.Store(true)
+	for range 2 { // Environments and Repositories
+		(<-watching).Stop()
+	}
+	for got := range events {
+		if strings.Contains(s.get("/"), "The cluster cannot be reached") {
+			break
+		}
+		t.Logf("no banner after %s", got)
+	}
+	s.shows("/", "The cluster cannot be reached", "the connection ended before the API server answered", "feature/login")
 }
 
 // version returns the version that a page shows.
