@@ -118,7 +118,8 @@ func testUpdated(t *testing.T, posts *team) {
 	awaitAgents(t, client, 1)
 }
 
-// A leader that ends without notice keeps its lease. The other replica leads once the lease expired.
+// A leader whose Pod is deleted by force has hardly any time to end. The other replica leads once the lease is released, or
+// has expired.
 func testLeaderOfTwo(t *testing.T, posts *team) {
 	client := admin(t)
 	scale(t, client, 2)
