@@ -88,7 +88,7 @@ func (o *office) SetStatus(_ context.Context, s forge.Status) (int64, error) {
 func (o *office) MergeRequests(context.Context) ([]forge.MergeRequest, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.open, o.call("list")
+	return slices.Clone(o.open), o.call("list")
 }
 
 func (o *office) PutNote(_ context.Context, number, id int64, marker, body string) (int64, error) {
@@ -156,6 +156,13 @@ func (o *office) starts() {
 	o.sender.Follow(o.repo)
 }
 
+// change changes the office while its agent runs.
+func (o *office) change(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
+}
+
 // becomes changes an Environment.
 func (o *office) becomes(branch, reason, commit string) {
 	o.mu.Lock()
@@ -196,7 +203,7 @@ func (o *office) condition() string {
 func TestASyncIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t)
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
 		o.wants("nothing is asked for without environments", time.Minute)
 		o.becomes("side", "Syncing", commitA)
 		o.wants("the status shows that the sync runs", time.Second, "berth/review a Running", "list")
@@ -241,7 +248,7 @@ func TestASupersededCommitIsCanceled(t *testing.T) {
 		o.said(time.Second)
 		o.becomes("side", "Syncing", commitB)
 		o.wants("another follows, after a restart", time.Minute, "berth/review a Canceled", "berth/review b Running")
-		delete(o.envs, "posts.review.side")
+		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Syncing", ""))
 		o.wants("the environment is gone", time.Minute, "berth/review b Canceled", "list")
 		o.stop()
@@ -252,19 +259,21 @@ func TestAMergeRequestIsOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t, environment("side", "Healthy", ""), environment("other", "Healthy", ""))
 		o.said(time.Minute)
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}, {Number: 8, Branch: "side"}, {Number: 9, Branch: "without an environment"}}
+		o.change(func() {
+			o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}, {Number: 8, Branch: "side"}, {Number: 9, Branch: "without an environment"}}
+		})
 		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
 		o.wants("a webhook announces it", time.Minute, "list", "note 1007 in !7 Healthy", "note 1008 in !8 Healthy")
 		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
 		o.wants("another webhook", time.Minute, "list")
-		o.open = nil
+		o.change(func() { o.open = nil })
 		o.becomes("side", "Failed", commitA)
 		o.wants("closed ones are not edited", time.Minute, "berth/review a Failed", "list")
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
 		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
 		o.wants("a reopened one is caught up with", time.Minute, "list", "note 1007 in !7 Failed")
-		o.open = nil
-		delete(o.envs, "posts.review.side")
+		o.change(func() { o.open = nil })
+		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Failed", ""))
 		o.wants("unless the environment is gone", time.Minute, "list", "note 1007 in !7 removed", "note 1008 in !8 removed")
 		o.stop()
@@ -276,9 +285,11 @@ func TestAForgeThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t)
 		o.said(time.Second)
-		o.fails = func(string) error {
-			return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
-		}
+		o.change(func() {
+			o.fails = func(string) error {
+				return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
+			}
+		})
 		o.becomes("side", "Failed", commitA)
 		asked := len(o.said(time.Hour))
 		if asked > 60 || o.condition() != v1alpha1.ReasonUnreachable {
@@ -288,7 +299,7 @@ func TestAForgeThatIsDown(t *testing.T) {
 			t.Errorf("the Environment says %q", e)
 		}
 		o.becomes("side", "Healthy", commitB)
-		o.fails = nil
+		o.change(func() { o.fails = nil })
 		if calls := o.said(10 * time.Minute); len(calls) != 2 || !slices.Contains(calls, "berth/review b Success") {
 			t.Errorf("when it is back: %v", calls)
 		}
@@ -303,9 +314,9 @@ func TestAForgeThatIsDown(t *testing.T) {
 func TestEventsDoNotPutOffTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t, environment("side", "Healthy", ""))
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
 		o.said(time.Minute)
-		o.fails = func(string) error { return fault(forge.NotFound, 0) }
+		o.change(func() { o.fails = func(string) error { return fault(forge.NotFound, 0) } })
 		for range 30 {
 			o.becomes("side", "Failed", commitA)
 			o.becomes("side", "Healthy", commitA)
@@ -317,7 +328,7 @@ func TestEventsDoNotPutOffTheRetry(t *testing.T) {
 		if len(lists) > 3 {
 			t.Errorf("the merge requests were listed %d times in 3 seconds", len(lists))
 		}
-		o.fails = nil
+		o.change(func() { o.fails = nil })
 		o.becomes("side", "Failed", commitB)
 		if calls := o.said(5 * time.Second); !slices.Contains(calls, "note 1007 in !7 Failed") || !slices.Contains(calls, "berth/review b Failed") {
 			t.Errorf("5 seconds after the forge is well: %v", calls)
@@ -330,20 +341,22 @@ func TestEventsDoNotPutOffTheRetry(t *testing.T) {
 func TestAnEnvironmentGoesWhileTheForgeIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t, environment("side", "Healthy", ""), environment("other", "Healthy", ""))
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
 		o.said(time.Minute)
-		o.fails = func(call string) error {
-			if strings.HasPrefix(call, "berth/") {
-				return nil
+		o.change(func() {
+			o.fails = func(call string) error {
+				if strings.HasPrefix(call, "berth/") {
+					return nil
+				}
+				return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
 			}
-			return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
-		}
+		})
 		o.becomes("other", "Failed", commitA)
 		o.said(time.Minute)
-		delete(o.envs, "posts.review.side")
+		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Healthy", ""))
 		o.said(time.Second)
-		o.fails = nil
+		o.change(func() { o.fails = nil })
 		if calls := o.said(10 * time.Minute); !slices.Contains(calls, "note 1007 in !7 removed") {
 			t.Errorf("when the forge is back: %v", calls)
 		}
@@ -354,14 +367,16 @@ func TestAnEnvironmentGoesWhileTheForgeIsDown(t *testing.T) {
 func TestAPermissionIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t)
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
 		o.said(time.Second)
-		o.fails = func(call string) error {
-			if strings.HasPrefix(call, "note") {
-				return fault(forge.Forbidden, 0)
+		o.change(func() {
+			o.fails = func(call string) error {
+				if strings.HasPrefix(call, "note") {
+					return fault(forge.Forbidden, 0)
+				}
+				return nil
 			}
-			return nil
-		}
+		})
 		o.becomes("side", "Healthy", commitA)
 		if calls := o.said(time.Second); !slices.Contains(calls, "berth/review a Success") || o.condition() != v1alpha1.ReasonForbidden {
 			t.Errorf("the calls are %v, the condition %s", calls, o.condition())
@@ -370,8 +385,8 @@ func TestAPermissionIsMissing(t *testing.T) {
 		if calls := o.said(time.Second); !slices.Contains(calls, "berth/production b Success") {
 			t.Errorf("statuses do not go on: %v", calls)
 		}
-		o.fails = nil
-		o.token = "another"
+		o.change(func() { o.fails = nil })
+		o.change(func() { o.token = "another" })
 		o.sender.Follow(o.repo)
 		if calls := o.said(time.Second); !slices.Contains(calls, "note 1007 in !7 Healthy") || o.condition() != v1alpha1.ReasonReported {
 			t.Errorf("with another token: %v, condition %s", calls, o.condition())
@@ -383,7 +398,10 @@ func TestAPermissionIsMissing(t *testing.T) {
 func TestDeployments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t)
-		o.repo.Spec.Feedback.Statuses, o.repo.Spec.Feedback.Note, o.repo.Spec.Feedback.Deployments = v1alpha1.StatusesNever, v1alpha1.NoteNever, v1alpha1.DeploymentsRecorded
+		o.change(func() {
+			f := o.repo.Spec.Feedback
+			f.Statuses, f.Note, f.Deployments = v1alpha1.StatusesNever, v1alpha1.NoteNever, v1alpha1.DeploymentsRecorded
+		})
 		o.said(time.Second)
 		o.becomes("side", "Syncing", commitA)
 		o.wants("a sync begins", time.Second, "deployment 0 of a to review/side Running")
@@ -402,7 +420,7 @@ func TestDeployments(t *testing.T) {
 		o.wants("its end is recorded once", time.Second)
 		o.becomes("main", "Healthy", commitA)
 		o.said(time.Second)
-		delete(o.envs, "posts.production.main")
+		o.change(func() { delete(o.envs, "posts.production.main") })
 		o.sender.Changed(environment("main", "Healthy", ""))
 		o.wants("an environment that is just gone", time.Second, "end 5 of production")
 		o.stop()
@@ -412,12 +430,10 @@ func TestDeployments(t *testing.T) {
 func TestTheSettingsOfFeedback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := opens(t, environment("side", "Failed", ""))
-		o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
 		o.said(time.Minute)
 		change := func(f *v1alpha1.Feedback) {
-			o.mu.Lock()
-			o.repo.Spec.Feedback = f
-			o.mu.Unlock()
+			o.change(func() { o.repo.Spec.Feedback = f })
 			o.sender.Follow(o.repo)
 		}
 		secret := v1alpha1.SecretReference{Name: "forge"}
@@ -428,7 +444,7 @@ func TestTheSettingsOfFeedback(t *testing.T) {
 		if calls := o.said(time.Minute); slices.ContainsFunc(calls, func(c string) bool { return strings.HasPrefix(c, "berth/") }) || !slices.Contains(calls, "note 1007 in !7 Healthy") {
 			t.Errorf("without statuses: %v", calls)
 		}
-		o.token = ""
+		o.change(func() { o.token = "" })
 		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret})
 		o.wants("there is no Secret", time.Minute)
 		if o.condition() != v1alpha1.ReasonUnauthorized {
