@@ -75,8 +75,23 @@ func (d *duty) each(names []string, now time.Time, jitter float64, compare func(
 			break
 		}
 	}
-	d.conclude(last, forge.IsGeneral(last), now, jitter)
+	d.conclude(last, reachOf(last), now, jitter)
 	return tried
+}
+
+// reach says how many branches an error stops.
+type reach string
+
+const (
+	someBranches reach = "some branches"
+	allBranches  reach = "all branches"
+)
+
+func reachOf(err error) reach {
+	if forge.IsGeneral(err) {
+		return allBranches
+	}
+	return someBranches
 }
 
 // halt stops all branches because of an error of what they have in common. It returns the one whose failure it is counted as.
@@ -84,21 +99,21 @@ func (d *duty) halt(names []string, err error, now time.Time, jitter float64) []
 	for _, name := range names {
 		d.failed[name] = err
 	}
-	d.conclude(err, true, now, jitter)
+	d.conclude(err, allBranches, now, jitter)
 	return names[:min(1, len(names))]
 }
 
 // conclude schedules a retry after an error. Before that, other errors do not put it off.
-func (d *duty) conclude(err error, blocks bool, now time.Time, jitter float64) {
+func (d *duty) conclude(err error, stops reach, now time.Time, jitter float64) {
 	switch {
 	case err == nil && len(d.failed) == 0:
 		d.failures, d.last, d.blocked, d.retry = 0, nil, false, time.Time{}
 		return
-	case err == nil, now.Before(d.retry) && !blocks:
+	case err == nil, now.Before(d.retry) && stops != allBranches:
 		return
 	}
 	d.failures++
-	d.last, d.blocked = err, blocks
+	d.last, d.blocked = err, stops == allBranches
 	wait := lastRetry
 	if shift := d.failures - 1; shift < 16 {
 		wait = min(firstRetry<<shift, lastRetry)

@@ -230,7 +230,7 @@ func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environme
 	}
 	names = l.withOpened(names, before, envs)
 	if len(names) == 0 {
-		l.notes.conclude(nil, false, now, 0)
+		l.notes.conclude(nil, someBranches, now, 0)
 	}
 	return names, nil
 }
