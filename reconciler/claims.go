@@ -259,6 +259,6 @@ func (r *Reconciler) claim(e Environment, d desired, why error) {
 		waiting = r.claims.set(e, d)
 	}
 	for _, id := range waiting {
-		r.Wake(id)
+		r.Requeue(id)
 	}
 }

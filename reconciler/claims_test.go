@@ -56,7 +56,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 	}
 	front.Commit = "2"
 	if waiting := c.set(front, desiredOf("page", "web")); !slices.Equal(waiting, []string{back.ID}) {
-		t.Errorf("%q are woken", waiting)
+		t.Errorf("%q are requeued", waiting)
 	}
 	if got := c.undecided(back, siblings); got != "" {
 		t.Errorf("it waits for %q", got)
@@ -76,7 +76,7 @@ func TestAnObjectPassesFromOneEnvironmentToAnother(t *testing.T) {
 	}
 	c.look(front)
 	if waiting := c.set(front, desiredOf("page")); !slices.Equal(waiting, []string{back.ID}) {
-		t.Errorf("%q are woken", waiting)
+		t.Errorf("%q are requeued", waiting)
 	}
 	if freed := c.freed(back.ID); !slices.Equal(freed, []manifest.Key{keyNamed("web")}) || c.freed(back.ID) != nil {
 		t.Errorf("freed is %v", freed)
@@ -125,7 +125,7 @@ func TestWhatAnEnvironmentLeftBehindIsTakenOver(t *testing.T) {
 	}
 	exists = false
 	if waiting := c.forget(before.ID); !slices.Equal(waiting, []string{after.ID}) {
-		t.Errorf("%q are woken", waiting)
+		t.Errorf("%q are requeued", waiting)
 	}
 	if got := c.freed(after.ID); !slices.Equal(got, []manifest.Key{keyNamed("api")}) {
 		t.Errorf("%v are free", got)

@@ -145,7 +145,7 @@ func (w *world) outliving(m *mortal, ok func(Outcome) bool) func(Outcome) bool {
 		m.dead = false
 		m.mu.Unlock()
 		w.restarts()
-		wake(w.woken)
+		requeue(w.requeued)
 		return false
 	}
 }

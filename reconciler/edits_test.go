@@ -94,7 +94,7 @@ func TestWhatWasRefusedIsTriedAgainWhenItChanges(t *testing.T) {
 	w.edits("ConfigMap/a", `{"metadata":{"labels":{"allowed":"yes"}}}`)
 	for impatient := time.After(patience); w.value("a", "v") != "one"; {
 		select {
-		case <-w.woken:
+		case <-w.requeued:
 			w.pass()
 		case <-impatient:
 			t.Fatal("no environment was requeued")

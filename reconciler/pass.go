@@ -19,7 +19,7 @@ import (
 
 // Pass takes an environment one step towards what Git says. It compares the desired state with the cluster, makes a
 // plan, and carries out the steps that are ready. It waits only for the answers of the API server. Later changes in the
-// cluster wake the next pass.
+// cluster trigger the next pass.
 func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	e = m.judging(e)

@@ -132,8 +132,8 @@ type Config struct {
 	Kustomize *kustomize.Builder
 	// RenderPatience is how long a pass waits for a render before it ends without the result; 0 is 200 ms.
 	RenderPatience time.Duration
-	// Wake requeues the environment with an id. It does not block.
-	Wake func(id string)
+	// Requeue requeues the environment with an id. It does not block.
+	Requeue func(id string)
 	// DigestKey is the installation's key. It keys the digests of Secrets and of other objects that may hold decrypted
 	// values. It also keys the proofs that an object belongs to an environment.
 	DigestKey []byte
@@ -152,8 +152,8 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(c Config) *Reconciler {
-	if c.Wake == nil {
-		c.Wake = func(string) {}
+	if c.Requeue == nil {
+		c.Requeue = func(string) {}
 	}
 	return &Reconciler{Config: c, claims: claims{of: map[string]claim{}}, memories: map[string]*memory{}}
 }
@@ -167,7 +167,7 @@ func (r *Reconciler) Forget(e Environment) {
 	waiting := r.claims.forget(e.ID)
 	r.Cluster.Watches.Forget(e.ID)
 	for _, id := range waiting {
-		r.Wake(id)
+		r.Requeue(id)
 	}
 }
 

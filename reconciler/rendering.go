@@ -104,7 +104,7 @@ func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tr
 		job.result, job.err = render.Render(ctx, tree, options)
 		close(job.done)
 		if job.left.Load() && ctx.Err() == nil {
-			r.Wake(e.ID)
+			r.Requeue(e.ID)
 		}
 	}()
 	return job

@@ -25,16 +25,16 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	}
 	r.follow(e, manifest.Set{}, record)
 	for _, id := range r.claims.set(e, desired{}) {
-		r.Wake(id) // so that it takes over what it wants
+		r.Requeue(id) // so that it takes over what it wants
 	}
 	if syncing(r.observe(e, manifest.Set{}, record)) {
 		return Outcome{Finding: NotJudged{}}
 	}
 	m.retry.begin(e.Retry)
-	before := r.takingDown(e, m, record)
+	before := r.tearingDown(e, m, record)
 	results, record, err := r.act(ctx, e, before, record)
 	m.remember(r.Config, results)
-	after := r.takingDown(e, m, record)
+	after := r.tearingDown(e, m, record)
 	r.Cluster.Watches.Attend(e.ID, m.obstacles())
 	if err == nil && len(record.LastJobs) > 0 { // everything else can be seen in the cluster
 		err = r.Records.Save(ctx, e.Name, after.Record)
@@ -48,8 +48,8 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	return tornDown(e, after, results, err)
 }
 
-// takingDown makes the plan of a teardown from what is known about the cluster.
-func (r *Reconciler) takingDown(e Environment, m *memory, record plan.Record) plan.Plan {
+// tearingDown makes the plan of a teardown from what is known about the cluster.
+func (r *Reconciler) tearingDown(e Environment, m *memory, record plan.Record) plan.Plan {
 	seen := r.observe(e, manifest.Set{}, record)
 	return plan.Teardown(plan.Input{
 		Name:         e.Name,

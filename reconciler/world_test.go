@@ -49,11 +49,11 @@ type world struct {
 	admin dynamic.Interface // for users' changes
 	git   *gittest.Repository
 	// env is the agent's input. The world keeps the reported values in it up to date.
-	env   Environment
-	woken chan struct{}
-	ahead time.Duration // of the real clock
-	store *source.Repository
-	stop  func()
+	env      Environment
+	requeued chan struct{}
+	ahead    time.Duration // of the real clock
+	store    *source.Repository
+	stop     func()
 }
 
 // newWorld returns a world whose branch is still empty.
@@ -82,10 +82,10 @@ func (w *world) starts(namespace string) {
 	config := cluster(w.t).RESTConfig()
 	config.Wrap(w.wire.wrap)
 	mapper := must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
-	woken := make(chan struct{}, 1) // a channel of its own, because the watches of the previous agent may still deliver a wake
-	w.woken = woken
+	requeued := make(chan struct{}, 1) // a channel of its own, because the watches of the previous agent may still deliver a requeue
+	w.requeued = requeued
 	dynamics, schemas := must(dynamic.NewForConfig(config)), must(discovery.NewDiscoveryClientForConfig(config)).OpenAPIV3()
-	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Wake: func(string) { wake(woken) }})
+	watches := live.New(live.Config{Dynamic: dynamics, Metadata: must(metadata.NewForConfig(metadata.ConfigFor(config))), Mapper: mapper, Requeue: func(string) { requeue(requeued) }})
 	w.Reconciler = New(Config{
 		Snapshots: storeOf(w.store),
 		Cluster: &clusters.Cluster{
@@ -95,7 +95,7 @@ func (w *world) starts(namespace string) {
 		},
 		Records:        records.New(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
 		RenderPatience: patience,
-		Wake:           func(string) { wake(woken) },
+		Requeue:        func(string) { requeue(requeued) },
 		DigestKey:      []byte("key"),
 		Now:            w.now,
 		Jitter:         func() float64 { return 0 },
@@ -124,9 +124,9 @@ func must[T any](value T, err error) T {
 
 func (w *world) now() time.Time { return time.Now().Add(w.ahead) }
 
-func wake(woken chan<- struct{}) {
+func requeue(requeued chan<- struct{}) {
 	select {
-	case woken <- struct{}{}:
+	case requeued <- struct{}{}:
 	default:
 	}
 }
@@ -215,7 +215,7 @@ func (w *world) drive(what string, pass func() Outcome, ok func(Outcome) bool) O
 			due = time.After(10 * time.Millisecond) // as the agent's queue does
 		}
 		select {
-		case <-w.woken:
+		case <-w.requeued:
 		case <-due:
 		case <-impatient:
 			w.t.Fatalf("waited in vain for %s; last: %+v", what, o)

@@ -84,7 +84,7 @@ type Agent struct {
 	installation installation
 	repositories *repositories.Controller
 	feedback     *feedback.Sender
-	wakes        *environments.Wakes
+	requeues     *environments.Requeues
 	pulses       []*control.Pulse
 }
 
@@ -104,13 +104,13 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{Config: c, mgr: mgr, installation: installation, wakes: environments.NewWakes(), pulses: []*control.Pulse{control.NewPulse("repository", c.Now), control.NewPulse("environment", c.Now)}}
+	a := &Agent{Config: c, mgr: mgr, installation: installation, requeues: environments.NewRequeues(), pulses: []*control.Pulse{control.NewPulse("repository", c.Now), control.NewPulse("environment", c.Now)}}
 	store := stores.New(stores.Config{
 		Dir: c.StoreDir, Credentials: GitCredentials(mgr.GetClient()), Local: c.LocalGit, Proxy: c.Proxy,
 		Budget: source.NewBudget(cmp.Or(c.GitMemory, source.DefaultBudget)), Bytes: c.GitStoreBytes, Now: c.Now,
 	})
 	cluster, err := clusters.New(clusters.Config{
-		REST: config, HTTP: mgr.GetHTTPClient(), Confined: c.SecretWatch.confined(), Wake: a.wakes.Wake, Stray: a.stray, Now: c.Now, Jitter: c.Jitter, Log: c.Log,
+		REST: config, HTTP: mgr.GetHTTPClient(), Confined: c.SecretWatch.confined(), Requeue: a.requeues.Requeue, Stray: a.stray, Now: c.Now, Jitter: c.Jitter, Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Cluster:   cluster,
 		Records:   records.New(home, c.Namespace),
 		Kustomize: c.Kustomize,
-		Wake:      a.wakes.Wake,
+		Requeue:   a.requeues.Requeue,
 		DigestKey: installation.digestKey,
 		Now:       c.Now,
 		Jitter:    c.Jitter,
@@ -133,7 +133,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Client:   mgr.GetClient(),
 		Recorder: mgr.GetEventRecorder("berth"),
 		Metrics:  c.Metrics,
-		Logs:     report.NewLogs(cluster.Core, a.wakes.Add),
+		Logs:     report.NewLogs(cluster.Core, a.requeues.Add),
 		Changed:  a.feedback.Changed,
 		Feedback: a.feedback.Condition,
 		Now:      c.Now,
@@ -158,14 +158,14 @@ func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler
 	}
 	a.repositories = repositories.New(repositories.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Cluster: passes.Cluster, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
-		Report: a.reportRepository(reporter), Heard: a.feedback.Heard, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Wake: a.wakes.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
+		Report: a.reportRepository(reporter), Heard: a.feedback.Heard, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Requeue: a.requeues.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
 	envs := environments.New(environments.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
 		Keys: keys, Installation: a.installation.id, SyncAtOnce: a.SyncAtOnce,
-		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Wake: a.wakes.Add, Pulse: a.pulses[1], Now: a.Now, Log: a.Log,
+		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Requeue: a.requeues.Add, Pulse: a.pulses[1], Now: a.Now, Log: a.Log,
 	})
-	if err := errors.Join(a.repositories.SetUp(a.mgr), envs.SetUp(a.mgr, a.wakes)); err != nil {
+	if err := errors.Join(a.repositories.SetUp(a.mgr), envs.SetUp(a.mgr, a.requeues)); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	if err := a.mgr.AddHealthzCheck("alive", a.alive); err != nil {

@@ -193,7 +193,7 @@ func (w *world) pass(d time.Duration) {
 	w.ahead += d
 	w.mu.Unlock()
 	for _, env := range w.environments() {
-		w.agent.wakes.Add(client.ObjectKeyFromObject(&env))
+		w.agent.requeues.Add(client.ObjectKeyFromObject(&env))
 	}
 }
 

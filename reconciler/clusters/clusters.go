@@ -38,9 +38,9 @@ type Config struct {
 	// REST says how to reach the API server. HTTP sends the requests; all clients share its connections.
 	REST *rest.Config
 	HTTP *http.Client
-	// Confined, Wake and Stray are those of live.Config.
+	// Confined, Requeue and Stray are those of live.Config.
 	Confined []schema.GroupKind
-	Wake     func(environment string)
+	Requeue  func(environment string)
 	Stray    func(namespace *metav1.PartialObjectMetadata)
 	// Now is the clock. Jitter returns a number in [0, 1) that spreads attempts to watch again.
 	Now    func() time.Time
@@ -71,7 +71,7 @@ func New(c Config) (*Cluster, error) {
 	kinds := newMapper(typed.Discovery())
 	watches := live.New(live.Config{
 		Dynamic: reading, Metadata: names, Mapper: kinds, Confined: c.Confined, As: c.watchingAs,
-		Wake: c.Wake, Stray: c.Stray, Log: c.Log, Jitter: c.Jitter,
+		Requeue: c.Requeue, Stray: c.Stray, Log: c.Log, Jitter: c.Jitter,
 	})
 	return &Cluster{
 		Watches:       watches,

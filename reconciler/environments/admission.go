@@ -23,7 +23,7 @@ func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *se
 		}
 		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot); why != "" {
 			if branches.IsReason(env, v1alpha1.ReasonExpired) {
-				e.wakeQueued(siblings) // older environments come first
+				e.requeueQueued(siblings) // older environments come first
 			}
 			return why, nil
 		}
@@ -97,7 +97,7 @@ func (e *Controller) finished(env *v1alpha1.Environment, commit string) {
 // pause ends an Environment's turn, and requeues those that can start now.
 func (e *Controller) pause(name types.NamespacedName) {
 	for _, next := range e.turns.End(name) {
-		e.Wake(next)
+		e.Requeue(next)
 	}
 }
 
@@ -109,18 +109,18 @@ func (e *Controller) vacated(ctx context.Context, name types.NamespacedName, env
 	if err != nil {
 		return // the cache answers, and cannot fail
 	}
-	e.wakeQueued(others)
+	e.requeueQueued(others)
 	for i := range others {
 		if branches.IsLeaving(&others[i]) {
-			e.Wake(client.ObjectKeyFromObject(&others[i]))
+			e.Requeue(client.ObjectKeyFromObject(&others[i]))
 		}
 	}
 }
 
-func (e *Controller) wakeQueued(all []v1alpha1.Environment) {
+func (e *Controller) requeueQueued(all []v1alpha1.Environment) {
 	for i := range all {
 		if branches.IsReason(&all[i], v1alpha1.ReasonQueued) {
-			e.Wake(client.ObjectKeyFromObject(&all[i]))
+			e.Requeue(client.ObjectKeyFromObject(&all[i]))
 		}
 	}
 }

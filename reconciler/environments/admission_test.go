@@ -28,13 +28,13 @@ func TestEndOfATurn(t *testing.T) {
 		{"it waits for Git, and runs what ran before", reconciler.Outcome{Finding: reconciler.Judged{State: "Settled"}, Err: unavailable}, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var woken []types.NamespacedName
-			e := New(Config{SyncAtOnce: 1, Wake: func(n types.NamespacedName) { woken = append(woken, n) }})
+			var requeued []types.NamespacedName
+			e := New(Config{SyncAtOnce: 1, Requeue: func(n types.NamespacedName) { requeued = append(requeued, n) }})
 			env, next := apitest.Environment(apitest.Repository(), "review", "f0"), apitest.Environment(apitest.Repository(), "review", "f1")
 			e.turns.Take(client.ObjectKeyFromObject(&env), "posts")
 			e.turns.Take(client.ObjectKeyFromObject(&next), "posts")
 			e.endTurn(&env, apitest.Commit("a"), test.outcome)
-			if given := len(woken) == 1; given != test.given {
+			if given := len(requeued) == 1; given != test.given {
 				t.Errorf("the turn is given back: %t, want %t", given, test.given)
 			}
 			if ended := e.endedWith(&env) == apitest.Commit("a"); ended != test.ended {
@@ -46,7 +46,7 @@ func TestEndOfATurn(t *testing.T) {
 
 // A branch that moves back to what runs has nothing to wait for; it stayed at the head of the queue for ever.
 func TestWhoHasNothingToSyncLeavesTheQueue(t *testing.T) {
-	e := New(Config{SyncAtOnce: 1, Wake: func(types.NamespacedName) {}})
+	e := New(Config{SyncAtOnce: 1, Requeue: func(types.NamespacedName) {}})
 	a, b, c := apitest.Environment(apitest.Repository(), "review", "a"), apitest.Environment(apitest.Repository(), "review", "b"), apitest.Environment(apitest.Repository(), "review", "c")
 	admit := func(env *v1alpha1.Environment, to string) string {
 		why, err := e.admit(t.Context(), env, &settings{Environment: reconciler.Environment{Commit: apitest.Commit(to)}})

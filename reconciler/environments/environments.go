@@ -68,10 +68,10 @@ type Config struct {
 	Gone func(env *v1alpha1.Environment)
 	// Pulse shows that the controller makes progress.
 	Pulse *control.Pulse
-	// Wake requeues an Environment.
-	Wake func(types.NamespacedName)
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Requeue requeues an Environment.
+	Requeue func(types.NamespacedName)
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // New returns the controller of Environments.
@@ -148,7 +148,7 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 func (e *Controller) disown(ctx context.Context, env *v1alpha1.Environment, name string) (ctrl.Result, error) {
 	if !env.DeletionTimestamp.IsZero() {
 		e.Log.Warn("releasing an Environment without a teardown, because its name does not follow from its branch", "environment", env.Name, "wants", name)
-		return ctrl.Result{}, e.letGo(ctx, env)
+		return ctrl.Result{}, e.release(ctx, env)
 	}
 	why := fmt.Sprintf("this Environment is ignored: the one of the branch %s must be named %s, and two would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
 		env.Spec.Branch, name, env.Name, env.Namespace)

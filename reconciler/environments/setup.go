@@ -22,16 +22,16 @@ import (
 // delay every Deployment.
 const atOnce = 12
 
-// SetUp registers the controller with a manager, and connects the Wakes to it.
-func (e *Controller) SetUp(mgr ctrl.Manager, wakes *Wakes) error {
-	wakes.name = e.Name
+// SetUp registers the controller with a manager, and connects the Requeues to it.
+func (e *Controller) SetUp(mgr ctrl.Manager, requeues *Requeues) error {
+	requeues.name = e.Name
 	reader := mgr.GetClient()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("environment").
 		For(&v1alpha1.Environment{}, builder.WithPredicates(control.Asked)).
 		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
-		WatchesRawSource(wakes.Source()).
+		WatchesRawSource(requeues.Source()).
 		WatchesRawSource(control.After(e.Reconciler.Cluster.Watches.WaitForNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
 		Complete(e.Pulse.Of(e))

@@ -36,7 +36,7 @@ func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (c
 			return ctrl.Result{}, err
 		} else if going {
 			e.Log.Warn("nothing is torn down, because the kind Environment is being deleted", "environment", env.Name)
-			return ctrl.Result{}, e.letGo(ctx, env)
+			return ctrl.Result{}, e.release(ctx, env)
 		}
 		if wait, why, err := e.held(ctx, env); wait > 0 || why != "" || err != nil {
 			result := ctrl.Result{RequeueAfter: wait}
@@ -46,12 +46,12 @@ func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (c
 			return result, err
 		}
 	}
-	outcome := e.takeDown(ctx, env)
+	outcome := e.tearDownObjects(ctx, env)
 	if !isGone(outcome) {
 		return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Deleting}, Outcome: e.progress(ctx, env, outcome)})
 	}
 	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
-	return ctrl.Result{}, e.letGo(ctx, env)
+	return ctrl.Result{}, e.release(ctx, env)
 }
 
 // held reports whether the teardown has to wait, either briefly or until a user confirms it.
@@ -73,7 +73,7 @@ func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.
 	return 0, "", nil
 }
 
-func (e *Controller) takeDown(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
+func (e *Controller) tearDownObjects(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
 	going := identityOf(env, e.Installation)
 	e.bound(ctx, env, &going)
 	e.remember(env, going)
@@ -137,7 +137,7 @@ func (e *Controller) progress(ctx context.Context, env *v1alpha1.Environment, o 
 	return o
 }
 
-func (e *Controller) letGo(ctx context.Context, env *v1alpha1.Environment) error {
+func (e *Controller) release(ctx context.Context, env *v1alpha1.Environment) error {
 	before := env.DeepCopy()
 	controllerutil.RemoveFinalizer(env, v1alpha1.FinalizerTeardown)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
@@ -149,7 +149,7 @@ func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *s
 	e.pause(client.ObjectKeyFromObject(env))
 	outcome, expired := reconciler.Outcome{}, true
 	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(env) {
-		outcome = e.progress(ctx, env, e.takeDown(ctx, env))
+		outcome = e.progress(ctx, env, e.tearDownObjects(ctx, env))
 		expired = isGone(outcome)
 	}
 	s.life.Stage = report.Expiring

@@ -24,7 +24,7 @@ func (l *line) connect(ctx context.Context, repo *v1alpha1.Repository) error {
 	}
 	l.forge, l.setup, l.unusable, l.begun = nil, setup, err, false
 	l.statuses, l.notes, l.deployments = newDuty(), newDuty(), newDuty()
-	l.wake(func() { l.heard = true })
+	l.requeue(func() { l.heard = true })
 	if err == nil {
 		config.Proxy, config.Wrap, config.UserAgent, config.Now = l.Proxy, l.Wrap, l.UserAgent, l.Now
 		l.forge, l.unusable = l.Connect(config)

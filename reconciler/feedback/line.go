@@ -60,8 +60,8 @@ func (l *line) reset() {
 	l.branches, l.statuses, l.notes, l.deployments = map[string]*branch{}, newDuty(), newDuty(), newDuty()
 }
 
-// wake lets the line compare, after a change of what it shares.
-func (l *line) wake(change func()) {
+// requeue changes what the line shares, and lets it compare again.
+func (l *line) requeue(change func()) {
 	if change != nil {
 		l.mu.Lock()
 		change()

@@ -123,20 +123,20 @@ func (s *Sender) Follow(repo *v1alpha1.Repository) {
 			return
 		}
 	}
-	s.line(key).wake(nil)
+	s.line(key).requeue(nil)
 }
 
 // Changed reports that the status of an Environment changed, or that it is gone.
 func (s *Sender) Changed(env *v1alpha1.Environment) {
 	if l, ok := s.existing(types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}); ok {
-		l.wake(func() { l.changed[env.Spec.Branch] = true })
+		l.requeue(func() { l.changed[env.Spec.Branch] = true })
 	}
 }
 
 // Heard reports a webhook of a Repository: a merge request may have been opened.
 func (s *Sender) Heard(repo types.NamespacedName) {
 	if l, ok := s.existing(repo); ok {
-		l.wake(func() { l.heard = true })
+		l.requeue(func() { l.heard = true })
 	}
 }
 

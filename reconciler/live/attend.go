@@ -37,10 +37,10 @@ type attended struct {
 // its kind. The environment is requeued when an object is seen for the first time, and when anything but its status changes.
 // Moved then returns it.
 func (w *Watches) Attend(name string, keys []manifest.Key) {
-	w.change(func(wake wakes) { w.attend(name, keys, wake) })
+	w.change(func(requeue requeues) { w.attend(name, keys, requeue) })
 }
 
-func (w *Watches) attend(name string, keys []manifest.Key, wake wakes) {
+func (w *Watches) attend(name string, keys []manifest.Key, requeue requeues) {
 	for key, a := range w.attended {
 		if _, waits := a.waiting[name]; waits && !slices.Contains(keys, key) {
 			a.leave(name)
@@ -59,7 +59,7 @@ func (w *Watches) attend(name string, keys []manifest.Key, wake wakes) {
 		}
 		if _, waits := a.waiting[name]; !waits && a.known { // for the same reason as in see
 			a.moved[name] = struct{}{}
-			wake.add(name)
+			requeue.add(name)
 		}
 		a.waiting[name] = struct{}{}
 	}
@@ -177,29 +177,29 @@ func (a *attended) replace(list []outline, _ string, _ time.Time) {
 // see records a change of the states, and requeues the waiting environments. The first list always counts as a change: the
 // object may have changed after the refusal and before the watch.
 func (a *attended) see(change func(all map[string]string)) {
-	a.w.change(func(wake wakes) {
+	a.w.change(func(requeue requeues) {
 		before, known := maps.Clone(a.seen), a.known
 		change(a.seen)
 		a.known = true
 		if known && maps.Equal(before, a.seen) {
 			return
 		}
-		a.move(wake)
+		a.move(requeue)
 	})
 }
 
 // move requeues the waiting environments.
-func (a *attended) move(wake wakes) {
+func (a *attended) move(requeue requeues) {
 	for name := range a.waiting {
 		a.moved[name] = struct{}{}
-		wake.add(name)
+		requeue.add(name)
 	}
 }
 
 // left requeues the environments that attend an object when the watch of its kind reports that it is gone or has lost its
 // label. The attending watch may have reported this earlier, when a pass could still see the old owner.
-func (w *Watches) left(key manifest.Key, wake wakes) {
+func (w *Watches) left(key manifest.Key, requeue requeues) {
 	if a, ok := w.attended[key]; ok {
-		a.move(wake)
+		a.move(requeue)
 	}
 }

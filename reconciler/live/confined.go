@@ -188,7 +188,7 @@ func (w *Watches) opens(key manifest.Key) {
 		w.eachConfined(key.Namespace, func(k *kind) {
 			k.granted = w.cfg.Clock.Now()
 			if k.state != observed.Ungranted {
-				w.later(effect, func(wakes) { k.retry() })
+				w.later(effect, func(requeues) { k.retry() })
 				return
 			}
 			k.state, k.message = observed.Syncing, "the list is not complete yet"

@@ -95,11 +95,11 @@ func (s *sightings) aboutClaim(name types.NamespacedName) []health.Event {
 }
 
 func (s *sightings) put(seen sighting) {
-	s.w.change(func(wake wakes) { s.take(seen, wake) })
+	s.w.change(func(requeue requeues) { s.take(seen, requeue) })
 }
 
 // take stores an event. A mere repetition requeues no environment, unless its time shows that a refusal still stands.
-func (s *sightings) take(seen sighting, wake wakes) {
+func (s *sightings) take(seen sighting, requeue requeues) {
 	about, key := seen.about, seen.key()
 	if about.UID == "" {
 		return
@@ -120,7 +120,7 @@ func (s *sightings) take(seen sighting, wake wakes) {
 		s.claims[types.NamespacedName{Namespace: about.Namespace, Name: about.Name}] = about.UID
 	}
 	if before.Message != seen.event.Message || seen.event.Reason == "FailedCreate" {
-		s.w.rollingIn(about.Namespace, wake)
+		s.w.rollingIn(about.Namespace, requeue)
 	}
 }
 
@@ -141,9 +141,9 @@ func (s *sightings) clip() {
 func (s *sightings) remove(sighting) {}
 
 func (s *sightings) replace(all []sighting, _ string, _ time.Time) {
-	s.w.change(func(wake wakes) {
+	s.w.change(func(requeue requeues) {
 		for _, seen := range all {
-			s.take(seen, wake)
+			s.take(seen, requeue)
 		}
 	})
 }

@@ -164,7 +164,7 @@ func (k *kind) lost(err error) {
 	}
 	lasting := gone || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
 	var news bool
-	k.w.change(func(wake wakes) {
+	k.w.change(func(requeue requeues) {
 		if k.w.kinds[k.place] != k || k.state == "" && !lasting || k.awaitsRights(err) {
 			return
 		}
@@ -173,7 +173,7 @@ func (k *kind) lost(err error) {
 			k.forget()
 		}
 		k.elsewhere = elsewhere
-		k.become(state, message, wake)
+		k.become(state, message, requeue)
 	})
 	if news && !gone { // a kind whose CRD comes from the same environment needs no warning
 		k.w.cfg.Log.Warn("a kind cannot be watched", "kind", k.gk.String(), "error", err)
@@ -204,14 +204,14 @@ func watchable(refused *metav1.StatusDetails) string {
 }
 
 // become changes the state of the kind as a whole.
-func (k *kind) become(state observed.KindState, message string, wake wakes) {
+func (k *kind) become(state observed.KindState, message string, requeue requeues) {
 	if k.state != state {
 		for e := range k.followers {
-			wake.add(e)
+			requeue.add(e)
 		}
 		if k.gk == namespaceKind { // which all environments need
 			for e := range k.w.environments {
-				wake.add(e)
+				requeue.add(e)
 			}
 		}
 	}
@@ -220,37 +220,37 @@ func (k *kind) become(state observed.KindState, message string, wake wakes) {
 
 // put receives an object from the watch.
 func (k *kind) put(a arrival) {
-	k.w.change(func(wake wakes) {
+	k.w.change(func(requeue requeues) {
 		if k.w.kinds[k.place] == k {
-			k.take(a, wake)
+			k.take(a, requeue)
 		}
 	})
 }
 
 // remove receives an object that is gone or has lost its label.
 func (k *kind) remove(a arrival) {
-	k.w.change(func(wake wakes) {
+	k.w.change(func(requeue requeues) {
 		k.w.graves.dig(a.live.UID, a.live.ResourceVersion, k.w.cfg.Clock.Now())
 		o := k.objects[nameOf(a.live.Key)]
 		// A write of ours may have restored the label, or re-created the object, since.
 		if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) >= 0 {
-			k.w.release(o, wake)
-			k.w.concerned(o.live, wake)
+			k.w.release(o, requeue)
+			k.w.concerned(o.live, requeue)
 			k.discard(nameOf(a.live.Key))
-			k.w.left(a.live.Key, wake)
+			k.w.left(a.live.Key, requeue)
 		}
 	})
 }
 
 // replace takes in a complete list.
 func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
-	k.w.change(func(wake wakes) {
+	k.w.change(func(requeue requeues) {
 		if k.w.kinds[k.place] != k {
 			return
 		}
-		quiet := wakes{}
+		quiet := requeues{}
 		if k.state == "" {
-			quiet = wake // otherwise one requeue of the followers serves everything
+			quiet = requeue // otherwise one requeue of the followers serves everything
 		}
 		there := make(set[types.NamespacedName], len(all))
 		for _, a := range all {
@@ -266,7 +266,7 @@ func (k *kind) replace(all []arrival, resourceVersion string, since time.Time) {
 			k.w.concerned(o.live, quiet)
 			k.discard(name)
 		}
-		k.become("", "", wake)
+		k.become("", "", requeue)
 		if k.place == namespaces {
 			k.w.namespacesKnown()
 			k.w.namespacesAreListed()

@@ -32,11 +32,11 @@ type Config struct {
 	// Mapper finds where kinds are served. An unknown kind is requested again and again, so a mapper with a cache must
 	// discover again when it does not know a kind.
 	Mapper meta.RESTMapper
-	// Wake is called with the label value of an environment when one of its objects changed in a relevant way, or one of its
+	// Requeue is called with the label value of an environment when one of its objects changed in a relevant way, or one of its
 	// kinds became known or unknown. It is called from many goroutines, in bursts, and must not block. nil: no calls.
-	Wake func(environment string)
+	Requeue func(environment string)
 	// Stray is called with the marks of a namespace whose label names an environment that is not followed, when the namespace
-	// appears or its label changes. It is called as Wake is. nil: no calls.
+	// appears or its label changes. It is called as Requeue is. nil: no calls.
 	Stray func(namespace *metav1.PartialObjectMetadata)
 	// Log gets a line when a kind cannot be watched. nil: silent.
 	Log *slog.Logger
@@ -99,8 +99,8 @@ func New(cfg Config) *Watches {
 	if cfg.Jitter == nil {
 		cfg.Jitter = func() float64 { return 0 }
 	}
-	if cfg.Wake == nil {
-		cfg.Wake = func(string) {}
+	if cfg.Requeue == nil {
+		cfg.Requeue = func(string) {}
 	}
 	if cfg.Stray == nil {
 		cfg.Stray = func(*metav1.PartialObjectMetadata) {}
@@ -153,49 +153,49 @@ func (w *Watches) begin(f func(context.Context)) context.CancelFunc {
 }
 
 // later runs f, under the lock, after a time.
-func (w *Watches) later(d time.Duration, f func(wakes)) {
+func (w *Watches) later(d time.Duration, f func(requeues)) {
 	w.cfg.Clock.AfterFunc(d, func() { w.change(f) })
 }
 
-// wakes are the environments to requeue.
-type wakes set[string]
+// requeues are the environments to requeue.
+type requeues set[string]
 
-func (s wakes) add(environment string) {
+func (s requeues) add(environment string) {
 	if environment != "" {
 		s[environment] = struct{}{}
 	}
 }
 
-func (s wakes) addAll(others wakes) {
+func (s requeues) addAll(others requeues) {
 	for e := range others {
 		s.add(e)
 	}
 }
 
 // change runs f under the lock, and then requeues the environments that f named.
-func (w *Watches) change(f func(wakes)) {
-	woken, strays := w.changed(f)
-	for e := range woken {
-		w.cfg.Wake(e)
+func (w *Watches) change(f func(requeues)) {
+	requeued, strays := w.changed(f)
+	for e := range requeued {
+		w.cfg.Requeue(e)
 	}
 	for _, namespace := range strays {
 		w.cfg.Stray(namespace)
 	}
 }
 
-func (w *Watches) changed(f func(wakes)) (wakes, []*metav1.PartialObjectMetadata) {
+func (w *Watches) changed(f func(requeues)) (requeues, []*metav1.PartialObjectMetadata) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	woken := wakes{}
-	f(woken)
-	for e := range woken {
+	requeued := requeues{}
+	f(requeued)
+	for e := range requeued {
 		if _, followed := w.environments[e]; !followed {
-			delete(woken, e)
+			delete(requeued, e)
 		}
 	}
 	strays := w.strays
 	w.strays = nil
-	return woken, strays
+	return requeued, strays
 }
 
 // Following says what Watches follow for an environment.
@@ -271,7 +271,7 @@ func (w *Watches) leave(name string, before, now environment) {
 // Wrote stores the result of a write of our own at once, so that no decision uses the old state. The watch's echo of it
 // requeues nothing. An environment that lost the object to the writer is requeued.
 func (w *Watches) Wrote(l observed.Object) {
-	w.change(func(wake wakes) {
+	w.change(func(requeue requeues) {
 		k, ok := w.kinds[w.placeOf(l.Key)]
 		if !ok || w.graves.cover(l) {
 			return
@@ -285,7 +285,7 @@ func (w *Watches) Wrote(l observed.Object) {
 		}
 		if order > 0 {
 			if o != nil && o.live.Environment != l.Environment {
-				wake.add(o.live.Environment)
+				requeue.add(o.live.Environment)
 			}
 			k.store(object{live: l})
 		}

@@ -60,7 +60,7 @@ func TestWhatDoesNotMatterWakesNobody(t *testing.T) {
 	settings := o.write(manifest.FieldManager, env, sample(configMaps, "settings"))
 	buoy := o.write(manifest.FieldManager, env, sample(buoys, "it"))
 	o.await(env, "both objects", func(seen observed.State) bool { return has(settings)(seen) && has(buoy)(seen) })
-	o.quiet(env, configMaps, func() {}) // the wakes for both have come
+	o.quiet(env, configMaps, func() {}) // the requeues for both have come
 	o.quiet(env, buoys, func() {})
 
 	for name, step := range map[string]struct {
@@ -82,10 +82,10 @@ func TestWhatDoesNotMatterWakesNobody(t *testing.T) {
 			t.Errorf("%s: resource version %s is seen, want %s", name, seen.ResourceVersion, now.GetResourceVersion())
 		}
 	}
-	before := o.wakesOf(env)
+	before := o.requeuesOf(env)
 	o.patch(buoy, `{"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Adrift"}]}}`)
-	for o.wakesOf(env) == before {
-		o.next("the wake for a change of health")
+	for o.requeuesOf(env) == before {
+		o.next("the requeue for a change of health")
 	}
 }
 
@@ -224,14 +224,14 @@ func TestEnvironmentsAreKeptApart(t *testing.T) {
 	if seen := o.look(right, key).Objects[key]; seen.Environment != left {
 		t.Errorf("in its place it sees the object of %q, want %q", seen.Environment, left)
 	}
-	lefts, rights := o.wakesOf(left), o.wakesOf(right)
+	lefts, rights := o.requeuesOf(left), o.requeuesOf(right)
 	o.patch(obj, label(right))
 	o.await(right, "the object that moved", has(obj))
 	if has(obj)(o.look(left)) {
 		t.Error("the old environment still has it")
 	}
-	for o.wakesOf(left) == lefts || o.wakesOf(right) == rights {
-		o.next("both to be woken")
+	for o.requeuesOf(left) == lefts || o.requeuesOf(right) == rights {
+		o.next("both to be requeued")
 	}
 }
 
@@ -242,13 +242,13 @@ func TestWhoeverLosesAnObjectToAnotherEnvironmentsDeletionIsWoken(t *testing.T) 
 	left, right := o.synced(configMaps), o.synced(configMaps)
 	obj := o.write(manifest.FieldManager, left, sample(configMaps, "settings"))
 	o.await(left, "the object", has(obj))
-	before, other := o.wakesOf(left), o.wakesOf(right)
+	before, other := o.requeuesOf(left), o.requeuesOf(right)
 	o.Deleted(manifest.KeyOf(obj), obj.GetUID(), right)
-	for o.wakesOf(left) == before {
-		o.next("the one that lost it to be woken")
+	for o.requeuesOf(left) == before {
+		o.next("the one that lost it to be requeued")
 	}
-	if o.wakesOf(right) != other {
-		t.Error("the one that deleted it is woken for its own deletion")
+	if o.requeuesOf(right) != other {
+		t.Error("the one that deleted it is requeued for its own deletion")
 	}
 }
 
@@ -266,19 +266,19 @@ func TestWhoeverWaitsForAPlaceIsWokenWhenItIsFree(t *testing.T) {
 		{"deleted-by-us", func(obj *unstructured.Unstructured) { o.Deleted(manifest.KeyOf(obj), obj.GetUID(), "another") }},
 	} {
 		obj := o.write(manifest.FieldManager, left, sample(configMaps, test.name))
-		key, before := manifest.KeyOf(obj), o.wakesOf(left)
+		key, before := manifest.KeyOf(obj), o.requeuesOf(left)
 		o.patch(obj, label(right))
 		o.await(right, "the object that moved", has(obj))
-		for o.wakesOf(left) == before {
-			o.next("the one that lost it to be woken")
+		for o.requeuesOf(left) == before {
+			o.next("the one that lost it to be requeued")
 		}
 		if seen := o.look(left, key).Objects[key]; seen.Environment != right {
 			t.Errorf("in its place it sees the object of %q, want %q", seen.Environment, right)
 		}
-		before = o.wakesOf(left)
+		before = o.requeuesOf(left)
 		test.free(obj)
-		for o.wakesOf(left) == before {
-			o.next("it to be woken when the object is " + test.name)
+		for o.requeuesOf(left) == before {
+			o.next("it to be requeued when the object is " + test.name)
 		}
 	}
 }
@@ -292,9 +292,9 @@ func TestWhatLiesInAnothersNamespaceIsNotOurs(t *testing.T) {
 	o.await(branch, "the own namespace", func(seen observed.State) bool { return seen.Namespace.Environment == branch })
 	trap := sample(configMaps, "trap")
 	trap.SetNamespace(o.spaces[branch])
-	before := o.wakesOf(production)
+	before := o.requeuesOf(production)
 	trap = o.write(manifest.FieldManager, production, trap)
-	for o.wakesOf(production) == before {
+	for o.requeuesOf(production) == before {
 		o.next("the object with production's label")
 	}
 	if has(trap)(o.look(production)) {
@@ -332,8 +332,8 @@ func TestForgottenEnvironmentsAreLeftAlone(t *testing.T) {
 	o.Forget(goes)
 	o.write(manifest.FieldManager, goes, sample(configMaps, "settings"))
 	o.await(stays, "another's object", has(o.write(people, stays, labelled(sample(configMaps, "mine"), stays))))
-	if n := o.wakesOf(goes); n > 2 {
-		t.Errorf("a forgotten environment was woken %d times", n)
+	if n := o.requeuesOf(goes); n > 2 {
+		t.Errorf("a forgotten environment was requeued %d times", n)
 	}
 	// No environment follows claims any more: their watch has ended, and starts again for the next one.
 	begun := len(o.cable.requests("persistentvolumeclaims"))
@@ -354,9 +354,9 @@ func labelled(obj *unstructured.Unstructured, environment string) *unstructured.
 
 func TestFollowBeforeRun(t *testing.T) {
 	t.Parallel()
-	woken := make(chan string, 10)
+	requeued := make(chan string, 10)
 	o := observe(t)
-	w := New(Config{Dynamic: o.cfg.Dynamic, Metadata: o.cfg.Metadata, Mapper: o.mapper, Wake: func(e string) { woken <- e }})
+	w := New(Config{Dynamic: o.cfg.Dynamic, Metadata: o.cfg.Metadata, Mapper: o.mapper, Requeue: func(e string) { requeued <- e }})
 	w.Follow("early", Following{Namespace: "default", Kinds: []schema.GroupVersionKind{configMaps}})
 	query := Query{Environment: "early", Namespace: "default", Kinds: []schema.GroupVersionKind{configMaps}}
 	if state := w.Observe(query).Unknown[configMaps.GroupKind()].State; state != observed.Syncing {
@@ -366,7 +366,7 @@ func TestFollowBeforeRun(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- w.Run(ctx) }()
 	for len(w.Observe(query).Unknown) > 0 {
-		<-woken
+		<-requeued
 	}
 	cancel()
 	<-ended

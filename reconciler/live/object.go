@@ -78,7 +78,7 @@ func judgeable(o *unstructured.Unstructured) *unstructured.Unstructured {
 const echo = 50 * time.Millisecond
 
 // take stores an object unless a newer state is known.
-func (k *kind) take(a arrival, wake wakes) {
+func (k *kind) take(a arrival, requeue requeues) {
 	if k.w.graves.has(a.live.UID) {
 		return // a late event: the object is known to be gone
 	}
@@ -86,7 +86,7 @@ func (k *kind) take(a arrival, wake wakes) {
 	if o != nil && compare(a.live.ResourceVersion, o.live.ResourceVersion) < 0 {
 		return
 	}
-	concerned, healthy := wakes{}, false
+	concerned, healthy := requeues{}, false
 	if o == nil {
 		k.w.noteStray(nil, a.marks)
 	} else {
@@ -108,26 +108,26 @@ func (k *kind) take(a arrival, wake wakes) {
 	if a.ours {
 		k.w.postpone(o, concerned)
 	} else {
-		wake.addAll(concerned)
+		requeue.addAll(concerned)
 	}
 }
 
 // hold is a delayed requeue.
-type hold struct{ concerned wakes }
+type hold struct{ concerned requeues }
 
 // postpone delays a requeue for an event that may be the echo of a write whose answer is still in flight.
-func (w *Watches) postpone(o *object, concerned wakes) {
+func (w *Watches) postpone(o *object, concerned requeues) {
 	h := &hold{concerned}
 	w.held[o] = h
-	w.later(echo, func(wake wakes) {
+	w.later(echo, func(requeue requeues) {
 		if w.held[o] == h {
-			w.release(o, wake)
+			w.release(o, requeue)
 		}
 	})
 }
 
 // release ends the delay of a requeue.
-func (w *Watches) release(o *object, to wakes) {
+func (w *Watches) release(o *object, to requeues) {
 	if h, ok := w.held[o]; ok {
 		to.addAll(h.concerned)
 		delete(w.held, o)
@@ -135,9 +135,9 @@ func (w *Watches) release(o *object, to wakes) {
 }
 
 // concerned adds the environments that a change of the object matters to.
-func (w *Watches) concerned(l observed.Object, to wakes) {
+func (w *Watches) concerned(l observed.Object, to requeues) {
 	to.add(l.Environment)
-	to.addAll(wakes(w.claimants[l.Key]))
+	to.addAll(requeues(w.claimants[l.Key]))
 	delete(w.claimants, l.Key) // they claim it again if they still have to
 	if l.Key.GroupKind() == namespaceKind {
 		for e := range w.residents[l.Key.Name] {
@@ -187,12 +187,12 @@ func (k *kind) discard(name types.NamespacedName) {
 // Deleted records at once that an object is gone because we deleted it for an environment. (Wrote records that a deletion
 // has begun.) A late watch event does not bring it back. All other concerned environments are requeued.
 func (w *Watches) Deleted(key manifest.Key, uid types.UID, by string) {
-	w.change(func(wake wakes) {
+	w.change(func(requeue requeues) {
 		w.graves.dig(uid, "", w.cfg.Clock.Now())
 		if k, ok := w.kinds[w.placeOf(key)]; ok {
 			if o := k.objects[nameOf(key)]; o != nil && o.live.UID == uid {
-				w.concerned(o.live, wake)
-				delete(wake, by)
+				w.concerned(o.live, requeue)
+				delete(requeue, by)
 				k.discard(nameOf(key))
 			}
 		}

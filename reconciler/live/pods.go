@@ -146,10 +146,10 @@ func (c *collection) of(owner types.UID, revision string) []dependant {
 }
 
 func (c *collection) put(d dependant) {
-	c.w.change(func(wake wakes) { c.take(d, wake) })
+	c.w.change(func(requeue requeues) { c.take(d, requeue) })
 }
 
-func (c *collection) take(d dependant, wake wakes) {
+func (c *collection) take(d dependant, requeue requeues) {
 	if before, ok := c.items[d.name]; ok {
 		if before == d {
 			return
@@ -160,57 +160,57 @@ func (c *collection) take(d dependant, wake wakes) {
 	if d.owner != "" {
 		add(c.owned, d.owner, d.name)
 	}
-	c.concerned(d.name.Namespace, wake)
+	c.concerned(d.name.Namespace, requeue)
 }
 
 func (c *collection) remove(d dependant) {
-	c.w.change(func(wake wakes) { c.discard(d.name, wake) })
+	c.w.change(func(requeue requeues) { c.discard(d.name, requeue) })
 }
 
-func (c *collection) discard(name types.NamespacedName, wake wakes) {
+func (c *collection) discard(name types.NamespacedName, requeue requeues) {
 	d, ok := c.items[name]
 	if !ok {
 		return
 	}
 	delete(c.items, name)
 	drop(c.owned, d.owner, name)
-	c.concerned(d.name.Namespace, wake)
+	c.concerned(d.name.Namespace, requeue)
 }
 
 // concerned requeues the environments with a rollout in the namespace.
-func (c *collection) concerned(namespace string, wake wakes) { c.w.rollingIn(namespace, wake) }
+func (c *collection) concerned(namespace string, requeue requeues) { c.w.rollingIn(namespace, requeue) }
 
 // allConcerned requeues the environments with a rollout in the collection's scope.
-func (c *collection) allConcerned(wake wakes) {
+func (c *collection) allConcerned(requeue requeues) {
 	for namespace := range c.w.moving {
 		if c.namespace == namespace || c.namespace == metav1.NamespaceAll {
-			c.concerned(namespace, wake)
+			c.concerned(namespace, requeue)
 		}
 	}
 }
 
 // rollingIn adds the environments that have a rollout in a namespace.
-func (w *Watches) rollingIn(namespace string, wake wakes) {
+func (w *Watches) rollingIn(namespace string, requeue requeues) {
 	for o := range w.moving[namespace] {
-		wake.add(o.live.Environment)
+		requeue.add(o.live.Environment)
 	}
 }
 
 func (c *collection) replace(all []dependant, _ string, _ time.Time) {
-	c.w.change(func(wake wakes) {
+	c.w.change(func(requeue requeues) {
 		there := make(set[types.NamespacedName], len(all))
 		for _, d := range all {
 			there[d.name] = struct{}{}
-			c.take(d, wake)
+			c.take(d, requeue)
 		}
 		for name := range c.items {
 			if _, ok := there[name]; !ok {
-				c.discard(name, wake)
+				c.discard(name, requeue)
 			}
 		}
 		if !c.known {
 			// Only now can pods and ReplicaSets be combined.
-			c.allConcerned(wake)
+			c.allConcerned(requeue)
 		}
 		c.known, c.refused = true, false
 		c.w.arrange()
@@ -220,11 +220,11 @@ func (c *collection) replace(all []dependant, _ string, _ time.Time) {
 // lost warns once that failures will be found late: rollouts go on without the state of their pods.
 func (c *collection) lost(err error) {
 	var news bool
-	c.w.change(func(wake wakes) {
+	c.w.change(func(requeue requeues) {
 		news = !c.known && !c.refused
 		c.refused = true
 		if news {
-			c.allConcerned(wake)
+			c.allConcerned(requeue)
 		}
 	})
 	if news {

@@ -92,9 +92,9 @@ func (w *Watches) revisit(namespace string) {
 	case due || wants == wanted:
 		return
 	case wants:
-		w.later(patience, func(wakes) { w.review(namespace) })
+		w.later(patience, func(requeues) { w.review(namespace) })
 	default:
-		w.later(linger, func(wakes) { w.review(namespace) })
+		w.later(linger, func(requeues) { w.review(namespace) })
 	}
 	w.due[namespace] = struct{}{}
 }

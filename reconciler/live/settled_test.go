@@ -52,12 +52,12 @@ func TestAProgramThatDiesAtOnceIsNeverHealthy(t *testing.T) {
 				return fails(seen)
 			})
 			// Once it has failed it stays so, whether it runs just then or not.
-			runs := o.wakesOf(env) + 6
+			runs := o.requeuesOf(env) + 6
 			o.await(env, "more crashes", func(seen observed.State) bool {
 				if !fails(seen) {
 					t.Errorf("between two crashes it is %+v", seen.Objects[key].Health)
 				}
-				return o.wakesOf(env) > runs
+				return o.requeuesOf(env) > runs
 			})
 		})
 	}

@@ -55,15 +55,15 @@ const people = "kubectl-edit"
 // observer runs Watches against the real API server.
 type observer struct {
 	*Watches
-	t      testing.TB
-	cable  *cable
-	client dynamic.Interface // the administrator's, not through the cable
-	mapper meta.RESTMapper
-	mu     sync.Mutex
-	wakes  map[string]int
-	woken  chan struct{}
-	spaces map[string]string
-	kinds  map[string][]schema.GroupVersionKind
+	t        testing.TB
+	cable    *cable
+	client   dynamic.Interface // the administrator's, not through the cable
+	mapper   meta.RESTMapper
+	mu       sync.Mutex
+	requeues map[string]int
+	requeued chan struct{}
+	spaces   map[string]string
+	kinds    map[string][]schema.GroupVersionKind
 }
 
 // observe starts Watches with the administrator's rights.
@@ -74,7 +74,7 @@ func observe(t testing.TB) *observer {
 func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
 	t.Helper()
 	o := &observer{
-		t: t, cable: &cable{}, wakes: map[string]int{}, woken: make(chan struct{}, 1),
+		t: t, cable: &cable{}, requeues: map[string]int{}, requeued: make(chan struct{}, 1),
 		spaces: map[string]string{}, kinds: map[string][]schema.GroupVersionKind{},
 	}
 	o.client = must(dynamic.NewForConfig(cluster(t).RESTConfig()))
@@ -83,7 +83,7 @@ func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
 	cfg.Dynamic = must(dynamic.NewForConfig(rights))
 	cfg.Metadata = must(metadata.NewForConfig(metadata.ConfigFor(rights)))
 	cfg.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(must(discovery.NewDiscoveryClientForConfig(rights))))
-	cfg.Wake = o.wake
+	cfg.Requeue = o.requeue
 	o.Watches = New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
@@ -106,21 +106,21 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-func (o *observer) wake(environment string) {
+func (o *observer) requeue(environment string) {
 	o.mu.Lock()
-	o.wakes[environment]++
+	o.requeues[environment]++
 	o.mu.Unlock()
 	select {
-	case o.woken <- struct{}{}:
+	case o.requeued <- struct{}{}:
 	default:
 	}
 }
 
 // wakesOf returns how often an environment was requeued.
-func (o *observer) wakesOf(environment string) int {
+func (o *observer) requeuesOf(environment string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.wakes[environment]
+	return o.requeues[environment]
 }
 
 // environment follows a new environment with a namespace of its own.
@@ -160,7 +160,7 @@ func (o *observer) await(environment, what string, ok func(observed.State) bool)
 			return seen
 		}
 		select {
-		case <-o.woken:
+		case <-o.requeued:
 		case <-time.After(timeout):
 			o.t.Fatalf("no more requeues while waiting for %s; seen: %+v", what, seen)
 		}
@@ -171,7 +171,7 @@ func (o *observer) await(environment, what string, ok func(observed.State) bool)
 func (o *observer) next(what string) {
 	o.t.Helper()
 	select {
-	case <-o.woken:
+	case <-o.requeued:
 	case <-time.After(timeout):
 		o.t.Fatalf("no more requeues while waiting for %s", what)
 	}
@@ -195,21 +195,21 @@ func (o *observer) until(what string, ok func() bool) {
 // object of another environment marks the end: a watch keeps the order.
 func (o *observer) quiet(environment string, kind schema.GroupVersionKind, do func()) int {
 	o.t.Helper()
-	o.until("earlier wakes", func() bool {
+	o.until("earlier requeues", func() bool {
 		o.Watches.mu.Lock()
 		defer o.Watches.mu.Unlock()
 		return len(o.held) == 0
 	})
 	other := o.synced(o.kinds[environment]...)
-	before, others := o.wakesOf(environment), o.wakesOf(other)
+	before, others := o.requeuesOf(environment), o.requeuesOf(other)
 	do()
 	// What looks like our own write is announced last.
 	o.write(manifest.FieldManager, other, sample(kind, "marker"))
 	o.await(other, "the marker", func(seen observed.State) bool { return len(seen.Objects) == 1 })
-	for o.wakesOf(other) == others {
-		o.next("the marker's wake")
+	for o.requeuesOf(other) == others {
+		o.next("the marker's requeue")
 	}
-	return o.wakesOf(environment) - before
+	return o.requeuesOf(environment) - before
 }
 
 // sample returns the least that the API server takes for an object of a kind.

@@ -138,7 +138,7 @@ func (m *maker) late(t tally) bool {
 	if limit == 0 || !m.in.Now.Before(over) {
 		return limit > 0
 	}
-	m.wakeAt(over)
+	m.replanAt(over)
 	return false
 }
 

@@ -22,7 +22,7 @@ func (m *maker) fought(s *Step) {
 	if !m.in.Now.Before(until) || s.Action == Keep && !m.record.Sync.Settled {
 		return
 	}
-	m.wakeAt(until)
+	m.replanAt(until)
 	s.beside = s.Live != nil && !s.Live.Deleting && s.settled()
 	waits := forOthers
 	if !s.beside && !m.record.Sync.Settled {

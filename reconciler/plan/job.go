@@ -202,7 +202,7 @@ func (m *maker) timeToLive(s *Step, ran JobRecord) {
 	}
 	over := ran.FinishedAt.Add(ttl)
 	if m.in.Now.Before(over) || m.in.Record.Jobs[s.Key] != ran {
-		m.wakeAt(over)
+		m.replanAt(over)
 		return
 	}
 	s.Action, s.Reason = Delete, fmt.Sprintf("finished more than %d seconds ago (ttlSecondsAfterFinished)", seconds)

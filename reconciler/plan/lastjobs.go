@@ -139,7 +139,7 @@ func (m *maker) whyNotLast(s *Step, job LastJob) string {
 	case s.Failure != "":
 		return s.Failure
 	case m.in.Now.Before(over):
-		m.wakeAt(over)
+		m.replanAt(over)
 		return ""
 	}
 	return fmt.Sprintf("has not succeeded within %s: %s", job.Timeout, s.why())

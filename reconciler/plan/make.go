@@ -98,8 +98,8 @@ func (m *maker) isLost(ns manifest.Key) bool {
 // now is the time of the pass as records keep it.
 func (m *maker) now() time.Time { return m.in.Now.UTC().Truncate(time.Second) }
 
-// wakeAt records when the plan may change although nothing happens.
-func (m *maker) wakeAt(t time.Time) {
+// replanAt records when the plan may change although nothing happens.
+func (m *maker) replanAt(t time.Time) {
 	if !t.IsZero() && (m.deadline.IsZero() || t.Before(m.deadline)) {
 		m.deadline = t
 	}
@@ -183,7 +183,7 @@ func (m *maker) object(o *manifest.Object) {
 	s := Step{Action: Keep, Key: o.Key(), Object: o, Health: health.Health{Status: health.Healthy}}
 	if live, ok := m.in.Observed.Objects[s.Key]; ok {
 		s.Live, s.Health = &live, live.Health
-		m.wakeAt(live.Recheck)
+		m.replanAt(live.Recheck)
 	}
 	s.Object = m.asApplied(o, s.Live)
 	s.MayReplace = m.mayReplace(s)
@@ -302,7 +302,7 @@ func (m *maker) refused(s *Step) {
 		s.Health = health.Health{Status: health.Progressing, Message: r.Message}
 	}
 	if !due {
-		m.wakeAt(r.Until)
+		m.replanAt(r.Until)
 	}
 }
 

@@ -46,7 +46,7 @@ func (m *maker) prune() {
 			s.block(forOthers, "waits for the running Job to finish")
 		case m.in.Undecided != "":
 			s.block(forItself, "waits for "+m.in.Undecided+" in the same namespace, which may want it")
-			m.wakeAt(m.in.Now.Add(time.Second))
+			m.replanAt(m.in.Now.Add(time.Second))
 		case blocked != "":
 			s.block(waits, blocked)
 		default:
@@ -70,7 +70,7 @@ func (m *maker) undeletable(s *Step) bool {
 	if s.Late = r.Unanswered; !m.in.Now.Before(r.Until) {
 		return false
 	}
-	m.wakeAt(r.Until)
+	m.replanAt(r.Until)
 	s.block(forItself, strings.Replace(r.Message, s.Key.String()+": ", "", 1))
 	return true
 }

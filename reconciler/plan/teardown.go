@@ -41,7 +41,7 @@ func Teardown(in Input) Plan {
 		order.addLast(live, manifest.First)
 	}
 	for _, live := range order.objects {
-		m.takeDown(live, order, awaited)
+		m.tearDown(live, order, awaited)
 	}
 	m.holding(inside)
 	m.unseenKinds()
@@ -76,8 +76,8 @@ func (m *maker) equip() {
 	}
 }
 
-// takeDown adds the step of one object. awaited is what everything waits for that comes after the last Jobs.
-func (m *maker) takeDown(live observed.Object, order *removal, awaited string) {
+// tearDown adds the step of one object. awaited is what everything waits for that comes after the last Jobs.
+func (m *maker) tearDown(live observed.Object, order *removal, awaited string) {
 	if _, isLast := m.record.LastJobs[live.Key]; isLast && awaited != "" {
 		return // it already has a step
 	}

@@ -29,9 +29,9 @@ const (
 // Logs fetches the last lines of failed containers, once per failure and in the background.
 type Logs struct {
 	pods typedcorev1.PodsGetter
-	// wake requeues an Environment, whose report then has the log.
-	wake  func(types.NamespacedName)
-	slots chan struct{}
+	// requeue requeues an Environment, whose report then has the log.
+	requeue func(types.NamespacedName)
+	slots   chan struct{}
 
 	mu    sync.Mutex
 	known map[types.UID]map[container]string // by Environment; the text is empty while the log is being read
@@ -44,8 +44,8 @@ type container struct {
 }
 
 // NewLogs returns Logs that request a pass after they have read a log.
-func NewLogs(pods typedcorev1.PodsGetter, wake func(types.NamespacedName)) *Logs {
-	return &Logs{pods: pods, wake: wake, slots: make(chan struct{}, logsAtOnce), known: map[types.UID]map[container]string{}}
+func NewLogs(pods typedcorev1.PodsGetter, requeue func(types.NamespacedName)) *Logs {
+	return &Logs{pods: pods, requeue: requeue, slots: make(chan struct{}, logsAtOnce), known: map[types.UID]map[container]string{}}
 }
 
 // add adds the known logs to a status, and starts reading the others.
@@ -105,7 +105,7 @@ func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container,
 	defer l.mu.Unlock()
 	if _, wanted := l.known[env.UID][c]; wanted && text != "" {
 		l.known[env.UID][c] = text
-		l.wake(client.ObjectKeyFromObject(env))
+		l.requeue(client.ObjectKeyFromObject(env))
 	}
 }
 

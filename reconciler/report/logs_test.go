@@ -23,15 +23,15 @@ import (
 // kubelet is an API server that serves only logs.
 type kubelet struct {
 	*Logs
-	t     *testing.T
-	asked atomic.Int32
-	woken chan types.NamespacedName
-	env   *v1alpha1.Environment
+	t        *testing.T
+	asked    atomic.Int32
+	requeued chan types.NamespacedName
+	env      *v1alpha1.Environment
 }
 
 // logging returns a kubelet that answers every request for a log.
 func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
-	k := &kubelet{t: t, woken: make(chan types.NamespacedName, 10), env: &v1alpha1.Environment{}}
+	k := &kubelet{t: t, requeued: make(chan types.NamespacedName, 10), env: &v1alpha1.Environment{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k.asked.Add(1)
 		fmt.Fprint(w, answer(r))
@@ -41,7 +41,7 @@ func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Logs = NewLogs(client.CoreV1(), func(name types.NamespacedName) { k.woken <- name })
+	k.Logs = NewLogs(client.CoreV1(), func(name types.NamespacedName) { k.requeued <- name })
 	k.env.Name, k.env.UID = "posts.review.login", "1"
 	return k
 }
@@ -74,12 +74,12 @@ func (k *kubelet) report(j reconciler.Judged) string {
 	return status.Unhealthy[0].Log
 }
 
-func (k *kubelet) awaitWake() {
+func (k *kubelet) awaitRequeue() {
 	k.t.Helper()
 	select {
-	case name := <-k.woken:
+	case name := <-k.requeued:
 		if name.Name != k.env.Name {
-			k.t.Errorf("%s was woken", name)
+			k.t.Errorf("%s was requeued", name)
 		}
 	case <-time.After(30 * time.Second):
 		k.t.Fatal("no environment was requeued")
@@ -97,7 +97,7 @@ func TestLogs(t *testing.T) {
 	if got := k.report(failing("api-1")); got != "" {
 		t.Errorf("the report waited until %q", got)
 	}
-	k.awaitWake()
+	k.awaitRequeue()
 	const want = "starting\npassword ••• is wrong"
 	for range 3 {
 		if got := k.report(failing("api-1")); got != want {
@@ -126,7 +126,7 @@ func TestLogs(t *testing.T) {
 		if got := k.report(failing("api-1")); got != want {
 			t.Errorf("it forgot what its predecessor had read: %q", got)
 		}
-		k.awaitWake()
+		k.awaitRequeue()
 	})
 }
 
@@ -139,7 +139,7 @@ func TestLogsOfThePreviousContainer(t *testing.T) {
 		return ""
 	})
 	k.report(failing("api-1"))
-	k.awaitWake()
+	k.awaitRequeue()
 	if got := k.report(failing("api-1")); got != "it crashed" {
 		t.Errorf("got %q", got)
 	}
@@ -150,7 +150,7 @@ func TestALogThatWasCutOff(t *testing.T) {
 	const line = "a line\n"
 	k := logging(t, func(*http.Request) string { return line + strings.Repeat("x", maxLog-len(line)-len("hunt")) + "hunt" })
 	k.report(failing("api-1"))
-	k.awaitWake()
+	k.awaitRequeue()
 	if got := k.report(failing("api-1")); got != "a line" {
 		t.Errorf("got %.40q", got)
 	}
@@ -200,7 +200,7 @@ func TestTheKubeletsExcuseIsNoLog(t *testing.T) {
 		return "unable to retrieve container logs for containerd://2c6f"
 	})
 	k.report(failing("api-1"))
-	k.awaitWake()
+	k.awaitRequeue()
 	if got := k.report(failing("api-1")); got != "panic: no database" {
 		t.Errorf("the log is %q", got)
 	}

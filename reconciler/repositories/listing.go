@@ -26,7 +26,7 @@ func (e *errDoubtful) Error() string {
 // list lists all branches and fetches the commits that moved. If that fails, the last listing stays in use.
 func (r *Controller) list(ctx context.Context, repo *v1alpha1.Repository, f *followed) {
 	if f.trouble != nil || !f.listed {
-		defer r.wakeAll(ctx, repo)
+		defer r.requeueAll(ctx, repo)
 	}
 	began := r.Now()
 	f.trouble = r.tryToList(ctx, repo, f)
@@ -81,7 +81,7 @@ func (r *Controller) tryToList(ctx context.Context, repo *v1alpha1.Repository, f
 		return err // other errors concern single commits, and their environments report them
 	}
 	if f.lacking && err == nil {
-		defer r.wakeAll(ctx, repo)
+		defer r.requeueAll(ctx, repo)
 	}
 	f.lacking = err != nil
 	if !maps.Equal(listing.Heads, f.listing.Heads) {
@@ -124,7 +124,7 @@ func (r *Controller) followLiterals(ctx context.Context, repo *v1alpha1.Reposito
 func (r *Controller) open(ctx context.Context, repo *v1alpha1.Repository, f *followed) (*source.Repository, error) {
 	store, key, err := r.Stores.Open(ctx, repo)
 	if err == nil && key != f.store {
-		r.wakeAll(ctx, repo)
+		r.requeueAll(ctx, repo)
 	}
 	f.store = key
 	return store, err
@@ -158,13 +158,13 @@ func (r *Controller) renew(ctx context.Context, repository string, keep []string
 	}
 }
 
-// wakeAll requeues all Environments of a Repository, which had to wait for its store.
-func (r *Controller) wakeAll(ctx context.Context, repo *v1alpha1.Repository) {
+// requeueAll requeues all Environments of a Repository, which had to wait for its store.
+func (r *Controller) requeueAll(ctx context.Context, repo *v1alpha1.Repository) {
 	have, err := control.Environments(ctx, r.Client, client.ObjectKeyFromObject(repo))
 	if err != nil {
 		return // the cache answers, and cannot fail
 	}
 	for i := range have {
-		r.Wake(client.ObjectKeyFromObject(&have[i]))
+		r.Requeue(client.ObjectKeyFromObject(&have[i]))
 	}
 }

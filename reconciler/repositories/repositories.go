@@ -58,8 +58,8 @@ type Config struct {
 	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
 	// HookMissed warns of a change without a webhook if webhooks have announced changes before.
 	HookMissed func(repo *v1alpha1.Repository, change string)
-	// Wake requeues an Environment.
-	Wake func(types.NamespacedName)
+	// Requeue requeues an Environment.
+	Requeue func(types.NamespacedName)
 	// ProgressPause is the time between two progress reports of a fetch; 0 means 10 s.
 	ProgressPause time.Duration
 	// Pulse shows that the controller makes progress.
@@ -245,7 +245,7 @@ func (r *Controller) carryOut(ctx context.Context, repo *v1alpha1.Repository, ha
 	}
 	for _, env := range c.Release {
 		r.Guard.Allow(env)
-		r.Wake(client.ObjectKeyFromObject(env))
+		r.Requeue(client.ObjectKeyFromObject(env))
 	}
 	return changed, errors.Join(errs...)
 }
@@ -283,6 +283,6 @@ func (r *Controller) write(ctx context.Context, repo *v1alpha1.Repository, env *
 // depart stores which Environments of a repository will be deleted, and requeues those whose status changes.
 func (r *Controller) depart(repo types.NamespacedName, all map[string]branches.Departure) {
 	for _, name := range r.Departures.Set(repo.Name, all) {
-		r.Wake(types.NamespacedName{Namespace: repo.Namespace, Name: name})
+		r.Requeue(types.NamespacedName{Namespace: repo.Namespace, Name: name})
 	}
 }

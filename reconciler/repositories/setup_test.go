@@ -39,7 +39,7 @@ func TestARepositoryIsNotWokenByWhatItCallsFor(t *testing.T) {
 			}
 			r.call(repo.Name, branches.Want(repo, heads).List)
 			if got := r.notCalledFor().Update(updated); got != test.want {
-				t.Errorf("woken: %t, want %t", got, test.want)
+				t.Errorf("requeued: %t, want %t", got, test.want)
 			}
 		})
 	}
