@@ -87,7 +87,7 @@ spec:
   selector: {matchLabels: {app: NAME}}
   template:
     metadata: {%s}
-    spec: {containers: [{name: NAME, image: registry.example.com/app:1.4}]}
+    spec: {containers: [{name: NAME, image: registry.example.com/app:1.4, readinessProbe: {httpGet: {path: /, port: 80}}}]}
 `, behaviour))
 }
 
