@@ -97,6 +97,10 @@ const (
 
 // EnvironmentFeedback is what the forge was last told about an environment. The agent does not repeat it.
 type EnvironmentFeedback struct {
+	// project identifies the project at the forge that the other fields are about: its API and its address. If spec.url or
+	// spec.feedback of the Repository lead to another project, the agent ignores them and reports everything there.
+	// +optional
+	Project string `json:"project,omitempty"`
 	// commit is the commit of the last commit status.
 	// +optional
 	Commit string `json:"commit,omitempty"`

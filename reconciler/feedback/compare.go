@@ -55,7 +55,7 @@ func (l *line) branch(name string, cached []*v1alpha1.Environment) *branch {
 			continue
 		}
 		var told v1alpha1.EnvironmentFeedback
-		if env.Status.Feedback != nil {
+		if env.Status.Feedback != nil && env.Status.Feedback.Project == l.project {
 			told = *env.Status.Feedback
 		}
 		b.told[env.Name] = told
@@ -226,6 +226,10 @@ func (l *line) writeDown(ctx context.Context, name string) {
 		}
 		if trouble != nil {
 			told.Error = clip(trouble.Error(), maxError)
+		}
+		told.Project = ""
+		if !equality.Semantic.DeepEqual(told, v1alpha1.EnvironmentFeedback{}) {
+			told.Project = l.project
 		}
 		b.told[env.Name] = told
 		var before v1alpha1.EnvironmentFeedback

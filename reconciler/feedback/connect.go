@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,7 +30,18 @@ func (l *line) connect(ctx context.Context, repo *v1alpha1.Repository) error {
 		config.Proxy, config.Wrap, config.UserAgent, config.Now = l.Proxy, l.Wrap, l.UserAgent, l.Now
 		l.forge, l.unusable = l.Connect(config)
 	}
+	if l.unusable == nil {
+		l.moveTo(digest([]any{config.Provider, l.forge.Address()}))
+	}
 	return l.unusable
+}
+
+// moveTo forgets what was reported to another project: numbers of merge requests and notes mean something else here.
+func (l *line) moveTo(project string) {
+	if project == l.project {
+		return
+	}
+	l.project, l.branches, l.open, l.listed = project, map[string]*branch{}, nil, time.Time{}
 }
 
 // Secrets reads a Secret.

@@ -33,6 +33,7 @@ type line struct {
 	// Only its own goroutine uses the following.
 	forge    Forge
 	setup    string // identifies what forge was made from
+	project  string // identifies the project at the forge
 	unusable error  // why there is no forge
 	begun    bool   // all branches were compared since the start
 	branches map[string]*branch
@@ -56,7 +57,7 @@ func (l *line) reset() {
 	defer l.mu.Unlock()
 	clear(l.changed)
 	l.heard, l.condition = true, nil
-	l.forge, l.setup, l.unusable, l.begun, l.open, l.listed = nil, "", nil, false, nil, time.Time{}
+	l.forge, l.setup, l.project, l.unusable, l.begun, l.open, l.listed = nil, "", "", nil, false, nil, time.Time{}
 	l.branches, l.statuses, l.notes, l.deployments = map[string]*branch{}, newDuty(), newDuty(), newDuty()
 }
 

@@ -23,6 +23,8 @@ import (
 
 // Forge is the project at a forge. A [forge.Client] is one.
 type Forge interface {
+	// Address returns the address of the project for people.
+	Address() string
 	SetStatus(ctx context.Context, s forge.Status) (pipeline int64, err error)
 	MergeRequests(ctx context.Context) ([]forge.MergeRequest, error)
 	PutNote(ctx context.Context, mergeRequest, id int64, marker, body string) (int64, error)

@@ -28,15 +28,16 @@ type office struct {
 	client.Reader
 	t *testing.T
 
-	mu     sync.Mutex
-	repo   *v1alpha1.Repository
-	token  string
-	envs   map[string]*v1alpha1.Environment
-	open   []forge.MergeRequest
-	bodies map[int64]string // of notes, by id
-	calls  []string         // to the forge, since said was last called
-	writes int              // of statuses of Environments
-	fails  func(call string) error
+	mu      sync.Mutex
+	repo    *v1alpha1.Repository
+	token   string
+	address string // of the project at the forge
+	envs    map[string]*v1alpha1.Environment
+	open    []forge.MergeRequest
+	bodies  map[int64]string // of notes, by id
+	calls   []string         // to the forge, since said was last called
+	writes  int              // of statuses of Environments
+	fails   func(call string) error
 
 	sender *Sender
 	stop   context.CancelFunc
@@ -78,6 +79,14 @@ func (o *office) call(text string) error {
 	}
 	return nil
 }
+
+// project is the project at the forge that a client was made for.
+type project struct {
+	*office
+	address string
+}
+
+func (p *project) Address() string { return p.address }
 
 func (o *office) SetStatus(_ context.Context, s forge.Status) (int64, error) {
 	o.mu.Lock()
@@ -123,7 +132,7 @@ func (o *office) EndDeployment(_ context.Context, d forge.Deployment) error {
 
 // opens returns an office whose agent runs.
 func opens(t *testing.T, envs ...*v1alpha1.Environment) *office {
-	o := &office{t: t, token: "right", envs: map[string]*v1alpha1.Environment{}, bodies: map[int64]string{}}
+	o := &office{t: t, token: "right", address: "https://gitlab.example.com/acme/posts", envs: map[string]*v1alpha1.Environment{}, bodies: map[int64]string{}}
 	o.repo = apitest.Repository(func(repo *v1alpha1.Repository) {
 		repo.Spec.Feedback = &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: v1alpha1.SecretReference{Name: "forge"}, Statuses: v1alpha1.StatusesBlocking, Note: v1alpha1.NoteSticky}
 	})
@@ -138,7 +147,11 @@ func opens(t *testing.T, envs ...*v1alpha1.Environment) *office {
 func (o *office) starts() {
 	o.sender = New(Config{
 		Client: o, Recall: func(*v1alpha1.Environment) {}, Requeue: func(types.NamespacedName) {}, Key: []byte("key"),
-		Connect: func(forge.Config) (Forge, error) { return o, nil },
+		Connect: func(forge.Config) (Forge, error) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return &project{o, o.address}, nil
+		},
 		Write: func(_ context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error {
 			o.mu.Lock()
 			defer o.mu.Unlock()

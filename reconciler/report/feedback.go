@@ -16,7 +16,7 @@ import (
 
 // EnvironmentFeedback writes what was last reported to the forge about an Environment. It changes nothing else of the status.
 func (r *Reporter) EnvironmentFeedback(ctx context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error {
-	patch, err := feedbackPatch(env.Status.Feedback, told)
+	patch, err := feedbackPatch(told)
 	if err != nil {
 		return fmt.Errorf("the environment %s: %w", env.Name, err)
 	}
@@ -24,12 +24,10 @@ func (r *Reporter) EnvironmentFeedback(ctx context.Context, env *v1alpha1.Enviro
 	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)))
 }
 
-// feedbackPatch returns a merge patch of status.feedback.
-func feedbackPatch(before, told *v1alpha1.EnvironmentFeedback) ([]byte, error) {
-	fields := map[string]any{}
-	if before != nil {
-		fields = map[string]any{"commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "deployment": nil, "error": nil}
-	}
+// feedbackPatch returns a merge patch of status.feedback. It names all fields, because a merge patch keeps what it does not
+// name, and the cache may not know yet what was written.
+func feedbackPatch(told *v1alpha1.EnvironmentFeedback) ([]byte, error) {
+	fields := map[string]any{"project": nil, "commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "deployment": nil, "error": nil}
 	encoded, err := json.Marshal(told)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,21 +13,25 @@ import (
 	"berth.dev/berth/internal/apitest"
 )
 
-// The patch names what is not told any more, because a merge patch keeps what it does not name.
+// The patch names what is not told any more, because a merge patch keeps what it does not name. The cache may be older.
 func TestThePatchOfWhatWasReported(t *testing.T) {
 	told := &v1alpha1.EnvironmentFeedback{Commit: "a", State: "Success", Notes: []v1alpha1.MergeRequestNote{{MergeRequest: 7, ID: 8}}}
-	for _, test := range []struct {
-		rule   string
-		before *v1alpha1.EnvironmentFeedback
-		want   string
-	}{
-		{"the first report", nil, `{"status":{"feedback":{"commit":"a","notes":[{"id":8,"mergeRequest":7}],"state":"Success"}}}`},
-		{"an error is over", &v1alpha1.EnvironmentFeedback{Error: "the forge took too long"},
-			`{"status":{"feedback":{"commit":"a","deployment":null,"digest":null,"error":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"state":"Success"}}}`},
-	} {
-		patch, err := feedbackPatch(test.before, told)
-		if diff := cmp.Diff(test.want, string(patch)); diff != "" || err != nil {
-			t.Errorf("%s: %v (-want +got):\n%s", test.rule, err, diff)
+	patch, err := feedbackPatch(told)
+	want := `{"status":{"feedback":{"commit":"a","deployment":null,"digest":null,"error":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"project":null,"state":"Success"}}}`
+	if diff := cmp.Diff(want, string(patch)); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestThePatchOfWhatWasReportedNamesAllFields(t *testing.T) {
+	patch, err := feedbackPatch(&v1alpha1.EnvironmentFeedback{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field := range reflect.TypeFor[v1alpha1.EnvironmentFeedback]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if !strings.Contains(string(patch), `"`+name+`":null`) {
+			t.Errorf("the patch does not remove %s: %s", name, patch)
 		}
 	}
 }
