@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// PutNote edits the note with an id in a merge request, and returns its id. If the id is 0 or that note is gone, it edits the
-// first note whose body begins with the marker. If there is none, it creates one. Only in these cases it lists notes.
+// PutNote edits the note with an id in a merge request, and returns its id. If the id is 0, or that note is gone or
+// belongs to the user of an earlier token, it edits the first note whose body begins with the marker. If there is none, it creates one. Only in these cases it lists notes.
 func (c *Client) PutNote(ctx context.Context, mergeRequest, id int64, marker, body string) (int64, error) {
 	if id != 0 {
 		err := c.editNote(ctx, mergeRequest, id, body)
-		if err == nil || ReasonOf(err) != NotFound {
+		if err == nil || ReasonOf(err) != NotFound && ReasonOf(err) != Forbidden {
 			return id, err
 		}
 	}
