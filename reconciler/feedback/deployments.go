@@ -75,12 +75,16 @@ func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env
 		d.ID = before.ID
 	}
 	id, err := l.forge.SetDeployment(ctx, d)
-	if err != nil {
+	record := &v1alpha1.DeploymentRecord{ID: id, Commit: s.Commit, State: string(s.State), Environment: name, Digest: content}
+	switch {
+	case err != nil && (id == 0 || id == d.ID):
 		return err
+	case err != nil:
+		record.Digest = "" // the forge created it and refused the rest: the retry continues with this one
 	}
-	told.Deployment = &v1alpha1.DeploymentRecord{ID: id, Commit: s.Commit, State: string(s.State), Environment: name, Digest: content}
+	told.Deployment = record
 	b.told[env.Name] = told
-	return nil
+	return err
 }
 
 // endDeployment records that an environment is gone, if a deployment of it was recorded.

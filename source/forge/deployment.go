@@ -26,6 +26,7 @@ type deployer interface {
 }
 
 // SetDeployment records the state of a deployment, and returns its id, or 0 if the forge has no record of that state.
+// The id may come with an error: the deployment exists, and the forge refused its state or its address.
 func (c *Client) SetDeployment(ctx context.Context, d Deployment) (int64, error) {
 	api, err := c.deployer()
 	if err != nil {

@@ -1,0 +1,39 @@
+package feedback
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source/forge"
+)
+
+// A deployment that the forge created before it refused the rest is continued, not created once more.
+func TestADeploymentIsCreatedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.change(func() {
+			f := o.repo.Spec.Feedback
+			f.Statuses, f.Note, f.Deployments = v1alpha1.StatusesNever, v1alpha1.NoteNever, v1alpha1.DeploymentsRecorded
+			o.fails = func(string) error { return fault(forge.Refused, 0) }
+		})
+		o.said(time.Second)
+		o.becomes("side", "Healthy", commitA)
+		created := 0
+		for _, call := range o.said(time.Hour) {
+			if strings.HasPrefix(call, "deployment 0 ") {
+				created++
+			}
+		}
+		if created != 1 {
+			t.Errorf("%d deployments were created in an hour", created)
+		}
+		o.stop()
+		o.starts()
+		o.change(func() { o.fails = nil })
+		o.wants("a restart continues it, too", time.Hour, "deployment 5 of a to review/side Success")
+		o.stop()
+	})
+}
