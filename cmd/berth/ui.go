@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"time"
 
@@ -72,7 +70,7 @@ func (o *uiOptions) run(c *cobra.Command, s streams) error {
 	guard := web.NewGuard(page, listener.Addr(), key)
 	fmt.Fprintf(s.out, "The page is at %s\nPress Ctrl-C to end it.\n", guard.Address())
 	if !o.noOpen {
-		openBrowser(c.Context(), guard.Ticket())
+		defer openBrowser(c.Context(), guard.Ticket())()
 	}
 	ctx, stop := context.WithCancel(c.Context())
 	defer stop()
@@ -131,22 +129,6 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		return fmt.Errorf("the page has ended: %w", err)
 	}
 	return nil
-}
-
-// openBrowser opens an address with the desktop's command, if there is a desktop. The address was printed as well.
-func openBrowser(ctx context.Context, address string) {
-	command := []string{"xdg-open"}
-	switch {
-	case runtime.GOOS == "darwin":
-		command = []string{"open"}
-	case runtime.GOOS == "windows":
-		command = []string{"rundll32", "url.dll,FileProtocolHandler"}
-	case os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "":
-		return
-	}
-	if c := exec.CommandContext(ctx, command[0], append(command[1:], address)...); c.Start() == nil {
-		go func() { _ = c.Wait() }()
-	}
 }
 
 // gitAuthor returns the name that the user's commits have, or nothing.

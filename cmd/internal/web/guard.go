@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
+	"html"
 	"net"
 	"net/http"
 	"slices"
@@ -44,7 +46,7 @@ func NewGuard(next http.Handler, at net.Addr, key string) *Guard {
 // Address returns the address that the viewer opens. Whoever has it has the viewer's rights.
 func (g *Guard) Address() string { return "http://" + g.hosts[0] + "/?key=" + g.key }
 
-// Ticket returns an address that works once, for command lines, which other users can read.
+// Ticket returns an address that works once, for the file that the browser is started with.
 func (g *Guard) Ticket() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,6 +61,7 @@ func FormToken(key string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// ServeHTTP passes on the requests of the viewer, and refuses all others.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
 	switch {
@@ -89,7 +92,9 @@ func protect(h http.Header) {
 // enter exchanges the key in an address for a cookie, so that the key is not in later addresses.
 func (g *Guard) enter(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	if key := query.Get("key"); !equal(key, g.key) && !g.redeem(key) {
+	key := query.Get("key")
+	isTicket := g.redeem(key)
+	if !isTicket && !equal(key, g.key) {
 		http.Error(w, "This address has expired; open the one that berth ui printed last.", http.StatusForbidden)
 		return
 	}
@@ -97,7 +102,14 @@ func (g *Guard) enter(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.key, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	to := *r.URL
 	to.Scheme, to.Host, to.RawQuery = "", "", query.Encode()
-	http.Redirect(w, r, "/"+trimSlashes(to.RequestURI()), http.StatusSeeOther)
+	path := "/" + trimSlashes(to.RequestURI())
+	if !isTicket {
+		http.Redirect(w, r, path, http.StatusSeeOther)
+		return
+	}
+	// A file led here. After a redirect, browsers would not send the cookie, since another site began the navigation.
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = fmt.Fprintf(w, "<!doctype html><title>Berth</title><meta http-equiv=\"refresh\" content=\"0; url=%s\">", html.EscapeString(path))
 }
 
 // trimSlashes removes leading slashes, since a browser reads "//host/" as another host.

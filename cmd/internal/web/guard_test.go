@@ -108,11 +108,25 @@ func TestATicketOpensThePageOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, want := range []int{http.StatusSeeOther, http.StatusForbidden} {
+	for n, want := range []int{http.StatusOK, http.StatusForbidden} {
 		answer := httptest.NewRecorder()
 		g.ServeHTTP(answer, request("GET", ticket.RequestURI(), nil, "Cookie", ""))
-		if answer.Code != want {
-			t.Errorf("use %d: got %d, want %d", n+1, answer.Code, want)
+		if answer.Code != want || len(answer.Result().Cookies()) != 1-n {
+			t.Errorf("use %d: got %d with %v, want %d", n+1, answer.Code, answer.Result().Cookies(), want)
 		}
+	}
+}
+
+// A file begins this navigation. A strict cookie is not sent after a redirect, but from a page of this server.
+func TestATicketLeadsOnFromAPageOfThisServer(t *testing.T) {
+	g := guarded()
+	ticket, err := url.Parse(g.Ticket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	g.ServeHTTP(answer, request("GET", "//evil.example.com/\"><b>?q=%22%3E&"+ticket.RawQuery, nil, "Cookie", "", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"))
+	if got := answer.Body.String(); !strings.Contains(got, `content="0; url=/evil.example.com/`) || strings.Contains(got, "<b>") {
+		t.Errorf("the page is %s", got)
 	}
 }

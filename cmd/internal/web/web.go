@@ -117,6 +117,7 @@ func (s *Server) Run(ctx context.Context) { s.board.run(ctx) }
 // meanwhile counts as news to the page.
 type shownKey struct{}
 
+// ServeHTTP serves the page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), shownKey{}, s.board.subscribers.shown())))
 }
