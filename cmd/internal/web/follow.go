@@ -89,16 +89,16 @@ func (f *following) look(ctx context.Context) {
 	for _, source := range sources {
 		if !f.open[source] && len(f.open) < maxSources {
 			f.open[source] = true
-			go f.read(ctx, source, cmp.Or(f.last[source], f.since))
+			go f.read(ctx, f.env.Spec.Namespace, source, cmp.Or(f.last[source], f.since))
 		}
 	}
 }
 
 // read follows one container from a time on. When its log ends, its next run can be followed.
-func (f *following) read(ctx context.Context, source inspect.Source, from time.Time) {
+func (f *following) read(ctx context.Context, namespace string, source inspect.Source, from time.Time) {
 	options := corev1.PodLogOptions{Follow: true, SinceTime: &metav1.Time{Time: from}}
 	// An error shows on the page when it is loaded again.
-	_ = f.Logs.Follow(ctx, f.env.Spec.Namespace, source, options, func(l inspect.Line) {
+	_ = f.Logs.Follow(ctx, namespace, source, options, func(l inspect.Line) {
 		shown := lineOf(l, f.mask)
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -36,8 +36,9 @@ type logsPage struct {
 	Leveled               bool // some lines say their level
 	// LevelWords are the levels to choose from.
 	LevelWords []string
-	// Query is the choice in addresses, and Since the time of the last line.
-	Query, Since string
+	Chosen     bool // some lines may be left out
+	// File and Live are the addresses of the download and of the stream, and Since is the time of the last line.
+	File, Live, Since string
 }
 
 func choiceOf(r *http.Request) logChoice {
@@ -99,7 +100,9 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := logsPage{environmentPage: s.pageOf(r, env, "logs"), Choice: choiceOf(r), LevelWords: []string{"debug", "info", "warn", "error"}}
-	page.Query = page.Choice.query().Encode()
+	query := page.Choice.query()
+	page.Chosen = len(query) > 0
+	page.File, page.Live = logsPath(env, "file", query), logsPath(env, "live", query)
 	var chosen []inspect.Source
 	d := s.described.describe(r.Context(), env)
 	chosen, page.Workloads, page.Containers = page.Choice.sources(d)
@@ -112,6 +115,12 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		page.Since = page.Lines[len(page.Lines)-1].Exact
 	}
 	s.show(w, r, http.StatusOK, frame{Title: "Logs of " + env.Spec.Branch, Screen: "logs", Name: env.Name, Content: page, Banners: s.connection()})
+}
+
+// logsPath returns the whole address of a part of the logs, to which scripts add more of the query. A template would
+// escape a query alone as a single value.
+func logsPath(env *v1alpha1.Environment, part string, query url.Values) string {
+	return "/env/" + url.PathEscape(env.Name) + "/logs/" + part + "?" + query.Encode()
 }
 
 // tail returns the last lines of containers that are chosen, and what could not be read.

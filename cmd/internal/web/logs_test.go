@@ -1,10 +1,14 @@
 package web_test
 
 import (
+	"context"
+	"html"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -93,4 +97,37 @@ func TestLogsAreFollowed(t *testing.T) {
 	if got := <-lines; !strings.Contains(got, `after`) || strings.Contains(got, "before") || strings.Contains(got, "<b>") || strings.Contains(got, "hunter2") {
 		t.Errorf("the stream says %s", got)
 	}
+}
+
+func TestTheDownloadHasTheSameChoice(t *testing.T) {
+	s := talking(t, said("api-1", "main", "one"), said("api-1", "proxy", "two & more"))
+	body := html.UnescapeString(s.get("/env/posts.review.a/logs?container=proxy&q=two+%26"))
+	_, rest, _ := strings.Cut(body, `href="/env/posts.review.a/logs/file`)
+	query, _, _ := strings.Cut(rest, `"`)
+	path := "/env/posts.review.a/logs/file" + query
+	s.shows(path, "two & more")
+	s.hides(path, "one")
+	if !strings.Contains(body, `data-live="/env/posts.review.a/logs/live?container=proxy&q=two+%26"`) {
+		t.Errorf("the followed lines have another choice: %s", body)
+	}
+}
+
+// The environment is read again while its containers are followed: the race detector finds a shared write.
+func TestFollowingReadsTheEnvironmentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := talking(t, said("api-1", "main", "one"))
+		if got := s.followed("/env/posts.review.a/logs/live?", 11*time.Second); strings.Count(got, "alive") != 2 {
+			t.Errorf("the stream says %s", got)
+		}
+	})
+}
+
+// followed returns what a stream says for a time.
+func (s *site) followed(path string, d time.Duration) string {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), d)
+	defer cancel()
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+	return answer.Body.String()
 }
