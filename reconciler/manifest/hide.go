@@ -18,7 +18,7 @@ import (
 const minHidden = 4
 
 // Hide replaces values in another program's text by a mark. It finds them as they are, line by line, and as JSON, Go,
-// URLs and base64 encode them, also within longer texts.
+// URLs and base64 encode them, also within longer texts. Programs differ in what they escape.
 func Hide(text string, values []string, mark string) string {
 	var parts []string
 	for _, value := range values {
@@ -29,16 +29,21 @@ func Hide(text string, values []string, mark string) string {
 		}
 	}
 	slices.SortFunc(parts, longestFirst) // the whole before its parts
-	standard := fromURL.Replace(text)
+	standard, meant := toBase64.Replace(text), unescape(text)
 	for _, part := range slices.Compact(parts) {
 		if len(part) > len(text) {
 			continue // every encoding is at least as long
 		}
+		was := text
+		text = meant.hide(text, part, mark)
 		for _, form := range written(part) {
 			text = strings.ReplaceAll(text, form, mark)
 		}
 		for _, form := range encoded(part, standard) {
 			text = form.ReplaceAllLiteralString(text, mark)
+		}
+		if text != was {
+			meant = unescape(text)
 		}
 	}
 	return text
@@ -60,8 +65,8 @@ func written(value string) []string {
 	return slices.Compact(forms)
 }
 
-// fromURL converts the base64 of URLs to standard base64.
-var fromURL = strings.NewReplacer("-", "+", "_", "/")
+// toBase64 converts the base64 of URLs, and that in JSON, to standard base64.
+var toBase64 = strings.NewReplacer("-", "+", "_", "/", `\/`, "/", `\u002b`, "+", `\u002B`, "+", `\u002f`, "/", `\u002F`, "/")
 
 // encoded matches the base64 of a value, alone or within that of a longer text. The value then has one of three
 // forms, and shares the characters at both ends with the text around it. Only forms that occur in the text are
@@ -76,12 +81,12 @@ func encoded(value, text string) []*regexp.Regexp {
 		}
 		before, after := "", ""
 		if from > 0 {
-			before = `[\w+/-]{0,4}`
+			before = `(?:[\w+/-]|\\/){0,4}`
 		}
 		if whole < len(value) {
-			after = `[\w+/-]{0,4}=*`
+			after = `(?:[\w+/-]|\\/){0,4}=*`
 		}
-		safe := strings.NewReplacer("+", "[+-]", "/", "[/_]").Replace(std)
+		safe := strings.NewReplacer("+", `(?:[+-]|\\u002[bB])`, "/", `(?:\\?/|_|\\u002[fF])`).Replace(std)
 		forms = append(forms, regexp.MustCompile(before+safe+after))
 	}
 	return forms

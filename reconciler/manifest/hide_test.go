@@ -49,6 +49,40 @@ func TestHideWithinBase64(t *testing.T) {
 	}
 }
 
+// Each JSON encoder has its own set of characters that it escapes, and its own digits.
+func TestHideWhateverAnEncoderEscapes(t *testing.T) {
+	values := []string{`p/a<é>😀"w`, "user", "first\nsecond", `C:\users\ada`}
+	for text, want := range map[string]string{
+		`PHP {"p":"p\/a<\u00e9>\ud83d\ude00\"w","b":1}`:                         `PHP {"p":"•••","b":1}`,
+		`Python {"p":"p/a<\u00e9>\ud83d\ude00\"w"}`:                             `Python {"p":"•••"}`,
+		`.NET {"p":"p/a\u003C\u00E9\u003E\uD83D\uDE00\u0022w"} and p\/a<é>😀\"w`: `.NET {"p":"•••"} and •••`,
+		`only \u0075\u0073\u0065\u0072, twice: \u0075ser`:                       `only •••, twice: •••`,
+		`lines: first\u000asecond and first\u000D\u000Asecond`:                  `lines: ••• and •••\u000D\u000A•••`,
+		`a path: C:\\users\\ada, C:\users\ada and C:\u005cusers\u005Cada`:       `a path: •••, ••• and •••`,
+		`broken: \u00, \u12G4, \ud83d, \x, p\/a<\u00e and \`:                    `broken: \u00, \u12G4, \ud83d, \x, p\/a<\u00e and \`,
+		`base64: cC9hPMOpPvCfmIAidw== cC9hPMOpPvCfmIAidw\u003d\u003d`:           `base64: ••• •••\u003d\u003d`,
+		`nothing of it: C:\temp\new "quoted\" \u0041`:                           `nothing of it: C:\temp\new "quoted\" \u0041`,
+	} {
+		if got := Hide(text, values, "•••"); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+// PHP escapes the slash of base64, and .NET its plus.
+func TestHideBase64InJSON(t *testing.T) {
+	value := "~~~>>>???~~~>>>???" // has both characters in base64
+	std := base64.StdEncoding.EncodeToString([]byte(value))
+	if !strings.Contains(std, "/") || !strings.Contains(std, "+") {
+		t.Fatalf("%s lacks one of the characters", std)
+	}
+	for _, form := range []string{strings.ReplaceAll(std, "/", `\/`), strings.ReplaceAll(std, "+", `\u002B`)} {
+		if got := Hide(`{"auth":"`+form+`"}`, []string{value}, "•••"); got != `{"auth":"•••"}` {
+			t.Errorf("%s became %s", form, got)
+		}
+	}
+}
+
 func FuzzHide(f *testing.F) {
 	f.Add("hunter2", "say \"", "\" twice")
 	f.Add("a\nbcdef\n", "", "")

@@ -62,7 +62,9 @@ func lineOf(l inspect.Line, mask func(string) string) line {
 	if !l.Time.IsZero() {
 		v.Clock, v.Exact = l.Time.UTC().Format("15:04:05.000"), l.Time.UTC().Format(time.RFC3339Nano)
 	}
-	v.parse()
+	if v.parse() { // decoding may have written a value in another way
+		v.Level, v.Text, v.Fields = mask(v.Level), mask(v.Text), mask(v.Fields)
+	}
 	return v
 }
 
@@ -73,16 +75,17 @@ func clip(text string) string {
 	return strings.ToValidUTF8(text[:maxLine], "") + "…"
 }
 
-// parse separates the level and the message of a JSON line. It leaves any other text as it is.
-func (l *line) parse() {
+// parse separates the level and the message of a JSON line, and reports whether it is one. It leaves any other text as
+// it is.
+func (l *line) parse() bool {
 	if !strings.HasPrefix(l.Text, "{") {
-		return
+		return false
 	}
 	decoder := json.NewDecoder(strings.NewReader(l.Text))
 	decoder.UseNumber()
 	var fields map[string]any
 	if decoder.Decode(&fields) != nil || decoder.More() {
-		return
+		return false
 	}
 	word := take(fields, levelFields)
 	l.rank = levels[strings.ToLower(word)]
@@ -96,6 +99,7 @@ func (l *line) parse() {
 		rest = append(rest, key+"="+textOf(fields[key]))
 	}
 	l.Text, l.Fields = message, strings.Join(rest, " ")
+	return true
 }
 
 // take removes the first of some fields that is there, and returns its value.

@@ -87,6 +87,15 @@ func TestLogsAreMaskedAndShownAsText(t *testing.T) {
 	s.hides("/env/posts.review.a/logs", "<script>evil")
 }
 
+// The mask of this test knows a value only as it is.
+func TestDecodedFieldsAreMasked(t *testing.T) {
+	s := talking(t, said("api-1", "main", `{"msg":"with hunt\u0065r2","level":"hunt\u0065r2","to":{"p":"hunter\u0032"}}`))
+	for _, path := range []string{"/env/posts.review.a/logs", "/env/posts.review.a/logs/file"} {
+		s.shows(path, "with ***")
+		s.hides(path, "hunter2")
+	}
+}
+
 func TestLogsAreFollowed(t *testing.T) {
 	old, fresh := said("api-1", "main", "before"), said("api-2", "main", "<b>after</b> with hunter2")
 	fresh.Time = now.Add(time.Second)
