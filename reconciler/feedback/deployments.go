@@ -15,12 +15,11 @@ var ended = []string{v1alpha1.ReasonExpiring, v1alpha1.ReasonExpired, v1alpha1.R
 
 // sendDeployments records the deployments that differ, and returns the branches that it tried.
 func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	now := l.Now()
-	names := l.deployments.take(now)
+	names := l.deployments.take(l.Now())
 	if repo.Spec.Feedback.Deployments != v1alpha1.DeploymentsRecorded {
 		return nil
 	}
-	return l.deployments.each(names, now, l.Jitter(), func(name string) error {
+	return l.deployments.each(names, l.Now, l.Jitter(), func(name string) error {
 		return l.setDeployments(ctx, repo, l.branch(name, envs[name]))
 	})
 }

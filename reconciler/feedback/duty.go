@@ -53,7 +53,8 @@ func (d *duty) take(now time.Time) []string {
 
 // each compares branches, and returns those that it tried. It stops at an error that all others would get, and after some
 // errors in a row, because a forge that fails is not to be burdened. The others are tried at the retry.
-func (d *duty) each(names []string, now time.Time, jitter float64, compare func(name string) error) (tried []string) {
+// The wait begins when the last request ended: a forge that takes long to fail gets its pause, too.
+func (d *duty) each(names []string, now func() time.Time, jitter float64, compare func(name string) error) (tried []string) {
 	if len(names) == 0 {
 		return nil
 	}
@@ -75,7 +76,7 @@ func (d *duty) each(names []string, now time.Time, jitter float64, compare func(
 			break
 		}
 	}
-	d.conclude(last, reachOf(last), now, jitter)
+	d.conclude(last, reachOf(last), now(), jitter)
 	return tried
 }
 

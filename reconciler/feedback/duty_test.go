@@ -14,6 +14,9 @@ func fault(reason forge.Reason, after time.Duration) error {
 	return &forge.Error{Reason: reason, Op: "report", Cause: string(reason), After: after, Answered: true}
 }
 
+// at is a clock that stands.
+func at(now time.Time) func() time.Time { return func() time.Time { return now } }
+
 func TestDuty(t *testing.T) {
 	unanswered := &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
 	for _, test := range []struct {
@@ -37,12 +40,12 @@ func TestDuty(t *testing.T) {
 			for _, name := range []string{"a", "b", "c", "d"} {
 				d.dirty[name] = true
 			}
-			tried := d.each(d.take(now), now, 0, func(name string) error { return test.errors[name] })
+			tried := d.each(d.take(now), at(now), 0, func(name string) error { return test.errors[name] })
 			if got := strings.Join(tried, ""); got != test.tried {
 				t.Errorf("tried %s, want %s", got, test.tried)
 			}
 			d.dirty["e"] = true
-			fresh := d.each(d.take(now), now, 0, func(string) error { return nil })
+			fresh := d.each(d.take(now), at(now), 0, func(string) error { return nil })
 			if got := strings.Join(fresh, ""); got != test.fresh {
 				t.Errorf("before the retry, %q is tried, want %q", got, test.fresh)
 			}
@@ -58,7 +61,7 @@ func TestDuty(t *testing.T) {
 					t.Errorf("%s is not tried again: %v", name, later)
 				}
 			}
-			d.each(later, now.Add(test.wait), 0, func(string) error { return nil })
+			d.each(later, at(now.Add(test.wait)), 0, func(string) error { return nil })
 			if d.trouble() != nil || !d.next().IsZero() || d.failures != 0 {
 				t.Errorf("after all went well: %v %s %d", d.trouble(), d.next(), d.failures)
 			}
@@ -71,11 +74,24 @@ func TestRetriesBecomeRarer(t *testing.T) {
 	var waits []time.Duration
 	for range 20 {
 		d.dirty["a"] = true
-		d.each([]string{"a"}, now, 0, func(string) error { return fault(forge.Unreachable, 0) })
+		d.each([]string{"a"}, at(now), 0, func(string) error { return fault(forge.Unreachable, 0) })
 		waits = append(waits, d.retry.Sub(now))
 		now = d.retry
 	}
 	if waits[0] != time.Second || waits[3] != 8*time.Second || waits[19] != 5*time.Minute {
 		t.Errorf("the waits are %v", waits)
+	}
+}
+
+// Requests that time out take longer than the first waits.
+func TestTheWaitBeginsWhenTheRequestEnded(t *testing.T) {
+	d, now := newDuty(), apitest.Noon
+	d.dirty["a"] = true
+	d.each(d.take(now), func() time.Time { return now }, 0, func(string) error {
+		now = now.Add(20 * time.Second)
+		return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "the forge took too long"}
+	})
+	if wait := d.next().Sub(now); wait != firstRetry {
+		t.Errorf("the next request follows after %s", wait)
 	}
 }

@@ -169,12 +169,11 @@ func (l *line) send(ctx context.Context, repo *v1alpha1.Repository, envs map[str
 
 // sendStatuses sends the commit statuses that differ, and returns the branches that it tried.
 func (l *line) sendStatuses(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	now := l.Now()
-	names := l.statuses.take(now)
+	names := l.statuses.take(l.Now())
 	if repo.Spec.Feedback.Statuses == v1alpha1.StatusesNever {
 		return nil
 	}
-	return l.statuses.each(names, now, l.Jitter(), func(name string) error {
+	return l.statuses.each(names, l.Now, l.Jitter(), func(name string) error {
 		return l.setStatuses(ctx, repo, l.branch(name, envs[name]))
 	})
 }
@@ -191,9 +190,9 @@ func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs ma
 		for _, name := range names {
 			l.branch(name, envs[name])
 		}
-		return l.notes.halt(names, err, now, l.Jitter())
+		return l.notes.halt(names, err, l.Now(), l.Jitter())
 	}
-	return l.notes.each(names, now, l.Jitter(), func(name string) error {
+	return l.notes.each(names, l.Now, l.Jitter(), func(name string) error {
 		return l.putNotes(ctx, repo, l.branch(name, envs[name]))
 	})
 }
