@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -25,22 +26,37 @@ func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter, fen
 		Requeue: func(repo types.NamespacedName) { a.repositories.Requeue(repo) },
 		Key:     a.installation.digestKey, Proxy: a.Proxy, Wrap: fence, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
 	})
-	environments, err := a.mgr.GetCache().GetInformer(ctx, &v1alpha1.Environment{})
-	if err != nil {
-		return err
-	}
-	// The controller need not have seen an Environment whose deletion ends.
-	if _, err := environments.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(gone any) {
-		if last, ok := gone.(cache.DeletedFinalStateUnknown); ok {
-			gone = last.Obj
-		}
+	// The controllers need not have seen an object whose deletion ends.
+	if err := a.onDeleted(ctx, &v1alpha1.Environment{}, func(gone any) {
 		if env, ok := gone.(*v1alpha1.Environment); ok {
 			a.feedback.Changed(env)
 		}
-	}}); err != nil {
+	}); err != nil {
+		return err
+	}
+	if err := a.onDeleted(ctx, &v1alpha1.Repository{}, func(gone any) {
+		if repo, ok := gone.(*v1alpha1.Repository); ok {
+			a.feedback.Removed(client.ObjectKeyFromObject(repo))
+		}
+	}); err != nil {
 		return err
 	}
 	return a.mgr.Add(manager.RunnableFunc(a.feedback.Start))
+}
+
+// onDeleted calls a function with each object of a kind that is gone from the cache.
+func (a *Agent) onDeleted(ctx context.Context, kind client.Object, call func(gone any)) error {
+	informer, err := a.mgr.GetCache().GetInformer(ctx, kind)
+	if err != nil {
+		return err
+	}
+	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(gone any) {
+		if last, ok := gone.(cache.DeletedFinalStateUnknown); ok {
+			gone = last.Obj
+		}
+		call(gone)
+	}})
+	return err
 }
 
 // reportRepository writes a Repository's status, and lets what reports to its forge see its spec and Secrets.

@@ -70,10 +70,7 @@ func (l *line) branch(name string, cached []*v1alpha1.Environment) *branch {
 
 // setStatuses sends the commit statuses that differ.
 func (l *line) setStatuses(ctx context.Context, repo *v1alpha1.Repository, b *branch) error {
-	weight := forge.Informative
-	if repo.Spec.Feedback.Statuses == v1alpha1.StatusesBlocking {
-		weight = forge.Blocking
-	}
+	weight := weightOf(repo)
 	there := map[string]bool{}
 	for _, env := range b.envs {
 		there[env.Name] = true

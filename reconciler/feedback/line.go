@@ -32,10 +32,12 @@ type line struct {
 
 	// Only its own goroutine uses the following.
 	forge    Forge
-	setup    string // identifies what forge was made from
-	project  string // identifies the project at the forge
-	unusable error  // why there is no forge
-	begun    bool   // all branches were compared since the start
+	setup    string               // identifies what forge was made from
+	project  string               // identifies the project at the forge
+	last     *v1alpha1.Repository // with what was last reported; nil: nothing was
+	unusable error                // why there is no forge
+	silent   bool                 // the Repository reports nothing any more
+	begun    bool                 // all branches were compared since the start
 	branches map[string]*branch
 	statuses *duty
 	notes    *duty
@@ -58,6 +60,7 @@ func (l *line) reset() {
 	clear(l.changed)
 	l.heard, l.condition = true, nil
 	l.forge, l.setup, l.project, l.unusable, l.begun, l.open, l.listed = nil, "", "", nil, false, nil, time.Time{}
+	l.last = nil
 	l.branches, l.statuses, l.notes, l.deployments = map[string]*branch{}, newDuty(), newDuty(), newDuty()
 }
 
@@ -74,7 +77,7 @@ func (l *line) requeue(change func()) {
 	}
 }
 
-// run compares and sends when there is a reason to, until the context ends.
+// run compares and sends when there is a reason to, until the context ends or the Repository reports nothing any more.
 func (l *line) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -86,7 +89,11 @@ func (l *line) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if next := l.round(ctx); !next.IsZero() && ctx.Err() == nil {
+		next := l.round(ctx)
+		if l.silent && l.retire(l) {
+			return
+		}
+		if !next.IsZero() && ctx.Err() == nil {
 			timer.Reset(max(next.Sub(l.Now()), time.Millisecond))
 		}
 	}
@@ -97,11 +104,14 @@ func (l *line) round(ctx context.Context) time.Time {
 	repo := &v1alpha1.Repository{}
 	switch err := l.Client.Get(ctx, l.repo, repo); {
 	case apierrors.IsNotFound(err) || err == nil && repo.Spec.Feedback == nil:
+		l.leave(ctx)
 		l.reset()
+		l.silent = true
 		return time.Time{}
 	case err != nil:
 		return l.Now().Add(pause) // the cache is not ready
 	}
+	l.silent = false
 	if err := l.connect(ctx, repo); err != nil {
 		l.judge(repo, err, patience)
 		return l.Now().Add(lastRetry)
@@ -110,6 +120,7 @@ func (l *line) round(ctx context.Context) time.Time {
 	if err != nil {
 		return l.Now().Add(pause)
 	}
+	l.last = repo
 	l.mark(envs)
 	l.send(ctx, repo, envs)
 	if trouble := cmp.Or(l.statuses.trouble(), l.notes.trouble(), l.deployments.trouble()); ctx.Err() == nil && (trouble != nil || len(envs) > 0) {

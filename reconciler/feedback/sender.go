@@ -94,10 +94,8 @@ func (s *Sender) Start(ctx context.Context) error {
 	return nil
 }
 
-// line returns the line to the forge of a Repository.
+// line returns the line to the forge of a Repository. The caller holds the lock.
 func (s *Sender) line(repo types.NamespacedName) *line {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	l, ok := s.lines[repo]
 	if !ok {
 		l = newLine(s, repo)
@@ -107,6 +105,17 @@ func (s *Sender) line(repo types.NamespacedName) *line {
 		}
 	}
 	return l
+}
+
+// retire removes a line whose Repository reports nothing any more, and reports whether it did: not if there is news for it.
+func (s *Sender) retire(l *line) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(l.signal) > 0 {
+		return false
+	}
+	delete(s.lines, l.repo)
+	return true
 }
 
 // existing returns the line of a Repository, if there is one: a Repository that reports nothing has none.
@@ -121,25 +130,41 @@ func (s *Sender) existing(repo types.NamespacedName) (*line, bool) {
 func (s *Sender) Follow(repo *v1alpha1.Repository) {
 	key := client.ObjectKeyFromObject(repo)
 	if repo.Spec.Feedback == nil {
-		if _, ok := s.existing(key); !ok {
-			return
-		}
+		s.tell(key, nil)
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.line(key).requeue(nil)
+}
+
+// Removed reports that a Repository is gone.
+func (s *Sender) Removed(repo types.NamespacedName) { s.tell(repo, nil) }
+
+// tell requeues the line of a Repository, if there is one. The lock keeps the line from retiring meanwhile.
+func (s *Sender) tell(repo types.NamespacedName, change func(*line)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.lines[repo]
+	if !ok {
+		return
+	}
+	l.requeue(func() {
+		if change != nil {
+			change(l)
+		}
+	})
 }
 
 // Changed reports that the status of an Environment changed, or that it is gone.
 func (s *Sender) Changed(env *v1alpha1.Environment) {
-	if l, ok := s.existing(types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}); ok {
-		l.requeue(func() { l.changed[env.Spec.Branch] = true })
-	}
+	key := types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}
+	s.tell(key, func(l *line) { l.changed[env.Spec.Branch] = true })
 }
 
 // Heard reports a webhook of a Repository: a merge request may have been opened.
 func (s *Sender) Heard(repo types.NamespacedName) {
-	if l, ok := s.existing(repo); ok {
-		l.requeue(func() { l.heard = true })
-	}
+	s.tell(repo, func(l *line) { l.heard = true })
 }
 
 // Condition returns the condition Feedback of a Repository; nil if nothing is known yet.

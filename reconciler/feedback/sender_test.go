@@ -29,6 +29,7 @@ type office struct {
 	t *testing.T
 
 	mu      sync.Mutex
+	missing error // why there is no Repository
 	repo    *v1alpha1.Repository
 	token   string
 	address string // of the project at the forge
@@ -49,7 +50,7 @@ func (o *office) Get(_ context.Context, key client.ObjectKey, into client.Object
 	switch into := into.(type) {
 	case *v1alpha1.Repository:
 		o.repo.DeepCopyInto(into)
-		return nil
+		return o.missing
 	case *corev1.Secret:
 		if o.token != "" {
 			into.Data = map[string][]byte{"token": []byte(o.token)}
