@@ -31,7 +31,8 @@ func newUninstall(s streams) *cobra.Command {
 		Use:   "uninstall",
 		Short: "Remove Berth from a cluster",
 		Long: `Remove Berth from a cluster: its Repositories and Environments, the agent, its namespace with the
-Secrets in it, its rights and admission policies, and the CRDs.
+Secrets in it, its rights and admission policies, and the CRDs. If the namespace holds objects that
+are not Berth's, it stays, and only Berth's objects in it are deleted.
 
 Environments whose onRemoval is Delete, which is the default for patterns, are deleted with
 everything in them; the agent does that first, with their Jobs that run on removal. All others keep
@@ -115,6 +116,9 @@ func (o *uninstallOptions) remove(ctx context.Context, w io.Writer, r *installat
 	defer cancel()
 	err := r.Remove(waiting, survey)
 	switch {
+	case err == nil && len(survey.Foreign) > 0:
+		_, err = fmt.Fprintf(w, "Berth is removed from the namespace %s. The namespace stays, because it holds objects that are not Berth's: %s\n", r.Namespace, abridged(survey.Foreign))
+		return err
 	case err == nil:
 		_, err = fmt.Fprintf(w, "Berth is removed from the namespace %s\n", r.Namespace)
 		return err
@@ -147,6 +151,8 @@ func (o *uninstallOptions) describe(s *installation.Survey) string {
 		say("These keep running, without Berth's labels: %s", placesOf(kept))
 	}
 	switch {
+	case len(s.Foreign) > 0:
+		say("The namespace %s stays, because it holds objects that are not Berth's: %s; only Berth's objects in it are deleted, and the Secrets of users stay", o.connection.namespace, abridged(s.Foreign))
 	case s.Ours && len(s.Secrets) > 0:
 		say("It deletes the namespace %s with %s and the Secrets %s", o.connection.namespace, repositoriesOf(s), abridged(s.Secrets))
 	case s.Ours && len(s.Repositories) == 0:

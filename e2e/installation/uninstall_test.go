@@ -153,3 +153,31 @@ func TestForeignNamespaces(t *testing.T) {
 		t.Errorf("these remain: %q, want the namespace alone", left)
 	}
 }
+
+// A user can label an existing namespace for Berth. What else it holds is not Berth's.
+func TestUninstallKeepsANamespaceThatOthersUse(t *testing.T) {
+	p := newPlace(t)
+	p.must("install", "--image", "registry.example.com/berth:1")
+	if err := p.apply("ConfigMap", "v1", "shop", map[string]any{"metadata": map[string]any{"namespace": deploy.Namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	plan := "The namespace berth stays, because it holds objects that are not Berth's: ConfigMap/shop; only Berth's objects in it are deleted"
+	expect(p, p.must("uninstall", "--dry-run"), plan)
+	output, _ := p.berth("uninstall")
+	expect(p, output, "add --yes", plan)
+	expect(p, p.must("uninstall", "--yes"), "Berth is removed from the namespace berth. The namespace stays, because it holds objects that are not Berth's: ConfigMap/shop")
+	if !p.exists(configMaps, deploy.Namespace, "shop") || p.exists(deployments, deploy.Namespace, "berth") {
+		t.Error("not exactly Berth's objects are gone")
+	}
+	if left := p.traces(); len(left) != 1 {
+		t.Errorf("these remain: %q, want the namespace alone", left)
+	}
+	expect(p, p.must("uninstall", "--yes"), "nothing to remove")
+	if err := p.client.Resource(configMaps).Namespace(deploy.Namespace).Delete(p.Context(), "shop", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.client.Resource(namespaces).Delete(p.Context(), deploy.Namespace, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitGone(namespaces, deploy.Namespace)
+}

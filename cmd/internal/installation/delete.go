@@ -2,8 +2,6 @@ package installation
 
 import (
 	"context"
-	"errors"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,7 +21,15 @@ func (r *Remover) deleteHome(ctx context.Context, s *Survey) error {
 	if s.Namespace == nil {
 		return nil
 	}
-	if !s.Ours {
+	if s.Goes() {
+		if err := r.foreign(ctx, s); err != nil { // created since the survey
+			return err
+		}
+	}
+	if !s.Goes() {
+		if len(s.Foreign) > 0 {
+			r.say("Namespace/%s: stays, because it holds objects that are not Berth's; deleting only Berth's objects in it", r.Namespace)
+		}
 		return r.deleteContents(ctx)
 	}
 	if err := r.delete(ctx, s.Namespace); err != nil {
@@ -48,8 +54,7 @@ func (r *Remover) deleteHome(ctx context.Context, s *Survey) error {
 // Secrets and volumes with its label are those of users.
 func (r *Remover) deleteContents(ctx context.Context) error {
 	kinds, err := r.served(func(resource metav1.APIResource) bool {
-		return resource.Namespaced && slices.Contains(resource.Verbs, "list") && slices.Contains(resource.Verbs, "delete") &&
-			resource.Kind != "Secret" && resource.Kind != "PersistentVolumeClaim"
+		return deletable(resource) && resource.Kind != "Secret" && resource.Kind != "PersistentVolumeClaim"
 	})
 	if err != nil {
 		return err
@@ -68,10 +73,11 @@ func (r *Remover) deleteContents(ctx context.Context) error {
 			}
 		}
 	}
-	return errors.Join(
-		r.deleteNamed(ctx, "v1", "Secret", installationSecret),
-		r.deleteAll(ctx, "v1", "Secret", client.HasLabels{recordType}),
-	)
+	// The id is the last, because it shows that an interrupted removal is not complete.
+	if err := r.deleteAll(ctx, "v1", "Secret", client.HasLabels{recordType}); err != nil {
+		return err
+	}
+	return r.deleteNamed(ctx, "v1", "Secret", installationSecret)
 }
 
 // deleteRoles deletes the ClusterRoles, aggregated ones first. The controller that aggregates them applies such a role

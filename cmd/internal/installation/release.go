@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -120,14 +121,27 @@ func markable(resource metav1.APIResource) bool {
 
 // served returns the kinds of the API server's resources that meet a condition, except those of Berth.
 func (r *Remover) served(which func(metav1.APIResource) bool) ([]schema.GroupVersionKind, error) {
-	lists, err := discovery.ServerPreferredResources(r.Kubernetes.Discovery())
-	if discovery.IsGroupDiscoveryFailedError(err) {
+	kinds, unavailable, err := r.discover(which)
+	if len(unavailable) > 0 {
 		// An aggregated API that is down. It must not keep an installation from ending.
-		r.say("some kinds cannot be listed, so Berth's objects and labels of these kinds may stay: %v", err)
-	} else if err != nil {
-		return nil, err
+		r.say("some kinds cannot be listed, so Berth's objects and labels of these kinds may stay: %s", strings.Join(unavailable, ", "))
 	}
-	var kinds []schema.GroupVersionKind
+	return kinds, err
+}
+
+// discover returns the kinds of the API server's resources that meet a condition, except those of Berth, and the APIs that are
+// unavailable.
+func (r *Remover) discover(which func(metav1.APIResource) bool) (kinds []schema.GroupVersionKind, unavailable []string, err error) {
+	lists, err := discovery.ServerPreferredResources(r.Kubernetes.Discovery())
+	var failed *discovery.ErrGroupDiscoveryFailed
+	if errors.As(err, &failed) {
+		for version := range failed.Groups {
+			unavailable = append(unavailable, version.String())
+		}
+		slices.Sort(unavailable)
+	} else if err != nil {
+		return nil, nil, err
+	}
 	for _, list := range lists {
 		version, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil || version.Group == v1alpha1.GroupVersion.Group {
@@ -139,7 +153,7 @@ func (r *Remover) served(which func(metav1.APIResource) bool) ([]schema.GroupVer
 			}
 		}
 	}
-	return kinds, nil
+	return kinds, unavailable, nil
 }
 
 // list lists the metadata of a kind's objects. A kind that cannot be listed after all has none.

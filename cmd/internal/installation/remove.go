@@ -65,7 +65,7 @@ func (r *Remover) Remove(ctx context.Context, s *Survey) error {
 			steps = slices.Insert(steps, 1, r.deleteNamespaces)
 		}
 	}
-	for _, step := range steps {
+	for _, step := range slices.Insert(steps, 0, r.claimSecrets) {
 		if err := step(ctx, s); err != nil {
 			return err
 		}

@@ -25,6 +25,8 @@ type Survey struct {
 	// Namespace is nil if it does not exist. Ours reports whether it was created for Berth.
 	Namespace *corev1.Namespace
 	Ours      bool
+	// Foreign are the objects in a namespace of Berth's that are not part of the installation, as Kind/name.
+	Foreign []string
 	// ID is the id in the labels of the installation's objects, "" if it is lost.
 	ID           string
 	Repositories []v1alpha1.Repository
@@ -39,11 +41,13 @@ type Survey struct {
 	Shared []*unstructured.Unstructured
 	// Definitions are Berth's kinds, if no other installation needs them.
 	Definitions []*unstructured.Unstructured
+
+	used map[string]bool // the Secrets and ConfigMaps that the installation uses, as Kind/name
 }
 
 // Nothing reports whether there is nothing to remove.
 func (s *Survey) Nothing() bool {
-	return len(s.Shared) == 0 && len(s.Definitions) == 0 && len(s.Repositories) == 0 && len(s.Environments) == 0 && !s.Ours && s.ID == ""
+	return len(s.Shared) == 0 && len(s.Definitions) == 0 && len(s.Repositories) == 0 && len(s.Environments) == 0 && !s.Goes() && s.ID == ""
 }
 
 // Deleted returns the environments that the removal deletes with everything in them, unless it keeps all.
@@ -85,37 +89,12 @@ const (
 // Survey finds what is installed. It changes nothing.
 func (r *Remover) Survey(ctx context.Context) (*Survey, error) {
 	s := &Survey{}
-	for _, look := range []func(context.Context, *Survey) error{r.namespace, r.kinds, r.agent, r.others, r.shared} {
+	for _, look := range []func(context.Context, *Survey) error{r.namespace, r.kinds, r.foreign, r.agent, r.others, r.shared} {
 		if err := look(ctx, s); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
-}
-
-func (r *Remover) namespace(ctx context.Context, s *Survey) error {
-	ns := &corev1.Namespace{}
-	err := r.Client.Get(ctx, client.ObjectKey{Name: r.Namespace}, ns)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s.Namespace, s.Ours = ns, ns.Labels[partOf] == product
-	secrets := &corev1.SecretList{}
-	if err := r.Client.List(ctx, secrets, client.InNamespace(r.Namespace)); err != nil {
-		return err
-	}
-	for i := range secrets.Items {
-		switch secret := &secrets.Items[i]; {
-		case secret.Name == installationSecret:
-			s.ID = string(secret.Data["id"])
-		case secret.Type != recordType && secret.Type != corev1.SecretTypeServiceAccountToken && !strings.HasPrefix(string(secret.Type), "helm.sh/"):
-			s.Secrets = append(s.Secrets, secret.Name)
-		}
-	}
-	return nil
 }
 
 // kinds reads the Repositories and Environments, if the cluster knows them.
@@ -280,7 +259,7 @@ func (r *Remover) Check(ctx context.Context, s *Survey) error {
 	for _, object := range objects {
 		all = append(all, object)
 	}
-	if s.Ours {
+	if s.Goes() {
 		all = append(all, s.Namespace)
 	}
 	var errs []error
