@@ -25,6 +25,7 @@ type branch struct {
 	told  map[string]v1alpha1.EnvironmentFeedback // by the name of the Environment; of those that are gone, too
 	notes map[int64]note                          // by merge request
 	due   time.Time                               // when to compare the notes again; zero: not before something changes
+	noted string                                  // the digest of the text that the notes were last compared with
 	since time.Time                               // since when a sync goes on that the notes do not show; zero: none does
 }
 
@@ -169,6 +170,7 @@ func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branc
 		}
 		b.notes[number] = note{id: id, digest: content, edited: now}
 	}
+	b.noted = content
 	for len(b.notes) > maxNotes {
 		delete(b.notes, slices.Min(slices.Collect(maps.Keys(b.notes))))
 	}

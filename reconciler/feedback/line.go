@@ -15,10 +15,6 @@ import (
 	"berth.dev/berth/reconciler/control"
 )
 
-// pause is the minimum time between two edits of a note, and between two lists of merge requests that only a changed status
-// causes.
-const pause = 5 * time.Second
-
 // line is what is reported for one Repository.
 type line struct {
 	*Sender
@@ -206,54 +202,4 @@ func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs ma
 	return l.notes.each(names, l.Now, l.Jitter(), func(name string) error {
 		return l.putNotes(ctx, repo, l.branch(name, envs[name]))
 	})
-}
-
-// toNote returns the branches whose notes are compared now, after it listed the open merge requests: because of a webhook,
-// or because the last list is not new. The error is that of the list.
-func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environment, now time.Time) ([]string, error) {
-	l.mu.Lock()
-	heard := l.heard
-	l.mu.Unlock()
-	if l.notes.blocked && now.Before(l.notes.retry) {
-		return nil, nil
-	}
-	names := l.notes.take(now)
-	if len(envs) == 0 && len(names) == 0 {
-		return nil, nil // there is nothing to note, and Gitea answers 404 for a repository without branches
-	}
-	if !heard && (len(names) == 0 || now.Sub(l.listed) < pause) {
-		return names, nil
-	}
-	l.mu.Lock()
-	l.heard = false
-	l.mu.Unlock()
-	all, err := l.forge.MergeRequests(ctx)
-	if err != nil {
-		l.mu.Lock()
-		l.heard = l.heard || heard
-		l.mu.Unlock()
-		return names, err
-	}
-	before := l.open
-	l.open, l.listed = map[string][]int64{}, now
-	for _, m := range all {
-		l.open[m.Branch] = append(l.open[m.Branch], m.Number)
-	}
-	names = l.withOpened(names, before, envs)
-	if len(names) == 0 {
-		l.notes.conclude(nil, someBranches, now, 0)
-	}
-	return names, nil
-}
-
-// withOpened adds the branches that have another open merge request than before, because it was opened or reopened.
-func (l *line) withOpened(names []string, before map[string][]int64, envs map[string][]*v1alpha1.Environment) []string {
-	for name, numbers := range l.open {
-		opened := func(n int64) bool { return !slices.Contains(before[name], n) }
-		if len(envs[name]) > 0 && !slices.Contains(names, name) && slices.ContainsFunc(numbers, opened) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

@@ -224,7 +224,7 @@ func TestASyncIsReported(t *testing.T) {
 		o.wants("the note does after 2 seconds", time.Second, "note 1007 in !7 Syncing")
 		o.becomes("side", "Healthy", commitA)
 		o.wants("the status comes at once", time.Second, "berth/review a Success")
-		o.wants("the note within 5 seconds of its last edit", 4*time.Second, "list", "note 1007 in !7 Healthy")
+		o.wants("the note within 5 seconds of its last edit", 4*time.Second, "note 1007 in !7 Healthy")
 		o.said(time.Minute)
 		o.becomes("side", "Syncing", commitA)
 		o.said(time.Second)
@@ -236,7 +236,7 @@ func TestASyncIsReported(t *testing.T) {
 		o.wants("nothing is asked while nothing changes", 24*time.Hour)
 		o.sender.Changed(o.envs["posts.review.side"])
 		o.sender.Follow(o.repo)
-		o.wants("not even if the status was written without a difference", time.Minute, "list")
+		o.wants("not even if the status was written without a difference", time.Minute)
 		if o.writes != writes {
 			t.Errorf("%d statuses were written without a difference", o.writes-writes)
 		}
@@ -245,7 +245,7 @@ func TestASyncIsReported(t *testing.T) {
 		o.wants("a restart repeats nothing, and lists the merge requests", time.Minute, "list")
 		o.becomes("side", "Syncing", commitB)
 		o.becomes("side", "Healthy", commitB)
-		o.wants("a newer commit", time.Minute, "berth/review b Success", "list", "note 1007 in !7 Healthy")
+		o.wants("a newer commit", time.Minute, "berth/review b Success", "note 1007 in !7 Healthy")
 		if o.condition() != v1alpha1.ReasonReported {
 			t.Errorf("the condition is %s", o.condition())
 		}
@@ -264,7 +264,7 @@ func TestASupersededCommitIsCanceled(t *testing.T) {
 		o.wants("another follows, after a restart", time.Minute, "berth/review a Canceled", "berth/review b Running")
 		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Syncing", ""))
-		o.wants("the environment is gone", time.Minute, "berth/review b Canceled", "list")
+		o.wants("the environment is gone", time.Minute, "berth/review b Canceled")
 		o.stop()
 	})
 }
@@ -281,6 +281,7 @@ func TestAMergeRequestIsOpened(t *testing.T) {
 		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
 		o.wants("another webhook", time.Minute, "list")
 		o.change(func() { o.open = nil })
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
 		o.becomes("side", "Failed", commitA)
 		o.wants("closed ones are not edited", time.Minute, "berth/review a Failed", "list")
 		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
@@ -289,7 +290,7 @@ func TestAMergeRequestIsOpened(t *testing.T) {
 		o.change(func() { o.open = nil })
 		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Failed", ""))
-		o.wants("unless the environment is gone", time.Minute, "list", "note 1007 in !7 removed", "note 1008 in !8 removed")
+		o.wants("unless the environment is gone", time.Minute, "note 1007 in !7 removed", "note 1008 in !8 removed")
 		o.stop()
 	})
 }
