@@ -119,9 +119,9 @@ func lineOf(source Source, text string) Line {
 	return Line{Source: source, Time: t, Text: rest}
 }
 
-// Mask returns a function that removes the values of Secrets from a log of an environment, as far as the user may read
-// them, and of the kinds that may hold decrypted values. The notes say what is not removed.
-func (i *Inspector) Mask(ctx context.Context, env *v1alpha1.Environment) (mask func(string) string, notes []string) {
+// Mask returns what hides the values of Secrets in a log of an environment, as far as the user may read them, and of the
+// kinds that may hold decrypted values. The notes say what is not hidden.
+func (i *Inspector) Mask(ctx context.Context, env *v1alpha1.Environment) (Mask, []string) {
 	var d Description
 	entry := i.entry(ctx, env, &d)
 	anchor := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret"}}
@@ -132,6 +132,17 @@ func (i *Inspector) Mask(ctx context.Context, env *v1alpha1.Environment) (mask f
 		decrypted = entry.Decryption.Kinds
 		objects = append(objects, i.find(ctx, env, entry.Scope, &d)...)
 	}
-	values := i.secretsOf(ctx, objects, decrypted, &d)
-	return func(text string) string { return manifest.Hide(text, values, output.Hidden) }, d.Notes
+	return MaskOf(i.secretsOf(ctx, objects, decrypted, &d)...), d.Notes
 }
+
+// Mask hides values in texts.
+type Mask struct{ values []string }
+
+// MaskOf returns a Mask of values.
+func MaskOf(values ...string) Mask { return Mask{slices.Compact(slices.Sorted(slices.Values(values)))} }
+
+// Hide replaces the values in a text by a mark.
+func (m Mask) Hide(text string) string { return manifest.Hide(text, m.values, output.Hidden) }
+
+// And returns a Mask of the values of both.
+func (m Mask) And(other Mask) Mask { return MaskOf(slices.Concat(m.values, other.values)...) }

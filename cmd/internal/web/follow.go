@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +18,11 @@ import (
 	"berth.dev/berth/cmd/internal/inspect"
 )
 
-// The times of a followed log: how often new pods are looked for, and how long lines are collected.
+// The times of a followed log: how often new pods are looked for, how long lines are collected, and how old the known
+// values of Secrets may be.
 const (
 	podsEvery    = 5 * time.Second
+	maskAge      = time.Minute
 	collectLines = 200 * time.Millisecond
 )
 
@@ -34,10 +37,11 @@ type following struct {
 	*Server
 	env    *v1alpha1.Environment
 	choice logChoice
-	mask   func(string) string
 	since  time.Time // what is older was on the page before
+	masked time.Time // when the mask was last renewed
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	mask inspect.Mask
 	// open are the containers that are being read, and last has the time of the last line of each.
 	open  map[inspect.Source]bool
 	last  map[inspect.Source]time.Time
@@ -54,7 +58,6 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	stream := http.NewResponseController(w)
 	f := &following{Server: s, env: env, choice: choiceOf(r), since: sinceOf(r, s.Now()),
 		open: map[inspect.Source]bool{}, last: map[inspect.Source]time.Time{}}
-	f.mask, _ = s.Logs.Mask(r.Context(), env)
 	pods, flush := time.NewTicker(podsEvery), time.NewTicker(collectLines)
 	defer pods.Stop()
 	defer flush.Stop()
@@ -84,6 +87,7 @@ func (f *following) look(ctx context.Context) {
 		f.env = env
 	}
 	sources, _, _ := f.choice.sources(f.described.describe(ctx, f.env))
+	f.renewMask(ctx, sources)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, source := range sources {
@@ -94,12 +98,30 @@ func (f *following) look(ctx context.Context) {
 	}
 }
 
+// renewMask reads the Secrets again before a container is opened, which may log new values, and when they are old.
+// Values that are gone stay hidden, because running containers still have them.
+func (f *following) renewMask(ctx context.Context, sources []inspect.Source) {
+	f.mu.Lock()
+	isNew := slices.ContainsFunc(sources, func(source inspect.Source) bool { return !f.open[source] })
+	f.mu.Unlock()
+	if !isNew && f.Now().Sub(f.masked) < maskAge {
+		return
+	}
+	mask, _ := f.Logs.Mask(ctx, f.env) // the page itself shows what is not hidden
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.masked, f.mask = f.Now(), f.mask.And(mask)
+}
+
 // read follows one container from a time on. When its log ends, its next run can be followed.
 func (f *following) read(ctx context.Context, namespace string, source inspect.Source, from time.Time) {
 	options := corev1.PodLogOptions{Follow: true, SinceTime: &metav1.Time{Time: from}}
 	// An error shows on the page when it is loaded again.
 	_ = f.Logs.Follow(ctx, namespace, source, options, func(l inspect.Line) {
-		shown := lineOf(l, f.mask)
+		f.mu.Lock()
+		mask := f.mask
+		f.mu.Unlock()
+		shown := lineOf(l, mask)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if !l.Time.After(from) { // the API server knows only whole seconds

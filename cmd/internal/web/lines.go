@@ -57,13 +57,13 @@ type line struct {
 
 var levelTones = map[level]tone{levelDebug: toneIdle, levelInfo: toneIdle, levelWarn: toneWarn, levelError: toneBad}
 
-func lineOf(l inspect.Line, mask func(string) string) line {
-	v := line{Pod: l.Pod, Container: l.Container, Text: clip(mask(l.Text))}
+func lineOf(l inspect.Line, mask inspect.Mask) line {
+	v := line{Pod: l.Pod, Container: l.Container, Text: clip(mask.Hide(l.Text))}
 	if !l.Time.IsZero() {
 		v.Clock, v.Exact = l.Time.UTC().Format("15:04:05.000"), l.Time.UTC().Format(time.RFC3339Nano)
 	}
 	if v.parse() { // decoding may have written a value in another way
-		v.Level, v.Text, v.Fields = mask(v.Level), mask(v.Text), mask(v.Fields)
+		v.Level, v.Text, v.Fields = mask.Hide(v.Level), mask.Hide(v.Text), mask.Hide(v.Fields)
 	}
 	return v
 }

@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/health"
 )
 
@@ -81,18 +82,18 @@ func TestLogsExplainJSONLines(t *testing.T) {
 func TestLogsAreMaskedAndShownAsText(t *testing.T) {
 	s := talking(t, said("api-1", "main", "the password is hunter2"), said("api-1", "main", "<script>evil()</script>\x1b[31m\u202e"), said("api-1", "main", strings.Repeat("x", 9000)+"end"))
 	for _, path := range []string{"/env/posts.review.a/logs", "/env/posts.review.a/logs/file"} {
-		s.shows(path, "the password is ***", "it cannot be read, because you lack the right")
+		s.shows(path, "the password is "+output.Hidden, "it cannot be read, because you lack the right")
 		s.hides(path, "hunter2", "\x1b", "\u202e", "xend")
 	}
 	s.hides("/env/posts.review.a/logs", "<script>evil")
 }
 
-// The mask of this test knows a value only as it is.
+// The values are escaped twice, so that they are legible only once the line is decoded.
 func TestDecodedFieldsAreMasked(t *testing.T) {
-	s := talking(t, said("api-1", "main", `{"msg":"with hunt\u0065r2","level":"hunt\u0065r2","to":{"p":"hunter\u0032"}}`))
+	s := talking(t, said("api-1", "main", `{"msg":"with {\"p\":\"hunt\\u0065r2\"}","to":"{\"p\":\"hunter\\u0032\"}"}`))
 	for _, path := range []string{"/env/posts.review.a/logs", "/env/posts.review.a/logs/file"} {
-		s.shows(path, "with ***")
-		s.hides(path, "hunter2")
+		s.shows(path, "with {")
+		s.hides(path, "hunt")
 	}
 }
 
@@ -127,6 +128,24 @@ func TestFollowingReadsTheEnvironmentAgain(t *testing.T) {
 		s := talking(t, said("api-1", "main", "one"))
 		if got := s.followed("/env/posts.review.a/logs/live?", 11*time.Second); strings.Count(got, "alive") != 2 {
 			t.Errorf("the stream says %s", got)
+		}
+	})
+}
+
+// rotation is after the mask was renewed.
+const rotation = 70 * time.Second
+
+// Secrets that are created or changed while a log is followed are masked too, and their former values as well.
+func TestAFollowedLogMasksNewSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := talking(t)
+		s.rotates = true
+		late := said("api-1", "main", "has secret-1 and secret-2")
+		late.Time = time.Now()
+		s.lines = []inspect.Line{late}
+		got := s.followed("/env/posts.review.a/logs/live?", rotation+time.Second)
+		if !strings.Contains(got, "has ") || strings.Contains(got, "secret-") || s.masks != 2 {
+			t.Errorf("with %d masks the stream says %s", s.masks, got)
 		}
 	})
 }

@@ -65,8 +65,8 @@ type Reader interface {
 	Tail(ctx context.Context, namespace string, sources []inspect.Source, o corev1.PodLogOptions) ([]inspect.Line, []string)
 	// Follow passes on the lines of a container until its log or the context ends.
 	Follow(ctx context.Context, namespace string, source inspect.Source, o corev1.PodLogOptions, say func(inspect.Line)) error
-	// Mask returns a function that removes what is secret in an environment, and what it does not remove.
-	Mask(context.Context, *v1alpha1.Environment) (func(string) string, []string)
+	// Mask returns what hides the secrets of an environment, and what it does not hide.
+	Mask(context.Context, *v1alpha1.Environment) (inspect.Mask, []string)
 }
 
 // Server is the handler of the page. It keeps one watch per kind, however many browsers are open.

@@ -41,6 +41,9 @@ type site struct {
 	// lines are the logs of all containers, and unread is what cannot be read.
 	lines  []inspect.Line
 	unread []string
+	// rotates changes the secret each time that it is read, and masks counts how often that was.
+	rotates bool
+	masks   int
 	// steps are those of syncs by commit, and of comparisons by "from..to". differs is why there are none.
 	steps   map[string][]inspect.Step
 	places  map[string]string
@@ -70,7 +73,7 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 	var err error
 	s.Server, err = web.New(web.Config{
 		Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, Access: access{denied: s.denied}, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
-		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: func() time.Time { return now },
+		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: s.clock,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +89,14 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		<-ended
 	})
 	return s
+}
+
+// clock returns the time of the page, which stands still unless secrets rotate.
+func (s *site) clock() time.Time {
+	if s.rotates {
+		return time.Now()
+	}
+	return now
 }
 
 // listing is a client whose watches do not begin with a listing: that of tests cannot do this.
@@ -144,8 +155,11 @@ func (s *site) Tail(_ context.Context, _ string, sources []inspect.Source, o cor
 	return lines, s.unread
 }
 
-// Follow says the prepared lines of a container, and waits for the end.
+// Follow says the prepared lines of a container, and waits for the end. With rotating secrets it logs all of them later.
 func (s *site) Follow(ctx context.Context, _ string, source inspect.Source, _ corev1.PodLogOptions, say func(inspect.Line)) error {
+	if s.rotates {
+		time.Sleep(rotation)
+	}
 	for _, l := range s.lines {
 		if l.Source == source {
 			say(l)
@@ -155,9 +169,13 @@ func (s *site) Follow(ctx context.Context, _ string, source inspect.Source, _ co
 	return nil
 }
 
-// Mask hides one word.
-func (s *site) Mask(context.Context, *v1alpha1.Environment) (func(string) string, []string) {
-	return func(text string) string { return strings.ReplaceAll(text, "hunter2", "***") }, nil
+// Mask hides one word, and one more each time unless they stay the same.
+func (s *site) Mask(context.Context, *v1alpha1.Environment) (inspect.Mask, []string) {
+	if s.rotates {
+		s.masks++
+		return inspect.MaskOf(fmt.Sprintf("secret-%d", s.masks)), nil
+	}
+	return inspect.MaskOf("hunter2"), nil
 }
 
 // get returns the body of a page.
