@@ -81,6 +81,15 @@ func (a *appTokens) token(ctx context.Context) (string, error) {
 	return a.current, nil
 }
 
+// forget drops a token that the forge does not accept any more, such as after the App was suspended or its permissions changed.
+func (a *appTokens) forget(token string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current == token {
+		a.current = ""
+	}
+}
+
 // known returns the tokens that a text could quote. It is called while the lock may be held, and then knows none.
 func (a *appTokens) known() []string {
 	if !a.mu.TryLock() {

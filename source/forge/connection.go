@@ -90,7 +90,11 @@ func (c *connection) send(ctx context.Context, op operation, r request) (http.He
 	if err != nil {
 		return nil, err
 	}
-	return c.do(ctx, op, r, token)
+	header, err := c.do(ctx, op, r, token)
+	if c.app != nil && ReasonOf(err) == Unauthorized {
+		c.app.forget(token)
+	}
+	return header, err
 }
 
 // request is a request to the API.

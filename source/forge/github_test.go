@@ -141,6 +141,13 @@ func TestAGitHubApp(t *testing.T) {
 	now = now.Add(56 * time.Minute) // soon after, the token would expire
 	send(2)
 
+	s.tokens++ // the forge revokes the last token
+	if _, err := c.SetStatus(t.Context(), forge.Status{Commit: head, State: forge.Success}); forge.ReasonOf(err) != forge.Unauthorized {
+		t.Errorf("with a revoked token: %v", err)
+	}
+	send(4)
+	send(4)
+
 	app.ID = "8"
 	if _, err := client(t, s.config(forge.Credentials{App: app})).SetStatus(t.Context(), forge.Status{Commit: head}); forge.ReasonOf(err) != forge.Unauthorized {
 		t.Errorf("another App: %v", err)
