@@ -13,6 +13,28 @@ import (
 // ended are the reasons of Ready of an environment that runs nothing any more, or soon will not.
 var ended = []string{v1alpha1.ReasonExpiring, v1alpha1.ReasonExpired, v1alpha1.ReasonDeleting}
 
+func hasEnded(env *v1alpha1.Environment) bool {
+	return slices.Contains(ended, readyOf(env).Reason) || !env.DeletionTimestamp.IsZero()
+}
+
+// inUse reports whether another Environment than the named one runs in an environment of the forge.
+type inUse func(environment, but string) bool
+
+// usedBy returns what the Environments of a Repository use. Several may share an environment of the forge: those of an entry's
+// literal branches, and those of branches such as feature/x and feature-x.
+func usedBy(repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) inUse {
+	return func(environment, but string) bool {
+		for _, of := range envs {
+			for _, env := range of {
+				if env.Name != but && !hasEnded(env) && environmentName(repo, env) == environment {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
 // sendDeployments records the deployments that differ, and returns the branches that it tried.
 func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
 	names := l.deployments.take(l.Now())
@@ -20,22 +42,22 @@ func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, e
 		return nil
 	}
 	return l.deployments.each(names, l.Now, l.Jitter(), func(name string) error {
-		return l.setDeployments(ctx, repo, l.branch(name, envs[name]))
+		return l.setDeployments(ctx, repo, l.branch(name, envs[name]), usedBy(repo, envs))
 	})
 }
 
 // setDeployments records the deployments of a branch that differ.
-func (l *line) setDeployments(ctx context.Context, repo *v1alpha1.Repository, b *branch) error {
+func (l *line) setDeployments(ctx context.Context, repo *v1alpha1.Repository, b *branch, used inUse) error {
 	there := map[string]bool{}
 	for _, env := range b.envs {
 		there[env.Name] = true
-		if err := l.setDeployment(ctx, repo, env, b); err != nil {
+		if err := l.setDeployment(ctx, repo, env, b, used); err != nil {
 			return err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.told)) {
 		if !there[name] {
-			if err := l.endDeployment(ctx, name, b); err != nil {
+			if err := l.endDeployment(ctx, name, b, used); err != nil {
 				return err
 			}
 		}
@@ -44,9 +66,9 @@ func (l *line) setDeployments(ctx context.Context, repo *v1alpha1.Repository, b 
 }
 
 // setDeployment records the deployment of an Environment if it differs. What ended and begins again is another deployment.
-func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, b *branch) error {
-	if slices.Contains(ended, readyOf(env).Reason) || !env.DeletionTimestamp.IsZero() {
-		return l.endDeployment(ctx, env.Name, b)
+func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env *v1alpha1.Environment, b *branch, used inUse) error {
+	if hasEnded(env) {
+		return l.endDeployment(ctx, env.Name, b, used)
 	}
 	s, wanted := statusOf(env)
 	name := environmentName(repo, env)
@@ -87,12 +109,13 @@ func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env
 }
 
 // endDeployment records that an environment is gone, if a deployment of it was recorded.
-func (l *line) endDeployment(ctx context.Context, name string, b *branch) error {
+func (l *line) endDeployment(ctx context.Context, name string, b *branch, used inUse) error {
 	told := b.told[name]
 	if told.Deployment == nil {
 		return nil
 	}
 	last := forge.Deployment{ID: told.Deployment.ID, Commit: told.Deployment.Commit, Branch: b.name, Environment: told.Deployment.Environment}
+	last.Shared = used(last.Environment, name)
 	if err := l.forge.EndDeployment(ctx, last); err != nil && forge.ReasonOf(err) != forge.NotFound {
 		return err
 	}

@@ -37,3 +37,22 @@ func TestADeploymentIsCreatedOnce(t *testing.T) {
 		o.stop()
 	})
 }
+
+// The end of one does not stop the environment of the other at the forge.
+func TestTwoBranchesShareAnEnvironmentOfTheForge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.change(func() {
+			f := o.repo.Spec.Feedback
+			f.Statuses, f.Note, f.Deployments = v1alpha1.StatusesNever, v1alpha1.NoteNever, v1alpha1.DeploymentsRecorded
+		})
+		o.becomes("feature/x", "Healthy", commitA)
+		o.becomes("feature-x", "Healthy", commitB)
+		o.wants("both are deployed", time.Second, "deployment 0 of b to review/feature-x Success", "deployment 0 of a to review/feature-x Success")
+		o.becomes("feature/x", "Expired", commitA)
+		o.wants("one expires", time.Second, "end only 5 of review/feature-x")
+		o.becomes("feature-x", "Expired", commitB)
+		o.wants("the other does, too", time.Second, "end 5 of review/feature-x")
+		o.stop()
+	})
+}

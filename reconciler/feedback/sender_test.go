@@ -128,6 +128,9 @@ func (o *office) SetDeployment(_ context.Context, d forge.Deployment) (int64, er
 func (o *office) EndDeployment(_ context.Context, d forge.Deployment) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if d.Shared {
+		return o.call(fmt.Sprintf("end only %d of %s", d.ID, d.Environment))
+	}
 	return o.call(fmt.Sprintf("end %d of %s", d.ID, d.Environment))
 }
 

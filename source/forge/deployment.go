@@ -17,6 +17,8 @@ type Deployment struct {
 	Link string
 	// ID is the one that SetDeployment returned for this commit, or 0. A final state is followed by another deployment.
 	ID int64
+	// Shared says that something else is deployed to the same environment. It outlives the end of this deployment.
+	Shared bool
 }
 
 // deployer is an api that records deployments.
@@ -35,7 +37,7 @@ func (c *Client) SetDeployment(ctx context.Context, d Deployment) (int64, error)
 	return api.setDeployment(ctx, d)
 }
 
-// EndDeployment records that the environment of the last deployment is gone.
+// EndDeployment records that the environment of the last deployment is gone, or that only the deployment is if it is Shared.
 func (c *Client) EndDeployment(ctx context.Context, d Deployment) error {
 	api, err := c.deployer()
 	if err != nil {
@@ -132,6 +134,14 @@ func (g *gitlab) setDeployment(ctx context.Context, d Deployment) (int64, error)
 
 // endDeployment stops the environment, without the jobs that CI may have for that.
 func (g *gitlab) endDeployment(ctx context.Context, d Deployment) error {
+	if d.Shared {
+		if d.ID == 0 {
+			return nil
+		}
+		d.State, d.Link = Canceled, ""
+		_, err := g.setDeployment(ctx, d) // one that has ended keeps its state
+		return err
+	}
 	op := operation{"stop an environment", gitlabDeploy}
 	var found []environment
 	if _, err := g.send(ctx, op, request{method: http.MethodGet, path: g.project + "/environments?states=available&name=" + url.QueryEscape(d.Environment), into: &found}); err != nil || len(found) == 0 {

@@ -58,6 +58,25 @@ func TestDeploymentsOfGitLab(t *testing.T) {
 	}
 }
 
+// Two branches may have the same name in addresses, such as feature/x and feature-x.
+func TestTheEndOfADeploymentToASharedEnvironment(t *testing.T) {
+	s := serveGitLab(t)
+	c := s.client(t)
+	for _, state := range []forge.State{forge.Running, forge.Success} {
+		one := deploys(t, c, state)
+		one.Shared = true
+		if err := c.EndDeployment(t.Context(), one); err != nil || s.places[0].State != "available" {
+			t.Errorf("%s: the environment is %s (%v)", state, s.places[0].State, err)
+		}
+	}
+	if s.deployed[0].Status != "canceled" || s.deployed[1].Status != "success" {
+		t.Errorf("the deployments are %v", s.deployed)
+	}
+	if err := c.EndDeployment(t.Context(), forge.Deployment{Environment: "review/side", Shared: true}); err != nil || s.places[0].State != "available" {
+		t.Errorf("without an id: %v", err)
+	}
+}
+
 func TestGiteaHasNoDeployments(t *testing.T) {
 	c := client(t, forge.Config{Provider: forge.Gitea, RepositoryURL: "https://git.example.com/acme/posts.git", Credentials: forge.Credentials{Token: "x"}})
 	_, err := c.SetDeployment(t.Context(), forge.Deployment{})
