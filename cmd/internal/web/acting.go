@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -31,6 +33,23 @@ type proposal struct {
 	Denied string
 	// Items are what is deleted.
 	Items []string
+	// Shown is the digest of what a deletion is about. If it has changed when the form comes back, nothing is done.
+	Shown string
+}
+
+// digestOf identifies what a viewer has seen before a confirmation.
+func digestOf(effect string, items []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{effect}, items...), "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// outdated answers a confirmation of something else than what is blocked now, and reports whether it is one.
+func (s *Server) outdated(w http.ResponseWriter, r *http.Request, now string) bool {
+	if now != "" && r.FormValue("shown") == now {
+		return false
+	}
+	s.problem(w, r, http.StatusConflict, "Nothing was confirmed", "What is blocked has changed since this page was shown. Go back, and read the current list before you confirm it.")
+	return true
 }
 
 // buttons returns the actions that make sense for an environment now. Without the right to change it there are none, and
@@ -87,6 +106,9 @@ func (s *Server) proposal(w http.ResponseWriter, r *http.Request) {
 	if !s.may(r.Context(), s.change("environments", env.Name)) {
 		p.Denied = s.lacks("edit")
 	}
+	if a.dangerous {
+		p.Shown = a.shown(env, commit)
+	}
 	s.show(w, r, http.StatusOK, frame{Title: a.Title + ": " + env.Spec.Branch, Screen: "proposal", Content: p})
 }
 
@@ -94,6 +116,9 @@ func (s *Server) proposal(w http.ResponseWriter, r *http.Request) {
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	env, a, commit := s.chosen(w, r)
 	if env == nil {
+		return
+	}
+	if a.dangerous && s.outdated(w, r, a.shown(env, commit)) {
 		return
 	}
 	written := env.DeepCopy()
@@ -129,6 +154,23 @@ func (s *Server) progress(r *http.Request, env *v1alpha1.Environment) []banner {
 	return []banner{{Tone: toneGood, Title: all[n].Title + ": done"}}
 }
 
+// shown returns the digest of what an action would do now, or nothing if it makes no sense now.
+func (a action) shown(env *v1alpha1.Environment, commit string) string {
+	if !a.offered(env) {
+		return ""
+	}
+	return digestOf(a.effect(env, commit), nil)
+}
+
+// shownOf returns the digest of the deletions that a Repository blocks, or nothing if it blocks none.
+func shownOf(repo *v1alpha1.Repository) string {
+	held := heldOf(repo)
+	if len(held) == 0 {
+		return ""
+	}
+	return digestOf("", held)
+}
+
 // proposalForAll shows which environments a confirmation would delete.
 func (s *Server) proposalForAll(w http.ResponseWriter, r *http.Request) {
 	repo := s.repositoryOf(w, r)
@@ -137,7 +179,7 @@ func (s *Server) proposalForAll(w http.ResponseWriter, r *http.Request) {
 	}
 	held := heldOf(repo)
 	p := proposal{
-		Title: "Confirm deletions", Of: repo.Name, Dangerous: true, Items: held, Command: "berth confirm --repository " + repo.Name, Back: "/",
+		Title: "Confirm deletions", Of: repo.Name, Dangerous: true, Items: held, Shown: shownOf(repo), Command: "berth confirm --repository " + repo.Name, Back: "/",
 		Path:   "/repo/" + url.PathEscape(repo.Name) + "/confirm",
 		Effect: fmt.Sprintf("The agent may delete what it blocks now, and nothing that is blocked later: %s", inspect.Ready(repo.Status.Conditions).Message),
 	}
@@ -147,9 +189,13 @@ func (s *Server) proposalForAll(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, frame{Title: "Confirm deletions of " + repo.Name, Screen: "proposal", Content: p})
 }
 
+// confirmAll confirms the deletions that the viewer has seen.
 func (s *Server) confirmAll(w http.ResponseWriter, r *http.Request) {
 	repo := s.repositoryOf(w, r)
 	if repo == nil {
+		return
+	}
+	if s.outdated(w, r, shownOf(repo)) {
 		return
 	}
 	actor := acting.Actor{Client: s.Client, Name: "berth-ui"}

@@ -2,9 +2,12 @@ package web_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -25,6 +28,20 @@ func (s *site) post(path string, form url.Values) (code int, location string) {
 	answer := httptest.NewRecorder()
 	s.ServeHTTP(answer, request)
 	return answer.Code, answer.Header().Get("Location")
+}
+
+// shownField matches the field of a form that identifies what the viewer has seen.
+var shownField = regexp.MustCompile(`name="shown" value="(\w+)"`)
+
+// completed returns the fields of a form with those that its page adds.
+func (s *site) completed(path string, form url.Values) url.Values {
+	s.Helper()
+	all := url.Values{}
+	maps.Copy(all, form)
+	if field := shownField.FindStringSubmatch(s.get(path + "?" + form.Encode())); field != nil {
+		all.Set("shown", field[1])
+	}
+	return all
 }
 
 // stored returns an Environment as the cluster has it.
@@ -91,7 +108,7 @@ func TestActionsSayWhatTheyDoAndDoIt(t *testing.T) {
 				s.shows("/env/posts.review.a", `href="`+path+`"`)
 			}
 			s.shows(path+"?"+test.form.Encode(), append(test.says, `name="token" value="the token"`)...)
-			code, to := s.post(path, test.form)
+			code, to := s.post(path, s.completed(path, test.form))
 			if code != http.StatusSeeOther || !strings.HasPrefix(to, "/env/posts.review.a?did="+name) {
 				t.Errorf("it answers %d, and leads to %q", code, to)
 			}
@@ -176,10 +193,62 @@ func TestConfirmingForARepositoryNamesWhatIsDeleted(t *testing.T) {
 	s := open(t, &site{}, repo)
 	s.shows("/", `href="/repo/posts/confirm"`)
 	s.shows("/repo/posts/confirm", "posts.review.b", "posts.review.c", "berth confirm --repository posts")
-	if code, to := s.post("/repo/posts/confirm", nil); code != http.StatusSeeOther || to != "/" {
+	if code, to := s.post("/repo/posts/confirm", s.completed("/repo/posts/confirm", nil)); code != http.StatusSeeOther || to != "/" {
 		t.Errorf("it answers %d, and leads to %q", code, to)
 	}
 	if err := s.Get(t.Context(), client.ObjectKeyFromObject(repo), repo); err != nil || !strings.HasPrefix(repo.Annotations[v1alpha1.AnnotationConfirmed], "ui-") {
 		t.Errorf("it is not confirmed: %v, %v", repo.Annotations, err)
+	}
+}
+
+// A dialog may stay open while more deletions are blocked. They need a confirmation of their own.
+func TestAConfirmationCountsForWhatWasShown(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.RepositoryStatus){
+		"more is blocked":      func(st *v1alpha1.RepositoryStatus) { st.Held = append(st.Held, "posts.review.c") },
+		"other ones":           func(st *v1alpha1.RepositoryStatus) { st.Held = []string{"posts.review.c"} },
+		"it was confirmed":     func(st *v1alpha1.RepositoryStatus) { st.Confirmed = st.Held },
+		"nothing is blocked":   func(st *v1alpha1.RepositoryStatus) { st.Held = nil },
+		"the form is not ours": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := repository()
+			repo.Status.Held = []string{"posts.review.b"}
+			s := open(t, &site{}, repo)
+			form := s.completed("/repo/posts/confirm", nil)
+			if change == nil {
+				form.Del("shown")
+			} else {
+				before := s.get("/")
+				if err := s.Get(t.Context(), client.ObjectKeyFromObject(repo), repo); err != nil {
+					t.Fatal(err)
+				}
+				change(&repo.Status)
+				if err := s.Update(t.Context(), repo); err != nil {
+					t.Fatal(err)
+				}
+				for s.get("/") == before && t.Context().Err() == nil { // the page has a watch
+					runtime.Gosched()
+				}
+			}
+			if code, _ := s.post("/repo/posts/confirm", form); code != http.StatusConflict {
+				t.Errorf("it answers %d", code)
+			}
+			if err := s.Get(t.Context(), client.ObjectKeyFromObject(repo), repo); err != nil || repo.Annotations[v1alpha1.AnnotationConfirmed] != "" {
+				t.Errorf("it is confirmed: %v, %v", repo.Annotations, err)
+			}
+		})
+	}
+}
+
+func TestAConfirmationOfAnEnvironmentCountsForWhatWasShown(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonFailed, "7 of 9 objects would be deleted; to allow it: berth confirm posts.review.a")
+	path := "/env/posts.review.a/do/confirm"
+	form := open(t, &site{}, env).completed(path, nil)
+	for _, message := range []string{"9 of 9 objects would be deleted; to allow it: berth confirm posts.review.a", "it failed"} {
+		env.ResourceVersion, env.Status.Conditions[0].Message = "", message
+		s := open(t, &site{}, env)
+		if code, _ := s.post(path, form); code != http.StatusConflict || s.stored(env.Name).Annotations[v1alpha1.AnnotationConfirmed] != "" {
+			t.Errorf("%s: it answers %d", message, code)
+		}
 	}
 }
