@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -39,6 +40,11 @@ func NewGuard(next http.Handler, at net.Addr, key string) *Guard {
 	g := &Guard{next: next, key: key}
 	_, port, _ := net.SplitHostPort(at.String())
 	g.hosts = []string{at.String(), net.JoinHostPort("localhost", port), net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
+	if port == "80" { // browsers leave out the port of the scheme
+		for _, host := range slices.Clone(g.hosts) {
+			g.hosts = append(g.hosts, strings.TrimSuffix(host, ":80"))
+		}
+	}
 	g.cookie = "berth-" + port // cookies do not distinguish ports
 	return g
 }

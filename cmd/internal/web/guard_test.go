@@ -130,3 +130,24 @@ func TestATicketLeadsOnFromAPageOfThisServer(t *testing.T) {
 		t.Errorf("the page is %s", got)
 	}
 }
+
+func TestBrowsersLeaveOutPort80(t *testing.T) {
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for host, want := range map[string]int{
+		"127.0.0.1": http.StatusTeapot, "localhost": http.StatusTeapot, "[::1]": http.StatusTeapot, "127.0.0.1:80": http.StatusTeapot,
+		"evil.example.com": http.StatusMisdirectedRequest, "": http.StatusMisdirectedRequest, "127.0.0.1:7000": http.StatusMisdirectedRequest,
+	} {
+		form := url.Values{"token": {web.FormToken(key)}}
+		g := web.NewGuard(next, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}, key)
+		answer := httptest.NewRecorder()
+		g.ServeHTTP(answer, request("POST", "/", form, "Host", host, "Origin", "http://"+host, "Cookie", "berth-80="+key))
+		if answer.Code != want {
+			t.Errorf("%q is answered with %d, want %d", host, answer.Code, want)
+		}
+	}
+	answer := httptest.NewRecorder()
+	guarded().ServeHTTP(answer, request("GET", "/", nil, "Host", "127.0.0.1"))
+	if answer.Code != http.StatusMisdirectedRequest {
+		t.Errorf("port 7000 answers for port 80 with %d", answer.Code)
+	}
+}
