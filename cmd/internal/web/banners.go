@@ -83,8 +83,8 @@ const (
 	missedAge = 30 * time.Second
 )
 
-// missed returns the banners of webhooks that did not arrive, of the last day. It asks at most every 30 seconds, and shows
-// nothing if the viewer may not read events.
+// missed returns the banners of webhooks that did not arrive, of the last day. It asks at most every 30 seconds, also
+// if the viewer may not read events, and then shows nothing.
 func (s *Server) missed(ctx context.Context) []banner {
 	s.hooks.mu.Lock()
 	defer s.hooks.mu.Unlock()
@@ -93,10 +93,15 @@ func (s *Server) missed(ctx context.Context) []banner {
 	}
 	list := &corev1.EventList{}
 	about := client.MatchingFields{"involvedObject.kind": "Repository", "reason": "HookMissed"}
-	if err := s.Client.List(ctx, list, client.InNamespace(s.Namespace), about); err != nil {
+	err := s.Client.List(ctx, list, client.InNamespace(s.Namespace), about)
+	if ctx.Err() != nil { // this browser is gone; the next one asks
+		return nil
+	}
+	s.hooks.at = s.Now()
+	if err != nil {
 		return s.hooks.banners
 	}
-	s.hooks.at, s.hooks.banners = s.Now(), nil
+	s.hooks.banners = nil
 	for n := range list.Items {
 		e := &list.Items[n]
 		if seen := inspect.LastSeen(e); s.Now().Sub(seen.Time) < missedFor {

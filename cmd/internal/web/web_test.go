@@ -97,6 +97,24 @@ func TestBannersOfRepositories(t *testing.T) {
 	s.hides("/", `href="/env/posts.review.b"`, "long ago")
 }
 
+// The answer is the same for each page, and the pages wait for each other's.
+func TestEventsThatMayNotBeReadAreNotListedForEachPage(t *testing.T) {
+	lists := 0
+	s := open(t, &site{calls: interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+		if _, ok := list.(*corev1.EventList); ok {
+			lists++
+			return forbidden("events")
+		}
+		return c.List(ctx, list, o...)
+	}}}, repository())
+	for range 3 {
+		s.get("/")
+	}
+	if lists != 1 {
+		t.Errorf("three pages list the events %d times", lists)
+	}
+}
+
 func forbidden(resource string) error {
 	return apierrors.NewForbidden(schema.GroupResource{Group: "berth.dev", Resource: resource}, "", errors.New("no"))
 }
