@@ -84,7 +84,7 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) {
 	for n := range rows {
 		rows[n].Alone = true
 	}
-	s.write(w, r, http.StatusOK, "branches", "rows", frame{Content: rows})
+	s.write(w, r, "rows", frame{Screen: "branches", Content: rows})
 }
 
 func filterOf(r *http.Request) filter {

@@ -155,7 +155,7 @@ func toneOfLine(text string) tone {
 
 // words are what happens to how many objects, in the order of a summary.
 var words = []struct{ action, one, many string }{
-	{"create", "1 is created", " are created"}, {"change", "1 changes", " change"}, {"correct", "1 drifted", " drifted"},
+	{"create", "1 is created", " are created"}, {"change", "1 is changed", " are changed"}, {"correct", "1 drifted", " drifted"},
 	{"replace", "1 is replaced", " are replaced"}, {"delete", "1 is deleted", " are deleted"},
 }
 

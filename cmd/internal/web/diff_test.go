@@ -23,7 +23,7 @@ func TestDiffShowsWhatASyncWouldDo(t *testing.T) {
 		},
 		older + ".." + commit: {{Action: "create", Object: "ConfigMap/new"}},
 	}}, repository(), env)
-	s.shows("/env/posts.review.a/diff", "1 changes, 1 is replaced, 1 is deleted, 1 Job will run", "Git changed", "~ spec.replicas: 1 -&gt; 3", `class="bad">    - b<`, `class="good">    &#43; &lt;c&gt;<`,
+	s.shows("/env/posts.review.a/diff", "1 is changed, 1 is replaced, 1 is deleted, 1 Job will run", "Git changed", "~ spec.replicas: 1 -&gt; 3", `class="bad">    - b<`, `class="good">    &#43; &lt;c&gt;<`,
 		"it is protected", "secrets cannot be listed", "https://gitlab.example.com/acme/posts/-/blob/"+commit+"/k8s/api.yaml#L12")
 	s.shows("/env/posts.review.a/diff?from="+older, "1 is created", "ConfigMap/new", `value="`+older+`" selected`)
 	s.shows("/env/posts.review.a/diff?to="+older, "There is nothing to do")

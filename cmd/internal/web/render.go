@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"compress/gzip"
 	"embed"
 	"html/template"
@@ -40,6 +41,7 @@ type frame struct {
 	// Token proves that a form comes from a page of ours.
 	Token   string
 	Content any
+	code    int // 0 is that of success
 	flush   func()
 }
 
@@ -139,11 +141,12 @@ func hostOf(address string) string {
 func (s *Server) show(w http.ResponseWriter, r *http.Request, code int, f frame) {
 	f.Cluster, f.Namespace, f.Token = s.Cluster, s.Namespace, s.FormToken
 	f.Version, _ = r.Context().Value(shownKey{}).(int64)
-	s.write(w, r, code, f.Screen, "layout", f)
+	f.code = code
+	s.write(w, r, "layout", f)
 }
 
-// write writes a template of a page, compressed where the browser accepts it.
-func (s *Server) write(w http.ResponseWriter, r *http.Request, code int, page, name string, f frame) {
+// write writes a template of a screen, compressed where the browser accepts it.
+func (s *Server) write(w http.ResponseWriter, r *http.Request, name string, f frame) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Vary", "Accept-Encoding")
 	stream := http.NewResponseController(w)
@@ -155,9 +158,9 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, code int, page, n
 		defer func() { _ = zipped.Close() }()
 		out, f.flush = zipped, func() { _, _ = zipped.Flush(), stream.Flush() }
 	}
-	w.WriteHeader(code)
+	w.WriteHeader(cmp.Or(f.code, http.StatusOK))
 	// An error means that the browser is gone: tests execute every template with every kind of value.
-	_ = s.views.pages[page].ExecuteTemplate(visible{out}, name, f)
+	_ = s.views.pages[f.Screen].ExecuteTemplate(visible{out}, name, f)
 }
 
 // visible removes the characters that change the direction of a text or that control a terminal, from all that a page
