@@ -2,7 +2,6 @@ package installation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -132,10 +131,10 @@ func deleting(environments []v1alpha1.Environment) string {
 	return ""
 }
 
-// stopAgent deletes the agent's Deployment, waits until its pods are gone, and deletes its rights. From then on no agent marks
-// objects again that are released.
+// stopAgent deletes the agent's Deployment, waits until its pods are gone, and deletes its rights. It then waits until no agent
+// holds the lease. From then on no agent deletes environments, or marks objects again that are released.
 func (r *Remover) stopAgent(ctx context.Context, s *Survey) error {
-	agent := client.MatchingLabels{"app.kubernetes.io/name": product}
+	agent := client.MatchingLabels{"app.kubernetes.io/name": product, partOf: product}
 	if err := r.deleteAll(ctx, "apps/v1", "Deployment", agent); err != nil {
 		return err
 	}
@@ -156,11 +155,13 @@ func (r *Remover) stopAgent(ctx context.Context, s *Survey) error {
 	if err := r.deleteObjects(ctx, s.Shared, func(o *unstructured.Unstructured) bool { return o.GetKind() == "ClusterRoleBinding" }); err != nil {
 		return err
 	}
-	ours := client.MatchingLabels{partOf: product}
-	return errors.Join(
-		r.deleteAll(ctx, "rbac.authorization.k8s.io/v1", "RoleBinding", ours),
-		r.deleteNamed(ctx, "coordination.k8s.io/v1", "Lease", leaseName),
-	)
+	if err := r.deleteAll(ctx, "rbac.authorization.k8s.io/v1", "RoleBinding", client.MatchingLabels{partOf: product}); err != nil {
+		return err
+	}
+	if err := r.awaitLease(ctx); err != nil {
+		return err
+	}
+	return r.deleteNamed(ctx, "coordination.k8s.io/v1", "Lease", leaseName)
 }
 
 // deleteNamespaces deletes the namespaces that the agent created for environments whose onRemoval is Delete. Their objects in

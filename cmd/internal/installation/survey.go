@@ -115,9 +115,6 @@ func (r *Remover) listKind(ctx context.Context, list client.ObjectList, options 
 	return err
 }
 
-// leaseAge is the age at which an unrenewed lease proves that no agent leads. Agents renew it every few seconds.
-const leaseAge = time.Minute
-
 // agent finds out whether an agent runs that can delete environments.
 func (r *Remover) agent(ctx context.Context, s *Survey) error {
 	lease, err := r.Kubernetes.CoordinationV1().Leases(r.Namespace).Get(ctx, leaseName, metav1.GetOptions{})
@@ -128,11 +125,10 @@ func (r *Remover) agent(ctx context.Context, s *Survey) error {
 	if timeErr != nil {
 		return fmt.Errorf("reading the API server's clock: %w", timeErr)
 	}
-	held := lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity != "" && lease.Spec.RenewTime != nil
 	switch {
 	case err != nil:
 		s.Dead = fmt.Sprintf("no agent has led in the namespace %s", r.Namespace)
-	case !held:
+	case !held(lease):
 		s.Dead = "no agent holds Lease/" + leaseName
 	case now.Sub(lease.Spec.RenewTime.Time) > leaseAge:
 		s.Dead = fmt.Sprintf("no agent has renewed Lease/%s since %s", leaseName, lease.Spec.RenewTime.UTC().Format(time.RFC3339))
@@ -239,16 +235,16 @@ func (r *Remover) shared(ctx context.Context, s *Survey) error {
 	return nil
 }
 
-// goes reports whether no other installation needs a cluster-scoped object.
+// goes reports whether no other installation needs a cluster-scoped object. While there are others, only a binding all of whose
+// subjects are in the namespace of this one goes: one of users or groups may be theirs.
 func (r *Remover) goes(object *unstructured.Unstructured, others []string) bool {
-	if object.GetKind() != "ClusterRoleBinding" {
-		return len(others) == 0
+	if len(others) == 0 {
+		return true
 	}
 	subjects, _, _ := unstructured.NestedSlice(object.Object, "subjects")
-	return !slices.ContainsFunc(subjects, func(item any) bool {
+	return object.GetKind() == "ClusterRoleBinding" && len(subjects) > 0 && !slices.ContainsFunc(subjects, func(item any) bool {
 		subject, _ := item.(map[string]any)
-		namespace, _ := subject["namespace"].(string)
-		return slices.Contains(others, namespace)
+		return subject["namespace"] != r.Namespace
 	})
 }
 
