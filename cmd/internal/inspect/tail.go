@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -21,12 +22,13 @@ import (
 	"berth.dev/berth/reconciler/manifest"
 )
 
-// The limits of merged logs: of the bytes of one container, and of the bytes of a line, which is cut off there.
+// The limits of merged logs: of containers, of the bytes of one and of all, and of the bytes of a line, which is cut off
+// there.
 const (
+	maxSources     = 50
 	containerBytes = 4 << 20
+	maxBytes       = 64 << 20
 	lineBytes      = 64 << 10
-	// stampBytes is the size of the time before a line, and of its end.
-	stampBytes = len(time.RFC3339Nano) + 1
 )
 
 // Source is a container whose log is read.
@@ -50,28 +52,28 @@ func StreamOf(pods typedcorev1.PodsGetter) Stream {
 }
 
 // Tail reads the last lines of containers, merged in the order of their times. It returns what could not be read, and
-// why.
+// why. Of very many containers it reads only some, and all of them together share maxBytes.
 func (i *Inspector) Tail(ctx context.Context, namespace string, sources []Source, o corev1.PodLogOptions) (lines []Line, notes []string) {
+	if left := len(sources) - maxSources; left > 0 {
+		notes = append(notes, output.Count(left, "more container")+": not read; choose a workload or a container")
+		sources = sources[:maxSources]
+	}
 	var mu sync.Mutex
 	var all errgroup.Group
 	all.SetLimit(parallel)
-	limit := int64(containerBytes)
+	limit := int64(min(containerBytes, maxBytes/max(1, len(sources))))
 	o.LimitBytes = &limit
 	for _, source := range sources {
 		all.Go(func() error {
-			var own []Line
-			read := 0
-			err := i.Follow(ctx, namespace, source, o, func(l Line) {
-				own = append(own, l)
-				read += len(l.Text) + stampBytes
-			})
-			if read >= containerBytes { // part of a value that is to be masked may be missing in the last line
-				own = own[:len(own)-1]
-			}
+			own, isCut, err := i.newest(ctx, namespace, source, o)
 			mu.Lock()
 			defer mu.Unlock()
-			if lines = append(lines, own...); err != nil {
-				notes = append(notes, source.Pod+", "+source.Container+": "+reasonOf(err))
+			lines = append(lines, own...)
+			switch name := source.Pod + ", " + source.Container; {
+			case err != nil:
+				notes = append(notes, name+": "+reasonOf(err))
+			case isCut:
+				notes = append(notes, fmt.Sprintf("%s: only the last %s, because they are long", name, output.Count(len(own), "line")))
 			}
 			return nil
 		})
@@ -82,16 +84,51 @@ func (i *Inspector) Tail(ctx context.Context, namespace string, sources []Source
 	return lines, notes
 }
 
+// newest reads the last lines of a container that fit into the limit. The kubelet goes back by lines first and then cuts
+// off the newest bytes, so newest asks for fewer lines until they fit. It reports whether lines are missing.
+func (i *Inspector) newest(ctx context.Context, namespace string, source Source, o corev1.PodLogOptions) (lines []Line, isCut bool, err error) {
+	for {
+		lines = nil
+		stream, err := i.stream(ctx, namespace, source, o)
+		if err != nil {
+			return nil, isCut, err
+		}
+		rest := &io.LimitedReader{R: stream, N: *o.LimitBytes}
+		err = scan(ctx, source, rest, func(l Line) { lines = append(lines, l) })
+		_ = stream.Close()
+		if rest.N > 0 || len(lines) == 0 {
+			return lines, isCut, err
+		}
+		isCut = true
+		if fewer := int64(len(lines)) * 3 / 4; o.TailLines != nil && fewer > 0 && err == nil {
+			o.TailLines = &fewer
+			continue
+		}
+		// Part of a value that is to be masked may be missing in the last line.
+		return lines[:len(lines)-1], isCut, err
+	}
+}
+
 // Follow passes the lines of a container to a function until the log ends. With o.Follow it ends with the container, or
 // with the context, which is no error.
 func (i *Inspector) Follow(ctx context.Context, namespace string, source Source, o corev1.PodLogOptions, say func(Line)) error {
-	o.Container, o.Timestamps = source.Container, true
-	stream, err := i.Stream(ctx, types.NamespacedName{Namespace: namespace, Name: source.Pod}, &o)
+	stream, err := i.stream(ctx, namespace, source, o)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
-	reader := bufio.NewReaderSize(stream, lineBytes)
+	return scan(ctx, source, stream, say)
+}
+
+// stream opens the log of a container.
+func (i *Inspector) stream(ctx context.Context, namespace string, source Source, o corev1.PodLogOptions) (io.ReadCloser, error) {
+	o.Container, o.Timestamps = source.Container, true
+	return i.Stream(ctx, types.NamespacedName{Namespace: namespace, Name: source.Pod}, &o)
+}
+
+// scan passes the lines of a log to a function.
+func scan(ctx context.Context, source Source, log io.Reader, say func(Line)) error {
+	reader := bufio.NewReaderSize(log, lineBytes)
 	for {
 		text, isPrefix, err := reader.ReadLine()
 		if len(text) > 0 || err == nil {

@@ -71,3 +71,56 @@ func TestALogThatIsTooLongLosesItsLastLine(t *testing.T) {
 		t.Errorf("the last of %d lines is still there", len(lines))
 	}
 }
+
+// kubelet returns an Inspector whose containers have these lines. It goes back by lines first, and then cuts off bytes.
+func kubelet(lines ...string) *inspect.Inspector {
+	return inspect.New(inspect.Config{Stream: func(_ context.Context, _ types.NamespacedName, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+		from := max(0, len(lines)-int(*o.TailLines))
+		return io.NopCloser(io.LimitReader(strings.NewReader(strings.Join(lines[from:], "")), *o.LimitBytes)), nil
+	}})
+}
+
+func stamped(text string) string { return "2026-05-04T12:00:01.000000000Z " + text + "\n" }
+
+func TestLongLinesLeaveOutTheOldestOnes(t *testing.T) {
+	long := make([]string, 5000)
+	for n := range long {
+		long[n] = stamped(fmt.Sprintf("%d %s", n, strings.Repeat("x", 2000)))
+	}
+	most := int64(20_000)
+	lines, notes := kubelet(long...).Tail(t.Context(), "posts", []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{TailLines: &most})
+	if len(lines) < 1000 || !strings.HasPrefix(lines[len(lines)-1].Text, "4999 x") {
+		t.Errorf("it has %d lines without the newest", len(lines))
+	}
+	if want := fmt.Sprintf("a, main: only the last %d lines, because they are long", len(lines)); !slices.Equal(notes, []string{want}) {
+		t.Errorf("the notes are %q, want %q", notes, want)
+	}
+}
+
+// Such a line counts with all its bytes, of which only the first are shown.
+func TestVeryLongLinesLeaveOutTheOldestOnes(t *testing.T) {
+	long := slices.Repeat([]string{stamped(strings.Repeat("x", 1<<20))}, 6)
+	long[5] = stamped("newest")
+	most := int64(20_000)
+	lines, _ := kubelet(long...).Tail(t.Context(), "posts", []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{TailLines: &most})
+	if len(lines) == 0 || lines[len(lines)-1].Text != "newest" {
+		t.Errorf("it has %d lines without the newest", len(lines))
+	}
+}
+
+func TestLogsOfVeryManyContainersAreBounded(t *testing.T) {
+	var sources []inspect.Source
+	for n := range 60 {
+		sources = append(sources, inspect.Source{Pod: fmt.Sprintf("a-%d", n), Container: "main"})
+	}
+	long := slices.Repeat([]string{stamped(strings.Repeat("x", 60_000))}, 60)
+	most := int64(60)
+	lines, notes := kubelet(long...).Tail(t.Context(), "posts", sources, corev1.PodLogOptions{TailLines: &most})
+	pods, bytes := map[string]bool{}, 0
+	for _, l := range lines {
+		pods[l.Pod], bytes = true, bytes+len(l.Text)
+	}
+	if len(pods) != 50 || bytes > 64<<20 || !slices.Contains(notes, "10 more containers: not read; choose a workload or a container") {
+		t.Errorf("it has %d bytes of %d pods: %q", bytes, len(pods), notes)
+	}
+}
