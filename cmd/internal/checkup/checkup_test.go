@@ -9,6 +9,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -240,20 +241,31 @@ func TestInstallation(t *testing.T) {
 	})
 }
 
-// bind gives an account a ClusterRole: in a namespace, or in all if that is empty.
-func bind(t *testing.T, namespace, role string, account rbacv1.Subject) {
+// bindAdmin binds cluster-admin to an account, everywhere or in one namespace, and waits until the authorizer knows.
+func bindAdmin(t *testing.T, namespace string, account rbacv1.Subject) {
 	t.Helper()
-	name := account.Namespace + "-" + account.Name + "-" + role
-	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
-	rbac := clientOf(t, shared(t).RESTConfig()).RbacV1()
+	name := account.Namespace + "-" + account.Name
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"}
+	api := clientOf(t, shared(t).RESTConfig())
 	var err error
 	if namespace == "" {
 		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: ref, Subjects: []rbacv1.Subject{account}}
-		_, err = rbac.ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{})
+		_, err = api.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{})
 	} else {
 		binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: ref, Subjects: []rbacv1.Subject{account}}
-		_, err = rbac.RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
+		_, err = api.RbacV1().RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{})
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + account.Namespace + ":" + account.Name,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "*", Group: "*", Resource: "*"},
+	}}
+	err = wait.PollUntilContextCancel(t.Context(), 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		answer, err := api.AuthorizationV1().SubjectAccessReviews().Create(ctx, everything, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +277,7 @@ func TestRights(t *testing.T) {
 	c := checker(t, shared(t).RESTConfig(), namespace)
 	user := "system:serviceaccount:" + namespace + ":captain"
 	say(t, c.Installation(t.Context()), "rights", "problem rights: "+user+" may not ")
-	bind(t, "", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "captain", Namespace: namespace})
+	bindAdmin(t, "", rbacv1.Subject{Kind: "ServiceAccount", Name: "captain", Namespace: namespace})
 	say(t, c.Installation(t.Context()), "rights", "warning rights: "+user+" may write in all namespaces, although it needs to write there only as the accounts of environments; ")
 }
 
@@ -282,11 +294,11 @@ func TestAccounts(t *testing.T) {
 		return c.Repository(t.Context(), &v1alpha1.Repository{}, environments)
 	}
 	say(t, accounts(here), "accounts", name+"the agent may not act as the account berth-apply in the namespace "+namespace)
-	bind(t, "", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "berth", Namespace: namespace})
+	bindAdmin(t, "", rbacv1.Subject{Kind: "ServiceAccount", Name: "berth", Namespace: namespace})
 	say(t, accounts(here), "accounts", name+"system:serviceaccount:"+namespace+":berth-apply may not patch configmaps; patch secrets; patch services; patch deployments.apps; the agent binds it ")
 	say(t, accounts(environment(namespace, "deployer")), "accounts",
 		name+"system:serviceaccount:"+namespace+":deployer may not patch configmaps; patch secrets; patch services; patch deployments.apps; bind it a role in that namespace: kubectl create rolebinding deployer ")
-	bind(t, namespace, "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Name: "berth-apply", Namespace: namespace})
+	bindAdmin(t, namespace, rbacv1.Subject{Kind: "ServiceAccount", Name: "berth-apply", Namespace: namespace})
 	queued := environment("elsewhere", "")
 	queued.Status.AppliedCommit = ""
 	say(t, accounts(here, queued), "accounts", "ok accounts: the environments' accounts may write what the environments run: 1 checked")
