@@ -23,7 +23,7 @@ func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter, fen
 		Write: func(ctx context.Context, env *v1alpha1.Environment, told *v1alpha1.EnvironmentFeedback) error {
 			return (*reporter).EnvironmentFeedback(ctx, env, told)
 		},
-		Requeue: func(repo types.NamespacedName) { a.repositories.Requeue(repo) },
+		Requeue: func(repo types.NamespacedName) { a.repositories.ReportAgain(repo) },
 		Key:     a.installation.digestKey, Proxy: a.Proxy, Wrap: fence, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
 	})
 	// The controllers need not have seen an object whose deletion ends.

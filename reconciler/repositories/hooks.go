@@ -232,5 +232,5 @@ func headsOf(repo *v1alpha1.Repository, heads map[string]string) map[string]stri
 	return matched
 }
 
-// Requeue reconciles a Repository, such as to report a condition that changed outside the controller.
-func (r *Controller) Requeue(name types.NamespacedName) { r.inbox.Add(name) }
+// ReportAgain requeues a Repository whose condition changed outside the controller.
+func (r *Controller) ReportAgain(name types.NamespacedName) { r.inbox.Add(name) }
