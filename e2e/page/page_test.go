@@ -51,7 +51,7 @@ func TestDiffAndLogs(t *testing.T) {
 	p.goes("/env/reads.production.main/diff")
 	p.awaits("main", "There is nothing to do")
 	p.goes("/env/reads.production.main/diff?from=" + first)
-	p.awaits("main", "2 change", "ConfigMap/common", "~ data.a: b -> c", "k8s/common.yaml:1", "Deployment/api")
+	p.awaits("main", "2 are changed", "ConfigMap/common", "~ data.a: b -> c", "k8s/common.yaml:1", "Deployment/api")
 	elsewhere := opens(t, shared.Cluster.Kubeconfig()) // without a clone, the Git server is asked
 	elsewhere.goes("/env/reads.production.main/diff?from=" + first)
 	elsewhere.awaits("main", "~ data.a: b -> c", "k8s/common.yaml:1")
