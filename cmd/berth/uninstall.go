@@ -142,7 +142,7 @@ func (o *uninstallOptions) describe(s *installation.Survey) string {
 		say("No environment is deleted, because no agent runs and the Secret berth-installation is missing: nothing proves what Berth created")
 	}
 	if len(deleted) > 0 {
-		say("It deletes %s with everything in them, volumes included: %s", output.Count(len(deleted), "environment"), placesOf(deleted))
+		say("It deletes %s completely, volumes included: %s", output.Count(len(deleted), "environment"), placesOf(deleted))
 	}
 	if len(deleted) > 0 && s.Dead != "" {
 		say("%s. So Jobs that run on removal do not run, and objects outside namespaces that Berth created keep running", capital(s.Dead))
