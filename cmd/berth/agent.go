@@ -175,5 +175,6 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	go returnMemory(ctx)
 	return a.Run(ctx)
 }
