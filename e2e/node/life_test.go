@@ -1,9 +1,6 @@
 package node_test
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -12,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -93,7 +88,6 @@ func testLife(t *testing.T) {
 	life.git.Delete("search")
 	life.delivers(t)
 	life.Environment("search").AwaitEnd()
-	checkResources(t)
 }
 
 // delivers sends a push webhook through the Service, as a Git server does. The agent may just be starting.
@@ -149,46 +143,4 @@ func awaitGet(t *testing.T, url, text string) (answer string) {
 		return answer, err == nil && strings.Contains(answer, text)
 	})
 	return answer
-}
-
-// usage is what a kubelet measures of a pod.
-type usage struct {
-	PodRef struct{ Name, Namespace string }
-	CPU    struct{ UsageNanoCores, UsageCoreNanoSeconds uint64 }
-	Memory struct{ WorkingSetBytes, RSSBytes uint64 }
-}
-
-// checkResources compares what the kubelet measures of the agent's pod with its requests and limits.
-func checkResources(t *testing.T) {
-	t.Helper()
-	client := admin(t)
-	var measured usage
-	var resources corev1.ResourceRequirements
-	world.AwaitFor(t, limit, "the kubelet has measured the agent", func() (string, bool) {
-		pods, err := client.CoreV1().Pods(deploy.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=berth"})
-		text, failed := client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/machine/proxy/stats/summary").DoRaw(context.WithoutCancel(t.Context()))
-		var summary struct{ Pods []usage }
-		if err != nil || failed != nil || json.Unmarshal(text, &summary) != nil {
-			return fmt.Sprint(err, failed), false
-		}
-		for _, pod := range pods.Items {
-			for _, u := range summary.Pods {
-				if u.PodRef.Name == pod.Name && u.PodRef.Namespace == pod.Namespace && u.Memory.WorkingSetBytes > 0 {
-					measured, resources = u, pod.Spec.Containers[0].Resources
-					return "", true
-				}
-			}
-		}
-		return string(text), false
-	})
-	request, most := resources.Requests[corev1.ResourceMemory], resources.Limits[corev1.ResourceMemory]
-	t.Logf("the kubelet sees a working set of %s, %s of it anonymous (requested %s, at most %s), and %d ms of CPU a second (requested %s)",
-		mebibytes(measured.Memory.WorkingSetBytes), mebibytes(measured.Memory.RSSBytes), &request, &most, measured.CPU.UsageNanoCores/1e6, resources.Requests.Cpu())
-	if int64(measured.Memory.RSSBytes) > request.Value() {
-		t.Errorf("the agent uses more memory than it requests")
-	}
-}
-
-func mebibytes(n uint64) string {
-	return resource.NewQuantity(int64(n>>20)<<20, resource.BinarySI).String()
 }

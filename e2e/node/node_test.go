@@ -88,8 +88,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// The scenarios share one node, and most of their time is a kubelet's pauses. So they run at the same time, and in the end
-// everything is uninstalled.
+// The scenarios share one node, and most of their time is a kubelet's pauses. So they run at the same time. Then the agent's
+// memory is measured, and in the end everything is uninstalled.
 func TestBerthOnARealNode(t *testing.T) {
 	if missing != "" {
 		t.Skip(missing)
@@ -108,6 +108,7 @@ func TestBerthOnARealNode(t *testing.T) {
 			})
 		}
 	})
+	t.Run("the memory of the agent", testResources)
 	t.Run("uninstalling leaves nothing", testUninstall)
 }
 
