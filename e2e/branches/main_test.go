@@ -4,18 +4,14 @@ package branches
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/dynamic"
 
 	"berth.dev/berth/e2e/world"
-	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/loopback"
 )
 
@@ -36,56 +32,17 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
+	os.Exit(world.Suite{Name: "branches", Begin: begin}.Run(m))
 }
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "berth-branches-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = begin(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer shared.Cluster.Stop()
-	code := m.Run()
-	if err := shared.Agent.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
-
-// begin builds the agent while the control plane starts, and starts the agent.
-func begin(ctx context.Context, dir string) error {
-	binary, built := filepath.Join(dir, "berth"), make(chan error, 1)
-	go func() {
-		_, err := world.Build(dir)
-		built <- err
-	}()
-	cluster, err := clustertest.Run(ctx, clustertest.Config{Audit: true})
-	if err := errors.Join(err, <-built); err != nil {
-		return err
-	}
-	if err := install(ctx, cluster, world.Config{Cluster: cluster, Dir: dir, Binary: binary}); err != nil {
-		cluster.Stop()
-		return err
-	}
-	return nil
-}
-
-func install(ctx context.Context, cluster *clustertest.Cluster, config world.Config) (err error) {
-	if client, err = dynamic.NewForConfig(cluster.RESTConfig()); err != nil {
-		return err
+func begin(ctx context.Context, c world.Config) (_ *world.World, err error) {
+	if client, err = dynamic.NewForConfig(c.Cluster.RESTConfig()); err != nil {
+		return nil, err
 	}
 	if hooks, err = loopback.Claim(); err != nil {
-		return err
+		return nil, err
 	}
-	config.Flags = []string{"--webhook-address", hooks}
-	if shared, err = world.New(ctx, config); err != nil {
-		return err
-	}
-	return shared.Agent.Start()
+	c.Flags = []string{"--webhook-address", hooks}
+	shared, err = world.New(ctx, c)
+	return shared, err
 }

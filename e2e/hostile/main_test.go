@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,7 +19,6 @@ import (
 
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
-	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/loopback"
 )
 
@@ -45,62 +43,23 @@ const atOnce = 8
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
+	os.Exit(world.Suite{Name: "hostile", AtOnce: atOnce, Begin: begin, End: end}.Run(m))
 }
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "berth-hostile-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		shared, err = begin(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer shared.Cluster.Stop()
-	code := clustertest.Parallel(m, atOnce)
-	if err := errors.Join(shared.Agent.Stop(), withinMemory(), shared.Cgroup.Remove()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
-
-// begin builds the agent while the control plane starts, and starts the agent.
-func begin(ctx context.Context, dir string) (*world.World, error) {
-	binary := filepath.Join(dir, "berth")
-	built := make(chan error, 1)
-	go func() {
-		_, err := world.Build(dir)
-		built <- err
-	}()
-	cluster, err := clustertest.Run(ctx, clustertest.Config{Audit: true})
-	if err := errors.Join(err, <-built); err != nil {
+func begin(ctx context.Context, c world.Config) (_ *world.World, err error) {
+	if c.Environment, memoryLimit, err = deployedMemory(); err != nil {
 		return nil, err
 	}
-	w, err := installed(ctx, cluster, dir, binary)
-	if err == nil {
-		err = w.Agent.Start()
-	}
-	if err != nil {
-		cluster.Stop()
-	}
-	return w, err
-}
-
-func installed(ctx context.Context, cluster *clustertest.Cluster, dir, binary string) (w *world.World, err error) {
-	config := world.Config{Cluster: cluster, Dir: dir, Binary: binary}
-	if config.Environment, memoryLimit, err = deployedMemory(); err != nil {
-		return nil, err
-	}
-	config.Cgroup, unlimited = world.NewCgroup(memoryLimit)
+	c.Cgroup, unlimited = world.NewCgroup(memoryLimit)
 	if hooks, err = loopback.Claim(); err != nil {
 		return nil, err
 	}
-	config.Flags = []string{"--log-level", "debug", "--kustomize-cpu", buildTime.String(), "--webhook-address", hooks}
-	return world.New(ctx, config)
+	c.Flags = []string{"--log-level", "debug", "--kustomize-cpu", buildTime.String(), "--webhook-address", hooks}
+	shared, err = world.New(ctx, c)
+	return shared, err
 }
+
+func end() error { return errors.Join(withinMemory(), shared.Cgroup.Remove()) }
 
 // withinMemory returns an error if the kernel has killed a process because of the memory limit, in any attempt.
 func withinMemory() error {
