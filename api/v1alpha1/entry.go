@@ -19,6 +19,13 @@ type Entry struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
+	// agent is the name of the agent that runs this entry: the value of its flag --agent-name. An agent without a name runs
+	// the entries without an agent. So the same Repository can be applied to several clusters, with an agent in each.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$')`,message="agent must consist of letters, digits, '-', '_' and '.', and begin and end with a letter or a digit, as the value of a label does"
+	Agent string `json:"agent,omitempty"`
+
 	// branches are the branches that get an environment: names, or patterns. In a pattern, ** matches anything, *
 	// anything except slashes, and ? one character except a slash. A pattern after ! excludes what it matches. If several
 	// match a branch, the last one decides.

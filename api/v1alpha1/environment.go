@@ -61,6 +61,12 @@ type EnvironmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="entry cannot be changed: it says what runs here"
 	Entry string `json:"entry"`
 
+	// agent is the name of the agent that runs this Environment; empty if the agent has no name. The agent sets it from the
+	// entry.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Agent string `json:"agent,omitempty"`
+
 	// branch is the branch that runs here, without refs/heads/. It cannot be changed.
 	// +required
 	// +kubebuilder:validation:MinLength=1

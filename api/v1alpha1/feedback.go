@@ -101,6 +101,9 @@ type EnvironmentFeedback struct {
 	// spec.feedback of the Repository lead to another project, the agent ignores them and reports everything there.
 	// +optional
 	Project string `json:"project,omitempty"`
+	// name is the name of the last commit status.
+	// +optional
+	Name string `json:"name,omitempty"`
 	// commit is the commit of the last commit status.
 	// +optional
 	Commit string `json:"commit,omitempty"`

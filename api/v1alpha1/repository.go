@@ -16,6 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Last change",type=date,JSONPath=`.status.lastChangeTime`,description="How long ago a branch moved, came or went"
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.status.agent`,priority=1,description="The name of the agent that follows it here"
 // +kubebuilder:validation:XValidation:rule=`!self.metadata.name.contains('.')`,message="metadata.name must not contain a dot: dots separate it from the entry in the names of Environments"
 // +kubebuilder:validation:XValidation:rule=`self.spec.environments.all(e, e.branches.all(b, size(self.metadata.name) + size(e.name) <= (size(b) > 33 || b.matches(r'[*?]') ? 21 : 54 - size(b))))`,message="an Environment's name, <repository>.<entry>.<branch slug>, must fit 63 characters: with a pattern or a long branch, metadata.name and the entry's name may have 21 together; shorten one"
 type Repository struct {
@@ -192,6 +193,11 @@ type RepositoryStatus struct {
 	// observedGeneration is the generation of the spec that the conditions refer to.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// agent is the name of the agent that follows the Repository here; empty if that agent has no name. It runs the entries
+	// with the same agent, and leaves all others alone.
+	// +optional
+	Agent string `json:"agent,omitempty"`
 
 	// conditions are Ready; Reconciling, Stalled and BranchesLeftOut while they are true; and Feedback if spec.feedback is
 	// set.

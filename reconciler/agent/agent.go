@@ -38,6 +38,8 @@ type Config struct {
 	Cluster *rest.Config
 	// Namespace is the agent's own namespace: that of Repositories, Environments, keys and records.
 	Namespace string
+	// Name is the agent's name: the agent runs the entries that name it, or without a name those that name no agent.
+	Name string
 	// StoreDir is the folder of the Git stores. Losing its content is harmless.
 	StoreDir string
 	// GitMemory is the limit of the memory of all fetches together, and GitStoreBytes of the size of all stores together.
@@ -157,12 +159,12 @@ func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler
 		keys = a.Keys(reads)
 	}
 	a.repositories = repositories.New(repositories.Config{
-		Client: reads, Reader: a.mgr.GetAPIReader(), Cluster: passes.Cluster, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id,
+		Client: reads, Reader: a.mgr.GetAPIReader(), Cluster: passes.Cluster, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id, Agent: a.Name,
 		Report: a.reportRepository(reporter), Heard: a.feedback.Heard, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Requeue: a.requeues.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
 	envs := environments.New(environments.Config{
 		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
-		Keys: keys, Installation: a.installation.id, SyncAtOnce: a.SyncAtOnce,
+		Keys: keys, Installation: a.installation.id, Agent: a.Name, SyncAtOnce: a.SyncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Requeue: a.requeues.Add, Pulse: a.pulses[1], Now: a.Now, Log: a.Log,
 	})
 	if err := errors.Join(a.repositories.SetUp(a.mgr), envs.SetUp(a.mgr, a.requeues)); err != nil {
@@ -186,6 +188,6 @@ func (a *Agent) alive(*http.Request) error {
 
 // Run runs the agent until the context ends. It can be called once.
 func (a *Agent) Run(ctx context.Context) error {
-	a.Log.Info("starting", "version", a.Version, "namespace", a.Namespace, "installation", a.installation.id)
+	a.Log.Info("starting", "version", a.Version, "namespace", a.Namespace, "name", a.Name, "installation", a.installation.id)
 	return a.mgr.Start(ctx)
 }

@@ -57,6 +57,7 @@ type world struct {
 	stores    string // the folder
 
 	installation string
+	name         string // of the agent
 	syncAtOnce   int
 	progress     time.Duration // between two reports of a fetch
 	stuckAfter   time.Duration
@@ -152,7 +153,7 @@ func (w *world) start() {
 	}
 	a, err := New(w.t.Context(), Config{
 		Keys: w.keys, StuckAfter: w.stuckAfter,
-		Cluster: w.cluster.RESTConfig(), Namespace: w.namespace, StoreDir: w.stores, SyncAtOnce: w.syncAtOnce, ProgressPause: w.progress,
+		Cluster: w.cluster.RESTConfig(), Namespace: w.namespace, Name: w.name, StoreDir: w.stores, SyncAtOnce: w.syncAtOnce, ProgressPause: w.progress,
 		MetricsAddress: "0", HealthAddress: "0", WebhookAddress: "0", ProfileAddress: "0",
 		Kustomize: kustomizetest.Builder(), Metrics: counted(), Version: "test",
 		Now: w.now, Jitter: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)),

@@ -30,12 +30,16 @@ type Changes struct {
 	Next, List time.Time
 	// Departing are the Environments whose branches are gone, by name.
 	Departing map[string]Departure
+	// left are the Environments of entries of other agents that stay until a user confirms their deletion.
+	left []*v1alpha1.Environment
 }
 
 // doomed is an Environment that is to be deleted, and why.
 type doomed struct {
 	Environment *v1alpha1.Environment
 	Why         string
+	// confirmed says that a user confirmed the deletion of this Environment by itself.
+	confirmed bool
 }
 
 // Evidence is the last complete listing and what earlier ones showed.
@@ -49,6 +53,8 @@ type Evidence struct {
 	GoneAfter time.Duration
 	// Confirmed are the Environments whose deletion a user confirmed, by name.
 	Confirmed map[string]bool
+	// Elsewhere are the entries of other agents.
+	Elsewhere Elsewhere
 }
 
 // Compare decides which Environments are written and which are deleted. A branch counts as gone only after two trusted
@@ -69,11 +75,12 @@ func Compare(have []v1alpha1.Environment, d demand, e Evidence) Changes {
 		env := &have[i]
 		w := wants[env.Name]
 		if why := c.doom(env, w, d, e); why != "" {
-			c.Delete = append(c.Delete, doomed{Environment: env, Why: why})
+			c.Delete = append(c.Delete, doomed{Environment: env, Why: why, confirmed: ConfirmedBy(env) && e.Elsewhere.Has(env)})
 		}
 		c.allow(env, w, e)
 	}
 	c.guard(have, e)
+	c.leave(e.Elsewhere)
 	goes := map[string]bool{}
 	for _, d := range c.Delete {
 		goes[d.Environment.Name] = true
@@ -99,6 +106,8 @@ func (c *Changes) doom(env *v1alpha1.Environment, w *Wanted, d demand, e Evidenc
 		return ""
 	case hasEntry && !followed, !hasEntry && d.unclear():
 		return "" // the entry, or the one that replaced it, is invalid and may call for this environment
+	case e.Elsewhere.Has(env):
+		return c.hand(env, e)
 	case !hasEntry:
 		return "its entry was removed"
 	case exists:

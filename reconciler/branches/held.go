@@ -33,7 +33,7 @@ func (c *Changes) guard(have []v1alpha1.Environment, e Evidence) {
 	switch {
 	case n.BlocksDeletions():
 		waits := func(d doomed) bool {
-			return !e.Confirmed[d.Environment.Name] && !IsReason(d.Environment, v1alpha1.ReasonExpired)
+			return !d.confirmed && !e.Confirmed[d.Environment.Name] && !IsReason(d.Environment, v1alpha1.ReasonExpired)
 		}
 		waiting := slices.DeleteFunc(slices.Clone(c.Delete), func(d doomed) bool { return !waits(d) })
 		c.Delete = slices.DeleteFunc(c.Delete, waits)

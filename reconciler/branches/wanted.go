@@ -112,6 +112,7 @@ func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming
 		Spec: v1alpha1.EnvironmentSpec{
 			Repository:         repo.Name,
 			Entry:              entry.Name,
+			Agent:              entry.Agent,
 			Branch:             head.Branch,
 			Namespace:          naming.Namespace(entry.Namespace, head.Branch),
 			ServiceAccountName: entry.ServiceAccountName,

@@ -55,8 +55,9 @@ type Config struct {
 	// Secrets reads the Secrets that entries copy. Keys returns the decrypters of entries (nil: none).
 	Secrets Secrets
 	Keys    Keys
-	// Installation is the random id of this installation of Berth.
-	Installation string
+	// Installation is the random id of this installation of Berth. Agent is the agent's name: Environments of other agents'
+	// entries are left alone.
+	Installation, Agent string
 	// SyncAtOnce is the maximum number of environments that sync at the same time; 0: no limit.
 	SyncAtOnce int
 	// Report writes an Environment's status, events and metrics. It may delay what is not urgent, and then returns for how
@@ -170,8 +171,12 @@ func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*
 	if err != nil {
 		return nil, "", err
 	}
+	elsewhere := branches.ElsewhereOf(repo, e.Agent)
+	repo = naming.ForAgent(repo, e.Agent)
 	entry := naming.EntryOf(repo, env)
 	switch {
+	case entry == nil && elsewhere.Has(env):
+		return nil, elsewhere.Message(env), nil
 	case entry == nil || !e.Stores.Has(repo.Name):
 		return nil, "", nil // the Repository deletes it, or requeues it once it can be read
 	case env.Spec.Commit == "" && env.Spec.Pin == "":

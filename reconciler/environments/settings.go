@@ -57,7 +57,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		return nil, nil // the Repository's condition reports it, and running objects stay as they are
 	}
 	renamed := *entry
-	renamed.Name = env.Spec.Entry // renaming an entry must not change its settings
+	renamed.Name, renamed.Agent = env.Spec.Entry, "" // renaming an entry or its agent must not change its settings
 	input, err := json.Marshal(renamed)
 	if err != nil {
 		return nil, fmt.Errorf("reading entry %s: %w", entry.Name, err)

@@ -24,6 +24,19 @@ func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 	return nil
 }
 
+// ForAgent returns a Repository as the agent of a name sees it: with the entries that name this agent, and without all
+// others. It shares everything else with the Repository.
+func ForAgent(repo *v1alpha1.Repository, agent string) *v1alpha1.Repository {
+	own := *repo
+	own.Spec.Environments = nil
+	for _, entry := range repo.Spec.Environments {
+		if entry.Agent == agent {
+			own.Spec.Environments = append(own.Spec.Environments, entry)
+		}
+	}
+	return &own
+}
+
 // Policy limits what the objects of an environment may claim of shared resources. A nil field allows anything.
 type Policy struct {
 	Hosts, ServiceTypes, Claims []string

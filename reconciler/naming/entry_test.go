@@ -41,6 +41,25 @@ func TestEntryOf(t *testing.T) {
 	}
 }
 
+func TestForAgent(t *testing.T) {
+	repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{URL: "https://git.example.com/posts.git", Environments: []v1alpha1.Entry{
+		{Name: "production", Agent: "east"}, {Name: "review"}, {Name: "staging", Agent: "west"}, {Name: "demo", Agent: "east"},
+	}}}
+	for agent, want := range map[string][]string{"": {"review"}, "east": {"production", "demo"}, "west": {"staging"}, "EAST": nil} {
+		own := ForAgent(repo, agent)
+		var got []string
+		for _, entry := range own.Spec.Environments {
+			got = append(got, entry.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || own.Spec.URL != repo.Spec.URL {
+			t.Errorf("the agent %q sees (-want +got):\n%s", agent, diff)
+		}
+	}
+	if len(repo.Spec.Environments) != 4 {
+		t.Errorf("the Repository itself has %d entries left", len(repo.Spec.Environments))
+	}
+}
+
 func TestPolicyOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		entry v1alpha1.Entry

@@ -19,6 +19,7 @@ import (
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
 )
@@ -44,8 +45,9 @@ type Config struct {
 	Guard   *branches.Guard
 	// Departures stores which Environments will be deleted.
 	Departures *branches.Departures
-	// Namespace is the agent's own, Installation the random id of this installation of Berth.
-	Namespace, Installation string
+	// Namespace is the agent's own, Installation the random id of this installation of Berth. Agent is the agent's name: only
+	// entries with the same one are followed.
+	Namespace, Installation, Agent string
 	// Report writes a Repository's status if it changed.
 	Report func(ctx context.Context, repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) error
 	// Listed records a listing: why it failed (empty: it did not), when it ended, and how long it took. Forgotten drops what it keeps of a
@@ -88,6 +90,7 @@ type followed struct {
 	// have been determined, and confirmed are these.
 	request, confirmation, bound string
 	confirmed                    map[string]bool
+	elsewhere                    branches.Elsewhere
 	trouble                      error // with the Git server, or with the spec
 	changed                      time.Time
 	told                         time.Time // when a webhook last announced a change
@@ -117,7 +120,8 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.depart(req.NamespacedName, nil)
 		f = r.followed(repo.Name)
 	}
-	f.grace = repo.Spec.GoneAfter.Duration
+	f.grace, f.elsewhere = repo.Spec.GoneAfter.Duration, branches.ElsewhereOf(repo, r.Agent)
+	repo = naming.ForAgent(repo, r.Agent)
 	schedule, err := scheduleOf(repo.Spec.Poll, repo.Spec.TimeZone)
 	switch {
 	case repo.Spec.Suspend:
@@ -128,9 +132,11 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		f.trouble = &source.Error{Reason: source.Invalid, Op: "follow the repository", Cause: err.Error()}
 		f.request = repo.Annotations[v1alpha1.AnnotationRequested] // the status shows the error to whoever asked
 		return ctrl.Result{}, r.Report(ctx, repo, statusOf(repo, f, branches.Changes{}))
-	case r.due(ctx, repo, f):
+	case r.due(ctx, repo, f) && followsAny(repo):
 		r.list(ctx, repo, f)
 		f.next = schedule.Next(r.Now())
+	case !followsAny(repo):
+		f.rest(schedule.Next(r.Now()))
 	}
 	c, err := r.converge(ctx, repo, f)
 	if err := errors.Join(err, r.Report(ctx, repo, statusOf(repo, f, c))); err != nil {
@@ -146,6 +152,15 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 	}
 	return ctrl.Result{RequeueAfter: max(next.Sub(r.Now()), time.Millisecond)}, nil
+}
+
+// followsAny reports whether an entry of a Repository belongs to this agent. Without one, neither the Git server nor its
+// credentials are needed.
+func followsAny(repo *v1alpha1.Repository) bool { return len(repo.Spec.Environments) > 0 }
+
+// rest drops the last listing, because no entry needs one.
+func (f *followed) rest(next time.Time) {
+	f.listing, f.listed, f.leftOut, f.trouble, f.next = source.Listing{}, false, branches.LeftOut{}, nil, next
 }
 
 // scheduleOf reads a cron expression, or a descriptor such as @every 1m, in a time zone.
@@ -203,7 +218,10 @@ func (r *Controller) converge(ctx context.Context, repo *v1alpha1.Repository, f 
 		return branches.Changes{}, err
 	}
 	warnings, err := r.restore(ctx, repo, have)
-	if err != nil || !f.listed {
+	if text := f.elsewhere.Summary(); text != "" {
+		warnings = append(warnings, text)
+	}
+	if err != nil || !f.listed && followsAny(repo) {
 		return branches.Changes{Warnings: warnings}, err
 	}
 	over := branches.Overdue(have, repo, r.Now())
@@ -218,6 +236,7 @@ func (r *Controller) converge(ctx context.Context, repo *v1alpha1.Repository, f 
 		Now:       r.Now(),
 		GoneAfter: repo.Spec.GoneAfter.Duration,
 		Confirmed: f.confirmed,
+		Elsewhere: f.elsewhere,
 	})
 	c.Warnings = warnings
 	f.confirmed = nameSet(c.Confirmed...)

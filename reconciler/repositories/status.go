@@ -16,7 +16,7 @@ import (
 // statusOf returns the status of a Repository. A poll that finds nothing new does not change it.
 func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alpha1.RepositoryStatus {
 	status := *repo.Status.DeepCopy()
-	status.ObservedGeneration = repo.Generation
+	status.ObservedGeneration, status.Agent = repo.Generation, f.elsewhere.Agent
 	status.HandledRequest = cmp.Or(f.request, status.HandledRequest)
 	status.HandledConfirmation = cmp.Or(f.confirmation, status.HandledConfirmation)
 	if c.Judged {
@@ -43,7 +43,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alph
 			ready.Reason = v1alpha1.ReasonWaiting
 		}
 	default:
-		ready.Message = strings.Join(slices.Concat([]string{following(f.listing.Branches)}, c.Warnings), "; ")
+		ready.Message = strings.Join(slices.Concat([]string{following(repo, f)}, c.Warnings), "; ")
 	}
 	conditions := []metav1.Condition{ready}
 	if c := f.leftOut.Condition(repo); c != nil && !repo.Spec.Suspend {
@@ -56,7 +56,12 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alph
 	return status
 }
 
-func following(n int) string { return "following " + branches.BranchCount(n) }
+func following(repo *v1alpha1.Repository, f *followed) string {
+	if !followsAny(repo) {
+		return "following nothing, because no entry belongs to " + branches.NameOf(f.elsewhere.Agent)
+	}
+	return "following " + branches.BranchCount(f.listing.Branches)
+}
 
 // reasonOf maps an error of a Git server to a condition's reason.
 func reasonOf(err error) string {

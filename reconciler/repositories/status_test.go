@@ -29,6 +29,7 @@ func TestStatusOf(t *testing.T) {
 		{"something is wrong with an entry", apitest.Repository(), &followed{}, branches.Changes{Notes: []string{"no branch main"}}, v1alpha1.ReasonInvalid, true},
 		{"a person has to confirm", apitest.Repository(), &followed{}, branches.Changes{Notes: []string{"no branch main"}, Doubts: []string{"4 of 5"}}, v1alpha1.ReasonWaiting, true},
 		{"suspended, whatever else", suspended, trouble(source.Unauthorized), branches.Changes{}, v1alpha1.ReasonSuspended, false},
+		{"no entry belongs to this agent", apitest.Repository(func(r *v1alpha1.Repository) { r.Spec.Environments = nil }), &followed{}, branches.Changes{}, v1alpha1.ReasonWatching, false},
 		{"the server is down", apitest.Repository(), trouble(source.Unreachable), branches.Changes{Notes: []string{"hidden"}}, v1alpha1.ReasonUnreachable, false},
 		{"wrong credentials", apitest.Repository(), trouble(source.Unauthorized), branches.Changes{}, v1alpha1.ReasonUnauthorized, true},
 		{"no branches", apitest.Repository(), trouble(source.Empty), branches.Changes{}, v1alpha1.ReasonEmpty, true},
