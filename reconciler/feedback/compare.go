@@ -85,7 +85,7 @@ func (l *line) setStatuses(ctx context.Context, repo *v1alpha1.Repository, b *br
 		}
 		gone := &v1alpha1.Environment{}
 		gone.Name, gone.Spec.Entry, gone.Spec.Branch = name, entryIn(name), b.name
-		if err := l.supersede(ctx, gone, weight, b, forge.Status{Name: statusPrefix + gone.Spec.Entry}); err != nil {
+		if err := l.supersede(ctx, gone, weight, b, forge.Status{Name: statusName(l.Agent, gone.Spec.Entry)}); err != nil {
 			return err
 		}
 	}
@@ -114,14 +114,14 @@ func (l *line) setStatus(ctx context.Context, env *v1alpha1.Environment, weight 
 	if told.Commit == s.Commit && told.Digest == content {
 		return nil
 	}
-	if told.Commit == s.Commit {
+	if told.Commit == s.Commit && told.Name == s.Name {
 		s.Pipeline = told.Pipeline
 	}
 	pipeline, err := l.forge.SetStatus(ctx, s)
 	if err != nil {
 		return err
 	}
-	told.Commit, told.State, told.Digest, told.Pipeline = s.Commit, string(s.State), content, pipeline
+	told.Name, told.Commit, told.State, told.Digest, told.Pipeline = s.Name, s.Commit, string(s.State), content, pipeline
 	b.told[env.Name] = told
 	return nil
 }
@@ -142,6 +142,11 @@ func (l *line) supersede(ctx context.Context, env *v1alpha1.Environment, weight 
 	return nil
 }
 
+// noteOf returns the text of a branch's note.
+func (l *line) noteOf(b *branch) string {
+	return noteOf(subject{branch: b.name, agent: l.Agent}, b.envs)
+}
+
 // putNotes writes the note into the open merge requests of a branch. After the last environment is gone, it edits the notes
 // in merge requests that were closed since.
 func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branch) error {
@@ -149,7 +154,7 @@ func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branc
 	if len(b.envs) == 0 {
 		targets = slices.Sorted(maps.Keys(b.notes))
 	}
-	text := noteOf(b.name, b.envs)
+	text := l.noteOf(b)
 	content := digest(text)
 	if l.hesitates(b) {
 		return nil
@@ -203,6 +208,9 @@ const hesitation = 2 * time.Second
 func (l *line) marker(repo *v1alpha1.Repository, number int64) string {
 	mac := hmac.New(sha256.New, l.Key)
 	fmt.Fprintf(mac, "note\x00%s\x00%s\x00%s\x00%d", repo.Namespace, repo.Name, repo.Spec.URL, number)
+	if l.Agent != "" {
+		fmt.Fprintf(mac, "\x00%s", l.Agent)
+	}
 	return "<!-- berth " + hex.EncodeToString(mac.Sum(nil)[:16]) + " -->"
 }
 

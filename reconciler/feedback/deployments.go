@@ -75,6 +75,11 @@ func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env
 	if !wanted || name == "" {
 		return nil
 	}
+	if told := b.told[env.Name]; told.Deployment != nil && told.Deployment.Environment != name {
+		if err := l.endDeployment(ctx, env.Name, b, used); err != nil { // the agent has another name since
+			return err
+		}
+	}
 	told := b.told[env.Name]
 	var before v1alpha1.DeploymentRecord
 	if told.Deployment != nil {
@@ -124,8 +129,8 @@ func (l *line) endDeployment(ctx context.Context, name string, b *branch, used i
 	return nil
 }
 
-// environmentName returns the name of an Environment at the forge: the one that GitLab CI would use. It is empty if the entry is
-// gone.
+// environmentName returns the name of an Environment at the forge: the one that GitLab CI would use, after the name of the agent
+// if it has one. It is empty if the entry is gone.
 func environmentName(repo *v1alpha1.Repository, env *v1alpha1.Environment) string {
 	entry := naming.EntryOf(repo, env)
 	if entry == nil {
@@ -135,5 +140,9 @@ func environmentName(repo *v1alpha1.Repository, env *v1alpha1.Environment) strin
 	if err != nil {
 		return ""
 	}
-	return naming.Variables(naming.SubjectOf(env, patterns))["CI_ENVIRONMENT_NAME"]
+	name := naming.Variables(naming.SubjectOf(env, patterns))["CI_ENVIRONMENT_NAME"]
+	if entry.Agent != "" {
+		return entry.Agent + "/" + name
+	}
+	return name
 }

@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -45,9 +46,9 @@ func (l *line) leaveBranch(ctx context.Context, b *branch) error {
 			return err
 		}
 	}
-	text := leftText(b.name)
+	text := leftText(subject{branch: b.name, agent: l.Agent})
 	if len(b.envs) == 0 {
-		text = noteOf(b.name, nil)
+		text = l.noteOf(b)
 	}
 	for _, number := range slices.Sorted(maps.Keys(b.notes)) {
 		known, marker := b.notes[number], l.marker(l.last, number)
@@ -69,7 +70,7 @@ func (l *line) leaveBranch(ctx context.Context, b *branch) error {
 func (l *line) leaveEnvironment(ctx context.Context, b *branch, name string) error {
 	told := b.told[name]
 	if told.Commit != "" && !forge.State(told.State).Final() {
-		end := forge.Status{Branch: b.name, Name: statusPrefix + entryIn(name), Commit: told.Commit, State: forge.Canceled, Pipeline: told.Pipeline,
+		end := forge.Status{Branch: b.name, Name: cmp.Or(told.Name, statusName(l.Agent, entryIn(name))), Commit: told.Commit, State: forge.Canceled, Pipeline: told.Pipeline,
 			Weight: weightOf(l.last), Description: "not reported any more"}
 		if _, err := l.forge.SetStatus(ctx, end); err != nil {
 			return err
@@ -97,6 +98,6 @@ func weightOf(repo *v1alpha1.Repository) forge.Weight {
 }
 
 // leftText returns the text of a note that is not kept up to date any more.
-func leftText(branch string) string {
-	return "**Environments of** " + code(branch, maxCell) + "\n\nNot reported here any more: spec.feedback or the Repository was removed. `berth get` shows the environments.\n"
+func leftText(about subject) string {
+	return about.heading() + "Not reported here any more: spec.feedback or the Repository was removed. `berth get` shows the environments.\n"
 }

@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // line is what is reported for one Repository.
@@ -108,6 +109,11 @@ func (l *line) round(ctx context.Context) time.Time {
 		return l.Now().Add(pause) // the cache is not ready
 	}
 	l.silent = false
+	repo = naming.ForAgent(repo, l.Agent)
+	if l.idles(ctx, repo) {
+		l.reset()
+		return time.Time{}
+	}
 	if err := l.connect(ctx, repo); err != nil {
 		l.judge(repo, err, patience)
 		return l.Now().Add(lastRetry)
@@ -127,6 +133,16 @@ func (l *line) round(ctx context.Context) time.Time {
 		next = earlier(next, b.due)
 	}
 	return next
+}
+
+// idles reports whether there is nothing to report, because no entry of the Repository belongs to this agent. The Secret with the
+// token may then be in other clusters only.
+func (l *line) idles(ctx context.Context, repo *v1alpha1.Repository) bool {
+	if len(repo.Spec.Environments) > 0 || len(l.branches) > 0 {
+		return false
+	}
+	envs, err := l.environments(ctx)
+	return err == nil && len(envs) == 0
 }
 
 // environments returns the Environments of the Repository, by branch. Callers must not change them.

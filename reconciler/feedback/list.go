@@ -65,7 +65,7 @@ func (l *line) needList(names []string, envs map[string][]*v1alpha1.Environment,
 		if known || len(envs[name]) == 0 {
 			continue
 		}
-		if b := l.branch(name, envs[name]); b.noted != digest(noteOf(b.name, b.envs)) {
+		if b := l.branch(name, envs[name]); b.noted != digest(l.noteOf(b)) {
 			return true
 		}
 	}

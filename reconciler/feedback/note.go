@@ -29,16 +29,27 @@ var signs = map[string]string{
 	v1alpha1.ReasonExpiring: "🗑️", v1alpha1.ReasonExpired: "🗑️", v1alpha1.ReasonDeleting: "🗑️",
 }
 
+// subject is what a note is about: the environments of a branch that an agent runs.
+type subject struct{ branch, agent string }
+
+func (s subject) heading() string {
+	text := "**Environments of** " + code(s.branch, maxCell)
+	if s.agent != "" {
+		text += " **by the agent** " + code(s.agent, maxCell)
+	}
+	return text + "\n\n"
+}
+
 // noteOf returns the text of the note about the environments of one branch, without the marker and without a time, so that
 // it changes only with what it says.
-func noteOf(branch string, envs []*v1alpha1.Environment) string {
+func noteOf(about subject, envs []*v1alpha1.Environment) string {
 	if len(envs) == 0 {
-		return "**Environments of** " + code(branch, maxCell) + "\n\nRemoved: no environment of this branch exists any more.\n"
+		return about.heading() + "Removed: no environment of this branch exists any more.\n"
 	}
 	envs = slices.Clone(envs)
 	slices.SortFunc(envs, func(a, b *v1alpha1.Environment) int { return cmp.Compare(a.Name, b.Name) })
 	var b strings.Builder
-	b.WriteString("**Environments of** " + code(branch, maxCell) + "\n\n| Environment | Status | Commit | Link |\n|---|---|---|---|\n")
+	b.WriteString(about.heading() + "| Environment | Status | Commit | Link |\n|---|---|---|---|\n")
 	parts := make([]string, 0, 2*len(envs))
 	for _, env := range envs {
 		parts = append(parts, fmt.Sprintf("| %s | %s | %s | %s |\n", code(env.Spec.Entry, maxCell), statusCell(env), commitCell(env), link("open", env.Status.Link)))

@@ -28,7 +28,7 @@ func TestNoteOf(t *testing.T) {
 		"- More: `berth describe " + failed.Name + "` · try again: `berth retry " + failed.Name + "`\n" +
 		"- Failed `Deployment/api`: `CrashLoopBackOff`\n" +
 		"\n<details><summary>the last lines of its log</summary>\n\n```text\n  starting\n  /close\n  '''\n  panic: no 'database'\n```\n\n</details>\n\n"
-	if diff := cmp.Diff(want, noteOf("feature/login", []*v1alpha1.Environment{failed})); diff != "" {
+	if diff := cmp.Diff(want, noteOf(subject{branch: "feature/login"}, []*v1alpha1.Environment{failed})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -50,7 +50,7 @@ func TestRowsOfNotes(t *testing.T) {
 		{"expired", []*v1alpha1.Environment{environment("side", "Expired", "the branch was unused, so its namespace was deleted; to re-create it, push")}, []string{"🗑️ Expired", "to re-create it, push"}},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
-			note := noteOf("side", test.envs)
+			note := noteOf(subject{branch: "side"}, test.envs)
 			for _, want := range test.want {
 				if !strings.Contains(note, want) {
 					t.Errorf("the note lacks %q:\n%s", want, note)
@@ -71,7 +71,7 @@ func TestANoteIsBounded(t *testing.T) {
 			}
 		}))
 	}
-	if size := len(noteOf(strings.Repeat("b", 255), envs)); size > 65536 {
+	if size := len(noteOf(subject{branch: strings.Repeat("b", 255), agent: strings.Repeat("a", 63)}, envs)); size > 65536 {
 		t.Errorf("the note has %d bytes", size)
 	}
 }

@@ -49,6 +49,9 @@ type Config struct {
 	Requeue func(types.NamespacedName)
 	// Connect returns the client for a forge; nil means forge.New.
 	Connect func(forge.Config) (Forge, error)
+	// Agent is the name of this agent. What is reported carries it, so that agents of several clusters do not overwrite each
+	// other's reports.
+	Agent string
 	// Key makes the markers of notes unique to this installation.
 	Key []byte
 	// Proxy, Wrap and UserAgent are those of requests to forges, as in forge.Config.

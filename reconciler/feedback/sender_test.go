@@ -32,6 +32,7 @@ type office struct {
 	missing error // why there is no Repository
 	repo    *v1alpha1.Repository
 	token   string
+	agent   string
 	address string // of the project at the forge
 	envs    map[string]*v1alpha1.Environment
 	open    []forge.MergeRequest
@@ -150,7 +151,7 @@ func opens(t *testing.T, envs ...*v1alpha1.Environment) *office {
 // starts starts an agent, which has no memory.
 func (o *office) starts() {
 	o.sender = New(Config{
-		Client: o, Recall: func(*v1alpha1.Environment) {}, Requeue: func(types.NamespacedName) {}, Key: []byte("key"),
+		Client: o, Recall: func(*v1alpha1.Environment) {}, Requeue: func(types.NamespacedName) {}, Agent: o.agent, Key: []byte("key"),
 		Connect: func(forge.Config) (Forge, error) {
 			o.mu.Lock()
 			defer o.mu.Unlock()

@@ -17,6 +17,15 @@ import (
 // statusPrefix begins the names of all commit statuses.
 const statusPrefix = "berth/"
 
+// statusName returns the name of the commit status of an entry, with that of the agent that runs it: two agents never set the
+// same status.
+func statusName(agent, entry string) string {
+	if agent == "" {
+		return statusPrefix + entry
+	}
+	return statusPrefix + agent + "/" + entry
+}
+
 // states has, by the reason of Ready, the state of the commit status. A degraded environment was healthy with its commit,
 // so its status stays a success. The other reasons say nothing about a commit.
 var states = map[string]forge.State{
@@ -33,7 +42,7 @@ var states = map[string]forge.State{
 // statusOf returns the commit status that the state of an Environment calls for; false if it calls for none.
 func statusOf(env *v1alpha1.Environment) (forge.Status, bool) {
 	ready := readyOf(env)
-	s := forge.Status{Branch: env.Spec.Branch, Name: statusPrefix + env.Spec.Entry, Commit: commitOf(env, ready.Reason), State: states[ready.Reason]}
+	s := forge.Status{Branch: env.Spec.Branch, Name: statusName(env.Spec.Agent, env.Spec.Entry), Commit: commitOf(env, ready.Reason), State: states[ready.Reason]}
 	if s.State == "" || s.Commit == "" || !env.DeletionTimestamp.IsZero() {
 		return s, false
 	}
@@ -59,13 +68,17 @@ func separated(message string) string {
 }
 
 // superseded returns the status that ends an unfinished one, if the next status of the environment is about another commit, or
-// about none. False if there is nothing to end.
+// about none, or if the agent has another name since. False if there is nothing to end.
 func superseded(env *v1alpha1.Environment, told v1alpha1.EnvironmentFeedback, next forge.Status) (forge.Status, bool) {
-	if told.Commit == "" || forge.State(told.State).Final() || next.Commit == told.Commit {
+	name := cmp.Or(told.Name, next.Name)
+	if told.Commit == "" || forge.State(told.State).Final() || next.Commit == told.Commit && next.Name == name {
 		return forge.Status{}, false
 	}
-	end := forge.Status{Branch: env.Spec.Branch, Name: next.Name, Commit: told.Commit, State: forge.Canceled, Pipeline: told.Pipeline, Description: "the environment is removed"}
-	if next.Commit != "" {
+	end := forge.Status{Branch: env.Spec.Branch, Name: name, Commit: told.Commit, State: forge.Canceled, Pipeline: told.Pipeline, Description: "the environment is removed"}
+	switch {
+	case next.Commit != "" && next.Commit == told.Commit:
+		end.Description = "reported as " + next.Name
+	case next.Commit != "":
 		end.Description = "superseded by commit " + short(next.Commit)
 	}
 	return end, true
