@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,6 +34,7 @@ import (
 type agentOptions struct {
 	kubeconfig     string
 	namespace      string
+	name           string
 	storeDir       string
 	gitMemory      resource.Quantity
 	gitStoreBytes  resource.Quantity
@@ -70,7 +73,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(s, o.logLevel, o.logFormat)
-			if err := errors.Join(err, agent.CheckLease(o.lease), checkProfiles(o.pprofAddress)); err != nil {
+			if err := errors.Join(err, agent.CheckLease(o.lease), checkAgentName(o.name), checkProfiles(o.pprofAddress)); err != nil {
 				return &codedError{code: exitUsage, err: err}
 			}
 			return runAgent(c.Context(), o, log)
@@ -79,6 +82,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 	f := c.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "path of the kubeconfig; not needed in a cluster")
 	f.StringVarP(&o.namespace, "namespace", "n", "berth", "the agent's own namespace, with the Repositories and Environments")
+	f.StringVar(&o.name, "agent-name", "", "name of this agent: it runs the entries with the same agent, or without a name those without an agent, and leaves all others alone; for several clusters")
 	f.StringVar(&o.storeDir, "store-dir", filepath.Join(os.TempDir(), "berth"), "folder for the bare Git stores; its content can be fetched again")
 	f.Var(sizeFlag{&o.gitStoreBytes}, "git-store-bytes", "maximum size of all Git stores together; keep it below the size of the volume of --store-dir, because renewing a store needs room too")
 	f.Var(sizeFlag{&o.gitMemory}, "git-memory", "maximum memory for unpacking the fetches of all repositories together; if you raise it, raise the agent's memory limit too")
@@ -98,6 +102,14 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.logLevel, "log-level", "info", "level of the log: debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "format of the log: text or json")
 	return c
+}
+
+// checkAgentName returns an error if no entry can name an agent in this way.
+func checkAgentName(name string) error {
+	if wrong := validation.IsValidLabelValue(name); len(wrong) > 0 {
+		return fmt.Errorf("--agent-name %q: %s", name, strings.Join(wrong, "; "))
+	}
+	return nil
 }
 
 // checkProfiles returns an error unless only processes of this host or pod can fetch profiles, because profiles need no
@@ -160,7 +172,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	ctrl.SetLogger(quiet)
 	klog.SetLogger(quiet)
 	a, err := agent.New(ctx, agent.Config{
-		Cluster: cluster, Namespace: o.namespace, Version: version,
+		Cluster: cluster, Namespace: o.namespace, Name: o.name, Version: version,
 		StoreDir: o.storeDir, GitMemory: o.gitMemory.Value(), GitStoreBytes: o.gitStoreBytes.Value(), LocalGit: local, Proxy: http.ProxyFromEnvironment,
 		SyncAtOnce: o.syncAtOnce, SecretWatch: o.secretWatch, LeaderElect: o.leaderElect, LeaseDuration: o.lease,
 		MetricsAddress: o.metricsAddress, MetricsAuthorization: o.metricsGuarded,

@@ -18,6 +18,7 @@ import (
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/agent"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
@@ -55,7 +56,7 @@ func (o *checkOptions) checkFiles(c *cobra.Command, s streams, r *checkReport) e
 		options.Decrypter = decrypter
 		about := checkup.EntryName(chosen.repository, chosen.entry)
 		survey := checkup.Look(c.Context(), about, tree, options)
-		found := slices.Concat(survey.Findings, survey.Problems, chosen.neverRun(about, survey.LastJobs))
+		found := slices.Concat(chosen.ofAgent(about), survey.Findings, survey.Problems, chosen.neverRun(about, survey.LastJobs))
 		if len(survey.Findings)+len(survey.Problems) == 0 {
 			found = append(found, unencrypted(about))
 		}
@@ -86,6 +87,14 @@ func (o *checkOptions) choices(s streams) ([]choice, error) {
 		return nil, fmt.Errorf("%s: no entry matches the branch %q: it gets no environment", o.files.repository, o.files.branch)
 	}
 	return all, err
+}
+
+// ofAgent names the agent of an entry, if it has one.
+func (c choice) ofAgent(about string) []checkup.Finding {
+	if c.entry.Agent == "" {
+		return nil
+	}
+	return []checkup.Finding{{Result: checkup.OK, About: about, Check: "agent", Message: "it belongs to " + branches.NameOf(c.entry.Agent) + ", and other agents leave it alone"}}
 }
 
 // ownBranch returns the branch of an entry that names one.
@@ -130,7 +139,7 @@ func (v *viewer) checkEntries(ctx context.Context, s streams, o *checkOptions, r
 	var found []checkup.Finding
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
-		if o.files.entry != "" && o.files.entry != entry.Name {
+		if o.files.entry != "" && o.files.entry != entry.Name || !checkup.RunsHere(repo, entry) {
 			continue
 		}
 		of := slices.DeleteFunc(slices.Clone(environments), func(env v1alpha1.Environment) bool {

@@ -24,6 +24,7 @@ type installOptions struct {
 	installation.Options
 	dryRun, export, force, noWait bool
 	replicas                      uint16
+	agentName                     string
 	timeout                       time.Duration
 }
 
@@ -39,7 +40,8 @@ API server checks all objects in a dry run; if it refuses one, nothing changes.
 
 The command waits until the agent is ready, and shows what it waits for. Fields that another client
 set to other values are conflicts, such as an image set with kubectl; --force-conflicts overwrites
-them. An upgrade keeps the image, the pull Secrets and the number of pods, unless flags set them.
+them. An upgrade keeps the image, the pull Secrets, the number of pods and the agent's name, unless
+flags set them.
 Environments keep running, and Jobs do not run again.
 
 Exits with 0 once the agent is ready, with 1 on a timeout, with 3 if the installation is refused.`,
@@ -54,6 +56,7 @@ Exits with 0 once the agent is ready, with 1 on a timeout, with 3 if the install
 	f.StringVar(&o.Image, "image", "", "the agent's image (default: the installed one, or the one in the manifests)")
 	f.StringArrayVar(&o.PullSecrets, "image-pull-secret", nil, "name of a Secret in the agent's namespace with credentials of the image's registry; can be repeated; \"\" removes installed ones")
 	f.Uint16Var(&o.replicas, "replicas", 0, "number of the agent's pods; 0 installs everything but a running agent (default: the installed number, or 1)")
+	f.StringVar(&o.agentName, "agent-name", "", "name of the agent, for several clusters: it runs the entries with the same agent; \"\" removes an installed one (default: the installed name, or none)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, as the API server sees it, and change nothing")
 	f.BoolVar(&o.export, "export", false, "print the objects as YAML, without a cluster")
 	f.BoolVar(&o.force, "force-conflicts", false, "overwrite fields that other clients set, and newer CRDs")
@@ -69,9 +72,15 @@ func (o *installOptions) run(c *cobra.Command, s streams) error {
 	case o.dryRun && o.export:
 		return usageError(c, "--dry-run asks the cluster, and --export needs none: choose one")
 	}
+	if err := checkAgentName(o.agentName); err != nil {
+		return usageError(c, "%w", err)
+	}
 	o.Options.Namespace = o.connection.namespace
 	if c.Flags().Changed("replicas") {
 		o.Replicas = new(int64(o.replicas))
+	}
+	if c.Flags().Changed("agent-name") {
+		o.AgentName = &o.agentName
 	}
 	if o.export {
 		objects, err := installation.Objects(o.Options)

@@ -60,6 +60,7 @@ func (p *page) head(env *v1alpha1.Environment) [][]string {
 	rows := [][]string{
 		{"Environment:", env.Name},
 		{"Repository:", env.Spec.Repository + ", entry " + env.Spec.Entry},
+		{"Agent:", env.Spec.Agent},
 		{"Branch:", env.Spec.Branch},
 		{"Namespace:", env.Spec.Namespace},
 		{"Link:", env.Status.Link},

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/checkup"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/naming"
 )
 
@@ -99,21 +101,35 @@ func (w *waiting) possible(ctx context.Context, v *viewer) error {
 	if len(repositories.Items) == 0 || slices.ContainsFunc(environments.Items, func(env v1alpha1.Environment) bool { return w.means(&env) }) {
 		return nil
 	}
+	var others *v1alpha1.Entry // of another agent
 	for i := range repositories.Items {
-		if repo := &repositories.Items[i]; isOrAny(repo.Name, w.repository) && w.matches(repo, branch) {
+		repo := &repositories.Items[i]
+		if !isOrAny(repo.Name, w.repository) {
+			continue
+		}
+		entry := w.matching(repo, branch, func(entry *v1alpha1.Entry) bool { return checkup.RunsHere(repo, entry) })
+		if entry != nil {
 			return nil
 		}
+		others = cmp.Or(others, w.matching(repo, branch, func(*v1alpha1.Entry) bool { return true }))
+	}
+	if others != nil {
+		return fmt.Errorf("cannot wait for the %s: its entry %s belongs to %s, which runs in another cluster; use the kubeconfig of that cluster", w.what(), others.Name, branches.NameOf(others.Agent))
 	}
 	return fmt.Errorf("cannot wait for the %s: no entry of a Repository in the namespace %s matches it; %s", w.what(), v.namespace, known(environments.Items))
 }
 
-// matches reports whether an entry of a Repository gives a branch an environment. Patterns that cannot be read match
-// everything, because a user may be about to fix them.
-func (w *waiting) matches(repo *v1alpha1.Repository, branch string) bool {
-	return slices.ContainsFunc(repo.Spec.Environments, func(entry v1alpha1.Entry) bool {
+// matching returns an entry of a Repository, among some, that gives a branch an environment; nil: none does. Patterns that cannot
+// be read match everything, because a user may be about to fix them.
+func (w *waiting) matching(repo *v1alpha1.Repository, branch string, among func(*v1alpha1.Entry) bool) *v1alpha1.Entry {
+	for i := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[i]
 		patterns, err := naming.CompilePatterns(entry.Branches)
-		return isOrAny(entry.Name, w.entry) && (err != nil || branch == "" || patterns.Match(branch))
-	})
+		if among(entry) && isOrAny(entry.Name, w.entry) && (err != nil || branch == "" || patterns.Match(branch)) {
+			return entry
+		}
+	}
+	return nil
 }
 
 // known lists branches that have an environment, so that users notice a typo.

@@ -69,6 +69,30 @@ func TestWaitForABranchThatNoEntryMatches(t *testing.T) {
 	}
 }
 
+// The agent of this cluster will never make the environment.
+func TestWaitForABranchOfAnotherAgent(t *testing.T) {
+	w := newWatched(t)
+	repo := &v1alpha1.Repository{
+		ObjectMeta: metav1.ObjectMeta{Name: "posts", Namespace: w.namespace},
+		Spec: v1alpha1.RepositorySpec{URL: "https://example.com/posts.git", Environments: []v1alpha1.Entry{
+			{Name: "production", Agent: "east", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts"},
+			{Name: "review", Agent: "west", Branches: []v1alpha1.BranchPattern{"**"}, Namespace: "posts-${BRANCH_SLUG}"},
+		}},
+	}
+	if err := w.client.Create(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	repo.Status.ObservedGeneration, repo.Status.Agent = repo.Generation, "west"
+	if err := w.client.Status().Update(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	w.berth("wait", "--branch", "main", "--entry", "production", "--kubeconfig", w.kubeconfig, "-n", w.namespace)
+	w.ends(exitFailed)
+	if want := "its entry production belongs to the agent east, which runs in another cluster; use the kubeconfig of that cluster"; !strings.Contains(w.stderr.String(), want) {
+		t.Errorf("stderr is %q, want %q in it", w.stderr.String(), want)
+	}
+}
+
 // Only a command that saw the commit knows that it was superseded.
 func TestWaitForWhatIsSuperseded(t *testing.T) {
 	for _, test := range []struct {

@@ -89,6 +89,9 @@ var deployment = []edit{
         {{- if ne .Values.watchSecrets "namespaces" }}
         - --watch-secrets={{ .Values.watchSecrets }}
         {{- end }}
+        {{- with .Values.agentName }}
+        - --agent-name={{ . }}
+        {{- end }}
         {{- range .Values.extraArgs }}
         - {{ . | quote }}
         {{- end }}

@@ -34,6 +34,7 @@ var values = []struct {
 	{"goMemoryLimit", "goMemoryLimit: 600MiB", "Deployment/berth", pod + `.containers[0].env[?(@.name=="GOMEMLIMIT")].value`, `"600MiB"`},
 	{"store.sizeLimit", "store: {sizeLimit: 8Gi}", "Deployment/berth", pod + ".volumes[0].emptyDir.sizeLimit", `"8Gi"`},
 	{"store.gitStoreBytes", "store: {gitStoreBytes: 6Gi}", "Deployment/berth", pod + ".containers[0].args[3]", `"--git-store-bytes=6Gi"`},
+	{"agentName", "agentName: eu-west", "Deployment/berth", pod + ".containers[0].args[-1:]", `"--agent-name=eu-west"`},
 	{"extraArgs", "extraArgs: [--log-level=debug]", "Deployment/berth", pod + ".containers[0].args[-1:]", `"--log-level=debug"`},
 	{"extraEnv", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:3128'}]", "Deployment/berth", pod + `.containers[0].env[?(@.name=="HTTPS_PROXY")].value`, `"http://p:3128"`},
 	{"extraVolumes", "extraVolumes: [{name: ca, secret: {secretName: ca}}]", "Deployment/berth", pod + ".volumes[1]", `{"name":"ca","secret":{"secretName":"ca"}}`},

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/secrets"
 )
 
@@ -25,16 +26,19 @@ const hookPatience = time.Minute
 func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, environments []v1alpha1.Environment) []Finding {
 	f := &findings{about: "repository " + repo.Name}
 	c.condition(f, repo)
-	if ref := repo.Spec.SecretRef; ref != nil {
-		c.secret(ctx, f, "credentials", ref.Name, gitSecret)
+	if f.agent(repo) {
+		c.servers(ctx, f, repo)
 	}
-	c.webhook(ctx, f, repo)
-	c.feedback(ctx, f, repo)
 	environmentsOf(f, environments)
 	c.accounts(ctx, f, environments)
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		of := &findings{about: EntryName(repo, entry)}
+		if !RunsHere(repo, entry) {
+			of.add(OK, "agent", "it belongs to %s, and is checked in that agent's cluster; the one here is %s", branches.NameOf(entry.Agent), branches.NameOf(repo.Status.Agent))
+			f.all = append(f.all, of.all...)
+			continue
+		}
 		switch d := entry.Decryption; {
 		case d != nil && d.SecretRef != nil:
 			c.secret(ctx, of, "keys", d.SecretRef.Name, keySecret)
@@ -47,6 +51,31 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 		f.all = append(f.all, of.all...)
 	}
 	return f.all
+}
+
+// RunsHere reports whether an entry belongs to the agent that follows its Repository in this cluster. It is true before an agent
+// has followed it, because the agent's name is then unknown.
+func RunsHere(repo *v1alpha1.Repository, entry *v1alpha1.Entry) bool {
+	return entry.Agent == repo.Status.Agent || repo.Status.ObservedGeneration == 0
+}
+
+// agent reports whether an entry belongs to the agent here, and warns if none does: the agent may have the wrong name.
+func (f *findings) agent(repo *v1alpha1.Repository) bool {
+	runsHere := func(entry v1alpha1.Entry) bool { return RunsHere(repo, &entry) }
+	if len(repo.Spec.Environments) == 0 || slices.ContainsFunc(repo.Spec.Environments, runsHere) {
+		return true
+	}
+	f.add(Warning, "agent", "no entry belongs to %s, which follows it here; if one should, set agent in the entry, or restart the agent with the --agent-name that the entry has", branches.NameOf(repo.Status.Agent))
+	return false
+}
+
+// servers checks the Secrets for the Git server and the forge, and how both reach the agent.
+func (c *Checker) servers(ctx context.Context, f *findings, repo *v1alpha1.Repository) {
+	if ref := repo.Spec.SecretRef; ref != nil {
+		c.secret(ctx, f, "credentials", ref.Name, gitSecret)
+	}
+	c.webhook(ctx, f, repo)
+	c.feedback(ctx, f, repo)
 }
 
 // Strays finds Repositories in other namespaces. No agent of c.Namespace reads them, so their status stays empty;

@@ -61,6 +61,19 @@ func TestRepository(t *testing.T) {
 		}, []string{"problem state: Unreachable: no route"}},
 		{"a change that was not seen", "state", func(r *v1alpha1.Repository) { r.Generation = 3 }, []string{"warning state: the agent has not seen the newest change of the Repository yet"}},
 
+		{"an entry of another agent", "agent keys", func(r *v1alpha1.Repository) {
+			named("absent")(r)
+			r.Spec.Environments[0].Agent = "west"
+			r.Spec.Environments, r.Status.Agent = append(r.Spec.Environments, v1alpha1.Entry{Name: "production", Agent: "east"}), "east"
+		}, []string{"ok agent: it belongs to the agent west, and is checked in that agent's cluster; the one here is the agent east"}},
+		{"no entry of this agent", "agent credentials webhook keys", func(r *v1alpha1.Repository) {
+			r.Spec.SecretRef = &v1alpha1.SecretReference{Name: "absent"}
+			r.Status.Agent = "east"
+		}, []string{"warning agent: no entry belongs to the agent east, which follows it here; ", "ok agent: it belongs to the agent without a name, "}},
+		{"an agent that has not followed it yet", "agent", func(r *v1alpha1.Repository) {
+			r.Spec.Environments[0].Agent, r.Status.ObservedGeneration = "west", 0
+		}, nil},
+
 		{"credentials", "credentials", func(r *v1alpha1.Repository) { r.Spec.SecretRef = &v1alpha1.SecretReference{Name: "git"} }, []string{"ok credentials: Secret/git has password, username"}},
 		{"credentials without a value", "credentials", func(r *v1alpha1.Repository) { r.Spec.SecretRef = &v1alpha1.SecretReference{Name: "empty"} },
 			[]string{"problem credentials: Secret/empty has none of the entries username, password, bearerToken, identity, known_hosts, ca.crt"}},

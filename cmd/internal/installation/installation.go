@@ -25,6 +25,8 @@ type Options struct {
 	PullSecrets []string
 	// Replicas is the number of the agent's pods.
 	Replicas *int64
+	// AgentName is the name of the agent, for several clusters; a pointer to "" means none.
+	AgentName *string
 }
 
 // Or returns the options, with those of an installation in place of zero values.
@@ -35,6 +37,9 @@ func (o Options) Or(installed Options) Options {
 	}
 	if o.Replicas == nil {
 		o.Replicas = installed.Replicas
+	}
+	if o.AgentName == nil {
+		o.AgentName = installed.AgentName
 	}
 	return o
 }
@@ -108,18 +113,25 @@ func (o Options) set(deployment *unstructured.Unstructured) error {
 			return err
 		}
 	}
-	if o.Image == "" {
-		return nil
-	}
 	containers, _, err := unstructured.NestedSlice(deployment.Object, append(pod, "containers")...)
 	if err != nil || len(containers) != 1 {
 		return fmt.Errorf("the Deployment %s has %d containers, want one", deployment.GetName(), len(containers))
 	}
-	if container, ok := containers[0].(map[string]any); ok {
+	container, ok := containers[0].(map[string]any)
+	if !ok {
+		return fmt.Errorf("the container of the Deployment %s is no object", deployment.GetName())
+	}
+	if o.Image != "" {
 		container["image"] = o.Image
+	}
+	if args, isList := container["args"].([]any); isList && o.AgentName != nil && *o.AgentName != "" {
+		container["args"] = append(args, agentNameFlag+*o.AgentName)
 	}
 	return unstructured.SetNestedSlice(deployment.Object, containers, append(pod, "containers")...)
 }
+
+// agentNameFlag begins the argument with the agent's name.
+const agentNameFlag = "--agent-name="
 
 // Name returns the name of an object for users: Kind/name, or Kind/namespace/name.
 func Name(object *unstructured.Unstructured) string {

@@ -3,7 +3,9 @@ package installation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,7 +28,7 @@ func TestObjectsOfTheDefaultNamespaceAreThoseOfDeploy(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	objects, err := Objects(Options{Namespace: "elsewhere", Image: "registry.example.com/berth:9", PullSecrets: []string{"pull"}, Replicas: new(int64(0))})
+	objects, err := Objects(Options{Namespace: "elsewhere", Image: "registry.example.com/berth:9", PullSecrets: []string{"pull"}, Replicas: new(int64(0)), AgentName: new("east")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +52,10 @@ func TestOptions(t *testing.T) {
 		case "Deployment":
 			pod, _, _ := unstructured.NestedMap(object.Object, "spec", "template", "spec")
 			image := pod["containers"].([]any)[0].(map[string]any)["image"]
+			args := pod["containers"].([]any)[0].(map[string]any)["args"].([]any)
+			if last := args[len(args)-1]; last != "--agent-name=east" {
+				t.Errorf("the last argument is %v", last)
+			}
 			secret := pod["imagePullSecrets"].([]any)[0].(map[string]any)["name"]
 			replicas, _, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
 			if image != "registry.example.com/berth:9" || secret != "pull" || replicas != 0 {
@@ -61,12 +67,12 @@ func TestOptions(t *testing.T) {
 
 // An upgrade keeps what its flags do not set.
 func TestOptionsOfAnUpgrade(t *testing.T) {
-	installed := Options{Image: "berth:1", PullSecrets: []string{"pull"}, Replicas: new(int64(2))}
-	if got := (Options{}).Or(installed); got.Image != "berth:1" || !slices.Equal(got.PullSecrets, installed.PullSecrets) || *got.Replicas != 2 {
+	installed := Options{Image: "berth:1", PullSecrets: []string{"pull"}, Replicas: new(int64(2)), AgentName: new("east")}
+	if got := (Options{}).Or(installed); got.Image != "berth:1" || *got.AgentName != "east" || !slices.Equal(got.PullSecrets, installed.PullSecrets) || *got.Replicas != 2 {
 		t.Errorf("without flags: %+v", got)
 	}
-	got := Options{Image: "berth:2", PullSecrets: []string{""}, Replicas: new(int64(0))}.Or(installed)
-	if got.Image != "berth:2" || !slices.Equal(got.PullSecrets, []string{""}) || *got.Replicas != 0 {
+	got := Options{Image: "berth:2", PullSecrets: []string{""}, Replicas: new(int64(0)), AgentName: new("")}.Or(installed)
+	if got.Image != "berth:2" || *got.AgentName != "" || !slices.Equal(got.PullSecrets, []string{""}) || *got.Replicas != 0 {
 		t.Errorf("with flags: %+v", got)
 	}
 	objects, err := Objects(got)
@@ -76,6 +82,9 @@ func TestOptionsOfAnUpgrade(t *testing.T) {
 	for _, object := range objects {
 		if _, found, _ := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "imagePullSecrets"); found {
 			t.Error("an empty name became a pull Secret")
+		}
+		if object.GetKind() == "Deployment" && strings.Contains(fmt.Sprint(object.Object), "--agent-name") {
+			t.Error("an empty name became an argument")
 		}
 	}
 }

@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,11 @@ func (i *Installer) Installed(ctx context.Context, namespace string) (Options, e
 	pod := deployment.Spec.Template.Spec
 	if len(pod.Containers) > 0 {
 		o.Image = pod.Containers[0].Image
+		for _, arg := range pod.Containers[0].Args {
+			if name, ok := strings.CutPrefix(arg, agentNameFlag); ok {
+				o.AgentName = &name
+			}
+		}
 	}
 	for _, ref := range pod.ImagePullSecrets {
 		o.PullSecrets = append(o.PullSecrets, ref.Name)
