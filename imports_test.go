@@ -69,6 +69,7 @@ var arrows = []struct {
 	{pkg: "internal/apitest", knows: []string{"api/v1alpha1", "reconciler/naming"}},
 	{pkg: "internal/clustertest"},
 	{pkg: "internal/gittest"},
+	{pkg: "internal/issuertest"},
 	{pkg: "internal/loopback"},
 	{pkg: "internal/objecttest"},
 	{pkg: "internal/kustomizetest", knows: []string{"reconciler/kustomize"}},
@@ -76,7 +77,7 @@ var arrows = []struct {
 	{pkg: "."},
 }
 
-var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
+var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/issuertest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
 var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report", "reconciler/feedback",
@@ -97,9 +98,19 @@ var fences = []struct {
 	},
 	{
 		things: []string{"github.com/getsops/...", "github.com/aws/...", "github.com/Azure/...", "cloud.google.com/...",
-			"google.golang.org/api/...", "github.com/hashicorp/...", "golang.org/x/oauth2/..."},
+			"google.golang.org/api/...", "github.com/hashicorp/..."},
 		only: []string{"cmd/berth-sops"},
 		why:  "the SOPS library, and the clouds' clients with it, run in a process of their own",
+	},
+	{
+		things: []string{"golang.org/x/oauth2/..."},
+		only:   []string{"cmd/berth-sops", "cmd/internal/login"},
+		why:    "viewers of the page log in by it, and clouds' clients use it",
+	},
+	{
+		things: []string{"github.com/coreos/go-oidc/...", "github.com/go-jose/..."},
+		only:   []string{"cmd/internal/login"},
+		why:    "only the page has a login",
 	},
 	{
 		things: []string{"filippo.io/...", "github.com/ProtonMail/..."},
