@@ -11,9 +11,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// Patcher changes objects. A client.Writer is one.
+type Patcher interface {
+	// Patch changes an object, and updates it to what the cluster has then.
+	Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error
+}
+
 // Actor writes as one user.
 type Actor struct {
-	Client client.Writer
+	Client Patcher
 	// Name is the field manager. It has to differ from the agent's, so that the agent never reverts these writes. Ids of
 	// requests begin with it.
 	Name string

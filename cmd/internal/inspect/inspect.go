@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -96,7 +97,9 @@ type Config struct {
 	Logs      Logs
 	// Stream is needed by Tail and Follow only.
 	Stream Stream
-	Now    func() time.Time
+	// TailBytes is the limit of the bytes that one Tail reads; 0 means 64 MiB.
+	TailBytes int
+	Now       func() time.Time
 }
 
 // Inspector describes environments.
@@ -176,9 +179,14 @@ func (i *Inspector) entry(ctx context.Context, env *v1alpha1.Environment, d *Des
 	return standIn
 }
 
+// ErrNotOurs reports that a viewer may read something, and the agent, which reads it for the viewer, may not.
+var ErrNotOurs = errors.New("the agent, which reads the cluster for this page, lacks the right; use berth on your machine")
+
 // note records that something could not be read, briefly for common errors.
 func (d *Description) note(what string, err error) {
 	switch {
+	case errors.Is(err, ErrNotOurs):
+		d.Notes = append(d.Notes, what+" cannot be read here: "+ErrNotOurs.Error())
 	case apierrors.IsForbidden(err):
 		d.Notes = append(d.Notes, what+" cannot be read, because you lack the right")
 	case apierrors.IsNotFound(err):

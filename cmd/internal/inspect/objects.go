@@ -3,6 +3,7 @@ package inspect
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 		mu      sync.Mutex
 		found   []*unstructured.Unstructured
 		refused []string
+		notOurs []string
 		all     errgroup.Group
 	)
 	all.SetLimit(parallel)
@@ -66,6 +68,8 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 			switch {
 			case apierrors.IsForbidden(err):
 				refused = append(refused, k.plural)
+			case errors.Is(err, ErrNotOurs):
+				notOurs = append(notOurs, k.plural)
 			case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
 				d.note(k.plural, err)
 			}
@@ -77,6 +81,10 @@ func (i *Inspector) find(ctx context.Context, env *v1alpha1.Environment, scope v
 	if len(refused) > 0 {
 		slices.Sort(refused)
 		d.Notes = append(d.Notes, strings.Join(refused, ", ")+" cannot be listed, because you lack the right")
+	}
+	if len(notOurs) > 0 {
+		slices.Sort(notOurs)
+		d.Notes = append(d.Notes, strings.Join(notOurs, ", ")+" cannot be listed here: "+ErrNotOurs.Error())
 	}
 	return found
 }

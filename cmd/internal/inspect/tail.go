@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (i *Inspector) Tail(ctx context.Context, namespace string, sources []Source
 	var mu sync.Mutex
 	var all errgroup.Group
 	all.SetLimit(parallel)
-	limit := int64(min(containerBytes, maxBytes/max(1, len(sources))))
+	limit := int64(min(containerBytes, cmp.Or(i.TailBytes, maxBytes)/max(1, len(sources))))
 	o.LimitBytes = &limit
 	for _, source := range sources {
 		all.Go(func() error {
