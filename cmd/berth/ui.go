@@ -83,12 +83,15 @@ func (v *viewer) page(ctx context.Context, key, cluster string) web.Config {
 	kinds := memory.NewMemCacheClient(v.discovery)
 	go forget(ctx, kinds)
 	inspector := inspect.New(inspect.Config{Client: v, Discovery: kinds, Logs: v.logs, Stream: inspect.StreamOf(v.kubernetes.CoreV1()), Now: time.Now})
+	access := v.kubernetes.AuthorizationV1().SelfSubjectAccessReviews()
 	return web.Config{
+		Watch:     v,
 		Client:    v,
 		Inspector: inspector,
 		Logs:      inspector,
 		Differ:    differ{v},
-		Access:    v.kubernetes.AuthorizationV1().SelfSubjectAccessReviews(),
+		Actor:     &web.Own{Client: v, Access: access, Namespace: v.namespace, Now: time.Now},
+		Roles:     web.Roles{Operator: "edit", Administrator: "admin"},
 		Namespace: v.namespace,
 		Cluster:   cluster,
 		Author:    gitAuthor(ctx),

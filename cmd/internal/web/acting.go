@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/cmd/internal/acting"
 	"berth.dev/berth/cmd/internal/inspect"
 )
 
@@ -52,18 +51,19 @@ func (s *Server) outdated(w http.ResponseWriter, r *http.Request, now string) bo
 	return true
 }
 
-// buttons returns the actions that make sense for an environment now. Without the right to change it there are none, and
-// a reason.
+// buttons returns the actions that make sense for an environment now, and that the viewer may take. If the viewer may take
+// none at all, there is a reason.
 func (s *Server) buttons(r *http.Request, env *v1alpha1.Environment) (list []button, denied string) {
-	if !s.may(r.Context(), s.change("environments", env.Name)) {
-		return nil, s.lacks("edit")
-	}
+	denied = s.lacks(s.Roles.Operator)
 	for _, a := range s.actions() {
-		if a.offered(env) {
+		if !s.may(r.Context(), a.verb, "environments", env.Name) {
+			continue
+		}
+		if denied = ""; a.offered(env) {
 			list = append(list, button{Title: a.Title, Path: actionPath(env, a.Name), Dangerous: a.dangerous})
 		}
 	}
-	return list, ""
+	return list, denied
 }
 
 func (s *Server) lacks(role string) string {
@@ -103,8 +103,8 @@ func (s *Server) proposal(w http.ResponseWriter, r *http.Request) {
 		Title: a.Title, Of: env.Spec.Branch, Effect: a.effect(env, commit), Command: a.command(env, commit), Commit: commit, Dangerous: a.dangerous,
 		Path: actionPath(env, a.Name), Back: "/env/" + url.PathEscape(env.Name),
 	}
-	if !s.may(r.Context(), s.change("environments", env.Name)) {
-		p.Denied = s.lacks("edit")
+	if !s.may(r.Context(), a.verb, "environments", env.Name) {
+		p.Denied = s.lacks(s.Roles.Operator)
 	}
 	if a.dangerous {
 		p.Shown = a.shown(env, commit)
@@ -121,8 +121,11 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	if a.dangerous && s.outdated(w, r, a.shown(env, commit)) {
 		return
 	}
-	written := env.DeepCopy()
-	got, err := a.do(r.Context(), acting.Actor{Client: s.Client, Name: "berth-ui"}, written, commit)
+	var got receipt
+	actor, err := s.Actor.As(r.Context(), a.verb, "environments", env.Name)
+	if err == nil {
+		got, err = a.do(r.Context(), actor, env.DeepCopy(), commit)
+	}
 	if err != nil {
 		s.problem(w, r, http.StatusForbidden, a.Title+" was refused", s.Explain(err).Error())
 		return
@@ -183,8 +186,8 @@ func (s *Server) proposalForAll(w http.ResponseWriter, r *http.Request) {
 		Path:   "/repo/" + url.PathEscape(repo.Name) + "/confirm",
 		Effect: fmt.Sprintf("The agent may delete what it blocks now, and nothing that is blocked later: %s", inspect.Ready(repo.Status.Conditions).Message),
 	}
-	if !s.may(r.Context(), s.change("repositories", repo.Name)) {
-		p.Denied = strings.Replace(s.lacks("admin"), "this environment", "this Repository", 1)
+	if !s.may(r.Context(), "confirm", "repositories", repo.Name) {
+		p.Denied = strings.Replace(s.lacks(s.Roles.Administrator), "this environment", "this Repository", 1)
 	}
 	s.show(w, r, http.StatusOK, frame{Title: "Confirm deletions of " + repo.Name, Screen: "proposal", Content: p})
 }
@@ -198,8 +201,11 @@ func (s *Server) confirmAll(w http.ResponseWriter, r *http.Request) {
 	if s.outdated(w, r, shownOf(repo)) {
 		return
 	}
-	actor := acting.Actor{Client: s.Client, Name: "berth-ui"}
-	if _, err := actor.Request(r.Context(), repo.DeepCopy(), v1alpha1.AnnotationConfirmed); err != nil {
+	actor, err := s.Actor.As(r.Context(), "confirm", "repositories", repo.Name)
+	if err == nil {
+		_, err = actor.Request(r.Context(), repo.DeepCopy(), v1alpha1.AnnotationConfirmed)
+	}
+	if err != nil {
 		s.problem(w, r, http.StatusForbidden, "The confirmation was refused", s.Explain(err).Error())
 		return
 	}

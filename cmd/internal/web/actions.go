@@ -18,6 +18,8 @@ import (
 type action struct {
 	// Name is its word in addresses, and Title that on its button.
 	Name, Title string
+	// verb is what a viewer must be allowed to do.
+	verb string
 	// offered reports whether it makes sense now.
 	offered func(*v1alpha1.Environment) bool
 	// effect says what it will do.
@@ -43,7 +45,7 @@ func (s *Server) actions() []action { return slices.Concat(s.requests(), pins(),
 func (s *Server) requests() []action {
 	return []action{
 		{
-			Name: "sync", Title: "Sync", offered: isActive,
+			Name: "sync", Title: "Sync", verb: "sync", offered: isActive,
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return fmt.Sprintf("The agent lists the branches of %s now, and reconciles this environment with the newest commit of %s.", env.Spec.Repository, env.Spec.Branch)
 			},
@@ -57,7 +59,7 @@ func (s *Server) requests() []action {
 			},
 		},
 		{
-			Name: "retry", Title: "Retry", offered: func(env *v1alpha1.Environment) bool { return isActive(env) && needsHelp(env) },
+			Name: "retry", Title: "Retry", verb: "retry", offered: func(env *v1alpha1.Environment) bool { return isActive(env) && needsHelp(env) },
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return "The agent tries again what failed: failed Jobs run once more, and a commit that was rolled back is applied again. What succeeded is not repeated."
 			},
@@ -65,7 +67,7 @@ func (s *Server) requests() []action {
 			do:      request(v1alpha1.AnnotationRetry),
 		},
 		{
-			Name: "confirm", Title: "Confirm deletions", offered: isBlocked, dangerous: true,
+			Name: "confirm", Title: "Confirm deletions", verb: "confirm", offered: isBlocked, dangerous: true,
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return "The agent may delete what it blocks now, and nothing that is blocked later: " + inspect.Ready(env.Status.Conditions).Message
 			},
@@ -79,7 +81,7 @@ func (s *Server) requests() []action {
 func pins() []action {
 	return []action{
 		{
-			Name: "pin", Title: "Run this commit", offered: func(*v1alpha1.Environment) bool { return false }, // by the history
+			Name: "pin", Title: "Run this commit", verb: "pin", offered: func(*v1alpha1.Environment) bool { return false }, // by the history
 			effect: func(env *v1alpha1.Environment, commit string) string {
 				return fmt.Sprintf("The environment runs commit %s, and stays there whatever is pushed to %s. Jobs that already ran with the same content do not run again.", output.ShortCommit(commit), env.Spec.Branch)
 			},
@@ -89,7 +91,7 @@ func pins() []action {
 			do: set("pin", func(commit string) any { return commit }),
 		},
 		{
-			Name: "unpin", Title: "Follow the branch", offered: func(env *v1alpha1.Environment) bool { return env.Spec.Pin != "" },
+			Name: "unpin", Title: "Follow the branch", verb: "pin", offered: func(env *v1alpha1.Environment) bool { return env.Spec.Pin != "" },
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return fmt.Sprintf("The environment follows %s again, and gets its newest commit, %s.", env.Spec.Branch, output.ShortCommit(env.Spec.Commit))
 			},
@@ -103,7 +105,7 @@ func pins() []action {
 func (s *Server) settings() []action {
 	return []action{
 		{
-			Name: "suspend", Title: "Suspend", offered: isActive,
+			Name: "suspend", Title: "Suspend", verb: "suspend", offered: isActive,
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return "What runs stays as it is. Until somebody resumes the environment, pushes are not applied and drift is not reverted."
 			},
@@ -111,7 +113,7 @@ func (s *Server) settings() []action {
 			do:      set("suspend", func(string) any { return true }),
 		},
 		{
-			Name: "resume", Title: "Resume", offered: func(env *v1alpha1.Environment) bool { return env.Spec.Suspend && env.DeletionTimestamp == nil },
+			Name: "resume", Title: "Resume", verb: "suspend", offered: func(env *v1alpha1.Environment) bool { return env.Spec.Suspend && env.DeletionTimestamp == nil },
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return fmt.Sprintf("The agent applies commit %s, and reverts what drifted.", output.ShortCommit(inspect.Target(env)))
 			},
@@ -119,7 +121,7 @@ func (s *Server) settings() []action {
 			do:      set("suspend", func(string) any { return nil }),
 		},
 		{
-			Name: "keep", Title: "Keep", offered: func(env *v1alpha1.Environment) bool { return env.Status.ExpiresAt != nil && !isKept(env) },
+			Name: "keep", Title: "Keep", verb: "keep", offered: func(env *v1alpha1.Environment) bool { return env.Status.ExpiresAt != nil && !isKept(env) },
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return "The environment does not expire, however long nothing is pushed. It is still deleted with its branch."
 			},
@@ -127,7 +129,7 @@ func (s *Server) settings() []action {
 			do:      annotate(v1alpha1.AnnotationKeep, "true"),
 		},
 		{
-			Name: "expire", Title: "Let it expire", offered: isKept,
+			Name: "expire", Title: "Let it expire", verb: "keep", offered: isKept,
 			effect: func(env *v1alpha1.Environment, _ string) string {
 				return "The environment expires again when its branch is inactive, as its entry says."
 			},

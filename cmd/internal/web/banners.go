@@ -26,7 +26,7 @@ func (s *Server) connection() []banner {
 	switch {
 	case err == nil:
 		return nil
-	case apierrors.IsForbidden(err):
+	case apierrors.IsForbidden(err) && s.MayRead == nil:
 		return []banner{{Tone: toneBad, Title: "You are no longer allowed to read environments", Text: s.Explain(err).Error()}}
 	}
 	return []banner{{Tone: toneBad, Title: "The cluster cannot be reached. This page shows what it last said", Text: s.Explain(err).Error()}}

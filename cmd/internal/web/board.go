@@ -27,10 +27,11 @@ type board struct {
 	subscribers                subscribers
 }
 
-func newBoard(c Config) *board {
+func newBoard(from client.WithWatch, namespace string) *board {
 	b := &board{subscribers: subscribers{all: map[*subscriber]bool{}}}
-	b.environments = newFeed(c, &v1alpha1.Environment{}, func() client.ObjectList { return &v1alpha1.EnvironmentList{} }, b.subscribers.tell)
-	b.repositories = newFeed(c, &v1alpha1.Repository{}, func() client.ObjectList { return &v1alpha1.RepositoryList{} },
+	at := home{from, namespace}
+	b.environments = newFeed(at, &v1alpha1.Environment{}, func() client.ObjectList { return &v1alpha1.EnvironmentList{} }, b.subscribers.tell)
+	b.repositories = newFeed(at, &v1alpha1.Repository{}, func() client.ObjectList { return &v1alpha1.RepositoryList{} },
 		func(change) { b.subscribers.tell(change{all: true}) }) // banners and links of all pages may depend on it
 	return b
 }
@@ -41,6 +42,12 @@ func (b *board) run(ctx context.Context) {
 		both.Go(func() { f.informer.RunWithContext(ctx) })
 	}
 	both.Wait()
+}
+
+// home is where a feed reads.
+type home struct {
+	client.WithWatch
+	namespace string
 }
 
 // list returns all Environments, sorted by name. They are shared and must not be changed.
@@ -97,18 +104,18 @@ type change struct {
 	moved bool
 }
 
-func newFeed(c Config, example client.Object, list func() client.ObjectList, tell func(change)) *feed {
+func newFeed(at home, example client.Object, list func() client.ObjectList, tell func(change)) *feed {
 	f := &feed{answered: make(chan struct{})}
 	options := func(o metav1.ListOptions) client.ListOption {
-		return &client.ListOptions{Namespace: c.Namespace, Raw: &o}
+		return &client.ListOptions{Namespace: at.namespace, Raw: &o}
 	}
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			all := list()
-			return all, f.note(c.Client.List(ctx, all, options(o)), tell)
+			return all, f.note(at.List(ctx, all, options(o)), tell)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			w, err := c.Client.Watch(ctx, list(), options(o))
+			w, err := at.Watch(ctx, list(), options(o))
 			if err == nil && isEmpty(w) {
 				err = errNoAnswer
 			}
@@ -118,7 +125,7 @@ func newFeed(c Config, example client.Object, list func() client.ObjectList, tel
 			return w, nil
 		},
 	}
-	f.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(source, c.Client), example, 0, cache.Indexers{})
+	f.informer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(source, at.WithWatch), example, 0, cache.Indexers{})
 	// Both calls fail only if the informer has started or stopped.
 	_ = f.informer.SetTransform(func(object any) (any, error) {
 		if o, ok := object.(client.Object); ok {

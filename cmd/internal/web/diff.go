@@ -23,6 +23,8 @@ type diffPage struct {
 	Commits  []commitChoice
 	// Compared reads both, which takes longer than the rest.
 	Compared func() compared
+	// Command compares, where the page cannot.
+	Command string
 }
 
 // commitChoice is a commit that can be compared.
@@ -74,6 +76,9 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 		case !slices.ContainsFunc(page.Commits, func(c commitChoice) bool { return c.ID == id }):
 			page.Commits = append(page.Commits, commitChoice{id, output.ShortCommit(id)})
 		}
+	}
+	if s.Differ == nil {
+		page.Command = "berth diff " + env.Name
 	}
 	page.Compared = sync.OnceValue(func() compared { return s.compare(r, page) })
 	s.show(w, r, http.StatusOK, frame{Title: "Diff of " + env.Spec.Branch, Screen: "diff", Name: env.Name, Content: page, Banners: s.connection()})

@@ -78,7 +78,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.enter(w, r)
 	case !g.knows(r):
 		http.Error(w, "Open the address that berth ui printed; it has the key to this page.", http.StatusUnauthorized)
-	case g.isForeign(r):
+	case isForeign(r, "http://"+r.Host, FormToken(g.key)):
 		http.Error(w, "this request comes from another page", http.StatusForbidden)
 	default:
 		g.next.ServeHTTP(w, r)
@@ -143,16 +143,16 @@ func (g *Guard) knows(r *http.Request) bool {
 
 // isForeign reports whether another page caused a request. A form of ours has the token, and a browser names our own
 // origin.
-func (g *Guard) isForeign(r *http.Request) bool {
+func isForeign(r *http.Request, own, token string) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return site != "" && site != "same-origin" && site != "none" && r.Header.Get("Sec-Fetch-Mode") != "navigate"
 	}
-	if origin := r.Header.Get("Origin"); origin != "http://"+r.Host || site != "" && site != "same-origin" {
+	if origin := r.Header.Get("Origin"); origin != own || site != "" && site != "same-origin" {
 		return true
 	}
 	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
-	return !equal(r.PostFormValue("token"), FormToken(g.key))
+	return !equal(r.PostFormValue("token"), token)
 }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

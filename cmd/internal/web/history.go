@@ -27,6 +27,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := s.pageOf(r, env, "history")
+	mayPin := s.may(r.Context(), "pin", "environments", env.Name)
 	for n, sync := range env.Status.History {
 		row := syncRow{
 			SyncStatus: sync, Tone: toneOfOutcome(sync.Outcome), Link: page.Forge.commit(sync.Commit),
@@ -35,7 +36,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		if n+1 < len(env.Status.History) && env.Status.History[n+1].Commit != sync.Commit {
 			row.Diff = "/env/" + url.PathEscape(env.Name) + "/diff?" + url.Values{"from": {env.Status.History[n+1].Commit}, "to": {sync.Commit}}.Encode()
 		}
-		if page.Denied == "" && sync.Commit != inspect.Target(env) {
+		if mayPin && sync.Commit != inspect.Target(env) {
 			row.Pin = actionPath(env, "pin") + "?commit=" + url.QueryEscape(sync.Commit)
 		}
 		page.Syncs = append(page.Syncs, row)

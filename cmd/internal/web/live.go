@@ -120,6 +120,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		_, err := fmt.Fprint(w, text)
 		return err == nil && stream.Flush() == nil
 	}
+	follows := s.board.follows(r.Context())
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for ok := send("retry: 1000\n\n"); ok; {
@@ -128,14 +129,26 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-beat.C:
 			ok = send(": alive\n\n")
+			if now := s.board.follows(r.Context()); now != follows {
+				follows = now
+				ok = ok && send(all) // the browser shows what the viewer may see now
+			}
 		case <-sub.news:
 			select {
 			case <-r.Context().Done():
 				return
 			case <-time.After(collect):
 			}
-			data, err := json.Marshal(sub.read())
+			before, news := follows, sub.read()
+			if follows = s.board.follows(r.Context()); !follows {
+				ok = !before || send(all)
+				continue
+			}
+			data, err := json.Marshal(news)
 			ok = err == nil && send("data: "+string(data)+"\n\n")
 		}
 	}
 }
+
+// all is the event after which a browser loads the whole page again.
+const all = "data: {\"whole\":true}\n\n"

@@ -32,7 +32,7 @@ func (o *origins) of(ctx context.Context, d Differ, env *v1alpha1.Environment, c
 	o.mu.Lock()
 	known, ok := o.known[key]
 	o.mu.Unlock()
-	if commit == "" || ok && (known.retry.IsZero() || now.Before(known.retry)) {
+	if d == nil || commit == "" || ok && (known.retry.IsZero() || now.Before(known.retry)) {
 		return known.byObject
 	}
 	found, err := d.Origins(ctx, env.DeepCopy(), commit)

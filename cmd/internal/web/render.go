@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/cmd/internal/login"
 	"berth.dev/berth/cmd/internal/output"
 )
 
@@ -39,7 +40,10 @@ type frame struct {
 	Namespace string
 	Banners   []banner
 	// Token proves that a form comes from a page of ours.
-	Token   string
+	Token string
+	// User is who is logged in, if the page has a login of its own. With Leave the viewer can log out.
+	User    string
+	Leave   bool
 	Content any
 	code    int // 0 is that of success
 	flush   func()
@@ -141,6 +145,9 @@ func hostOf(address string) string {
 func (s *Server) show(w http.ResponseWriter, r *http.Request, code int, f frame) {
 	f.Cluster, f.Namespace, f.Token = s.Cluster, s.Namespace, s.FormToken
 	f.Version, _ = r.Context().Value(shownKey{}).(int64)
+	if session, ok := r.Context().Value(sessionKey{}).(login.Session); ok {
+		f.Token, f.User, f.Leave = session.FormToken, session.User, session.ID != ""
+	}
 	f.code = code
 	s.write(w, r, "layout", f)
 }

@@ -7,15 +7,25 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/acting"
 )
 
 // rightsAge is how long an answer about the viewer's rights counts. The API server decides about each write anyway.
 const rightsAge = time.Minute
 
-// rights are the known answers about what the viewer may do.
-type rights struct {
+// Own is the Actor of a viewer whose credentials the page has. Whoever may patch an object may take each action.
+type Own struct {
+	// Client writes with the viewer's rights.
+	Client acting.Patcher
+	// Access tells what the viewer may do.
+	Access authorizationclient.SelfSubjectAccessReviewInterface
+	// Namespace is that of Environments and Repositories.
+	Namespace string
+	Now       func() time.Time
+
 	mu    sync.Mutex
 	known map[authorizationv1.ResourceAttributes]right
 }
@@ -25,29 +35,36 @@ type right struct {
 	at      time.Time
 }
 
-// may reports whether the viewer may do something. Without an answer it reports that they may, since trying is harmless.
-func (s *Server) may(ctx context.Context, what authorizationv1.ResourceAttributes) bool {
-	s.rights.mu.Lock()
-	known, ok := s.rights.known[what]
-	s.rights.mu.Unlock()
-	if ok && s.Now().Sub(known.at) < rightsAge {
-		return known.allowed
+// May reports whether the viewer may change an object.
+func (o *Own) May(ctx context.Context, _, resource, name string) (bool, error) {
+	what := authorizationv1.ResourceAttributes{Namespace: o.Namespace, Verb: "patch", Group: v1alpha1.GroupVersion.Group, Resource: resource, Name: name}
+	o.mu.Lock()
+	known, ok := o.known[what]
+	o.mu.Unlock()
+	if ok && o.Now().Sub(known.at) < rightsAge {
+		return known.allowed, nil
 	}
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &what}}
-	answer, err := s.Access.Create(ctx, review, metav1.CreateOptions{})
+	answer, err := o.Access.Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
-		return true
+		return false, err
 	}
-	s.rights.mu.Lock()
-	defer s.rights.mu.Unlock()
-	if s.rights.known == nil {
-		s.rights.known = map[authorizationv1.ResourceAttributes]right{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.known == nil {
+		o.known = map[authorizationv1.ResourceAttributes]right{}
 	}
-	s.rights.known[what] = right{answer.Status.Allowed, s.Now()}
-	return answer.Status.Allowed
+	o.known[what] = right{answer.Status.Allowed, o.Now()}
+	return answer.Status.Allowed, nil
 }
 
-// change is the right to change an Environment or a Repository of the agent's namespace.
-func (s *Server) change(resource, name string) authorizationv1.ResourceAttributes {
-	return authorizationv1.ResourceAttributes{Namespace: s.Namespace, Verb: "patch", Group: v1alpha1.GroupVersion.Group, Resource: resource, Name: name}
+// As returns the viewer.
+func (o *Own) As(context.Context, string, string, string) (acting.Actor, error) {
+	return acting.Actor{Client: o.Client, Name: "berth-ui"}, nil
+}
+
+// may reports whether to offer an action to the viewer. Without an answer it is offered, since trying is harmless.
+func (s *Server) may(ctx context.Context, verb, resource, name string) bool {
+	allowed, err := s.Actor.May(ctx, verb, resource, name)
+	return allowed || err != nil
 }

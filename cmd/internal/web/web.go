@@ -1,4 +1,5 @@
-// Package web serves the page: the environments in a browser, read and changed with the rights of one viewer.
+// Package web serves the page: the environments in a browser, read and changed with the rights of its viewer. A Server has
+// one viewer, and Viewers have many.
 package web
 
 import (
@@ -8,25 +9,32 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/acting"
 	"berth.dev/berth/cmd/internal/inspect"
 )
 
 // Config configures a Server.
 type Config struct {
-	// Client reads and writes the cluster with the rights of the viewer.
-	Client client.WithWatch
+	// Watch watches Environments and Repositories. Viewers do so for all of them.
+	Watch client.WithWatch
+	// Client reads the cluster with the rights of the viewer.
+	Client client.Reader
 	// Inspector describes environments with the same rights.
 	Inspector Inspector
 	// Logs reads the logs of its pods.
 	Logs Reader
-	// Differ compares commits.
+	// Differ compares commits; nil: the page names the command that does.
 	Differ Differ
-	// Access tells what the viewer may do.
-	Access authorizationv1.SelfSubjectAccessReviewInterface
+	// Actor writes for the viewer.
+	Actor Actor
+	// Roles are what the page tells viewers to ask for.
+	Roles Roles
+	// MayRead returns an error unless the viewer may read what Watch keeps: a verb of a resource, and a name or none. If it is
+	// nil, Watch has the rights of the viewer.
+	MayRead func(ctx context.Context, verb, resource, name string) error
 	// Namespace is the agent's namespace, with the Environments.
 	Namespace string
 	// Cluster is the name of the cluster for people; empty shows none.
@@ -38,6 +46,20 @@ type Config struct {
 	// Explain adds the next step to an error of the API server.
 	Explain func(error) error
 	Now     func() time.Time
+}
+
+// Roles are the names of roles in the agent's namespace.
+type Roles struct {
+	// Operator may act on environments, and Administrator on Repositories.
+	Operator, Administrator string
+}
+
+// Actor writes for one viewer. The verbs are sync, retry, suspend, pin, confirm and keep.
+type Actor interface {
+	// May reports whether the viewer may act on an object of a resource.
+	May(ctx context.Context, verb, resource, name string) (bool, error)
+	// As returns who writes, or an error if the viewer may not.
+	As(ctx context.Context, verb, resource, name string) (acting.Actor, error)
 }
 
 // Inspector describes environments for one viewer.
@@ -72,27 +94,45 @@ type Reader interface {
 // Server is the handler of the page. It keeps one watch per kind, however many browsers are open.
 type Server struct {
 	Config
-	board     *board
+	board     glimpse
 	described *describer
 	views     *views
 	hooks     missedHooks
-	rights    rights
 	origins   origins
 	mux       *http.ServeMux
 }
 
-// New returns a Server. It shows nothing before Run is called.
-func New(c Config) (*Server, error) {
+// common is what all Servers of a program share.
+type common struct {
+	board  *board
+	views  *views
+	assets *assets
+}
+
+func newCommon(watch client.WithWatch, namespace string, now func() time.Time) (common, error) {
 	assets, err := loadAssets()
+	if err != nil {
+		return common{}, err
+	}
+	views, err := loadViews(now, assets)
+	if err != nil {
+		return common{}, fmt.Errorf("reading the templates: %w", err)
+	}
+	return common{board: newBoard(watch, namespace), views: views, assets: assets}, nil
+}
+
+// New returns a Server for one viewer. It shows nothing before Run is called.
+func New(c Config) (*Server, error) {
+	shared, err := newCommon(c.Watch, c.Namespace, c.Now)
 	if err != nil {
 		return nil, err
 	}
-	views, err := loadViews(c.Now, assets)
-	if err != nil {
-		return nil, fmt.Errorf("reading the templates: %w", err)
-	}
-	s := &Server{Config: c, board: newBoard(c), described: newDescriber(c.Inspector, c.Now), views: views, mux: http.NewServeMux()}
-	s.mux.Handle("GET /assets/{name}", assets)
+	return newServer(c, shared), nil
+}
+
+func newServer(c Config, shared common) *Server {
+	s := &Server{Config: c, board: glimpse{shared.board, c.MayRead}, described: newDescriber(c.Inspector, c.Now), views: shared.views, mux: http.NewServeMux()}
+	s.mux.Handle("GET /assets/{name}", shared.assets)
 	s.mux.HandleFunc("GET /{$}", s.branches)
 	s.mux.HandleFunc("GET /rows", s.rows)
 	s.mux.HandleFunc("GET /live", s.live)
@@ -107,7 +147,7 @@ func New(c Config) (*Server, error) {
 	s.mux.HandleFunc("GET /repo/{name}/confirm", s.proposalForAll)
 	s.mux.HandleFunc("POST /repo/{name}/confirm", s.confirmAll)
 	s.mux.HandleFunc("GET /", s.notFound)
-	return s, nil
+	return s
 }
 
 // Run keeps the page current until the context ends.

@@ -72,7 +72,9 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
 	var err error
 	s.Server, err = web.New(web.Config{
-		Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, Access: access{denied: s.denied}, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
+		Watch: s.WithWatch, Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
+		Actor:   &web.Own{Client: s.WithWatch, Access: access{denied: s.denied}, Namespace: namespace, Now: s.clock},
+		Roles:   web.Roles{Operator: "edit", Administrator: "admin"},
 		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: s.clock,
 	})
 	if err != nil {

@@ -11,7 +11,7 @@
   let source, busy = false, pending = null;
 
   function connect() {
-    if (source || document.hidden) return;
+    if (source || document.hidden || screen() === "door") return;
     source = new EventSource("/live?shown=" + main().dataset.shown); // the server says at once if this is old
     source.onopen = () => status("");
     source.onmessage = (event) => ask(JSON.parse(event.data));
@@ -19,7 +19,16 @@
       status("Connection lost, trying again");
       disconnect();
       setTimeout(connect, 2000);
+      ended();
     };
+  }
+
+  // A session that has ended is renewed by loading the page again, which leads to the login and back.
+  async function ended() {
+    if (!$(".who")) return;
+    try {
+      if ((await fetch("/rows")).status === 401) location.reload();
+    } catch { /* the server cannot be reached */ }
   }
 
   // A browser opens only a few connections to one address, so hidden tabs close theirs.
