@@ -45,6 +45,7 @@ type agentOptions struct {
 	metricsGuarded bool
 	healthAddress  string
 	webhookAddress string
+	page           pageOptions
 	pprofAddress   string
 	syncAtOnce     int
 	secretWatch    agent.SecretWatch
@@ -73,7 +74,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(s, o.logLevel, o.logFormat)
-			if err := errors.Join(err, agent.CheckLease(o.lease), checkAgentName(o.name), checkProfiles(o.pprofAddress)); err != nil {
+			if err := errors.Join(err, agent.CheckLease(o.lease), checkAgentName(o.name), checkProfiles(o.pprofAddress), o.page.check()); err != nil {
 				return &codedError{code: exitUsage, err: err}
 			}
 			return runAgent(c.Context(), o, log)
@@ -96,6 +97,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.webhookAddress, "webhook-address", ":9292", "address of /hooks/<repository> for webhooks of Git servers; 0 disables it")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "loopback address of /debug/pprof for debugging, such as 127.0.0.1:6060; 0 disables it")
+	o.page.addTo(f)
 	o.kustomize.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	addSOPSWorker(c, &o.sopsWorker)
@@ -181,6 +183,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Keys: func(c client.Reader) environments.Keys {
 			return keyring.New(keyring.Config{Read: agent.SecretsOf(c), Remote: o.remote, Identity: identity, Workers: workers}).Decrypter
 		},
+		Page: o.page.serve(cluster, o.namespace, log), PageAddress: o.page.address,
 		Metrics: counts,
 		Now:     time.Now, Jitter: rand.Float64, Log: log,
 	})

@@ -32,6 +32,8 @@ var sources = []source{
     {{- end }}
 `},
 	}},
+	{from: "components/page/roles.yaml", to: "components/page_roles.yaml", when: ".Values.page.enabled"},
+	{from: "components/page/service.yaml", to: "components/page_service.yaml", when: ".Values.page.enabled"},
 	{from: "components/watch-secrets/cluster_role.yaml", to: "components/watch_secrets.yaml", when: `eq .Values.watchSecrets "cluster"`},
 	{from: "components/webhook-ingress/ingress.yaml", to: "components/webhook_ingress.yaml", when: ".Values.webhookIngress.create", edits: ingress},
 }
@@ -92,6 +94,23 @@ var deployment = []edit{
         {{- with .Values.agentName }}
         - --agent-name={{ . }}
         {{- end }}
+        {{- with .Values.page }}
+        {{- if .enabled }}
+        - --page-address=:8090
+        {{- with .url }}
+        - {{ printf "--page-url=%s" . | quote }}
+        {{- end }}
+        {{- with .issuer }}
+        - {{ printf "--page-issuer=%s" . | quote }}
+        {{- end }}
+        {{- with .clientID }}
+        - {{ printf "--page-client-id=%s" . | quote }}
+        {{- end }}
+        {{- if ne .secret "berth-page" }}
+        - --page-secret={{ .secret }}
+        {{- end }}
+        {{- end }}
+        {{- end }}
         {{- range .Values.extraArgs }}
         - {{ . | quote }}
         {{- end }}
@@ -100,6 +119,13 @@ var deployment = []edit{
           value: {{ .Values.goMemoryLimit }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
+        {{- end }}
+`},
+	{line: "          containerPort: 9292", with: `
+          containerPort: 9292
+        {{- if .Values.page.enabled }}
+        - name: page
+          containerPort: 8090
         {{- end }}
 `},
 	{line: "        resources:", block: true, with: `

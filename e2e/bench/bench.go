@@ -24,6 +24,8 @@ type options struct {
 	references int
 	// encrypted is the number of encrypted files with which an agent restarts.
 	encrypted int
+	// pages is the number of open pages.
+	pages int
 	// attackSize is the size of the attacks: about the number of objects that an attack brings. attackSamples is the
 	// number of production deployments under each attack.
 	attackSize, attackSamples int
@@ -36,7 +38,7 @@ type options struct {
 	parts       []string
 }
 
-var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second, watchSecrets: "namespaces"}
+var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, pages: 50, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second, watchSecrets: "namespaces"}
 
 // part is one group of measurements. It stands alone or uses the results of earlier parts.
 type part struct {
@@ -55,6 +57,7 @@ var parts = []part{
 	{"listing", (*bench).listing},
 	{"large", (*bench).large},
 	{"restart", (*bench).restarts},
+	{"page", (*bench).page},
 	{"hostile", (*bench).hostile},
 }
 

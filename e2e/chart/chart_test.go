@@ -130,6 +130,7 @@ func TestTheChartIsTheKustomizeBase(t *testing.T) {
 var components = map[string]string{
 	"cluster-scope":         "clusterScope: {create: true}",
 	"metrics-authorization": "metricsAuthorization: {enabled: true}",
+	"page":                  "page: {enabled: true}",
 	"monitoring":            "{prometheusRule: {create: true}, dashboard: {create: true}}",
 	"watch-secrets":         "watchSecrets: cluster",
 	"webhook-ingress":       "webhookIngress: {create: true, host: berth.example.com}",

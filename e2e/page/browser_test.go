@@ -21,7 +21,7 @@ import (
 // patience is the longest time that anything on the page may take.
 const patience = 40 * time.Second
 
-// tab is a tab of a browser with the page of a `berth ui` of its own.
+// tab is a tab of a browser, with the page of a `berth ui` of its own or with that of an agent.
 type tab struct {
 	*testing.T
 	browser context.Context
@@ -60,6 +60,23 @@ func opensIn(t *testing.T, kubeconfig, dir string) *tab {
 		t.Fatalf("berth ui prints %q, %v", line, err)
 	}
 	p.address, p.key = found[1], found[2]
+	p.starts()
+	p.goes("/?key=" + p.key)
+	return p
+}
+
+// visits opens the page of an agent.
+func visits(t *testing.T, address string) *tab {
+	t.Helper()
+	p := &tab{T: t, address: address}
+	p.starts()
+	return p
+}
+
+// starts starts the browser.
+func (p *tab) starts() {
+	t := p.T
+	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1280, 900), chromedp.Env("FONTCONFIG_FILE="+fonts(t)))
 	allocator, end := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(end)
@@ -69,9 +86,7 @@ func opensIn(t *testing.T, kubeconfig, dir string) *tab {
 	if err := chromedp.Do(p.browser); err != nil { // the tab lives as long as the context of its first command
 		t.Fatal(err)
 	}
-	p.goes("/?key=" + p.key)
 	t.Cleanup(p.isQuiet)
-	return p
 }
 
 func fonts(t *testing.T) string {

@@ -75,7 +75,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	if err := errors.Join(err, <-built); err != nil {
 		return nil, err
 	}
-	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: filepath.Join(dir, "agent"), Binary: binary})
+	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: filepath.Join(dir, "agent"), Binary: binary, Flags: []string{"--leader-elect"}})
 	if err == nil {
 		err = w.Agent.Start()
 	}

@@ -58,6 +58,9 @@ type Config struct {
 	SecretWatch SecretWatch
 	// MetricsAddress, HealthAddress, WebhookAddress and ProfileAddress are the listen addresses; "0" disables one.
 	MetricsAddress, HealthAddress, WebhookAddress, ProfileAddress string
+	// Page makes a page that each replica serves at PageAddress, from a key that all of them share; nil: there is none.
+	Page        func(key []byte) (Page, error)
+	PageAddress string
 	// MetricsAuthorization restricts the metrics to accounts that may get their path.
 	MetricsAuthorization bool
 	// Kustomize builds kustomizations.
@@ -173,7 +176,7 @@ func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler
 	if err := a.mgr.AddHealthzCheck("alive", a.alive); err != nil {
 		return err
 	}
-	return a.addWebhooks()
+	return errors.Join(a.addWebhooks(), a.addPage())
 }
 
 // alive returns an error if a controller is stuck. Slow fetches and passes are normal, so only minutes without progress show
