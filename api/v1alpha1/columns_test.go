@@ -84,8 +84,8 @@ func TestWhatKubectlPrintsOfARepository(t *testing.T) {
 		{"URL", 0, "https://example.com/posts.git"},
 		{"Ready", 0, "Unreachable"},
 		{"Last change", 0, "12h"},
-		{"Message", 0, "example.com: connection refused"},
 		{"Agent", 1, "east"},
+		{"Message", 0, "example.com: connection refused"},
 	}
 	if diff := cmp.Diff(want, columns(t, "repositories", repository)); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)

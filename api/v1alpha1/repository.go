@@ -15,8 +15,8 @@ import (
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Last change",type=date,JSONPath=`.status.lastChangeTime`,description="How long ago a branch moved, came or went"
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.status.agent`,priority=1,description="The name of the agent that follows it here"
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule=`!self.metadata.name.contains('.')`,message="metadata.name must not contain a dot: dots separate it from the entry in the names of Environments"
 // +kubebuilder:validation:XValidation:rule=`self.spec.environments.all(e, e.branches.all(b, size(self.metadata.name) + size(e.name) <= (size(b) > 33 || b.matches(r'[*?]') ? 21 : 54 - size(b))))`,message="an Environment's name, <repository>.<entry>.<branch slug>, must fit 63 characters: with a pattern or a long branch, metadata.name and the entry's name may have 21 together; shorten one"
 type Repository struct {

@@ -47,11 +47,10 @@ var repositoryKind = kind{
 		return pointers(list.(*v1alpha1.RepositoryList).Items)
 	},
 	columns: []string{"NAME", "URL", "READY", "LAST CHANGE", "MESSAGE"},
-	wide:    []string{"AGENT"},
 	row: func(object client.Object, now time.Time) (row, wide []string) {
 		repo := object.(*v1alpha1.Repository)
 		ready := readyOf(repo.Status.Conditions)
-		return []string{repo.Name, repo.Spec.URL, ready.Reason, ageOf(repo.Status.LastChangeTime, now), ready.Message}, []string{repo.Status.Agent}
+		return []string{repo.Name, repo.Spec.URL, ready.Reason, ageOf(repo.Status.LastChangeTime, now), ready.Message}, nil
 	},
 }
 
