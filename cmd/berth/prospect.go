@@ -18,12 +18,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/cmd/internal/fields"
 	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/environments"
+	"berth.dev/berth/reconciler/fields"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/observed"

@@ -13,9 +13,9 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/checkout"
-	"berth.dev/berth/cmd/internal/fields"
 	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/cmd/internal/output"
+	"berth.dev/berth/reconciler/fields"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/render"
 )

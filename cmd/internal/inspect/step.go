@@ -1,6 +1,6 @@
 package inspect
 
-import "berth.dev/berth/cmd/internal/fields"
+import "berth.dev/berth/reconciler/fields"
 
 // Step is one step that a sync would take.
 type Step struct {

@@ -10,11 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"berth.dev/berth/reconciler/fields"
 	"berth.dev/berth/reconciler/manifest"
 )
 
 // Hidden replaces a hidden value.
-const Hidden = "***"
+const Hidden = fields.Hidden
 
 // lastApplied is the annotation in which kubectl keeps a copy of the whole object, including its values.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
@@ -34,12 +35,6 @@ func (m *Mask) Hides(kind schema.GroupKind) bool {
 	return m != nil && m.Kinds.MayHoldSecrets(kind)
 }
 
-// IsValue reports whether the field at a path is hidden in objects of hidden kinds.
-func IsValue(path string) bool {
-	field, _, _ := strings.Cut(path, ".")
-	return !slices.Contains([]string{"apiVersion", "kind", "metadata", "type", "immutable"}, field)
-}
-
 // Object returns an object that may be shown: the object itself, or a copy with its values hidden.
 func (m *Mask) Object(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	if !m.Hides(obj.GroupVersionKind().GroupKind()) {
@@ -47,7 +42,7 @@ func (m *Mask) Object(obj *unstructured.Unstructured) *unstructured.Unstructured
 	}
 	obj = obj.DeepCopy()
 	for field, value := range obj.Object {
-		if IsValue(field) {
+		if fields.IsValue(field) {
 			obj.Object[field] = hidden(value)
 		}
 	}
@@ -84,7 +79,7 @@ func (m *Mask) Text(text string, obj *unstructured.Unstructured) string {
 	}
 	var values []string
 	for field, value := range obj.Object {
-		if IsValue(field) {
+		if fields.IsValue(field) {
 			values = append(values, scalars(value)...)
 		}
 	}

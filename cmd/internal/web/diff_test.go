@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"berth.dev/berth/api/v1alpha1"
-	"berth.dev/berth/cmd/internal/fields"
 	"berth.dev/berth/cmd/internal/inspect"
+	"berth.dev/berth/reconciler/fields"
 )
 
 func TestDiffShowsWhatASyncWouldDo(t *testing.T) {

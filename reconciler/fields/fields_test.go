@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"berth.dev/berth/cmd/internal/fields"
+	"berth.dev/berth/reconciler/fields"
 )
 
 func object(t *testing.T, text string) *unstructured.Unstructured {

@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/reconciler/manifest"
 )
 
@@ -65,10 +64,19 @@ func (c *comparison) sorted() []Change {
 	return c.changes
 }
 
+// Hidden replaces a hidden value.
+const Hidden = "***"
+
+// IsValue reports whether the field at a path is hidden in objects of hidden kinds.
+func IsValue(path string) bool {
+	field, _, _ := strings.Cut(path, ".")
+	return !slices.Contains([]string{"apiVersion", "kind", "metadata", "type", "immutable"}, field)
+}
+
 // Hide returns the changes without their values, so that only their paths remain.
 func Hide(changes []Change) []Change {
 	for i := range changes {
-		if change := &changes[i]; output.IsValue(change.Path) {
+		if change := &changes[i]; IsValue(change.Path) {
 			change.Old, change.New = hidden(change.Old), hidden(change.New)
 		}
 	}
@@ -79,7 +87,7 @@ func hidden(value any) any {
 	if value == nil {
 		return nil
 	}
-	return output.Hidden
+	return Hidden
 }
 
 func (c *comparison) compare(path string, before, after any) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"berth.dev/berth/cmd/internal/fields"
+	"berth.dev/berth/reconciler/fields"
 )
 
 func TestLines(t *testing.T) {
