@@ -85,20 +85,7 @@ func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commi
 func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tree *source.Snapshot) *rendering {
 	ctx, cancel := context.WithCancel(ctx)
 	job := &rendering{commit: commit, settings: e.Settings, since: r.Now(), cancel: cancel, done: make(chan struct{})}
-	options := render.Options{
-		Path:           e.Path,
-		Namespace:      e.Namespace,
-		Policy:         e.Policy,
-		Scope:          e.Scope,
-		Variables:      e.Variables(commit),
-		OtherVariables: e.OtherVariables,
-		ClusterScoped:  r.Cluster.ClusterScoped,
-		Decrypter:      e.Decrypter,
-		Decrypted:      e.DecryptedKinds,
-		Kustomize:      r.Kustomize,
-		Urgent:         e.Urgent,
-		Owner:          e.Repository,
-	}
+	options := r.RenderOptions(e, commit)
 	go func() {
 		defer cancel()
 		job.result, job.err = render.Render(ctx, tree, options)

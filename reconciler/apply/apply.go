@@ -116,6 +116,8 @@ type Result struct {
 	// may hold secrets, because they might quote them.
 	Warnings []string
 	Err      *Error
+	// Unproved is why a dry run could not tell whether the API server accepts the step; only Validate sets it.
+	Unproved string
 	// Repeated is set if an earlier try was refused with the same message.
 	Repeated bool
 }

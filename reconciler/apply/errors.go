@@ -51,6 +51,8 @@ const (
 	NotServed Class = "not served"
 	// Skipped: not tried, for lack of time or of the namespace.
 	Skipped Class = "skipped"
+	// Unprovable: a dry run cannot tell, because an admission webhook has side effects.
+	Unprovable Class = "unprovable"
 )
 
 // curable are the classes that may only mean that the API server has not yet seen a recent write of ours.
@@ -70,6 +72,7 @@ var next = map[Class]string{
 	Transient:   "it is tried again",
 	Unanswered:  "it is tried again",
 	NotServed:   "correct apiVersion and kind, or install what defines them",
+	Unprovable:  "whether it is valid shows when it is applied",
 }
 
 // Error is the classified error of a step.
@@ -137,6 +140,9 @@ func classOf(err error) Class {
 	}
 	if isDenied(err) {
 		return Denied // whatever code the policy or webhook has chosen
+	}
+	if isWithoutDryRun(err) {
+		return Unprovable
 	}
 	switch answer.Status().Code {
 	case http.StatusUnprocessableEntity:

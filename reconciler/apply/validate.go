@@ -19,7 +19,7 @@ var refusing = []Class{Invalid, Immutable, Missing, Forbidden, Denied, Quota, No
 // whatever their stage and whatever they wait for. It returns a result for each step, in their order. A result has
 // an error only if the step itself would be refused. Transient errors, such as a webhook that is down, do not
 // count. Neither do refusals that another of the steps may end, such as one that writes a role, a limit or a
-// policy. It stops once too many steps have timed out.
+// policy. For these, the result says why the dry run proves nothing. It stops once too many steps have timed out.
 func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step) []Result {
 	r := a.begin(target, metav1.DryRunAll)
 	others := make([]made, 0, len(steps))
@@ -33,19 +33,33 @@ func (a *Applier) Validate(ctx context.Context, target Target, steps []plan.Step
 	}
 	r.each(all, func(i int) {
 		results[i] = Result{Step: steps[i], Done: Unchanged, Live: steps[i].Live}
-		if unaskable(steps[i], others) || r.untried(ctx, steps[i]) != nil {
+		if unaskable(steps[i], others) {
+			results[i].Unproved = "its CustomResourceDefinition changes with it"
+			return
+		}
+		if err := r.untried(ctx, steps[i]); err != nil {
+			results[i].Unproved = err.Error()
 			return
 		}
 		err := r.try(ctx, steps[i])
 		if err != nil && err.Class == Unanswered {
 			r.note(Result{Step: steps[i], Err: err})
 		}
-		if err != nil && slices.Contains(refusing, err.Class) && !cured(steps[i], err.answer, others) {
+		switch {
+		case err == nil || slices.Contains(proving, err.Class):
+		case cured(steps[i], err.answer, others):
+			results[i].Unproved = "it needs other objects of the same commit"
+		case slices.Contains(refusing, err.Class):
 			results[i].Done, results[i].Err = "", err
+		default:
+			results[i].Unproved = err.Message
 		}
 	})
 	return results
 }
+
+// proving are the classes that come after validation and admission. They are about the object that is there.
+var proving = []Class{Conflict, Exists, Taken}
 
 // try makes the requests of one step as a dry run.
 func (r *run) try(ctx context.Context, s plan.Step) *Error {
@@ -62,7 +76,7 @@ func (r *run) try(ctx context.Context, s plan.Step) *Error {
 			_, err = r.prove(ctx, client, s)
 		}
 	}
-	if err == nil || isWithoutDryRun(err) {
+	if err == nil {
 		return nil
 	}
 	return r.explain(s, err)

@@ -2,8 +2,11 @@ package apply
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/observed"
@@ -79,7 +82,19 @@ func TestValidateOnABadDay(t *testing.T) {
 		}
 	}))
 	r := w.applier.Validate(t.Context(), w.target, []plan.Step{w.step(plan.Create, configMap, nil)})[0]
-	if r.Err != nil {
-		t.Error(r.Err)
+	if r.Err != nil || !strings.Contains(r.Unproved, "connection refused") {
+		t.Errorf("%v, unproved: %q", r.Err, r.Unproved)
+	}
+}
+
+// A webhook with side effects is not asked by dry runs. That refuses nothing, and proves nothing.
+func TestADryRunThatAWebhookDoesNotSupport(t *testing.T) {
+	err := apierrors.NewBadRequest(`admission webhook "owners.example.com" does not support dry run`)
+	if class := classOf(err); class != Unprovable || slices.Contains(refusing, class) || slices.Contains(proving, class) {
+		t.Errorf("the class is %s", class)
+	}
+	e := (&run{Applier: New(Config{})}).explain(plan.Step{Key: manifest.Key{Kind: "ConfigMap", Namespace: "posts", Name: "a"}}, err)
+	if want := `ConfigMap/posts/a: admission webhook "owners.example.com" does not support dry run; whether it is valid shows when it is applied`; e.Message != want {
+		t.Errorf("got %q, want %q", e.Message, want)
 	}
 }

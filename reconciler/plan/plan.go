@@ -122,6 +122,9 @@ func (s Step) settled() bool {
 // Beside reports whether nothing else waits for the step, although it is blocked.
 func (s Step) Beside() bool { return s.beside }
 
+// Obstructed reports whether the step waits for something that no rollout brings about: a user, a running Job, a finalizer.
+func (s Step) Obstructed() bool { return s.Blocked != "" && s.waits == forOthers }
+
 // passes reports whether later steps need not wait for this one.
 func (s Step) passes() bool { return s.beside || s.Healthy() }
 
@@ -235,6 +238,8 @@ type Input struct {
 	Incomplete bool
 	// Retry runs failed Jobs again.
 	Retry bool
+	// Ahead decides about deletions as if everything else had settled, to show what a sync would delete in the end.
+	Ahead bool
 	// Confirmation is the id of the newest confirmation by which a user allows blocked deletions; empty: there is none.
 	Confirmation string
 	// Origin is where the manifests are read.
