@@ -4,6 +4,7 @@ package v1alpha1
 // open merge request.
 //
 // +kubebuilder:validation:XValidation:rule=`self.statuses != 'Never' || self.note != 'Never' || self.deployments != 'Never'`,message="feedback reports nothing if statuses, note and deployments are all Never: leave feedback out"
+// +kubebuilder:validation:XValidation:rule=`!has(self.plan) || self.note != 'Never'`,message="the plan is a part of the note: leave plan out, or set note to Sticky",fieldPath=".plan"
 // +kubebuilder:validation:XValidation:rule=`self.deployments == 'Never' || !(has(self.provider) && self.provider == 'Gitea')`,message="Gitea and Forgejo have no deployments: leave deployments out",fieldPath=".deployments"
 type Feedback struct {
 	// provider is the API of the forge: GitLab, GitHub, or Gitea, which is also Forgejo's. Defaults to the one whose name
@@ -37,12 +38,26 @@ type Feedback struct {
 	// +kubebuilder:default=Sticky
 	Note NotePolicy `json:"note,omitempty"`
 
+	// plan, also if it is {}, adds to the note what merging would do to each environment whose entry names the target branch:
+	// which objects are added, changed and removed, which Jobs run, what the deletion guard would block, and what the cluster
+	// would refuse. Encrypted values are compared without decrypting them.
+	// +optional
+	Plan *MergePlan `json:"plan,omitempty"`
+
 	// deployments is Recorded if GitHub or GitLab records each sync as a deployment to an environment of the forge, with its
 	// address; or Never. An environment has the name that GitLab CI would use: <entry>, or <entry>/<branch> for an entry with a
 	// pattern.
 	// +optional
 	// +kubebuilder:default=Never
 	Deployments DeploymentPolicy `json:"deployments,omitempty"`
+}
+
+// MergePlan selects the merge requests that get a plan.
+type MergePlan struct {
+	// forks also plans merge requests of forks. Then whoever can open one lets the agent fetch, render and validate content of
+	// their choice, and sees what the cluster answers to it. Defaults to false.
+	// +optional
+	Forks bool `json:"forks,omitempty"`
 }
 
 // DeploymentPolicy is whether the forge records deployments.
@@ -121,6 +136,11 @@ type EnvironmentFeedback struct {
 	// +listType=map
 	// +listMapKey=mergeRequest
 	Notes []MergeRequestNote `json:"notes,omitempty"`
+	// plans are the agent's notes in merge requests into this environment's branch whose own branch has no environment.
+	// +optional
+	// +listType=map
+	// +listMapKey=mergeRequest
+	Plans []MergeRequestNote `json:"plans,omitempty"`
 	// deployment is the last deployment that the forge recorded.
 	// +optional
 	Deployment *DeploymentRecord `json:"deployment,omitempty"`
@@ -135,9 +155,12 @@ type MergeRequestNote struct {
 	MergeRequest int64 `json:"mergeRequest"`
 	// id identifies the note at the forge.
 	ID int64 `json:"id"`
-	// digest identifies the note's content.
+	// digest identifies the note's content, except its plan.
 	// +optional
 	Digest string `json:"digest,omitempty"`
+	// plan identifies what the plan in the note depends on.
+	// +optional
+	Plan string `json:"plan,omitempty"`
 }
 
 // DeploymentRecord is a deployment that the forge recorded.

@@ -173,6 +173,9 @@ func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler
 	if err := errors.Join(a.repositories.SetUp(a.mgr), envs.SetUp(a.mgr, a.requeues)); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
+	if err := a.addProposals(store, passes, envs); err != nil {
+		return err
+	}
 	if err := a.mgr.AddHealthzCheck("alive", a.alive); err != nil {
 		return err
 	}

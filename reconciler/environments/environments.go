@@ -200,6 +200,34 @@ func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*
 	return s, "", nil
 }
 
+// Unkeyed returns the input of a pass without the means to decrypt, for content that comes from a merge request. The input is
+// not meant for a pass.
+func (e *Controller) Unkeyed(ctx context.Context, name types.NamespacedName) (reconciler.Environment, error) {
+	env, repo := &v1alpha1.Environment{}, &v1alpha1.Repository{}
+	if err := e.Client.Get(ctx, name, env); err != nil {
+		return reconciler.Environment{}, err
+	}
+	e.Recall(env)
+	if err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo); err != nil {
+		return reconciler.Environment{}, err
+	}
+	repo = naming.ForAgent(repo, e.Agent)
+	entry := naming.EntryOf(repo, env)
+	if entry == nil {
+		return reconciler.Environment{}, fmt.Errorf("the Repository %s has no entry %s any more", repo.Name, env.Spec.Entry)
+	}
+	s, err := settingsOf(env, repo, entry, e.Installation)
+	if err != nil || s == nil {
+		return reconciler.Environment{}, errors.Join(err, fmt.Errorf("the patterns of entry %s are invalid", entry.Name))
+	}
+	s.Exists = func(id string) bool { return e.exists(ctx, env.Namespace, id) }
+	s.copy(ctx, e.Secrets, env, entry)
+	if d := entry.Decryption; d != nil {
+		s.DecryptedKinds = d.Kinds
+	}
+	return s.Environment, nil
+}
+
 // hold reports why an Environment is not reconciled.
 func (e *Controller) hold(ctx context.Context, env *v1alpha1.Environment, why string) (ctrl.Result, error) {
 	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Held, Message: why}})

@@ -31,13 +31,14 @@ type branch struct {
 
 // note is a note in a merge request.
 type note struct {
-	id     int64
-	digest string
+	id     int64  // 0: there is none
+	digest string // of the text, without the plan
+	plan   string // identifies what the plan in it depends on; empty: it has none
 	edited time.Time
 }
 
-// maxNotes is the maximum number of notes of one branch that are remembered. Merge requests of a long-lived branch come and
-// go.
+// maxNotes is the maximum number of notes of one branch that are remembered, beside those in open merge requests. Merge
+// requests of a long-lived branch come and go.
 const maxNotes = 10
 
 // branch returns a branch with its current Environments. What was reported is at first what these say.
@@ -61,8 +62,8 @@ func (l *line) branch(name string, cached []*v1alpha1.Environment) *branch {
 		}
 		b.told[env.Name] = told
 		for _, n := range told.Notes {
-			if b.notes[n.MergeRequest].id == 0 {
-				b.notes[n.MergeRequest] = note{id: n.ID, digest: n.Digest}
+			if _, known := b.notes[n.MergeRequest]; !known {
+				b.notes[n.MergeRequest] = note{id: n.ID, digest: n.Digest, plan: n.Plan}
 			}
 		}
 	}
@@ -142,46 +143,6 @@ func (l *line) supersede(ctx context.Context, env *v1alpha1.Environment, weight 
 	return nil
 }
 
-// noteOf returns the text of a branch's note.
-func (l *line) noteOf(b *branch) string {
-	return noteOf(subject{branch: b.name, agent: l.Agent}, b.envs)
-}
-
-// putNotes writes the note into the open merge requests of a branch. After the last environment is gone, it edits the notes
-// in merge requests that were closed since.
-func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branch) error {
-	targets := l.open[b.name]
-	if len(b.envs) == 0 {
-		targets = slices.Sorted(maps.Keys(b.notes))
-	}
-	text := l.noteOf(b)
-	content := digest(text)
-	if l.hesitates(b) {
-		return nil
-	}
-	for _, number := range targets {
-		known, now := b.notes[number], l.Now()
-		if known.digest == content {
-			continue
-		}
-		if at := known.edited.Add(pause); now.Before(at) {
-			b.due = at
-			continue
-		}
-		marker := l.marker(repo, number)
-		id, err := l.forge.PutNote(ctx, number, known.id, marker, body(marker, text, now))
-		if err != nil && (len(b.envs) > 0 || forge.ReasonOf(err) != forge.NotFound) {
-			return err
-		}
-		b.notes[number] = note{id: id, digest: content, edited: now}
-	}
-	b.noted = content
-	for len(b.notes) > maxNotes {
-		delete(b.notes, slices.Min(slices.Collect(maps.Keys(b.notes))))
-	}
-	return nil
-}
-
 // hesitates reports whether the notes of a branch wait for the end of a sync that has just begun: most end soon, and a note
 // that was edited for the beginning would show the end later.
 func (l *line) hesitates(b *branch) bool {
@@ -229,8 +190,10 @@ func (l *line) writeDown(ctx context.Context, name string) {
 		told := b.told[env.Name]
 		told.Notes, told.Error = nil, ""
 		for _, number := range slices.Sorted(maps.Keys(b.notes)) {
-			told.Notes = append(told.Notes, v1alpha1.MergeRequestNote{MergeRequest: number, ID: b.notes[number].id, Digest: b.notes[number].digest})
+			n := b.notes[number]
+			told.Notes = append(told.Notes, v1alpha1.MergeRequestNote{MergeRequest: number, ID: n.id, Digest: n.digest, Plan: n.plan})
 		}
+		told.Plans = l.heldBy(env.Name)
 		if trouble != nil {
 			told.Error = clip(trouble.Error(), maxError)
 		}
@@ -250,11 +213,14 @@ func (l *line) writeDown(ctx context.Context, name string) {
 			l.Log.Warn("cannot write down what was reported to the forge", "environment", env.Name, "error", err)
 		}
 	}
-	if waits := l.statuses.dirty[name] || l.notes.dirty[name] || l.deployments.dirty[name] || !b.due.IsZero(); len(b.envs) == 0 && trouble == nil && !waits {
+	if waits := l.statuses.dirty[name] || l.notes.dirty[name] || l.deployments.dirty[name] || !b.due.IsZero() || l.isOpen(b); len(b.envs) == 0 && trouble == nil && !waits {
 		delete(l.branches, name)
 	}
 	b.envs = nil // they are read again when they are compared
 }
+
+// isOpen reports whether a branch without environments has an open merge request with a plan.
+func (l *line) isOpen(b *branch) bool { return !b.hadEnvironments() && len(l.open[b.name]) > 0 }
 
 // lastWrites is how long an agent that stops may take to write down what was reported.
 const lastWrites = 5 * time.Second

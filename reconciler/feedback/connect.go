@@ -41,7 +41,8 @@ func (l *line) moveTo(project string) {
 	if project == l.project {
 		return
 	}
-	l.project, l.branches, l.open, l.listed = project, map[string]*branch{}, nil, time.Time{}
+	l.project, l.branches, l.open, l.merges, l.listed = project, map[string]*branch{}, nil, nil, time.Time{}
+	l.held = map[int64]heldNote{}
 }
 
 // Secrets reads a Secret.

@@ -25,6 +25,12 @@ func (l *line) leave(ctx context.Context) {
 		envs = nil // what is in memory has to do
 	}
 	l.statuses, l.notes, l.deployments = newDuty(), newDuty(), newDuty()
+	l.merges = nil
+	l.adopt()
+	clear(l.held)
+	if l.Plans != nil {
+		l.Plans.Retain(l.repo, nil)
+	}
 	limited, cancel := context.WithTimeout(ctx, leaving)
 	defer cancel()
 	for _, name := range slices.Sorted(maps.Keys(l.branches)) {
@@ -47,7 +53,10 @@ func (l *line) leaveBranch(ctx context.Context, b *branch) error {
 		}
 	}
 	text := leftText(subject{branch: b.name, agent: l.Agent})
-	if len(b.envs) == 0 {
+	switch {
+	case !b.hadEnvironments():
+		text = planEnded
+	case len(b.envs) == 0:
 		text = l.noteOf(b)
 	}
 	for _, number := range slices.Sorted(maps.Keys(b.notes)) {

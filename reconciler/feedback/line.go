@@ -3,6 +3,7 @@ package feedback
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -40,8 +41,10 @@ type line struct {
 	notes    *duty
 	// deployments need no list of merge requests.
 	deployments *duty
-	open        map[string][]int64 // merge requests, by branch
-	listed      time.Time          // when
+	open        map[string][]int64      // merge requests, by branch
+	merges      map[int64]*mergeRequest // the same, by number
+	listed      time.Time               // when
+	held        map[int64]heldNote      // notes of branches without environments
 }
 
 func newLine(s *Sender, repo types.NamespacedName) *line {
@@ -57,7 +60,7 @@ func (l *line) reset() {
 	clear(l.changed)
 	l.heard, l.condition = true, nil
 	l.forge, l.setup, l.project, l.unusable, l.begun, l.open, l.listed = nil, "", "", nil, false, nil, time.Time{}
-	l.last = nil
+	l.last, l.merges, l.held = nil, nil, map[int64]heldNote{}
 	l.branches, l.statuses, l.notes, l.deployments = map[string]*branch{}, newDuty(), newDuty(), newDuty()
 }
 
@@ -86,6 +89,9 @@ func (l *line) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
+		if ctx.Err() != nil {
+			return // there was another reason to go on, too
+		}
 		next := l.round(ctx)
 		if l.silent && l.retire(l) {
 			return
@@ -128,7 +134,10 @@ func (l *line) round(ctx context.Context) time.Time {
 	if trouble := cmp.Or(l.statuses.trouble(), l.notes.trouble(), l.deployments.trouble()); ctx.Err() == nil && (trouble != nil || len(envs) > 0) {
 		l.judge(repo, trouble, max(l.statuses.failures, l.notes.failures, l.deployments.failures))
 	}
-	next := earlier(earlier(l.statuses.next(), l.notes.next()), l.deployments.next())
+	next := earlier(l.markPlans(repo, envs), earlier(earlier(l.statuses.next(), l.notes.next()), l.deployments.next()))
+	if len(l.notes.dirty) > 0 && !l.notes.blocked {
+		next = l.Now()
+	}
 	for _, b := range l.branches {
 		next = earlier(next, b.due)
 	}
@@ -166,8 +175,11 @@ func (l *line) mark(envs map[string][]*v1alpha1.Environment) {
 	defer l.mu.Unlock()
 	if !l.begun {
 		l.begun = true
-		for name := range envs {
+		for name, of := range envs {
 			l.changed[name] = true
+			for _, env := range of {
+				l.recallPlans(env)
+			}
 		}
 	}
 	for name := range l.changed {
@@ -183,7 +195,9 @@ func (l *line) mark(envs map[string][]*v1alpha1.Environment) {
 
 // send sends what differs, and writes down what was sent.
 func (l *line) send(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) {
+	held := maps.Clone(l.held)
 	tried := slices.Concat(l.sendStatuses(ctx, repo, envs), l.sendNotes(ctx, repo, envs), l.sendDeployments(ctx, repo, envs))
+	tried = append(tried, l.holders(held, envs)...)
 	slices.Sort(tried)
 	for _, name := range slices.Compact(tried) {
 		l.writeDown(ctx, name)
@@ -208,7 +222,7 @@ func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs ma
 		l.notes.take(now)
 		return nil
 	}
-	names, err := l.toNote(ctx, envs, now)
+	names, err := l.toNote(ctx, repo, envs, now)
 	if err != nil {
 		for _, name := range names {
 			l.branch(name, envs[name])
@@ -216,6 +230,6 @@ func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs ma
 		return l.notes.halt(names, err, l.Now(), l.Jitter())
 	}
 	return l.notes.each(names, l.Now, l.Jitter(), func(name string) error {
-		return l.putNotes(ctx, repo, l.branch(name, envs[name]))
+		return l.putNotes(ctx, repo, l.branch(name, envs[name]), envs)
 	})
 }

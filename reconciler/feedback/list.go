@@ -17,7 +17,7 @@ const (
 
 // toNote returns the branches whose notes are compared now, after it listed the open merge requests if it has to. The error is
 // that of the list.
-func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environment, now time.Time) ([]string, error) {
+func (l *line) toNote(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment, now time.Time) ([]string, error) {
 	l.mu.Lock()
 	heard := l.heard
 	l.mu.Unlock()
@@ -29,6 +29,7 @@ func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environme
 		return nil, nil // there is nothing to note, and Gitea answers 404 for a repository without branches
 	}
 	if !heard && !l.needList(names, envs, now) {
+		l.listLater(names, envs)
 		return names, nil
 	}
 	l.mu.Lock()
@@ -42,10 +43,8 @@ func (l *line) toNote(ctx context.Context, envs map[string][]*v1alpha1.Environme
 		return names, err
 	}
 	before := l.open
-	l.open, l.listed = map[string][]int64{}, now
-	for _, m := range all {
-		l.open[m.Branch] = append(l.open[m.Branch], m.Number)
-	}
+	l.listed = now
+	l.takeOver(repo, all, envs)
 	names = l.withOpened(names, before, envs)
 	if len(names) == 0 {
 		l.notes.conclude(nil, someBranches, now, 0)
@@ -61,11 +60,11 @@ func (l *line) needList(names []string, envs map[string][]*v1alpha1.Environment,
 		return false
 	}
 	for _, name := range names {
-		known := len(l.open[name]) > 0 && age < outdated
+		known := len(l.open[name]) > 0 && age < outdated && !l.moved(name, envs[name])
 		if known || len(envs[name]) == 0 {
 			continue
 		}
-		if b := l.branch(name, envs[name]); b.noted != digest(l.noteOf(b)) {
+		if b := l.branch(name, envs[name]); b.noted != digest(l.noteOf(b)) || l.moved(name, envs[name]) {
 			return true
 		}
 	}
@@ -82,4 +81,22 @@ func (l *line) withOpened(names []string, before map[string][]int64, envs map[st
 	}
 	slices.Sort(names)
 	return names
+}
+
+// listLater lets the merge requests be listed when they may be again, because of branches that moved since the last list.
+func (l *line) listLater(names []string, envs map[string][]*v1alpha1.Environment) {
+	for _, name := range names {
+		if l.moved(name, envs[name]) {
+			b := l.branch(name, envs[name])
+			b.due = earlier(b.due, l.listed.Add(pause))
+		}
+	}
+}
+
+// moved reports whether a branch moved since its planned merge requests were listed, so that their heads are out of date.
+func (l *line) moved(name string, envs []*v1alpha1.Environment) bool {
+	return slices.ContainsFunc(l.open[name], func(number int64) bool {
+		m := l.merges[number]
+		return m.planned && slices.ContainsFunc(envs, func(env *v1alpha1.Environment) bool { return env.Spec.Commit != m.beside && env.Spec.Commit != m.Head })
+	})
 }

@@ -27,6 +27,7 @@ type Forge interface {
 	Address() string
 	SetStatus(ctx context.Context, s forge.Status) (pipeline int64, err error)
 	MergeRequests(ctx context.Context) ([]forge.MergeRequest, error)
+	Merge(ctx context.Context, m forge.MergeRequest) (forge.Merge, error)
 	PutNote(ctx context.Context, mergeRequest, id int64, marker, body string) (int64, error)
 	Deployments
 }
@@ -52,6 +53,8 @@ type Config struct {
 	// Agent is the name of this agent. What is reported carries it, so that agents of several clusters do not overwrite each
 	// other's reports.
 	Agent string
+	// Plans makes the plans of merge requests; nil: there are none.
+	Plans Plans
 	// Key makes the markers of notes unique to this installation.
 	Key []byte
 	// Proxy, Wrap and UserAgent are those of requests to forges, as in forge.Config.
@@ -180,3 +183,6 @@ func (s *Sender) Condition(repo *v1alpha1.Repository) *metav1.Condition {
 	defer l.mu.Unlock()
 	return l.condition.DeepCopy()
 }
+
+// Planned reports that a plan of a merge request is ready.
+func (s *Sender) Planned(repo types.NamespacedName) { s.tell(repo, nil) }

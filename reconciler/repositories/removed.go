@@ -10,6 +10,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/stores"
 )
 
 // removed deletes the Environments of a Repository that does not exist, as their onRemoval says, once the Repository has
@@ -42,7 +43,7 @@ func (r *Controller) removed(ctx context.Context, name types.NamespacedName) (ti
 		}
 	}
 	r.depart(name, r.orphans(name.Name, left, at))
-	errs = append(errs, r.Stores.Drop(name.Name))
+	errs = append(errs, r.Stores.Drop(name.Name), r.Stores.Drop(stores.ForMergeRequests(name.Name)))
 	if len(left) > 0 && !at.IsZero() {
 		return max(at.Sub(r.Now()), time.Millisecond), errors.Join(errs...)
 	}

@@ -235,6 +235,10 @@ func (s *Set) Fetch(ctx context.Context, repository string, commits ...string) e
 	return err
 }
 
+// ForMergeRequests returns the name of the store with what merge requests of a Repository bring. No Repository can have it. A
+// store of its own keeps their fetches from delaying those of branches.
+func ForMergeRequests(repository string) string { return repository + "_merge-requests" }
+
 // Drop closes and removes the store of a Repository that does not exist any more.
 func (s *Set) Drop(repository string) error {
 	slot := s.slot(repository)

@@ -94,11 +94,34 @@ type Status struct {
 	Pipeline int64
 }
 
-// MergeRequest is an open merge request (pull request) of a branch of the repository itself, not of a fork.
+// MergeRequest is an open merge request (pull request).
 type MergeRequest struct {
 	Number int64
-	Branch string // the source branch
+	// Branch is the source branch, and Target the one that it would be merged into. Head is the newest commit of the source.
+	Branch, Target, Head string
+	// Fork says that the source branch belongs to a fork.
+	Fork bool
+	// Base is where the source branch began, if the forge says it in lists.
+	Base string
 }
+
+// Merge is what a merge request would make of its target branch.
+type Merge struct {
+	// Commit is the result, as the forge merges it beforehand. With Base it is the newest commit of the source, and Base is
+	// where that branch began: the forge merges nothing beforehand.
+	Commit, Base string
+	State        MergeState
+}
+
+// MergeState is whether a merge request can be merged.
+type MergeState string
+
+// The states.
+const (
+	Mergeable   MergeState = "Mergeable"
+	Conflicting MergeState = "Conflicting" // it cannot be merged as it is
+	Computing   MergeState = "Computing"   // the forge finds out; ask again in some seconds
+)
 
 // Note is a note (comment) in a merge request.
 type Note struct {
@@ -110,6 +133,7 @@ type Note struct {
 type api interface {
 	setStatus(ctx context.Context, s Status) (pipeline int64, err error)
 	mergeRequests(ctx context.Context, page int) (list []MergeRequest, more bool, err error)
+	merge(ctx context.Context, m MergeRequest) (Merge, error)
 	notes(ctx context.Context, mergeRequest int64, page int) (list []Note, more bool, err error)
 	createNote(ctx context.Context, mergeRequest int64, body string) (int64, error)
 	editNote(ctx context.Context, mergeRequest, id int64, body string) error
@@ -161,8 +185,8 @@ func (c *Client) SetStatus(ctx context.Context, s Status) (pipeline int64, err e
 // maxPages bounds how much of a list is read.
 const maxPages = 20
 
-// MergeRequests returns the open merge requests of the repository's own branches, the last changed ones if there are more
-// than about a thousand.
+// MergeRequests returns the open merge requests, those of forks too, the last changed ones if there are more than about a
+// thousand.
 func (c *Client) MergeRequests(ctx context.Context) ([]MergeRequest, error) {
 	var all []MergeRequest
 	for page := 1; page <= maxPages; page++ {
@@ -177,3 +201,6 @@ func (c *Client) MergeRequests(ctx context.Context) ([]MergeRequest, error) {
 	}
 	return all, nil
 }
+
+// Merge returns what a merge request would make of its target branch. The merge may be older than the target's newest commit.
+func (c *Client) Merge(ctx context.Context, m MergeRequest) (Merge, error) { return c.merge(ctx, m) }

@@ -25,8 +25,9 @@ type githubServer struct {
 	*httptest.Server
 	statuses []map[string]string
 	pulls    []map[string]any
-	comments []gitlabNote // the same form
-	deployed []string     // environment, state and address
+	pull     map[string]any // asked for alone
+	comments []gitlabNote   // the same form
+	deployed []string       // environment, state and address
 	app      *rsa.PublicKey
 	tokens   int // of the App
 	asked    []string
@@ -52,6 +53,7 @@ func serveGitHub(t *testing.T) *githubServer {
 	handle("GET /repos/acme/posts", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, map[string]any{}) })
 	handle("POST /repos/acme/posts/statuses/{sha}", s.setStatus)
 	handle("GET /repos/acme/posts/pulls", func(w http.ResponseWriter, r *http.Request) { linked(w, r, s.pulls) })
+	handle("GET /repos/acme/posts/pulls/{number}", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.pull) })
 	handle("GET /repos/acme/posts/issues/{number}/comments", func(w http.ResponseWriter, r *http.Request) { linked(w, r, s.comments) })
 	handle("POST /repos/acme/posts/issues/{number}/comments", func(w http.ResponseWriter, r *http.Request) {
 		var c gitlabNote

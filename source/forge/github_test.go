@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestGitHubStatuses(t *testing.T) {
 func TestGitHubPullRequestsAndComments(t *testing.T) {
 	s := serveGitHub(t)
 	side := func(ref, repo string) map[string]any {
-		return map[string]any{"ref": ref, "repo": map[string]any{"full_name": repo}}
+		return map[string]any{"ref": ref, "sha": "sha-of-" + ref, "repo": map[string]any{"full_name": repo}}
 	}
 	for range 100 {
 		s.pulls = append(s.pulls, map[string]any{"number": 1, "head": side("main", "eve/posts"), "base": side("main", "acme/posts")})
@@ -57,7 +58,8 @@ func TestGitHubPullRequestsAndComments(t *testing.T) {
 		map[string]any{"number": 3, "head": side("side", "Acme/posts"), "base": side("main", "acme/posts")})
 	c := client(t, s.config(forge.Credentials{Token: "ghp_right"}))
 	list, err := c.MergeRequests(t.Context())
-	if diff := cmp.Diff([]forge.MergeRequest{{Number: 3, Branch: "side"}}, list); diff != "" || err != nil {
+	want := []forge.MergeRequest{{Number: 1, Branch: "main", Target: "main", Head: "sha-of-main", Fork: true}, {Number: 2, Branch: "main", Target: "main", Fork: true}, {Number: 3, Branch: "side", Target: "main", Head: "sha-of-side"}}
+	if diff := cmp.Diff(want, slices.CompactFunc(list, func(a, b forge.MergeRequest) bool { return a == b })); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	first, err1 := c.PutNote(t.Context(), 3, 0, "<!-- m -->", "<!-- m -->one")
@@ -283,5 +285,43 @@ func TestProviderOf(t *testing.T) {
 		if got := forge.ProviderOf(address); got != want {
 			t.Errorf("%s has the API of %q, want %q", address, got, want)
 		}
+	}
+}
+
+// GitHub makes the merge commit when it is asked for the pull request, and may need some time.
+func TestMergesOfGitHub(t *testing.T) {
+	s := serveGitHub(t)
+	c := client(t, s.config(forge.Credentials{Token: "ghp_right"}))
+	for _, test := range []struct {
+		rule string
+		pull map[string]any
+		want forge.Merge
+	}{
+		{"it computes", map[string]any{"number": 3, "mergeable": nil, "merge_commit_sha": nil}, forge.Merge{State: forge.Computing}},
+		{"an old commit is none", map[string]any{"number": 3, "mergeable": nil, "merge_commit_sha": head}, forge.Merge{State: forge.Computing}},
+		{"conflicts", map[string]any{"number": 3, "mergeable": false, "merge_commit_sha": head}, forge.Merge{State: forge.Conflicting}},
+		{"merged", map[string]any{"number": 3, "mergeable": true, "merge_commit_sha": head}, forge.Merge{Commit: head, State: forge.Mergeable}},
+	} {
+		s.pull = test.pull
+		if got, err := c.Merge(t.Context(), forge.MergeRequest{Number: 3}); err != nil || got != test.want {
+			t.Errorf("%s: %v %v, want %v", test.rule, got, err, test.want)
+		}
+	}
+}
+
+// Gitea merges nothing beforehand: its list says where the branch began.
+func TestMergesOfGitea(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, []map[string]any{{"number": 3, "merge_base": "base", "mergeable": true, "merge_commit_sha": nil,
+			"head": map[string]any{"ref": "side", "sha": "head", "repo": map[string]any{"full_name": "acme/posts"}}, "base": map[string]any{"ref": "main", "sha": "target", "repo": map[string]any{"full_name": "acme/posts"}}}})
+	}))
+	t.Cleanup(s.Close)
+	c := client(t, forge.Config{Provider: forge.Gitea, RepositoryURL: s.URL + "/acme/posts.git", Credentials: forge.Credentials{Token: "right"}})
+	list, err := c.MergeRequests(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	if got, err := c.Merge(t.Context(), list[0]); err != nil || got != (forge.Merge{Commit: "head", Base: "base", State: forge.Mergeable}) {
+		t.Errorf("%v %v", got, err)
 	}
 }

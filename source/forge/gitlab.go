@@ -100,6 +100,8 @@ func (g *gitlab) mergeRequests(ctx context.Context, page int) ([]MergeRequest, b
 	var answer []struct {
 		Number int64  `json:"iid"`
 		Branch string `json:"source_branch"`
+		Onto   string `json:"target_branch"`
+		Head   string `json:"sha"`
 		Source int64  `json:"source_project_id"`
 		Target int64  `json:"target_project_id"`
 	}
@@ -107,11 +109,22 @@ func (g *gitlab) mergeRequests(ctx context.Context, page int) ([]MergeRequest, b
 	header, err := g.send(ctx, operation{"list the merge requests", gitlabRead}, request{method: http.MethodGet, path: path, into: &answer})
 	var list []MergeRequest
 	for _, m := range answer {
-		if m.Source == m.Target {
-			list = append(list, MergeRequest{Number: m.Number, Branch: m.Branch})
-		}
+		list = append(list, MergeRequest{Number: m.Number, Branch: m.Branch, Target: m.Onto, Head: m.Head, Fork: m.Source != m.Target})
 	}
 	return list, err == nil && hasNext(header), err
+}
+
+// merge lets GitLab bring refs/merge-requests/N/merge up to date, which changes no branch. It answers 400 if the merge request
+// cannot be merged: https://docs.gitlab.com/api/merge_requests/#merge-to-default-merge-ref-path
+func (g *gitlab) merge(ctx context.Context, m MergeRequest) (Merge, error) {
+	var answer struct {
+		Commit string `json:"commit_id"`
+	}
+	_, err := g.send(ctx, operation{"merge a merge request beforehand", gitlabRead}, request{method: http.MethodGet, path: fmt.Sprintf("%s/merge_requests/%d/merge_ref", g.project, m.Number), into: &answer})
+	if ReasonOf(err) == Refused {
+		return Merge{State: Conflicting}, nil
+	}
+	return Merge{Commit: answer.Commit, State: Mergeable}, err
 }
 
 func (g *gitlab) notes(ctx context.Context, number int64, page int) ([]Note, bool, error) {

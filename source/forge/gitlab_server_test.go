@@ -21,6 +21,7 @@ type gitlabServer struct {
 	statuses  []gitlabStatus
 	notes     []gitlabNote
 	merges    []map[string]any
+	conflict  bool
 	foreign   map[int64]bool // notes that others wrote
 	deployed  []gitlabDeployment
 	places    []gitlabEnvironment
@@ -102,6 +103,14 @@ func serveGitLab(t *testing.T) *gitlabServer {
 		reply(w, http.StatusCreated, s.notes[len(s.notes)-1])
 	})
 	handle("PUT /merge_requests/{number}/notes/{id}", s.editNote)
+	// https://docs.gitlab.com/api/merge_requests/#merge-to-default-merge-ref-path
+	handle("GET /merge_requests/{number}/merge_ref", func(w http.ResponseWriter, r *http.Request, _ map[string]any) {
+		if s.conflict {
+			refuse(w, http.StatusBadRequest, `{"message": "Merge request is not mergeable"}`)
+			return
+		}
+		reply(w, http.StatusOK, map[string]any{"commit_id": "merge-of-" + r.PathValue("number")})
+	})
 	s.serveDeployments(handle)
 	handle("GET ", func(w http.ResponseWriter, _ *http.Request, _ map[string]any) {
 		reply(w, http.StatusOK, map[string]any{})

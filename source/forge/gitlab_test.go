@@ -3,6 +3,7 @@ package forge_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,13 +164,35 @@ func TestGitLabNotes(t *testing.T) {
 // A fork may have a branch of the same name.
 func TestMergeRequestsOfForksAreNotOurs(t *testing.T) {
 	s := serveGitLab(t)
-	for i := range 150 {
-		s.merges = append(s.merges, map[string]any{"iid": i, "source_branch": "main", "source_project_id": 2, "target_project_id": 1})
+	for range 150 {
+		s.merges = append(s.merges, map[string]any{"iid": 1, "sha": head, "source_branch": "main", "target_branch": "main", "source_project_id": 2, "target_project_id": 1})
 	}
-	s.merges = append(s.merges, map[string]any{"iid": 151, "source_branch": "side", "source_project_id": 1, "target_project_id": 1})
+	s.merges = append(s.merges, map[string]any{"iid": 151, "sha": head, "source_branch": "side", "target_branch": "main", "source_project_id": 1, "target_project_id": 1},
+		map[string]any{"iid": 152, "sha": nil, "source_branch": "gone", "target_branch": "main", "source_project_id": nil, "target_project_id": 1})
 	list, err := s.client(t).MergeRequests(t.Context())
-	if diff := cmp.Diff([]forge.MergeRequest{{Number: 151, Branch: "side"}}, list); diff != "" || err != nil {
+	want := []forge.MergeRequest{{Number: 1, Branch: "main", Target: "main", Head: head, Fork: true}, {Number: 151, Branch: "side", Target: "main", Head: head}, {Number: 152, Branch: "gone", Target: "main", Fork: true}}
+	if diff := cmp.Diff(want, slices.Compact(list)); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// GitLab brings the merge ref up to date when it is asked for it. A conflict is no error of the token or the forge.
+func TestMergesOfGitLab(t *testing.T) {
+	s := serveGitLab(t)
+	c := s.client(t)
+	if got, err := c.Merge(t.Context(), forge.MergeRequest{Number: 7}); err != nil || got != (forge.Merge{Commit: "merge-of-7", State: forge.Mergeable}) {
+		t.Errorf("%v %v", got, err)
+	}
+	s.conflict = true
+	if got, err := c.Merge(t.Context(), forge.MergeRequest{Number: 7}); err != nil || got != (forge.Merge{State: forge.Conflicting}) {
+		t.Errorf("with a conflict: %v %v", got, err)
+	}
+	s.answer = func(w http.ResponseWriter, _ *http.Request) bool {
+		refuse(w, http.StatusForbidden, `{"message": "403 Forbidden"}`)
+		return true
+	}
+	if _, err := c.Merge(t.Context(), forge.MergeRequest{Number: 7}); forge.ReasonOf(err) != forge.Forbidden {
+		t.Errorf("without the scope: %v", err)
 	}
 }
 

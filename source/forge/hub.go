@@ -70,10 +70,15 @@ type pull struct {
 	Number int64    `json:"number"`
 	Head   pullSide `json:"head"`
 	Base   pullSide `json:"base"`
+	// Began is Gitea's, the other two are GitHub's: null means that it has not found out yet.
+	Began     string `json:"merge_base"`
+	Mergeable *bool  `json:"mergeable"`
+	Merged    string `json:"merge_commit_sha"`
 }
 
 type pullSide struct {
 	Ref  string `json:"ref"`
+	SHA  string `json:"sha"`
 	Repo *struct {
 		FullName string `json:"full_name"`
 	} `json:"repo"`
@@ -84,11 +89,29 @@ func (h *hub) mergeRequests(ctx context.Context, page int) ([]MergeRequest, bool
 	header, err := h.send(ctx, operation{"list the pull requests", h.readPulls}, request{method: http.MethodGet, path: fmt.Sprintf("%s/pulls?%s&page=%d", h.project, h.pulls, page), into: &pulls})
 	var list []MergeRequest
 	for _, p := range pulls {
-		if p.Head.Repo != nil && p.Base.Repo != nil && strings.EqualFold(p.Head.Repo.FullName, p.Base.Repo.FullName) {
-			list = append(list, MergeRequest{Number: p.Number, Branch: p.Head.Ref})
-		}
+		own := p.Head.Repo != nil && p.Base.Repo != nil && strings.EqualFold(p.Head.Repo.FullName, p.Base.Repo.FullName)
+		list = append(list, MergeRequest{Number: p.Number, Branch: p.Head.Ref, Target: p.Base.Ref, Head: p.Head.SHA, Fork: !own, Base: p.Began})
 	}
 	return list, err == nil && hasNext(header), err
+}
+
+// merge asks GitHub for the commit of refs/pull/N/merge, which it makes when it is asked for the pull request:
+// https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request. Gitea and Forgejo have no such commit.
+func (h *hub) merge(ctx context.Context, m MergeRequest) (Merge, error) {
+	if h.Provider == Gitea {
+		return Merge{Commit: m.Head, Base: m.Base, State: Mergeable}, nil
+	}
+	var p pull
+	_, err := h.send(ctx, operation{"read a pull request", h.readPulls}, request{method: http.MethodGet, path: fmt.Sprintf("%s/pulls/%d", h.project, m.Number), into: &p})
+	switch {
+	case err != nil:
+		return Merge{}, err
+	case p.Mergeable == nil:
+		return Merge{State: Computing}, nil
+	case !*p.Mergeable || p.Merged == "":
+		return Merge{State: Conflicting}, nil
+	}
+	return Merge{Commit: p.Merged, State: Mergeable}, nil
 }
 
 // comment is a note.

@@ -1,0 +1,88 @@
+package proposals
+
+import (
+	"berth.dev/berth/reconciler/fields"
+	"berth.dev/berth/reconciler/manifest"
+)
+
+// difference is what differs between two commits.
+type difference struct {
+	// list has the objects that differ, in the order of a sync; then those that are gone.
+	list []pair
+	// changed are their keys. proved are those that a dry run can validate, because their content is known.
+	changed, proved map[manifest.Key]bool
+}
+
+// pair is an object in both commits; nil where it does not exist.
+type pair struct {
+	key         manifest.Key
+	before, now *manifest.Object
+}
+
+// hides reports whether a pair has values that were not decrypted.
+func (p pair) hides() bool {
+	return p.before != nil && concealed(p.before.Unstructured) || p.now != nil && concealed(p.now.Unstructured)
+}
+
+// compare returns what differs between two sets.
+func compare(current, next manifest.Set) difference {
+	d := difference{changed: map[manifest.Key]bool{}, proved: map[manifest.Key]bool{}}
+	before, now := index(current), index(next)
+	note := func(p pair) {
+		d.list, d.changed[p.key] = append(d.list, p), true
+		if p.now != nil && !concealed(p.now.Unstructured) {
+			d.proved[p.key] = true
+		}
+	}
+	for _, o := range next.Objects {
+		was, there := before[o.Key()]
+		switch {
+		case !there:
+			note(pair{key: o.Key(), now: &o})
+		case !same(was, o):
+			note(pair{key: o.Key(), before: &was, now: &o})
+		}
+	}
+	for _, o := range current.Objects {
+		if _, there := now[o.Key()]; !there {
+			note(pair{key: o.Key(), before: &o})
+		}
+	}
+	return d
+}
+
+// changeOf describes what differs in one object, without the values of objects that may hold secrets.
+func changeOf(p pair, namespace string, kinds manifest.Kinds) Change {
+	c := Change{Verb: Changed, Object: p.key.String()}
+	if p.key.Namespace == namespace {
+		c.Object = p.key.Short()
+	}
+	switch {
+	case p.now == nil:
+		c.Verb, c.Origin = Removed, p.before.Origin.String()
+		return c
+	case p.before == nil:
+		c.Verb, c.Origin = Added, p.now.Origin.String()
+		return c
+	}
+	c.Origin = p.now.Origin.String()
+	hidden := kinds.MayHoldSecrets(p.key.GroupKind()) || p.hides()
+	for _, change := range fields.Compare(p.before.Unstructured, p.now.Unstructured) {
+		if hidden && fields.IsValue(change.Path) {
+			c.Keys++
+			continue
+		}
+		if hidden { // labels and annotations may be encrypted, too
+			change.Old, change.New = mark(change.Old), mark(change.New)
+		}
+		c.Fields = append(c.Fields, change)
+	}
+	return c
+}
+
+func mark(value any) any {
+	if value == nil {
+		return nil
+	}
+	return fields.Hidden
+}

@@ -1,0 +1,180 @@
+package proposals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/render"
+)
+
+// DrafterConfig has the dependencies of a Drafter.
+type DrafterConfig struct {
+	// Environment returns the settings of an Environment, for content that must not be decrypted.
+	Environment func(ctx context.Context, s Subject) (reconciler.Environment, error)
+	// Trees returns the files of commits, which may come from a merge request.
+	Trees func(ctx context.Context, s Subject, commits ...string) ([]render.Tree, error)
+	// Options returns how the folder of an environment is rendered, with the variables of a commit.
+	Options func(e reconciler.Environment, commit string) render.Options
+	// Foresee returns what passes would do, see reconciler.Reconciler.
+	Foresee func(ctx context.Context, e reconciler.Environment, c reconciler.Candidate) (reconciler.Prospect, error)
+}
+
+// Drafter makes plans, one at a time.
+type Drafter struct {
+	DrafterConfig
+	last rendered
+}
+
+// rendered is the render of a target branch. Plans of several merge requests share it.
+type rendered struct {
+	environment, settings, commit string
+	result                        render.Result
+	err                           error
+}
+
+// NewDrafter returns a Drafter.
+func NewDrafter(c DrafterConfig) *Drafter { return &Drafter{DrafterConfig: c} }
+
+// Draft returns the plan of a merge. An error may pass, such as a Git server that does not answer.
+func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
+	e, err := d.Environment(ctx, w.Subject)
+	if err != nil {
+		return Plan{}, err
+	}
+	e.Decrypter, e.Urgent = Concealer{}, false
+	commits := []string{w.Target, w.Commit}
+	if w.Base != "" && w.Base != w.Target {
+		commits = append(commits, w.Base)
+	}
+	trees, err := d.Trees(ctx, w.Subject, commits...)
+	if err != nil {
+		return Plan{}, err
+	}
+	// The id of the commit that the merge makes is not known yet, so all sides have the variables of the target's.
+	options := d.Options(e, w.Target)
+	target, err := d.target(ctx, e, w, trees[0], options)
+	if err != nil {
+		return Plan{}, err
+	}
+	if target.err == nil && target.result.Inputs.Same(trees[1], options.Variables) {
+		return Plan{Environment: e.Name, Commit: w.Commit}, nil
+	}
+	next, err := render.Render(ctx, trees[1], options)
+	if passes(ctx, err) {
+		return Plan{}, err
+	}
+	if target.err != nil || err != nil {
+		return unrenderable(e, w, target.err, err), nil
+	}
+	set, both := next.Set, []manifest.Key(nil)
+	if len(trees) > 2 {
+		base, err := render.Render(ctx, trees[2], options)
+		switch {
+		case passes(ctx, err):
+			return Plan{}, err
+		case err == nil: // otherwise the branch began at a commit that does not render, and mended it
+			set, both = merge(base.Set, target.result.Set, next.Set)
+		}
+	}
+	return d.plan(ctx, e, w, sides{target.result, set, both, next.Inputs})
+}
+
+// sides are what is compared: the target branch, and what it would be after the merge.
+type sides struct {
+	current render.Result
+	next    manifest.Set
+	both    []manifest.Key
+	inputs  render.Inputs
+}
+
+// plan compares, and asks the plan and the cluster about what differs.
+func (d *Drafter) plan(ctx context.Context, e reconciler.Environment, w Want, r sides) (Plan, error) {
+	differs := compare(r.current.Set, r.next)
+	if len(differs.list) == 0 {
+		return Plan{Environment: e.Name, Commit: w.Commit}, nil
+	}
+	found, err := d.Foresee(ctx, e, reconciler.Candidate{Current: r.current.Set, Next: r.next, Changed: differs.changed, Proved: differs.proved, Commit: w.Commit})
+	if err != nil {
+		return Plan{}, err
+	}
+	p := conclude(e, differs, r.next, found)
+	p.Commit = w.Commit
+	p.Remarks = remarks(e, r)
+	return p, nil
+}
+
+// remarks returns what else is to be known about a plan.
+func remarks(e reconciler.Environment, r sides) (list []string) {
+	if e.Problem != nil {
+		list = append(list, "nothing new is applied now: "+e.Problem.Error())
+	}
+	if e.Suspended {
+		list = append(list, "the environment is suspended: nothing happens before it is resumed")
+	}
+	if e.Pinned {
+		list = append(list, "the environment is pinned to a commit: nothing happens before it is unpinned")
+	}
+	if len(r.both) > 0 {
+		names := make([]string, 0, len(r.both))
+		for _, key := range r.both[:min(5, len(r.both))] {
+			names = append(names, key.Short())
+		}
+		list = append(list, fmt.Sprintf("both branches changed %s (%s): the plan has what this branch says", counted(len(r.both), "object"), strings.Join(names, ", ")))
+	}
+	if namesCommit(r.inputs) {
+		list = append(list, "manifests use variables of the commit: what differs in these alone is not listed")
+	}
+	return list
+}
+
+// commitVariables are the variables whose values change with every commit.
+var commitVariables = []string{"COMMIT", "COMMIT_SHORT", "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA"}
+
+func namesCommit(i render.Inputs) bool {
+	return slices.ContainsFunc(commitVariables, func(name string) bool { _, used := i.Variables[name]; return used })
+}
+
+// target renders the target branch, unless the last plan was for the same.
+func (d *Drafter) target(ctx context.Context, e reconciler.Environment, w Want, tree render.Tree, o render.Options) (rendered, error) {
+	want := rendered{environment: e.Name, settings: e.Settings, commit: w.Target}
+	if l := d.last; l.environment == want.environment && l.settings == want.settings && l.commit == want.commit && l.result.Inputs.SameScopes(o.ClusterScoped) {
+		return l, nil
+	}
+	want.result, want.err = render.Render(ctx, tree, o)
+	if passes(ctx, want.err) {
+		return want, want.err
+	}
+	d.last = want
+	return want, nil
+}
+
+// passes reports whether an error of a render may pass, such as that of a cluster that does not answer.
+func passes(ctx context.Context, err error) bool {
+	var temporary interface{ Temporary() bool }
+	return err != nil && (ctx.Err() != nil || errors.As(err, &temporary) && temporary.Temporary())
+}
+
+// unrenderable returns the plan of a merge of which a side does not render.
+func unrenderable(e reconciler.Environment, w Want, target, next error) Plan {
+	p := Plan{Environment: e.Name, Commit: w.Commit}
+	switch {
+	case next == nil:
+		p.Problems = []string{"the target branch does not render, so there is nothing to compare with; with this merge it does: " + first(target)}
+	case target != nil && target.Error() == next.Error():
+		return p // the merge changes nothing
+	default:
+		p.Problems = strings.Split(next.Error(), "\n")
+	}
+	return p
+}
+
+// first returns the first of joined errors.
+func first(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
