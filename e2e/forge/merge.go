@@ -25,6 +25,31 @@ func (r *Repository) Open(branch string) int64 {
 	return opened.Number
 }
 
+// OpenFromFork lets another user, who may only read the repository, fork it, push a branch there, and open a merge request. It
+// returns the number.
+func (r *Repository) OpenFromFork(user, branch string, files map[string]string) int64 {
+	r.t.Helper()
+	r.asks(http.MethodPost, "/admin/users", map[string]any{"username": user, "password": password, "email": user + "@example.com", "must_change_password": false})
+	r.asks(http.MethodPut, r.path("/collaborators/"+user), map[string]string{"permission": "read"})
+	r.asks(http.MethodPost, r.path("/forks?sudo="+user), map[string]string{})
+	r.commit(branch, files)
+	r.push(r.gitea.URL+"/"+user+"/"+r.Name+".git", user, branch)
+	var opened struct{ Number int64 }
+	r.reads(http.MethodPost, r.path("/pulls?sudo="+user), map[string]string{"head": user + ":" + branch, "base": r.main, "title": "A fork"}, &opened)
+	return opened.Number
+}
+
+// Merge merges a merge request into the default branch, and returns the commit.
+func (r *Repository) Merge(number int64) string {
+	r.t.Helper()
+	r.asks(http.MethodPost, r.path(fmt.Sprintf("/pulls/%d/merge", number)), map[string]any{"Do": "merge"})
+	var merged struct {
+		Commit string `json:"merge_commit_sha"`
+	}
+	r.reads(http.MethodGet, r.path(fmt.Sprintf("/pulls/%d", number)), nil, &merged)
+	return merged.Commit
+}
+
 // SetState closes or reopens a merge request: closed or open.
 func (r *Repository) SetState(number int64, state string) {
 	r.t.Helper()

@@ -43,8 +43,16 @@ func (g *Gitea) Repository(t Reporter, name string) *Repository {
 // URL returns the address for clients.
 func (r *Repository) URL() string { return r.gitea.URL + "/" + owner + "/" + r.Name + ".git" }
 
-// Push commits files to a branch, pushes it, and returns the commit. A new branch begins at the default branch.
+// Push commits files to a branch, pushes it, and returns the commit. A new branch begins at the default branch. An empty file is
+// removed.
 func (r *Repository) Push(branch string, files map[string]string) string {
+	r.t.Helper()
+	r.commit(branch, files)
+	return r.push(r.URL(), owner, branch)
+}
+
+// commit commits files to a branch of the clone.
+func (r *Repository) commit(branch string, files map[string]string) {
 	r.t.Helper()
 	if r.git("for-each-ref", "refs/heads/"+branch) != "" {
 		r.git("checkout", "--quiet", branch)
@@ -53,6 +61,12 @@ func (r *Repository) Push(branch string, files map[string]string) string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		path := filepath.Join(r.clone, name)
+		if files[name] == "" {
+			if err := os.Remove(path); err != nil {
+				r.t.Fatalf("%v", err)
+			}
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			r.t.Fatalf("%v", err)
 		}
@@ -62,11 +76,16 @@ func (r *Repository) Push(branch string, files map[string]string) string {
 	}
 	r.git("add", "--all")
 	r.git("commit", "--quiet", "--allow-empty", "--message", "a push to "+branch)
-	address, err := url.Parse(r.URL())
+}
+
+// push pushes a branch to an address as a user, and returns the commit.
+func (r *Repository) push(to, user, branch string) string {
+	r.t.Helper()
+	address, err := url.Parse(to)
 	if err != nil {
 		r.t.Fatalf("%v", err)
 	}
-	address.User = url.UserPassword(owner, password)
+	address.User = url.UserPassword(user, password)
 	r.git("push", "--quiet", address.String(), branch)
 	return r.git("rev-parse", "HEAD")
 }
