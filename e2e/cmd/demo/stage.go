@@ -84,22 +84,40 @@ func (s *stage) kubeconfig() string {
 }
 
 // serveGit starts the Git server and reads the address of its repository.
-func (s *stage) serveGit() error {
-	command := exec.Command(filepath.Join(s.bin, "gitserver"), "--dir", s.path("git"), "posts")
+func (s *stage) serveGit() (err error) {
+	s.url, err = s.serve("gitserver", exec.Command(filepath.Join(s.bin, "gitserver"), "--dir", s.path("git"), "posts"))
+	return err
+}
+
+// servePage starts berth ui in the clone, where it knows the files of the objects, and returns the address of the page.
+func (s *stage) servePage() (string, error) {
+	command := exec.Command(filepath.Join(s.bin, "berth"), "ui", "--no-open", "--kubeconfig", s.kubeconfig())
+	command.Dir = s.path("posts")
+	line, err := s.serve("page", command)
+	return strings.TrimPrefix(line, "The page is at "), err
+}
+
+// serve starts a server that outlives this process, and returns the first line that it prints.
+func (s *stage) serve(name string, command *exec.Cmd) (string, error) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	output, err := command.StdoutPipe()
 	if err != nil {
-		return err
+		return "", err
+	}
+	if command.Stderr, err = os.Create(s.path(name + ".log")); err != nil {
+		return "", err
 	}
 	if err := command.Start(); err != nil {
-		return fmt.Errorf("cannot start the Git server: %w", err)
+		return "", fmt.Errorf("cannot start the %s: %w", name, err)
+	}
+	if err := s.note(name, command.Process.Pid); err != nil {
+		return "", err
 	}
 	lines := bufio.NewScanner(output)
 	if !lines.Scan() {
-		return errors.Join(errors.New("cannot start the Git server"), lines.Err())
+		return "", errors.Join(fmt.Errorf("cannot start the %s; %s says why", name, short(s.path(name+".log"))), lines.Err())
 	}
-	s.url = lines.Text()
-	return s.note("gitserver", command.Process.Pid)
+	return lines.Text(), nil
 }
 
 // repository returns the example's Repository object, with intervals of seconds instead of minutes.
@@ -139,25 +157,20 @@ func (s *stage) get(ctx context.Context) (string, error) {
 	return string(output), nil
 }
 
-// invite prints how to look at what runs, and how to stop it.
+// invite starts the page, and prints how to look at what runs, and how to stop it.
 func (s *stage) invite(t *teller) {
+	if page, err := s.servePage(); err == nil {
+		t.command("the page", page)
+	} else {
+		t.command("the page", "is not there: "+err.Error())
+	}
 	t.command("look", `export KUBECONFIG="$PWD/`+short(s.kubeconfig())+`"`)
 	t.command("", short(filepath.Join(s.bin, "berth"))+" get -w")
 	t.command("", "kubectl get env -n berth; kubectl get all -n posts")
-	t.command("the page", "(cd "+short(s.path("posts"))+" && "+s.binaryFrom(s.path("posts"))+" ui)")
 	t.command("push", "(cd "+short(s.path("posts"))+" && git checkout -b feature/mine && git push origin feature/mine)")
 	t.command("clone", "git clone "+s.url)
 	t.command("the log", "tail -f "+short(s.path("agent.log")))
 	t.command("stop", "make demo-down")
-}
-
-// binaryFrom returns the path of berth in a folder.
-func (s *stage) binaryFrom(dir string) string {
-	binary := filepath.Join(s.bin, "berth")
-	if relative, err := filepath.Rel(dir, binary); err == nil {
-		return relative
-	}
-	return binary
 }
 
 // short returns a path as a user would type it here.
@@ -178,7 +191,7 @@ func (s *stage) note(name string, pid int) error {
 
 // clear stops everything that runs, and removes all of its files.
 func (s *stage) clear(ctx context.Context) error {
-	for name, program := range map[string]string{"agent": "berth", "gitserver": "gitserver"} {
+	for name, program := range map[string]string{"page": "berth", "agent": "berth", "gitserver": "gitserver"} {
 		if err := s.end(ctx, name, program); err != nil {
 			return err
 		}
