@@ -190,3 +190,22 @@ func TestWhatAnEnvironmentOfAnotherAgentSays(t *testing.T) {
 		t.Errorf("got %q, want %q at its end", got, want)
 	}
 }
+
+// What was confirmed for another reason, such as the pruning of objects, allows no deletion of environments.
+func TestConfirmationsOfSingleEnvironmentsDoNotPassTheGuardOtherwise(t *testing.T) {
+	s := listed(9, entries(func(r *v1alpha1.Repository) { r.Spec.Environments = r.Spec.Environments[:1] }), func(s *scene) {
+		for i := range s.have {
+			s.have[i].Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "1"}
+		}
+	})
+	if c := s.compareAs(""); len(c.Delete) > 0 || len(c.Held) != 9 {
+		t.Errorf("%d are deleted, and %q wait", len(c.Delete), c.Held)
+	}
+}
+
+// The status is compared with the last one.
+func TestWhatWaitsIsSorted(t *testing.T) {
+	if c := listed(9, belongs("west", "production", "review")).compareAs(""); len(c.Held) != 10 || !slices.IsSorted(c.Held) {
+		t.Errorf("%q wait", c.Held)
+	}
+}
