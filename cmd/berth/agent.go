@@ -183,7 +183,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 		Keys: func(c client.Reader) environments.Keys {
 			return keyring.New(keyring.Config{Read: agent.SecretsOf(c), Remote: o.remote, Identity: identity, Workers: workers}).Decrypter
 		},
-		Page: o.page.serve(cluster, o.namespace, log), PageAddress: o.page.address,
+		Page: o.page.serve(cluster, o.namespace, log), PageAddress: o.page.address, PageURL: o.page.publicAddress(),
 		Metrics: counts,
 		Now:     time.Now, Jitter: rand.Float64, Log: log,
 	})

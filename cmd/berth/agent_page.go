@@ -125,6 +125,14 @@ func safeAddress(flag, text string) (*url.URL, error) {
 	return u, nil
 }
 
+// publicAddress returns where people reach the page, or nothing if it is not served.
+func (o *pageOptions) publicAddress() string {
+	if o.address == "0" {
+		return ""
+	}
+	return o.url
+}
+
 // serve returns what makes the page, or nil if there is none.
 func (o *pageOptions) serve(cluster *rest.Config, namespace string, log *slog.Logger) func([]byte) (agent.Page, error) {
 	if o.address == "0" {

@@ -61,6 +61,8 @@ type Config struct {
 	// Page makes a page that each replica serves at PageAddress, from a key that all of them share; nil: there is none.
 	Page        func(key []byte) (Page, error)
 	PageAddress string
+	// PageURL is where people reach that page. Reports to forges have it as a link.
+	PageURL string
 	// MetricsAuthorization restricts the metrics to accounts that may get their path.
 	MetricsAuthorization bool
 	// Kustomize builds kustomizations.

@@ -24,7 +24,7 @@ func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter, fen
 			return (*reporter).EnvironmentFeedback(ctx, env, told)
 		},
 		Requeue: func(repo types.NamespacedName) { a.repositories.ReportAgain(repo) },
-		Agent:   a.Name, Key: a.installation.digestKey, Proxy: a.Proxy, Wrap: fence, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
+		Agent:   a.Name, Page: feedback.Page(a.PageURL), Key: a.installation.digestKey, Proxy: a.Proxy, Wrap: fence, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
 	})
 	// The controllers need not have seen an object whose deletion ends.
 	if err := a.onDeleted(ctx, &v1alpha1.Environment{}, func(gone any) {

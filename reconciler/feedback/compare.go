@@ -102,7 +102,7 @@ func entryIn(name string) string {
 
 // setStatus sends the commit status of an Environment if it differs.
 func (l *line) setStatus(ctx context.Context, env *v1alpha1.Environment, weight forge.Weight, b *branch) error {
-	s, wanted := statusOf(env)
+	s, wanted := statusOf(env, l.Page)
 	next := s
 	if !wanted {
 		next.Commit = ""

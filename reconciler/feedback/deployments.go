@@ -70,7 +70,7 @@ func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env
 	if hasEnded(env) {
 		return l.endDeployment(ctx, env.Name, b, used)
 	}
-	s, wanted := statusOf(env)
+	s, wanted := statusOf(env, l.Page)
 	name := environmentName(repo, env)
 	if !wanted || name == "" {
 		return nil

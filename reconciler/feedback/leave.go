@@ -52,7 +52,7 @@ func (l *line) leaveBranch(ctx context.Context, b *branch) error {
 			return err
 		}
 	}
-	text := leftText(subject{branch: b.name, agent: l.Agent})
+	text := leftText(subject{branch: b.name, agent: l.Agent, page: l.Page})
 	switch {
 	case !b.hadEnvironments():
 		text = planEnded

@@ -29,8 +29,11 @@ var signs = map[string]string{
 	v1alpha1.ReasonExpiring: "🗑️", v1alpha1.ReasonExpired: "🗑️", v1alpha1.ReasonDeleting: "🗑️",
 }
 
-// subject is what a note is about: the environments of a branch that an agent runs.
-type subject struct{ branch, agent string }
+// subject is what a note is about: the environments of a branch that an agent runs, and which a page shows.
+type subject struct {
+	branch, agent string
+	page          Page
+}
 
 func (s subject) heading() string {
 	text := "**Environments of** " + code(s.branch, maxCell)
@@ -58,7 +61,7 @@ func noteOf(about subject, envs []*v1alpha1.Environment) string {
 	left := maxLogs
 	parts = parts[:0]
 	for _, env := range envs {
-		parts = append(parts, details(env, &left))
+		parts = append(parts, details(env, about.page, &left))
 	}
 	if !add(&b, parts, maxText) {
 		b.WriteString("\n… and more: `berth get`\n")
@@ -95,7 +98,7 @@ func commitCell(env *v1alpha1.Environment) string {
 }
 
 // details explains what a user should know of an environment beyond its row; empty: nothing.
-func details(env *v1alpha1.Environment, logs *int) string {
+func details(env *v1alpha1.Environment, page Page, logs *int) string {
 	ready := readyOf(env)
 	var b strings.Builder
 	item := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }
@@ -110,11 +113,15 @@ func details(env *v1alpha1.Environment, logs *int) string {
 	if at := env.Status.ExpiresAt; at != nil && ready.Reason != v1alpha1.ReasonExpired && ready.Reason != v1alpha1.ReasonExpiring {
 		item("Expires on %s unless somebody pushes to the branch before.", at.UTC().Format(minutes))
 	}
+	more := fmt.Sprintf("More: `berth describe %s`", env.Name)
+	if page != "" {
+		more += ", " + link("the page", page.of(env))
+	}
 	switch ready.Reason {
 	case v1alpha1.ReasonFailed, v1alpha1.ReasonRolledBack, v1alpha1.ReasonDegraded:
-		item("More: `berth describe %s` · try again: `berth retry %s`", env.Name, env.Name)
+		item("%s · try again: `berth retry %s`", more, env.Name)
 	case v1alpha1.ReasonWaiting, v1alpha1.ReasonSyncing, v1alpha1.ReasonSuspended:
-		item("More: `berth describe %s`", env.Name)
+		item("%s", more)
 	}
 	text := b.String() + problems(env, logs)
 	if text == "" {

@@ -44,13 +44,13 @@ func TestRowsOfNotes(t *testing.T) {
 			[]string{"| `review` | ✅ Healthy | `aaaaaaaa` | [open](https://side.example.com/a?b=c) |"}},
 		{"a queued one has its place", []*v1alpha1.Environment{environment("side", "Queued", "place 3 in the queue: the limit of its entry is 5")},
 			[]string{"| `review` | ⏳ Queued | `aaaaaaaa` | – |", "⏳ `review`", "- Queued: `place 3 in the queue: the limit of its entry is 5`"}},
-		{"one that waits for an image", []*v1alpha1.Environment{environment("side", "Waiting", "image app:1 is not there yet")}, []string{"- Waiting: `image app:1 is not there yet`", "berth describe posts.review.side"}},
+		{"one that waits for an image", []*v1alpha1.Environment{environment("side", "Waiting", "image app:1 is not there yet")}, []string{"- Waiting: `image app:1 is not there yet`", "- More: `berth describe posts.review.side`, [the page](https://berth.example.com/env/posts.review.side)"}},
 		{"what comes is said before", []*v1alpha1.Environment{environment("side", "Healthy", "", func(env *v1alpha1.Environment) {})}, []string{"✅ Healthy"}},
 		{"one that is not reconciled yet", []*v1alpha1.Environment{environment("side", "", "")}, []string{"⏳ not reconciled yet"}},
 		{"expired", []*v1alpha1.Environment{environment("side", "Expired", "the branch was unused, so its namespace was deleted; to re-create it, push")}, []string{"🗑️ Expired", "to re-create it, push"}},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
-			note := noteOf(subject{branch: "side"}, test.envs)
+			note := noteOf(subject{branch: "side", page: "https://berth.example.com"}, test.envs)
 			for _, want := range test.want {
 				if !strings.Contains(note, want) {
 					t.Errorf("the note lacks %q:\n%s", want, note)

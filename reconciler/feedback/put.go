@@ -18,7 +18,7 @@ func (l *line) noteOf(b *branch) string {
 	if !b.hadEnvironments() {
 		return ""
 	}
-	return noteOf(subject{branch: b.name, agent: l.Agent}, b.envs)
+	return noteOf(subject{branch: b.name, agent: l.Agent, page: l.Page}, b.envs)
 }
 
 // putNotes writes the note into the open merge requests of a branch. After the last environment is gone, it edits the notes

@@ -53,6 +53,8 @@ type Config struct {
 	// Agent is the name of this agent. What is reported carries it, so that agents of several clusters do not overwrite each
 	// other's reports.
 	Agent string
+	// Page is the address of the page that people can open, such as https://berth.example.com; empty: there is none.
+	Page Page
 	// Plans makes the plans of merge requests; nil: there are none.
 	Plans Plans
 	// Key makes the markers of notes unique to this installation.

@@ -39,8 +39,20 @@ var states = map[string]forge.State{
 	v1alpha1.ReasonRolledBack: forge.Failed,
 }
 
-// statusOf returns the commit status that the state of an Environment calls for; false if it calls for none.
-func statusOf(env *v1alpha1.Environment) (forge.Status, bool) {
+// Page is the address of the page for people; empty: there is none.
+type Page string
+
+// of returns the address of an environment on the page, or nothing.
+func (p Page) of(env *v1alpha1.Environment) string {
+	if p == "" {
+		return ""
+	}
+	return strings.TrimSuffix(string(p), "/") + "/env/" + env.Name
+}
+
+// statusOf returns the commit status that the state of an Environment calls for; false if it calls for none. It leads to the
+// healthy application, or else to the page.
+func statusOf(env *v1alpha1.Environment, page Page) (forge.Status, bool) {
 	ready := readyOf(env)
 	s := forge.Status{Branch: env.Spec.Branch, Name: statusName(env.Spec.Agent, env.Spec.Entry), Commit: commitOf(env, ready.Reason), State: states[ready.Reason]}
 	if s.State == "" || s.Commit == "" || !env.DeletionTimestamp.IsZero() {
@@ -49,9 +61,10 @@ func statusOf(env *v1alpha1.Environment) (forge.Status, bool) {
 	if s.State == forge.Pending && s.Commit == env.Status.HealthyCommit {
 		s.State = forge.Success // such as a healthy environment that a user suspended
 	}
+	s.Link = page.of(env)
 	switch s.State {
 	case forge.Success:
-		s.Description, s.Link = "Healthy", env.Status.Link
+		s.Description, s.Link = "Healthy", cmp.Or(env.Status.Link, s.Link)
 	case forge.Running:
 		s.Description = "Syncing" // without counts: GitLab refuses to change the text of a running status
 	default:

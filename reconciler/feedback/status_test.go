@@ -38,33 +38,37 @@ func TestStatusOf(t *testing.T) {
 		reason, message string
 		change          func(*v1alpha1.Environment)
 		want            string
+		page            Page
 	}{
-		{"a sync runs, without counts", "Syncing", "Deployment/web: 0 of 1 ready", nil, "Running aaaaaaaa Syncing"},
-		{"a success has the link", "Healthy", "everything is as Git says; 3 warnings", func(env *v1alpha1.Environment) { env.Status.Link = "https://x" }, "Success aaaaaaaa Healthy https://x"},
-		{"what degrades later was a success", "Degraded", "Deployment/web: crashes", nil, "Success aaaaaaaa Healthy"},
-		{"a failure has the reason", "Failed", "Deployment/web: crashes", nil, "Failed aaaaaaaa Failed: Deployment/web: crashes"},
-		{"a place in the queue", "Queued", "place 3 in the queue", nil, "Pending aaaaaaaa Queued: place 3 in the queue"},
-		{"a queue is about the head", "Queued", "place 3", at(commitB, commitA[:8]), "Pending bbbbbbbb Queued: place 3"},
-		{"a rollback is the failure of the head", "RolledBack", "b failed: x", at(commitB, commitA[:8]), "Failed bbbbbbbb RolledBack: b failed: x"},
+		{"a sync runs, without counts", "Syncing", "Deployment/web: 0 of 1 ready", nil, "Running aaaaaaaa Syncing", ""},
+		{"what is not healthy leads to the page", "Failed", "Deployment/web: crashes", nil, "Failed aaaaaaaa Failed: Deployment/web: crashes https://berth.example.com/env/posts.review.side", "https://berth.example.com"},
+		{"so does a success without a link", "Healthy", "", nil, "Success aaaaaaaa Healthy https://berth.example.com/env/posts.review.side", "https://berth.example.com/"},
+		{"a success with a link leads to the application", "Healthy", "", func(env *v1alpha1.Environment) { env.Status.Link = "https://x" }, "Success aaaaaaaa Healthy https://x", "https://berth.example.com"},
+		{"a success has the link", "Healthy", "everything is as Git says; 3 warnings", func(env *v1alpha1.Environment) { env.Status.Link = "https://x" }, "Success aaaaaaaa Healthy https://x", ""},
+		{"what degrades later was a success", "Degraded", "Deployment/web: crashes", nil, "Success aaaaaaaa Healthy", ""},
+		{"a failure has the reason", "Failed", "Deployment/web: crashes", nil, "Failed aaaaaaaa Failed: Deployment/web: crashes", ""},
+		{"a place in the queue", "Queued", "place 3 in the queue", nil, "Pending aaaaaaaa Queued: place 3 in the queue", ""},
+		{"a queue is about the head", "Queued", "place 3", at(commitB, commitA[:8]), "Pending bbbbbbbb Queued: place 3", ""},
+		{"a rollback is the failure of the head", "RolledBack", "b failed: x", at(commitB, commitA[:8]), "Failed bbbbbbbb RolledBack: b failed: x", ""},
 		{"the status is about an earlier commit", "Syncing", "", func(env *v1alpha1.Environment) {
 			at(commitB, commitA[:8])(env)
 			env.Status.History = []v1alpha1.SyncStatus{{Commit: commitA}}
-		}, "Running aaaaaaaa Syncing"},
-		{"nobody knows the whole id of that commit", "Syncing", "", at(commitB, commitA[:8]), ""},
-		{"a pinned commit", "Healthy", "", func(env *v1alpha1.Environment) { at(commitB, commitA[:8])(env); env.Spec.Pin = commitA }, "Success aaaaaaaa Healthy"},
-		{"suspended before it was healthy", "Suspended", "left as it is", nil, "Pending aaaaaaaa Suspended: left as it is"},
-		{"suspended while it was healthy", "Suspended", "left as it is", func(env *v1alpha1.Environment) { env.Status.HealthyCommit = commitA }, "Success aaaaaaaa Healthy"},
-		{"expired", "Expired", "", nil, ""},
-		{"deleted", "Deleting", "", nil, ""},
-		{"being deleted, and not begun", "Healthy", "", func(env *v1alpha1.Environment) { env.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, ""},
-		{"not reconciled yet", "", "", nil, ""},
+		}, "Running aaaaaaaa Syncing", ""},
+		{"nobody knows the whole id of that commit", "Syncing", "", at(commitB, commitA[:8]), "", ""},
+		{"a pinned commit", "Healthy", "", func(env *v1alpha1.Environment) { at(commitB, commitA[:8])(env); env.Spec.Pin = commitA }, "Success aaaaaaaa Healthy", ""},
+		{"suspended before it was healthy", "Suspended", "left as it is", nil, "Pending aaaaaaaa Suspended: left as it is", ""},
+		{"suspended while it was healthy", "Suspended", "left as it is", func(env *v1alpha1.Environment) { env.Status.HealthyCommit = commitA }, "Success aaaaaaaa Healthy", ""},
+		{"expired", "Expired", "", nil, "", ""},
+		{"deleted", "Deleting", "", nil, "", ""},
+		{"being deleted, and not begun", "Healthy", "", func(env *v1alpha1.Environment) { env.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, "", ""},
+		{"not reconciled yet", "", "", nil, "", ""},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
 			var changes []func(*v1alpha1.Environment)
 			if test.change != nil {
 				changes = append(changes, test.change)
 			}
-			s, ok := statusOf(environment("side", test.reason, test.message, changes...))
+			s, ok := statusOf(environment("side", test.reason, test.message, changes...), test.page)
 			got := ""
 			if ok {
 				got = strings.TrimSpace(strings.Join([]string{string(s.State), s.Commit[:min(8, len(s.Commit))], s.Description, s.Link}, " "))
