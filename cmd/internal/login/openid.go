@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -99,7 +100,8 @@ func (o *OpenID) Session(r *http.Request) (Session, error) {
 	}
 	var k kept
 	expires := func() time.Time { return time.Unix(k.Expires, 0) }
-	if s.open(forSession, cookie.Value, &k) != nil || k.User == "" || !o.Now().Before(expires()) {
+	now := o.Now()
+	if s.open(forSession, cookie.Value, &k) != nil || k.User == "" || !now.Before(expires()) || expires().Sub(now) > o.Life {
 		return Session{}, none
 	}
 	return Session{Viewer: Viewer{User: k.User, Groups: k.Groups}, ID: k.ID, FormToken: s.formToken(k.ID), Expires: expires()}, nil
@@ -242,12 +244,14 @@ func (o *OpenID) found(ctx context.Context) (*endpoints, error) {
 	return found, nil
 }
 
+// sealer returns the sealer of the configuration. With other names or claims, earlier sessions could name others than their
+// viewers.
 func (o *OpenID) sealer(ctx context.Context) (sealer, error) {
 	secrets, err := o.Secrets(ctx)
 	if err != nil {
 		return sealer{}, err
 	}
-	return newSealer(o.Key, secrets.Client, o.Issuer+" "+o.ClientID)
+	return newSealer(o.Key, secrets.Client, fmt.Sprintf("%q", []string{o.Issuer, o.ClientID, o.Claims.User, o.Claims.Groups, o.Names.UserPrefix, o.Names.GroupsPrefix}))
 }
 
 // cookie returns a cookie of the page. Browsers have to send it when a link of another site leads here, such as the

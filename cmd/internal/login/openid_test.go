@@ -358,6 +358,9 @@ func TestSessionsEnd(t *testing.T) {
 		"with time":               func(s *site, _ *browser) { s.later.Store(int64(8*time.Hour + time.Second)) },
 		"with the client secret":  func(s *site, _ *browser) { s.secret.Store("another") },
 		"when the viewer leaves":  func(s *site, b *browser) { b.leaves() },
+		"with other prefixes":     func(s *site, _ *browser) { s.door.Names.GroupsPrefix = "gitlab:" },
+		"with another claim":      func(s *site, _ *browser) { s.door.Claims.Groups = "groups_direct" },
+		"with a shorter life":     func(s *site, _ *browser) { s.door.Life = time.Hour },
 		"with the key of a login": func(s *site, b *browser) { b.takes(s.otherInstallation()) },
 	} {
 		t.Run(name, func(t *testing.T) {
