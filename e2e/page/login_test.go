@@ -144,7 +144,7 @@ func TestThePageInTheClusterHasALogin(t *testing.T) {
 	p.awaits(".who", "oidc:eve@example.com")
 	p.awaits("#list", "main", "login / production")
 	p.goes("/env/login.production.main")
-	p.awaits("main", "Healthy", "because you lack the right", "berth-operator")
+	p.awaits("main", "Healthy", "No objects are shown", "because you lack the right", "berth-operator")
 	p.goes("/")
 	p.awaits("#list", "login / production")
 	withdraw()

@@ -332,3 +332,10 @@ func (s *site) zipped(path string) int {
 	}
 	return size
 }
+
+// What cannot be read is never shown as empty.
+func TestObjectsThatCannotBeReadAreNotCalledMissing(t *testing.T) {
+	denied := open(t, &site{description: inspect.Description{Notes: []string{"pods cannot be listed, because you lack the right"}}}, environment("a", v1alpha1.ReasonHealthy, ""))
+	denied.shows("/env/posts.review.a", "No objects are shown", "pods cannot be listed, because you lack the right")
+	open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, "")).shows("/env/posts.review.a", "There are no objects in the cluster")
+}
