@@ -22,6 +22,8 @@ type agents struct {
 	*world.World
 	leader, standby           *world.Agent
 	leaderHooks, standbyHooks string
+	// pageAddress is that of the page, which the standby serves.
+	pageAddress string
 
 	admin  kubernetes.Interface
 	client dynamic.Interface
@@ -42,7 +44,7 @@ func begin(t *testing.T) *agents {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Stop)
-	a := &agents{leaderHooks: freeAddress(t), standbyHooks: freeAddress(t), began: time.Now()}
+	a := &agents{leaderHooks: freeAddress(t), standbyHooks: freeAddress(t), pageAddress: freeAddress(t), began: time.Now()}
 	if a.admin, err = kubernetes.NewForConfig(cluster.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,8 @@ func begin(t *testing.T) *agents {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.leader, a.standby = a.Agent, a.Agent.Twin("standby", "--webhook-address", a.standbyHooks)
+	a.leader, a.standby = a.Agent, a.Agent.Twin("standby", append(pageFlags(a.pageAddress), "--webhook-address", a.standbyHooks)...)
+	a.grantsThePage(t)
 	for _, agent := range []*world.Agent{a.leader, a.standby} {
 		if err := agent.Start(); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,6 +37,7 @@ func TestTheAgentUsesExactlyWhatItIsGranted(t *testing.T) {
 
 	used := a.used(t)
 	grants := granted(t)
+	maps.Copy(grants, a.roleRights(t, "berth-page"))
 	// The recorder counts an event that repeats while the object that it is about does not change. Berth avoids such events,
 	// so no scenario can force one.
 	delete(grants, right{home: true, verb: "patch", group: "events.k8s.io", resource: "events"})
@@ -150,6 +152,8 @@ func (team *team) livesThroughEverything(t *testing.T) {
 	world.Await(t, "the standby notifies the leader", func() (string, bool) {
 		return "", team.Get().Annotations[v1alpha1.AnnotationRequested] != ""
 	})
+
+	a.opensThePage(t, login)
 
 	// The bounds of a namespace, a branch, and in the end everything goes.
 	entries := team.Get().Spec.Environments
