@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"berth.dev/berth/deploy"
+	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/loopback"
 )
@@ -77,6 +79,15 @@ func (b *bench) servePage() (address string, end func()) {
 	b.world.Agent = before.Twin("page", "--page-address", at, "--page-url", address, "--page-proxy-user-header", "X-User", "--page-proxy-groups-header", "X-Groups")
 	if err := b.world.Agent.Start(); err != nil {
 		b.t.Fatalf("%v", err)
+	}
+	for _, listening := range []string{at, b.hookAddress} {
+		world.AwaitFor(b.t, limit, "the agent listens at "+listening, func() (string, bool) {
+			connection, err := net.Dial("tcp", listening)
+			if err != nil {
+				return err.Error(), false
+			}
+			return "", connection.Close() == nil
+		})
 	}
 	return address, func() {
 		if err := b.world.Agent.Stop(); err != nil {
