@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"berth.dev/berth/cmd/internal/access"
 	"berth.dev/berth/cmd/internal/inspect"
@@ -145,7 +146,7 @@ func (o *pageOptions) serve(cluster *rest.Config, namespace string, log *slog.Lo
 		}
 		config := rest.CopyConfig(cluster)
 		config.UserAgent = "berth/" + version + " page"
-		config.QPS, config.Burst = pageQPS, pageBurst
+		config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(pageQPS, pageBurst) // of all clients together
 		config.WarningHandler = rest.NoWarnings{}
 		v, err := newViewer(config, namespace)
 		if err != nil {
