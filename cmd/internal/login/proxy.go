@@ -83,6 +83,8 @@ func unavailable(err error) *Refusal {
 	return &Refusal{Code: http.StatusServiceUnavailable, Title: "You cannot be logged in now", Text: "The agent cannot read the Secret of the page. Try again later.", Cause: err}
 }
 
+// refusedNames says why the names of a user or groups cannot be used, as a sentence.
 func refusedNames(why string) *Refusal {
-	return &Refusal{Code: http.StatusForbidden, Title: "This login cannot be used", Text: why}
+	sentence := strings.ToUpper(why[:1]) + strings.TrimSuffix(why[1:], ".") + "."
+	return &Refusal{Code: http.StatusForbidden, Title: "This login cannot be used", Text: sentence}
 }

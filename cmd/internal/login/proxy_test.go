@@ -53,8 +53,8 @@ func TestOnlyTheProxySaysWhoAsks(t *testing.T) {
 		"the secret twice":        {proxySecret, map[string][]string{login.SecretHeader: {proxySecret, "another"}, "X-Forwarded-Email": user}, "only through its proxy"},
 		"an empty secret":         {proxySecret, map[string][]string{login.SecretHeader: {""}, "X-Forwarded-Email": user}, "only through its proxy"},
 		"an empty secret, stored": {"", map[string][]string{login.SecretHeader: {""}, "X-Forwarded-Email": user}, "only through its proxy"},
-		"no user":                 {proxySecret, map[string][]string{login.SecretHeader: {proxySecret}, "X-Forwarded-Groups": groups}, "no user, or several"},
-		"two users":               {proxySecret, map[string][]string{login.SecretHeader: {proxySecret}, "X-Forwarded-Email": {"a", "b"}}, "no user, or several"},
+		"no user":                 {proxySecret, map[string][]string{login.SecretHeader: {proxySecret}, "X-Forwarded-Groups": groups}, "sends no user, or several"},
+		"two users":               {proxySecret, map[string][]string{login.SecretHeader: {proxySecret}, "X-Forwarded-Email": {"a", "b"}}, "sends no user, or several"},
 		"an empty user":           {proxySecret, map[string][]string{login.SecretHeader: {proxySecret}, "X-Forwarded-Email": {""}, "X-Forwarded-Groups": groups}, "is empty"},
 		"an empty group":          {proxySecret, map[string][]string{login.SecretHeader: {proxySecret}, "X-Forwarded-Email": user, "X-Forwarded-Groups": {"acme,,ops"}}, "is empty"},
 	} {
