@@ -42,8 +42,9 @@ var arrows = []struct {
 	{pkg: "reconciler/apply", knows: []string{"reconciler/manifest", "reconciler/observed", "reconciler/plan", "health"}},
 	{pkg: "reconciler/records", knows: []string{"reconciler/manifest", "reconciler/plan"}},
 	{pkg: "reconciler/live", knows: []string{"reconciler/manifest", "reconciler/observed", "health"}},
-	{pkg: "reconciler/clusters", knows: []string{"reconciler/apply", "reconciler/live"}},
-	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
+	{pkg: "reconciler/clusters", knows: []string{"reconciler/apply", "reconciler/live", "reconciler/manifest"}},
+	{pkg: "reconciler/images", knows: []string{"reconciler/manifest", "reconciler/plan"}},
+	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/images", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
 		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live", "reconciler/clusters"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/keyring", knows: []string{"secrets", "reconciler/render"}},
@@ -57,7 +58,7 @@ var arrows = []struct {
 	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
 		"reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
-		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/feedback", "reconciler/kustomize", "reconciler/manifest", "reconciler/proposals", "reconciler/records", "reconciler/render", "reconciler/report",
+		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/feedback", "reconciler/images", "reconciler/kustomize", "reconciler/manifest", "reconciler/proposals", "reconciler/records", "reconciler/render", "reconciler/report",
 		"reconciler/repositories", "reconciler/stores"},
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
@@ -140,6 +141,12 @@ var fences = []struct {
 		only:    clients,
 		inTests: []string{anything}, // which read the cluster directly
 		why:     "the others judge what these bring and decide what these do",
+	},
+	{
+		things:  []string{"github.com/google/go-containerregistry/..."},
+		only:    []string{"reconciler/images"},
+		inTests: []string{"reconciler"}, // which runs a registry
+		why:     "how registries are asked is images' matter",
 	},
 	{
 		things: []string{"html/template"},

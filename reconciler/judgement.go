@@ -20,6 +20,8 @@ type passed struct {
 	fights  int
 	// lost says that there was no record of what had been applied.
 	lost bool
+	// unchecked says which images could not be checked before the commit was applied.
+	unchecked []string
 	// why says why another commit than the desired one was judged, or none; nil if the desired one was judged.
 	why error
 	// rejected is what is known to be wrong with the commit that should run.
@@ -38,6 +40,7 @@ func judged(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Objects:      objects(p, d.warnings()),
 		Sync:         p.Record.Sync,
 		Fights:       did.fights,
+		Unchecked:    did.unchecked,
 		RecordLost:   did.lost,
 		Confirmation: e.Confirmation,
 		Mask:         d.mask,
@@ -55,13 +58,14 @@ func judged(e Environment, d desired, p plan.Plan, did passed) Outcome {
 // unplanned returns the outcome of a pass without a plan. It could read neither the commit that should run nor what was
 // applied before.
 func unplanned(e Environment, did passed) Outcome {
-	return Outcome{}.because(e, Judged{Commit: e.Commit}, did)
+	return Outcome{Err: did.err}.because(e, Judged{Commit: e.Commit}, did)
 }
 
 // because completes an outcome with the reason why the commit that should run was not judged.
 func (o Outcome) because(e Environment, j Judged, did passed) Outcome {
 	why := did.why
 	rendering, isRendering := errors.AsType[*renderingError](why)
+	awaiting, isAwaiting := errors.AsType[*awaitingError](why)
 	_, rolledBack := errors.AsType[*rolledBackError](why)
 	switch {
 	case why == nil:
@@ -85,6 +89,8 @@ func (o Outcome) because(e Environment, j Judged, did passed) Outcome {
 	case passes(why):
 		o.Err = errors.Join(o.Err, why)
 		j.CommitState, j.About = Unavailable, CommitInfo{}
+	case isAwaiting:
+		o = o.awaiting(&j, awaiting, did)
 	case rolledBack:
 		j.CommitState, j.Message, j.About = RolledBack, why.Error()+separated(j.Message), did.rejected.about
 	default:

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"berth.dev/berth/health"
+	"berth.dev/berth/reconciler/images"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
@@ -23,6 +24,8 @@ type memory struct {
 	fights fights
 	trial  trial
 	retry  retry
+	// asking is what registries are asked for on behalf of the newest input.
+	asking images.Query
 	// judges are the compiled expressions of the settings.
 	judges   *health.Expressions
 	settings string
@@ -102,8 +105,10 @@ func (m *memory) asked(e Environment) bool {
 }
 
 // accept records what the pass applies. If that is the newest commit, nothing is rejected any more.
-func (m *memory) accept(d desired, why error) {
-	m.runs = d
+func (m *memory) accept(e Environment, d desired, why error) {
+	if !e.Suspended { // then nothing is applied
+		m.runs = d
+	}
 	if why == nil {
 		m.rejected = rejection{}
 	}

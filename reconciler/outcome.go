@@ -35,6 +35,8 @@ type Judged struct {
 	Commit      string
 	CommitState CommitState
 	About       CommitInfo
+	// ForImages says that the commit waits for images, or has waited in vain.
+	ForImages bool
 	// State and Message say how far the environment is, and what is worst.
 	State   plan.State
 	Message string
@@ -49,6 +51,8 @@ type Judged struct {
 	Sync plan.Sync
 	// Fights is how many objects turned out to be changed by another client again and again.
 	Fights int
+	// Unchecked says which images of the commit could not be checked before it was applied. It is set once per input.
+	Unchecked []string
 	// RecordLost says that the record was gone or unreadable. Everything was therefore applied once more. Jobs may run
 	// again if nothing else shows that they ran.
 	RecordLost bool
@@ -66,6 +70,8 @@ const (
 	Current     CommitState = ""            // it was judged
 	Rendering   CommitState = "rendering"   // it is still being rendered, and users' requests are not handled yet
 	Unavailable CommitState = "unavailable" // it, or a key for it, cannot be read now
+	Awaiting    CommitState = "awaiting"    // its images are not there yet
+	Arrived     CommitState = "arrived"     // its images are there, and its sync may begin once it has a turn
 	Rejected    CommitState = "rejected"    // it cannot be rendered, or the cluster would refuse it
 	RolledBack  CommitState = "rolled back" // it did not become healthy, and the last healthy commit is applied
 )

@@ -35,17 +35,19 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if m.asked(e) {
 		record.Rejected = plan.Rejected{}
 	}
+	r.lookForImages(ctx, e, m, &record)
 	m.reconsider(append(r.Cluster.Watches.Moved(e.ID), r.claims.freed(e.ID)...), r.Now())
-	c := r.choose(ctx, e, m, record)
+	c := r.choose(ctx, e, m, &record)
 	switch {
 	case c.commit == "":
-		return unplanned(e, passed{why: c.why, rejected: m.rejected, now: r.Now()})
+		err := r.Records.Save(ctx, e.Name, record) // since when it waits for images
+		return unplanned(e, passed{why: c.why, rejected: m.rejected, now: r.Now(), err: err})
 	case c.sight == partial:
 		return Outcome{Finding: NotJudged{}}
 	case c.sight == disputed:
 		return Outcome{Finding: NotJudged{}, Deadline: r.Now().Add(siblingLook)}
 	}
-	m.accept(c.desired, c.why)
+	m.accept(e, c.desired, c.why)
 	results, record, err := r.act(ctx, e, c.plan, record)
 	fights := m.remember(r.Config, results)
 	if len(results) > 0 {
@@ -59,7 +61,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	if err == nil {
 		err = r.Records.Save(ctx, e.Name, c.plan.Record)
 	}
-	return judged(e, c.desired, c.plan, passed{results: results, fights: fights, lost: lost, why: c.why, rejected: m.rejected, now: r.Now(), err: err})
+	return judged(e, c.desired, c.plan, passed{results: results, fights: fights, lost: lost, unchecked: c.unchecked, why: c.why, rejected: m.rejected, now: r.Now(), err: err})
 }
 
 // choice is what a pass chose to run.
@@ -69,6 +71,8 @@ type choice struct {
 	why   error
 	plan  plan.Plan
 	sight sight
+	// unchecked says which images could not be checked; nil unless the wait for them ended with this pass.
+	unchecked []string
 }
 
 // sight is how much is known about what a plan depends on.
@@ -81,12 +85,12 @@ const (
 )
 
 // choose returns what should run, and the plan for it. It keeps what runs already if the cluster would refuse the
-// newest commit.
-func (r *Reconciler) choose(ctx context.Context, e Environment, m *memory, record plan.Record) choice {
-	c := r.candidate(ctx, e, m, record)
-	for c.why == nil && c.sight == complete && r.refuses(ctx, e, m, c.desired, c.plan) {
+// newest commit, or if its images are not there. The record gets how far the wait for images is.
+func (r *Reconciler) choose(ctx context.Context, e Environment, m *memory, record *plan.Record) choice {
+	c := r.candidate(ctx, e, m, *record)
+	for c.why == nil && c.sight == complete && (r.refuses(ctx, e, m, c.desired, c.plan) || r.awaits(ctx, e, m, &c, record)) {
 		m.retry.postpone() // the retry was not for what runs
-		c = r.candidate(ctx, e, m, record)
+		c = r.candidate(ctx, e, m, *record)
 	}
 	return c
 }

@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/clusters"
+	"berth.dev/berth/reconciler/images"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
@@ -75,6 +76,10 @@ type Environment struct {
 	Settings string
 	// Timeout is how long a rollout may take. ImagePullGrace is how long an image may be missing.
 	Timeout, ImagePullGrace time.Duration
+	// WaitForImages is how long a new input waits for the images that it brings; 0: it does not wait.
+	WaitForImages time.Duration
+	// WithoutTurn says that the environment waits for images, and may not begin a sync in this pass.
+	WithoutTurn bool
 	// Expressions judge the health of objects whose kinds have no rule.
 	Expressions []Expression
 	judges      *health.Expressions
@@ -128,6 +133,8 @@ type Config struct {
 	// memory, except for unknown kinds.
 	Cluster *clusters.Cluster
 	Records *records.Store
+	// Images asks registries for images; nil: nothing waits for them.
+	Images *images.Checker
 	// Kustomize builds kustomizations; nil: they are errors.
 	Kustomize *kustomize.Builder
 	// RenderPatience is how long a pass waits for a render before it ends without the result; 0 is 200 ms.
@@ -161,6 +168,7 @@ func New(c Config) *Reconciler {
 // Forget drops everything that is remembered about an environment, and its watches. It leaves the cluster alone.
 func (r *Reconciler) Forget(e Environment) {
 	r.memory(e.Name).abandon()
+	r.askNothing(e)
 	r.mu.Lock()
 	delete(r.memories, e.Name)
 	r.mu.Unlock()

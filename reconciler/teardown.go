@@ -18,6 +18,7 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	m.asked(e)
 	m.abandon()
+	r.askNothing(e)
 	m.reconsider(r.Cluster.Watches.Moved(e.ID), r.Now())
 	if len(record.Kinds) == 0 && !r.ownsNamespace(e, record) {
 		// Nothing was ever applied, or the record is lost. In both cases, the usual kinds are searched.

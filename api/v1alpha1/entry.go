@@ -136,6 +136,16 @@ type Entry struct {
 	// +kubebuilder:default={}
 	Health Health `json:"health,omitzero"`
 
+	// waitForImages is how long a commit waits for the images that it brings. With it, nothing of a commit is applied
+	// before the registries have every new image that its changed workloads name, and what ran before goes on running.
+	// Images that are still missing after this time fail the sync. A registry that cannot be asked delays nothing. The
+	// value is a number with s, m or h, or several, at most 24h. Without it, commits do not wait.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
+	// +kubebuilder:validation:XValidation:rule=`duration(self) >= duration('1s') && duration(self) <= duration('24h')`,message="waitForImages must be between 1s and 24h: 15m is usual; to wait for nothing, leave it out"
+	WaitForImages *metav1.Duration `json:"waitForImages,omitempty"`
+
 	// onRemoval is what happens to the objects of an environment when the branch, the entry or the Repository is removed:
 	// Delete or Orphan. Defaults to Orphan if all branches are names, and to Delete if one is a pattern. With Delete, Jobs
 	// with the annotation berth.dev/job: on-removal run first.

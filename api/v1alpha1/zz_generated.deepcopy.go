@@ -102,6 +102,11 @@ func (in *Entry) DeepCopyInto(out *Entry) {
 		copy(*out, *in)
 	}
 	in.Health.DeepCopyInto(&out.Health)
+	if in.WaitForImages != nil {
+		in, out := &in.WaitForImages, &out.WaitForImages
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.ExpireAfter != nil {
 		in, out := &in.ExpireAfter, &out.ExpireAfter
 		*out = new(v1.Duration)

@@ -50,6 +50,7 @@ type agentOptions struct {
 	syncAtOnce     int
 	secretWatch    agent.SecretWatch
 	kustomize      kustomizeOptions
+	registry       registryOptions
 	logLevel       string
 	logFormat      string
 	remote         secrets.Remote
@@ -74,7 +75,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(s, o.logLevel, o.logFormat)
-			if err := errors.Join(err, agent.CheckLease(o.lease), checkAgentName(o.name), checkProfiles(o.pprofAddress), o.page.check()); err != nil {
+			if err := errors.Join(err, agent.CheckLease(o.lease), checkAgentName(o.name), checkProfiles(o.pprofAddress), o.page.check(), o.registry.read()); err != nil {
 				return &codedError{code: exitUsage, err: err}
 			}
 			return runAgent(c.Context(), o, log)
@@ -99,6 +100,7 @@ uses its ServiceAccount, elsewhere the kubeconfig, as kubectl does.`,
 	f.StringVar(&o.pprofAddress, "pprof-address", "0", "loopback address of /debug/pprof for debugging, such as 127.0.0.1:6060; 0 disables it")
 	o.page.addTo(f)
 	o.kustomize.addTo(c)
+	o.registry.addTo(c)
 	allowRemote(c, &o.remote, &o.vaultToken)
 	addSOPSWorker(c, &o.sopsWorker)
 	f.StringVar(&o.logLevel, "log-level", "info", "level of the log: debug, info, warn or error")
@@ -176,6 +178,7 @@ func runAgent(ctx context.Context, o *agentOptions, log *slog.Logger) error {
 	a, err := agent.New(ctx, agent.Config{
 		Cluster: cluster, Namespace: o.namespace, Name: o.name, Version: version,
 		StoreDir: o.storeDir, GitMemory: o.gitMemory.Value(), GitStoreBytes: o.gitStoreBytes.Value(), LocalGit: local, Proxy: http.ProxyFromEnvironment,
+		Registries: o.registry.registries,
 		SyncAtOnce: o.syncAtOnce, SecretWatch: o.secretWatch, LeaderElect: o.leaderElect, LeaseDuration: o.lease,
 		MetricsAddress: o.metricsAddress, MetricsAuthorization: o.metricsGuarded,
 		HealthAddress: o.healthAddress, WebhookAddress: o.webhookAddress, ProfileAddress: o.pprofAddress,

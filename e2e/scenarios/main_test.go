@@ -26,6 +26,9 @@ var binary, scratch string
 // listens until a scenario starts one; its keys below sops may decrypt.
 var metrics, profiles, hooks, vault string
 
+// registryAddress is the host of the images that scenarios publish.
+var registryAddress string
+
 // atOnce is how many scenarios run concurrently. They wait more than they work.
 const atOnce = 8
 
@@ -36,17 +39,20 @@ func TestMain(m *testing.M) {
 
 func begin(ctx context.Context, c world.Config) (_ *world.World, err error) {
 	binary, scratch = c.Binary, filepath.Join(c.Dir, "agent")
-	for _, address := range []*string{&metrics, &profiles, &hooks, &vault} {
+	for _, address := range []*string{&metrics, &profiles, &hooks, &vault, &registryAddress} {
 		if *address, err = loopback.Claim(); err != nil {
 			return nil, err
 		}
+	}
+	if err := sellImages(registryAddress); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return nil, err
 	}
 	c.Dir, c.Environment = scratch, []string{"TMPDIR=" + scratch}
 	c.Flags = []string{"--metrics-address", metrics, "--pprof-address", profiles, "--webhook-address", hooks,
-		"--allow-vault", "http://" + vault + "/v1/sops", "--log-level", "debug"}
+		"--allow-vault", "http://" + vault + "/v1/sops", "--registry-insecure", registryAddress, "--log-level", "debug"}
 	shared, err = world.New(ctx, c)
 	return shared, err
 }

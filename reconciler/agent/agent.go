@@ -24,6 +24,7 @@ import (
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/feedback"
+	"berth.dev/berth/reconciler/images"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/records"
 	"berth.dev/berth/reconciler/report"
@@ -49,6 +50,8 @@ type Config struct {
 	LocalGit source.LocalAccess
 	// Proxy returns the proxy of a request to a Git server; nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Registries says which registries are asked for images, and how.
+	Registries images.Registries
 	// SyncAtOnce is the maximum number of environments that sync at the same time; 0: any number.
 	SyncAtOnce int
 	// LeaderElect lets one of several replicas lead, by a Lease of LeaseDuration (0: DefaultLease).
@@ -127,6 +130,10 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Cluster:   cluster,
 		Records:   records.New(home, c.Namespace),
 		Kustomize: c.Kustomize,
+		Images: images.New(images.Config{
+			Registries: c.Registries, Read: cluster.ReadPull, Requeue: a.requeues.Requeue, Asked: c.Metrics.ImageChecked,
+			Proxy: c.Proxy, UserAgent: "berth/" + c.Version, Now: c.Now, Jitter: c.Jitter,
+		}),
 		Requeue:   a.requeues.Requeue,
 		DigestKey: installation.digestKey,
 		Now:       c.Now,

@@ -10,15 +10,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/reconciler/apply"
 	"berth.dev/berth/reconciler/live"
+	"berth.dev/berth/reconciler/manifest"
 )
 
 // Cluster is a cluster that environments run in. New wires it.
@@ -31,6 +35,8 @@ type Cluster struct {
 	ClusterScoped func(schema.GroupKind) (bool, error)
 	// Core reads what no watch keeps: logs, and the status of namespaces.
 	Core typedcorev1.CoreV1Interface
+	// CoreAs returns the same for another user.
+	CoreAs func(user string) (typedcorev1.CoreV1Interface, error)
 }
 
 // Config configures a Cluster.
@@ -78,6 +84,9 @@ func New(c Config) (*Cluster, error) {
 		Applier:       apply.New(apply.Config{Dynamic: writing, As: apply.Impersonate(c.REST, &impatient), Mapper: kinds, OpenAPI: typed.Discovery().OpenAPIV3(), Now: c.Now}),
 		ClusterScoped: Scopes(kinds),
 		Core:          typed.CoreV1(),
+		CoreAs: func(user string) (typedcorev1.CoreV1Interface, error) {
+			return typedcorev1.NewForConfigAndClient(c.REST, apply.Acting(c.HTTP, user))
+		},
 	}, nil
 }
 
@@ -88,6 +97,26 @@ func (c Config) watchingAs(user string) (metadata.Interface, error) {
 
 // Run watches the cluster until the context ends.
 func (c *Cluster) Run(ctx context.Context) error { return c.Watches.Run(ctx) }
+
+// ReadPull reads a Secret or a ServiceAccount as a user: what a pod pulls images with. It returns nil if the object does not
+// exist.
+func (c *Cluster) ReadPull(ctx context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error) {
+	core, err := c.CoreAs(user)
+	if err != nil {
+		return nil, err
+	}
+	var found runtime.Object
+	if key.GroupKind() == manifest.SecretKind {
+		found, err = core.Secrets(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	} else {
+		found, err = core.ServiceAccounts(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	}
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(found)
+	return &unstructured.Unstructured{Object: content}, err
+}
 
 // ReadNamespace reads a namespace from the API server, where a watch may be late, or keeps too little of it.
 func (c *Cluster) ReadNamespace(ctx context.Context, name string) (*corev1.Namespace, error) {

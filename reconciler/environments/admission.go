@@ -30,6 +30,9 @@ func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *se
 	}
 	name := client.ObjectKeyFromObject(env)
 	switch {
+	case s.WaitForImages > 0 && e.waitsWith(env) == s.Commit:
+		s.WithoutTurn = true
+		return "", nil // it takes its turn once the images are there
 	case s.Commit == env.Status.HealthyCommit || e.endedWith(env) == s.Commit:
 		e.pause(name)
 		return "", nil // nothing new; drift is corrected at once
@@ -74,10 +77,35 @@ func (e *Controller) endedWith(env *v1alpha1.Environment) string {
 	return e.ended[env.UID]
 }
 
+func (e *Controller) waitsWith(env *v1alpha1.Environment) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.waits[env.UID]
+}
+
+// waitForImages records whether a commit waits for images, and ends the turn of an Environment that does. It reports
+// whether it does.
+func (e *Controller) waitForImages(env *v1alpha1.Environment, commit string, o reconciler.Outcome) bool {
+	j, ok := o.Finding.(reconciler.Judged)
+	if !ok {
+		return false // nothing new is known
+	}
+	e.mu.Lock()
+	if delete(e.waits, env.UID); j.ForImages {
+		e.waits[env.UID] = commit
+	}
+	e.mu.Unlock()
+	if j.ForImages {
+		e.pause(client.ObjectKeyFromObject(env))
+	}
+	return j.ForImages
+}
+
 // endTurn ends an Environment's turn once its sync has ended, or while nothing can be done about it. Only a commit that was
 // tried counts as finished.
 func (e *Controller) endTurn(env *v1alpha1.Environment, commit string, o reconciler.Outcome) {
 	switch {
+	case e.waitForImages(env, commit, o):
 	case o.Syncing():
 	case o.Err != nil:
 		e.pause(client.ObjectKeyFromObject(env))

@@ -3,6 +3,7 @@ package environments
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +42,48 @@ func TestEndOfATurn(t *testing.T) {
 				t.Errorf("the commit counts as tried: %t, want %t", ended, test.ended)
 			}
 		})
+	}
+}
+
+func TestAnEnvironmentThatWaitsForImagesHasNoTurn(t *testing.T) {
+	e := New(Config{SyncAtOnce: 1, Requeue: func(types.NamespacedName) {}})
+	a, b := apitest.Environment(apitest.Repository(), "review", "a"), apitest.Environment(apitest.Repository(), "review", "b")
+	admit := func(env *v1alpha1.Environment) (why string, withoutTurn bool) {
+		s := &settings{Environment: reconciler.Environment{Commit: apitest.Commit("1"), WaitForImages: time.Minute}}
+		why, err := e.admit(t.Context(), env, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return why, s.WithoutTurn
+	}
+	passed := func(env *v1alpha1.Environment, j reconciler.Judged, again bool) {
+		e.endTurn(env, apitest.Commit("1"), reconciler.Outcome{Finding: j, Again: again})
+	}
+	if why, without := admit(&a); why != "" || without {
+		t.Fatalf("the first pass has no turn: %q", why)
+	}
+	passed(&a, reconciler.Judged{State: "Waiting", CommitState: reconciler.Awaiting, ForImages: true}, false)
+	if why, _ := admit(&b); why != "" {
+		t.Fatalf("another environment waits for one that waits for images: %q", why)
+	}
+	if why, without := admit(&a); why != "" || !without {
+		t.Fatalf("while it waits, it is not reconciled: %q", why)
+	}
+	e.endTurn(&a, apitest.Commit("1"), reconciler.Outcome{Finding: reconciler.NotJudged{}})
+	if why, without := admit(&a); why != "" || !without {
+		t.Fatalf("while a watch is being started, it is not reconciled: %q", why)
+	}
+	passed(&a, reconciler.Judged{State: "Failed", CommitState: reconciler.Rejected, ForImages: true}, false)
+	if why, without := admit(&a); why != "" || !without {
+		t.Fatalf("after the wait, it is not reconciled: %q", why)
+	}
+	passed(&a, reconciler.Judged{State: "Waiting", CommitState: reconciler.Arrived}, true)
+	if why, _ := admit(&a); why == "" {
+		t.Fatal("with the images, it begins without a turn")
+	}
+	passed(&b, reconciler.Judged{State: "Settled"}, false)
+	if why, without := admit(&a); why != "" || without {
+		t.Fatalf("it gets no turn: %q", why)
 	}
 }
 

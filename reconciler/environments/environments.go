@@ -31,6 +31,7 @@ type Controller struct {
 	names map[string]types.NamespacedName // by id
 	known map[string]remembered           // by name
 	ended map[types.UID]string            // the commit of the last sync that came to an end
+	waits map[types.UID]string            // the commit that waits for images
 }
 
 // remembered is what to clean up when an Environment is deleted.
@@ -84,6 +85,7 @@ func New(c Config) *Controller {
 		names:  map[string]types.NamespacedName{},
 		known:  map[string]remembered{},
 		ended:  map[types.UID]string{},
+		waits:  map[types.UID]string{},
 	}
 }
 

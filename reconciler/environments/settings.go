@@ -75,6 +75,9 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		s.Expressions = append(s.Expressions, reconciler.Expression{APIVersion: e.APIVersion, Kind: e.Kind, Healthy: e.Healthy, Failed: e.Failed, Progressing: e.Progressing})
 	}
 	s.ImagePullGrace = entry.Health.ImagePullGrace.Duration
+	if entry.WaitForImages != nil {
+		s.WaitForImages = entry.WaitForImages.Duration
+	}
 	s.Rollback = entry.Health.OnFailure == v1alpha1.FailureRollback && env.Spec.Pin == ""
 	if entry.Scope == v1alpha1.ScopeCluster {
 		s.Scope = reconciler.Cluster

@@ -174,6 +174,7 @@ func (e *Controller) left(ctx context.Context, name types.NamespacedName) {
 		delete(e.names, env.ID)
 	}
 	delete(e.ended, env.uid)
+	delete(e.waits, env.uid)
 	e.mu.Unlock()
 	e.Guard.Forget(name.Name)
 	if ok {

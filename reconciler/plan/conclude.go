@@ -48,6 +48,9 @@ func (m *maker) conclude() Plan {
 	default:
 		p.State, p.Message = Going, summary(t.open)
 	}
+	if images := m.record.Images; images.Digest == m.in.Digest && !sync.Settled {
+		p.Warnings = append(p.Warnings, images.Unchecked...)
+	}
 	sync.Degraded = p.State == Degraded || sync.Degraded && p.State != Settled
 	p.Record, p.Deadline = m.record, m.deadline
 	return p

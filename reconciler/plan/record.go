@@ -32,6 +32,8 @@ type Record struct {
 	LastJobs map[manifest.Key]LastJob `json:"lastJobs,omitempty"`
 	// Guard is what a user has to confirm, or has confirmed.
 	Guard Guard `json:"guard,omitzero"`
+	// Images says how far the wait for the images of the newest input is.
+	Images Images `json:"images,omitzero"`
 	// Namespace is the environment's own namespace at the last pass.
 	Namespace string `json:"namespace,omitempty"`
 	// Origin is where the manifests were read when the environment last settled.
@@ -130,6 +132,7 @@ func (r Record) Clone() Record {
 	r.Ran = slices.Clone(r.Ran)
 	r.Warnings = maps.Clone(r.Warnings)
 	r.Kinds = slices.Clone(r.Kinds)
+	r.Images.Known, r.Images.Unchecked = slices.Clone(r.Images.Known), slices.Clone(r.Images.Unchecked)
 	if r.Applied == nil {
 		r.Applied = map[manifest.Key]Applied{}
 	}
@@ -144,7 +147,7 @@ func (r Record) Clone() Record {
 
 // Equal reports whether two records are equal, so that storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Rejected == o.Rejected && r.Guard == o.Guard && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Images.equal(o.Images) && r.Rejected == o.Rejected && r.Guard == o.Guard && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects reports whether the record must be stored before the steps are carried out, because it has new runs or

@@ -48,6 +48,9 @@ func incidents(s Standing) []event {
 	list := corrections(s.Outcome)
 	if j, ok := s.judged(); ok {
 		list = append(list, fights(j)...)
+		for _, why := range j.Unchecked {
+			list = append(list, event{kind: corev1.EventTypeWarning, reason: "ImageUnchecked", action: "Sync", note: why})
+		}
 		if j.RecordLost {
 			list = append(list, event{kind: corev1.EventTypeWarning, reason: "RecordLost", action: "Sync",
 				note: "the record of what was applied (a Secret of the type berth.dev/record in this namespace) is gone or unreadable; everything was applied once more, and a Job that had run and is not in the cluster any more runs again"})

@@ -33,6 +33,10 @@ func history(env *v1alpha1.Environment, j reconciler.Judged, now time.Time) []v1
 	if entry, ok := supersededBy(past, j); ok {
 		past = append([]v1alpha1.SyncStatus{entry}, past...)
 	}
+	if j.CommitState == reconciler.Awaiting && j.HealthyCommit != "" && !older(j, past) {
+		// What runs became healthy while a newer commit waits for its images.
+		past = append([]v1alpha1.SyncStatus{{Commit: j.Sync.Commit, Outcome: healthy, Time: *timeOf(now), Took: between(j.Sync.Started, now)}}, past...)
+	}
 	if entry, ok := ended(j, now); ok && !told(past, j, entry) {
 		if len(past) > 0 && past[0].Commit == entry.Commit {
 			past = past[1:]

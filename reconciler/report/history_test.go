@@ -189,3 +189,28 @@ func (s *story) rejects(why string) {
 	j := reconciler.Judged{State: plan.Failed, CommitState: reconciler.Rejected, Message: why, Commit: s.commit, Sync: s.attempt}
 	s.env.Status.History = history(&s.env, j, s.now)
 }
+
+// While a newer commit waits for its images, what runs may become healthy. Nothing else would record that.
+func TestWhatBecomesHealthyDuringAWaitIsInTheHistory(t *testing.T) {
+	began := time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
+	now := began.Add(time.Minute)
+	env := &v1alpha1.Environment{}
+	env.CreationTimestamp = metav1.NewTime(began)
+	j := reconciler.Judged{
+		Commit: "b", CommitState: reconciler.Awaiting, State: plan.Waiting, HealthyCommit: "a",
+		Sync: plan.Sync{Commit: "a", Started: began, Settled: true},
+	}
+	env.Status.History = history(env, j, now)
+	if len(env.Status.History) != 1 || env.Status.History[0].Commit != "a" || env.Status.History[0].Outcome != healthy || env.Status.History[0].Took.Duration != time.Minute {
+		t.Fatalf("the history is %+v", env.Status.History)
+	}
+	if again := history(env, j, now.Add(time.Minute)); len(again) != 1 {
+		t.Errorf("it is recorded again: %+v", again)
+	}
+	j.CommitState, j.State = reconciler.Rejected, plan.Failed
+	env.Status.History = history(env, j, now.Add(time.Minute))
+	j.CommitState, j.State = reconciler.Awaiting, plan.Waiting
+	if again := history(env, j, now.Add(2*time.Minute)); len(again) != 2 {
+		t.Errorf("after a failed wait, it is recorded again: %+v", again)
+	}
+}

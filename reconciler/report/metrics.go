@@ -29,6 +29,7 @@ type Metrics struct {
 	passes       *prometheus.HistogramVec
 	syncs        *prometheus.HistogramVec
 	decryptions  *prometheus.HistogramVec
+	images       *prometheus.CounterVec
 
 	mu     sync.Mutex
 	stands map[types.UID]stand
@@ -56,13 +57,14 @@ func NewMetrics(registry prometheus.Registerer, version string) *Metrics {
 		passes:       histogram("berth_pass_duration_seconds", "Duration of passes, by whether they wrote anything.", milliseconds, "result"),
 		syncs:        histogram("berth_sync_duration_seconds", "Time from a new commit to the end of its sync, by the outcome.", minutes, with("outcome")...),
 		decryptions:  histogram("berth_decryption_duration_seconds", "Duration of decryptions of files that were not cached, by the result.", milliseconds, "result"),
+		images:       counter("berth_image_checks_total", "Questions to registries whether they have an image that a commit waits for, by the result.", "result"),
 		stands:       map[types.UID]stand{},
 		counts:       map[stand]int{},
 	}
 	info := gauge("berth_build_info", "Always 1. The label is the version of the agent.", "version")
 	info.WithLabelValues(version).Set(1)
 	registry.MustRegister(m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.ready, m.environments, m.followed, m.listed,
-		m.listings, m.passes, m.syncs, m.decryptions, info)
+		m.listings, m.passes, m.syncs, m.decryptions, m.images, info)
 	return m
 }
 
@@ -201,6 +203,9 @@ func (m *Metrics) Decrypted(took time.Duration, err error) {
 	}
 	m.decryptions.WithLabelValues(result).Observe(took.Seconds())
 }
+
+// ImageChecked records the result of a question to a registry: there, missing, refused or unanswered.
+func (m *Metrics) ImageChecked(result string) { m.images.WithLabelValues(result).Inc() }
 
 // ForgetRepository drops the metrics of a deleted Repository, except those of Environments that still exist.
 func (m *Metrics) ForgetRepository(name string) {

@@ -116,6 +116,7 @@ func all(m *Metrics) *Metrics {
 	m.Listed("posts", "", time.Now(), time.Second)
 	m.Delivered("posts", "Accepted")
 	m.Decrypted(time.Second, nil)
+	m.ImageChecked("there")
 	return m
 }
 

@@ -1,0 +1,240 @@
+package images
+
+import (
+	"context"
+	"time"
+
+	"berth.dev/berth/reconciler/plan"
+)
+
+// Questions under way: to all registries, and to one. A slow registry delays only its own images.
+const (
+	atOnce       = 64
+	atOncePerOne = 4
+)
+
+// pace is how often registries are asked.
+type pace struct {
+	// A missing image is asked for again after a twentieth of the wait so far, within these bounds. After the deadlines of
+	// all environments that wait for it, the pause is late.
+	shortest, longest, late time.Duration
+	// After trouble, the pause is firstTrouble, doubled each time up to lastTrouble.
+	firstTrouble, lastTrouble time.Duration
+}
+
+var usualPace = pace{shortest: time.Second, longest: 10 * time.Second, late: 5 * time.Minute, firstTrouble: 2 * time.Second, lastTrouble: time.Minute}
+
+const (
+	// thereMemory is how long it is remembered that an image is there, for other environments that name it.
+	thereMemory = time.Minute
+	// troubleMemory is how long the trouble of a registry is remembered that is not asked any more.
+	troubleMemory = 5 * time.Minute
+	// maxRetryAfter bounds how long a registry may ask to be left alone.
+	maxRetryAfter = time.Hour
+)
+
+// probe is the question whether an image can be pulled with some credentials.
+type probe struct {
+	key    string
+	target target
+	asks   map[*ask]bool // who wants to know
+	answer plan.Answer
+	began  time.Time
+	// late says that everyone has stopped waiting. troubles counts the troubles in a row.
+	late     bool
+	troubles int
+	timer    *time.Timer
+	// busy says that a question is under way, again that another one follows directly.
+	busy, again bool
+}
+
+// host is what is known of a registry.
+type host struct {
+	slots chan struct{}
+	// limited is until when it wants no requests. since is when its trouble began, and last its newest trouble.
+	limited, since, last time.Time
+}
+
+// probeOf returns the question for an image and its credentials. c.mu is held.
+func (c *Checker) probeOf(image string, keys logins) *probe {
+	key := image + "\n" + keys.digest()
+	p := c.probes[key]
+	if p == nil {
+		p = &probe{key: key, target: c.target(image, keys), asks: map[*ask]bool{}, began: c.Now()}
+		c.probes[key] = p
+		c.schedule(p, 0)
+	}
+	if p.timer != nil && p.answer.Presence == plan.There {
+		p.timer.Stop() // it would be forgotten
+	}
+	return p
+}
+
+// hurry makes up for the long pauses of an image that nobody waited for. c.mu is held.
+func (c *Checker) hurry(p *probe) {
+	if p.late {
+		p.late, p.began = false, c.Now()
+		c.schedule(p, 0)
+	}
+}
+
+// schedule asks after a pause. c.mu is held.
+func (c *Checker) schedule(p *probe, pause time.Duration) {
+	if p.busy {
+		p.again = true
+		return
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.timer = time.AfterFunc(pause, func() { c.inquire(p) })
+}
+
+// abandon stops a question that nobody asks any more. c.mu is held.
+func (c *Checker) abandon(p *probe) {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if p.answer.Presence != plan.There {
+		delete(c.probes, p.key)
+		return
+	}
+	p.timer = time.AfterFunc(thereMemory, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(p.asks) == 0 && c.probes[p.key] == p {
+			delete(c.probes, p.key)
+		}
+	})
+}
+
+// inquire asks once, and notes the answer.
+func (c *Checker) inquire(p *probe) {
+	c.mu.Lock()
+	if p.busy || len(p.asks) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	ctx, h := c.agent, c.host(p.target.registry)
+	p.busy, p.again = true, false
+	c.mu.Unlock()
+	r := c.question(ctx, p, h)
+	if ctx.Err() != nil {
+		return
+	}
+	c.Asked(string(r.kind))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.busy = false
+	if c.note(p, h, r) {
+		for a := range p.asks {
+			c.Requeue(a.Environment)
+		}
+	}
+	switch pause, more := c.pause(p, h, r); {
+	case len(p.asks) == 0:
+		c.abandon(p)
+	case p.again:
+		c.schedule(p, 0)
+	case more:
+		c.schedule(p, pause)
+	}
+}
+
+// question asks a registry, when it is its turn.
+func (c *Checker) question(ctx context.Context, p *probe, h *host) result {
+	if p.target.problem != "" {
+		return result{kind: refused, text: p.target.problem}
+	}
+	for _, slots := range []chan struct{}{h.slots, c.slots} {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+			return result{}
+		}
+	}
+	c.mu.Lock()
+	limited := c.Now().Before(h.limited)
+	c.mu.Unlock()
+	if limited {
+		return result{kind: unanswered, text: p.target.registry + " limits the rate of requests"}
+	}
+	return p.target.ask(ctx)
+}
+
+// note records an answer, and reports whether it is new. c.mu is held.
+func (c *Checker) note(p *probe, h *host, r result) (changed bool) {
+	before, now := p.answer, c.Now()
+	switch r.kind {
+	case there:
+		p.answer = plan.Answer{Presence: plan.There}
+	case missing:
+		p.answer = plan.Answer{Presence: plan.Missing}
+	case refused:
+		p.answer.Trouble, p.answer.Refused = r.text, true
+	case unanswered:
+		if h.since.IsZero() || now.Sub(h.last) > troubleMemory {
+			h.since = now
+		}
+		h.last = now
+		if r.retryAfter > 0 {
+			h.limited = now.Add(min(r.retryAfter, maxRetryAfter))
+		}
+		p.answer.Trouble, p.answer.Refused, p.answer.Since = r.text, false, h.since
+	}
+	if r.kind == unanswered {
+		p.troubles++
+	} else {
+		p.troubles = 0
+		h.since, h.last, h.limited = time.Time{}, time.Time{}, time.Time{}
+	}
+	return p.answer != before
+}
+
+// pause returns after what time to ask again, and whether to ask at all. c.mu is held.
+func (c *Checker) pause(p *probe, h *host, r result) (pause time.Duration, more bool) {
+	now := c.Now()
+	p.late = p.answer.Presence == plan.Missing
+	for a := range p.asks {
+		p.late = p.late && !a.until.IsZero() && !now.Before(a.until)
+	}
+	switch {
+	case p.answer.Presence == plan.There, p.answer.Presence == "" && r.kind == refused:
+		return 0, false
+	case p.late:
+		pause = c.pace.late
+	case r.kind == missing:
+		pause = min(max(now.Sub(p.began)/20, c.pace.shortest), c.pace.longest)
+	case r.kind == refused:
+		pause = c.pace.lastTrouble
+	default:
+		pause = max(min(c.pace.firstTrouble<<min(p.troubles-1, 10), c.pace.lastTrouble), h.limited.Sub(now))
+	}
+	return pause + time.Duration(float64(pause)*c.Jitter()/10), true
+}
+
+// host returns what is known of a registry. c.mu is held.
+func (c *Checker) host(registry string) *host {
+	h := c.hosts[registry]
+	if h == nil {
+		c.tidy()
+		h = &host{slots: make(chan struct{}, atOncePerOne)}
+		c.hosts[registry] = h
+	}
+	return h
+}
+
+// tidy forgets the registries that nothing asks and that are in no trouble. c.mu is held.
+func (c *Checker) tidy() {
+	used := map[string]bool{}
+	for _, p := range c.probes {
+		used[p.target.registry] = true
+	}
+	now := c.Now()
+	for registry, h := range c.hosts {
+		if !used[registry] && now.Sub(h.last) > troubleMemory && !now.Before(h.limited) {
+			delete(c.hosts, registry)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// answerTimeout bounds a question to one registry, with the requests for a token.
+const answerTimeout = 15 * time.Second
+
+// manifests are the types of manifests, as registries know them. With an index, the image exists for some platform, and
+// that is enough.
+var manifests = strings.Join([]string{
+	"application/vnd.oci.image.index.v1+json",
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+	"application/vnd.docker.distribution.manifest.v2+json",
+}, ", ")
+
+// result is what came of a question.
+type result struct {
+	kind kind
+	// text says why there is no answer, without foreign text.
+	text string
+	// retryAfter is how long the registry wants to be left alone.
+	retryAfter time.Duration
+}
+
+// kind is the kind of a result, from the best to the worst: of several places, the best result counts.
+type kind string
+
+const (
+	there      kind = "there"
+	missing    kind = "missing"
+	unanswered kind = "unanswered"
+	refused    kind = "refused"
+)
+
+var ranks = []kind{there, missing, unanswered, refused}
+
+func (r result) better(o result) bool {
+	return slices.Index(ranks, r.kind) < slices.Index(ranks, o.kind)
+}
+
+// target is an image in a registry, and in its mirrors.
+type target struct {
+	registry string // its host, as people write it
+	problem  string // why it is not asked; empty: it is
+	doors    []*door
+}
+
+// door is one way to ask for an image: at a host, with credentials.
+type door struct {
+	ref       name.Reference
+	host      string
+	auth      authn.Authenticator
+	secret    string // where the credentials are; empty: there are none
+	transport http.RoundTripper
+	session   http.RoundTripper // logged in; nil: not yet
+}
+
+// target returns the ways to ask for an image. The credentials for a host are used for that host only.
+func (c *Checker) target(image string, keys logins) target {
+	ref, err := c.parse(image)
+	if err != nil {
+		return target{problem: "its name is not valid"}
+	}
+	t := target{registry: people(ref.Context().RegistryStr())}
+	if !c.allowed(t.registry) {
+		t.problem = fmt.Sprintf("the agent may not ask %s: its --registry-allow does not have it", t.registry)
+		return t
+	}
+	for _, mirror := range c.Registries.Mirrors[t.registry] {
+		if at, err := c.parse(mirror + "/" + ref.Context().RepositoryStr() + separator(ref) + ref.Identifier()); err == nil {
+			t.doors = append(t.doors, c.doors(at, keys)...)
+		}
+	}
+	t.doors = append(t.doors, c.doors(ref, keys)...)
+	return t
+}
+
+func separator(ref name.Reference) string {
+	if _, ok := ref.(name.Digest); ok {
+		return "@"
+	}
+	return ":"
+}
+
+func (c *Checker) doors(ref name.Reference, keys logins) []*door {
+	var doors []*door
+	host := people(ref.Context().RegistryStr())
+	for _, l := range keys.of(ref.Context().Name()) {
+		doors = append(doors, &door{ref: ref, host: host, auth: authn.FromConfig(l.auth), secret: l.secret, transport: c.transport})
+	}
+	if len(doors) == 0 {
+		doors = append(doors, &door{ref: ref, host: host, auth: authn.Anonymous, transport: c.transport})
+	}
+	return doors
+}
+
+// parse reads an image's name as Kubernetes does.
+func (c *Checker) parse(image string) (name.Reference, error) {
+	ref, err := name.ParseReference(image)
+	if err == nil && slices.Contains(c.Registries.Insecure, people(ref.Context().RegistryStr())) {
+		return name.ParseReference(image, name.Insecure)
+	}
+	return ref, err
+}
+
+// people returns a registry's host as people write it in images.
+func people(host string) string {
+	if host == name.DefaultRegistry {
+		return "docker.io"
+	}
+	return strings.ToLower(host)
+}
+
+// ask asks at all doors, until one has the image.
+func (t target) ask(ctx context.Context) result {
+	best := result{kind: refused}
+	for i, d := range t.doors {
+		if r := d.ask(ctx); i == 0 || r.better(best) {
+			best = r
+		}
+		if best.kind == there {
+			break
+		}
+	}
+	return best
+}
+
+// ask asks for the manifest. It logs in first, and again after trouble.
+func (d *door) ask(ctx context.Context) result {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	ctx, notes := withNotes(ctx)
+	if d.session == nil {
+		scopes := []string{d.ref.Scope(transport.PullScope)}
+		session, err := transport.NewWithContext(ctx, d.ref.Context().Registry, d.auth, d.transport, scopes)
+		if err != nil {
+			return d.failed(err, notes)
+		}
+		d.session = session
+	}
+	r := d.head(ctx, notes)
+	if r.kind != there && r.kind != missing {
+		d.session = nil
+	}
+	return r
+}
+
+func (d *door) head(ctx context.Context, notes *notes) result {
+	registry := d.ref.Context().Registry
+	address := fmt.Sprintf("%s://%s/v2/%s/manifests/%s", registry.Scheme(), registry.RegistryStr(), d.ref.Context().RepositoryStr(), d.ref.Identifier())
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil {
+		return result{kind: refused, text: "its name is not valid"}
+	}
+	request.Header.Set("Accept", manifests)
+	response, err := (&http.Client{Transport: d.session}).Do(request)
+	if err != nil {
+		return d.failed(err, notes)
+	}
+	_ = response.Body.Close() // a HEAD has none
+	switch response.StatusCode {
+	case http.StatusOK:
+		return result{kind: there}
+	case http.StatusNotFound:
+		return result{kind: missing}
+	}
+	return d.status(response.StatusCode, notes)
+}
+
+// failed judges an error of the login, or of a request without an answer.
+func (d *door) failed(err error, notes *notes) result {
+	if answered, ok := errors.AsType[*transport.Error](err); ok {
+		return d.status(answered.StatusCode, notes)
+	}
+	if barred, ok := errors.AsType[*barredError](err); ok {
+		return result{kind: refused, text: d.host + ": " + barred.Error()}
+	}
+	return result{kind: unanswered, text: d.host + " " + unreachable(err)}
+}
+
+// status judges an answer that says nothing about the image.
+func (d *door) status(code int, notes *notes) result {
+	switch {
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		with := "a pull without credentials"
+		if d.secret != "" {
+			with = "the credentials in " + d.secret
+		}
+		return result{kind: refused, text: fmt.Sprintf("%s refuses %s (%d)", d.host, with, code)}
+	case code == http.StatusTooManyRequests:
+		return result{kind: unanswered, text: d.host + " limits the rate of requests", retryAfter: notes.retryAfter}
+	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed, code == http.StatusNotImplemented:
+		return result{kind: refused, text: fmt.Sprintf("%s does not answer like a registry (%d)", d.host, code)}
+	}
+	return result{kind: unanswered, text: fmt.Sprintf("%s answers %d", d.host, code), retryAfter: notes.retryAfter}
+}
+
+// unreachable says why there was no answer, without addresses: the texts must not depend on what is at them.
+func unreachable(err error) string {
+	switch {
+	case isUnknownHost(err):
+		return "cannot be resolved"
+	case isUntrusted(err):
+		return "has a certificate that the agent does not trust; see --registry-ca"
+	case errors.Is(err, errPlain):
+		return "cannot be reached by HTTPS; see --registry-insecure"
+	}
+	return "cannot be reached"
+}
