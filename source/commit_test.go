@@ -1,6 +1,7 @@
 package source
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,23 @@ func TestWhatIsReadOfACommit(t *testing.T) {
 		}
 		if want := time.Unix(test.time, 0); test.time != 0 && !c.time.Equal(want) {
 			t.Errorf("%s: made at %v, want %v", test.name, c.time, want)
+		}
+	}
+}
+
+func TestTheParentsOfACommit(t *testing.T) {
+	const tree = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n"
+	a, b := strings.Repeat("a", 40), strings.Repeat("b", 40)
+	for text, want := range map[string][]string{
+		"":                                     nil,
+		"parent " + a + "\n":                   {a},
+		"parent " + a + "\nparent " + b + "\n": {a, b},
+		"parent " + a + "\nparent " + b + "\nparent " + a + "\n":             {a, b},
+		"parent x\nauthor Ada <a@example.com> 1 +0000\n\nparent " + a + "\n": nil,
+	} {
+		c, err := parseCommit([]byte(tree + text))
+		if err != nil || !slices.Equal(c.parents, want) {
+			t.Errorf("%q: %v %v", text, c.parents, err)
 		}
 	}
 }

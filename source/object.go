@@ -16,10 +16,10 @@ import (
 // emptyTree is the id of the tree without entries, which Git knows without storing it.
 var emptyTree = plumbing.NewHash("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
-// commitObject holds the used fields of a commit. Its parents are not among them, because the store does not hold
-// them.
+// commitObject holds the used fields of a commit.
 type commitObject struct {
 	tree    plumbing.Hash
+	parents []string  // the first two; the store does not hold them
 	time    time.Time // the committer's
 	author  string
 	subject string
@@ -34,6 +34,8 @@ func parseCommit(data []byte) (commitObject, error) {
 		switch {
 		case key == "tree" && c.tree.IsZero() && isObjectID(value):
 			c.tree = plumbing.NewHash(value)
+		case key == "parent" && len(c.parents) < 2 && isObjectID(value):
+			c.parents = append(c.parents, value)
 		case key == "committer":
 			c.time = parseTime(value)
 		case key == "author":

@@ -39,6 +39,9 @@ var (
 // Commit returns the full id of the snapshot's commit.
 func (s *Snapshot) Commit() string { return s.commit }
 
+// Parents returns the ids of the commit's first two parents, which its store need not hold. A merge has two.
+func (s *Snapshot) Parents() []string { return s.object.parents }
+
 // Time returns when the commit was made, according to its committer.
 func (s *Snapshot) Time() time.Time { return s.object.time }
 

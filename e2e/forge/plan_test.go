@@ -2,10 +2,14 @@ package forge_test
 
 import (
 	"encoding/json"
+	"flag"
+	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"berth.dev/berth/api/v1alpha1"
 )
@@ -136,4 +140,95 @@ func TestABranchThatIsBehind(t *testing.T) {
 	next := posts.forge.Push("main", map[string]string{"k8s/extra.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n"})
 	posts.Environment("main").Becomes("Healthy", next)
 	posts.says(t, number, "Merging this would change no environment.")
+}
+
+// The author of a merge request learns nothing that is only in the cluster, and changes nothing there. Production is deployed as
+// ever while hostile content is planned.
+func TestWhatAHostileMergeRequestLearns(t *testing.T) {
+	posts := begins(t, "curious")
+	posts.plansMerges(t)
+	const inTheCluster = "only-in-the-cluster"
+	shared.SetSecret(reporter{t}, "curious-copied", map[string]string{"password": inTheCluster})
+	entries := posts.Get().Spec.Environments
+	entries[0].CopySecrets = []v1alpha1.SecretReference{{Name: "curious-copied"}}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": entries}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	posts.Patch(string(patch))
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.forge.Push("main", application("one")))
+	production.Patch("Deployment/api", `{"metadata": {"annotations": {"cluster.example.com/token": "`+inTheCluster+`"}}}`)
+	production.Patch("ConfigMap/settings", `{"data": {"token": "`+inTheCluster+`"}}`)
+	before := production.Object("ConfigMap/kube-root-ca.crt").GetResourceVersion()
+
+	posts.forge.Push("curious", map[string]string{
+		"k8s/app.yaml": strings.ReplaceAll(application("two")["k8s/app.yaml"], "image: registry", "env: [{name: A, value: b}], image: registry"),
+		"k8s/guess.yaml": `apiVersion: v1
+kind: Secret
+metadata: {name: curious-copied}
+stringData: {password: ` + inTheCluster + `}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kube-root-ca.crt}
+data: {ca.crt: x}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: variables, annotations: {a: "@ada /close <b>"}}
+data: {entry: "${ENTRY}", keys: "${DB_PASSWORD}"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: privileged}
+spec: {containers: [{name: a, image: b, securityContext: {privileged: true}}], hostNetwork: true}
+`,
+	})
+	number := posts.forge.Open("curious")
+	note := posts.says(t, number, "changed `Deployment/api`", "`data.text`: `one` → `two`", "added `Secret/curious-copied`", "added `ConfigMap/kube-root-ca.crt`")
+	t.Log(note.Body)
+	if strings.Contains(note.Body, inTheCluster) || strings.Contains(note.Body, "hidden value") || strings.Contains(note.Body, "BEGIN CERTIFICATE") {
+		t.Error("the note has what is only in the cluster")
+	}
+	if after := production.Object("ConfigMap/kube-root-ca.crt").GetResourceVersion(); after != before {
+		t.Error("an object was changed")
+	}
+	if _, there := production.Find("ConfigMap/variables"); there {
+		t.Error("an object was created")
+	}
+	posts.forge.Push("curious", map[string]string{
+		"k8s/guess.yaml":         "",
+		"k8s/kustomization.yaml": "resources: [app.yaml]\npatches:\n" + strings.Repeat("- target: {kind: Deployment}\n  patch: '[{\"op\": \"add\", \"path\": \"/metadata/annotations\", \"value\": {\"a\": \"b\"}}]'\n", 20_000),
+	})
+	production.Becomes("Healthy", posts.forge.Push("main", application("three")))
+}
+
+// waiting are merge requests that are planned again with each push that is measured; docs/merge-requests.md has the figures.
+var waiting = flag.Int("waiting", 0, "number of open merge requests while pushes are measured")
+
+// The time from a push to production until it is healthy does not depend on merge requests that are planned because of it.
+func TestTimeOfAPushBesidePlans(t *testing.T) {
+	posts := begins(t, "beside")
+	posts.plansMerges(t)
+	production := posts.Environment("main")
+	production.Becomes("Healthy", posts.forge.Push("main", application("one")))
+	measure := func(what string) {
+		var took []time.Duration
+		for i := range *pushes {
+			commit := posts.forge.Push("main", application(fmt.Sprint(what, i)))
+			began := time.Now()
+			production.Becomes("Healthy", commit)
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		t.Logf("%s: median %s of %d, from %s to %s", what, took[len(took)/2].Round(time.Millisecond), len(took), took[0].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+	}
+	measure("without merge requests")
+	for i := range max(1, *waiting) {
+		branch := fmt.Sprintf("fix-%d", i)
+		posts.forge.Push(branch, with(application("fix"), "k8s/extra.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n"))
+		posts.says(t, posts.forge.Open(branch), "added `ConfigMap/extra`")
+	}
+	measure(fmt.Sprintf("with %d merge requests", max(1, *waiting)))
 }

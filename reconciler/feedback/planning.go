@@ -153,7 +153,7 @@ func (l *line) request(m *mergeRequest, targets []target) {
 		return
 	}
 	for _, t := range targets {
-		l.Plans.Want(proposals.Want{Subject: t.subject, Target: t.commit, Commit: m.merge.Commit, Base: m.merge.Base, Key: wantKey(m, t)})
+		l.Plans.Want(proposals.Want{Subject: t.subject, Target: t.commit, Commit: m.merge.Commit, Base: m.merge.Base, Head: m.Head, Key: wantKey(m, t)})
 	}
 }
 

@@ -47,11 +47,7 @@ func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
 		return Plan{}, err
 	}
 	e.Decrypter, e.Urgent = Concealer{}, false
-	commits := []string{w.Target, w.Commit}
-	if w.Base != "" && w.Base != w.Target {
-		commits = append(commits, w.Base)
-	}
-	trees, err := d.Trees(ctx, w.Subject, commits...)
+	trees, err := d.trees(ctx, w)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -77,11 +73,42 @@ func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
 		switch {
 		case passes(ctx, err):
 			return Plan{}, err
-		case err == nil: // otherwise the branch began at a commit that does not render, and mended it
+		case err == nil: // otherwise the branch began at a commit that does not render, and repaired it
 			set, both = merge(base.Set, target.result.Set, next.Set)
 		}
 	}
 	return d.plan(ctx, e, w, sides{target.result, set, both, next.Inputs})
+}
+
+// trees returns the files of the target and of the merge; and those of the commit that the branch or the merge began at, unless
+// that is the target.
+func (d *Drafter) trees(ctx context.Context, w Want) ([]render.Tree, error) {
+	commits := []string{w.Target, w.Commit}
+	if w.Base != "" && w.Base != w.Target {
+		commits = append(commits, w.Base)
+	}
+	trees, err := d.Trees(ctx, w.Subject, commits...)
+	if err != nil || w.Base != "" {
+		return trees, err
+	}
+	onto := ontoOf(trees[1], w)
+	if onto == "" || onto == w.Target {
+		return trees, nil
+	}
+	before, err := d.Trees(ctx, w.Subject, onto)
+	return append(trees, before...), err
+}
+
+// ontoOf returns the commit that a forge merged a head onto. The target branch may have moved since. Empty: it made no merge.
+func ontoOf(tree render.Tree, w Want) string {
+	merge, ok := tree.(interface{ Parents() []string })
+	if !ok || w.Commit == w.Head {
+		return ""
+	}
+	if parents := merge.Parents(); len(parents) == 2 && parents[1] == w.Head {
+		return parents[0]
+	}
+	return ""
 }
 
 // sides are what is compared: the target branch, and what it would be after the merge.

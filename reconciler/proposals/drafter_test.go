@@ -34,6 +34,7 @@ func (f forbidden) Open(context.Context, string, []byte) (render.Opened, error) 
 type studio struct {
 	*Drafter
 	commits  map[string]tree
+	parents  map[string][]string
 	env      reconciler.Environment
 	foreseen []reconciler.Candidate
 	fails    error // of fetches
@@ -54,7 +55,7 @@ func drafts(t *testing.T, commits map[string]map[string]string) *studio {
 		Environment: func(context.Context, Subject) (reconciler.Environment, error) { return s.env, nil },
 		Trees: func(_ context.Context, _ Subject, ids ...string) (trees []render.Tree, err error) {
 			for _, id := range ids {
-				trees = append(trees, hashed{s.commits[id]})
+				trees = append(trees, hashed{s.commits[id], s.parents[id]})
 			}
 			return trees, s.fails
 		},
@@ -73,7 +74,12 @@ func drafts(t *testing.T, commits map[string]map[string]string) *studio {
 }
 
 // hashed is a tree with hashes that follow from the content.
-type hashed struct{ tree }
+type hashed struct {
+	tree
+	parents []string
+}
+
+func (h hashed) Parents() []string { return h.parents }
 
 func (c hashed) Hash(name string) (string, error) {
 	var all []string
@@ -167,6 +173,27 @@ func TestTheTargetIsRenderedOnce(t *testing.T) {
 	p := s.draft(t, Want{Target: "later", Commit: "second"})
 	if diff := cmp.Diff([]string{"changed ConfigMap/a [data.text four->three]"}, lines(p)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A merge that the forge made may be older than the newest push to the target.
+func TestAMergeOntoAnOlderTarget(t *testing.T) {
+	s := drafts(t, map[string]map[string]string{
+		"older": {"k8s/a.yaml": configMap("a", "one")}, "target": {"k8s/a.yaml": configMap("a", "two")},
+		"merge": {"k8s/a.yaml": configMap("a", "one"), "k8s/b.yaml": configMap("b", "x")},
+	})
+	for reason, test := range map[string]struct {
+		parents []string
+		want    []string
+	}{
+		"a merge onto an older target": {[]string{"older", "head"}, []string{"added ConfigMap/b"}},
+		"a merge of something else":    {[]string{"older", "other"}, []string{"changed ConfigMap/a [data.text two->one]", "added ConfigMap/b"}},
+		"no merge":                     {[]string{"older"}, []string{"changed ConfigMap/a [data.text two->one]", "added ConfigMap/b"}},
+	} {
+		s.parents = map[string][]string{"merge": test.parents}
+		if diff := cmp.Diff(test.want, lines(s.draft(t, Want{Target: "target", Commit: "merge", Head: "head"}))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
 	}
 }
 

@@ -28,6 +28,8 @@ type Want struct {
 	// Commit is what the branch would be after the merge. With Base it is the head of the merge request, because the forge
 	// merges nothing beforehand; Base is where that began.
 	Commit, Base string
+	// Head is the head of the merge request.
+	Head string
 	// Key identifies what the plan depends on.
 	Key string
 }

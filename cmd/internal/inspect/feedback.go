@@ -17,7 +17,20 @@ func Reported(f *v1alpha1.EnvironmentFeedback) string {
 		parts = append(parts, fmt.Sprintf("%s on commit %.8s", f.State, f.Commit))
 	}
 	for _, n := range f.Notes {
-		parts = append(parts, fmt.Sprintf("a note in merge request %d", n.MergeRequest))
+		what := "a note"
+		if n.Plan != "" {
+			what = "a note with a plan"
+		}
+		parts = append(parts, fmt.Sprintf("%s in merge request %d", what, n.MergeRequest))
+	}
+	var plans []string
+	for _, n := range f.Plans {
+		if n.ID != 0 {
+			plans = append(plans, fmt.Sprint(n.MergeRequest))
+		}
+	}
+	if len(plans) > 0 {
+		parts = append(parts, "plans in merge requests "+strings.Join(plans, ", "))
 	}
 	if d := f.Deployment; d != nil {
 		parts = append(parts, "a deployment to "+d.Environment)
