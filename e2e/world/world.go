@@ -160,8 +160,8 @@ func (w *World) awaitRights(ctx context.Context) error {
 		if err != nil {
 			return false, err
 		}
-		rules, _, err := unstructured.NestedSlice(role.Object, "rules")
-		return len(rules) > 0, err
+		rules, _, _ := unstructured.NestedSlice(role.Object, "rules") // null until they have been aggregated
+		return len(rules) > 0, nil
 	})
 }
 
