@@ -184,14 +184,14 @@ func TestARegistryThatCannotBeAskedFailsNothing(t *testing.T) {
 	w.ahead += time.Second
 	w.becomes(plan.Waiting, "asking the registry for image "+s.host()+"/web:2; "+s.host()+" cannot be reached")
 	w.ahead += time.Minute
-	warning := "image " + s.host() + "/web:2 could not be checked, and was not waited for: " + s.host() + " cannot be reached"
+	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " cannot be reached"
 	warned := false
 	w.passes("the sync", func(o Outcome) bool {
 		warned = warned || slices.Contains(found(o).Unchecked, warning) && slices.Contains(found(o).Warnings, warning)
 		return o.State() == plan.Settled && !o.Again
 	})
 	if !warned {
-		t.Error("nobody is told that the image was not checked")
+		t.Error("nothing says that the image was not checked")
 	}
 	if got := w.value("config", "v"); got != "two" {
 		t.Errorf("the ConfigMap is %q", got)
@@ -201,7 +201,7 @@ func TestARegistryThatCannotBeAskedFailsNothing(t *testing.T) {
 func TestARegistryThatRefusesDelaysNothing(t *testing.T) {
 	w, s := newWaitingWorld(t)
 	s.refuses.Store(true)
-	warning := "image " + s.host() + "/web:2 could not be checked, and was not waited for: " + s.host() + " refuses a pull without credentials (403)"
+	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " refuses a pull without credentials (403)"
 	warned := 0
 	w.passes("the sync", func(o Outcome) bool {
 		if slices.Contains(found(o).Unchecked, warning) {

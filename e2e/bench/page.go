@@ -49,11 +49,11 @@ func (b *bench) page() []figure {
 	v.close()
 	pages := fmt.Sprintf("%d open pages of %d environments", b.pages, b.branches)
 	return []figure{
-		of("webhook to the first write, page served to nobody", "ms", quiet.took),
+		of("webhook to the first write, no open pages", "ms", quiet.took),
 		{Name: "the same with " + pages, Unit: "×", Value: median(busy.took) / median(quiet.took), Budget: 2},
-		of("CPU of the agent for a deployment, page served to nobody", "ms", quiet.cpu),
+		of("CPU of the agent for a deployment, no open pages", "ms", quiet.cpu),
 		of("the same with "+pages, "ms", busy.cpu),
-		{Name: "memory of the agent, page served to nobody: anonymous", Unit: "MB", Value: quiet.memory},
+		{Name: "memory of the agent, no open pages: anonymous", Unit: "MB", Value: quiet.memory},
 		{Name: "the same with " + pages, Unit: "MB", Value: busy.memory},
 		of("the page from the request to its last byte, with "+pages, "ms", first).within(200),
 		{Name: "the page with all its files, compressed", Unit: "kB", Value: bytes / 1000, Budget: 100},

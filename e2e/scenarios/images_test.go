@@ -173,5 +173,5 @@ func TestPullSecretsOfPrivateImages(t *testing.T) {
 	}
 	wrong := posts.pushes("main", with(files, "k8s/pull.yaml", pullSecret("wrong")))
 	production.Becomes("Healthy", wrong)
-	production.AwaitEvent("ImageUnchecked", "image "+other+" could not be checked, and was not waited for: "+registryAddress+" refuses the credentials in Secret/pull (401)")
+	production.AwaitEvent("ImageUnchecked", "image "+other+" could not be checked, so the commit did not wait for it: "+registryAddress+" refuses the credentials in Secret/pull (401)")
 }

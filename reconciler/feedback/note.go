@@ -111,7 +111,7 @@ func details(env *v1alpha1.Environment, page Page, logs *int) string {
 		}
 	}
 	if at := env.Status.ExpiresAt; at != nil && ready.Reason != v1alpha1.ReasonExpired && ready.Reason != v1alpha1.ReasonExpiring {
-		item("Expires on %s unless somebody pushes to the branch before.", at.UTC().Format(minutes))
+		item("Expires on %s unless a user pushes to the branch before.", at.UTC().Format(minutes))
 	}
 	more := fmt.Sprintf("More: `berth describe %s`", env.Name)
 	if page != "" {

@@ -24,7 +24,7 @@ func TestNoteOf(t *testing.T) {
 		"| `review` | ❌ Failed | `aaaaaaaa` `Add the login ¦ page` | – |\n" +
 		"\n❌ `review`\n\n" +
 		"- Failed: `Deployment/api: container api: CrashLoopBackOff: exit code 1`\n" +
-		"- Expires on 2026-03-07 12:00 UTC unless somebody pushes to the branch before.\n" +
+		"- Expires on 2026-03-07 12:00 UTC unless a user pushes to the branch before.\n" +
 		"- More: `berth describe " + failed.Name + "` · try again: `berth retry " + failed.Name + "`\n" +
 		"- Failed `Deployment/api`: `CrashLoopBackOff`\n" +
 		"\n<details><summary>the last lines of its log</summary>\n\n```text\n  starting\n  /close\n  '''\n  panic: no 'database'\n```\n\n</details>\n\n"

@@ -22,7 +22,7 @@ func TestAnotherProjectIsToldEverything(t *testing.T) {
 				o.said(time.Minute)
 				o.stop()
 				o.starts()
-				o.wants("the same project is told nothing again", time.Minute, "list")
+				o.wants("the same project gets nothing again", time.Minute, "list")
 				// The id of another's comment would be reused if it were not 0.
 				o.change(func() {
 					o.envs["posts.review.side"].Status.Feedback.Notes[0].ID = 4711
@@ -39,11 +39,11 @@ func TestAnotherProjectIsToldEverything(t *testing.T) {
 					o.starts()
 				}
 				o.sender.Follow(o.repo)
-				o.wants("another project is told everything", time.Minute,
+				o.wants("another project gets everything", time.Minute,
 					"berth/review a Success", "list", "note 1007 in !7 Healthy", "deployment 0 of a to review/side Success")
 				o.stop()
 				o.starts()
-				o.wants("it is told nothing again", time.Minute, "list")
+				o.wants("it gets nothing again", time.Minute, "list")
 				o.stop()
 			})
 		})

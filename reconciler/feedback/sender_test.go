@@ -451,7 +451,7 @@ func TestDeployments(t *testing.T) {
 		o.becomes("side", "Healthy", commitA)
 		o.wants("the same deployment ends", time.Second, "deployment 5 of a to review/side Success")
 		o.becomes("side", "Syncing", commitA)
-		o.wants("what begins again is another one", time.Second, "deployment 0 of a to review/side Running")
+		o.wants("a deployment that begins again is a new one", time.Second, "deployment 0 of a to review/side Running")
 		o.becomes("side", "Syncing", commitB)
 		o.wants("another commit supersedes it", time.Second, "deployment 5 of a to review/side Canceled", "deployment 0 of b to review/side Running")
 		o.becomes("side", "Expired", commitB)

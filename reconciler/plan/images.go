@@ -155,7 +155,7 @@ func (i Images) Await(a Await) (Images, Gate) {
 		case answer.Presence == Missing && !(late && silent):
 			missing = append(missing, answer)
 		case silent:
-			unchecked = append(unchecked, fmt.Sprintf("image %s could not be checked, and was not waited for: %s", answer.Image, answer.Trouble))
+			unchecked = append(unchecked, fmt.Sprintf("image %s could not be checked, so the commit did not wait for it: %s", answer.Image, answer.Trouble))
 		default:
 			asked = append(asked, answer)
 			if answer.Trouble != "" {

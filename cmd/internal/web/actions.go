@@ -101,13 +101,13 @@ func pins() []action {
 	}
 }
 
-// settings are the actions that last until somebody undoes them.
+// settings are the actions that last until a user undoes them.
 func (s *Server) settings() []action {
 	return []action{
 		{
 			Name: "suspend", Title: "Suspend", verb: "suspend", offered: isActive,
 			effect: func(env *v1alpha1.Environment, _ string) string {
-				return "What runs stays as it is. Until somebody resumes the environment, pushes are not applied and drift is not reverted."
+				return "What runs stays as it is. Until a user resumes the environment, pushes are not applied and drift is not reverted."
 			},
 			command: commandOf("suspend"),
 			do:      set("suspend", func(string) any { return true }),
