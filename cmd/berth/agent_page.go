@@ -46,8 +46,9 @@ const (
 	pageBurst = 200
 	// pageTailBytes is how much of logs one request reads into memory.
 	pageTailBytes = 8 << 20
-	// secretsAge is how old the known content of the page's Secret may be.
-	secretsAge = 30 * time.Second
+	// secretsAge is how old the known content of the page's Secret may be, and secretsPause how long a failure counts.
+	secretsAge   = 30 * time.Second
+	secretsPause = 2 * time.Second
 )
 
 func (o *pageOptions) addTo(f *pflag.FlagSet) {
@@ -237,6 +238,10 @@ type pageSecret struct {
 	mu    sync.Mutex
 	known login.Secrets
 	at    time.Time
+	// err is why the Secret could not be read at failed. It counts for a moment, so that people who are not logged in cannot
+	// cause many requests.
+	err    error
+	failed time.Time
 }
 
 // read returns the entries. If the API server does not answer, the last known ones count.
@@ -245,6 +250,9 @@ func (p *pageSecret) read(ctx context.Context) (login.Secrets, error) {
 	defer p.mu.Unlock()
 	if !p.at.IsZero() && time.Since(p.at) < secretsAge {
 		return p.known, nil
+	}
+	if p.err != nil && time.Since(p.failed) < secretsPause {
+		return login.Secrets{}, p.err
 	}
 	secret, err := p.secrets.Get(ctx, p.name, metav1.GetOptions{})
 	switch {
@@ -255,7 +263,9 @@ func (p *pageSecret) read(ctx context.Context) (login.Secrets, error) {
 	case !p.at.IsZero() && !apierrors.IsNotFound(err):
 		return p.known, nil
 	default:
-		return login.Secrets{}, fmt.Errorf("reading the Secret of the page: %w", err)
+		p.err, p.failed = fmt.Errorf("reading the Secret of the page: %w", err), time.Now()
+		return login.Secrets{}, p.err
 	}
+	p.err = nil
 	return p.known, nil
 }

@@ -40,6 +40,7 @@ func (b *bench) page() []figure {
 	defer end()
 	b.awaitHealthy(t)
 	at := place{git: b.git, branch: branch(0), namespace: t.name + "-" + branch(0)}
+	b.push(0, "page")
 	b.reaction(t, at) // the agent has its stores again
 
 	quiet := b.deployments(t, at)

@@ -68,12 +68,13 @@ func (p *Proxy) groups(h http.Header) (groups []string) {
 	return groups
 }
 
-// Enter refuses a browser: it gets in with the headers of the proxy, or not at all.
-func (p *Proxy) Enter(_ http.ResponseWriter, r *http.Request) error {
+// Enter leads a browser to the page if its proxy has logged it in.
+func (p *Proxy) Enter(w http.ResponseWriter, r *http.Request) error {
 	if _, err := p.Session(r); err != nil {
 		return err
 	}
-	return &Refusal{Code: http.StatusNotFound, Title: "Page not found", Text: "The proxy logs you in; this page does not."}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
 // Leave does nothing, because the session is the proxy's.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"berth.dev/berth/cmd/internal/login"
@@ -13,6 +14,9 @@ import (
 
 // logoutPath is where viewers log out.
 const logoutPath = "/logout"
+
+// noteAgain is when the same reason is logged again.
+const noteAgain = 10 * time.Second
 
 // The times of one answer: of the body of a request, and of each part of an answer that a slow browser takes.
 const (
@@ -37,6 +41,11 @@ type Gate struct {
 	page    *url.URL
 	hosts   map[string]bool
 	log     *slog.Logger
+
+	mu sync.Mutex
+	// said is the last reason in the log why somebody is not logged in, at a time.
+	said   string
+	saidAt time.Time
 }
 
 // NewGate returns a Gate for a page whose public address is known.
@@ -101,7 +110,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == logoutPath && r.Method == http.MethodPost:
 		issuer := g.door.Leave(w)
 		g.log.Info("a viewer of the page logs out", "user", session.User)
-		g.show(w, r, http.StatusOK, doorPage{Title: "You are logged out", Text: "The issuer may still know you, and log you in again without a question.", Issuer: issuer})
+		g.show(w, r, http.StatusOK, doorPage{Title: "You are logged out", Text: "The issuer may still know you, and log you in again without a question.", Button: "Log in", Issuer: issuer})
 	default:
 		g.viewers.serve(w, r, session)
 	}
@@ -123,6 +132,8 @@ func navigates(r *http.Request) bool {
 // doorPage is what people see who are not logged in.
 type doorPage struct {
 	Title, Text string
+	// Button is what leads to the login.
+	Button string
 	// Issuer is where to log out of the issuer too.
 	Issuer string
 }
@@ -133,10 +144,27 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		refusal = &login.Refusal{Code: http.StatusServiceUnavailable, Title: "You cannot be logged in now", Text: "Try again later.", Cause: err}
 	}
-	if refusal.Cause != nil {
-		g.log.Warn("a viewer of the page is not logged in", "title", refusal.Title, "error", refusal.Cause)
+	g.note(refusal)
+	page := doorPage{Title: refusal.Title, Text: refusal.Text, Button: "Try again"}
+	if refusal.Code == http.StatusUnauthorized {
+		page.Button = "Log in"
 	}
-	g.show(w, r, refusal.Code, doorPage{Title: refusal.Title, Text: refusal.Text})
+	g.show(w, r, refusal.Code, page)
+}
+
+// note logs why somebody is not logged in. Everybody can cause such lines, so that a repetition counts only after a while.
+func (g *Gate) note(refusal *login.Refusal) {
+	if refusal.Cause == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now, why := g.viewers.Now(), refusal.Cause.Error()
+	if why == g.said && now.Sub(g.saidAt) < noteAgain {
+		return
+	}
+	g.said, g.saidAt = why, now
+	g.log.Warn("a viewer of the page is not logged in", "title", refusal.Title, "error", refusal.Cause)
 }
 
 func (g *Gate) show(w http.ResponseWriter, r *http.Request, code int, page doorPage) {

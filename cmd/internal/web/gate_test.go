@@ -36,6 +36,7 @@ type hall struct {
 	later time.Duration
 	made  []string // the viewers for whom a page was made
 	acted []string
+	log   strings.Builder
 }
 
 const publicAddress = "https://berth.example.com"
@@ -52,7 +53,7 @@ func opensHall(t *testing.T, may []string, objects ...client.Object) *hall {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Gate = web.NewGate(viewers, h, address, slog.New(slog.DiscardHandler))
+	h.Gate = web.NewGate(viewers, h, address, slog.New(slog.NewTextHandler(&h.log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -133,6 +134,9 @@ func (h *hall) Session(r *http.Request) (login.Session, error) {
 
 // Enter leads to an issuer.
 func (h *hall) Enter(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Has("lost") {
+		return &login.Refusal{Code: http.StatusBadGateway, Title: "The issuer cannot be reached", Text: "Try again.", Cause: errors.New("connection refused")}
+	}
 	if r.URL.Path == login.CallbackPath {
 		return &login.Refusal{Code: http.StatusForbidden, Title: "The issuer refused the login", Text: `access_denied: <script>alert("no")</script>`}
 	}
@@ -409,4 +413,19 @@ func TestTheEventStreamFollowsTheRights(t *testing.T) {
 	h.grant(reads("ada")...)
 	changes("three")
 	awaits("posts.review.a")
+}
+
+// Everybody can reach the login, and fill the log.
+func TestTheSameFailureIsLoggedOnce(t *testing.T) {
+	h := opensHall(t, nil)
+	for range 20 {
+		if answer := h.asks("", "GET", "/login?lost", nil); answer.Code != http.StatusBadGateway || !strings.Contains(answer.Body.String(), "Try again") {
+			t.Errorf("got %d %q", answer.Code, answer.Body)
+		}
+	}
+	h.later = time.Minute
+	h.asks("", "GET", "/login?lost", nil)
+	if n := strings.Count(h.log.String(), "connection refused"); n != 2 {
+		t.Errorf("it is logged %d times", n)
+	}
 }
