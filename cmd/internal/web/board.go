@@ -137,7 +137,7 @@ func newFeed(at home, example client.Object, list func() client.ObjectList, tell
 		AddFunc:    func(object any) { tell(change{name: nameOf(object), moved: true}) },
 		DeleteFunc: func(object any) { tell(change{name: nameOf(object), moved: true}) },
 		UpdateFunc: func(before, after any) {
-			tell(change{name: nameOf(after), moved: orderOf(before) != orderOf(after)})
+			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after)})
 		},
 	})
 	f.told = func() bool { return err == nil && handler.HasSynced() }
@@ -212,9 +212,10 @@ func nameOf(object any) string {
 	return ""
 }
 
-func orderOf(object any) string {
+// placeOf returns when an Environment last moved, in seconds, which is its place in the list.
+func placeOf(object any) int64 {
 	if env, ok := object.(*v1alpha1.Environment); ok {
-		return orderKey(env)
+		return lastMoved(env).Unix()
 	}
-	return ""
+	return 0
 }

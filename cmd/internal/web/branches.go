@@ -95,7 +95,9 @@ func filterOf(r *http.Request) filter {
 // rowsOf returns the rows of environments, in the order of the list.
 func (s *Server) rowsOf(envs []*v1alpha1.Environment, repos map[string]*v1alpha1.Repository) []row {
 	sorted := slices.Clone(envs)
-	slices.SortStableFunc(sorted, func(a, b *v1alpha1.Environment) int { return cmp.Compare(orderKey(b), orderKey(a)) })
+	slices.SortFunc(sorted, func(a, b *v1alpha1.Environment) int {
+		return cmp.Or(lastMoved(b).Compare(lastMoved(a)), cmp.Compare(b.Name, a.Name))
+	})
 	literal := map[string]bool{}
 	for name, repo := range repos {
 		for _, entry := range repo.Spec.Environments {
@@ -132,13 +134,12 @@ func rowOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, now time.Time) 
 	return r
 }
 
-// orderKey orders the list: what moved last comes first.
-func orderKey(env *v1alpha1.Environment) string {
-	last := env.CreationTimestamp.Time
+// lastMoved orders the list: what moved last comes first.
+func lastMoved(env *v1alpha1.Environment) time.Time {
 	if t := env.Status.LastActivityTime; t != nil {
-		last = t.Time
+		return t.Time
 	}
-	return last.UTC().Format(time.RFC3339) + env.Name
+	return env.CreationTimestamp.Time
 }
 
 // fill sorts rows into sections, counts them, and hides those that the filter leaves out.

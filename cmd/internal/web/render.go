@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,12 @@ import (
 var templateFiles embed.FS
 
 // views are the templates of the pages. They escape whatever Git and the cluster say, and see it as text only.
-type views struct{ pages map[string]*template.Template }
+type views struct {
+	pages map[string]*template.Template
+	rows  drawnRows
+	// zippers are gzip writers, which are large.
+	zippers sync.Pool
+}
 
 // frame is what every page has around its content.
 type frame struct {
@@ -68,7 +74,10 @@ type banner struct {
 }
 
 func loadViews(now func() time.Time, a *assets) (*views, error) {
+	v := &views{pages: map[string]*template.Template{}, rows: drawnRows{now: now, known: map[row]drawnRow{}}}
+	v.zippers.New = func() any { return gzip.NewWriter(nil) }
 	functions := template.FuncMap{
+		"row":        func(r row) (template.HTML, error) { return v.rows.draw(v.pages["branches"], r) },
 		"asset":      func(name string) string { return a.urls[name] },
 		"ago":        func(t any) stamp { return stampOf(t, now()) },
 		"web":        webAddress,
@@ -81,7 +90,6 @@ func loadViews(now func() time.Time, a *assets) (*views, error) {
 		"unreported": inspect.NotReported,
 		"eventtone":  func(e inspect.Event) tone { return eventTones[e.Type] },
 	}
-	v := &views{pages: map[string]*template.Template{}}
 	shared, err := template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
@@ -161,8 +169,12 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, name string, f fr
 	var out io.Writer = w
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
-		zipped := gzip.NewWriter(w)
-		defer func() { _ = zipped.Close() }()
+		zipped, _ := s.views.zippers.Get().(*gzip.Writer)
+		zipped.Reset(w)
+		defer func() {
+			_ = zipped.Close()
+			s.views.zippers.Put(zipped)
+		}()
 		out, f.flush = zipped, func() { _, _ = zipped.Flush(), stream.Flush() }
 	}
 	w.WriteHeader(cmp.Or(f.code, http.StatusOK))

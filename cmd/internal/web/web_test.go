@@ -339,3 +339,25 @@ func TestObjectsThatCannotBeReadAreNotCalledMissing(t *testing.T) {
 	denied.shows("/env/posts.review.a", "No objects are shown", "pods cannot be listed, because you lack the right")
 	open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, "")).shows("/env/posts.review.a", "There are no objects in the cluster")
 }
+
+// Rows are drawn once for all viewers, and again when what they show has changed or grown old.
+func TestRowsAreDrawnAgainWhenTheyChange(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonHealthy, "")
+	s := open(t, &site{rotates: true}, env, repository()) // its clock runs
+	for _, reason := range []string{v1alpha1.ReasonFailed, v1alpha1.ReasonDegraded} {
+		changed := s.stored(env.Name)
+		changed.Status.Conditions[0].Reason, changed.Status.Conditions[0].Message = reason, "now it is "+reason
+		if err := s.Update(t.Context(), changed); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(10 * time.Second)
+		for !strings.Contains(s.get("/"), "now it is "+reason) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the list does not say that it is %s:\n%s", reason, s.get("/"))
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	s.shows("/rows?name="+env.Name, "now it is Degraded", `hx-swap-oob="outerMorph"`)
+	s.hides("/", "hx-swap-oob")
+}
