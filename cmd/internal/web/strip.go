@@ -126,6 +126,9 @@ func (w way) waves() step {
 	}
 	if total == 0 {
 		s.Detail = "nothing to order"
+		if n := w.env.Status.Objects; len(w.groups) == 0 && n != nil && n.Total > 0 {
+			s.Detail = "no objects shown" // such as those that the viewer may not read
+		}
 	}
 	return s
 }

@@ -336,6 +336,7 @@ func (s *site) zipped(path string) int {
 // What cannot be read is never shown as empty.
 func TestObjectsThatCannotBeReadAreNotCalledMissing(t *testing.T) {
 	denied := open(t, &site{description: inspect.Description{Notes: []string{"pods cannot be listed, because you lack the right"}}}, environment("a", v1alpha1.ReasonHealthy, ""))
+	denied.hides("/env/posts.review.a", "nothing to order")
 	denied.shows("/env/posts.review.a", "No objects are shown", "pods cannot be listed, because you lack the right")
 	open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, "")).shows("/env/posts.review.a", "There are no objects in the cluster")
 }
