@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"berth.dev/berth/health"
 	"berth.dev/berth/reconciler/apply"
@@ -19,6 +20,9 @@ type Candidate struct {
 	Current, Next manifest.Set
 	// Changed are the objects to decide about. Proved are those of them that the API server validates.
 	Changed, Proved map[manifest.Key]bool
+	// Unnamed are objects of Next whose real names differ, because they end with a hash of content that is not known; by what
+	// the names begin with.
+	Unnamed map[manifest.Key]string
 	// Commit is the commit of Next.
 	Commit string
 }
@@ -86,11 +90,36 @@ func (r *Reconciler) foresight(e Environment, c Candidate, record plan.Record) p
 			Environment: e.ID, Namespace: e.Namespace, Kinds: kinds, Keys: keys, Expressions: e.judges, Now: r.Now(), ImagePullGrace: e.ImagePullGrace,
 		}),
 	}
+	c.rename(&in)
 	if e.SharedNamespace {
 		want := desired{commit: c.Commit, set: c.Next}
 		in.Heirs, in.Released = r.claims.heirs(e, want, in.Observed), r.claims.released(e, in.Observed)
 	}
 	return in
+}
+
+// rename lets a plan find the objects in the cluster that the unnamed ones stand for. They would otherwise count as deleted.
+func (c Candidate) rename(in *plan.Input) {
+	wanted := map[manifest.Key]bool{}
+	for _, o := range in.Desired.Objects {
+		wanted[o.Key()] = true
+	}
+	for key, stem := range c.Unnamed {
+		for there, live := range in.Observed.Objects {
+			alike := there.GroupKind() == key.GroupKind() && there.Namespace == key.Namespace && len(there.Name) == len(key.Name) && strings.HasPrefix(there.Name, stem)
+			if !alike || wanted[there] || live.Environment != in.Environment {
+				continue
+			}
+			live.Key = key
+			in.Observed.Objects[key] = live
+			delete(in.Observed.Objects, there)
+			if applied, ok := in.Record.Applied[there]; ok {
+				in.Record.Applied[key] = applied
+				delete(in.Record.Applied, there)
+			}
+			break
+		}
+	}
 }
 
 // RenderOptions returns how the folder of an environment is rendered, with the variables of a commit.

@@ -4,7 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"berth.dev/berth/reconciler/manifest"
+	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/render"
 )
@@ -95,5 +98,35 @@ func TestAMergeThatTheGuardWouldBlock(t *testing.T) {
 		if s := found.Steps[w.key(name)]; s.Action != plan.Delete || !s.Obstructed() || !strings.Contains(s.Blocked, "7 of 8 objects would be deleted at once; to allow it: berth confirm") {
 			t.Errorf("%s: %s %q", name, s.Action, s.Blocked)
 		}
+	}
+}
+
+// A Secret that Kustomize generates from an encrypted file has another name in the cluster. It does not count as deleted.
+func TestAnObjectWhoseNameIsNotKnown(t *testing.T) {
+	secret := func(name string) manifest.Key { return manifest.Key{Kind: "Secret", Namespace: "posts", Name: name} }
+	object := func(name string) manifest.Object {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion("v1")
+		u.SetKind("Secret")
+		u.SetNamespace("posts")
+		u.SetName(name)
+		return manifest.Object{Unstructured: u}
+	}
+	live := func(name, environment string) observed.Object {
+		return observed.Object{Key: secret(name), Environment: environment}
+	}
+	in := plan.Input{Environment: "own", Desired: manifest.Set{Objects: []manifest.Object{object("db-concealed1"), object("db-wanted0000")}},
+		Observed: observed.State{Objects: map[manifest.Key]observed.Object{}}, Record: plan.Record{Applied: map[manifest.Key]plan.Applied{secret("db-real000000"): {Digest: "x"}}}}
+	for _, l := range []observed.Object{live("db-real000000", "own"), live("db-wanted0000", "own"), live("db-foreign000", "other"), live("db-longer-name", "own")} {
+		in.Observed.Objects[l.Key] = l
+	}
+	Candidate{Unnamed: map[manifest.Key]string{secret("db-concealed1"): "db-"}}.rename(&in)
+	for name, want := range map[string]bool{"db-concealed1": true, "db-real000000": false, "db-wanted0000": true, "db-foreign000": true, "db-longer-name": true} {
+		if found, there := in.Observed.Objects[secret(name)]; there != want || there && found.Key != secret(name) {
+			t.Errorf("%s is there: %t", name, there)
+		}
+	}
+	if in.Record.Applied[secret("db-concealed1")].Digest != "x" || len(in.Record.Applied) != 1 {
+		t.Errorf("the record has %v", in.Record.Applied)
 	}
 }

@@ -1,6 +1,8 @@
 package proposals
 
 import (
+	"strings"
+
 	"berth.dev/berth/reconciler/fields"
 	"berth.dev/berth/reconciler/manifest"
 )
@@ -11,12 +13,16 @@ type difference struct {
 	list []pair
 	// changed are their keys. proved are those that a dry run can validate, because their content is known.
 	changed, proved map[manifest.Key]bool
+	// names replaces names that are not known.
+	names *strings.Replacer
 }
 
 // pair is an object in both commits; nil where it does not exist.
 type pair struct {
 	key         manifest.Key
 	before, now *manifest.Object
+	// renamed says that Kustomize generated both, with a hash of the content in the name.
+	renamed bool
 }
 
 // hides reports whether a pair has values that were not decrypted.
@@ -26,8 +32,8 @@ func (p pair) hides() bool {
 
 // compare returns what differs between two sets.
 func compare(current, next manifest.Set) difference {
-	d := difference{changed: map[manifest.Key]bool{}, proved: map[manifest.Key]bool{}}
-	before, now := index(current), index(next)
+	d := difference{changed: map[manifest.Key]bool{}, proved: map[manifest.Key]bool{}, names: shownAs(current, next)}
+	before, now, renamed, replaced := index(current), index(next), regenerated(current, next), map[manifest.Key]bool{}
 	note := func(p pair) {
 		d.list, d.changed[p.key] = append(d.list, p), true
 		if p.now != nil && !concealed(p.now.Unstructured) {
@@ -36,7 +42,12 @@ func compare(current, next manifest.Set) difference {
 	}
 	for _, o := range next.Objects {
 		was, there := before[o.Key()]
+		old, isRenamed := renamed[o.Key()]
 		switch {
+		case isRenamed:
+			earlier := before[old]
+			replaced[old] = true
+			note(pair{key: o.Key(), before: &earlier, now: &o, renamed: true})
 		case !there:
 			note(pair{key: o.Key(), now: &o})
 		case !same(was, o):
@@ -44,7 +55,7 @@ func compare(current, next manifest.Set) difference {
 		}
 	}
 	for _, o := range current.Objects {
-		if _, there := now[o.Key()]; !there {
+		if _, there := now[o.Key()]; !there && !replaced[o.Key()] {
 			note(pair{key: o.Key(), before: &o})
 		}
 	}
@@ -52,11 +63,12 @@ func compare(current, next manifest.Set) difference {
 }
 
 // changeOf describes what differs in one object, without the values of objects that may hold secrets.
-func changeOf(p pair, namespace string, kinds manifest.Kinds) Change {
+func (d difference) changeOf(p pair, namespace string, kinds manifest.Kinds) Change {
 	c := Change{Verb: Changed, Object: p.key.String()}
 	if p.key.Namespace == namespace {
 		c.Object = p.key.Short()
 	}
+	c.Object = d.names.Replace(c.Object)
 	switch {
 	case p.now == nil:
 		c.Verb, c.Origin = Removed, p.before.Origin.String()
@@ -66,12 +78,19 @@ func changeOf(p pair, namespace string, kinds manifest.Kinds) Change {
 		return c
 	}
 	c.Origin = p.now.Origin.String()
+	if p.renamed {
+		c.Reason = "its name ends with a hash of its content, so it gets a new one"
+	}
 	hidden := kinds.MayHoldSecrets(p.key.GroupKind()) || p.hides()
 	for _, change := range fields.Compare(p.before.Unstructured, p.now.Unstructured) {
-		if hidden && fields.IsValue(change.Path) {
+		switch {
+		case p.renamed && change.Path == "metadata.name":
+			continue
+		case hidden && fields.IsValue(change.Path):
 			c.Keys++
 			continue
 		}
+		change.Old, change.New = named(change.Old, d.names), named(change.New, d.names)
 		if hidden { // labels and annotations may be encrypted, too
 			change.Old, change.New = mark(change.Old), mark(change.New)
 		}

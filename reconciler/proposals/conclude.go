@@ -13,7 +13,7 @@ import (
 func conclude(e reconciler.Environment, d difference, next manifest.Set, found reconciler.Prospect) Plan {
 	p := Plan{Environment: e.Name}
 	for _, pair := range d.list {
-		c := changeOf(pair, e.Namespace, e.DecryptedKinds)
+		c := d.changeOf(pair, e.Namespace, e.DecryptedKinds)
 		hidden := pair.hides()
 		p.Encrypted = p.Encrypted || hidden
 		if s, planned := found.Steps[pair.key]; planned {
@@ -59,7 +59,7 @@ func (c *Change) judge(s plan.Step) {
 func recurring(e reconciler.Environment, d difference, next manifest.Set) (jobs []Change) {
 	for _, o := range next.Objects {
 		if o.GetAnnotations()[manifest.AnnotationJob] == "every-commit" && manifest.IsJob(o.Key().GroupKind()) && !d.changed[o.Key()] {
-			c := changeOf(pair{key: o.Key(), now: &o}, e.Namespace, e.DecryptedKinds)
+			c := d.changeOf(pair{key: o.Key(), now: &o}, e.Namespace, e.DecryptedKinds)
 			c.Verb, c.Reason = Runs, "it runs with every commit"
 			jobs = append(jobs, c)
 		}

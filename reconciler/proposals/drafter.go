@@ -125,7 +125,7 @@ func (d *Drafter) plan(ctx context.Context, e reconciler.Environment, w Want, r 
 	if len(differs.list) == 0 {
 		return Plan{Environment: e.Name, Commit: w.Commit}, nil
 	}
-	found, err := d.Foresee(ctx, e, reconciler.Candidate{Current: r.current.Set, Next: r.next, Changed: differs.changed, Proved: differs.proved, Commit: w.Commit})
+	found, err := d.Foresee(ctx, e, reconciler.Candidate{Current: r.current.Set, Next: r.next, Changed: differs.changed, Proved: differs.proved, Unnamed: unnamed(r.next), Commit: w.Commit})
 	if err != nil {
 		return Plan{}, err
 	}

@@ -55,9 +55,9 @@ func lines(p Plan) (list []string) {
 		if c.Keys > 0 {
 			line += fmt.Sprintf(" %d hidden", c.Keys)
 		}
-		for name, text := range map[string]string{"because": c.Reason, "held": c.Held, "refused": c.Refused, "unproved": c.Unproved} {
-			if text != "" {
-				line += " " + name + ": " + text
+		for _, fact := range [][2]string{{"because", c.Reason}, {"held", c.Held}, {"refused", c.Refused}, {"unproved", c.Unproved}} {
+			if fact[1] != "" {
+				line += " " + fact[0] + ": " + fact[1]
 			}
 		}
 		list = append(list, line)
