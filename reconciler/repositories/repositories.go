@@ -154,15 +154,6 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: max(next.Sub(r.Now()), time.Millisecond)}, nil
 }
 
-// followsAny reports whether an entry of a Repository belongs to this agent. Without one, neither the Git server nor its
-// credentials are needed.
-func followsAny(repo *v1alpha1.Repository) bool { return len(repo.Spec.Environments) > 0 }
-
-// rest drops the last listing, because no entry needs one.
-func (f *followed) rest(next time.Time) {
-	f.listing, f.listed, f.leftOut, f.trouble, f.next = source.Listing{}, false, branches.LeftOut{}, nil, next
-}
-
 // scheduleOf reads a cron expression, or a descriptor such as @every 1m, in a time zone.
 func scheduleOf(poll, zone string) (cron.Schedule, error) {
 	location, err := time.LoadLocation(zone)

@@ -56,13 +56,6 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alph
 	return status
 }
 
-func following(repo *v1alpha1.Repository, f *followed) string {
-	if !followsAny(repo) {
-		return "following nothing, because no entry belongs to " + branches.NameOf(f.elsewhere.Agent)
-	}
-	return "following " + branches.BranchCount(f.listing.Branches)
-}
-
 // reasonOf maps an error of a Git server to a condition's reason.
 func reasonOf(err error) string {
 	if _, doubtful := errors.AsType[*errDoubtful](err); doubtful {
