@@ -94,7 +94,7 @@ func TestACommitWaitsForItsImages(t *testing.T) {
 
 	w.restarts()
 	w.asks(s)
-	w.ahead += time.Minute
+	w.advances(time.Minute)
 	if again := w.becomes(plan.Waiting, missing); found(again).Message != found(first).Message {
 		t.Errorf("after a restart, the wait is another: %q, not %q", found(again).Message, found(first).Message)
 	}
@@ -126,7 +126,7 @@ func TestAfterTheWaitTheOldCommitGoesOnRunning(t *testing.T) {
 	w, s := newWaitingWorld(t)
 	w.env.Rollback = true // which is for commits that were applied
 	w.becomes(plan.Waiting, "is not there yet")
-	w.ahead += w.env.WaitForImages
+	w.advances(w.env.WaitForImages)
 	failed := w.becomes(plan.Failed, "nothing of this commit was applied: image "+s.host()+"/web:2 is not there after 15m", "berth retry "+w.env.Name)
 	if found(failed).CommitState != Rejected || w.value("config", "v") != "one" {
 		t.Errorf("the commit is %q, and the ConfigMap is %q", found(failed).CommitState, w.value("config", "v"))
@@ -181,9 +181,9 @@ func TestAPushWithoutNewImagesAsksNoRegistry(t *testing.T) {
 func TestARegistryThatCannotBeAskedFailsNothing(t *testing.T) {
 	w, s := newWaitingWorld(t)
 	s.Close()
-	w.ahead += time.Second
+	w.advances(time.Second)
 	w.becomes(plan.Waiting, "asking the registry for image "+s.host()+"/web:2; "+s.host()+" cannot be reached")
-	w.ahead += time.Minute
+	w.advances(time.Minute)
 	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " cannot be reached"
 	warned := false
 	w.passes("the sync", func(o Outcome) bool {

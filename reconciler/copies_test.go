@@ -90,7 +90,7 @@ func TestACopyOverwritesNothing(t *testing.T) {
 			if err := client.Delete(t.Context(), "pull", metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			w.ahead += fatalPause
+			w.advances(fatalPause)
 			w.passes("the copy in its place", func(Outcome) bool { return w.secret() == "Y29waWVk" })
 		})
 	}

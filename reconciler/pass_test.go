@@ -278,7 +278,7 @@ func TestRefusals(t *testing.T) {
 		if got := pause(o); got != want*time.Second {
 			t.Errorf("tried again after %s, want %s", got, want*time.Second)
 		}
-		w.ahead += pause(o)
+		w.advances(pause(o))
 	}
 	refuse(403, forbidden)
 	m := w.memory(w.env.Name)
@@ -327,7 +327,7 @@ func TestADeletionIsRefused(t *testing.T) {
 		t.Errorf("the warnings are %q", found(o).Warnings)
 	}
 	w.wire.answers(nil)
-	w.ahead += o.Deadline.Sub(w.now())
+	w.advances(o.Deadline.Sub(w.now()))
 	w.passes("the deletion", func(Outcome) bool { return w.look("ConfigMap/b") == nil })
 }
 

@@ -60,7 +60,7 @@ func TestNoPassWaitsForARender(t *testing.T) {
 	if o := w.pass(); !o.Quiet() || found(o).CommitState != Rendering || o.Deadline.IsZero() {
 		t.Errorf("at first: got %+v", o)
 	}
-	w.ahead += time.Minute
+	w.advances(time.Minute)
 	w.becomes(plan.Going, "rendering commit "+slow[:8]+" since 2")
 
 	w.edits("ConfigMap/a", `{"data": {"v": "hand"}}`)
@@ -76,9 +76,9 @@ func TestTheFirstCommitIsRenderedBesideThePasses(t *testing.T) {
 	w := newWorld(t)
 	g := w.impatient()
 	w.commits("a.yaml", configMap("a", "slow"))
-	w.ahead += time.Minute
+	w.advances(time.Minute)
 	w.pass()
-	w.ahead += time.Minute
+	w.advances(time.Minute)
 	if o := w.pass(); o.State() != plan.Going || o.Quiet() || !strings.HasPrefix(found(o).Message, "rendering commit ") {
 		t.Errorf("got %+v", o)
 	}
@@ -94,7 +94,7 @@ func TestARestartIsNotTold(t *testing.T) {
 	w.restarts()
 	g := w.impatient()
 	w.pass()
-	w.ahead += time.Minute
+	w.advances(time.Minute)
 	if o := w.pass(); !o.Quiet() {
 		t.Errorf("got %+v", o)
 	}

@@ -98,13 +98,13 @@ func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
 	refuse()
 	w.commits("a.yaml", configMap("a", "two"))
 	o := w.becomes(plan.Failed, "a policy says no")
-	w.ahead += o.Deadline.Sub(w.now())
+	w.advances(o.Deadline.Sub(w.now()))
 	longer := w.becomes(plan.Failed, "a policy says no")
 	if longer.Deadline.Sub(w.now()) <= 10e9 {
 		t.Errorf("it is looked at after %s again", longer.Deadline.Sub(w.now()))
 	}
 	w.wire.answers(nil)
-	w.ahead += longer.Deadline.Sub(w.now())
+	w.advances(longer.Deadline.Sub(w.now()))
 	w.becomes(plan.Settled)
 
 	refuse()
@@ -227,7 +227,8 @@ func TestRollbackWhereTheHealthyCommitCannotBeHad(t *testing.T) {
 	if w.value("a", "v") != "one" || o.Deadline.IsZero() || w.env.Applied != healthy {
 		t.Errorf("a is %q; got %+v", w.value("a", "v"), o)
 	}
-	server, w.ahead = nil, w.ahead+2*fatalPause
+	server = nil
+	w.advances(2 * fatalPause)
 	w.rolledBack(healthy)
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ type world struct {
 	// env is the agent's input. The world keeps the reported values in it up to date.
 	env      Environment
 	requeued chan struct{}
-	ahead    time.Duration // of the real clock
+	ahead    *atomic.Int64 // nanoseconds before the real clock
 	store    *source.Repository
 	stop     func()
 }
@@ -62,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	t.Parallel()
 	c := cluster(t)
 	own := c.Namespace(t)
-	w := &world{t: t, wire: &wire{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
+	w := &world{t: t, wire: &wire{}, ahead: &atomic.Int64{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
 	w.store = must(source.Open(source.Config{Dir: t.TempDir(), URL: w.git.URL()}))
 	t.Cleanup(func() { w.store.Close() })
 	w.env = Environment{
@@ -122,7 +123,10 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-func (w *world) now() time.Time { return time.Now().Add(w.ahead) }
+// now may be called by goroutines of what the world consists of.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+
+func (w *world) advances(d time.Duration) { w.ahead.Add(int64(d)) }
 
 func requeue(requeued chan<- struct{}) {
 	select {

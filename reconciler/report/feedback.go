@@ -27,7 +27,7 @@ func (r *Reporter) EnvironmentFeedback(ctx context.Context, env *v1alpha1.Enviro
 // feedbackPatch returns a merge patch of status.feedback. It names all fields, because a merge patch keeps what it does not
 // name, and the cache may not know yet what was written.
 func feedbackPatch(told *v1alpha1.EnvironmentFeedback) ([]byte, error) {
-	fields := map[string]any{"project": nil, "commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "plans": nil, "deployment": nil, "error": nil}
+	fields := map[string]any{"project": nil, "name": nil, "commit": nil, "state": nil, "digest": nil, "pipeline": nil, "notes": nil, "plans": nil, "deployment": nil, "error": nil}
 	encoded, err := json.Marshal(told)
 	if err != nil {
 		return nil, err

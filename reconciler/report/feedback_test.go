@@ -17,7 +17,7 @@ import (
 func TestThePatchOfWhatWasReported(t *testing.T) {
 	told := &v1alpha1.EnvironmentFeedback{Commit: "a", State: "Success", Notes: []v1alpha1.MergeRequestNote{{MergeRequest: 7, ID: 8}}}
 	patch, err := feedbackPatch(told)
-	want := `{"status":{"feedback":{"commit":"a","deployment":null,"digest":null,"error":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"plans":null,"project":null,"state":"Success"}}}`
+	want := `{"status":{"feedback":{"commit":"a","deployment":null,"digest":null,"error":null,"name":null,"notes":[{"id":8,"mergeRequest":7}],"pipeline":null,"plans":null,"project":null,"state":"Success"}}}`
 	if diff := cmp.Diff(want, string(patch)); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
