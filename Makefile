@@ -102,7 +102,7 @@ demo-down: ## Stop and remove what "make demo" left running, on a cluster of you
 # they start no goroutines and hold no locks, and TestSequentialPackages checks that. With the race detector, the tests of
 # deaths would take as long as all others, although they do one thing after the other.
 sequential := manifest|naming|observed|plan|render
-concurrent = $$(go list ./source/... ./secrets/... ./internal/worker/... ./reconciler/... | grep -vE '/reconciler/($(sequential))$$')
+concurrent = $$(go list ./source/... ./secrets/... ./internal/worker/... ./cmd/internal/access ./cmd/internal/login ./cmd/internal/web ./reconciler/... | grep -vE '/reconciler/($(sequential))$$')
 
 define race-tests
 CGO_ENABLED=1 go test -race -skip '^TestDeath' $(concurrent)
