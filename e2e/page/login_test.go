@@ -129,11 +129,13 @@ func TestThePageInTheClusterHasALogin(t *testing.T) {
 	p.isAccessible("the diff in the cluster")
 	p.goes("/env/login.production.main/do/suspend")
 	p.clicks(".decide button")
+	p.awaits(".title", "Suspended")
 	env.Becomes("Suspended", team.git.Head("main"))
 	p.goes("/env/login.production.main/history")
 	p.awaits("main", "Requested", "oidc:ada@example.com requested suspend on the page")
 	p.goes("/env/login.production.main/do/resume")
 	p.clicks(".decide button")
+	p.awaits(".title", "Healthy")
 	env.Becomes("Healthy", team.git.Head("main"))
 
 	p.goes("/")
