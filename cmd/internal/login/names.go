@@ -27,7 +27,7 @@ type Names struct{ UserPrefix, GroupsPrefix string }
 func (n Names) Check() error {
 	for _, prefix := range []string{n.UserPrefix, n.GroupsPrefix} {
 		if strings.HasPrefix(prefix, reserved) {
-			return fmt.Errorf("the prefix %q begins with %s, which is reserved for Kubernetes; choose another one, such as oidc:", prefix, reserved)
+			return fmt.Errorf("the prefix %q begins with %s, which is reserved for Kubernetes; choose another one, such as \"oidc:\"", prefix, reserved)
 		}
 	}
 	return nil
