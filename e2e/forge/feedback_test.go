@@ -168,6 +168,7 @@ func TestFaultsOfTheForge(t *testing.T) {
 		{404, 0, "NotFound", "check spec.url"},
 		{429, 1, "RateLimited", "429 Too Many Requests"},
 		{500, 0, "Unreachable", "500 Internal Server Error"},
+		{forge.Down, 0, "Unreachable", "EOF"},
 	} {
 		t.Run(fmt.Sprint(fault.status), func(t *testing.T) {
 			gate.Fail(fault.status, fault.after)

@@ -14,9 +14,10 @@ type Gate struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
-	requests []string // method and path
-	fault    int      // the status to answer with; 0: none
-	after    int      // seconds, for Retry-After; 0: none
+	requests []string      // method and path
+	fault    int           // the status to answer with; 0: none
+	after    int           // seconds, for Retry-After; 0: none
+	stalled  chan struct{} // requests get no answer before it is closed; nil: they do
 }
 
 // Gate starts a gate to a Gitea.
@@ -30,9 +31,14 @@ func (g *Gitea) Gate() *Gate {
 	gate.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		gate.mu.Lock()
 		gate.requests = append(gate.requests, request.Method+" "+request.URL.Path)
-		fault, after := gate.fault, gate.after
+		fault, after, stalled := gate.fault, gate.after, gate.stalled
 		gate.mu.Unlock()
 		switch {
+		case stalled != nil:
+			<-stalled
+			panic(http.ErrAbortHandler)
+		case fault == Down:
+			panic(http.ErrAbortHandler) // closes the connection without an answer
 		case fault == 0:
 			next.ServeHTTP(w, request)
 		case after > 0:
@@ -49,7 +55,30 @@ func (g *Gitea) Gate() *Gate {
 func (g *Gate) URL() string { return g.server.URL }
 
 // Close ends the gate: connections are refused.
-func (g *Gate) Close() { g.server.Close() }
+func (g *Gate) Close() {
+	g.Resume()
+	g.server.Close()
+}
+
+// Down is the fault of a forge that closes connections without an answer.
+const Down = -1
+
+// Stall lets the gate accept requests and never answer them, until Resume.
+func (g *Gate) Stall() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stalled = make(chan struct{})
+}
+
+// Resume lets the gate answer again.
+func (g *Gate) Resume() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stalled != nil {
+		close(g.stalled)
+	}
+	g.stalled = nil
+}
 
 // Fail lets the gate answer with a status, and after some seconds in Retry-After; 0 ends the fault.
 func (g *Gate) Fail(status, after int) {

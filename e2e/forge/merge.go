@@ -20,8 +20,14 @@ type Note struct {
 // Open opens a merge request from a branch into the default branch, and returns its number.
 func (r *Repository) Open(branch string) int64 {
 	r.t.Helper()
+	return r.OpenInto(branch, r.main)
+}
+
+// OpenInto opens a merge request from a branch into another one, and returns its number.
+func (r *Repository) OpenInto(branch, base string) int64 {
+	r.t.Helper()
 	var opened struct{ Number int64 }
-	r.reads(http.MethodPost, r.path("/pulls"), map[string]string{"head": branch, "base": r.main, "title": "Merge " + branch}, &opened)
+	r.reads(http.MethodPost, r.path("/pulls"), map[string]string{"head": branch, "base": base, "title": "Merge " + branch}, &opened)
 	return opened.Number
 }
 
