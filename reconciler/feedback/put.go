@@ -26,6 +26,10 @@ func (l *line) noteOf(b *branch) string {
 func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branch, envs map[string][]*v1alpha1.Environment) error {
 	numbers := slices.Clone(l.open[b.name])
 	for number, n := range b.notes {
+		if m := l.merges[number]; m != nil && branchOf(m.MergeRequest) != b.name {
+			delete(b.notes, number) // the branch was renamed, and the note is about the new one
+			continue
+		}
 		ended := n.plan != "" && l.merges[number] == nil
 		if gone := len(b.envs) == 0 && len(b.told) > 0; (ended || gone) && !slices.Contains(numbers, number) {
 			numbers = append(numbers, number)

@@ -320,6 +320,29 @@ func TestAMergeRequestIsOpened(t *testing.T) {
 	})
 }
 
+// Gitea moves the merge requests of a renamed branch to its new name. The end of the old environment does not overwrite the
+// note of the new one.
+func TestAMergeRequestMovesToAnotherBranch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Healthy", ""))
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.said(time.Minute)
+		renamed := environment("other", "Healthy", "")
+		o.change(func() {
+			o.open = []forge.MergeRequest{{Number: 7, Branch: "other"}}
+			o.envs[renamed.Name] = renamed
+		})
+		o.sender.Changed(renamed)
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.wants("the new branch has the note", time.Minute, "berth/review a Success", "list", "note 1007 in !7 Healthy")
+		o.change(func() { delete(o.envs, "posts.review.side") })
+		o.sender.Changed(environment("side", "Healthy", ""))
+		o.wants("the old one is gone", time.Minute)
+		o.stop()
+	})
+}
+
 // The forge is caught up with, and not with history.
 func TestAForgeThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
