@@ -91,7 +91,7 @@ func summary(p proposals.Plan) string {
 	var words []string
 	for _, v := range verbs {
 		if n := count[v.verb]; n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n, v.verb))
+			words = append(words, counted(n, v.verb))
 		}
 	}
 	text := strings.Join(words, ", ")
@@ -99,6 +99,16 @@ func summary(p proposals.Plan) string {
 		text += fmt.Sprintf("; **%d would be refused**, so that the sync would not begin", refused)
 	}
 	return text
+}
+
+func counted(n int, verb proposals.Verb) string {
+	switch {
+	case verb != proposals.Runs:
+		return fmt.Sprintf("%d %s", n, verb)
+	case n == 1:
+		return "1 Job runs"
+	}
+	return fmt.Sprintf("%d Jobs run", n)
 }
 
 // changeLines returns what happens to one object.
