@@ -42,6 +42,26 @@ func (team *team) configures(feedback map[string]any) {
 	team.Patch(string(patch))
 }
 
+// entriesWith returns the team's entries as JSON, after a change of each.
+func (team *team) entriesWith(t *testing.T, change func(entry map[string]any)) string {
+	t.Helper()
+	var entries []map[string]any
+	text, err := json.Marshal(team.Get().Spec.Environments)
+	if err == nil {
+		err = json.Unmarshal(text, &entries)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		change(entry)
+	}
+	if text, err = json.Marshal(entries); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // shows waits until a commit has a status with a state and a text.
 func (team *team) shows(t *testing.T, commit, name, state, text string) {
 	t.Helper()

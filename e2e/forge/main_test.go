@@ -27,6 +27,8 @@ var (
 	shared   *world.World
 	gitea    *forge.Gitea
 	recorder *forge.Recorder
+	// images is a registry that the agent may ask without TLS.
+	images string
 )
 
 // recordTo is the folder for recorded deliveries, which the tests of source/webhook use.
@@ -65,6 +67,9 @@ func begin(ctx context.Context, dir, binary string) error {
 	if err != nil {
 		return err
 	}
+	if images, err = loopback.Claim(); err != nil {
+		return err
+	}
 	recorder = forge.Record(hooks)
 	if gitea, err = forge.Start(ctx, forge.Config{Binary: binary, Assets: os.Getenv("GITEA_ASSETS"), Dir: filepath.Join(dir, "gitea")}); err != nil {
 		return err
@@ -73,7 +78,7 @@ func begin(ctx context.Context, dir, binary string) error {
 	if err != nil {
 		return err
 	}
-	shared, err = world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: program, Flags: []string{"--webhook-address", hooks, "--log-level", "debug"}})
+	shared, err = world.New(ctx, world.Config{Cluster: cluster, Dir: dir, Binary: program, Flags: []string{"--webhook-address", hooks, "--registry-insecure", images, "--log-level", "debug"}})
 	if err != nil {
 		cluster.Stop()
 		return err

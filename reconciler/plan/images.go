@@ -144,45 +144,53 @@ func (i Images) Await(a Await) (Images, Gate) {
 	if i.Digest != a.Digest || a.Retry {
 		i = Images{Digest: a.Digest, Known: i.Known, Retry: a.Retry}
 	}
-	var gate Gate
-	var missing, asked []Answer
-	var unchecked []string
-	late := i.late(a)
-	for _, answer := range a.Answers {
-		silent := answer.Trouble != "" && (answer.Refused || !a.Now.Before(answer.Since.Add(registryPatience)))
-		switch {
-		case answer.Presence == There:
-		case answer.Presence == Missing && !(late && silent):
-			missing = append(missing, answer)
-		case silent:
-			unchecked = append(unchecked, fmt.Sprintf("image %s could not be checked, so the commit did not wait for it: %s", answer.Image, answer.Trouble))
-		default:
-			asked = append(asked, answer)
-			if answer.Trouble != "" {
-				gate.Deadline = soonest(gate.Deadline, answer.Since.Add(registryPatience))
-			}
-		}
-	}
-	if len(missing) > 0 && i.Since.IsZero() {
+	late, open := i.late(a), i.open(a)
+	if len(open.missing) > 0 && i.Since.IsZero() {
 		i.Since = a.Now.UTC().Truncate(time.Second)
-		late = i.late(a)
 	}
+	gate := Gate{Deadline: open.deadline}
 	if !i.Since.IsZero() {
 		gate.Until = i.Since.Add(a.Timeout)
 	}
 	switch {
-	case len(missing) > 0 && late:
-		gate.State, gate.Message = GateLate, fmt.Sprintf("%s not there after %s; check the pipeline that builds what is missing; to wait again: berth retry %s", subject(missing), short(a.Timeout), a.Name)
-	case len(missing) > 0:
+	case len(open.missing) > 0 && late:
+		gate.State, gate.Message = GateLate, fmt.Sprintf("%s not there after %s; check the pipeline that builds what is missing; to wait again: berth retry %s", subject(open.missing), short(a.Timeout), a.Name)
+	case len(open.missing) > 0:
 		gate.State, gate.Deadline = GateWaiting, soonest(gate.Deadline, gate.Until)
-		gate.Message = fmt.Sprintf("%s not there yet; waits until %s%s", subject(missing), gate.Until.Format("15:04:05 MST"), troubled(missing))
-	case len(asked) > 0:
-		gate.State, gate.Message = GateAsking, "asking the registry for image "+named3(asked)+troubled(asked)
+		gate.Message = fmt.Sprintf("%s not there yet; waits until %s%s", subject(open.missing), gate.Until.Format("15:04:05 MST"), troubled(open.missing))
+	case len(open.asked) > 0:
+		gate.State, gate.Message = GateAsking, "asking the registry for image "+enumerated(open.asked)+troubled(open.asked)
 	default:
 		gate.State, gate.Deadline = GateOpen, time.Time{}
-		i.Open, i.Since, i.Known, i.Unchecked = true, time.Time{}, a.Named, unchecked
+		i.Open, i.Since, i.Known, i.Unchecked = true, time.Time{}, a.Named, open.unchecked
 	}
 	return i, gate
+}
+
+// unanswered sorts the images that are not known to be there.
+type unanswered struct {
+	missing, asked []Answer
+	unchecked      []string  // why images are not waited for
+	deadline       time.Time // when the patience with a registry ends; zero: none is in trouble
+}
+
+func (i Images) open(a Await) (open unanswered) {
+	for _, answer := range a.Answers {
+		silent := answer.Trouble != "" && (answer.Refused || !a.Now.Before(answer.Since.Add(registryPatience)))
+		switch {
+		case answer.Presence == There:
+		case answer.Presence == Missing && !(i.late(a) && silent):
+			open.missing = append(open.missing, answer)
+		case silent:
+			open.unchecked = append(open.unchecked, fmt.Sprintf("image %s could not be checked, and was not waited for: %s", answer.Image, answer.Trouble))
+		default:
+			open.asked = append(open.asked, answer)
+			if answer.Trouble != "" {
+				open.deadline = soonest(open.deadline, answer.Since.Add(registryPatience))
+			}
+		}
+	}
+	return open
 }
 
 // late reports whether the wait has used up its time.
@@ -205,10 +213,10 @@ func subject(answers []Answer) string {
 	if len(answers) == 1 {
 		return "image " + answers[0].Image + " is"
 	}
-	return "images " + named3(answers) + " are"
+	return "images " + enumerated(answers) + " are"
 }
 
-func named3(answers []Answer) string {
+func enumerated(answers []Answer) string {
 	var names []string
 	for _, answer := range answers[:min(named, len(answers))] {
 		names = append(names, answer.Image)
