@@ -26,8 +26,8 @@ func (l *line) noteOf(b *branch) string {
 func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branch, envs map[string][]*v1alpha1.Environment) error {
 	numbers := slices.Clone(l.open[b.name])
 	for number, n := range b.notes {
-		if m := l.merges[number]; m != nil && branchOf(m.MergeRequest) != b.name {
-			delete(b.notes, number) // the branch was renamed, and the note is about the new one
+		if l.isMoved(b, number, envs) {
+			delete(b.notes, number)
 			continue
 		}
 		ended := n.plan != "" && l.merges[number] == nil
@@ -52,6 +52,13 @@ func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branc
 		}
 	}
 	return nil
+}
+
+// isMoved reports whether a merge request belongs to another branch with environments by now, because its branch was renamed.
+// The note is about that one. Gitea gives the merge request of a deleted branch a name that no branch has.
+func (l *line) isMoved(b *branch, number int64, envs map[string][]*v1alpha1.Environment) bool {
+	m := l.merges[number]
+	return m != nil && branchOf(m.MergeRequest) != b.name && len(envs[branchOf(m.MergeRequest)]) > 0
 }
 
 // edit is a note that may have to be edited.

@@ -343,6 +343,23 @@ func TestAMergeRequestMovesToAnotherBranch(t *testing.T) {
 	})
 }
 
+// Gitea lists the merge request of a deleted branch under a name that no branch has, until it is closed.
+func TestTheBranchOfAMergeRequestIsDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("side", "Healthy", ""))
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.said(time.Minute)
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "refs/pull/7/head"}} })
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.wants("the branch is deleted", time.Minute, "list")
+		o.change(func() { delete(o.envs, "posts.review.side") })
+		o.sender.Changed(environment("side", "Healthy", ""))
+		o.wants("and then its environment", time.Minute, "note 1007 in !7 removed")
+		o.stop()
+	})
+}
+
 // The forge is caught up with, and not with history.
 func TestAForgeThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
