@@ -98,6 +98,9 @@ func (p *place) clear() {
 			p.Fatal(err)
 		}
 	}
+	for _, namespace := range []string{deploy.Namespace, "other"} {
+		p.awaitGone(namespaces, namespace) // the next test creates it
+	}
 }
 
 // awaitGone waits until an object outside namespaces is gone.

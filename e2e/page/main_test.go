@@ -3,16 +3,13 @@ package page
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"berth.dev/berth/e2e/world"
-	"berth.dev/berth/internal/clustertest"
 )
 
 // shared is the world of all tests, and binary the path of berth.
@@ -38,49 +35,14 @@ func findBrowser() (path, missing string) {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
 	if missing != "" {
-		return m.Run() // each test says that it is skipped
+		os.Exit(m.Run()) // each test says that it is skipped
 	}
-	dir, err := os.MkdirTemp("", "berth-page-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		shared, err = begin(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer shared.Cluster.Stop()
-	code := m.Run()
-	if err := shared.Agent.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(world.Suite{Name: "page", Begin: begin}.Run(m))
 }
 
-// begin builds the agent while the control plane starts, and starts the agent.
-func begin(ctx context.Context, dir string) (*world.World, error) {
-	built := make(chan error, 1)
-	go func() {
-		var err error
-		binary, err = world.Build(dir)
-		built <- err
-	}()
-	cluster, err := clustertest.Run(ctx, clustertest.Config{})
-	if err := errors.Join(err, <-built); err != nil {
-		return nil, err
-	}
-	w, err := world.New(ctx, world.Config{Cluster: cluster, Dir: filepath.Join(dir, "agent"), Binary: binary, Flags: []string{"--leader-elect"}})
-	if err == nil {
-		err = w.Agent.Start()
-	}
-	if err != nil {
-		cluster.Stop()
-	}
-	return w, err
+func begin(ctx context.Context, c world.Config) (_ *world.World, err error) {
+	binary, c.Flags = c.Binary, []string{"--leader-elect"}
+	shared, err = world.New(ctx, c)
+	return shared, err
 }
