@@ -38,9 +38,9 @@ func TestTheMergeRequestShowsWhichImageIsMissing(t *testing.T) {
 	files := application("one")
 	files["k8s/app.yaml"] = strings.ReplaceAll(files["k8s/app.yaml"], "registry.example.com", images)
 	head := posts.forge.Push("side", files)
-	number := posts.forge.Open("side")
 	missing := "image " + images + "/acme/app:1 is not there yet"
 	posts.shows(t, head, "berth/review", "pending", "Waiting: "+missing)
+	number := posts.forge.Open("side")
 	t.Log(posts.says(t, number, "⏳ Waiting", missing).Body)
 	pushed.Store(true)
 	posts.shows(t, head, "berth/review", "success", "Healthy")
