@@ -77,8 +77,21 @@ func (l *line) requeue(change func()) {
 	}
 }
 
+// farewell is how long a report that has begun may take after the context ends.
+const farewell = 2 * time.Second
+
+// lingering returns a context that ends a while after another one. Otherwise the forge would have a report that is not written
+// down, and get it again after a restart.
+func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(farewell, cancel) })
+	return longer, cancel
+}
+
 // run compares and sends when there is a reason to, until the context ends or the Repository reports nothing any more.
 func (l *line) run(ctx context.Context) {
+	sending, cancel := lingering(ctx)
+	defer cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -92,7 +105,7 @@ func (l *line) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return // there was another reason to go on, too
 		}
-		next := l.round(ctx)
+		next := l.round(sending)
 		if l.silent && l.retire(l) {
 			return
 		}

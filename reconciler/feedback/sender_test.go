@@ -42,6 +42,7 @@ type office struct {
 	writes  int              // of statuses of Environments
 	fails   func(call string) error
 	merge   forge.MergeState // of merges; empty: Mergeable
+	slow    time.Duration    // how long a commit status takes
 
 	plans  Plans
 	sender *Sender
@@ -94,10 +95,23 @@ type project struct {
 
 func (p *project) Address() string { return p.address }
 
-func (o *office) SetStatus(_ context.Context, s forge.Status) (int64, error) {
+func (o *office) SetStatus(ctx context.Context, s forge.Status) (int64, error) {
+	if err := o.wait(ctx); err != nil {
+		return 0, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return 9, o.call(fmt.Sprintf("%s %.1s %s", s.Name, s.Commit, s.State))
+}
+
+// wait waits as long as a slow forge, whose answer is lost if the context ends.
+func (o *office) wait(ctx context.Context) error {
+	select {
+	case <-time.After(o.slow):
+		return nil
+	case <-ctx.Done():
+		return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: ctx.Err().Error()}
+	}
 }
 
 func (o *office) MergeRequests(context.Context) ([]forge.MergeRequest, error) {
@@ -388,6 +402,26 @@ func TestAForgeThatIsDown(t *testing.T) {
 		}
 		o.stop()
 	})
+}
+
+// The forge gets a report once, even if the agent ends while it sends it. An agent does not wait long for a forge.
+func TestAReportThatHasBegunEndsWithTheAgent(t *testing.T) {
+	for _, test := range []struct {
+		slow time.Duration
+		kept bool
+	}{{farewell / 2, true}, {time.Minute, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			o := opens(t, environment("side", "Healthy", ""))
+			o.slow = test.slow
+			o.wants("it has begun", time.Millisecond)
+			o.stop()
+			time.Sleep(farewell) // in a bubble of synctest
+			synctest.Wait()
+			if told := o.envs["posts.review.side"].Status.Feedback; (told != nil && told.State == "Success") != test.kept {
+				t.Errorf("with a forge that takes %s, %+v is written down", test.slow, told)
+			}
+		})
+	}
 }
 
 // Whatever happens meanwhile, the next try comes soon after the first failures, and not sooner.
