@@ -182,7 +182,7 @@ func (i Images) open(a Await) (open unanswered) {
 		case answer.Presence == Missing && !(i.late(a) && silent):
 			open.missing = append(open.missing, answer)
 		case silent:
-			open.unchecked = append(open.unchecked, fmt.Sprintf("image %s could not be checked, and was not waited for: %s", answer.Image, answer.Trouble))
+			open.unchecked = append(open.unchecked, fmt.Sprintf("image %s could not be checked, so the commit did not wait for it: %s", answer.Image, answer.Trouble))
 		default:
 			open.asked = append(open.asked, answer)
 			if answer.Trouble != "" {
