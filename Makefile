@@ -83,6 +83,10 @@ node: node-binary ## Run Berth as a Pod on a real node, in namespaces of its own
 forge: cluster-binary ## Run scenarios with a real Gitea: GITEA=/path/to/gitea (one built without bindata: GITEA_ASSETS=folder of its sources; else the tests say why they are skipped).
 	cd e2e && go test ./forge -v -count=1
 
+.PHONY: notes
+notes: cluster-binary ## Record the notes of docs/notes.md with a real Gitea, as "make forge" has it.
+	cd e2e && go test ./forge -v -count=1 -run '^TestNotesOfTheDocumentation$$' -notes $(abspath docs/notes.md)
+
 # A cluster of the user's only if the command line names it: many people have KUBECONFIG in their environment.
 ifeq ($(origin KUBECONFIG),command line)
 own := --kubeconfig "$(KUBECONFIG)" $(if $(YES),--yes)

@@ -93,6 +93,10 @@ func testGranting(t *testing.T, environment kubernetes.Interface) {
 		}
 	}
 	made := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}
+	awaitPolicy(t, "is reserved", func(ctx context.Context) error {
+		_, err := environment.CoreV1().ServiceAccounts(theirs).Create(ctx, made, dryRun)
+		return err
+	})
 	_, err := environment.CoreV1().ServiceAccounts(theirs).Create(t.Context(), made, metav1.CreateOptions{})
 	denied(t, "an account of the environments' name", err, "is reserved")
 }
@@ -105,10 +109,15 @@ func testAgentPolicy(t *testing.T, admin, agent kubernetes.Interface) {
 		t.Fatal(err)
 	}
 	namespaces := agent.CoreV1().Namespaces()
+	unmarked := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unmarked"}}
+	awaitPolicy(t, "creates only namespaces", func(ctx context.Context) error {
+		_, err := namespaces.Create(ctx, unmarked, dryRun)
+		return err
+	})
 	denied(t, "deleting a namespace of others", namespaces.Delete(ctx, "foreign", metav1.DeleteOptions{}), "changes and deletes only namespaces")
 	_, err := namespaces.Patch(ctx, "foreign", types.MergePatchType, []byte(`{"metadata":{"labels":{"berth.dev/environment":"a.b"}}}`), metav1.PatchOptions{})
 	denied(t, "marking a namespace of others", err, "changes and deletes only namespaces")
-	_, err = namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unmarked"}}, metav1.CreateOptions{})
+	_, err = namespaces.Create(ctx, unmarked, metav1.CreateOptions{})
 	denied(t, "creating a namespace without a mark", err, "creates only namespaces")
 	for name, change := range map[string]func(*rbacv1.RoleBinding){
 		"another name":            func(b *rbacv1.RoleBinding) { b.Name = "other" },
@@ -143,6 +152,10 @@ func testBounds(t *testing.T, agent, environment kubernetes.Interface) {
 	policy := func(name string) *networkingv1.NetworkPolicy {
 		return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	}
+	awaitPolicy(t, "begins with berth-namespace.", func(ctx context.Context) error {
+		_, err := agent.CoreV1().ResourceQuotas(theirs).Create(ctx, quota("mine"), dryRun)
+		return err
+	})
 	_, err := agent.CoreV1().ResourceQuotas(theirs).Create(ctx, quota("mine"), metav1.CreateOptions{})
 	denied(t, "a quota of another name", err, "begins with berth-namespace.")
 	_, err = agent.CoreV1().ResourceQuotas("kube-system").Create(ctx, quota("berth-namespace.a.b"), metav1.CreateOptions{})
@@ -185,6 +198,10 @@ func testNamespacePolicy(t *testing.T, admin, agent kubernetes.Interface, cluste
 		Annotations: map[string]string{"berth.dev/branch": "feature"},
 	}}
 	eve := somebodyWith(t, admin, cluster, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces", "namespaces/status"}, Verbs: []string{"*"}})
+	awaitPolicy(t, "only its agent creates such namespaces", func(ctx context.Context) error {
+		_, err := eve.Create(ctx, marked, dryRun)
+		return err
+	})
 	_, err := eve.Create(ctx, marked, metav1.CreateOptions{})
 	denied(t, "creating a namespace with the agent's mark", err, "only its agent creates such namespaces")
 	if _, err := agent.CoreV1().Namespaces().Create(ctx, marked, metav1.CreateOptions{}); err != nil {
@@ -256,6 +273,17 @@ func somebodyWith(t *testing.T, admin kubernetes.Interface, cluster *clustertest
 type namespaceClient interface {
 	Create(context.Context, *corev1.Namespace, metav1.CreateOptions) (*corev1.Namespace, error)
 	Patch(context.Context, string, types.PatchType, []byte, metav1.PatchOptions, ...string) (*corev1.Namespace, error)
+}
+
+var dryRun = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+
+// awaitPolicy waits until a policy denies a dry run with a text. A policy takes effect some seconds after it was created.
+func awaitPolicy(t *testing.T, text string, attempt func(context.Context) error) {
+	t.Helper()
+	eventually(t, "no policy says "+text, func(ctx context.Context) (bool, error) {
+		err := attempt(ctx)
+		return errors.IsForbidden(err) && strings.Contains(err.Error(), text), nil
+	})
 }
 
 // denied fails the test unless a policy denies a request with a text.
