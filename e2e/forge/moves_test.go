@@ -58,7 +58,7 @@ func TestTwoMergeRequestsOfOneBranch(t *testing.T) {
 
 // Gitea moves the merge requests of a renamed branch to the new name. The note follows, and stays one.
 func TestABranchIsRenamed(t *testing.T) {
-	posts := begins(t, "renamed")
+	posts := begins(t, "newname")
 	posts.reports(t, "write:repository", "write:issue")
 	posts.forge.Push("main", application("one"))
 	head := posts.forge.Push("feature/old", application("two"))
