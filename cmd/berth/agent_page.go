@@ -67,7 +67,7 @@ func (o *pageOptions) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.proxyGroupsHeader, "page-proxy-groups-header", "", "header in which the proxy names the groups of the user")
 }
 
-// check returns an error for a page that nobody could use, or everybody.
+// check returns an error for a page that no viewer could use, or that would need no login.
 func (o *pageOptions) check() error {
 	if o.address == "0" {
 		return nil

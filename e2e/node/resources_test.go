@@ -21,8 +21,8 @@ var (
 	settle   = flag.Duration("settle", 0, "how long the agent is at rest before its memory is measured")
 )
 
-// testResources compares what a kubelet measures of the agent with its requests and limits, for a new agent and for one with
-// branches. The branches have everything but pods, since the node is only one machine.
+// testResources compares the memory and CPU of the agent, as a kubelet measures them, with its requests and limits: of a new
+// agent, and of one with branches. The branches have everything but pods, since the node is only one machine.
 func testResources(t *testing.T) {
 	client := admin(t)
 	pod := awaitAgents(t, client, 1)[0]

@@ -84,8 +84,11 @@ const farewell = 2 * time.Second
 // down, and get it again after a restart.
 func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() { time.AfterFunc(farewell, cancel) })
-	return longer, cancel
+	forget := context.AfterFunc(ctx, func() { time.AfterFunc(farewell, cancel) })
+	return longer, func() {
+		forget() // a line may end long before the agent
+		cancel()
+	}
 }
 
 // run compares and sends when there is a reason to, until the context ends or the Repository reports nothing any more.

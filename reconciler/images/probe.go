@@ -90,7 +90,7 @@ func (c *Checker) schedule(p *probe, pause time.Duration) {
 	p.timer = time.AfterFunc(pause, func() { c.inquire(p) })
 }
 
-// abandon stops a question that nobody asks any more. c.mu is held.
+// abandon stops a question that no environment asks any more. c.mu is held.
 func (c *Checker) abandon(p *probe) {
 	if p.timer != nil {
 		p.timer.Stop()
