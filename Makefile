@@ -108,8 +108,11 @@ demo-down: ## Stop and remove what "make demo" left running, on a cluster of you
 sequential := manifest|naming|observed|plan|render
 concurrent = $$(go list ./source/... ./secrets/... ./internal/worker/... ./cmd/internal/access ./cmd/internal/login ./cmd/internal/web ./reconciler/... | grep -vE '/reconciler/($(sequential))$$')
 
+# Tests with a control plane mostly wait, so more packages than processors run at the same time.
+beside := -p $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))
+
 define race-tests
-CGO_ENABLED=1 go test -race -skip '^TestDeath' $(concurrent)
+CGO_ENABLED=1 go test $(beside) -race -skip '^TestDeath' $(concurrent)
 CGO_ENABLED=1 go test -race -run '^(TestBuildsBesideEachOther|TestNoBuildWaitsForTheKeysOfAnother)$$' ./reconciler/render
 endef
 
@@ -118,7 +121,7 @@ test: cluster-binary ## Run all tests, those of what is concurrent with the race
 	go test $$(go list ./... | grep -vxF "$(concurrent)")
 	$(race-tests)
 	go test ./reconciler -run '^TestDeath'
-	cd e2e && go test ./...
+	cd e2e && go test $(beside) ./...
 	cd tools && go test ./...
 
 .PHONY: crash

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -106,15 +107,38 @@ func TestWhoIsRefusedIsLookedAtAgainWhenTheObstacleGoes(t *testing.T) {
 func TestAnEntryFollowsARenamedBranch(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "follows")
+	follow(t, posts, func() {
+		posts.Patch(`{"spec":{"suspend":true}}`) // Git renames the branch before it makes the new name the default
+		posts.Becomes("Suspended")
+		posts.git.Rename("main", "trunk")
+		posts.Patch(`{"spec":{"suspend":false}}`)
+		posts.Becomes("Invalid", "the default branch trunk gets no environment", "write trunk in place of the old name in all entries")
+	})
+}
+
+// GitLab and GitHub let a team push the new branch first. Then it has a preview before it becomes the default branch.
+func TestAnEntryFollowsABranchThatHasAPreview(t *testing.T) {
+	t.Parallel()
+	posts := begins(t, "precedes")
+	follow(t, posts, func() {
+		posts.git.Branch("trunk", "main")
+		preview := posts.Environment("trunk")
+		preview.Becomes("Healthy", posts.git.Head("trunk"))
+		posts.git.SetDefault("trunk")
+		posts.git.Delete("main")
+		posts.Becomes("Invalid", "the default branch trunk keeps its environment precedes.review.trunk", "write trunk in place of the old name in all entries")
+	})
+}
+
+// follow renames main to trunk, and writes the new name into the entries.
+func follow(t *testing.T, posts *team, rename func()) {
+	t.Helper()
 	production := posts.Environment("main")
 	head := posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", "")))
 	production.Becomes("Healthy", head)
 	api, migrate := production.Object("Deployment/api"), production.Object("Job/migrate")
 
-	posts.git.Branch("trunk", "main")
-	posts.git.SetDefault("trunk")
-	posts.git.Delete("main")
-	posts.Becomes("Invalid", "write trunk in place of the old name in all entries")
+	rename()
 	entries := posts.Get().Spec.Environments
 	entries[0].Branches, entries[1].Branches = []v1alpha1.BranchPattern{"trunk"}, []v1alpha1.BranchPattern{"**", "!trunk"}
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": entries}})
@@ -122,7 +146,7 @@ func TestAnEntryFollowsARenamedBranch(t *testing.T) {
 		t.Fatal(err)
 	}
 	posts.Patch(string(patch))
-	trunk := posts.Environment("trunk")
+	trunk := posts.EnvironmentOf("production", "trunk")
 	trunk.Becomes("Healthy", head)
 	if now := trunk.Object("Deployment/api"); now.GetUID() != api.GetUID() || now.Field("spec.template") != api.Field("spec.template") {
 		t.Error("the Deployment was re-created, or rolled out")
@@ -131,7 +155,8 @@ func TestAnEntryFollowsARenamedBranch(t *testing.T) {
 		t.Error("the migration ran again")
 	}
 	trunk.Becomes("Healthy", posts.pushes("trunk", code("newer")))
-	if all := posts.Environments(); len(all) != 1 {
-		t.Errorf("there are %d environments, want that of trunk", len(all))
-	}
+	world.Await(t, "only production is left", func() (string, bool) {
+		all := posts.Environments()
+		return fmt.Sprintf("%d environments", len(all)), len(all) == 1
+	})
 }

@@ -80,6 +80,12 @@ func (r *Repository) Delete(branch string) {
 	r.git("", "update-ref", "-d", "refs/heads/"+branch, r.Head(branch))
 }
 
+// Rename renames a branch. If it is the default branch, it stays the default branch.
+func (r *Repository) Rename(branch, name string) {
+	r.server.reporter.Helper()
+	r.git("", "branch", "-m", branch, name)
+}
+
 // Refs makes references, new or existing, point to commits, all at once. Their names are complete:
 // refs/merge-requests/7/head.
 func (r *Repository) Refs(commits map[string]string) {

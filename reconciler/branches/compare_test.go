@@ -138,7 +138,7 @@ func TestWhatGoes(t *testing.T) {
 			name:  "a literal entry's branch, like any other",
 			scene: listed(1, without(2, time.Hour, "main"), func(s *scene) { s.Listing.Default = "f0" }),
 			gone:  []string{"main"},
-			notes: []string{"the repository has no branch main"},
+			notes: []string{"the repository has no branch main", "the default branch f0 keeps its environment posts.review.f0"},
 		},
 		{
 			name:  "what the pattern no longer matches, at once",

@@ -85,7 +85,7 @@ func (d demand) withUsable(have map[string]*v1alpha1.Environment) demand {
 
 // withoutRenamed removes new environments that patterns call for on the default branch while a literal entry's branch is
 // missing. The default branch has probably been renamed, and would become a preview of production. Existing Environments
-// stay.
+// stay: whoever renames a branch at GitLab pushes the new one first, and it has a preview before it is the default branch.
 func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environment) demand {
 	if len(d.missing) == 0 {
 		return d
@@ -93,12 +93,17 @@ func (d demand) withoutRenamed(branch string, have map[string]*v1alpha1.Environm
 	named := slices.ContainsFunc(d.List, func(w Wanted) bool { return w.literal && w.Spec.Branch == branch })
 	var kept []Wanted
 	for _, w := range d.List {
-		if named || w.Spec.Branch != branch || have[w.Name] != nil {
+		if named || w.Spec.Branch != branch {
 			kept = append(kept, w)
 			continue
 		}
-		d.notes = append(slices.Clip(d.notes), fmt.Sprintf("entry %s: the default branch %s gets no environment while the branch of entry %s does not exist: it may have been renamed; write %s in place of the old name in all entries",
-			w.entry.Name, branch, d.missing[0], branch))
+		gets := "gets no environment"
+		if have[w.Name] != nil {
+			kept = append(kept, w)
+			gets = "keeps its environment " + w.Name
+		}
+		d.notes = append(slices.Clip(d.notes), fmt.Sprintf("entry %s: the default branch %s %s while the branch of entry %s does not exist: it may have been renamed; write %s in place of the old name in all entries",
+			w.entry.Name, branch, gets, d.missing[0], branch))
 	}
 	d.List = kept
 	return d
