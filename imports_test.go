@@ -43,6 +43,7 @@ var arrows = []struct {
 	{pkg: "reconciler/records", knows: []string{"reconciler/manifest", "reconciler/plan"}},
 	{pkg: "reconciler/live", knows: []string{"reconciler/manifest", "reconciler/observed", "health"}},
 	{pkg: "reconciler/clusters", knows: []string{"reconciler/apply", "reconciler/live", "reconciler/manifest"}},
+	{pkg: "reconciler/remote"},
 	{pkg: "reconciler/images", knows: []string{"reconciler/manifest", "reconciler/plan"}},
 	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/images", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
 		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live", "reconciler/clusters"}},
@@ -72,6 +73,7 @@ var arrows = []struct {
 	{pkg: "internal/buildtest"},
 	{pkg: "internal/apitest", knows: []string{"api/v1alpha1", "reconciler/naming"}},
 	{pkg: "internal/clustertest"},
+	{pkg: "internal/faulttest"},
 	{pkg: "internal/gittest"},
 	{pkg: "internal/issuertest"},
 	{pkg: "internal/loopback"},
@@ -81,11 +83,11 @@ var arrows = []struct {
 	{pkg: "."},
 }
 
-var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/gittest", "internal/issuertest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
+var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/faulttest", "internal/gittest", "internal/issuertest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report", "reconciler/feedback",
-	"cmd/...", "internal/clustertest"}
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/remote", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report", "reconciler/feedback",
+	"cmd/...", "internal/clustertest", "internal/faulttest"}
 
 // fences lists where external packages (import paths) or single functions ("path.Name") may be used.
 var fences = []struct {
