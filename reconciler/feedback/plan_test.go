@@ -74,7 +74,7 @@ func TestPlansInNotes(t *testing.T) {
 	}
 }
 
-// The docs show what a note has, and not what somebody remembers of it.
+// The docs show what a note has, and not what its author remembers.
 func TestTheDocsShowThePlan(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/merge-requests.md")
 	if err != nil {

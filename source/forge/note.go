@@ -28,7 +28,7 @@ func (c *Client) PutNote(ctx context.Context, mergeRequest, id int64, marker, bo
 		switch err := c.editNote(ctx, mergeRequest, note.ID, body); {
 		case err == nil:
 			return note.ID, nil
-		case ReasonOf(err) != NotFound && ReasonOf(err) != Forbidden: // a copy that somebody else wrote
+		case ReasonOf(err) != NotFound && ReasonOf(err) != Forbidden: // a copy that another user wrote
 			return 0, err
 		}
 	}

@@ -169,7 +169,7 @@ func (o *OpenID) finish(w http.ResponseWriter, r *http.Request, s sealer) error 
 }
 
 // returned returns the trip of a browser that comes back from the issuer. Without one, another site sent the browser
-// here, to log it in as somebody else.
+// here, to log it in as another user.
 func (o *OpenID) returned(r *http.Request, s sealer) (trip, error) {
 	old := &Refusal{Code: http.StatusBadRequest, Title: "This login is out of date", Text: "It took too long, or was begun in another tab or not at all in this browser. Log in again."}
 	cookie, err := r.Cookie(o.cookieName(forTrip))

@@ -154,7 +154,7 @@ func TestALoginLeadsToThePageThatWasAskedFor(t *testing.T) {
 	}
 }
 
-// An attacker who logs in, and gives the address that leads back to somebody else, would have that person act as the
+// An attacker who logs in, and gives the address that leads back to another user, would have that person act as the
 // attacker.
 func TestALoginOfAnotherBrowserDoesNotCount(t *testing.T) {
 	s := opens(t)

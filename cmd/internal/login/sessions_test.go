@@ -110,7 +110,7 @@ func TestEachLoginHasASessionOfItsOwn(t *testing.T) {
 	}
 }
 
-// returnsAgain logs in somebody else in a browser with a session.
+// returnsAgain logs in another user in a browser with a session.
 func (b *browser) returnsAgain(user string) {
 	b.Helper()
 	_, _, back := b.gets(b.asks(login.Path) + "&login=" + user)

@@ -93,7 +93,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 			if why, _ := s.cause.Load().(error); !strings.Contains(why.Error(), test.says) {
 				t.Errorf("it is refused because: %v", why)
 			}
-			b.asks("/") // nobody is logged in
+			b.asks("/") // without a login
 		})
 	}
 }

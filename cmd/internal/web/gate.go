@@ -43,7 +43,7 @@ type Gate struct {
 	log     *slog.Logger
 
 	mu sync.Mutex
-	// said is the last reason in the log why somebody is not logged in, at a time.
+	// said is the last reason for a refused login in the log, and its time.
 	said   string
 	saidAt time.Time
 }
@@ -138,7 +138,7 @@ type doorPage struct {
 	Issuer string
 }
 
-// refuse says why somebody is not let in.
+// refuse answers a request without a valid login with the reason.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal, ok := errors.AsType[*login.Refusal](err)
 	if !ok {
@@ -152,7 +152,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	g.show(w, r, refusal.Code, page)
 }
 
-// note logs why somebody is not logged in. Everybody can cause such lines, so that a repetition counts only after a while.
+// note logs why a login is refused. Anyone can cause such lines, so it logs the same reason again only after a while.
 func (g *Gate) note(refusal *login.Refusal) {
 	if refusal.Cause == nil {
 		return
