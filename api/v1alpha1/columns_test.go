@@ -19,7 +19,7 @@ func TestWhatKubectlPrintsOfAnEnvironment(t *testing.T) {
 	api := connect(t)
 	environment := &v1alpha1.Environment{
 		ObjectMeta: metav1.ObjectMeta{Name: "columns.review.login", Namespace: "default"},
-		Spec:       v1alpha1.EnvironmentSpec{Repository: "columns", Entry: "review", Branch: "login", Namespace: "posts-login"},
+		Spec:       v1alpha1.EnvironmentSpec{Repository: "columns", Entry: "review", Branch: "login", Namespace: "posts-login", Cluster: "staging"},
 	}
 	if err := api.Create(t.Context(), environment); err != nil {
 		t.Fatal(err)
@@ -43,6 +43,7 @@ func TestWhatKubectlPrintsOfAnEnvironment(t *testing.T) {
 		{"Status", 0, "Syncing"},
 		{"Age", 0, "0s"},
 		{"Link", 0, "https://login.example.com"},
+		{"Cluster", 1, "staging"},
 		{"Namespace", 1, "posts-login"},
 		{"Pin", 1, nil},
 		{"Committed", 1, "10h"},

@@ -11,6 +11,7 @@ import (
 // +kubebuilder:validation:XValidation:rule=`self.scope != 'Cluster' || !self.branches.exists(b, b.matches(r'^!|[*?]'))`,message="scope Cluster needs branches by name: with a pattern, whoever can push a branch would have rights over the cluster",fieldPath=".scope"
 // +kubebuilder:validation:XValidation:rule=`self.__namespace__.contains('${BRANCH_SLUG}') || (size(self.branches) == 1 && !self.branches.exists(b, b.matches(r'[*?]')))`,message="namespace must contain ${BRANCH_SLUG} where more than one branch can match: each needs its own",fieldPath=".namespace"
 // +kubebuilder:validation:XValidation:rule=`!has(self.expireAfter) || (has(self.onRemoval) ? self.onRemoval == 'Delete' : self.branches.exists(b, b.matches(r'[*?]')))`,message="expireAfter deletes what runs, which onRemoval must allow: set onRemoval to Delete, or leave expireAfter out",fieldPath=".expireAfter"
+// +kubebuilder:validation:XValidation:rule=`!has(self.cluster) || !has(self.decryption) || !has(self.decryption.secretRef) || self.decryption.secretRef.name != self.cluster.secretRef.name`,message="cluster and decryption must name different Secrets: the keys for files do not belong with the credentials of a cluster",fieldPath=".cluster"
 type Entry struct {
 	// name is the name of the entry, such as production or review.
 	// +required
@@ -25,6 +26,11 @@ type Entry struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$')`,message="agent must consist of letters, digits, '-', '_' and '.', and begin and end with a letter or a digit, as the value of a label does"
 	Agent string `json:"agent,omitempty"`
+
+	// cluster is the cluster in which the environments of this entry run. Without it, they run in the agent's own cluster.
+	// Changing it is like changing namespace: running environments do not move.
+	// +optional
+	Cluster *ClusterReference `json:"cluster,omitempty"`
 
 	// branches are the branches that get an environment: names, or patterns. In a pattern, ** matches anything, *
 	// anything except slashes, and ? one character except a slash. A pattern after ! excludes what it matches. If several
@@ -165,6 +171,15 @@ type Entry struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Limit *int32 `json:"limit,omitempty"`
+}
+
+// ClusterReference names a cluster that the agent reaches from its own.
+type ClusterReference struct {
+	// secretRef names the Secret with a kubeconfig in its entry value or kubeconfig. The kubeconfig must contain its
+	// credentials: one that starts a program, names files or uses an auth provider is refused. The name of the Secret is the
+	// name of the cluster in messages.
+	// +required
+	SecretRef SecretReference `json:"secretRef"`
 }
 
 // BranchPattern is the name of a branch, or a pattern of names, optionally after a "!" that negates it.

@@ -14,6 +14,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Link",type=string,JSONPath=`.status.link`
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.cluster`,priority=1
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.namespace`,priority=1
 // +kubebuilder:printcolumn:name="Pin",type=string,JSONPath=`.spec.pin`,priority=1
 // +kubebuilder:printcolumn:name="Committed",type=date,JSONPath=`.status.commitTime`,priority=1,description="The age of the commit"
@@ -44,6 +45,8 @@ type EnvironmentList struct {
 }
 
 // EnvironmentSpec defines which branch runs where. The agent owns all fields but pin and suspend.
+//
+// +kubebuilder:validation:XValidation:rule=`has(self.cluster) == has(oldSelf.cluster) && (!has(self.cluster) || self.cluster == oldSelf.cluster)`,message="cluster cannot be changed: what runs does not move; delete the Environment and the agent re-creates it",fieldPath=".cluster"
 type EnvironmentSpec struct {
 	// repository is the name of the Repository in this namespace. It cannot be changed.
 	// +required
@@ -81,6 +84,14 @@ type EnvironmentSpec struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	// +kubebuilder:validation:XValidation:rule=`self == oldSelf`,message="namespace cannot be changed: what runs does not move; delete the Environment and the agent re-creates it"
 	Namespace string `json:"namespace"`
+
+	// cluster is the name of the Secret with the kubeconfig of the cluster in which the objects are; empty for the agent's own
+	// cluster. It cannot be changed.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Cluster string `json:"cluster,omitempty"`
 
 	// serviceAccountName is the account in namespace with which objects are applied, if the entry names one.
 	// +optional

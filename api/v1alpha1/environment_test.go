@@ -62,6 +62,7 @@ func TestEnvironmentIdentityCannotBeChanged(t *testing.T) {
 		"entry":           {spec: `{entry: production}`, refused: `entry cannot be changed`},
 		"branch":          {spec: `{branch: main}`, refused: `branch cannot be changed`},
 		"namespace":       {spec: `{namespace: posts}`, refused: `namespace cannot be changed`},
+		"cluster":         {spec: `{cluster: staging}`, refused: `cluster cannot be changed`},
 		"commit":          {spec: `{commit: ` + strings.Repeat("9f8e", 10) + `}`},
 		"a person's part": {spec: `{pin: ` + strings.Repeat("9f8e", 10) + `, suspend: true}`},
 		"the entry's":     {spec: `{onRemoval: Orphan, serviceAccountName: deployer}`},
@@ -77,5 +78,20 @@ func TestEnvironmentIdentityCannotBeChanged(t *testing.T) {
 			maps.Copy(after.Object["spec"].(map[string]any), values(t, c.spec))
 			expect(t, api.Update(t.Context(), after, client.DryRunAll), c.refused)
 		})
+	}
+}
+
+func TestTheClusterOfAnEnvironmentCannotBeChanged(t *testing.T) {
+	api := connect(t)
+	environment := parse(t, goodEnvironment)
+	environment.SetName("posts.review.far")
+	set(t, environment, "staging", "spec", "cluster")
+	if err := api.Create(t.Context(), environment); err != nil {
+		t.Fatal(err)
+	}
+	for _, cluster := range []any{"production", nil} {
+		moved := environment.DeepCopy()
+		set(t, moved, cluster, "spec", "cluster")
+		expect(t, api.Update(t.Context(), moved, client.DryRunAll), `cluster cannot be changed`)
 	}
 }

@@ -45,6 +45,7 @@ type RepositoryList struct {
 //
 // +kubebuilder:validation:XValidation:rule=`!has(self.feedback) || has(self.feedback.provider) || (has(self.feedback.url) ? self.feedback.url : self.url).matches(r'^[a-z]+://([^/@]*@)?[^/@]*(github|gitlab|gitea|forgejo|codeberg)')`,message="feedback needs a provider, because the host's name does not say which API it has: GitLab, GitHub or Gitea (also for Forgejo)",fieldPath=".feedback"
 // +kubebuilder:validation:XValidation:rule=`!has(self.feedback) || !self.url.startsWith('file:')`,message="feedback needs a repository on a forge, but url is a local folder",fieldPath=".feedback"
+// +kubebuilder:validation:XValidation:rule=`!self.environments.exists(c, has(c.cluster) && self.environments.exists(e, has(e.copySecrets) && e.copySecrets.exists(s, s.name == c.cluster.secretRef.name)))`,message="copySecrets must not copy the kubeconfig of a cluster: whoever can push a branch could read it in the environment's namespace",fieldPath=".environments"
 type RepositorySpec struct {
 	// url is the address of the repository: https, http or ssh, without credentials. file is for tests; the agent refuses
 	// it unless it runs with --allow-file-urls.

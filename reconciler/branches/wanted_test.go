@@ -43,6 +43,15 @@ func TestWant(t *testing.T) {
 			notes:    []string{"entry greedy: namespace berth is Berth's own"},
 		},
 		{
+			name: "another cluster",
+			entries: []v1alpha1.Entry{{
+				Name: "far", Branches: []v1alpha1.BranchPattern{"main"}, Namespace: "posts",
+				Cluster: &v1alpha1.ClusterReference{SecretRef: v1alpha1.SecretReference{Name: "staging"}},
+			}},
+			branches: []string{"main"},
+			notes:    []string{"entry far: cluster staging: this agent does not serve other clusters yet"},
+		},
+		{
 			name:     "of two faults of an entry, the patterns'",
 			entries:  []v1alpha1.Entry{{Name: "greedy", Branches: []v1alpha1.BranchPattern{"a b"}, Namespace: "berth"}},
 			branches: []string{"main"},
