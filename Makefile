@@ -111,6 +111,9 @@ concurrent = $$(go list ./source/... ./secrets/... ./internal/worker/... ./cmd/i
 # Tests with a control plane mostly wait, so more packages than processors run at the same time.
 beside := -p $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))
 
+# The tests that take longest begin first, so that no processor is idle at the end.
+longest := ./scenarios ./hostile ./installation
+
 define race-tests
 CGO_ENABLED=1 go test $(beside) -race -skip '^TestDeath' $(concurrent)
 CGO_ENABLED=1 go test -race -run '^(TestBuildsBesideEachOther|TestNoBuildWaitsForTheKeysOfAnother)$$' ./reconciler/render
@@ -121,7 +124,7 @@ test: cluster-binary ## Run all tests, those of what is concurrent with the race
 	go test $$(go list ./... | grep -vxF "$(concurrent)")
 	$(race-tests)
 	go test ./reconciler -run '^TestDeath'
-	cd e2e && go test $(beside) ./...
+	cd e2e && go test $(beside) $(longest) ./...
 	cd tools && go test ./...
 
 .PHONY: crash
