@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,8 +56,9 @@ type Config struct {
 // Checker checks a cluster with the user's rights. A check that these do not allow is Unknown.
 type Checker struct {
 	Config
-	// account is the agent's account, as found by Installation.
+	// account is the agent's account, and agents are its Deployments, as found by Installation.
 	account string
+	agents  []appsv1.Deployment
 }
 
 // New returns a Checker.

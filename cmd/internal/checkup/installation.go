@@ -50,6 +50,7 @@ func (c *Checker) Installation(ctx context.Context) []Finding {
 	c.installationID(ctx, f)
 	c.rights(ctx, f, objects)
 	c.policies(ctx, f, objects)
+	c.page(ctx, f)
 	return f.all
 }
 
@@ -113,7 +114,7 @@ func (c *Checker) agent(ctx context.Context, f *findings) (account string) {
 	case len(list.Items) == 0:
 		f.add(Problem, "agent", "there is no Deployment with the label %s in the namespace %s; %s, or name the agent's namespace with -n", agentLabel, c.Namespace, installHint)
 	default:
-		account = list.Items[0].Spec.Template.Spec.ServiceAccountName
+		account, c.agents = list.Items[0].Spec.Template.Spec.ServiceAccountName, list.Items
 		for i := range list.Items {
 			c.deployment(f, &list.Items[i])
 		}
