@@ -90,6 +90,8 @@ type feed struct {
 	told func() bool
 
 	mu sync.Mutex
+	// seen is the newest version of an object.
+	seen string
 	// err is the error of the last request, and answered is closed after the first.
 	err      error
 	answered chan struct{}
@@ -134,9 +136,16 @@ func newFeed(at home, example client.Object, list func() client.ObjectList, tell
 		return object, nil
 	})
 	handler, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { tell(change{name: nameOf(object), moved: true}) },
-		DeleteFunc: func(object any) { tell(change{name: nameOf(object), moved: true}) },
+		AddFunc: func(object any) {
+			f.saw(object)
+			tell(change{name: nameOf(object), moved: true})
+		},
+		DeleteFunc: func(object any) {
+			f.saw(object)
+			tell(change{name: nameOf(object), moved: true})
+		},
 		UpdateFunc: func(before, after any) {
+			f.saw(after)
 			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after)})
 		},
 	})

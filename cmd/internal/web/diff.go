@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -23,6 +24,10 @@ type diffPage struct {
 	Commits  []commitChoice
 	// Compared reads both, which takes longer than the rest.
 	Compared func() compared
+	// Choosable means that something depends on the choice of commits.
+	Choosable bool
+	// Link is the page of the Git server that compares the files of both commits.
+	Link string
 	// Command compares, where the page cannot.
 	Command string
 }
@@ -77,8 +82,10 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 			page.Commits = append(page.Commits, commitChoice{id, output.ShortCommit(id)})
 		}
 	}
+	page.Choosable = s.Differ != nil || page.Forge.kind != ""
+	page.Link = page.Forge.compare(cmp.Or(page.From, env.Status.AppliedCommit), page.To)
 	if s.Differ == nil {
-		page.Command = "berth diff " + env.Name
+		page.Command = "berth diff " + env.Name + " --commit " + output.ShortCommit(page.To)
 	}
 	page.Compared = sync.OnceValue(func() compared { return s.compare(r, page) })
 	s.show(w, r, http.StatusOK, frame{Title: "Diff of " + env.Spec.Branch, Screen: "diff", Name: env.Name, Content: page, Banners: s.connection()})

@@ -51,6 +51,15 @@ func (f forge) commit(id string) string {
 	return f.base + "/commit/" + id
 }
 
+// compare returns the page of what changed between two commits, if the server is one whose paths are known.
+func (f forge) compare(from, to string) string {
+	path := map[string]string{"github": "/compare/", "gitlab": "/-/compare/", "gitea": "/compare/", "forgejo": "/compare/", "codeberg": "/compare/"}[f.kind]
+	if path == "" || from == "" || to == "" || from == to {
+		return ""
+	}
+	return f.base + path + from + "..." + to
+}
+
 // branch returns the page of a branch, if the server is one whose paths are known.
 func (f forge) branch(name string) string {
 	tree := map[string]string{"github": "/tree/", "gitlab": "/-/tree/", "gitea": "/src/branch/", "forgejo": "/src/branch/", "codeberg": "/src/branch/"}[f.kind]

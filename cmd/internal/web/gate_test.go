@@ -289,6 +289,17 @@ func TestADiffNamesTheCommand(t *testing.T) {
 	}
 }
 
+// The Git server knows what the viewer may read there.
+func TestADiffLinksToTheGitServer(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonHealthy, "")
+	env.Status.History = []v1alpha1.SyncStatus{{Commit: older, Outcome: "Healthy"}}
+	h := opensHall(t, reads("ada"), repository(), env)
+	body := h.asks("ada", "GET", "/env/posts.review.a/diff?from="+older, nil).Body.String()
+	if !strings.Contains(body, `href="https://gitlab.example.com/acme/posts/-/compare/`+older+"..."+commit) || !strings.Contains(body, "<select") {
+		t.Errorf("it says\n%s", body)
+	}
+}
+
 func TestIdleViewersAreForgotten(t *testing.T) {
 	h := opensHall(t, nil)
 	for range 3 {

@@ -42,6 +42,8 @@ type update struct {
 	Names []string `json:"names,omitempty"`
 	// Whole means that the list has other members or another order.
 	Whole bool `json:"whole,omitempty"`
+	// Versions are those that the answer to the browser's next request must have.
+	Versions string `json:"versions,omitempty"`
 }
 
 // add returns a subscriber for a page that shows a version. If anything changed since, everything is news to it.
@@ -144,6 +146,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 				ok = !before || send(all)
 				continue
 			}
+			news.Versions = s.board.versions()
 			data, err := json.Marshal(news)
 			ok = err == nil && send("data: "+string(data)+"\n\n")
 		}

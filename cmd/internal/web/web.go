@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -159,6 +160,9 @@ type shownKey struct{}
 
 // ServeHTTP serves the page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if versions := r.Header.Get(versionsHeader); versions != "" && !strings.HasPrefix(r.URL.Path, "/assets/") {
+		s.board.reach(r.Context(), versions)
+	}
 	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), shownKey{}, s.board.subscribers.shown())))
 }
 

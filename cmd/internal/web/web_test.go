@@ -198,14 +198,14 @@ func TestChangesArrive(t *testing.T) {
 	if err := s.Update(t.Context(), env); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := <-events, `{"names":["posts.review.feature-login"]}`; got != want {
+	if got, want := <-events, `{"names":["posts.review.feature-login"],"versions":"1000."}`; got != want {
 		t.Errorf("the change is %s, want %s", got, want)
 	}
 	s.shows("/rows?name="+env.Name, `hx-swap-oob="outerMorph"`, "Healthy")
 	if err := s.Create(t.Context(), environment("new", v1alpha1.ReasonQueued, "")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := <-events, `{"names":["posts.review.new"],"whole":true}`; got != want {
+	if got, want := <-events, `{"names":["posts.review.new"],"whole":true,"versions":"1000."}`; got != want {
 		t.Errorf("the new environment is %s, want %s", got, want)
 	}
 }
@@ -221,10 +221,10 @@ func TestAChangeBetweenThePageAndItsStreamArrives(t *testing.T) {
 	if err := s.Update(t.Context(), env); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := <-s.listen(server, "/live?shown="+before), `{"whole":true}`; got != want && !strings.Contains(got, `"names":["posts.review.feature-login"]`) {
+	if got, want := <-s.listen(server, "/live?shown="+before), `{"whole":true,"versions":"1000."}`; got != want && !strings.Contains(got, `"names":["posts.review.feature-login"]`) {
 		t.Errorf("the change is %s, want %s", got, want)
 	}
-	if got, want := <-s.listen(server, "/live"), `{"whole":true}`; got != want {
+	if got, want := <-s.listen(server, "/live"), `{"whole":true,"versions":"1000."}`; got != want {
 		t.Errorf("a page without a version gets %s, want %s", got, want)
 	}
 }

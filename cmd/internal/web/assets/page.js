@@ -8,13 +8,17 @@
 
   // ---- What changes is shown at once.
 
-  let source, busy = false, pending = null;
+  let source, busy = false, pending = null, versions = "";
 
   function connect() {
     if (source || document.hidden || screen() === "door") return;
     source = new EventSource("/live?shown=" + main().dataset.shown); // the server says at once if this is old
     source.onopen = () => status("");
-    source.onmessage = (event) => ask(JSON.parse(event.data));
+    source.onmessage = (event) => {
+      const update = JSON.parse(event.data);
+      versions = update.versions || versions;
+      ask(update);
+    };
     source.onerror = () => {
       status("Connection lost, trying again");
       disconnect();
@@ -70,12 +74,14 @@
       await refresh();
     } else {
       const query = new URLSearchParams(update.names.map((name) => ["name", name]));
-      await htmx.ajax("GET", "/rows?" + query, {target: "#list", swap: "none"});
+      await htmx.ajax("GET", "/rows?" + query, {target: "#list", swap: "none", headers: headers()});
     }
     filter();
   }
 
-  const refresh = () => htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph"});
+  // Another replica of the server may answer, which waits until it has seen what this one announced.
+  const headers = () => (versions ? {"Berth-Versions": versions} : {});
+  const refresh = () => htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph", headers: headers()});
 
   // While something moves, its objects change more often than the Environment does.
   setInterval(() => {
@@ -123,12 +129,19 @@
     if (s < 365 * 86400) return Math.floor(s / 86400) + "d";
     return Math.floor(s / (365 * 86400)) + "y";
   }
-  setInterval(() => {
-    for (const time of $$("time")) {
-      const text = age(Date.parse(time.dateTime));
-      if (time.textContent !== text) time.textContent = text;
+  // The step that goes on counts each second.
+  function counted(since) {
+    const s = Math.max(0, Math.floor((Date.now() - since) / 1000));
+    return (s < 3600 ? "" : Math.floor(s / 3600) + "h") + (s < 60 ? "" : Math.floor(s / 60) % 60 + "m") + s % 60 + "s";
+  }
+  function grow(selector, text) {
+    for (const time of $$(selector)) {
+      const now = text(Date.parse(time.dateTime));
+      if (time.textContent !== now) time.textContent = now;
     }
-  }, 5000);
+  }
+  setInterval(grow, 5000, "time:not([data-counts])", age);
+  setInterval(grow, 1000, "time[data-counts]", counted);
 
   // ---- The filter of the branches.
 
