@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/manifest"
@@ -19,6 +20,8 @@ type desired struct {
 	settings string
 	inputs   render.Inputs
 	set      manifest.Set
+	// rendered is how long it took to render.
+	rendered time.Duration
 	// decrypted are the kinds of the entry's decryption.kinds.
 	decrypted manifest.Kinds
 	// digest is the digest of the whole input: tree, variables, settings and keys.
@@ -54,7 +57,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commi
 	if err := m.unrendered.same(r, e, tree, variables); err != nil {
 		return desired{about: about(tree)}, err
 	}
-	result, err := r.render(ctx, e, m, commit, tree)
+	result, took, err := r.render(ctx, e, m, commit, tree)
 	if err != nil {
 		if _, limit := errors.AsType[*kustomize.LimitError](err); limit {
 			err = fmt.Errorf("%w; it is built again when its files change, or by berth retry %s", err, e.Name)
@@ -68,7 +71,7 @@ func (r *Reconciler) desire(ctx context.Context, e Environment, m *memory, commi
 	if err := result.Set.Seal(r.DigestKey, e.DecryptedKinds); err != nil {
 		return desired{}, err
 	}
-	d := desired{commit: commit, about: about(tree), settings: e.Settings, inputs: result.Inputs, set: result.Set, decrypted: e.DecryptedKinds}
+	d := desired{commit: commit, about: about(tree), settings: e.Settings, inputs: result.Inputs, set: result.Set, rendered: took, decrypted: e.DecryptedKinds}
 	d.everyCommit = everyCommit(result.Set)
 	input := []string{result.Inputs.Digest(), e.Settings}
 	if d.everyCommit {

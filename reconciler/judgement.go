@@ -39,6 +39,7 @@ func judged(e Environment, d desired, p plan.Plan, did passed) Outcome {
 		Message:      p.Message,
 		Objects:      objects(p, d.warnings()),
 		Sync:         p.Record.Sync,
+		Rendered:     d.rendered,
 		Fights:       did.fights,
 		Unchecked:    did.unchecked,
 		RecordLost:   did.lost,
@@ -75,6 +76,7 @@ func (o Outcome) because(e Environment, j Judged, did passed) Outcome {
 			meanwhile = separated(j.Message)
 		}
 		j.CommitState, j.State, j.Message, j.About = Rendering, plan.Going, rendering.Error()+meanwhile, CommitInfo{}
+		j.RenderingSince = rendering.since
 		if at := rendering.since.Add(renderQuiet); did.now.Before(at) {
 			j.Premature, o.Deadline = true, earlier(o.Deadline, at)
 		}

@@ -47,8 +47,11 @@ type Judged struct {
 	AppliedCommit, HealthyCommit string
 	// Objects are the objects in Git; nil if nothing is known about them.
 	Objects *Objects
-	// Sync is the newest attempt.
-	Sync plan.Sync
+	// Sync is the newest attempt. Rendered is how long its render took.
+	Sync     plan.Sync
+	Rendered time.Duration
+	// RenderingSince is when the render of Commit began, while it goes on.
+	RenderingSince time.Time
 	// Fights is how many objects turned out to be changed by another client again and again.
 	Fights int
 	// Unchecked says which images of the commit could not be checked before it was applied. It is set once per input.

@@ -28,9 +28,10 @@ type rendering struct {
 	cancel           context.CancelFunc
 	// left is true once no pass waits for the result.
 	left atomic.Bool
-	// done is closed when result and err are set.
+	// done is closed when result, took and err are set.
 	done   chan struct{}
 	result render.Result
+	took   time.Duration
 	err    error
 }
 
@@ -51,9 +52,9 @@ func isRendering(err error) bool {
 	return is
 }
 
-// render renders a commit, or continues the render that an earlier pass began. It returns a renderingError if that
-// takes longer than a pass waits.
-func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commit string, tree *source.Snapshot) (render.Result, error) {
+// render renders a commit, or continues the render that an earlier pass began, and returns how long that took. It returns
+// a renderingError if it takes longer than a pass waits.
+func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commit string, tree *source.Snapshot) (render.Result, time.Duration, error) {
 	job := m.renderings[commit]
 	if job != nil && job.settings != e.Settings {
 		job.cancel()
@@ -72,13 +73,13 @@ func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commi
 		}
 	}
 	if !job.ends(ctx, patience) {
-		return render.Result{}, &renderingError{commit: commit, since: job.since}
+		return render.Result{}, 0, &renderingError{commit: commit, since: job.since}
 	}
 	delete(m.renderings, commit)
 	if ctx.Err() != nil {
-		return render.Result{}, &unavailable{ctx.Err()}
+		return render.Result{}, 0, &unavailable{ctx.Err()}
 	}
-	return job.result, job.err
+	return job.result, job.took, job.err
 }
 
 // begin starts a render, which ends with ctx, the agent's context.
@@ -89,6 +90,7 @@ func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tr
 	go func() {
 		defer cancel()
 		job.result, job.err = render.Render(ctx, tree, options)
+		job.took = r.Now().Sub(job.since)
 		close(job.done)
 		if job.left.Load() && ctx.Err() == nil {
 			r.Requeue(e.ID)

@@ -185,6 +185,10 @@ type EnvironmentStatus struct {
 	// +listType=atomic
 	Jobs []JobStatus `json:"jobs,omitempty"`
 
+	// sync is how far the newest sync is, and how long its steps took. Commits that change nothing are not synced.
+	// +optional
+	Sync *SyncProgress `json:"sync,omitempty"`
+
 	// history lists the last 10 syncs, the newest first.
 	// +optional
 	// +listType=atomic

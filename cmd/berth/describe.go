@@ -25,7 +25,8 @@ func newDescribe(s streams) *cobra.Command {
 		Use:   "describe ENV",
 		Short: "Show one environment: its objects, Jobs, history, and what is wrong",
 		Long: `Show all that is needed to find out why an environment is not healthy: every object with its
-health and the reason, Jobs, the last syncs, events, and the last log lines of failing containers.
+health and the reason, the steps of the sync with their times, Jobs, the last syncs, events, and
+the last log lines of failing containers.
 ENV is the name of an Environment, or a branch that only one environment has.
 
 It reads the cluster with your rights, and notes what they do not allow. If you may read the

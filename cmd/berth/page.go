@@ -25,6 +25,9 @@ type page struct {
 func (p *page) description(d inspect.Description) {
 	env := d.Environment
 	p.table("", p.head(env)...)
+	if env.Status.ShortCommit != "" {
+		p.section("Steps", p.stages(d.Stages))
+	}
 	p.section("Objects", p.objects(d))
 	p.section("Jobs", p.jobs(env.Status.Jobs))
 	p.section("History", p.history(env.Status.History))
@@ -93,6 +96,22 @@ func (p *page) commit(env *v1alpha1.Environment) string {
 		text += " (" + made + " old)"
 	}
 	return text
+}
+
+// stages returns the way of the commit from Git to the link.
+func (p *page) stages(stages []inspect.Stage) [][]string {
+	rows := [][]string{{"STEP", "STATE", "TOOK", "DETAIL"}}
+	for _, s := range stages {
+		took := ""
+		switch {
+		case s.Took.Duration > 0:
+			took = s.Took.Duration.String()
+		case !s.Since.IsZero():
+			took = output.Age(s.Since.Time, p.now) + " so far"
+		}
+		rows = append(rows, []string{s.Name, string(s.State), took, s.Detail})
+	}
+	return rows
 }
 
 func (p *page) objects(d inspect.Description) [][]string {

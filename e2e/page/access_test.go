@@ -37,6 +37,27 @@ func (p *tab) emulates(scheme string) {
 	}))
 }
 
+// size is that of a window.
+type size struct {
+	width, height int64
+	scale         float64
+	isMobile      bool
+}
+
+var (
+	desktop = size{width: 1280, height: 757, scale: 1}
+	phone   = size{width: 390, height: 844, scale: 2, isMobile: true}
+)
+
+// resizes sets the size of the window.
+func (p *tab) resizes(s size) {
+	p.Helper()
+	p.do("resizing", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: s.height, DeviceScaleFactor: s.scale, Mobile: s.isMobile})
+		return err
+	}))
+}
+
 // violation is a rule of axe that a page breaks.
 type violation struct {
 	ID, Help string
@@ -48,11 +69,18 @@ func TestEveryScreenIsAccessible(t *testing.T) {
 	broken := team.branches("fix/crash", "Crash at the start", map[string]string{"k8s/api.yaml": deployment("api", crashes)})
 	env := team.Environment("fix/crash").Becomes("Failed", broken)
 	p := opensIn(t, shared.Cluster.Kubeconfig(), team.clone(t))
-	for _, scheme := range []string{"light", "dark"} {
-		p.emulates(scheme)
-		for name, path := range screens(env.Name) {
-			p.goes(path)
-			p.isAccessible(name + ", " + scheme)
+	for _, size := range []size{desktop, phone} {
+		p.resizes(size)
+		for _, scheme := range []string{"light", "dark"} {
+			p.emulates(scheme)
+			for name, path := range screens(env.Name) {
+				p.goes(path)
+				what := fmt.Sprintf("%s, %s, %d pixels wide", name, scheme, size.width)
+				p.isAccessible(what)
+				if wide := eval[int](p, "document.documentElement.scrollWidth"); int64(wide) > size.width {
+					t.Errorf("%s: one has to scroll sideways, over %d pixels", what, wide)
+				}
+			}
 		}
 	}
 }

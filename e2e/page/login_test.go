@@ -25,6 +25,7 @@ import (
 // served is the page of an agent that does not lead, with a login at an issuer.
 type served struct {
 	issuer  *issuertest.Issuer
+	agent   *world.Agent
 	address string
 	rbac    kubernetes.Interface
 }
@@ -54,6 +55,7 @@ func serves(t *testing.T, flags ...string) *served {
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s.agent = agent
 	t.Cleanup(func() { _ = agent.Stop() })
 	world.Await(reporter{t}, "the agent serves the page", func() (string, bool) { return agent.Log(""), agent.Log("serving the page") != "" })
 	return s
@@ -125,7 +127,7 @@ func TestThePageInTheClusterHasALogin(t *testing.T) {
 	p.goes("/env/login.production.main/logs")
 	p.awaits("main", "Download")
 	p.goes("/env/login.production.main/diff")
-	p.awaits("main", "A diff needs your own rights", "berth diff login.production.main")
+	p.awaits("main", "A diff needs your own rights", "berth diff login.production.main --commit "+team.git.Head("main")[:8])
 	p.isAccessible("the diff in the cluster")
 	p.goes("/env/login.production.main/do/suspend")
 	p.clicks(".decide button")

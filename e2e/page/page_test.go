@@ -1,6 +1,7 @@
 package page
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -33,8 +34,15 @@ func TestAnEnvironmentShowsItsRollout(t *testing.T) {
 	p.awaits("main", "Healthy", "Job", "migrate", "Deployment", "api", "Wave -1", "rollout.example.com")
 	slow := team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", startsSlowly)}, "Start slowly")
 	p.awaits("main", "Syncing", slow[:8], "Start slowly")
-	p.awaits(".strip", "healthy after")
+	p.until("the rollout counts its seconds", func() (string, bool) {
+		saw := p.text(".strip li.busy time")
+		return saw, regexp.MustCompile(`^\d+s$`).MatchString(saw)
+	})
 	p.awaits(".title", "Healthy")
+	p.until("each step has its time", func() (string, bool) {
+		saw := eval[string](p, `[...document.querySelectorAll(".strip li")].map((li) => li.querySelector(".took")?.innerText ?? "none").join(" ")`)
+		return saw, regexp.MustCompile(`^([\d.m]+s ){4}none$`).MatchString(saw)
+	})
 	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", crashes)}, "Crash")
 	p.awaits("main", "Failed", "exited with code 3", "cannot reach the <database>")
 	p.isSame()

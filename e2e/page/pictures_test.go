@@ -49,8 +49,11 @@ func TestPictures(t *testing.T) {
 			if name == "diff" {
 				path += "?from=" + first
 			}
+			p.resizes(desktop)
 			p.goes(path)
 			p.picture(filepath.Join(*pictures, name+"-"+scheme+".png"))
+			p.resizes(phone)
+			p.picture(filepath.Join(*pictures, name+"-phone-"+scheme+".png"))
 		}
 	}
 }

@@ -143,7 +143,9 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	took := e.Now().Sub(started)
 	e.log(ctx, settings.Environment, outcome, took)
 	e.endTurn(env, settings.Commit, outcome)
-	return e.conclude(ctx, env, report.Standing{Life: settings.life, Outcome: outcome, Took: took, Link: settings.link, ShowLogs: !settings.literal})
+	return e.conclude(ctx, env, report.Standing{
+		Life: settings.life, Outcome: outcome, Took: took, Fetched: e.Stores.Took(settings.Repository, settings.Commit), Link: settings.link, ShowLogs: !settings.literal,
+	})
 }
 
 // disown removes the finalizer of an Environment whose name does not follow from its branch, and tears nothing down: the

@@ -41,13 +41,17 @@ func history(env *v1alpha1.Environment, j reconciler.Judged, now time.Time) []v1
 		if len(past) > 0 && past[0].Commit == entry.Commit {
 			past = past[1:]
 		}
-		rebuilt := j.Sync.Started.Before(env.CreationTimestamp.Add(-skew))
-		if j.CommitState != reconciler.Rejected && !rebuilt && !older(j, past) {
+		if j.CommitState != reconciler.Rejected && !rebuilt(env, j) && !older(j, past) {
 			entry.Took = between(j.Sync.Started, now)
 		}
 		past = append([]v1alpha1.SyncStatus{entry}, past...)
 	}
 	return past[:min(maxHistory, len(past))]
+}
+
+// rebuilt reports whether the Environment was re-created since the sync began.
+func rebuilt(env *v1alpha1.Environment, j reconciler.Judged) bool {
+	return j.Sync.Started.Before(env.CreationTimestamp.Add(-skew))
 }
 
 // ended returns the sync that ended with an outcome, if one did.

@@ -157,10 +157,13 @@ func TestHistoryIsShort(t *testing.T) {
 // story is what a plan knows about the attempts at an environment, and what was reported about them.
 type story struct {
 	now                   time.Time
-	attempt               plan.Sync
+	sync                  plan.Sync
 	commit                string
 	rolledBack, suspended bool
-	env                   v1alpha1.Environment
+	// applied says that everything of the commit is written; what settles always is.
+	applied           bool
+	fetched, rendered time.Duration
+	env               v1alpha1.Environment
 }
 
 func (s *story) after(d time.Duration) { s.now = s.now.Add(d) }
@@ -168,26 +171,43 @@ func (s *story) after(d time.Duration) { s.now = s.now.Add(d) }
 // begins does what a plan does with another input.
 func (s *story) begins(commit string) *story {
 	begun := plan.Sync{Commit: commit, Started: s.now}
-	if !s.attempt.Settled {
-		begun.Superseded = plan.Superseded{Commit: s.attempt.Commit, Started: s.attempt.Started}
+	if !s.sync.Settled {
+		begun.Superseded = plan.Superseded{Commit: s.sync.Commit, Started: s.sync.Started}
 	}
-	s.attempt, s.commit = begun, commit
+	s.sync, s.commit = begun, commit
 	return s
 }
 
 func (s *story) reports(state plan.State) {
-	s.attempt.Settled = s.attempt.Settled || state == plan.Settled
-	j := reconciler.Judged{State: state, Commit: s.commit, Sync: s.attempt}
+	s.sync.Settled = s.sync.Settled || state == plan.Settled
+	j := reconciler.Judged{State: state, Commit: s.commit, Sync: s.sync, Rendered: s.rendered}
+	if s.applied || state == plan.Settled {
+		j.AppliedCommit = s.commit
+	}
+	if state == plan.Settled {
+		j.HealthyCommit = s.commit
+	}
 	if s.rolledBack {
 		j.CommitState = reconciler.RolledBack
 	}
 	s.env.Spec.Suspend = s.suspended
-	s.env.Status.History = history(&s.env, j, s.now)
+	s.judged(j)
+}
+
+func (s *story) judged(j reconciler.Judged) {
+	past := history(&s.env, j, s.now)
+	s.env.Status.Sync = progress(&s.env, past, attempt{j, s.fetched}, s.now)
+	s.env.Status.History = past
 }
 
 func (s *story) rejects(why string) {
-	j := reconciler.Judged{State: plan.Failed, CommitState: reconciler.Rejected, Message: why, Commit: s.commit, Sync: s.attempt}
-	s.env.Status.History = history(&s.env, j, s.now)
+	s.judged(reconciler.Judged{State: plan.Failed, CommitState: reconciler.Rejected, Message: why, Commit: s.commit, Sync: s.sync})
+}
+
+// renders reports that the commit is still being rendered, since some time.
+func (s *story) renders(commit string, since time.Duration) {
+	s.commit = commit
+	s.judged(reconciler.Judged{State: plan.Going, CommitState: reconciler.Rendering, Commit: commit, RenderingSince: s.now.Add(-since), Sync: s.sync})
 }
 
 // While a newer commit waits for its images, what runs may become healthy. Nothing else would record that.

@@ -13,6 +13,8 @@ type Standing struct {
 	Outcome reconciler.Outcome
 	// Took is the duration of the pass; zero: there was none.
 	Took time.Duration
+	// Fetched is how long it took to list and fetch the commit that should run; zero: it is not known.
+	Fetched time.Duration
 	// Link is the environment's address for users.
 	Link string
 	// ShowLogs says that all users who may read the status may also read logs.

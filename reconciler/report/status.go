@@ -60,6 +60,7 @@ func environmentStatus(env *v1alpha1.Environment, standing Standing, now time.Ti
 	}
 	if j, ok := standing.judged(); ok {
 		judged(&s, env, j, now)
+		s.Sync = progress(env, s.History, attempt{j, standing.Fetched}, now)
 		s.Link = standing.Link
 	}
 	return s
@@ -107,7 +108,7 @@ func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l Life) {
 	if l.Stage == Expired {
 		s.AppliedCommit, s.HealthyCommit = "", ""
 		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
-		s.Objects, s.Unhealthy, s.Jobs = nil, nil, nil
+		s.Objects, s.Unhealthy, s.Jobs, s.Sync = nil, nil, nil, nil
 	}
 }
 

@@ -28,13 +28,16 @@ func (r *Controller) list(ctx context.Context, repo *v1alpha1.Repository, f *fol
 	if f.trouble != nil || !f.listed {
 		defer r.requeueAll(ctx, repo)
 	}
-	began := r.Now()
+	began, before := r.Now(), f.listing.Heads
 	f.trouble = r.tryToList(ctx, repo, f)
-	reason := ""
+	ended, reason := r.Now(), ""
 	if f.trouble != nil {
 		reason = reasonOf(f.trouble)
 	}
-	r.Listed(repo.Name, reason, r.Now(), r.Now().Sub(began))
+	if !maps.Equal(before, f.listing.Heads) {
+		r.Stores.Arrived(repo.Name, f.listing.Heads, ended.Sub(began))
+	}
+	r.Listed(repo.Name, reason, ended, ended.Sub(began))
 	r.retryHook(repo, f)
 }
 

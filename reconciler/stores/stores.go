@@ -27,6 +27,7 @@ type Set struct {
 	disk *disk
 	mu   sync.Mutex
 	open map[string]*slot
+	took map[string]map[string]time.Duration // by repository and commit; see Arrived
 }
 
 // slot holds the store of one Repository. Opening or removing a store can take long, and blocks only users of that slot.
@@ -68,7 +69,7 @@ type Config struct {
 
 // New returns a Set without open stores.
 func New(c Config) *Set {
-	return &Set{Config: c, disk: newDisk(c.Dir, c.Bytes, c.Now), open: map[string]*slot{}}
+	return &Set{Config: c, disk: newDisk(c.Dir, c.Bytes, c.Now), open: map[string]*slot{}, took: map[string]map[string]time.Duration{}}
 }
 
 // config returns the configuration of a Repository's store and a key that changes with it. An error has a key as well, so
@@ -246,6 +247,7 @@ func (s *Set) Drop(repository string) error {
 	defer slot.mu.Unlock()
 	s.mu.Lock()
 	delete(s.open, repository)
+	delete(s.took, repository)
 	s.mu.Unlock()
 	var closed error
 	if slot.store != nil {

@@ -27,6 +27,8 @@ import (
 // Description is an environment, its objects in the cluster, and its problems.
 type Description struct {
 	Environment *v1alpha1.Environment `json:"environment"`
+	// Stages are the way of the current commit from Git to the link.
+	Stages []Stage `json:"stages"`
 	// Objects are those in the cluster and those that are missing, the worst first.
 	Objects []Object `json:"objects"`
 	// Logs are the last lines of failing containers.
@@ -146,6 +148,7 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	judged := i.judge(ctx, found, settings, &d)
 	judged = append(judged, missing(env, judged)...)
 	d.Objects = sorted(append(judged, awaiting(env, judged)...))
+	d.Stages = append([]Stage{}, Stages(env, d.Objects)...)
 	i.warnings(ctx, env, &d)
 	i.events(ctx, env, &d)
 	return d

@@ -82,7 +82,9 @@ type object struct {
 	Logs               []inspect.Log
 	// Drift are the events about changes by others.
 	Drift []inspect.Event
-	Open  bool
+	// LogsLink is the screen with the logs of its pods.
+	LogsLink string
+	Open     bool
 }
 
 // found returns the environment that a request names, or answers the request with what is wrong.
@@ -150,8 +152,7 @@ func (s *Server) detail(ctx context.Context, env *v1alpha1.Environment, f forge)
 }
 
 func detailOf(d inspect.Description) detail {
-	groups := groupsOf(d)
-	return detail{Description: d, Strip: stripOf(d.Environment, groups), Groups: groups}
+	return detail{Description: d, Strip: stripOf(d), Groups: groupsOf(d)}
 }
 
 // groupsOf groups the objects as they are applied, and within a group the worst first.
@@ -164,7 +165,7 @@ func groupsOf(d inspect.Description) []group {
 	for _, o := range d.Objects {
 		var at place
 		switch p := o.Place(); {
-		case isOnRemoval(d.Environment, o):
+		case inspect.IsOnRemoval(d.Environment, o):
 			at = place{2, "When the environment is removed"}
 		case o.CreatedAt.IsZero():
 			at = place{-2, "Not in the cluster"}
@@ -218,6 +219,9 @@ func objectOf(d inspect.Description, o inspect.Object) object {
 		v.Where = o.Namespace
 	}
 	short := o.Kind + "/" + o.Name
+	if len(o.Pods) > 0 {
+		v.LogsLink = "/env/" + url.PathEscape(d.Environment.Name) + "/logs?" + url.Values{"workload": {short}}.Encode()
+	}
 	for i := range d.Environment.Status.Jobs {
 		if j := &d.Environment.Status.Jobs[i]; o.Kind == "Job" && j.Name == o.Name {
 			v.Job = j
@@ -234,10 +238,4 @@ func objectOf(d inspect.Description, o inspect.Object) object {
 		}
 	}
 	return v
-}
-
-func isOnRemoval(env *v1alpha1.Environment, o inspect.Object) bool {
-	return o.Kind == "Job" && slices.ContainsFunc(env.Status.Jobs, func(j v1alpha1.JobStatus) bool {
-		return j.Name == o.Name && j.Outcome == v1alpha1.JobOnRemoval
-	})
 }

@@ -166,6 +166,29 @@ func TestEnvironmentShowsObjectsAndTheirTrouble(t *testing.T) {
 		"https://gitlab.example.com/acme/posts/-/tree/feature/login", "https://gitlab.example.com/acme/posts/-/merge_requests?state=all&amp;source_branch=feature%2Flogin")
 }
 
+// A pod's reason is often the one of its workload, which is below.
+func TestAReasonIsShownOnce(t *testing.T) {
+	api := deployment("api", health.Failed, "0 of 1 ready; pod api-1-a: exited with code 2")
+	api.Pods = []inspect.Pod{{Name: "api-1-a", Health: health.Failed, Message: "exited with code 2", Restarts: 1}}
+	s := open(t, &site{description: inspect.Description{Objects: []inspect.Object{api}}}, environment("a", v1alpha1.ReasonFailed, ""))
+	if body := s.get("/env/posts.review.a"); strings.Count(body, "exited with code 2") != 1 {
+		t.Errorf("the page says\n%s", body)
+	}
+	s.shows("/env/posts.review.a", `<span class="hidden">Failed:</span>`, "1 restart,", `href="/env/posts.review.a/logs?workload=Deployment%2Fapi"`)
+}
+
+func TestTheStripCounts(t *testing.T) {
+	going, ended := environment("a", v1alpha1.ReasonSyncing, ""), environment("b", v1alpha1.ReasonHealthy, "")
+	times := func(apply, rollout time.Duration) *v1alpha1.SyncProgress {
+		return &v1alpha1.SyncProgress{Commit: commit, StartedAt: ago(2 * time.Minute), Render: metav1.Duration{Duration: 120 * time.Millisecond}, Apply: metav1.Duration{Duration: apply}, Rollout: metav1.Duration{Duration: rollout}}
+	}
+	going.Status.Sync, ended.Status.Sync = times(55*time.Second, 0), times(time.Second, 7*time.Second)
+	s := open(t, &site{description: inspect.Description{Objects: []inspect.Object{deployment("api", health.Healthy, "")}}}, going, ended)
+	s.shows("/env/posts.review.a", `Render<span class="hidden">: Done</span><span class="took">120ms</span>`, `Rollout<span class="hidden">: Going</span><time class="took" datetime="2026-05-04T11:58:55Z"`, "data-counts>1m5s</time>")
+	s.shows("/env/posts.review.b", `Rollout<span class="hidden">: Done</span><span class="took">7s</span>`)
+	s.hides("/env/posts.review.b", "data-counts")
+}
+
 func TestHistoryShowsEachSync(t *testing.T) {
 	env := environment("feature/login", v1alpha1.ReasonHealthy, "")
 	env.Status.History = []v1alpha1.SyncStatus{
