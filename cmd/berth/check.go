@@ -36,6 +36,8 @@ rights, and the admission policies. For every Repository, or the named one, chec
 Secrets that it names, whether webhooks reach the agent, the permissions of the forge's token,
 environments and their accounts, and which encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
 server with the Repository's credentials, otherwise from the repository around the current folder.
+For every other cluster of the installation, check the connection, the version, when the agent's
+credentials end, and its rights, with these credentials and from this computer.
 All checks use your rights. A check that they do not allow is "unknown", which is not a problem.
 
 With --path or --repository it needs no cluster: it checks the files of a checkout, including
@@ -117,6 +119,15 @@ func (o *checkOptions) checkCluster(ctx context.Context, s streams, args []strin
 	}
 	r.add(append([]checkup.Finding{checkup.Cluster(server)}, checker.Installation(ctx)...)...)
 	r.add(checker.Strays(ctx)...)
+	if err == nil {
+		members, err := v.home(o.clusterName()).Members(ctx)
+		if err != nil {
+			return explain(err, v.namespace)
+		}
+		for i := range members {
+			r.add(members[i].Check(ctx, time.Now())...)
+		}
+	}
 	if err == nil && len(repositories) == 0 {
 		r.add(checkup.Finding{Result: checkup.OK, About: "installation", Check: "repositories", Message: "there are none in the namespace " + v.namespace + "; docs/getting-started.md shows how to create one"})
 	}

@@ -16,7 +16,8 @@ import (
 // describeOptions are the flags of `berth describe`.
 type describeOptions struct {
 	which
-	output string
+	elsewhere elsewhere
+	output    string
 }
 
 func newDescribe(s streams) *cobra.Command {
@@ -30,7 +31,9 @@ the last log lines of failing containers.
 ENV is the name of an Environment, or a branch that only one environment has.
 
 It reads the cluster with your rights, and notes what they do not allow. If you may read the
-Secrets of the namespace, their values are removed from the logs.
+Secrets of the namespace, their values are removed from the logs. The objects of an environment in
+another cluster are read with your rights there, by the context of the cluster's name or the one of
+--cluster-context.
 
 Exits with 0 if the environment is healthy, with 1 if it is not.`,
 		Example: `  berth describe feature/login
@@ -54,10 +57,15 @@ Exits with 0 if the environment is healthy, with 1 if it is not.`,
 			if err != nil {
 				return err
 			}
-			return v.describe(c.Context(), s.out, env, format)
+			if err := o.elsewhere.misplaced(env); err != nil {
+				return usageError(c, "%w", err)
+			}
+			return v.describe(c.Context(), s.out, env, description{format, o.elsewhere.cluster(v, "berth describe ENV")})
 		},
 	}
 	o.addTo(c)
+	o.elsewhere.addTo(c.Flags(), &o.connection)
+	must(c.RegisterFlagCompletionFunc("cluster-context", completeContexts(&o.connection)))
 	addOutput(c, &o.output, "json or yaml", output.JSON, output.YAML)
 	return c
 }
@@ -69,14 +77,21 @@ func (o *describeOptions) format() (output.Format, error) {
 	return output.Parse(o.output, output.JSON, output.YAML)
 }
 
+// description is how an environment is described.
+type description struct {
+	format output.Format
+	// elsewhere is that of inspect.Config.
+	elsewhere func(*v1alpha1.Environment) (inspect.Cluster, error)
+}
+
 // describe prints an environment, and ends with an error if it is not healthy.
-func (v *viewer) describe(ctx context.Context, w io.Writer, env *v1alpha1.Environment, format output.Format) error {
-	inspector := inspect.New(inspect.Config{Client: v, Discovery: v.discovery, Logs: v.logs, Now: time.Now})
+func (v *viewer) describe(ctx context.Context, w io.Writer, env *v1alpha1.Environment, how description) error {
+	inspector := inspect.New(inspect.Config{Client: v, Discovery: v.discovery, Logs: v.logs, Now: time.Now, Elsewhere: how.elsewhere})
 	d := inspector.Describe(ctx, env)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	if format == formatTable {
+	if how.format == formatTable {
 		page := &page{w: w, now: time.Now()}
 		page.description(d)
 		if page.err != nil {
@@ -85,7 +100,7 @@ func (v *viewer) describe(ctx context.Context, w io.Writer, env *v1alpha1.Enviro
 	} else {
 		printer := printer{kind: &environmentKind}
 		printer.complete(env)
-		if err := format.Write(w, d); err != nil {
+		if err := how.format.Write(w, d); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 // diffOptions are the flags of `berth diff`.
 type diffOptions struct {
 	which
+	elsewhere            elsewhere
 	path, commit, output string
 	keys                 keyFlags
 	showSecrets          bool
@@ -45,7 +46,9 @@ including uncommitted changes.
 It reads with your rights. Without the right to change the objects, it compares only the fields in
 the manifests. Without the right to read the agent's records, it shows a Job that ran and was deleted
 as one to create. Encrypted files are decrypted in memory, with the entry's key Secret if you may
-read it, or with --keys; remote keys are not used. Secrets that the entry copies are left out.
+read it, or with --keys; remote keys are not used. Secrets that the entry copies are left out. An
+environment in another cluster is read with your rights there, by the context of the cluster's name
+or the one of --cluster-context.
 
 Exits with 0 if there is nothing to do, with 1 if there is something, with 3 if something would be
 refused or cannot be determined.`,
@@ -57,6 +60,8 @@ refused or cannot be determined.`,
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, s, args) },
 	}
 	o.addTo(c)
+	o.elsewhere.addTo(c.Flags(), &o.connection)
+	must(c.RegisterFlagCompletionFunc("cluster-context", completeContexts(&o.connection)))
 	c.Flags().StringVar(&o.path, "path", "", "folder of the manifests, instead of a commit")
 	c.Flags().StringVar(&o.commit, "commit", "", "commit of the repository around the current folder")
 	addKeys(c, &o.keys, "; without it, the entry's key Secret is read")
@@ -87,6 +92,13 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := o.elsewhere.misplaced(env); err != nil {
+		return usageError(c, "%w", err)
+	}
+	there, err := o.elsewhere.viewer(v, env, "berth diff "+env.Name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", env.Name, err)
+	}
 	chosen, err := v.entryOf(c.Context(), env)
 	if err != nil {
 		return err
@@ -95,7 +107,7 @@ func (o *diffOptions) run(c *cobra.Command, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	p := &prospect{viewer: v, env: env, choice: chosen, decrypter: decrypter, mask: chosen.mask(), complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
+	p := &prospect{viewer: v, there: there, env: env, choice: chosen, decrypter: decrypter, mask: chosen.mask(), complain: func(note string) { fmt.Fprintln(s.err, "note:", output.Plain(note)) }}
 	if o.showSecrets {
 		p.mask = nil
 	}
@@ -143,7 +155,7 @@ func (p *prospect) render(ctx context.Context, w io.Writer, tree render.Tree, fo
 	subject := naming.SubjectOf(p.env, p.patterns)
 	subject.Commit = commit
 	options := p.options(folder, subject)
-	options.ClusterScoped, options.Decrypter = clusters.Scopes(p.RESTMapper()), p.decrypter
+	options.ClusterScoped, options.Decrypter = clusters.Scopes(p.there.RESTMapper()), p.decrypter
 	result, err := render.Render(ctx, tree, options)
 	warn(w, result.Set.Warnings)
 	switch {

@@ -26,6 +26,7 @@ const (
 type getOptions struct {
 	connection
 	repository string
+	cluster    string
 	output     string
 	watch      bool
 	noHeaders  bool
@@ -49,13 +50,15 @@ func newGet(s streams) *cobra.Command {
 		Long: `List Environments or Repositories: the branch, the commit that runs or is being applied, the
 status, the age of the environment, and the link. The status ends with ",Pinned" if the environment
 is pinned to a commit, and with ",BranchGone" if its branch is gone. -o wide adds the namespace, the
-commit's age, author and subject, and the message.
+commit's age, author and subject, and the message. If environments run in several clusters, the
+column CLUSTER names them, and is <none> for the agent's own.
 
 With -w it keeps running, and prints a line for every change. It exits with 0 even if something is
 not healthy; berth describe reports that by its exit code.`,
 		Example: `  berth get                              list all environments
   berth get -o wide --repository posts   list one repository, with all columns
   berth get feature/login                list the environments of a branch
+  berth get --cluster staging            list the environments in another cluster
   berth get -w                           list them, and print changes
   berth get repo
   berth get posts.production.main -o yaml`,
@@ -70,6 +73,8 @@ not healthy; berth describe reports that by its exit code.`,
 	}
 	o.addTo(c.Flags())
 	c.Flags().StringVar(&o.repository, "repository", "", "Repository whose environments to list")
+	c.Flags().StringVar(&o.cluster, "cluster", "", "cluster whose environments to list; \"\" is the agent's own (default: all)")
+	must(c.RegisterFlagCompletionFunc("cluster", o.complete(clusterOf)))
 	addOutput(c, &o.output, "output format: wide, json, yaml or name", formatWide, output.JSON, output.YAML, formatName)
 	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "keep running, and print changes")
 	c.Flags().BoolVar(&o.noHeaders, "no-headers", false, "omit the header line")
@@ -92,8 +97,10 @@ type listing struct {
 	names []string // of objects, or branches of Environments; empty for all
 	// repository is the one whose Environments are listed; empty for all.
 	repository string
-	options    []client.ListOption
-	printer    printer
+	// cluster is the one whose Environments are listed; nil for all.
+	cluster *string
+	options []client.ListOption
+	printer printer
 	// complain prints a message to the standard error.
 	complain func(format string, args ...any)
 }
@@ -117,6 +124,12 @@ func (o *getOptions) listing(c *cobra.Command, s streams, args []string) (*listi
 		return nil, err
 	}
 	l := &listing{viewer: v, kind: kind, names: args, repository: o.repository, options: v.among(o.repository)}
+	if c.Flags().Changed("cluster") {
+		if kind == &repositoryKind {
+			return nil, usageError(c, "--cluster selects environments, and a Repository may have some in several clusters: leave it out")
+		}
+		l.cluster = &o.cluster
+	}
 	if kind == &repositoryKind && o.repository != "" {
 		l.names, l.options = append(l.names, o.repository), v.among("")
 	}
@@ -131,6 +144,7 @@ func (l *listing) run(ctx context.Context, watch bool) error {
 		return explain(err, l.namespace)
 	}
 	objects := l.wanted(all)
+	l.printer.clusters = l.cluster == nil && inSeveralClusters(all)
 	for _, name := range l.names {
 		if !slices.ContainsFunc(objects, func(o client.Object) bool { return isNamed(o, name) }) {
 			return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists them", l.kind.singular, name, l.namespace, l.kind.short)
@@ -145,6 +159,10 @@ func (l *listing) run(ctx context.Context, watch bool) error {
 		return l.watch(ctx, objects, version)
 	}
 	if len(objects) == 0 && l.printer.format != output.JSON && l.printer.format != output.YAML {
+		if l.cluster != nil && len(all) > 0 {
+			l.complain("there are no environments in the cluster %q; berth get lists those in all clusters", *l.cluster)
+			return nil
+		}
 		l.complain("there are no %s in the namespace %s; if the agent has another namespace, name it with -n", l.kind.plural, l.namespace)
 		return nil
 	}
@@ -174,7 +192,19 @@ func (l *listing) wanted(all []client.Object) []client.Object {
 }
 
 func (l *listing) wants(object client.Object) bool {
+	if env, ok := object.(*v1alpha1.Environment); ok && l.cluster != nil && env.Spec.Cluster != *l.cluster {
+		return false
+	}
 	return len(l.names) == 0 || slices.ContainsFunc(l.names, func(name string) bool { return isNamed(object, name) })
+}
+
+// inSeveralClusters reports whether Environments are in more than one cluster.
+func inSeveralClusters(objects []client.Object) bool {
+	return slices.ContainsFunc(objects, func(o client.Object) bool {
+		env, ok := o.(*v1alpha1.Environment)
+		first, _ := objects[0].(*v1alpha1.Environment)
+		return ok && env.Spec.Cluster != first.Spec.Cluster
+	})
 }
 
 // isNamed reports whether name is that of an object, or the branch of an Environment.

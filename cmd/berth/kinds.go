@@ -93,6 +93,8 @@ type printer struct {
 	headers bool
 	now     func() time.Time
 	table   *output.Table
+	// clusters adds the column CLUSTER to Environments.
+	clusters bool
 }
 
 // all prints a whole listing.
@@ -147,7 +149,7 @@ func (p *printer) rows(objects []client.Object) error {
 	var rows [][]string
 	if p.headers && p.format != formatName {
 		p.headers = false
-		rows = append(rows, p.cells(p.kind.columns, p.kind.wide))
+		rows = append(rows, p.cells(p.placed(p.kind.columns, "CLUSTER"), p.kind.wide))
 	}
 	for _, object := range objects {
 		if p.format == formatName {
@@ -155,9 +157,20 @@ func (p *printer) rows(objects []client.Object) error {
 			continue
 		}
 		row, wide := p.kind.row(object, p.now())
+		if env, ok := object.(*v1alpha1.Environment); ok {
+			row = p.placed(row, env.Spec.Cluster)
+		}
 		rows = append(rows, p.cells(row, wide))
 	}
 	return p.table.Write(rows...)
+}
+
+// placed inserts the cell of the column CLUSTER after those of the name and the branch.
+func (p *printer) placed(row []string, cell string) []string {
+	if !p.clusters {
+		return row
+	}
+	return slices.Insert(slices.Clone(row), 2, cell)
 }
 
 func (p *printer) cells(row, wide []string) []string {

@@ -78,7 +78,7 @@ Exit codes: 0 fine, 1 differences or not healthy, 2 usage, 3 refused or failed.`
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(c, "%w", err)
 	})
-	root.AddCommand(newAgent(s), newGet(s), newDescribe(s), newDiff(s), newSync(s), newWait(s), newRetry(s), newSuspend(s), newResume(s), newPin(s), newConfirm(s), newDelete(s), newRender(s), newSlug(s), newHealth(s), newCheck(s), newInstall(s), newUninstall(s), newVersion(s), newKustomize(s), newUI(s))
+	root.AddCommand(newAgent(s), newGet(s), newDescribe(s), newDiff(s), newSync(s), newWait(s), newRetry(s), newSuspend(s), newResume(s), newPin(s), newConfirm(s), newDelete(s), newRender(s), newSlug(s), newHealth(s), newCheck(s), newInstall(s), newUninstall(s), newCluster(s), newVersion(s), newKustomize(s), newUI(s))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

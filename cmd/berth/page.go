@@ -64,6 +64,7 @@ func (p *page) head(env *v1alpha1.Environment) [][]string {
 		{"Environment:", env.Name},
 		{"Repository:", env.Spec.Repository + ", entry " + env.Spec.Entry},
 		{"Agent:", env.Spec.Agent},
+		{"Cluster:", env.Spec.Cluster},
 		{"Branch:", env.Spec.Branch},
 		{"Namespace:", env.Spec.Namespace},
 		{"Link:", env.Status.Link},

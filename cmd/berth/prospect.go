@@ -39,6 +39,8 @@ const parallel = 8
 type prospect struct {
 	*viewer
 	choice
+	// there reads the cluster of the environment.
+	there     *viewer
 	env       *v1alpha1.Environment
 	decrypter render.Decrypter
 	mask      *output.Mask
@@ -114,7 +116,7 @@ func (p *prospect) forgive(set manifest.Set, planned []plan.Step, steps []inspec
 func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.State, string, error) {
 	state := observed.State{Objects: map[manifest.Key]observed.Object{}, Unknown: map[schema.GroupKind]observed.Unknown{}}
 	id := naming.ID("", p.env.Spec.Repository, p.env.Spec.Entry, p.env.Spec.Branch)
-	inspector := inspect.New(inspect.Config{Client: p, Discovery: p.discovery, Logs: p.logs, Now: time.Now})
+	inspector := inspect.New(inspect.Config{Client: p.there, Discovery: p.there.discovery, Logs: p.there.logs, Now: time.Now})
 	owned, notes := inspector.Owned(ctx, p.env, p.entry.Scope)
 	for _, note := range notes {
 		p.complain(note + ": it is unknown which of these would be deleted")
@@ -150,7 +152,7 @@ func (p *prospect) observePlaces(ctx context.Context, set manifest.Set, state ob
 		}
 		switch object, err := p.live(ctx, o.GroupVersionKind(), o.Key()); {
 		case meta.IsNoMatchError(err):
-			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.NotServed, Elsewhere: manifest.ServedIn(p.RESTMapper(), o.Key().Kind)}
+			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.NotServed, Elsewhere: manifest.ServedIn(p.there.RESTMapper(), o.Key().Kind)}
 		case apierrors.IsForbidden(err):
 			state.Unknown[o.Key().GroupKind()] = observed.Unknown{State: observed.Unwatched, Message: "it cannot be read, because you lack the right"}
 		case err != nil:
@@ -171,7 +173,7 @@ func (p *prospect) isCopy(object *unstructured.Unstructured) bool {
 func (p *prospect) live(ctx context.Context, gvk schema.GroupVersionKind, key manifest.Key) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvk)
-	err := p.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, object)
+	err := p.there.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, object)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -241,7 +243,7 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*inspect.Step, err
 	if s.Action == plan.Correct {
 		s.TakeOver = s.Live.Added // the agent removes that in the next pass
 	}
-	after, refused := p.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace, Decrypted: p.choice.mask().Kinds}, s)
+	after, refused := p.there.applier.Preview(ctx, apply.Target{Environment: s.Live.Environment, Namespace: p.env.Spec.Namespace, Decrypted: p.choice.mask().Kinds}, s)
 	switch {
 	case refused == nil:
 		result.Fields = fields.Compare(before, after)
@@ -261,7 +263,7 @@ func (p *prospect) outcome(ctx context.Context, s plan.Step) (*inspect.Step, err
 func (p *prospect) refusal(ctx context.Context, s plan.Step) string {
 	wanted := s.Object.DeepCopy()
 	s.Trim(wanted)
-	err := p.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
+	err := p.there.Create(ctx, wanted, client.DryRunAll, client.FieldOwner(manifest.FieldManager), client.FieldValidation(metav1.FieldValidationStrict))
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return err.Error()

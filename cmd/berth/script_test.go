@@ -19,6 +19,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
@@ -31,6 +34,8 @@ import (
 var (
 	cluster     = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 	bareCluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
+	// otherCluster is one that the agent reaches from cluster.
+	otherCluster = clustertest.Shared(clustertest.Config{APIServerOnly: true})
 )
 
 func TestMain(m *testing.M) {
@@ -67,6 +72,9 @@ func (m withWorker) Run() int {
 //	             of that branch in the current folder, and $NS, $APP and $ID are those of the script
 //	bare         a cluster without Berth's kinds
 //	page FILE    compares what was printed, but for ages in seconds, which depend on the machine
+//	clusters     a kubeconfig with the contexts home, which is that of cluster, and other, which is another cluster. Three
+//	             more reach other badly: unreachable, insecure, and stranger, who has no rights. The namespace of the
+//	             agent's account in other is berth-far
 //	viewer       from here on the rights of an account that may view Environments, and nothing else
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -82,12 +90,13 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"cluster": useCluster,
-			"exits":   exits,
-			"apply":   applyFile,
-			"bare":    useBareCluster,
-			"page":    comparePage,
-			"viewer":  becomeViewer,
+			"cluster":  useCluster,
+			"exits":    exits,
+			"apply":    applyFile,
+			"bare":     useBareCluster,
+			"clusters": useClusters,
+			"page":     comparePage,
+			"viewer":   becomeViewer,
 		},
 	})
 }
@@ -111,6 +120,31 @@ func useCluster(ts *testscript.TestScript, _ bool, _ []string) {
 
 func useBareCluster(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("KUBECONFIG", bareCluster(testOf(ts)).Kubeconfig())
+}
+
+func useClusters(ts *testscript.TestScript, _ bool, _ []string) {
+	t := testOf(ts)
+	other := otherCluster(t)
+	all := api.NewConfig()
+	for name, config := range map[string]*rest.Config{"home": cluster(t).RESTConfig(), "other": other.RESTConfig()} {
+		all.Clusters[name] = &api.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+		all.AuthInfos[name] = &api.AuthInfo{Token: config.BearerToken}
+		all.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
+	}
+	stranger := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "stranger", "namespace": "default"}}}
+	ts.Check(clustertest.Apply(t.Context(), other.RESTConfig(), stranger))
+	account, err := other.ConfigFor(t.Context(), "default", "stranger")
+	ts.Check(err)
+	all.AuthInfos["stranger"] = &api.AuthInfo{Token: account.BearerToken}
+	all.Contexts["stranger"] = &api.Context{Cluster: "other", AuthInfo: "stranger"}
+	all.Clusters["unreachable"] = &api.Cluster{Server: "https://127.0.0.1:1"}
+	all.Contexts["unreachable"] = &api.Context{Cluster: "unreachable", AuthInfo: "other"}
+	all.Clusters["insecure"] = &api.Cluster{Server: all.Clusters["other"].Server, InsecureSkipTLSVerify: true}
+	all.Contexts["insecure"] = &api.Context{Cluster: "insecure", AuthInfo: "other"}
+	all.CurrentContext = "home"
+	file := filepath.Join(ts.Getenv("WORK"), "clusters.kubeconfig")
+	ts.Check(clientcmd.WriteToFile(*all, file))
+	ts.Setenv("KUBECONFIG", file)
 }
 
 var seconds = regexp.MustCompile(`(?m)\b\d+s( +|$)`)

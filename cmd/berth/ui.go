@@ -22,8 +22,9 @@ import (
 // uiOptions are the flags of `berth ui`.
 type uiOptions struct {
 	connection
-	address string
-	noOpen  bool
+	elsewhere elsewhere
+	address   string
+	noOpen    bool
 }
 
 func newUI(s streams) *cobra.Command {
@@ -38,13 +39,16 @@ each object; elsewhere the diff needs the right to read the Repository's credent
 
 It reads and writes the cluster with your kubeconfig, so that your rights decide what it can do. Only this machine
 can reach it, and only with the key in the printed address: keep that address to yourself. The page
-ends with this command.`,
+ends with this command. Environments in other clusters are read with your rights there, by the
+contexts of the clusters' names or those of --cluster-context.`,
 		Example: `  berth ui
   berth ui --no-open --address 127.0.0.1:8080   print a fixed address, such as for an SSH tunnel`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c, s) },
 	}
 	o.addTo(c.Flags())
+	o.elsewhere.addTo(c.Flags(), &o.connection)
+	must(c.RegisterFlagCompletionFunc("cluster-context", completeContexts(&o.connection)))
 	c.Flags().StringVar(&o.address, "address", "127.0.0.1:0", "address of this machine to listen on; port 0 is a free one")
 	c.Flags().BoolVar(&o.noOpen, "no-open", false, "do not open a browser")
 	return c
@@ -63,7 +67,7 @@ func (o *uiOptions) run(c *cobra.Command, s streams) error {
 		return fmt.Errorf("cannot serve the page: %w; choose another port with --address, 127.0.0.1:0 is a free one", err)
 	}
 	key := rand.Text()
-	page, err := web.New(v.page(c.Context(), key, o.clusterName()))
+	page, err := web.New(v.page(c.Context(), key, o))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -79,21 +83,21 @@ func (o *uiOptions) run(c *cobra.Command, s streams) error {
 }
 
 // page returns the configuration of a page with the rights of the viewer.
-func (v *viewer) page(ctx context.Context, key, cluster string) web.Config {
+func (v *viewer) page(ctx context.Context, key string, o *uiOptions) web.Config {
 	kinds := memory.NewMemCacheClient(v.discovery)
 	go forget(ctx, kinds)
-	inspector := inspect.New(inspect.Config{Client: v, Discovery: kinds, Logs: v.logs, Stream: inspect.StreamOf(v.kubernetes.CoreV1()), Now: time.Now})
+	inspector := inspect.New(inspect.Config{Client: v, Discovery: kinds, Logs: v.logs, Stream: inspect.StreamOf(v.kubernetes.CoreV1()), Now: time.Now, Elsewhere: o.elsewhere.cluster(v, "berth ui")})
 	access := v.kubernetes.AuthorizationV1().SelfSubjectAccessReviews()
 	return web.Config{
 		Watch:     v,
 		Client:    v,
 		Inspector: inspector,
 		Logs:      inspector,
-		Differ:    differ{v},
+		Differ:    differ{v, &o.elsewhere},
 		Actor:     &web.Own{Client: v, Access: access, Namespace: v.namespace, Now: time.Now},
 		Roles:     web.Roles{Operator: "edit", Administrator: "admin"},
 		Namespace: v.namespace,
-		Cluster:   cluster,
+		Cluster:   o.clusterName(),
 		Author:    gitAuthor(ctx),
 		FormToken: web.FormToken(key),
 		Explain:   func(err error) error { return explain(err, v.namespace) },

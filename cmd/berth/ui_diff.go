@@ -22,7 +22,10 @@ import (
 
 // differ compares commits for the page, as `berth diff` does. It reads them from the Git repository around the folder in
 // which `berth ui` was started, or else from the Git server, if the viewer may.
-type differ struct{ *viewer }
+type differ struct {
+	*viewer
+	elsewhere *elsewhere
+}
 
 // opener opens the files of a commit.
 type opener func(ctx context.Context, repo *v1alpha1.Repository, commit string) (render.Tree, func(), error)
@@ -79,6 +82,10 @@ func (d differ) Origins(ctx context.Context, env *v1alpha1.Environment, commit s
 }
 
 func (d differ) prospect(ctx context.Context, env *v1alpha1.Environment, notes *[]string) (*prospect, error) {
+	there, err := d.elsewhere.viewer(d.viewer, env, "berth ui")
+	if err != nil {
+		return nil, err
+	}
 	chosen, err := d.entryOf(ctx, env)
 	if err != nil {
 		return nil, err
@@ -88,7 +95,7 @@ func (d differ) prospect(ctx context.Context, env *v1alpha1.Environment, notes *
 		return nil, err
 	}
 	complain := func(note string) { *notes = append(*notes, note) }
-	return &prospect{viewer: d.viewer, env: env, choice: chosen, decrypter: decrypter, mask: chosen.mask(), complain: complain}, nil
+	return &prospect{viewer: d.viewer, there: there, env: env, choice: chosen, decrypter: decrypter, mask: chosen.mask(), complain: complain}, nil
 }
 
 // cloned opens a commit of the Git repository around the current folder.

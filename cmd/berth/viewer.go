@@ -42,6 +42,10 @@ type connection struct {
 func (n *connection) addTo(f *pflag.FlagSet) {
 	f.StringVar(&n.kubeconfig, "kubeconfig", "", "path of the kubeconfig (default: the same as kubectl's)")
 	f.StringVar(&n.context, "context", "", "context of the kubeconfig (default: its current context)")
+	n.addNamespace(f)
+}
+
+func (n *connection) addNamespace(f *pflag.FlagSet) {
 	f.StringVarP(&n.namespace, "namespace", "n", cmp.Or(os.Getenv("BERTH_NAMESPACE"), defaultNamespace),
 		"the agent's namespace, with the Environments; BERTH_NAMESPACE sets the default")
 }
@@ -49,6 +53,7 @@ func (n *connection) addTo(f *pflag.FlagSet) {
 // viewer reads the cluster with the rights of the user.
 type viewer struct {
 	client.WithWatch
+	config     *rest.Config
 	namespace  string
 	kubernetes kubernetes.Interface
 	discovery  discovery.DiscoveryInterface
@@ -103,7 +108,7 @@ func newViewer(config *rest.Config, namespace string) (*viewer, error) {
 		return nil, err
 	}
 	return &viewer{
-		WithWatch: c, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(), dynamic: objects,
+		WithWatch: c, config: config, namespace: namespace, kubernetes: kubernetes, discovery: kubernetes.Discovery(), dynamic: objects,
 		logs: inspect.LogsOf(kubernetes.CoreV1()), core: kubernetes.CoreV1(),
 		applier: apply.New(apply.Config{Dynamic: objects, Mapper: c.RESTMapper(), OpenAPI: kubernetes.Discovery().OpenAPIV3()}),
 	}, nil
@@ -171,7 +176,7 @@ func (n *connection) completed(c *cobra.Command, of func(*v1alpha1.Environment) 
 	var offers []cobra.Completion
 	seen := map[string]bool{}
 	for i := range list.Items {
-		if offer := of(&list.Items[i]); !seen[offer] {
+		if offer := of(&list.Items[i]); offer != "" && !seen[offer] {
 			seen[offer] = true
 			offers = append(offers, offer)
 		}
@@ -184,6 +189,7 @@ func nameOf(env *v1alpha1.Environment) string       { return env.Name }
 func branchOf(env *v1alpha1.Environment) string     { return env.Spec.Branch }
 func repositoryOf(env *v1alpha1.Environment) string { return env.Spec.Repository }
 func entryOf(env *v1alpha1.Environment) string      { return env.Spec.Entry }
+func clusterOf(env *v1alpha1.Environment) string    { return env.Spec.Cluster }
 
 // complete returns a completion function for a field of the Environments.
 func (n *connection) complete(of func(*v1alpha1.Environment) string) cobra.CompletionFunc {

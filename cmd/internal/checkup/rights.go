@@ -178,6 +178,11 @@ func (c *Checker) lacking(ctx context.Context, namespace, account string, wanted
 }
 
 func (c *Checker) lacks(ctx context.Context, namespace, account string, r right) (bool, error) {
+	if c.self {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &r.ResourceAttributes}}
+		answer, err := c.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && !answer.Status.Allowed, err
+	}
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: manifest.User(namespace, account), Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 		ResourceAttributes: &r.ResourceAttributes,

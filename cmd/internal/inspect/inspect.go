@@ -102,6 +102,17 @@ type Config struct {
 	// TailBytes is the limit of the bytes that one Tail reads; 0 means 64 MiB.
 	TailBytes int
 	Now       func() time.Time
+	// Elsewhere returns how to read the cluster of an Environment in another cluster, with the viewer's rights there, or why
+	// it cannot be read. Without it, such clusters are not read.
+	Elsewhere func(env *v1alpha1.Environment) (Cluster, error)
+}
+
+// Cluster is how a viewer reads another cluster.
+type Cluster struct {
+	Client    client.Reader
+	Discovery discovery.DiscoveryInterface
+	Logs      Logs
+	Stream    Stream
 }
 
 // Inspector describes environments.
@@ -136,7 +147,21 @@ func LogsOf(pods typedcorev1.PodsGetter) Logs {
 func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Description {
 	d := Description{Environment: env, Logs: []Log{}, Events: []Event{}, Notes: []string{}}
 	entry := i.entry(ctx, env, &d)
-	found := i.find(ctx, env, entry.Scope, &d)
+	if there, err := i.at(env); err != nil {
+		d.Notes = append(d.Notes, err.Error())
+		d.Objects = sorted(append(missing(env, nil), awaiting(env, nil)...))
+	} else {
+		there.objects(ctx, entry, &d)
+	}
+	d.Stages = append([]Stage{}, Stages(env, d.Objects)...)
+	i.events(ctx, env, &d)
+	return d
+}
+
+// objects adds the objects of the environment, and the logs of those that fail.
+func (i *Inspector) objects(ctx context.Context, entry v1alpha1.Entry, d *Description) {
+	env := d.Environment
+	found := i.find(ctx, env, entry.Scope, d)
 	judges, err := Judges(entry)
 	if err != nil {
 		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the health.expressions of entry %s: %v", env.Spec.Entry, err))
@@ -145,13 +170,27 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 	if entry.Decryption != nil {
 		settings.decrypted = entry.Decryption.Kinds
 	}
-	judged := i.judge(ctx, found, settings, &d)
+	judged := i.judge(ctx, found, settings, d)
 	judged = append(judged, missing(env, judged)...)
 	d.Objects = sorted(append(judged, awaiting(env, judged)...))
-	d.Stages = append([]Stage{}, Stages(env, d.Objects)...)
-	i.warnings(ctx, env, &d)
-	i.events(ctx, env, &d)
-	return d
+	i.warnings(ctx, env, d)
+}
+
+// at returns an Inspector of the cluster that an Environment is in.
+func (i *Inspector) at(env *v1alpha1.Environment) (*Inspector, error) {
+	switch {
+	case env.Spec.Cluster == "":
+		return i, nil
+	case i.Elsewhere == nil:
+		return nil, fmt.Errorf("its objects are in the cluster %s, which is not read here; on your machine: berth describe %s --cluster-context CONTEXT", env.Spec.Cluster, env.Name)
+	}
+	cluster, err := i.Elsewhere(env)
+	if err != nil {
+		return nil, err
+	}
+	there := *i
+	there.Client, there.Discovery, there.Logs, there.Stream = cluster.Client, cluster.Discovery, cluster.Logs, cluster.Stream
+	return &there, nil
 }
 
 // Judges compiles an entry's expressions for kinds without built-in health rules.

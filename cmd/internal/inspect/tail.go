@@ -54,7 +54,11 @@ func StreamOf(pods typedcorev1.PodsGetter) Stream {
 
 // Tail reads the last lines of containers, merged in the order of their times. It returns what could not be read, and
 // why. Of very many containers it reads only some, and all of them together share maxBytes.
-func (i *Inspector) Tail(ctx context.Context, namespace string, sources []Source, o corev1.PodLogOptions) (lines []Line, notes []string) {
+func (i *Inspector) Tail(ctx context.Context, env *v1alpha1.Environment, sources []Source, o corev1.PodLogOptions) (lines []Line, notes []string) {
+	i, err := i.at(env)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
 	if left := len(sources) - maxSources; left > 0 {
 		notes = append(notes, output.Count(left, "more container")+": not read; choose a workload or a container")
 		sources = sources[:maxSources]
@@ -66,7 +70,7 @@ func (i *Inspector) Tail(ctx context.Context, namespace string, sources []Source
 	o.LimitBytes = &limit
 	for _, source := range sources {
 		all.Go(func() error {
-			own, isCut, err := i.newest(ctx, namespace, source, o)
+			own, isCut, err := i.newest(ctx, env.Spec.Namespace, source, o)
 			mu.Lock()
 			defer mu.Unlock()
 			lines = append(lines, own...)
@@ -112,8 +116,12 @@ func (i *Inspector) newest(ctx context.Context, namespace string, source Source,
 
 // Follow passes the lines of a container to a function until the log ends. With o.Follow it ends with the container, or
 // with the context, which is no error.
-func (i *Inspector) Follow(ctx context.Context, namespace string, source Source, o corev1.PodLogOptions, say func(Line)) error {
-	stream, err := i.stream(ctx, namespace, source, o)
+func (i *Inspector) Follow(ctx context.Context, env *v1alpha1.Environment, source Source, o corev1.PodLogOptions, say func(Line)) error {
+	i, err := i.at(env)
+	if err != nil {
+		return err
+	}
+	stream, err := i.stream(ctx, env.Spec.Namespace, source, o)
 	if err != nil {
 		return err
 	}
@@ -162,6 +170,10 @@ func lineOf(source Source, text string) Line {
 func (i *Inspector) Mask(ctx context.Context, env *v1alpha1.Environment) (Mask, []string) {
 	var d Description
 	entry := i.entry(ctx, env, &d)
+	i, err := i.at(env)
+	if err != nil {
+		return Mask{}, append(d.Notes, err.Error())
+	}
 	anchor := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret"}}
 	anchor.SetNamespace(env.Spec.Namespace)
 	objects := []*unstructured.Unstructured{anchor}

@@ -14,8 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/cmd/internal/inspect"
 )
+
+// posts is the environment whose containers the tests read.
+var posts = &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Namespace: "posts"}}
 
 // tailing returns an Inspector whose containers have the logs, by pod and container.
 func tailing(logs map[string]string) *inspect.Inspector {
@@ -37,7 +41,7 @@ func TestLogsAreMergedByTime(t *testing.T) {
 		"b/main": "2026-05-04T12:00:02.5Z two with  spaces\n2026-05-04T12:00:04Z \n2026-05-04T12:00:05Z five",
 	})
 	sources := []inspect.Source{{Pod: "b", Container: "main"}, {Pod: "a", Container: "main"}, {Pod: "c", Container: "main"}}
-	lines, notes := i.Tail(t.Context(), "posts", sources, corev1.PodLogOptions{})
+	lines, notes := i.Tail(t.Context(), posts, sources, corev1.PodLogOptions{})
 	var texts []string
 	for _, l := range lines {
 		texts = append(texts, l.Pod+":"+l.Text)
@@ -54,7 +58,7 @@ func TestALineThatIsTooLongIsCutOff(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	i := tailing(map[string]string{"a/main": "2026-05-04T12:00:01Z " + long + "\n2026-05-04T12:00:02Z after\nno time\n"})
 	var got []string
-	err := i.Follow(t.Context(), "posts", inspect.Source{Pod: "a", Container: "main"}, corev1.PodLogOptions{Follow: true}, func(l inspect.Line) {
+	err := i.Follow(t.Context(), posts, inspect.Source{Pod: "a", Container: "main"}, corev1.PodLogOptions{Follow: true}, func(l inspect.Line) {
 		got = append(got, fmt.Sprintf("%.5s %d", l.Text, min(len(l.Text), 70_000)/10_000))
 	})
 	if want := []string{"xxxxx 6", "after 0", "no ti 0"}; err != nil || !slices.Equal(got, want) {
@@ -66,7 +70,7 @@ func TestALineThatIsTooLongIsCutOff(t *testing.T) {
 func TestALogThatIsTooLongLosesItsLastLine(t *testing.T) {
 	line := "2026-05-04T12:00:01.000000000Z " + strings.Repeat("x", 1000) + "\n"
 	i := tailing(map[string]string{"a/main": strings.Repeat(line, 5000) + "2026-05-04T12:00:01.000000000Z hunt"})
-	lines, _ := i.Tail(t.Context(), "posts", []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{})
+	lines, _ := i.Tail(t.Context(), posts, []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{})
 	if len(lines) == 0 || lines[len(lines)-1].Text == "hunt" {
 		t.Errorf("the last of %d lines is still there", len(lines))
 	}
@@ -88,7 +92,7 @@ func TestLongLinesLeaveOutTheOldestOnes(t *testing.T) {
 		long[n] = stamped(fmt.Sprintf("%d %s", n, strings.Repeat("x", 2000)))
 	}
 	most := int64(20_000)
-	lines, notes := kubelet(long...).Tail(t.Context(), "posts", []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{TailLines: &most})
+	lines, notes := kubelet(long...).Tail(t.Context(), posts, []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{TailLines: &most})
 	if len(lines) < 1000 || !strings.HasPrefix(lines[len(lines)-1].Text, "4999 x") {
 		t.Errorf("it has %d lines without the newest", len(lines))
 	}
@@ -102,7 +106,7 @@ func TestVeryLongLinesLeaveOutTheOldestOnes(t *testing.T) {
 	long := slices.Repeat([]string{stamped(strings.Repeat("x", 1<<20))}, 6)
 	long[5] = stamped("newest")
 	most := int64(20_000)
-	lines, _ := kubelet(long...).Tail(t.Context(), "posts", []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{TailLines: &most})
+	lines, _ := kubelet(long...).Tail(t.Context(), posts, []inspect.Source{{Pod: "a", Container: "main"}}, corev1.PodLogOptions{TailLines: &most})
 	if len(lines) == 0 || lines[len(lines)-1].Text != "newest" {
 		t.Errorf("it has %d lines without the newest", len(lines))
 	}
@@ -115,7 +119,7 @@ func TestLogsOfVeryManyContainersAreBounded(t *testing.T) {
 	}
 	long := slices.Repeat([]string{stamped(strings.Repeat("x", 60_000))}, 60)
 	most := int64(60)
-	lines, notes := kubelet(long...).Tail(t.Context(), "posts", sources, corev1.PodLogOptions{TailLines: &most})
+	lines, notes := kubelet(long...).Tail(t.Context(), posts, sources, corev1.PodLogOptions{TailLines: &most})
 	pods, bytes := map[string]bool{}, 0
 	for _, l := range lines {
 		pods[l.Pod], bytes = true, bytes+len(l.Text)

@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ const (
 type Installer struct {
 	Client    dynamic.Interface
 	Conflicts Conflicts
+	// NamespaceFlag selects the namespace, for messages; empty is -n.
+	NamespaceFlag string
 	// Progress is called with each step after it was applied, and may be nil.
 	Progress func(step Step)
 }
@@ -105,7 +108,7 @@ func (i *Installer) refuse(before, object *unstructured.Unstructured) error {
 	release, helm := before.GetAnnotations()["meta.helm.sh/release-name"]
 	switch {
 	case object.GetKind() == "Namespace" && before.GetLabels()[partOf] != product:
-		return fmt.Errorf("%s: it exists, and is not Berth's; choose another namespace with -n, or dedicate this one to Berth: kubectl label namespace %s %s=%s", Name(object), object.GetName(), partOf, product)
+		return fmt.Errorf("%s: it exists, and is not Berth's; choose another namespace with %s, or dedicate this one to Berth: kubectl label namespace %s %s=%s", Name(object), cmp.Or(i.NamespaceFlag, "-n"), object.GetName(), partOf, product)
 	case helm && object.GetKind() == "Deployment":
 		return fmt.Errorf("%s: Helm installed it, as the release %s; upgrade it with: helm upgrade %s deploy/chart -n %s", Name(object), release, release, object.GetNamespace())
 	case i.Conflicts == Force || !isDefinition(object):

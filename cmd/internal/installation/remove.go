@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -152,7 +151,7 @@ func (r *Remover) stopAgent(ctx context.Context, s *Survey) error {
 	if err != nil {
 		return fmt.Errorf("the agent's pods do not end: %w; see: kubectl get pods -n %s -l %s", err, r.Namespace, agentLabels)
 	}
-	if err := r.deleteObjects(ctx, s.Shared, func(o *unstructured.Unstructured) bool { return o.GetKind() == "ClusterRoleBinding" }); err != nil {
+	if err := r.deleteBindings(ctx, s); err != nil {
 		return err
 	}
 	if err := r.deleteAll(ctx, "rbac.authorization.k8s.io/v1", "RoleBinding", client.MatchingLabels{partOf: product}); err != nil {

@@ -93,7 +93,7 @@ func (f *following) look(ctx context.Context) {
 	for _, source := range sources {
 		if !f.open[source] && len(f.open) < maxSources {
 			f.open[source] = true
-			go f.read(ctx, f.env.Spec.Namespace, source, cmp.Or(f.last[source], f.since))
+			go f.read(ctx, f.env, source, cmp.Or(f.last[source], f.since))
 		}
 	}
 }
@@ -114,10 +114,10 @@ func (f *following) renewMask(ctx context.Context, sources []inspect.Source) {
 }
 
 // read follows one container from a time on. When its log ends, its next run can be followed.
-func (f *following) read(ctx context.Context, namespace string, source inspect.Source, from time.Time) {
+func (f *following) read(ctx context.Context, env *v1alpha1.Environment, source inspect.Source, from time.Time) {
 	options := corev1.PodLogOptions{Follow: true, SinceTime: &metav1.Time{Time: from}}
 	// An error shows on the page when it is loaded again.
-	_ = f.Logs.Follow(ctx, namespace, source, options, func(l inspect.Line) {
+	_ = f.Logs.Follow(ctx, env, source, options, func(l inspect.Line) {
 		f.mu.Lock()
 		mask := f.mask
 		f.mu.Unlock()

@@ -129,7 +129,7 @@ func (s *Server) tail(r *http.Request, env *v1alpha1.Environment, sources []insp
 		return nil, nil
 	}
 	mask, unmasked := s.Logs.Mask(r.Context(), env)
-	read, unread := s.Logs.Tail(r.Context(), env.Spec.Namespace, sources, corev1.PodLogOptions{TailLines: &most, Previous: c.Previous})
+	read, unread := s.Logs.Tail(r.Context(), env, sources, corev1.PodLogOptions{TailLines: &most, Previous: c.Previous})
 	for _, l := range read {
 		if shown := lineOf(l, mask); c.shows(shown) {
 			lines = append(lines, shown)

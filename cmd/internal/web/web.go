@@ -85,9 +85,9 @@ type Differ interface {
 // Reader reads logs for one viewer.
 type Reader interface {
 	// Tail returns the last lines of containers, and what could not be read.
-	Tail(ctx context.Context, namespace string, sources []inspect.Source, o corev1.PodLogOptions) ([]inspect.Line, []string)
+	Tail(ctx context.Context, env *v1alpha1.Environment, sources []inspect.Source, o corev1.PodLogOptions) ([]inspect.Line, []string)
 	// Follow passes on the lines of a container until its log or the context ends.
-	Follow(ctx context.Context, namespace string, source inspect.Source, o corev1.PodLogOptions, say func(inspect.Line)) error
+	Follow(ctx context.Context, env *v1alpha1.Environment, source inspect.Source, o corev1.PodLogOptions, say func(inspect.Line)) error
 	// Mask returns what hides the secrets of an environment, and what it does not hide.
 	Mask(context.Context, *v1alpha1.Environment) (inspect.Mask, []string)
 }

@@ -148,7 +148,7 @@ func (s *site) Compare(_ context.Context, _ *v1alpha1.Environment, from, to stri
 }
 
 // Tail returns the prepared lines of the containers.
-func (s *site) Tail(_ context.Context, _ string, sources []inspect.Source, o corev1.PodLogOptions) (lines []inspect.Line, notes []string) {
+func (s *site) Tail(_ context.Context, _ *v1alpha1.Environment, sources []inspect.Source, o corev1.PodLogOptions) (lines []inspect.Line, notes []string) {
 	for _, l := range s.lines {
 		if slices.Contains(sources, l.Source) && !o.Previous {
 			lines = append(lines, l)
@@ -158,7 +158,7 @@ func (s *site) Tail(_ context.Context, _ string, sources []inspect.Source, o cor
 }
 
 // Follow says the prepared lines of a container, and waits for the end. With rotating secrets it logs all of them later.
-func (s *site) Follow(ctx context.Context, _ string, source inspect.Source, _ corev1.PodLogOptions, say func(inspect.Line)) error {
+func (s *site) Follow(ctx context.Context, _ *v1alpha1.Environment, source inspect.Source, _ corev1.PodLogOptions, say func(inspect.Line)) error {
 	if s.rotates {
 		time.Sleep(rotation)
 	}
