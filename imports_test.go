@@ -47,6 +47,7 @@ var arrows = []struct {
 	{pkg: "reconciler/images", knows: []string{"reconciler/manifest", "reconciler/plan"}},
 	{pkg: "reconciler", knows: []string{"source", "health", "reconciler/images", "reconciler/manifest", "reconciler/kustomize", "reconciler/render",
 		"reconciler/observed", "reconciler/plan", "reconciler/apply", "reconciler/records", "reconciler/live", "reconciler/clusters"}},
+	{pkg: "reconciler/fleet", knows: []string{"reconciler", "reconciler/apply", "reconciler/remote"}},
 	{pkg: "reconciler/naming", knows: []string{"api/v1alpha1"}},
 	{pkg: "reconciler/keyring", knows: []string{"secrets", "reconciler/render"}},
 	{pkg: "reconciler/stores", knows: []string{"api/v1alpha1", "source"}},
@@ -55,11 +56,11 @@ var arrows = []struct {
 	{pkg: "reconciler/proposals", knows: []string{"secrets", "reconciler", "reconciler/apply", "reconciler/fields", "reconciler/manifest", "reconciler/plan", "reconciler/render"},
 		inTests: []string{"health"}},
 	{pkg: "reconciler/feedback", knows: []string{"api/v1alpha1", "source/forge", "reconciler/control", "reconciler/fields", "reconciler/naming", "reconciler/proposals"}},
-	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/clusters", "reconciler/control", "reconciler/naming", "reconciler/stores"}},
-	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/naming",
+	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/clusters", "reconciler/control", "reconciler/fleet", "reconciler/naming", "reconciler/stores"}},
+	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/fleet", "reconciler/naming",
 		"reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
-		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/feedback", "reconciler/images", "reconciler/kustomize", "reconciler/manifest", "reconciler/proposals", "reconciler/records", "reconciler/render", "reconciler/report",
+		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/feedback", "reconciler/fleet", "reconciler/images", "reconciler/kustomize", "reconciler/manifest", "reconciler/proposals", "reconciler/records", "reconciler/render", "reconciler/report",
 		"reconciler/repositories", "reconciler/stores"},
 		inTests: []string{"deploy", "reconciler/naming"}},
 	{pkg: "reconciler/report", knows: []string{"api/v1alpha1", "reconciler", "reconciler/observed", "reconciler/plan"},
@@ -86,7 +87,7 @@ var arrows = []struct {
 var testSupport = []string{"internal/apitest", "internal/buildtest", "internal/clustertest", "internal/faulttest", "internal/gittest", "internal/issuertest", "internal/kustomizetest", "internal/loopback", "internal/objecttest", "internal/sopstest"}
 
 // clients are the packages that talk to the API server.
-var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/remote", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report", "reconciler/feedback",
+var clients = []string{"reconciler/apply", "reconciler/live", "reconciler/clusters", "reconciler/fleet", "reconciler/remote", "reconciler/records", "reconciler/agent", "reconciler/control", "reconciler/repositories", "reconciler/environments", "reconciler/report", "reconciler/feedback",
 	"cmd/...", "internal/clustertest", "internal/faulttest"}
 
 // fences lists where external packages (import paths) or single functions ("path.Name") may be used.

@@ -17,7 +17,7 @@ func (r *Reconciler) Made(ctx context.Context, environment, id string, namespace
 	if namespace.Labels[manifest.LabelEnvironment] != id || digest == "" {
 		return false, nil
 	}
-	record, err := r.Records.Load(ctx, environment)
+	record, err := r.load(ctx, environment)
 	if err != nil && !isUnreadable(err) {
 		return false, fmt.Errorf("reading the record: %w", err)
 	}

@@ -24,7 +24,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	e = m.judging(e)
 	m.abandon(e.Commit, e.Applied, e.Healthy)
-	record, err := r.Records.Load(ctx, e.Name)
+	record, err := r.load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
 		return Outcome{Finding: NotJudged{}, Err: fmt.Errorf("reading the record: %w", err)}
 	}
@@ -40,7 +40,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	c := r.choose(ctx, e, m, &record)
 	switch {
 	case c.commit == "":
-		err := r.Records.Save(ctx, e.Name, record) // since when it waits for images
+		err := r.save(ctx, e, record) // since when it waits for images
 		return unplanned(e, passed{why: c.why, rejected: m.rejected, now: r.Now(), err: err})
 	case c.sight == partial:
 		return Outcome{Finding: NotJudged{}}
@@ -59,7 +59,7 @@ func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 		r.reject(e, m, c.desired, &c.plan)
 	}
 	if err == nil {
-		err = r.Records.Save(ctx, e.Name, c.plan.Record)
+		err = r.save(ctx, e, c.plan.Record)
 	}
 	return judged(e, c.desired, c.plan, passed{results: results, fights: fights, lost: lost, unchecked: c.unchecked, why: c.why, rejected: m.rejected, now: r.Now(), err: err})
 }
@@ -221,7 +221,7 @@ func (r *Reconciler) act(ctx context.Context, e Environment, p plan.Plan, before
 		return nil, record, nil
 	}
 	if record.Protects(before) {
-		if err := r.Records.Save(ctx, e.Name, record); err != nil {
+		if err := r.save(ctx, e, record); err != nil {
 			return nil, before, fmt.Errorf("storing the record: %w", err)
 		}
 	}

@@ -43,7 +43,7 @@ func (r *Reconciler) Foresee(ctx context.Context, e Environment, c Candidate) (P
 		return Prospect{}, err
 	}
 	e.judges = judges
-	record, err := r.Records.Load(ctx, e.Name)
+	record, err := r.load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
 		return Prospect{}, fmt.Errorf("reading the record: %w", err)
 	}

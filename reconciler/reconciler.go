@@ -29,6 +29,8 @@ type Environment struct {
 	Name, ID string
 	// Repository, Entry and Branch say where it comes from.
 	Repository, Entry, Branch string
+	// Cluster is the name of the cluster that it runs in; empty for the agent's own.
+	Cluster string
 	// Commit is what should run. Applied is what was last applied, and is used while Commit cannot be fetched. Healthy
 	// is the last commit that passed the gate.
 	Commit, Applied, Healthy string

@@ -11,7 +11,7 @@ import (
 
 // Teardown takes an environment one step towards its removal. Its finding is TornDown, unless nothing can be judged.
 func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
-	record, err := r.Records.Load(ctx, e.Name)
+	record, err := r.load(ctx, e.Name)
 	if err != nil && !isUnreadable(err) {
 		return Outcome{Finding: NotJudged{}, Err: fmt.Errorf("reading the record: %w", err)}
 	}
@@ -38,11 +38,11 @@ func (r *Reconciler) Teardown(ctx context.Context, e Environment) Outcome {
 	after := r.tearingDown(e, m, record)
 	r.Cluster.Watches.Attend(e.ID, m.obstacles())
 	if err == nil && len(record.LastJobs) > 0 { // everything else can be seen in the cluster
-		err = r.Records.Save(ctx, e.Name, after.Record)
+		err = r.save(ctx, e, after.Record)
 	}
 	after.Warnings = before.Warnings // a Job that was given up is reported only once
 	if after.State == plan.Settled && err == nil {
-		if err = r.Records.Delete(ctx, e.Name); err == nil {
+		if err = r.Records.Delete(ctx, RecordName(e.Name, r.Cluster.Name)); err == nil {
 			r.Forget(e)
 		}
 	}

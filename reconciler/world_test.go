@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -93,6 +94,9 @@ func (w *world) starts(namespace string) {
 			Watches:       watches,
 			Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
 			ClusterScoped: func(schema.GroupKind) (bool, error) { return false, nil },
+			CoreAs: func(string) (typedcorev1.CoreV1Interface, error) {
+				return must(kubernetes.NewForConfig(config)).CoreV1(), nil
+			},
 		},
 		Records:        records.New(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
 		RenderPatience: patience,

@@ -30,6 +30,23 @@ const (
 	ReasonTooMany = "TooMany"
 )
 
+// ConditionClusterUnavailable is a condition of a Repository, present only while it is true: the agent cannot use a cluster that
+// an entry names. The environments there stay as they are, and say why.
+const (
+	ConditionClusterUnavailable = "ClusterUnavailable"
+	// ReasonUnavailable means that a cluster cannot be reached, or refuses the agent, or that its kubeconfig is missing or
+	// unusable. The message says which, and since when.
+	ReasonUnavailable = "Unavailable"
+)
+
+// ConditionClusterAccessExpires is a condition of a Repository, present only while it is true: the credentials with which the
+// agent reaches a cluster end within a week, or have ended.
+const (
+	ConditionClusterAccessExpires = "ClusterAccessExpires"
+	// ReasonExpiresSoon means that they have to be renewed. The message says until when.
+	ReasonExpiresSoon = "ExpiresSoon"
+)
+
 // ConditionFeedback is a condition of a Repository with spec.feedback: whether the forge accepts what the agent reports. If
 // it does not, environments are synced all the same.
 const (

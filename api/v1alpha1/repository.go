@@ -200,7 +200,8 @@ type RepositoryStatus struct {
 	// +optional
 	Agent string `json:"agent,omitempty"`
 
-	// conditions are Ready; Reconciling, Stalled and BranchesLeftOut while they are true; and Feedback if spec.feedback is
+	// conditions are Ready; Reconciling, Stalled, BranchesLeftOut, ClusterUnavailable and ClusterAccessExpires while they are
+	// true; and Feedback if spec.feedback is
 	// set.
 	// +optional
 	// +listType=map

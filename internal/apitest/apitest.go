@@ -73,7 +73,7 @@ func written(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming.P
 			Labels: map[string]string{v1alpha1.LabelRepository: repo.Name, v1alpha1.LabelEntry: entry.Name},
 		},
 		Spec: v1alpha1.EnvironmentSpec{
-			Repository: repo.Name, Entry: entry.Name, Agent: entry.Agent, Branch: branch, Namespace: naming.Namespace(entry.Namespace, branch),
+			Repository: repo.Name, Entry: entry.Name, Agent: entry.Agent, Branch: branch, Cluster: naming.Cluster(entry), Namespace: naming.Namespace(entry.Namespace, branch),
 			ServiceAccountName: entry.ServiceAccountName, OnRemoval: removal, Commit: Commit("a"),
 		},
 	}

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -24,6 +23,7 @@ import (
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/feedback"
+	"berth.dev/berth/reconciler/fleet"
 	"berth.dev/berth/reconciler/images"
 	"berth.dev/berth/reconciler/kustomize"
 	"berth.dev/berth/reconciler/records"
@@ -90,10 +90,12 @@ type Config struct {
 // Agent follows the Repositories of one namespace, and makes the cluster match their branches.
 type Agent struct {
 	Config
-	mgr          ctrl.Manager
+	mgr          elected
 	installation installation
 	repositories *repositories.Controller
 	feedback     *feedback.Sender
+	fleet        *fleet.Fleet
+	environments *environments.Controller
 	requeues     *environments.Requeues
 	pulses       []*control.Pulse
 }
@@ -125,20 +127,21 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	passes := reconciler.New(reconciler.Config{
+	passes := reconciler.Config{
 		Snapshots: store.Snapshot,
 		Cluster:   cluster,
 		Records:   records.New(home, c.Namespace),
 		Kustomize: c.Kustomize,
 		Images: images.New(images.Config{
-			Registries: c.Registries, Read: cluster.ReadPull, Requeue: a.requeues.Requeue, Asked: c.Metrics.ImageChecked,
+			Registries: c.Registries, Requeue: a.requeues.Requeue, Asked: c.Metrics.ImageChecked,
 			Proxy: c.Proxy, UserAgent: "berth/" + c.Version, Now: c.Now, Jitter: c.Jitter,
 		}),
 		Requeue:   a.requeues.Requeue,
 		DigestKey: installation.digestKey,
 		Now:       c.Now,
 		Jitter:    c.Jitter,
-	})
+	}
+	a.addFleet(passes)
 	var reporter *report.Reporter
 	if err := a.addFeedback(ctx, &reporter, mgr.fence); err != nil {
 		return nil, err
@@ -147,23 +150,23 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Client:   mgr.GetClient(),
 		Recorder: mgr.GetEventRecorder("berth"),
 		Metrics:  c.Metrics,
-		Logs:     report.NewLogs(cluster.Core, a.requeues.Add),
+		Logs:     report.NewLogs(a.podsOf, a.requeues.Add),
 		Changed:  a.feedback.Changed,
 		Feedback: a.feedback.Condition,
 		Now:      c.Now,
 		Log:      c.Log,
 	})
-	if err := mgr.Add(manager.RunnableFunc(cluster.Run)); err != nil {
+	if err := errors.Join(mgr.Add(manager.RunnableFunc(cluster.Run)), mgr.Add(manager.RunnableFunc(a.fleet.Run))); err != nil {
 		return nil, err
 	}
-	return a, a.wireControllers(store, passes, reporter)
+	return a, a.wireControllers(store, reporter)
 }
 
 // stray requeues the Repository of a namespace whose Environment may be lost.
 func (a *Agent) stray(namespace *metav1.PartialObjectMetadata) { a.repositories.Stray(namespace) }
 
 // wireControllers connects both controllers, and adds them to the manager with what runs beside them.
-func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler, reporter *report.Reporter) error {
+func (a *Agent) wireControllers(store *stores.Set, reporter *report.Reporter) error {
 	reads, guard, departures := a.mgr.GetClient(), branches.NewGuard(), branches.NewDepartures()
 	secrets := SecretsOf(reads)
 	var keys environments.Keys
@@ -171,18 +174,18 @@ func (a *Agent) wireControllers(store *stores.Set, passes *reconciler.Reconciler
 		keys = a.Keys(reads)
 	}
 	a.repositories = repositories.New(repositories.Config{
-		Client: reads, Reader: a.mgr.GetAPIReader(), Cluster: passes.Cluster, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id, Agent: a.Name,
-		Report: a.reportRepository(reporter), Heard: a.feedback.Heard, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, Made: passes.Made, HookMissed: reporter.HookMissed, Requeue: a.requeues.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
+		Client: reads, Reader: a.mgr.GetAPIReader(), Fleet: a.fleet, Stores: store, Guard: guard, Departures: departures, Namespace: a.Namespace, Installation: a.installation.id, Agent: a.Name,
+		Report: a.reportRepository(reporter), Heard: a.feedback.Heard, Listed: a.Metrics.Listed, Forgotten: a.Metrics.ForgetRepository, HookMissed: reporter.HookMissed, Requeue: a.requeues.Add, ProgressPause: a.ProgressPause, Pulse: a.pulses[0], Now: a.Now, Log: a.Log,
 	})
-	envs := environments.New(environments.Config{
-		Client: reads, Reader: a.mgr.GetAPIReader(), Reconciler: passes, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
+	a.environments = environments.New(environments.Config{
+		Client: reads, Reader: a.mgr.GetAPIReader(), Fleet: a.fleet, Stores: store, Guard: guard, Departures: departures, Secrets: secrets,
 		Keys: keys, Installation: a.installation.id, Agent: a.Name, SyncAtOnce: a.SyncAtOnce,
 		Report: reporter.Environment, Recall: reporter.Recall, Gone: reporter.Forget, Requeue: a.requeues.Add, Pulse: a.pulses[1], Now: a.Now, Log: a.Log,
 	})
-	if err := errors.Join(a.repositories.SetUp(a.mgr), envs.SetUp(a.mgr, a.requeues)); err != nil {
+	if err := errors.Join(a.repositories.SetUp(a.mgr), a.environments.SetUp(a.mgr, a.requeues)); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
-	if err := a.addProposals(store, passes, envs); err != nil {
+	if err := a.addProposals(store); err != nil {
 		return err
 	}
 	if err := a.mgr.AddHealthzCheck("alive", a.alive); err != nil {

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -9,7 +11,6 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
-	"berth.dev/berth/reconciler/environments"
 	"berth.dev/berth/reconciler/proposals"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/reconciler/stores"
@@ -17,19 +18,27 @@ import (
 
 // addProposals adds what plans merge requests. It has stores of its own: a fetch of what a merge request brings never delays
 // that of a branch.
-func (a *Agent) addProposals(store *stores.Set, passes *reconciler.Reconciler, envs *environments.Controller) error {
+func (a *Agent) addProposals(store *stores.Set) error {
 	trees := mergeTrees{agent: a, stores: store}
 	drafter := proposals.NewDrafter(proposals.DrafterConfig{
 		Environment: func(ctx context.Context, s proposals.Subject) (reconciler.Environment, error) {
-			return envs.Unkeyed(ctx, types.NamespacedName{Namespace: s.Repository.Namespace, Name: s.Environment})
+			return a.environments.Unkeyed(ctx, types.NamespacedName{Namespace: s.Repository.Namespace, Name: s.Environment})
 		},
-		Trees:   trees.of,
-		Options: passes.RenderOptions,
-		Foresee: passes.Foresee,
+		Trees:  trees.of,
+		Passes: a.passesOf,
 	})
 	planner := proposals.NewPlanner(proposals.PlannerConfig{Draft: drafter.Draft, Done: a.feedback.Planned, Now: a.Now})
 	a.feedback.Plans = planner
 	return a.mgr.Add(manager.RunnableFunc(planner.Start))
+}
+
+// passesOf returns what makes the passes of an environment.
+func (a *Agent) passesOf(ctx context.Context, e reconciler.Environment) (proposals.Passes, error) {
+	passes, why := a.fleet.Find(ctx, e.Cluster)
+	if passes == nil {
+		return nil, errors.New(cmp.Or(why, "the cluster "+e.Cluster+" is not connected yet"))
+	}
+	return passes, nil
 }
 
 // mergeTrees reads the commits of merge requests.

@@ -75,7 +75,7 @@ func Compare(have []v1alpha1.Environment, d demand, e Evidence) Changes {
 		env := &have[i]
 		w := wants[env.Name]
 		if why := c.doom(env, w, d, e); why != "" {
-			c.Delete = append(c.Delete, doomed{Environment: env, Why: why, confirmed: ConfirmedBy(env) && e.Elsewhere.Has(env)})
+			c.Delete = append(c.Delete, doomed{Environment: env, Why: why, confirmed: ConfirmedBy(env) && (e.Elsewhere.Has(env) || w != nil && w.literal)})
 		}
 		c.allow(env, w, e)
 	}
@@ -100,8 +100,8 @@ func (c *Changes) doom(env *v1alpha1.Environment, w *Wanted, d demand, e Evidenc
 	switch {
 	case !env.DeletionTimestamp.IsZero():
 		return ""
-	case w != nil && w.Spec.Namespace != env.Spec.Namespace && !w.literal:
-		return "its entry's namespace changed; it is re-created"
+	case w != nil && w.place() != naming.Here(env) && (!w.literal || w.Spec.Cluster != env.Spec.Cluster && (e.Confirmed[env.Name] || ConfirmedBy(env))):
+		return w.moves(env)
 	case w != nil:
 		return ""
 	case hasEntry && !followed, !hasEntry && d.unclear():
@@ -149,24 +149,54 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// settle keeps an Environment in its namespace if its entry is literal, or if its deletion is blocked.
+// settle keeps an Environment in its place if its entry is literal, or if its deletion is blocked.
 func (c *Changes) settle(w Wanted, env *v1alpha1.Environment) Wanted {
-	if env == nil || env.Spec.Namespace == w.Spec.Namespace {
+	if env == nil || naming.Here(env) == w.place() {
 		return w
 	}
-	if w.literal {
-		c.Notes = append(c.Notes, fmt.Sprintf("entry %s: %s", w.entry.Name, Moved(env, w.entry)))
+	text := fmt.Sprintf("entry %s: %s", w.entry.Name, Moved(env, w.entry))
+	switch {
+	case w.literal && w.Spec.Cluster != env.Spec.Cluster:
+		c.Doubts, c.Held = append(c.Doubts, text), append(c.Held, env.Name)
+		slices.Sort(c.Held)
+	case w.literal:
+		c.Notes = append(c.Notes, text)
 	}
-	w.Spec.Namespace = env.Spec.Namespace
+	w.Spec.Cluster, w.Spec.Namespace = env.Spec.Cluster, env.Spec.Namespace
 	return w
 }
 
-// Moved returns what a user has to do about an entry whose namespace changed; empty: nothing.
+// place returns where the environment is to run.
+func (w Wanted) place() naming.Place {
+	return naming.Place{Cluster: w.Spec.Cluster, Namespace: w.Spec.Namespace}
+}
+
+// moves returns why an Environment in another place is deleted.
+func (w Wanted) moves(env *v1alpha1.Environment) string {
+	if w.Spec.Cluster != env.Spec.Cluster {
+		return fmt.Sprintf("its entry's cluster changed to %s; it is re-created there", ClusterName(w.Spec.Cluster))
+	}
+	return "its entry's namespace changed; it is re-created"
+}
+
+// Moved returns what a user has to do about an entry whose namespace or cluster changed; empty: nothing.
 func Moved(env *v1alpha1.Environment, entry *v1alpha1.Entry) string {
-	to := naming.Namespace(entry.Namespace, env.Spec.Branch)
-	if to == env.Spec.Namespace {
+	to, here := naming.PlaceOf(entry, env.Spec.Branch), naming.Here(env)
+	if to == here {
 		return ""
 	}
+	if to.Cluster != here.Cluster {
+		return fmt.Sprintf("its entry belongs to %s now, and its objects are in the namespace %s of %s, where they stay as they are; move their data, then let it begin in the namespace %s there: berth confirm %s",
+			ClusterName(to.Cluster), here.Namespace, ClusterName(here.Cluster), to.Namespace, env.Name)
+	}
 	return fmt.Sprintf("the namespace is now %s, but its objects stay in %s; move their data, then re-create the environment there: kubectl delete environment %s -n %s",
-		to, env.Spec.Namespace, env.Name, env.Namespace)
+		to.Namespace, here.Namespace, env.Name, env.Namespace)
+}
+
+// ClusterName returns how messages name a cluster.
+func ClusterName(cluster string) string {
+	if cluster == "" {
+		return "the agent's own cluster"
+	}
+	return "the cluster " + cluster
 }

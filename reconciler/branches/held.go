@@ -5,12 +5,13 @@ import (
 	"slices"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/naming"
 )
 
 // allow allows a confirmed Environment to be torn down. It keeps the confirmation while a deletion is still possible. w is
 // nil if no entry calls for the Environment.
 func (c *Changes) allow(env *v1alpha1.Environment, w *Wanted, e Evidence) {
-	stays := w != nil && w.Spec.Namespace == env.Spec.Namespace
+	stays := w != nil && w.place() == naming.Here(env)
 	isOver := slices.ContainsFunc(e.Over, func(o *v1alpha1.Environment) bool { return o.Name == env.Name })
 	if !e.Confirmed[env.Name] || stays && !isOver && !IsLeaving(env) {
 		return

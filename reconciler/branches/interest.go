@@ -20,7 +20,7 @@ const shownNames = 3
 // as it arrives, so that memory grows with environments and not with branches.
 type Interest struct {
 	entries []followedEntry
-	taken   map[string]string // namespaces of entries that name their branches
+	taken   map[naming.Place]string // those of entries that name their branches
 	have    map[string]bool
 	left    int // environments that entries with patterns may still get
 	LeftOut
@@ -29,7 +29,7 @@ type Interest struct {
 // followedEntry is an entry whose patterns are valid.
 type followedEntry struct {
 	naming.Patterns
-	namespace string
+	entry *v1alpha1.Entry
 }
 
 // LeftOut counts the branches of a listing that match an entry and get no environment.
@@ -42,17 +42,18 @@ type LeftOut struct {
 
 // NewInterest returns the Interest of a Repository with these Environments.
 func NewInterest(repo *v1alpha1.Repository, have []v1alpha1.Environment) *Interest {
-	i := &Interest{have: make(map[string]bool, len(have)), taken: literalNamespaces(repo), LeftOut: LeftOut{most: int(repo.Spec.Limits.Environments)}}
+	i := &Interest{have: make(map[string]bool, len(have)), taken: literalPlaces(repo), LeftOut: LeftOut{most: int(repo.Spec.Limits.Environments)}}
 	if i.most <= 0 {
 		i.most = defaultEnvironments
 	}
 	literal := map[string]bool{}
-	for _, entry := range repo.Spec.Environments {
+	for n := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[n]
 		patterns, err := naming.CompilePatterns(entry.Branches)
 		if err != nil {
 			continue // which is reported elsewhere
 		}
-		i.entries = append(i.entries, followedEntry{patterns, entry.Namespace})
+		i.entries = append(i.entries, followedEntry{patterns, entry})
 		literal[entry.Name] = patterns.Literal()
 	}
 	i.left = i.most
@@ -100,10 +101,10 @@ func (i *Interest) Keep(branch string) bool {
 
 // squats returns a reason if a branch would get the namespace of a literal entry, even before that entry has an environment.
 func (i *Interest) squats(entries []followedEntry, branch string) string {
-	for _, entry := range entries {
-		namespace := naming.Namespace(entry.namespace, branch)
-		if owner := i.taken[namespace]; owner != "" {
-			return fmt.Sprintf("leads to the namespace %s, which belongs to the entry %s", namespace, owner)
+	for _, followed := range entries {
+		place := naming.PlaceOf(followed.entry, branch)
+		if owner := i.taken[place]; owner != "" {
+			return fmt.Sprintf("leads to the namespace %s, which belongs to the entry %s", place.Namespace, owner)
 		}
 	}
 	return ""
@@ -121,17 +122,18 @@ func (i *Interest) refuse(branch, why string) bool {
 	return true
 }
 
-// literalNamespaces returns the namespaces of literal entries, with the entry's name. A new branch of another entry gets
-// none of these, even if it is pushed first.
-func literalNamespaces(repo *v1alpha1.Repository) map[string]string {
-	taken := map[string]string{}
-	for _, entry := range repo.Spec.Environments {
+// literalPlaces returns where literal entries run, with the entry's name. A new branch of another entry gets none of these
+// places, even if it is pushed first.
+func literalPlaces(repo *v1alpha1.Repository) map[naming.Place]string {
+	taken := map[naming.Place]string{}
+	for i := range repo.Spec.Environments {
+		entry := &repo.Spec.Environments[i]
 		patterns, err := naming.CompilePatterns(entry.Branches)
 		if err != nil || !patterns.Literal() {
 			continue
 		}
 		for _, branch := range entry.Branches {
-			taken[naming.Namespace(entry.Namespace, string(branch))] = entry.Name
+			taken[naming.PlaceOf(entry, string(branch))] = entry.Name
 		}
 	}
 	return taken

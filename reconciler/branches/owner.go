@@ -50,20 +50,27 @@ func Name(spec v1alpha1.EnvironmentSpec) string {
 	return naming.Environment(spec.Repository, spec.Entry, spec.Branch)
 }
 
-// Lost returns the missing Environments of a repository whose namespaces still exist, sorted by name. Only namespaces to be
-// deleted on removal need one: all others stay behind on purpose when their Environment is deleted.
-func Lost(repository, installation string, namespaces []*metav1.PartialObjectMetadata, have []v1alpha1.Environment) []Remains {
+// Remainders are the namespaces of a cluster that bear the label of an environment.
+type Remainders struct {
+	Cluster    string
+	Namespaces []*metav1.PartialObjectMetadata
+}
+
+// Lost returns the missing Environments of a repository whose namespaces still exist in a cluster, sorted by name. Only
+// namespaces to be deleted on removal need one: all others stay behind on purpose when their Environment is deleted.
+func Lost(repository, installation string, in Remainders, have []v1alpha1.Environment) []Remains {
 	exists := map[string]bool{}
 	for _, env := range have {
 		exists[env.Name], exists[Name(env.Spec)] = true, true
 	}
 	var list []Remains
-	for _, ns := range namespaces {
+	for _, ns := range in.Namespaces {
 		claimed := ns.Annotations[AnnotationEnvironment]
 		if !strings.HasPrefix(claimed, repository+".") || exists[claimed] || !ns.DeletionTimestamp.IsZero() {
 			continue // this spares nearly all namespaces the digest, at every listing
 		}
 		name, spec, ok := OwnerOf(ns, installation)
+		spec.Cluster = in.Cluster
 		if ok && spec.OnRemoval == v1alpha1.RemovalDelete {
 			list = append(list, Remains{Wanted: Wanted{Name: name, Spec: spec}, Namespace: ns})
 		}
@@ -78,7 +85,7 @@ type Remains struct {
 	Namespace *metav1.PartialObjectMetadata
 }
 
-// CalledFor reports whether the Repository's entry leads to this namespace and deletes it on removal. A literal entry never
+// CalledFor reports whether the Repository's entry leads to this namespace of this cluster and deletes it on removal. A literal entry never
 // counts, because anyone may have created its namespace.
 func (l Remains) CalledFor(repo *v1alpha1.Repository) bool {
 	entry := naming.EntryOf(repo, &v1alpha1.Environment{Spec: l.Spec})
@@ -87,11 +94,15 @@ func (l Remains) CalledFor(repo *v1alpha1.Repository) bool {
 	}
 	patterns, err := naming.CompilePatterns(entry.Branches)
 	deletes := entry.OnRemoval == "" || entry.OnRemoval == v1alpha1.RemovalDelete
-	return err == nil && !patterns.Literal() && deletes && naming.Namespace(entry.Namespace, l.Spec.Branch) == l.Spec.Namespace
+	return err == nil && !patterns.Literal() && deletes && naming.PlaceOf(entry, l.Spec.Branch) == naming.Here(&v1alpha1.Environment{Spec: l.Spec})
 }
 
 // Warning returns the message about a namespace that is left alone.
 func (l Remains) Warning() string {
-	return fmt.Sprintf("namespace %s: its label names the environment %s, which does not exist, and nothing proves that Berth created the namespace; it is left alone; to remove the label: kubectl label namespace %s %s-",
-		l.Spec.Namespace, l.Name, l.Spec.Namespace, LabelEnvironment)
+	where, there := "", ""
+	if l.Spec.Cluster != "" {
+		where, there = " of "+ClusterName(l.Spec.Cluster), " there"
+	}
+	return fmt.Sprintf("namespace %s%s: its label names the environment %s, which does not exist, and nothing proves that Berth created the namespace; it is left alone; to remove the label%s: kubectl label namespace %s %s-",
+		l.Spec.Namespace, where, l.Name, there, l.Spec.Namespace, LabelEnvironment)
 }

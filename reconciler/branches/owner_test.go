@@ -56,7 +56,7 @@ func TestLost(t *testing.T) {
 		{name: "without annotations", ns: ns(func(n *metav1.PartialObjectMetadata) { n.Annotations = nil })},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			list := Lost("posts", "mine", []*metav1.PartialObjectMetadata{&test.ns}, test.have)
+			list := Lost("posts", "mine", Remainders{Namespaces: []*metav1.PartialObjectMetadata{&test.ns}}, test.have)
 			if (len(list) == 1) != test.want {
 				t.Fatalf("%d Environments were lost", len(list))
 			}

@@ -7,7 +7,7 @@ import (
 )
 
 // claim pairs every wanted environment with its current or future Environment, by name. An entry takes over the Environment
-// of a removed entry with the same branch and namespace, so that renaming an entry tears nothing down.
+// of a removed entry with the same branch and place, so that renaming an entry tears nothing down.
 func claim(named map[string]*v1alpha1.Environment, d demand) (claims []Wanted, notes []string) {
 	orphans := orphaned(named, d)
 	taken := map[string]string{}
@@ -43,10 +43,10 @@ func ByName(have []v1alpha1.Environment) map[string]*v1alpha1.Environment {
 }
 
 // location is what a renamed entry shares with its predecessor.
-type location struct{ branch, namespace string }
+type location struct{ branch, cluster, namespace string }
 
 func locationOf(spec v1alpha1.EnvironmentSpec) location {
-	return location{branch: spec.Branch, namespace: spec.Namespace}
+	return location{branch: spec.Branch, cluster: spec.Cluster, namespace: spec.Namespace}
 }
 
 // orphaned returns the Environments of removed entries by location. Of two at the same location, it returns the one with the

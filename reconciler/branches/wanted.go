@@ -54,9 +54,6 @@ func Want(repo *v1alpha1.Repository, heads map[string]string) demand {
 		if err == nil && entry.Namespace == repo.Namespace {
 			err = fmt.Errorf("namespace %s is Berth's own, with its keys and records; give the entry another", entry.Namespace)
 		}
-		if err == nil && entry.Cluster != nil {
-			err = fmt.Errorf("cluster %s: this agent does not serve other clusters yet; remove cluster from the entry, or install an agent there", entry.Cluster.SecretRef.Name)
-		}
 		d.entries[entry.Name] = err == nil
 		if err != nil {
 			d.notes = append(d.notes, fmt.Sprintf("entry %s: %v", entry.Name, err))
@@ -122,6 +119,7 @@ func wantedFor(repo *v1alpha1.Repository, entry *v1alpha1.Entry, patterns naming
 			Entry:              entry.Name,
 			Agent:              entry.Agent,
 			Branch:             head.Branch,
+			Cluster:            naming.Cluster(entry),
 			Namespace:          naming.Namespace(entry.Namespace, head.Branch),
 			ServiceAccountName: entry.ServiceAccountName,
 			OnRemoval:          naming.RemovalOf(entry, patterns),

@@ -49,7 +49,7 @@ func TestWant(t *testing.T) {
 				Cluster: &v1alpha1.ClusterReference{SecretRef: v1alpha1.SecretReference{Name: "staging"}},
 			}},
 			branches: []string{"main"},
-			notes:    []string{"entry far: cluster staging: this agent does not serve other clusters yet"},
+			want:     []string{"posts.far.main posts Orphan"},
 		},
 		{
 			name:     "of two faults of an entry, the patterns'",

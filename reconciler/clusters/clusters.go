@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -27,6 +28,10 @@ import (
 
 // Cluster is a cluster that environments run in. New wires it.
 type Cluster struct {
+	// Name is the name of the Secret with the cluster's kubeconfig; empty for the agent's own cluster. Identity is what
+	// identifies any other cluster, whatever its name and address.
+	Name     string
+	Identity types.UID
 	// Watches know what is in the cluster, and answer from memory.
 	Watches *live.Watches
 	// Applier writes, with the rights of each environment's account.
@@ -41,6 +46,9 @@ type Cluster struct {
 
 // Config configures a Cluster.
 type Config struct {
+	// Name and Identity are those of Cluster.
+	Name     string
+	Identity types.UID
 	// REST says how to reach the API server. HTTP sends the requests; all clients share its connections.
 	REST *rest.Config
 	HTTP *http.Client
@@ -80,6 +88,7 @@ func New(c Config) (*Cluster, error) {
 		Requeue: c.Requeue, Stray: c.Stray, Log: c.Log, Jitter: c.Jitter,
 	})
 	return &Cluster{
+		Name: c.Name, Identity: c.Identity,
 		Watches:       watches,
 		Applier:       apply.New(apply.Config{Dynamic: writing, As: apply.Impersonate(c.REST, &impatient), Mapper: kinds, OpenAPI: typed.Discovery().OpenAPIV3(), Now: c.Now}),
 		ClusterScoped: Scopes(kinds),

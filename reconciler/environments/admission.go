@@ -65,9 +65,13 @@ func (e *Controller) hasSlot(env *v1alpha1.Environment) bool {
 	return env.Status.AppliedCommit != "" || e.hasNamespace(env)
 }
 
-// hasNamespace reports whether an Environment has a namespace that Berth created for it.
+// hasNamespace reports whether an Environment has a namespace that Berth created for it. In doubt, it has one.
 func (e *Controller) hasNamespace(env *v1alpha1.Environment) bool {
-	namespace, exists := e.Reconciler.Cluster.Watches.Namespace(env.Spec.Namespace)
+	passes := e.Fleet.Known(env.Spec.Cluster)
+	if passes == nil {
+		return true
+	}
+	namespace, exists := passes.Cluster.Watches.Namespace(env.Spec.Namespace)
 	return exists && namespace.Environment == branches.ID(env.Spec, e.Installation)
 }
 

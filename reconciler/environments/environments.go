@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/fleet"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
@@ -32,6 +33,8 @@ type Controller struct {
 	known map[string]remembered           // by name
 	ended map[types.UID]string            // the commit of the last sync that came to an end
 	waits map[types.UID]string            // the commit that waits for images
+	asked map[types.UID]string            // the confirmations when a removal began to wait for its cluster
+	crews *crews
 }
 
 // remembered is what to clean up when an Environment is deleted.
@@ -47,10 +50,11 @@ const unavailablePause = 30 * time.Second
 type Config struct {
 	Client client.Client
 	// Reader reads from the API server, where the cache may be stale.
-	Reader     client.Reader
-	Reconciler *reconciler.Reconciler
-	Stores     *stores.Set
-	Guard      *branches.Guard
+	Reader client.Reader
+	// Fleet has the clusters that environments run in.
+	Fleet  *fleet.Fleet
+	Stores *stores.Set
+	Guard  *branches.Guard
 	// Departures stores which Environments will be deleted.
 	Departures *branches.Departures
 	// Secrets reads the Secrets that entries copy. Keys returns the decrypters of entries (nil: none).
@@ -78,7 +82,7 @@ type Config struct {
 
 // New returns the controller of Environments.
 func New(c Config) *Controller {
-	return &Controller{
+	e := &Controller{
 		Config: c,
 		slots:  branches.NewSlots(),
 		turns:  branches.NewTurns(c.SyncAtOnce),
@@ -86,7 +90,10 @@ func New(c Config) *Controller {
 		known:  map[string]remembered{},
 		ended:  map[types.UID]string{},
 		waits:  map[types.UID]string{},
+		asked:  map[types.UID]string{},
 	}
+	e.crews = newCrews(e.reconcile, c.Log)
+	return e
 }
 
 // Name returns the Environment whose objects have this id in their label.
@@ -97,8 +104,19 @@ func (e *Controller) Name(id string) (types.NamespacedName, bool) {
 	return name, ok
 }
 
-// Reconcile reconciles one Environment.
+// Reconcile reconciles one Environment, or leaves that to the crew of its cluster: the trouble of one cluster delays no other.
 func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	cluster, err := e.clusterOf(ctx, req.NamespacedName)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if cluster != "" {
+		return ctrl.Result{}, e.crews.hand(cluster, req)
+	}
+	return e.reconcile(ctx, req)
+}
+
+func (e *Controller) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	env := &v1alpha1.Environment{}
 	if err := e.Client.Get(ctx, req.NamespacedName, env); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -113,6 +131,10 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if !env.DeletionTimestamp.IsZero() {
 		return e.teardown(ctx, env)
+	}
+	passes, why, err := e.passesOf(ctx, env)
+	if passes == nil || err != nil {
+		return e.apart(ctx, env, why, err)
 	}
 	settings, why, err := e.settings(ctx, env)
 	switch {
@@ -129,7 +151,7 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if goes, err := e.expires(ctx, env, settings); err != nil {
 		return ctrl.Result{}, err
 	} else if goes {
-		return e.expire(ctx, env, settings)
+		return e.expire(ctx, passes, env, settings)
 	}
 	if why, err := e.admit(ctx, env, settings); err != nil {
 		return ctrl.Result{}, err
@@ -138,7 +160,7 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return e.conclude(ctx, env, report.Standing{Life: settings.life})
 	}
 	started := e.Now()
-	outcome := e.Reconciler.Pass(ctx, settings.Environment)
+	outcome := passes.Pass(ctx, settings.Environment)
 	outcome.Deadline = earliest(outcome.Deadline, settings.expiry.Next)
 	took := e.Now().Sub(started)
 	e.log(ctx, settings.Environment, outcome, took)
@@ -190,16 +212,19 @@ func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*
 	if err != nil || s == nil {
 		return nil, "", err
 	}
+	if s.literal && naming.Cluster(entry) != env.Spec.Cluster {
+		return nil, branches.Moved(env, entry), nil // what runs does not move, nor change, before a user confirms that
+	}
 	s.Source = e.Stores.State(repo.Name, s.Commit)
 	if s.literal {
 		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
-		s.Exists = func(id string) bool { return e.exists(ctx, env.Namespace, id) }
+		s.Exists = func(id string) bool { return e.exists(ctx, env, id) }
 	}
 	s.live(env, entry, e.Now())
 	if d, ok := e.Departures.Get(env); ok {
 		s.life.BranchGone = d.Text(env)
 	}
-	s.copy(ctx, e.Secrets, env, entry)
+	s.copy(ctx, e.copied, env, entry)
 	s.decrypt(ctx, e.Keys, env, entry)
 	return s, "", nil
 }
@@ -224,8 +249,8 @@ func (e *Controller) Unkeyed(ctx context.Context, name types.NamespacedName) (re
 	if err != nil || s == nil {
 		return reconciler.Environment{}, errors.Join(err, fmt.Errorf("the patterns of entry %s are invalid", entry.Name))
 	}
-	s.Exists = func(id string) bool { return e.exists(ctx, env.Namespace, id) }
-	s.copy(ctx, e.Secrets, env, entry)
+	s.Exists = func(id string) bool { return e.exists(ctx, env, id) }
+	s.copy(ctx, e.copied, env, entry)
 	if d := entry.Decryption; d != nil {
 		s.DecryptedKinds = d.Kinds
 	}
@@ -303,6 +328,10 @@ func (e *Controller) log(ctx context.Context, of reconciler.Environment, o recon
 
 func (e *Controller) remember(env *v1alpha1.Environment, as reconciler.Environment) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	was, known := e.known[env.Name]
 	e.names[as.ID], e.known[env.Name] = client.ObjectKeyFromObject(env), remembered{Environment: as, uid: env.UID}
+	e.mu.Unlock()
+	if known && was.Cluster != as.Cluster {
+		e.forget(was) // it was re-created in another cluster before its end there was noticed
+	}
 }

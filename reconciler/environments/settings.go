@@ -34,6 +34,7 @@ func identityOf(env *v1alpha1.Environment, installation string) reconciler.Envir
 		Repository: env.Spec.Repository,
 		Entry:      env.Spec.Entry,
 		Branch:     env.Spec.Branch,
+		Cluster:    env.Spec.Cluster,
 		Namespace:  env.Spec.Namespace,
 		Account:    env.Spec.ServiceAccountName,
 		Commit:     cmp.Or(env.Spec.Pin, env.Spec.Commit),
@@ -57,7 +58,7 @@ func settingsOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, entry *v1a
 		return nil, nil // the Repository's condition reports it, and running objects stay as they are
 	}
 	renamed := *entry
-	renamed.Name, renamed.Agent = env.Spec.Entry, "" // renaming an entry or its agent must not change its settings
+	renamed.Name, renamed.Agent, renamed.Cluster = env.Spec.Entry, "", nil // renaming these must not change the settings
 	input, err := json.Marshal(renamed)
 	if err != nil {
 		return nil, fmt.Errorf("reading entry %s: %w", entry.Name, err)

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -25,25 +26,31 @@ const atOnce = 12
 // SetUp registers the controller with a manager, and connects the Requeues to it.
 func (e *Controller) SetUp(mgr ctrl.Manager, requeues *Requeues) error {
 	requeues.name = e.Name
+	if err := mgr.Add(manager.RunnableFunc(e.crews.run)); err != nil {
+		return err
+	}
 	reader := mgr.GetClient()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("environment").
 		For(&v1alpha1.Environment{}, builder.WithPredicates(control.Asked)).
 		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(abroad(reader)), builder.WithPredicates(confirmed)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
 		WatchesRawSource(requeues.Source()).
-		WatchesRawSource(control.After(e.Reconciler.Cluster.Watches.WaitForNamespaces)).
+		WatchesRawSource(control.After(e.Fleet.Home.Cluster.Watches.WaitForNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
 		Complete(e.Pulse.Of(e))
 }
 
-// environmentsWith returns the Environments whose entries copy a Secret or decrypt with it.
+// environmentsWith returns the Environments whose entries copy a Secret or decrypt with it, and those of the cluster whose
+// kubeconfig it has.
 func environmentsWith(c client.Reader) handler.MapFunc {
 	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
 		var list v1alpha1.RepositoryList
 		if err := c.List(ctx, &list, client.InNamespace(secret.GetNamespace())); err != nil {
 			return nil // the cache answers, and cannot fail
 		}
+		requests = inCluster(ctx, c, client.ObjectKeyFromObject(secret))
 		for i := range list.Items {
 			if slices.ContainsFunc(list.Items[i].Spec.Environments, func(entry v1alpha1.Entry) bool { return reads(entry, secret.GetName()) }) {
 				requests = append(requests, environmentsOf(c)(ctx, &list.Items[i])...)

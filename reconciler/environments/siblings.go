@@ -10,9 +10,10 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/naming"
 )
 
-// siblingsIn returns the other Environments in an Environment's namespace. Those of the same branch get this one's commit,
+// siblingsIn returns the other Environments in an Environment's namespace of the same cluster. Those of the same branch get this one's commit,
 // although the Repository's controller may write it to them a moment later.
 func (e *Controller) siblingsIn(ctx context.Context, env *v1alpha1.Environment) []reconciler.Sibling {
 	var all v1alpha1.EnvironmentList
@@ -22,7 +23,7 @@ func (e *Controller) siblingsIn(ctx context.Context, env *v1alpha1.Environment) 
 	var siblings []reconciler.Sibling
 	for i := range all.Items {
 		other := &all.Items[i]
-		if other.Spec.Namespace != env.Spec.Namespace || other.Name == env.Name || other.Name != branches.Name(other.Spec) || !other.DeletionTimestamp.IsZero() {
+		if naming.Here(other) != naming.Here(env) || other.Name == env.Name || other.Name != branches.Name(other.Spec) || !other.DeletionTimestamp.IsZero() {
 			continue
 		}
 		commit := other.Spec.Commit
@@ -36,13 +37,13 @@ func (e *Controller) siblingsIn(ctx context.Context, env *v1alpha1.Environment) 
 	return siblings
 }
 
-// exists reports whether there is an Environment with an id, including one that is being deleted.
-func (e *Controller) exists(ctx context.Context, namespace, id string) bool {
+// exists reports whether there is an Environment with an id in the cluster of another one, including one that is being deleted.
+func (e *Controller) exists(ctx context.Context, env *v1alpha1.Environment, id string) bool {
 	var all v1alpha1.EnvironmentList
-	if err := e.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := e.Client.List(ctx, &all, client.InNamespace(env.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return true // in doubt, it exists: its objects must not be taken over
 	}
 	return slices.ContainsFunc(all.Items, func(other v1alpha1.Environment) bool {
-		return branches.ID(other.Spec, e.Installation) == id
+		return other.Spec.Cluster == env.Spec.Cluster && branches.ID(other.Spec, e.Installation) == id
 	})
 }

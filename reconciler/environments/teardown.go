@@ -46,9 +46,13 @@ func (e *Controller) teardown(ctx context.Context, env *v1alpha1.Environment) (c
 			return result, err
 		}
 	}
-	outcome := e.tearDownObjects(ctx, env)
+	passes, why, err := e.passesOf(ctx, env)
+	if passes == nil || err != nil {
+		return e.apart(ctx, env, why, err)
+	}
+	outcome := e.tearDownObjects(ctx, passes, env)
 	if !isGone(outcome) {
-		return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Deleting}, Outcome: e.progress(ctx, env, outcome)})
+		return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: report.Deleting}, Outcome: e.progress(ctx, passes, env, outcome)})
 	}
 	e.Log.Info("the environment is gone", "environment", env.Name, "namespace", env.Spec.Namespace)
 	return ctrl.Result{}, e.release(ctx, env)
@@ -73,12 +77,12 @@ func (e *Controller) held(ctx context.Context, env *v1alpha1.Environment) (time.
 	return 0, "", nil
 }
 
-func (e *Controller) tearDownObjects(ctx context.Context, env *v1alpha1.Environment) reconciler.Outcome {
+func (e *Controller) tearDownObjects(ctx context.Context, passes *reconciler.Reconciler, env *v1alpha1.Environment) reconciler.Outcome {
 	going := identityOf(env, e.Installation)
 	e.bound(ctx, env, &going)
 	e.remember(env, going)
 	started := e.Now()
-	outcome := e.Reconciler.Teardown(ctx, going)
+	outcome := passes.Teardown(ctx, going)
 	e.log(ctx, going, outcome, e.Now().Sub(started))
 	return outcome
 }
@@ -115,12 +119,12 @@ const (
 )
 
 // progress adds what the cluster reports about a namespace that is still being deleted. Watches show only that it exists.
-func (e *Controller) progress(ctx context.Context, env *v1alpha1.Environment, o reconciler.Outcome) reconciler.Outcome {
+func (e *Controller) progress(ctx context.Context, passes *reconciler.Reconciler, env *v1alpha1.Environment, o reconciler.Outcome) reconciler.Outcome {
 	t, ok := o.Finding.(reconciler.TornDown)
 	if !ok || t.Gone || len(o.Results) > 0 {
 		return o
 	}
-	ns, err := e.Reconciler.Cluster.ReadNamespace(ctx, env.Spec.Namespace)
+	ns, err := passes.Cluster.ReadNamespace(ctx, env.Spec.Namespace)
 	if err != nil || ns.DeletionTimestamp.IsZero() {
 		return o // the watch requeues it
 	}
@@ -145,11 +149,11 @@ func (e *Controller) release(ctx context.Context, env *v1alpha1.Environment) err
 }
 
 // expire tears down the objects of an Environment. The Environment stays until its branch moves or is gone.
-func (e *Controller) expire(ctx context.Context, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
+func (e *Controller) expire(ctx context.Context, passes *reconciler.Reconciler, env *v1alpha1.Environment, s *settings) (ctrl.Result, error) {
 	e.pause(client.ObjectKeyFromObject(env))
 	outcome, expired := reconciler.Outcome{}, true
 	if !branches.IsReason(env, v1alpha1.ReasonExpired) || e.hasNamespace(env) {
-		outcome = e.progress(ctx, env, e.tearDownObjects(ctx, env))
+		outcome = e.progress(ctx, passes, env, e.tearDownObjects(ctx, passes, env))
 		expired = isGone(outcome)
 	}
 	s.life.Stage = report.Expiring
@@ -175,10 +179,12 @@ func (e *Controller) left(ctx context.Context, name types.NamespacedName) {
 	}
 	delete(e.ended, env.uid)
 	delete(e.waits, env.uid)
+	delete(e.asked, env.uid)
 	e.mu.Unlock()
 	e.Guard.Forget(name.Name)
 	if ok {
-		e.Reconciler.Forget(env.Environment)
+		e.forget(env)
+		e.Fleet.Tidy(ctx)
 		e.Gone(&v1alpha1.Environment{
 			ObjectMeta: metav1.ObjectMeta{Name: name.Name, Namespace: name.Namespace, UID: env.uid},
 			Spec:       v1alpha1.EnvironmentSpec{Repository: env.Repository, Entry: env.Entry},

@@ -32,8 +32,6 @@ type Registries struct {
 // Config configures a Checker.
 type Config struct {
 	Registries Registries
-	// Read reads a Secret or a ServiceAccount as a user; nil without an error: it does not exist.
-	Read func(ctx context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error)
 	// Requeue requeues the environment with an id. It does not block.
 	Requeue func(environment string)
 	// Asked is called with the result of every question: there, missing, refused or unanswered. nil: it is not.
@@ -81,6 +79,8 @@ func New(c Config) *Checker {
 type Query struct {
 	// Environment is its id. User is its account, which reads pull secrets in the cluster.
 	Environment, User string
+	// Read reads a Secret or a ServiceAccount of the environment's cluster as a user; nil without an error: it does not exist.
+	Read func(ctx context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error)
 	// Digest identifies the input that names the images. Set is that input, whose Secrets and ServiceAccounts come
 	// before those of the cluster.
 	Digest string
@@ -175,7 +175,7 @@ func (c *Checker) leave(environment string) {
 func (c *Checker) resolve(ctx context.Context, a *ask) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	purse := purse{read: c.Read, user: a.User, set: a.Set, known: map[manifest.Key]*unstructured.Unstructured{}}
+	purse := purse{read: a.Read, user: a.User, set: a.Set, known: map[manifest.Key]*unstructured.Unstructured{}}
 	keys := make([]logins, len(a.Images))
 	for i, image := range a.Images {
 		keys[i] = purse.logins(ctx, image)

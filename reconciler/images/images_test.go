@@ -143,16 +143,23 @@ func newWorld(t *testing.T, r Registries) *world {
 	w := &world{t: t, requeued: make(chan string, 1000), objects: map[manifest.Key]*unstructured.Unstructured{}, readers: map[string]bool{}}
 	w.Checker = New(Config{
 		Registries: r, Requeue: func(id string) { w.requeued <- id }, UserAgent: "berth/test", Now: time.Now,
-		Read: func(_ context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.reads++
-			w.readers[user] = true
-			return w.objects[key], nil
-		},
 	})
 	w.pace = pace{shortest: time.Millisecond, longest: 10 * time.Millisecond, late: time.Hour, firstTrouble: time.Millisecond, lastTrouble: 10 * time.Millisecond}
 	return w
+}
+
+// Ask asks for an environment of the world's cluster.
+func (w *world) Ask(ctx context.Context, q Query) []plan.Answer {
+	q.Read = w.read
+	return w.Checker.Ask(ctx, q)
+}
+
+func (w *world) read(_ context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reads++
+	w.readers[user] = true
+	return w.objects[key], nil
 }
 
 // at returns a Checker for registries of tests.

@@ -30,6 +30,7 @@ type attended struct {
 	// seen has the states by name; known is false before the first list.
 	seen  map[string]string
 	known bool
+	poke  chan struct{}
 	stop  context.CancelFunc
 }
 
@@ -52,9 +53,9 @@ func (w *Watches) attend(name string, keys []manifest.Key, requeue requeues) {
 		case !ok && len(w.attended) >= mostAttended:
 			continue
 		case !ok:
-			a = &attended{w: w, key: key, waiting: set[string]{}, moved: set[string]{}, seen: map[string]string{}}
+			a = &attended{w: w, key: key, waiting: set[string]{}, moved: set[string]{}, seen: map[string]string{}, poke: make(chan struct{}, 1)}
 			w.attended[key] = a
-			f := feed[outline]{into: a, open: a.open, reduce: outlineOf, cfg: &w.cfg, poke: make(chan struct{}, 1)}
+			f := feed[outline]{into: a, open: a.open, reduce: outlineOf, cfg: &w.cfg, poke: a.poke}
 			a.stop = w.begin(f.run)
 		}
 		if _, waits := a.waiting[name]; !waits && a.known { // for the same reason as in see
@@ -78,6 +79,14 @@ func (w *Watches) Moved(name string) []manifest.Key {
 	}
 	slices.SortFunc(keys, manifest.Key.Compare)
 	return keys
+}
+
+// retry ends the pause of a watch that failed.
+func (a *attended) retry() {
+	select {
+	case a.poke <- struct{}{}:
+	default:
+	}
 }
 
 func (a *attended) leave(name string) {

@@ -246,6 +246,18 @@ func (w *Watches) KeepWhole(kinds []schema.GroupKind) {
 	}
 }
 
+// Resume ends the pauses of all watches that failed, because the cluster can be reached again.
+func (w *Watches) Resume() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range w.kinds {
+		k.retry()
+	}
+	for _, a := range w.attended {
+		a.retry()
+	}
+}
+
 // Forget ends what Follow started. The environment is not requeued any more.
 func (w *Watches) Forget(name string) {
 	w.mu.Lock()

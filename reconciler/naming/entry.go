@@ -7,7 +7,7 @@ import (
 )
 
 // EntryOf returns the entry of its Repository that an Environment follows: the one of the Environment's entry name
-// or, if that is gone, the one that has taken over its branch and namespace. It returns nil if there is neither.
+// or, if that is gone, the one that has taken over its branch and place. It returns nil if there is neither.
 func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Entry {
 	for i := range repo.Spec.Environments {
 		if entry := &repo.Spec.Environments[i]; entry.Name == env.Spec.Entry {
@@ -17,11 +17,35 @@ func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		patterns, err := CompilePatterns(entry.Branches)
-		if err == nil && patterns.Match(env.Spec.Branch) && Namespace(entry.Namespace, env.Spec.Branch) == env.Spec.Namespace {
+		if err == nil && patterns.Match(env.Spec.Branch) && PlaceOf(entry, env.Spec.Branch) == Here(env) {
 			return entry
 		}
 	}
 	return nil
+}
+
+// Place is where an environment runs: a namespace of a cluster. The same namespace in two clusters is two places.
+type Place struct {
+	// Cluster is the name of the Secret with the cluster's kubeconfig; empty for the agent's own cluster.
+	Cluster, Namespace string
+}
+
+// PlaceOf returns where an entry runs the environment of a branch.
+func PlaceOf(entry *v1alpha1.Entry, branch string) Place {
+	return Place{Cluster: Cluster(entry), Namespace: Namespace(entry.Namespace, branch)}
+}
+
+// Here returns where an Environment runs.
+func Here(env *v1alpha1.Environment) Place {
+	return Place{Cluster: env.Spec.Cluster, Namespace: env.Spec.Namespace}
+}
+
+// Cluster returns the name of the cluster of an entry; empty for the agent's own cluster.
+func Cluster(entry *v1alpha1.Entry) string {
+	if entry.Cluster == nil {
+		return ""
+	}
+	return entry.Cluster.SecretRef.Name
 }
 
 // ForAgent returns a Repository as the agent of a name sees it: with the entries that name this agent, and without all

@@ -40,6 +40,8 @@ type Record struct {
 	Origin string `json:"origin,omitempty"`
 	// Warnings has, by object, the API server's warnings at the last write.
 	Warnings map[manifest.Key]string `json:"warnings,omitempty"`
+	// Cluster is the identity of the cluster that all this is about; empty for the agent's own.
+	Cluster types.UID `json:"cluster,omitempty"`
 	// Kinds are all kinds that were ever applied, so that a restarted agent knows what to watch.
 	Kinds []schema.GroupVersionKind `json:"kinds,omitempty"`
 }
@@ -147,7 +149,7 @@ func (r Record) Clone() Record {
 
 // Equal reports whether two records are equal, so that storing one over the other would change nothing.
 func (r Record) Equal(o Record) bool {
-	return r.Sync == o.Sync && r.Images.equal(o.Images) && r.Rejected == o.Rejected && r.Guard == o.Guard && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
+	return r.Sync == o.Sync && r.Images.equal(o.Images) && r.Rejected == o.Rejected && r.Guard == o.Guard && r.Origin == o.Origin && r.Namespace == o.Namespace && r.Cluster == o.Cluster && r.Head == o.Head && slices.Equal(r.Ran, o.Ran) && maps.Equal(r.Applied, o.Applied) && maps.Equal(r.Jobs, o.Jobs) && maps.Equal(r.LastJobs, o.LastJobs) && maps.Equal(r.Warnings, o.Warnings) && slices.Equal(r.Kinds, o.Kinds)
 }
 
 // Protects reports whether the record must be stored before the steps are carried out, because it has new runs or

@@ -18,10 +18,16 @@ type DrafterConfig struct {
 	Environment func(ctx context.Context, s Subject) (reconciler.Environment, error)
 	// Trees returns the files of commits, which may come from a merge request.
 	Trees func(ctx context.Context, s Subject, commits ...string) ([]render.Tree, error)
-	// Options returns how the folder of an environment is rendered, with the variables of a commit.
-	Options func(e reconciler.Environment, commit string) render.Options
-	// Foresee returns what passes would do, see reconciler.Reconciler.
-	Foresee func(ctx context.Context, e reconciler.Environment, c reconciler.Candidate) (reconciler.Prospect, error)
+	// Passes returns what makes the passes of an environment in its cluster. An error says why it cannot make any now.
+	Passes func(ctx context.Context, e reconciler.Environment) (Passes, error)
+}
+
+// Passes makes the passes of environments, see reconciler.Reconciler.
+type Passes interface {
+	// RenderOptions returns how the folder of an environment is rendered, with the variables of a commit.
+	RenderOptions(e reconciler.Environment, commit string) render.Options
+	// Foresee returns what passes would do.
+	Foresee(ctx context.Context, e reconciler.Environment, c reconciler.Candidate) (reconciler.Prospect, error)
 }
 
 // Drafter makes plans, one at a time.
@@ -47,12 +53,16 @@ func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
 		return Plan{}, err
 	}
 	e.Decrypter, e.Urgent = Concealer{}, false
+	passes, err := d.Passes(ctx, e)
+	if err != nil {
+		return Plan{}, err
+	}
 	trees, err := d.trees(ctx, w)
 	if err != nil {
 		return Plan{}, err
 	}
 	// The id of the commit that the merge makes is not known yet, so all sides have the variables of the target's.
-	options := d.Options(e, w.Target)
+	options := passes.RenderOptions(e, w.Target)
 	target, err := d.target(ctx, e, w, trees[0], options)
 	if err != nil {
 		return Plan{}, err
@@ -61,7 +71,7 @@ func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
 		return Plan{Environment: e.Name, Commit: w.Commit}, nil
 	}
 	next, err := render.Render(ctx, trees[1], options)
-	if passes(ctx, err) {
+	if mayPass(ctx, err) {
 		return Plan{}, err
 	}
 	if target.err != nil || err != nil {
@@ -71,13 +81,13 @@ func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
 	if len(trees) > 2 {
 		base, err := render.Render(ctx, trees[2], options)
 		switch {
-		case passes(ctx, err):
+		case mayPass(ctx, err):
 			return Plan{}, err
 		case err == nil: // otherwise the branch began at a commit that does not render, and repaired it
 			set, both = merge(base.Set, target.result.Set, next.Set)
 		}
 	}
-	return d.plan(ctx, e, w, sides{target.result, set, both, next.Inputs})
+	return d.plan(ctx, passes, e, w, sides{target.result, set, both, next.Inputs})
 }
 
 // trees returns the files of the target and of the merge; and those of the commit that the branch or the merge began at, unless
@@ -120,12 +130,12 @@ type sides struct {
 }
 
 // plan compares, and asks the plan and the cluster about what differs.
-func (d *Drafter) plan(ctx context.Context, e reconciler.Environment, w Want, r sides) (Plan, error) {
+func (d *Drafter) plan(ctx context.Context, in Passes, e reconciler.Environment, w Want, r sides) (Plan, error) {
 	differs := compare(r.current.Set, r.next)
 	if len(differs.list) == 0 {
 		return Plan{Environment: e.Name, Commit: w.Commit}, nil
 	}
-	found, err := d.Foresee(ctx, e, reconciler.Candidate{Current: r.current.Set, Next: r.next, Changed: differs.changed, Proved: differs.proved, Unnamed: unnamed(r.next), Commit: w.Commit})
+	found, err := in.Foresee(ctx, e, reconciler.Candidate{Current: r.current.Set, Next: r.next, Changed: differs.changed, Proved: differs.proved, Unnamed: unnamed(r.next), Commit: w.Commit})
 	if err != nil {
 		return Plan{}, err
 	}
@@ -173,15 +183,15 @@ func (d *Drafter) target(ctx context.Context, e reconciler.Environment, w Want, 
 		return l, nil
 	}
 	want.result, want.err = render.Render(ctx, tree, o)
-	if passes(ctx, want.err) {
+	if mayPass(ctx, want.err) {
 		return want, want.err
 	}
 	d.last = want
 	return want, nil
 }
 
-// passes reports whether an error of a render may pass, such as that of a cluster that does not answer.
-func passes(ctx context.Context, err error) bool {
+// mayPass reports whether an error of a render may pass, such as that of a cluster that does not answer.
+func mayPass(ctx context.Context, err error) bool {
 	var temporary interface{ Temporary() bool }
 	return err != nil && (ctx.Err() != nil || errors.As(err, &temporary) && temporary.Temporary())
 }

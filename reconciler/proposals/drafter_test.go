@@ -38,10 +38,13 @@ type studio struct {
 	env      reconciler.Environment
 	foreseen []reconciler.Candidate
 	fails    error // of fetches
+	apart    error // of the cluster
+	adds     func(*render.Options)
+	t        *testing.T
 }
 
 func drafts(t *testing.T, commits map[string]map[string]string) *studio {
-	s := &studio{commits: map[string]tree{}, env: reconciler.Environment{
+	s := &studio{t: t, adds: func(*render.Options) {}, commits: map[string]tree{}, env: reconciler.Environment{
 		Name: "posts.production.main", Namespace: "posts", Path: "k8s", Urgent: true, Decrypter: forbidden{t},
 		Variables: func(commit string) map[string]any { return map[string]any{"COMMIT": commit} },
 	}}
@@ -59,18 +62,23 @@ func drafts(t *testing.T, commits map[string]map[string]string) *studio {
 			}
 			return trees, s.fails
 		},
-		Options: func(e reconciler.Environment, commit string) render.Options {
-			if e.Urgent {
-				t.Error("its builds would use production's place")
-			}
-			return render.Options{Path: e.Path, Namespace: e.Namespace, Decrypter: e.Decrypter, Decrypted: e.DecryptedKinds, Variables: e.Variables(commit)}
-		},
-		Foresee: func(_ context.Context, _ reconciler.Environment, c reconciler.Candidate) (reconciler.Prospect, error) {
-			s.foreseen = append(s.foreseen, c)
-			return reconciler.Prospect{}, nil
-		},
+		Passes: func(context.Context, reconciler.Environment) (Passes, error) { return s, s.apart },
 	})
 	return s
+}
+
+func (s *studio) RenderOptions(e reconciler.Environment, commit string) render.Options {
+	if e.Urgent {
+		s.t.Error("its builds would use production's place")
+	}
+	o := render.Options{Path: e.Path, Namespace: e.Namespace, Decrypter: e.Decrypter, Decrypted: e.DecryptedKinds, Variables: e.Variables(commit)}
+	s.adds(&o)
+	return o
+}
+
+func (s *studio) Foresee(_ context.Context, _ reconciler.Environment, c reconciler.Candidate) (reconciler.Prospect, error) {
+	s.foreseen = append(s.foreseen, c)
+	return reconciler.Prospect{}, nil
 }
 
 // hashed is a tree with hashes that follow from the content.

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"berth.dev/berth/internal/kustomizetest"
-	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/render"
 )
 
@@ -40,12 +39,7 @@ spec: {containers: [{name: app, image: a:1, envFrom: [{secretRef: {name: db}}, {
 		return map[string]string{"k8s/kustomization.yaml": strings.Replace(kustomization, "VALUE", value, 1), "k8s/app.yaml": app, "k8s/db.env": secret}
 	}
 	s := drafts(t, map[string]map[string]string{"target": commit(string(sealed), "one"), "secret": commit(changed, "one"), "both": commit(changed, "two")})
-	plain := s.Options
-	s.Options = func(e reconciler.Environment, commit string) render.Options {
-		o := plain(e, commit)
-		o.Kustomize = kustomizetest.Builder()
-		return o
-	}
+	s.adds = func(o *render.Options) { o.Kustomize = kustomizetest.Builder() }
 	const hash = " because: its name ends with a hash of its content, so it gets a new one"
 	p := s.draft(t, Want{Target: "target", Commit: "secret"})
 	if diff := cmp.Diff([]string{

@@ -113,10 +113,11 @@ func repositoryEvents(before, after v1alpha1.RepositoryStatus) []event {
 		list = append(list, event{kind: kind, reason: is.Reason, action: "List", note: is.Message})
 	}
 	list = append(list, feedbackEvents(before, after)...)
-	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionBranchesLeftOut)
-	then := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionBranchesLeftOut)
-	if now != nil && (then == nil || then.Message != now.Message) {
-		list = append(list, event{kind: corev1.EventTypeWarning, reason: now.Type, action: "List", note: now.Message})
+	for _, kind := range []string{v1alpha1.ConditionBranchesLeftOut, v1alpha1.ConditionClusterUnavailable, v1alpha1.ConditionClusterAccessExpires} {
+		now, then := meta.FindStatusCondition(after.Conditions, kind), meta.FindStatusCondition(before.Conditions, kind)
+		if now != nil && (then == nil || then.Message != now.Message) {
+			list = append(list, event{kind: corev1.EventTypeWarning, reason: now.Type, action: "List", note: now.Message})
+		}
 	}
 	return list
 }

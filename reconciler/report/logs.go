@@ -28,12 +28,12 @@ const (
 
 // Logs fetches the last lines of failed containers, once per failure and in the background.
 type Logs struct {
-	pods typedcorev1.PodsGetter
+	pods func(env *v1alpha1.Environment) typedcorev1.PodsGetter
 	// requeue requeues an Environment, whose report then has the log.
 	requeue func(types.NamespacedName)
-	slots   chan struct{}
 
 	mu    sync.Mutex
+	slots map[string]chan struct{}           // by cluster
 	known map[types.UID]map[container]string // by Environment; the text is empty while the log is being read
 }
 
@@ -43,9 +43,22 @@ type container struct {
 	observed.Container
 }
 
-// NewLogs returns Logs that request a pass after they have read a log.
-func NewLogs(pods typedcorev1.PodsGetter, requeue func(types.NamespacedName)) *Logs {
-	return &Logs{pods: pods, requeue: requeue, slots: make(chan struct{}, logsAtOnce), known: map[types.UID]map[container]string{}}
+// NewLogs returns Logs that request a pass after they have read a log. pods returns where to read the logs of an Environment;
+// nil: that is not possible now.
+func NewLogs(pods func(*v1alpha1.Environment) typedcorev1.PodsGetter, requeue func(types.NamespacedName)) *Logs {
+	return &Logs{pods: pods, requeue: requeue, slots: map[string]chan struct{}{}, known: map[types.UID]map[container]string{}}
+}
+
+// slotsOf returns the slots of a cluster. Its slow answers delay no other.
+func (l *Logs) slotsOf(cluster string) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slots, ok := l.slots[cluster]
+	if !ok {
+		slots = make(chan struct{}, logsAtOnce)
+		l.slots[cluster] = slots
+	}
+	return slots
 }
 
 // add adds the known logs to a status, and starts reading the others.
@@ -89,16 +102,20 @@ func logOf(status v1alpha1.EnvironmentStatus, of v1alpha1.UnhealthyObject) strin
 
 // read reads a log and requeues the Environment, if the log is still wanted. A log that cannot be read counts as empty.
 func (l *Logs) read(ctx context.Context, env *v1alpha1.Environment, c container, mask func(string) string) {
-	l.slots <- struct{}{}
-	defer func() { <-l.slots }()
+	slots, pods := l.slotsOf(env.Spec.Cluster), l.pods(env)
+	if pods == nil {
+		return
+	}
+	slots <- struct{}{}
+	defer func() { <-slots }()
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	lines, limit := int64(logLines), int64(maxLog)
 	options := &corev1.PodLogOptions{Container: c.Name, TailLines: &lines, LimitBytes: &limit}
-	text := l.tail(ctx, c, options)
+	text := tail(ctx, pods, c, options)
 	if text == "" { // the container was just restarted
 		options.Previous = true
-		text = l.tail(ctx, c, options)
+		text = tail(ctx, pods, c, options)
 	}
 	text = lastLines(mask(text))
 	l.mu.Lock()
@@ -119,8 +136,8 @@ func (l *Logs) forget(env types.UID) {
 	delete(l.known, env)
 }
 
-func (l *Logs) tail(ctx context.Context, c container, options *corev1.PodLogOptions) string {
-	text, err := l.pods.Pods(c.namespace).GetLogs(c.Pod, options).DoRaw(ctx)
+func tail(ctx context.Context, pods typedcorev1.PodsGetter, c container, options *corev1.PodLogOptions) string {
+	text, err := pods.Pods(c.namespace).GetLogs(c.Pod, options).DoRaw(ctx)
 	if err != nil || isNoLog(text) {
 		return ""
 	}

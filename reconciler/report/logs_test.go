@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -41,7 +42,7 @@ func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Logs = NewLogs(client.CoreV1(), func(name types.NamespacedName) { k.requeued <- name })
+	k.Logs = NewLogs(func(*v1alpha1.Environment) typedcorev1.PodsGetter { return client.CoreV1() }, func(name types.NamespacedName) { k.requeued <- name })
 	k.env.Name, k.env.UID = "posts.review.login", "1"
 	return k
 }

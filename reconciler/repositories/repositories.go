@@ -17,8 +17,8 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/branches"
-	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/control"
+	"berth.dev/berth/reconciler/fleet"
 	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/stores"
 	"berth.dev/berth/source"
@@ -39,10 +39,10 @@ type Config struct {
 	Client client.Client
 	// Reader reads from the API server, where the cache may be stale.
 	Reader client.Reader
-	// Cluster has the namespaces, from which lost Environments are restored.
-	Cluster *clusters.Cluster
-	Stores  *stores.Set
-	Guard   *branches.Guard
+	// Fleet has the clusters with the namespaces, from which lost Environments are restored.
+	Fleet  *fleet.Fleet
+	Stores *stores.Set
+	Guard  *branches.Guard
 	// Departures stores which Environments will be deleted.
 	Departures *branches.Departures
 	// Namespace is the agent's own, Installation the random id of this installation of Berth. Agent is the agent's name: only
@@ -56,8 +56,6 @@ type Config struct {
 	Forgotten func(repository string)
 	// Heard is called after a webhook; nil: nothing is.
 	Heard func(repo types.NamespacedName)
-	// Made reports whether Berth provably created a namespace for an environment of this name and id.
-	Made func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
 	// HookMissed warns of a change without a webhook if webhooks have announced changes before.
 	HookMissed func(repo *v1alpha1.Repository, change string)
 	// Requeue requeues an Environment.
@@ -91,6 +89,7 @@ type followed struct {
 	request, confirmation, bound string
 	confirmed                    map[string]bool
 	elsewhere                    branches.Elsewhere
+	clusters                     []metav1.Condition
 	trouble                      error // with the Git server, or with the spec
 	changed                      time.Time
 	told                         time.Time // when a webhook last announced a change
@@ -122,6 +121,7 @@ func (r *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	f.grace, f.elsewhere = repo.Spec.GoneAfter.Duration, branches.ElsewhereOf(repo, r.Agent)
 	repo = naming.ForAgent(repo, r.Agent)
+	f.clusters = r.clusterTroubles(ctx, repo)
 	schedule, err := scheduleOf(repo.Spec.Poll, repo.Spec.TimeZone)
 	switch {
 	case repo.Spec.Suspend:

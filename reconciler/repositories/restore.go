@@ -3,6 +3,7 @@ package repositories
 import (
 	"context"
 	"errors"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,38 +12,47 @@ import (
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/clusters"
 )
 
 // restore re-creates lost Environments of a Repository from their namespaces, if Berth provably created those. Evidence and
 // deletion guard then apply to them as to any other. It returns warnings about the other namespaces.
 func (r *Controller) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
 	var errs []error
-	for _, l := range branches.Lost(repo.Name, r.Installation, r.Cluster.Watches.Namespaces(), have) {
-		made, err := r.Made(ctx, l.Name, branches.ID(l.Spec, r.Installation), l.Namespace)
-		switch {
-		case err != nil:
-		case !made || !l.CalledFor(repo):
-			warnings = append(warnings, l.Warning())
-		default:
-			err = r.rewrite(ctx, repo.Namespace, l.Wanted)
+	for _, in := range r.Fleet.Usable() {
+		remainders := branches.Remainders{Cluster: in.Cluster.Name, Namespaces: in.Cluster.Watches.Namespaces()}
+		for _, l := range branches.Lost(repo.Name, r.Installation, remainders, have) {
+			made, err := in.Made(ctx, l.Name, branches.ID(l.Spec, r.Installation), l.Namespace)
+			switch {
+			case err != nil:
+			case !made || !l.CalledFor(repo):
+				warnings = append(warnings, l.Warning())
+			default:
+				err = r.rewrite(ctx, repo.Namespace, in.Cluster, l.Wanted)
+			}
+			errs = append(errs, err)
 		}
-		errs = append(errs, err)
 	}
 	return warnings, errors.Join(errs...)
 }
 
-func (r *Controller) rewrite(ctx context.Context, namespace string, w branches.Wanted) error {
-	if confirmed, err := r.isLost(ctx, namespace, w); !confirmed || err != nil {
+func (r *Controller) rewrite(ctx context.Context, namespace string, in *clusters.Cluster, w branches.Wanted) error {
+	if confirmed, err := r.isLost(ctx, namespace, in, w); !confirmed || err != nil {
 		return err
 	}
 	r.Log.Warn("re-creating a lost Environment from its namespace", "environment", w.Name, "namespace", w.Spec.Namespace)
 	return r.Client.Apply(ctx, environmentApply(namespace, w), client.ForceOwnership, fieldOwner)
 }
 
+// readTime is how long a cluster may take to answer one question, because the other Repositories wait meanwhile.
+const readTime = 5 * time.Second
+
 // isLost reads from the API server, because the watches of namespaces and Environments may differ in age, and an Environment
 // that is being deleted must not come back.
-func (r *Controller) isLost(ctx context.Context, namespace string, w branches.Wanted) (bool, error) {
-	ns, err := r.Cluster.ReadNamespace(ctx, w.Spec.Namespace)
+func (r *Controller) isLost(ctx context.Context, namespace string, in *clusters.Cluster, w branches.Wanted) (bool, error) {
+	reading, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	ns, err := in.ReadNamespace(reading, w.Spec.Namespace)
 	if err != nil || !ns.DeletionTimestamp.IsZero() {
 		return false, client.IgnoreNotFound(err)
 	}

@@ -31,7 +31,7 @@ func (r *Controller) SetUp(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Environment{}, handler.EnqueueRequestsFromMapFunc(repositoryOf), builder.WithPredicates(control.Asked, notNew, r.notCalledFor())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(repositoriesWith(mgr.GetClient()))).
 		WatchesRawSource(r.inbox.Source()).
-		WatchesRawSource(control.After(r.Cluster.Watches.WaitForNamespaces)).
+		WatchesRawSource(control.After(r.Fleet.Home.Cluster.Watches.WaitForNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff()}).
 		Complete(r.Pulse.Of(r))
 }
@@ -53,7 +53,7 @@ func (r *Controller) notCalledFor() predicate.Predicate {
 	}}
 }
 
-// repositoriesWith returns the Repositories that read credentials from a Secret, for Git or for the forge.
+// repositoriesWith returns the Repositories that read credentials from a Secret: for Git, the forge or a cluster.
 func repositoriesWith(c client.Reader) handler.MapFunc {
 	return func(ctx context.Context, secret client.Object) (requests []reconcile.Request) {
 		var list v1alpha1.RepositoryList
@@ -62,7 +62,7 @@ func repositoriesWith(c client.Reader) handler.MapFunc {
 		}
 		for i := range list.Items {
 			spec := &list.Items[i].Spec
-			if ref := spec.SecretRef; ref != nil && ref.Name == secret.GetName() || spec.Feedback != nil && spec.Feedback.SecretRef.Name == secret.GetName() {
+			if ref := spec.SecretRef; ref != nil && ref.Name == secret.GetName() || spec.Feedback != nil && spec.Feedback.SecretRef.Name == secret.GetName() || namesCluster(&list.Items[i], secret.GetName()) {
 				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 			}
 		}

@@ -49,6 +49,7 @@ func statusOf(repo *v1alpha1.Repository, f *followed, c branches.Changes) v1alph
 	if c := f.leftOut.Condition(repo); c != nil && !repo.Spec.Suspend {
 		conditions = append(conditions, *c)
 	}
+	conditions = append(conditions, f.clusters...)
 	if stalled {
 		conditions = append(conditions, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: repo.Generation})
 	}

@@ -35,6 +35,9 @@ func environmentApply(namespace string, w branches.Wanted) runtime.ApplyConfigur
 	if w.Spec.Commit != "" {
 		spec["commit"] = w.Spec.Commit
 	}
+	if w.Spec.Cluster != "" {
+		spec["cluster"] = w.Spec.Cluster
+	}
 	if w.Spec.Agent != "" {
 		spec["agent"] = w.Spec.Agent
 	}

@@ -1,0 +1,162 @@
+package environments
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/report"
+)
+
+// clusterOf returns the cluster of an Environment, or of one that no longer exists.
+func (e *Controller) clusterOf(ctx context.Context, name types.NamespacedName) (string, error) {
+	env := &v1alpha1.Environment{}
+	err := e.Client.Get(ctx, name, env)
+	if apierrors.IsNotFound(err) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.known[name.Name].Cluster, nil
+	}
+	return env.Spec.Cluster, err
+}
+
+// passesOf returns the Reconciler of an Environment's cluster. If the environment cannot be reconciled there now, it returns nil,
+// and why; empty while that is not known yet.
+func (e *Controller) passesOf(ctx context.Context, env *v1alpha1.Environment) (*reconciler.Reconciler, string, error) {
+	passes, why := e.Fleet.Find(ctx, env.Spec.Cluster)
+	if passes == nil || passes == e.Fleet.Home {
+		return passes, why, nil
+	}
+	elsewhere, err := passes.Elsewhere(ctx, env.Name)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case !elsewhere:
+		e.unask(env)
+		return passes, "", nil
+	case e.confirmedSince(ctx, env):
+		e.unask(env)
+		e.Log.Warn("beginning anew in another cluster of the same name", "environment", env.Name, "cluster", env.Spec.Cluster)
+		return passes, "", passes.BeginHere(ctx, identityOf(env, e.Installation))
+	}
+	return nil, fmt.Sprintf("the name %s leads to another cluster than the one in which the environment ran: the kubeconfig in Secret/%s, or the cluster at its address, was replaced; nothing is done there; restore it, or begin anew in the other cluster: berth confirm %s",
+		env.Spec.Cluster, env.Spec.Cluster, env.Name), nil
+}
+
+// apart reports why an Environment cannot be reconciled in its cluster. What runs there stays as it is. If the cluster is gone for
+// good, a user can let an Environment go that is being deleted.
+func (e *Controller) apart(ctx context.Context, env *v1alpha1.Environment, why string, err error) (ctrl.Result, error) {
+	e.pause(client.ObjectKeyFromObject(env))
+	if err != nil || why == "" {
+		return ctrl.Result{}, err // the Fleet requeues it
+	}
+	e.remember(env, identityOf(env, e.Installation))
+	if env.DeletionTimestamp.IsZero() {
+		return e.hold(ctx, env, why)
+	}
+	if e.confirmedSince(ctx, env) {
+		e.Log.Warn("the environment goes without its cluster, because a user confirmed that", "environment", env.Name, "cluster", env.Spec.Cluster, "reason", why)
+		if err := e.Fleet.Home.Records.Delete(ctx, reconciler.RecordName(env.Name, env.Spec.Cluster)); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{}, e.release(ctx, env)
+	}
+	stage := report.Held
+	if branches.Begun(env) {
+		stage = report.Deleting // which it must not unsay
+	}
+	why += fmt.Sprintf("; its deletion waits for that; if the cluster is gone for good, delete the Environment without it: berth confirm %s", env.Name)
+	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: stage, Message: why}})
+}
+
+// confirmedSince reports whether a user confirmed an Environment, or its Repository, since this was first asked for. An earlier
+// confirmation was meant for something else.
+func (e *Controller) confirmedSince(ctx context.Context, env *v1alpha1.Environment) bool {
+	repo := &v1alpha1.Repository{}
+	_ = e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo) // it may be gone
+	now := env.Annotations[v1alpha1.AnnotationConfirmed] + "/" + repo.Annotations[v1alpha1.AnnotationConfirmed]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, asked := e.asked[env.UID]
+	if !asked {
+		e.asked[env.UID] = now
+	}
+	return asked && before != now
+}
+
+// unask ends the wait for a confirmation: a later one is about something else.
+func (e *Controller) unask(env *v1alpha1.Environment) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.asked, env.UID)
+}
+
+// forget drops what is kept of an environment in its cluster.
+func (e *Controller) forget(env remembered) {
+	if passes := e.Fleet.Known(env.Cluster); passes != nil {
+		passes.Forget(env.Environment)
+	}
+}
+
+// copied reads a Secret that an entry copies. The kubeconfig of a cluster is never copied: whoever can push a branch could read it.
+func (e *Controller) copied(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
+	if e.Fleet.Holds(ctx, name.Name) {
+		return nil, fmt.Errorf("it has the kubeconfig of the cluster %s, which no environment may read; remove it from copySecrets", name.Name)
+	}
+	return e.Secrets(ctx, name)
+}
+
+// InCluster requeues the Environments of a cluster.
+func (e *Controller) InCluster(ctx context.Context, cluster types.NamespacedName) {
+	for _, request := range inCluster(ctx, e.Client, cluster) {
+		e.Requeue(request.NamespacedName)
+	}
+}
+
+// inCluster returns the Environments of the cluster whose kubeconfig is in a Secret.
+func inCluster(ctx context.Context, c client.Reader, secret types.NamespacedName) (requests []reconcile.Request) {
+	var all v1alpha1.EnvironmentList
+	if err := c.List(ctx, &all, client.InNamespace(secret.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil // the cache answers, and cannot fail
+	}
+	for i := range all.Items {
+		if all.Items[i].Spec.Cluster == secret.Name {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return requests
+}
+
+// confirmed selects the confirmations of a Repository.
+var confirmed = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationConfirmed] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationConfirmed]
+	},
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+}
+
+// abroad returns the Environments of a Repository in other clusters, which may wait for a confirmation.
+func abroad(c client.Reader) handler.MapFunc {
+	return func(ctx context.Context, repo client.Object) (requests []reconcile.Request) {
+		for _, request := range environmentsOf(c)(ctx, repo) {
+			env := &v1alpha1.Environment{}
+			if c.Get(ctx, request.NamespacedName, env) == nil && env.Spec.Cluster != "" {
+				requests = append(requests, request)
+			}
+		}
+		return requests
+	}
+}
