@@ -44,7 +44,8 @@ func (r *Reconciler) awaits(ctx context.Context, e Environment, m *memory, c *ch
 		return false
 	}
 	m.asking = images.Query{
-		Environment: e.ID, User: e.user(), Read: r.Cluster.ReadPull, Digest: c.digest, Set: c.set, Images: c.plan.Images(record.Images.Known),
+		Environment: e.ID, User: e.user(), Read: r.Cluster.ReadPull, Digest: c.digest, Set: c.set,
+		Images: c.plan.Images(record.Images.Known), Urgent: e.Urgent,
 	}
 	next, gate := r.askForImages(ctx, e, m, record.Images)
 	if gate.State != plan.GateOpen {

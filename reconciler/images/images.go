@@ -5,6 +5,7 @@ package images
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -52,13 +53,14 @@ type Checker struct {
 	Config
 	transport http.RoundTripper
 	pace      pace
-	slots     chan struct{} // one for each question under way
+	lane      lane // of all questions under way
 
 	mu     sync.Mutex
 	agent  context.Context // of the first Ask; nil before
 	asks   map[string]*ask // by environment
 	probes map[string]*probe
 	hosts  map[string]*host
+	tidyAt int // with how many hosts unused ones are forgotten
 }
 
 // New returns a Checker. It sends nothing before Ask.
@@ -70,7 +72,7 @@ func New(c Config) *Checker {
 		c.Jitter = func() float64 { return 0 }
 	}
 	return &Checker{
-		Config: c, transport: newTransport(c), pace: usualPace, slots: make(chan struct{}, atOnce),
+		Config: c, transport: newTransport(c), pace: usualPace, lane: newLane(atOnce),
 		asks: map[string]*ask{}, probes: map[string]*probe{}, hosts: map[string]*host{},
 	}
 }
@@ -86,14 +88,20 @@ type Query struct {
 	Digest string
 	Images []plan.Image
 	Set    manifest.Set
+	// Urgent questions have room of their own, which others cannot take.
+	Urgent bool
 }
 
 // ask is the query of an environment that waits.
 type ask struct {
 	Query
+	began  time.Time
 	until  time.Time // when the environment stops waiting; zero: that is not known yet
 	probes []*probe  // of the image with the same index; nil while its credentials are being read
 	cancel context.CancelFunc
+	// slots has one for each of its questions under way, and waiting counts those and the ones that wait for a slot.
+	slots   chan struct{}
+	waiting int
 }
 
 // Ask returns what is known of the images of a query, in its order, without blocking. It goes on asking for those that
@@ -106,9 +114,13 @@ func (c *Checker) Ask(ctx context.Context, q Query) []plan.Answer {
 		c.agent = ctx
 	}
 	a := c.asks[q.Environment]
-	if a == nil || a.Digest != q.Digest || a.User != q.User || !reflect.DeepEqual(a.Images, q.Images) {
+	if a == nil || a.Digest != q.Digest || a.User != q.User || a.Urgent != q.Urgent || !reflect.DeepEqual(a.Images, q.Images) {
+		slots := make(chan struct{}, atOncePerOne)
+		if a != nil {
+			slots = a.slots // its questions go on
+		}
 		c.leave(q.Environment)
-		a = &ask{Query: q, probes: make([]*probe, len(q.Images))}
+		a = &ask{Query: q, began: c.Now(), probes: make([]*probe, min(maxImages, len(q.Images))), slots: slots}
 		ctx, a.cancel = context.WithCancel(ctx)
 		c.asks[q.Environment] = a
 		go c.resolve(ctx, a)
@@ -138,8 +150,14 @@ func (c *Checker) Until(environment string, at time.Time) {
 func (a *ask) answers() []plan.Answer {
 	answers := make([]plan.Answer, len(a.Images))
 	for i, image := range a.Images {
-		if p := a.probes[i]; p != nil {
-			answers[i] = p.answer
+		switch {
+		case i >= maxImages:
+			answers[i] = plan.Answer{Trouble: fmt.Sprintf("the commit brings more than %d images", maxImages), Refused: true}
+		case a.probes[i] != nil:
+			answers[i] = a.probes[i].answer
+		}
+		if (answers[i] == plan.Answer{}) {
+			answers[i].Since = a.began
 		}
 		answers[i].Image = image.Name
 	}
@@ -175,10 +193,10 @@ func (c *Checker) leave(environment string) {
 func (c *Checker) resolve(ctx context.Context, a *ask) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	purse := purse{read: a.Read, user: a.User, set: a.Set, known: map[manifest.Key]*unstructured.Unstructured{}}
-	keys := make([]logins, len(a.Images))
-	for i, image := range a.Images {
-		keys[i] = purse.logins(ctx, image)
+	purse := newPurse(a.Read, a.User, a.Set)
+	targets := make([]target, len(a.probes))
+	for i := range targets {
+		targets[i] = c.target(a.Images[i].Name, purse.logins(ctx, a.Images[i]))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,8 +204,8 @@ func (c *Checker) resolve(ctx context.Context, a *ask) {
 		return // it asks for something else
 	}
 	answered := false
-	for i, image := range a.Images {
-		p := c.probeOf(image.Name, keys[i])
+	for i := range targets {
+		p := c.probeOf(a.Images[i].Name, targets[i], a.Urgent)
 		p.asks[a], a.probes[i] = true, p
 		c.hurry(p)
 		answered = answered || p.answer != plan.Answer{}

@@ -3,9 +3,7 @@ package images
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"path"
 	"slices"
@@ -30,29 +28,16 @@ type login struct {
 type logins []login
 
 // of returns the credentials for a repository, in the order in which the kubelet tries them: those for the longest path
-// first.
+// first. There are at most maxTried.
 func (l logins) of(repository string) logins {
 	fitting := slices.DeleteFunc(slices.Clone(l), func(one login) bool { return !fits(one.pattern, repository) })
 	slices.SortStableFunc(fitting, func(a, b login) int { return cmp.Compare(len(b.pattern), len(a.pattern)) })
-	return fitting
+	return fitting[:min(maxTried, len(fitting))]
 }
 
-// digest identifies the credentials, so that only environments with the same ones share an answer.
-func (l logins) digest() string {
-	encoded, err := json.Marshal(l.parts())
-	if err != nil {
-		return "" // texts can always be encoded
-	}
-	sum := sha256.Sum256(encoded)
-	return hex.EncodeToString(sum[:])
-}
-
-func (l logins) parts() [][]string {
-	parts := make([][]string, 0, len(l))
-	for _, one := range l {
-		parts = append(parts, []string{one.pattern, one.secret, one.auth.Username, one.auth.Password, one.auth.Auth, one.auth.IdentityToken, one.auth.RegistryToken})
-	}
-	return parts
+// parts are what distinguishes the credential from others.
+func (l login) parts() []string {
+	return []string{l.pattern, l.secret, l.auth.Username, l.auth.Password, l.auth.Auth, l.auth.IdentityToken, l.auth.RegistryToken}
 }
 
 // fits reports whether a pattern of a pull secret covers a repository, as in the kubelet: each part of the host is a
@@ -98,13 +83,25 @@ func normal(key string) string {
 type purse struct {
 	read  func(ctx context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error)
 	user  string
-	set   manifest.Set
-	known map[manifest.Key]*unstructured.Unstructured
+	git   map[manifest.Key]*unstructured.Unstructured // the Secrets and ServiceAccounts of the input
+	known map[manifest.Key]*unstructured.Unstructured // as the pods will find them
+	held  map[manifest.Key]logins                     // by Secret
+	left  int                                         // how many more credentials it holds
+}
+
+func newPurse(read func(context.Context, string, manifest.Key) (*unstructured.Unstructured, error), user string, set manifest.Set) *purse {
+	p := &purse{read: read, user: user, left: maxLogins, git: map[manifest.Key]*unstructured.Unstructured{}, known: map[manifest.Key]*unstructured.Unstructured{}, held: map[manifest.Key]logins{}}
+	for _, o := range set.Objects {
+		if key := o.Key(); key.Group == "" && (key.Kind == "Secret" || key.Kind == "ServiceAccount") {
+			p.git[key] = o.Unstructured
+		}
+	}
+	return p
 }
 
 // logins returns what the pods that use an image pull it with: the pull secrets of their spec, else those of their
 // ServiceAccount. Secrets that do not exist, or may not be read, count as empty, as for the kubelet.
-func (p purse) logins(ctx context.Context, image plan.Image) logins {
+func (p *purse) logins(ctx context.Context, image plan.Image) logins {
 	names := image.Secrets
 	if len(names) == 0 {
 		account := p.get(ctx, manifest.Key{Kind: "ServiceAccount", Namespace: image.Of.Namespace, Name: image.Account})
@@ -112,22 +109,29 @@ func (p purse) logins(ctx context.Context, image plan.Image) logins {
 	}
 	var all logins
 	for _, name := range names {
-		all = append(all, credentials(p.get(ctx, manifest.Key{Kind: "Secret", Namespace: image.Of.Namespace, Name: name}))...)
+		all = append(all, p.credentials(ctx, manifest.Key{Kind: "Secret", Namespace: image.Of.Namespace, Name: name})...)
 	}
 	return all
 }
 
+// credentials returns those of a Secret, as far as the purse holds them. It reads each Secret once: thousands of images may
+// name the same large one.
+func (p *purse) credentials(ctx context.Context, key manifest.Key) logins {
+	held, ok := p.held[key]
+	if !ok {
+		all := credentials(p.get(ctx, key))
+		held = slices.Clone(all[:min(p.left, len(all))])
+		p.held[key], p.left = held, p.left-len(held)
+	}
+	return held
+}
+
 // get returns an object as the pods will find it; nil: they will not.
-func (p purse) get(ctx context.Context, key manifest.Key) *unstructured.Unstructured {
+func (p *purse) get(ctx context.Context, key manifest.Key) *unstructured.Unstructured {
 	if found, ok := p.known[key]; ok {
 		return found
 	}
-	var found *unstructured.Unstructured
-	for _, o := range p.set.Objects {
-		if o.Key() == key {
-			found = o.Unstructured
-		}
-	}
+	found := p.git[key]
 	if isSilent(found) && p.read != nil {
 		if live, err := p.read(ctx, p.user, key); err == nil && live != nil {
 			found = live

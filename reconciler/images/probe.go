@@ -7,12 +7,6 @@ import (
 	"berth.dev/berth/reconciler/plan"
 )
 
-// Questions under way: to all registries, and to one. A slow registry delays only its own images.
-const (
-	atOnce       = 64
-	atOncePerOne = 4
-)
-
 // pace is how often registries are asked.
 type pace struct {
 	// A missing image is asked for again after a twentieth of the wait so far, within these bounds. After the deadlines of
@@ -50,17 +44,20 @@ type probe struct {
 
 // host is what is known of a registry.
 type host struct {
-	slots chan struct{}
+	lane lane
 	// limited is until when it wants no requests. since is when its trouble began, and last its newest trouble.
 	limited, since, last time.Time
 }
 
 // probeOf returns the question for an image and its credentials. c.mu is held.
-func (c *Checker) probeOf(image string, keys logins) *probe {
-	key := image + "\n" + keys.digest()
+func (c *Checker) probeOf(image string, at target, urgent bool) *probe {
+	key := image + "\n" + at.digest()
+	if urgent {
+		key += "\nurgent" // it would otherwise wait for the turn of others
+	}
 	p := c.probes[key]
 	if p == nil {
-		p = &probe{key: key, target: c.target(image, keys), asks: map[*ask]bool{}, began: c.Now()}
+		p = &probe{key: key, target: at, asks: map[*ask]bool{}, began: c.Now()}
 		c.probes[key] = p
 		c.schedule(p, 0)
 	}
@@ -115,18 +112,22 @@ func (c *Checker) inquire(p *probe) {
 		c.mu.Unlock()
 		return
 	}
-	ctx, h := c.agent, c.host(p.target.registry)
+	ctx, h, a := c.agent, c.host(p.target.registry), p.turn()
 	p.busy, p.again = true, false
+	a.waiting++
 	c.mu.Unlock()
-	r := c.question(ctx, p, h)
+	r := c.question(ctx, p, h, a)
 	if ctx.Err() != nil {
 		return
 	}
-	c.Asked(string(r.kind))
+	if r.kind != unasked {
+		c.Asked(string(r.kind))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.busy = false
-	if c.note(p, h, r) {
+	a.waiting--
+	if r.kind != unasked && c.note(p, h, r) {
 		for a := range p.asks {
 			c.Requeue(a.Environment)
 		}
@@ -141,23 +142,25 @@ func (c *Checker) inquire(p *probe) {
 	}
 }
 
-// question asks a registry, when it is its turn.
-func (c *Checker) question(ctx context.Context, p *probe, h *host) result {
+// question asks a registry, when it is the turn of an environment.
+func (c *Checker) question(ctx context.Context, p *probe, h *host, a *ask) result {
 	if p.target.problem != "" {
 		return result{kind: refused, text: p.target.problem}
 	}
-	for _, slots := range []chan struct{}{h.slots, c.slots} {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-ctx.Done():
-			return result{}
+	for _, at := range []lane{{all: a.slots}, h.lane, c.lane} {
+		leave := at.enter(ctx, a.Urgent)
+		if leave == nil {
+			return result{kind: unasked}
 		}
+		defer leave()
 	}
 	c.mu.Lock()
-	limited := c.Now().Before(h.limited)
+	limited, wanted := c.Now().Before(h.limited), len(p.asks) > 0
 	c.mu.Unlock()
-	if limited {
+	switch {
+	case !wanted:
+		return result{kind: unasked}
+	case limited:
 		return result{kind: unanswered, text: p.target.registry + " limits the rate of requests"}
 	}
 	return p.target.ask(ctx)
@@ -200,6 +203,8 @@ func (c *Checker) pause(p *probe, h *host, r result) (pause time.Duration, more 
 		p.late = p.late && !a.until.IsZero() && !now.Before(a.until)
 	}
 	switch {
+	case r.kind == unasked:
+		return 0, true
 	case p.answer.Presence == plan.There, p.answer.Presence == "" && r.kind == refused:
 		return 0, false
 	case p.late:
@@ -218,8 +223,11 @@ func (c *Checker) pause(p *probe, h *host, r result) (pause time.Duration, more 
 func (c *Checker) host(registry string) *host {
 	h := c.hosts[registry]
 	if h == nil {
-		c.tidy()
-		h = &host{slots: make(chan struct{}, atOncePerOne)}
+		if len(c.hosts) >= c.tidyAt {
+			c.tidy()
+			c.tidyAt = 2*len(c.hosts) + tidyFrom
+		}
+		h = &host{lane: newLane(atOncePerOne)}
 		c.hosts[registry] = h
 	}
 	return h

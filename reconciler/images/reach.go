@@ -79,6 +79,7 @@ func (r *reach) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	if notes, ok := request.Context().Value(notesKey{}).(*notes); ok {
 		notes.retryAfter = max(notes.retryAfter, retryAfter(response.Header.Get("Retry-After")))
+		notes.challenged = notes.challenged || request.Method == http.MethodHead && response.StatusCode == http.StatusUnauthorized
 	}
 	response.Body = &bounded{ReadCloser: response.Body, left: maxBody}
 	return response, nil
@@ -182,7 +183,11 @@ func (c *Checker) allowed(host string) bool {
 }
 
 // notes is what the answers to the requests of a question say beside their status.
-type notes struct{ retryAfter time.Duration }
+type notes struct {
+	retryAfter time.Duration
+	// challenged says that the registry did not accept the token for the manifest.
+	challenged bool
+}
 
 type notesKey struct{}
 

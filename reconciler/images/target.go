@@ -2,6 +2,9 @@ package images
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,8 +17,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// answerTimeout bounds a question to one registry, with the requests for a token.
-const answerTimeout = 15 * time.Second
+// answerTimeout bounds a question with one credential, with the requests for a token. questionTimeout bounds one with all
+// credentials, at the mirrors and at the registry.
+const (
+	answerTimeout   = 15 * time.Second
+	questionTimeout = 2 * answerTimeout
+)
 
 // manifests are the types of manifests, as registries know them. With an index, the image exists for some platform, and
 // that is enough.
@@ -43,6 +50,8 @@ const (
 	missing    kind = "missing"
 	unanswered kind = "unanswered"
 	refused    kind = "refused"
+	// unasked is the kind of a result that is none.
+	unasked kind = ""
 )
 
 var ranks = []kind{there, missing, unanswered, refused}
@@ -62,8 +71,7 @@ type target struct {
 type door struct {
 	ref       name.Reference
 	host      string
-	auth      authn.Authenticator
-	secret    string // where the credentials are; empty: there are none
+	login     login // without a Secret: none
 	transport http.RoundTripper
 	session   http.RoundTripper // logged in; nil: not yet
 }
@@ -99,12 +107,34 @@ func (c *Checker) doors(ref name.Reference, keys logins) []*door {
 	var doors []*door
 	host := people(ref.Context().RegistryStr())
 	for _, l := range keys.of(ref.Context().Name()) {
-		doors = append(doors, &door{ref: ref, host: host, auth: authn.FromConfig(l.auth), secret: l.secret, transport: c.transport})
+		doors = append(doors, &door{ref: ref, host: host, login: l, transport: c.transport})
 	}
 	if len(doors) == 0 {
-		doors = append(doors, &door{ref: ref, host: host, auth: authn.Anonymous, transport: c.transport})
+		doors = append(doors, &door{ref: ref, host: host, transport: c.transport})
 	}
 	return doors
+}
+
+// auth returns what the door logs in with.
+func (d *door) auth() authn.Authenticator {
+	if d.login.secret == "" {
+		return authn.Anonymous
+	}
+	return authn.FromConfig(d.login.auth)
+}
+
+// digest identifies the credentials, so that only environments with the same ones share an answer.
+func (t target) digest() string {
+	parts := make([][]string, 0, len(t.doors))
+	for _, d := range t.doors {
+		parts = append(parts, d.login.parts())
+	}
+	encoded, err := json.Marshal(parts)
+	if err != nil {
+		return "" // texts can always be encoded
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:])
 }
 
 // parse reads an image's name as Kubernetes does.
@@ -126,6 +156,8 @@ func people(host string) string {
 
 // ask asks at all doors, until one has the image.
 func (t target) ask(ctx context.Context) result {
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	defer cancel()
 	best := result{kind: refused}
 	for i, d := range t.doors {
 		if r := d.ask(ctx); i == 0 || r.better(best) {
@@ -145,15 +177,15 @@ func (d *door) ask(ctx context.Context) result {
 	ctx, notes := withNotes(ctx)
 	if d.session == nil {
 		scopes := []string{d.ref.Scope(transport.PullScope)}
-		session, err := transport.NewWithContext(ctx, d.ref.Context().Registry, d.auth, d.transport, scopes)
+		session, err := transport.NewWithContext(ctx, d.ref.Context().Registry, d.auth(), d.transport, scopes)
 		if err != nil {
 			return d.failed(err, notes)
 		}
 		d.session = session
 	}
 	r := d.head(ctx, notes)
-	if r.kind != there && r.kind != missing {
-		d.session = nil
+	if r.kind != there && r.kind != missing || notes.challenged {
+		d.session = nil // it keeps each scope that a registry asks for
 	}
 	return r
 }
@@ -196,8 +228,8 @@ func (d *door) status(code int, notes *notes) result {
 	switch {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		with := "a pull without credentials"
-		if d.secret != "" {
-			with = "the credentials in " + d.secret
+		if d.login.secret != "" {
+			with = "the credentials in " + d.login.secret
 		}
 		return result{kind: refused, text: fmt.Sprintf("%s refuses %s (%d)", d.host, with, code)}
 	case code == http.StatusTooManyRequests:

@@ -94,13 +94,16 @@ type Answer struct {
 	// Trouble says why the newest question was not answered; empty: it was, or is under way.
 	Trouble string
 	// Refused says that the registry does not answer this question, however often it is asked. Otherwise Since is when
-	// its trouble began.
+	// its trouble began; without trouble, when the first question was to be asked.
 	Refused bool
 	Since   time.Time
 }
 
 // registryPatience is how long a commit waits for a registry that does not say whether it has an image.
 const registryPatience = 20 * time.Second
+
+// turnPatience is how long a commit waits for its first question to be asked, while the agent asks many others.
+const turnPatience = time.Minute
 
 // Await is what the wait for images depends on.
 type Await struct {
@@ -176,17 +179,21 @@ type unanswered struct {
 
 func (i Images) open(a Await) (open unanswered) {
 	for _, answer := range a.Answers {
-		silent := answer.Trouble != "" && (answer.Refused || !a.Now.Before(answer.Since.Add(registryPatience)))
+		patience := registryPatience
+		if answer.Trouble == "" {
+			patience = turnPatience
+		}
+		silent := answer.Refused || !answer.Since.IsZero() && !a.Now.Before(answer.Since.Add(patience))
 		switch {
 		case answer.Presence == There:
 		case answer.Presence == Missing && !(i.late(a) && silent):
 			open.missing = append(open.missing, answer)
 		case silent:
-			open.unchecked = append(open.unchecked, fmt.Sprintf("image %s could not be checked, so the commit did not wait for it: %s", answer.Image, answer.Trouble))
+			open.unchecked = append(open.unchecked, fmt.Sprintf("image %s could not be checked, so the commit did not wait for it: %s", answer.Image, cmp.Or(answer.Trouble, "the agent asks for too many other images")))
 		default:
 			open.asked = append(open.asked, answer)
-			if answer.Trouble != "" {
-				open.deadline = soonest(open.deadline, answer.Since.Add(registryPatience))
+			if !answer.Since.IsZero() {
+				open.deadline = soonest(open.deadline, answer.Since.Add(patience))
 			}
 		}
 	}

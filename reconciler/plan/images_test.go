@@ -88,6 +88,7 @@ func TestWaitingForImages(t *testing.T) {
 	const timeout = 15 * time.Minute
 	there, missing := Answer{Image: "web:1", Presence: There}, Answer{Image: "web:1", Presence: Missing}
 	unasked := Answer{Image: "web:1"}
+	queued := func(since time.Duration) Answer { return Answer{Image: "web:1", Since: now.Add(-since)} }
 	troubled := func(presence Presence, since time.Duration) Answer {
 		return Answer{Image: "web:1", Presence: presence, Trouble: "r.example.com cannot be reached", Since: now.Add(-since)}
 	}
@@ -110,6 +111,8 @@ func TestWaitingForImages(t *testing.T) {
 		{rule: "a commit without new images is applied at once", before: Images{Digest: "old"}, state: GateOpen},
 		{rule: "an image that is there is applied", answers: []Answer{there}, state: GateOpen},
 		{rule: "before the first answer, nothing is applied", answers: []Answer{there, unasked}, state: GateAsking, message: "asking the registry for image web:1"},
+		{rule: "the turn of a question may take a while to come", answers: []Answer{queued(turnPatience / 2)}, state: GateAsking, deadline: turnPatience / 2, message: "asking the registry for image web:1"},
+		{rule: "and does not hold the commit back for good", answers: []Answer{queued(turnPatience)}, state: GateOpen, warnings: 1},
 		{rule: "a missing image holds the commit back", answers: []Answer{there, missing}, state: GateWaiting, deadline: timeout, since: 0 + time.Nanosecond,
 			message: "image web:1 is not there yet; waits until 12:15:00 UTC"},
 		{rule: "the wait goes on from where it began", before: since(10 * time.Minute), answers: []Answer{missing}, state: GateWaiting, deadline: 5 * time.Minute, since: 10 * time.Minute,
