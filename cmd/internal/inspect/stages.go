@@ -40,7 +40,7 @@ const (
 // Stages returns the way of the current commit, with where it stands now: Git, Render, Waves, Rollout and Link. An environment
 // that is being removed has none.
 func Stages(env *v1alpha1.Environment, objects []Object) []Stage {
-	w := way{env: env, waves: wavesOf(env, objects), reason: Ready(env.Status.Conditions).Reason}
+	w := way{env: env, reason: Ready(env.Status.Conditions).Reason}
 	switch w.reason {
 	case v1alpha1.ReasonExpiring, v1alpha1.ReasonExpired, v1alpha1.ReasonDeleting:
 		return nil
@@ -54,6 +54,7 @@ func Stages(env *v1alpha1.Environment, objects []Object) []Stage {
 	if s := env.Status.Sync; s != nil && w.isCurrent(s.Commit) {
 		w.times = *s
 	}
+	w.waves = wavesOf(env, objects, w.times.StartedAt.Time)
 	stages := []Stage{w.git(), w.render(), w.apply(), w.rollout(), w.link()}
 	if n := slices.IndexFunc(stages, func(s Stage) bool { return s.State == StageGoing }); n >= 0 {
 		stages[n].Since = w.since(stages[n].Name)
@@ -144,11 +145,11 @@ type wave struct {
 	number         int
 	healthy, total int
 	failed         bool
-	longest        time.Duration // of its Jobs, which run at the same time
+	longest        time.Duration // of the Jobs of this sync, which run at the same time
 }
 
 // wavesOf returns the waves of the objects that the cluster has, in their order.
-func wavesOf(env *v1alpha1.Environment, objects []Object) []wave {
+func wavesOf(env *v1alpha1.Environment, objects []Object, began time.Time) []wave {
 	byNumber := map[int]*wave{}
 	var numbers []int
 	for _, o := range objects {
@@ -162,7 +163,9 @@ func wavesOf(env *v1alpha1.Environment, objects []Object) []wave {
 		}
 		at := byNumber[n]
 		at.total++
-		at.longest = max(at.longest, o.Took.Duration)
+		if !o.CreatedAt.Time.Before(began) { // else an earlier sync ran it
+			at.longest = max(at.longest, o.Took.Duration)
+		}
 		at.failed = at.failed || o.Health == health.Failed
 		if o.Health == health.Healthy {
 			at.healthy++

@@ -129,6 +129,10 @@ func TestTheWavesSayHowLongTheirJobsTook(t *testing.T) {
 	if got, want := Stages(env, objects)[2].Detail, "2 of 2 applied, Jobs took 6s"; got != want {
 		t.Errorf("the waves are %q, want %q", got, want)
 	}
+	env.Status.Sync = &v1alpha1.SyncProgress{Commit: current, StartedAt: metav1.Time{Time: noon.Add(time.Minute)}}
+	if got, want := Stages(env, objects)[2].Detail, "2 of 2 applied"; got != want {
+		t.Errorf("after the sync that ran the Jobs, the waves are %q, want %q", got, want)
+	}
 }
 
 // A push to a suspended environment changes nothing, however long one looks.
