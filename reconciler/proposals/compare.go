@@ -11,7 +11,8 @@ import (
 type difference struct {
 	// list has the objects that differ, in the order of a sync; then those that are gone.
 	list []pair
-	// changed are their keys. proved are those that a dry run can validate, because their content is known.
+	// changed are their keys. proved are those that a dry run may validate: their content is known, and they hold no secrets. An
+	// object is not validated if the cluster has it already, so the result would confirm a guess of its content.
 	changed, proved map[manifest.Key]bool
 	// names replaces names that are not known.
 	names *strings.Replacer
@@ -30,13 +31,17 @@ func (p pair) hides() bool {
 	return p.before != nil && concealed(p.before.Unstructured) || p.now != nil && concealed(p.now.Unstructured)
 }
 
-// compare returns what differs between two sets.
-func compare(current, next manifest.Set) difference {
+// guesses reports whether an author could replace a value that was not decrypted by a guess. What a sync would do depends on
+// whether the guess is right.
+func (p pair) guesses() bool { return p.before != nil && p.now != nil && p.hides() }
+
+// compare returns what differs between two sets. Objects of some kinds may hold secrets.
+func compare(current, next manifest.Set, secret manifest.Kinds) difference {
 	d := difference{changed: map[manifest.Key]bool{}, proved: map[manifest.Key]bool{}, names: shownAs(current, next)}
 	before, now, renamed, replaced := index(current), index(next), regenerated(current, next), map[manifest.Key]bool{}
 	note := func(p pair) {
 		d.list, d.changed[p.key] = append(d.list, p), true
-		if p.now != nil && !concealed(p.now.Unstructured) {
+		if p.now != nil && !p.hides() && !secret.MayHoldSecrets(p.key.GroupKind()) {
 			d.proved[p.key] = true
 		}
 	}

@@ -16,7 +16,7 @@ func conclude(e reconciler.Environment, d difference, next manifest.Set, found r
 		c := d.changeOf(pair, e.Namespace, e.DecryptedKinds)
 		hidden := pair.hides()
 		p.Encrypted = p.Encrypted || hidden
-		if s, planned := found.Steps[pair.key]; planned {
+		if s, planned := found.Steps[pair.key]; planned && !pair.guesses() {
 			c.judge(s)
 		}
 		switch result, tried := found.Results[pair.key]; {
@@ -24,8 +24,14 @@ func conclude(e reconciler.Environment, d difference, next manifest.Set, found r
 			c.Refused = result.Err.Message
 		case tried:
 			c.Unproved = result.Unproved
-		case hidden && pair.now != nil:
+		case pair.now == nil:
+		case hidden:
 			c.Unproved = "it is encrypted, and the plan does not decrypt it"
+		case manifest.Kinds(e.DecryptedKinds).MayHoldSecrets(pair.key.GroupKind()):
+			c.Unproved = "it may hold secrets, which the answer could tell"
+		}
+		if pair.guesses() && manifest.IsJob(pair.key.GroupKind()) {
+			c.Verb = Runs
 		}
 		p.Changes = append(p.Changes, c)
 	}

@@ -131,7 +131,7 @@ type sides struct {
 
 // plan compares, and asks the plan and the cluster about what differs.
 func (d *Drafter) plan(ctx context.Context, in Passes, e reconciler.Environment, w Want, r sides) (Plan, error) {
-	differs := compare(r.current.Set, r.next)
+	differs := compare(r.current.Set, r.next, e.DecryptedKinds)
 	if len(differs.list) == 0 {
 		return Plan{Environment: e.Name, Commit: w.Commit}, nil
 	}

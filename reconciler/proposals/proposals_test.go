@@ -30,7 +30,7 @@ func set(t *testing.T, files ...string) manifest.Set {
 	for i, text := range files {
 		commit.MapFS[fmt.Sprintf("k8s/%d.yaml", i)] = &fstest.MapFile{Data: []byte(text)}
 	}
-	result, err := render.Render(t.Context(), commit, render.Options{Path: "k8s", Namespace: "posts", Decrypter: Concealer{}})
+	result, err := render.Render(t.Context(), commit, render.Options{Path: "k8s", Namespace: "posts", Decrypter: Concealer{}, Decrypted: manifest.Kinds{"Job"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestWhatDiffersBetweenTwoCommits(t *testing.T) {
 			[]string{"changed Secret/posts 1 hidden unproved: it is encrypted, and the plan does not decrypt it"}},
 		{"an encrypted object is new", []string{configMap("a", "one")}, []string{configMap("a", "one"), sealed},
 			[]string{"added Secret/posts unproved: it is encrypted, and the plan does not decrypt it"}},
-		{"a Secret in the clear", []string{plain("hunter2")}, []string{plain("hunter3")}, []string{"changed Secret/plain 1 hidden"}},
+		{"a Secret in the clear", []string{plain("hunter2")}, []string{plain("hunter3")}, []string{"changed Secret/plain 1 hidden unproved: it may hold secrets, which the answer could tell"}},
 		{"a Job that runs with every commit runs beside other changes", []string{configMap("a", "one"), job("seed", "s:1", ", annotations: {berth.dev/job: every-commit}")},
 			[]string{configMap("a", "two"), job("seed", "s:1", ", annotations: {berth.dev/job: every-commit}")},
 			[]string{"changed ConfigMap/a [data.text one->two]", "runs Job/seed because: it runs with every commit"}},
@@ -94,7 +94,7 @@ func TestWhatDiffersBetweenTwoCommits(t *testing.T) {
 	} {
 		t.Run(test.rule, func(t *testing.T) {
 			current, next := set(t, test.before...), set(t, test.now...)
-			p := conclude(reconciler.Environment{Namespace: "posts"}, compare(current, next), next, reconciler.Prospect{})
+			p := conclude(reconciler.Environment{Namespace: "posts"}, compare(current, next, nil), next, reconciler.Prospect{})
 			if diff := cmp.Diff(test.want, lines(p)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -105,16 +105,53 @@ func TestWhatDiffersBetweenTwoCommits(t *testing.T) {
 	}
 }
 
-// Only objects whose content is known are validated.
+// Only objects whose content is known are validated, and none that may hold secrets.
 func TestWhatIsProved(t *testing.T) {
 	secret, err := os.ReadFile("../../examples/posts/infra/production/secret.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := compare(set(t, configMap("gone", "x")), set(t, configMap("a", "x"), string(secret)))
+	const plain = "apiVersion: v1\nkind: Secret\nmetadata: {name: plain}\n"
+	d := compare(set(t, configMap("gone", "x")), set(t, configMap("a", "x"), string(secret), plain, job("migrate", "m:1", "")), manifest.Kinds{"Job"})
 	want := map[manifest.Key]bool{{Kind: "ConfigMap", Namespace: "posts", Name: "a"}: true}
 	if diff := cmp.Diff(want, d.proved); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A merge request may replace an encrypted value by a guess. The cluster has the value, so what a sync would do depends on
+// whether the guess is right, and the plan must not.
+func TestAPlanConfirmsNoGuess(t *testing.T) {
+	secret, err := os.ReadFile("../../examples/posts/infra/production/secret.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	encrypted := job("migrate", "m:1", ", annotations: {token: \"ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]\"}")
+	_, metadata, _ := strings.Cut(string(secret), "\nsops:")
+	for _, test := range []struct{ rule, before, guess string }{
+		{"a Secret", string(secret), "apiVersion: v1\nkind: Secret\nmetadata: {name: posts}\nstringData: {password: guess}\n"},
+		{"a Job of a kind that may be encrypted", encrypted + "sops:" + metadata, job("migrate", "m:1", ", annotations: {token: guess}")},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			current, next := set(t, test.before), set(t, test.guess)
+			e := reconciler.Environment{Namespace: "posts", DecryptedKinds: manifest.Kinds{"Job"}}
+			d := compare(current, next, e.DecryptedKinds)
+			if len(d.list) != 1 || !d.list[0].hides() {
+				t.Fatalf("it compares %+v", d.list)
+			}
+			key := d.list[0].key
+			wrong := reconciler.Prospect{
+				Steps:   map[manifest.Key]plan.Step{key: {Key: key, Action: plan.Replace, Failure: "field is immutable"}},
+				Results: map[manifest.Key]apply.Result{},
+			}
+			if d.proved[key] {
+				wrong.Results[key] = apply.Result{Err: &apply.Error{Message: "field is immutable"}}
+			}
+			right := lines(conclude(e, d, next, reconciler.Prospect{}))
+			if diff := cmp.Diff(right, lines(conclude(e, d, next, wrong))); diff != "" {
+				t.Errorf("a right guess differs from a wrong one (-right +wrong):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -144,7 +181,7 @@ func TestWhatThePlanSays(t *testing.T) {
 		"removed ConfigMap/gone",
 		"kept ConfigMap/data because: berth.dev/prune: never",
 	}
-	if diff := cmp.Diff(want, lines(conclude(reconciler.Environment{Namespace: "posts"}, compare(current, next), next, found))); diff != "" {
+	if diff := cmp.Diff(want, lines(conclude(reconciler.Environment{Namespace: "posts"}, compare(current, next, nil), next, found))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
