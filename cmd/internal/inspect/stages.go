@@ -45,12 +45,7 @@ func Stages(env *v1alpha1.Environment, objects []Object) []Stage {
 	case v1alpha1.ReasonExpiring, v1alpha1.ReasonExpired, v1alpha1.ReasonDeleting:
 		return nil
 	}
-	for _, o := range objects {
-		w.total++
-		if o.Health == health.Healthy {
-			w.healthy++
-		}
-	}
+	w.count(objects)
 	if s := env.Status.Sync; s != nil && w.isCurrent(s.Commit) {
 		w.times = *s
 	}
@@ -68,7 +63,22 @@ type way struct {
 	reason         string
 	waves          []wave
 	healthy, total int
+	blind          bool                  // no object could be read, such as in another cluster
 	times          v1alpha1.SyncProgress // zero if they are those of another commit
+}
+
+// count counts the objects. If none of them could be read, it takes the counts of the agent.
+func (w *way) count(objects []Object) {
+	for _, o := range objects {
+		w.total++
+		if o.Health == health.Healthy {
+			w.healthy++
+		}
+	}
+	n := w.env.Status.Objects
+	if w.blind = n != nil && n.Total > 0 && !slices.ContainsFunc(objects, func(o Object) bool { return !o.CreatedAt.IsZero() }); w.blind {
+		w.healthy, w.total = int(n.Healthy), int(n.Total)
+	}
 }
 
 // isCurrent reports whether the status is about a commit.
@@ -209,8 +219,8 @@ func (w way) apply() Stage {
 	}
 	if len(w.waves) == 0 {
 		s.Detail = "nothing to order"
-		if n := w.env.Status.Objects; w.total == 0 && n != nil && n.Total > 0 {
-			s.Detail = "no objects shown" // such as those that the viewer may not read
+		if w.blind {
+			s.Detail = "no objects shown"
 		}
 	}
 	return s

@@ -135,6 +135,20 @@ func TestTheWavesSayHowLongTheirJobsTook(t *testing.T) {
 	}
 }
 
+// Objects in another cluster, or those that the viewer may not read, are only in the status.
+func TestTheRolloutCountsWhatTheAgentSees(t *testing.T) {
+	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Commit: current}, Status: v1alpha1.EnvironmentStatus{
+		ShortCommit: current[:8], AppliedCommit: current, Conditions: ready(v1alpha1.ReasonDegraded), Objects: &v1alpha1.ObjectCount{Total: 6, Healthy: 5},
+	}}
+	missing := Object{Kind: "Deployment", Name: "api", Health: health.Failed}
+	for _, objects := range [][]Object{nil, {missing}} {
+		stages := Stages(env, objects)
+		if got := stages[2].Detail + ", " + stages[3].Detail; got != "no objects shown, 5 of 6 healthy" {
+			t.Errorf("with %d objects it is %q", len(objects), got)
+		}
+	}
+}
+
 // A push to a suspended environment changes nothing, however long one looks.
 func TestACommitWaitsWhileTheEnvironmentIsSuspended(t *testing.T) {
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Commit: newer, Suspend: true}, Status: v1alpha1.EnvironmentStatus{

@@ -1,0 +1,93 @@
+package page
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1alpha1"
+)
+
+// changes changes the entries of a team.
+func (team *team) changes(t *testing.T, change func(production, review *v1alpha1.Entry)) {
+	t.Helper()
+	entries := team.Get().Spec.Environments
+	change(&entries[0], &entries[1])
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"environments": entries}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	team.Patch(string(patch))
+}
+
+// acts clicks a button, reads what it will do, and does it.
+func (p *tab) acts(button string, says ...string) {
+	p.Helper()
+	p.clicks(`a[href*="/do/` + button + `"]`)
+	p.awaits("dialog[open]", says...)
+	p.clicks("dialog[open] form button")
+}
+
+func TestABannerShowsWhereKeysAreMissing(t *testing.T) {
+	team := begins(t, "keyless")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.awaits("#list", "keyless / production")
+	team.changes(t, func(production, _ *v1alpha1.Entry) {
+		production.Decryption = &v1alpha1.Decryption{SecretRef: &v1alpha1.SecretReference{Name: "keyless-keys"}}
+	})
+	p.awaits(".banner", "keyless: keys are missing for 1 environment", "with which the entry production decrypts, does not exist", "keyless.production.main")
+	p.isAccessible("the banner of missing keys")
+	key, err := os.ReadFile(filepath.FromSlash("../../examples/posts/berth/demo-keys/review.agekey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.SetSecret(reporter{t}, "keyless-keys", map[string]string{"age.agekey": string(key)})
+	p.awaitsGone(".banner")
+	p.isSame()
+}
+
+func TestAFailureIsRetriedAndAnEnvironmentKept(t *testing.T) {
+	team := begins(t, "helps")
+	team.changes(t, func(_, review *v1alpha1.Entry) { review.ExpireAfter = &metav1.Duration{Duration: 24 * time.Hour} })
+	broken := team.branches("fix", "Crash at the start", map[string]string{"k8s/api.yaml": deployment("api", crashes)})
+	env := team.Environment("fix").Becomes("Failed", broken)
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.goes("/env/" + env.Name)
+	p.acts("retry", "tries again what failed", "berth retry "+env.Name)
+	p.awaits("main", "Retry: ")
+	p.awaits(".facts", "Expires in")
+	p.acts("keep", "does not expire", "kubectl annotate --overwrite env -n berth "+env.Name+" berth.dev/keep=true")
+	p.awaits(".actions", "Let it expire")
+	p.acts("expire", "expires again")
+	p.awaits(".facts", "Expires in")
+	p.awaits(".actions", "Keep")
+}
+
+func TestBlockedDeletionsAreConfirmedAboveTheBranches(t *testing.T) {
+	team := begins(t, "guarded")
+	branches := []string{"a", "b", "c", "d"}
+	for _, branch := range branches {
+		team.branches(branch, "Begin "+branch, nil)
+	}
+	for _, branch := range branches {
+		team.Environment(branch).Becomes("Healthy", team.git.Head(branch))
+	}
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.awaits("#list", "guarded / review")
+	for _, branch := range branches {
+		team.git.Delete(branch)
+	}
+	p.awaits(".banner", "guarded: deletions are blocked until a person confirms them", "guarded.review.a", "guarded.review.d")
+	p.clicks(`a[href="/repo/guarded/confirm"]`)
+	p.awaits("dialog[open]", "guarded.review.a", "guarded.review.d", "berth confirm --repository guarded")
+	p.clicks("dialog[open] form button")
+	for _, branch := range branches {
+		p.awaitsGone(rowOf(fmt.Sprintf("guarded.review.%s", branch)))
+	}
+	p.awaitsGone(".banner")
+}
