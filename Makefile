@@ -84,8 +84,21 @@ forge: cluster-binary ## Run scenarios with a real Gitea: GITEA=/path/to/gitea (
 	cd e2e && go test ./forge -v -count=1
 
 .PHONY: notes
-notes: cluster-binary ## Record the notes of docs/notes.md with a real Gitea, as "make forge" has it.
-	cd e2e && go test ./forge -v -count=1 -run '^TestNotesOfTheDocumentation$$' -notes $(abspath docs/notes.md)
+notes: cluster-binary ## Record the notes of docs/notes.md, with pictures, with a real Gitea, as "make forge" has it (GITEA_ASSETS with compiled styles).
+	cd e2e && go test ./forge -v -count=1 -run '^TestNotesOfTheDocumentation$$' -notes $(abspath docs/notes.md) -pictures $(abspath docs/notes)
+
+OPENAPI_GITHUB := 23.0.2
+OPENAPI_GITEA := v1.26.4
+
+# GitHub's document comes from npm, Gitea's from its Go module. Both are MIT.
+.PHONY: openapi
+openapi: ## Extract what Berth uses of the OpenAPI documents of GitHub and Gitea, for the tests of source/forge.
+	@mkdir -p .build/openapi
+	@cd .build/openapi && test -s package/generated/api.github.com.json || { npm pack --silent @octokit/openapi@$(OPENAPI_GITHUB) >/dev/null && \
+		tar -xzf octokit-openapi-$(OPENAPI_GITHUB).tgz package/generated/api.github.com.json && rm octokit-openapi-$(OPENAPI_GITHUB).tgz; }
+	go test ./source/forge -count=1 -run '^TestRequestsAreThoseOfThePublishedDocuments$$' -extract -published GitHub=$(abspath .build/openapi/package/generated/api.github.com.json)
+	go test ./source/forge -count=1 -run '^TestRequestsAreThoseOfThePublishedDocuments$$' -extract \
+		-published Gitea="$$(go mod download -json code.gitea.io/gitea@$(OPENAPI_GITEA) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')/templates/swagger/v1_json.tmpl"
 
 # A cluster of the user's only if the command line names it: many people have KUBECONFIG in their environment.
 ifeq ($(origin KUBECONFIG),command line)

@@ -37,12 +37,12 @@ func usedBy(repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) 
 
 // sendDeployments records the deployments that differ, and returns the branches that it tried.
 func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	names := l.deployments.take(l.Now())
-	if repo.Spec.Feedback.Deployments != v1alpha1.DeploymentsRecorded {
-		return nil
-	}
-	return l.deployments.each(names, l.Now, l.Jitter(), func(name string) error {
-		return l.setDeployments(ctx, repo, l.branch(name, envs[name]), usedBy(repo, envs))
+	return l.deployments.each(l.deployments.take(l.Now()), l.Now, l.Jitter(), func(name string) error {
+		b := l.branch(name, envs[name])
+		if repo.Spec.Feedback.Deployments != v1alpha1.DeploymentsRecorded {
+			return l.cancelDeployments(ctx, b) // those of the time before
+		}
+		return l.setDeployments(ctx, repo, b, usedBy(repo, envs))
 	})
 }
 
@@ -96,7 +96,7 @@ func (l *line) setDeployment(ctx context.Context, repo *v1alpha1.Repository, env
 		}
 		before = v1alpha1.DeploymentRecord{}
 	}
-	d := forge.Deployment{Commit: s.Commit, Branch: b.name, Environment: name, State: s.State, Description: s.Description, Link: env.Status.Link}
+	d := forge.Deployment{Commit: s.Commit, Branch: b.name, Environment: name, State: s.State, Description: s.Description, Link: env.Status.Link, Namespace: env.Spec.Namespace}
 	if before.Commit == s.Commit && (!forge.State(before.State).Final() || s.State == forge.State(before.State)) {
 		d.ID = before.ID
 	}

@@ -15,6 +15,8 @@ type Deployment struct {
 	Description    string
 	// Link is the environment's address; empty: it has none yet.
 	Link string
+	// Namespace is where it runs in the cluster.
+	Namespace string
 	// ID is the one that SetDeployment returned for this commit, or 0. A final state is followed by another deployment.
 	ID int64
 	// Shared says that something else is deployed to the same environment. It outlives the end of this deployment.
@@ -95,10 +97,15 @@ func (h *hub) endDeployment(ctx context.Context, d Deployment) error {
 // https://docs.gitlab.com/api/deployments/#create-a-deployment
 var gitlabDeployments = map[State]string{Running: "running", Success: "success", Failed: "failed", Canceled: "canceled"}
 
-// environment is an environment of GitLab. Deployments create it.
+// environment is an environment of GitLab. Deployments create it. GitLab shows the last two only of one that a user connected
+// with an agent for Kubernetes, and not in deployments.
 type environment struct {
-	ID   int64  `json:"id"`
-	Link string `json:"external_url"`
+	ID    int64  `json:"id"`
+	Link  string `json:"external_url"`
+	Agent *struct {
+		ID int64 `json:"id"`
+	} `json:"cluster_agent"`
+	Namespace string `json:"kubernetes_namespace"`
 }
 
 func (g *gitlab) setDeployment(ctx context.Context, d Deployment) (int64, error) {
@@ -123,13 +130,34 @@ func (g *gitlab) setDeployment(ctx context.Context, d Deployment) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	if at := deployed.Environment; d.Link != "" && at.Link != d.Link && at.ID != 0 && len(d.Link) <= gitlabMaxText {
-		r := request{method: http.MethodPut, path: fmt.Sprintf("%s/environments/%d", g.project, at.ID), body: map[string]string{"external_url": d.Link}}
+	return deployed.ID, g.setEnvironment(ctx, deployed.Environment, d)
+}
+
+// setEnvironment sets the address of a deployment's environment, and the namespace that GitLab shows pods of. GitLab refuses a
+// namespace without an agent: https://docs.gitlab.com/api/environments/#update-an-existing-environment
+func (g *gitlab) setEnvironment(ctx context.Context, at environment, d Deployment) error {
+	if at.ID == 0 {
+		return nil
+	}
+	r := request{method: http.MethodPut, path: fmt.Sprintf("%s/environments/%d", g.project, at.ID), into: &at}
+	switch {
+	case d.Link != "" && at.Link != d.Link && len(d.Link) <= gitlabMaxText:
+		r.body = map[string]string{"external_url": d.Link}
 		if _, err := g.send(ctx, operation{"set the address of an environment", gitlabDeploy}, r); err != nil {
-			return deployed.ID, err
+			return err
+		}
+	case d.ID == 0 && d.Namespace != "":
+		look := request{method: http.MethodGet, path: r.path, into: &at}
+		if _, err := g.send(ctx, operation{"read an environment", gitlabDeploy}, look); err != nil {
+			return err
 		}
 	}
-	return deployed.ID, nil
+	if at.Agent == nil || d.Namespace == "" || at.Namespace == d.Namespace {
+		return nil
+	}
+	r.body = map[string]string{"kubernetes_namespace": d.Namespace}
+	_, err := g.send(ctx, operation{"set the namespace of an environment", gitlabDeploy}, r)
+	return err
 }
 
 // endDeployment stops the environment, without the jobs that CI may have for that.

@@ -58,6 +58,32 @@ func TestDeploymentsOfGitLab(t *testing.T) {
 	}
 }
 
+// GitLab shows the pods of an environment that a user connected with an agent for Kubernetes, and refuses a namespace without one.
+func TestTheNamespaceOfAnEnvironmentOfGitLab(t *testing.T) {
+	s := serveGitLab(t)
+	c := s.client(t)
+	deploy := func(namespace string) {
+		t.Helper()
+		if _, err := c.SetDeployment(t.Context(), forge.Deployment{Commit: head, Branch: "side", Environment: "review/side", State: forge.Success, Link: "https://side.example.com", Namespace: namespace}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deploy("posts-side")
+	if got := s.places[0].Namespace; got != "" {
+		t.Errorf("without an agent, the namespace is %q", got)
+	}
+	s.places[0].Agent = map[string]any{"id": 3}
+	for _, namespace := range []string{"posts-side", "posts-side", "posts-side-2"} {
+		deploy(namespace)
+		if got := s.places[0].Namespace; got != namespace {
+			t.Errorf("the namespace is %q, want %q", got, namespace)
+		}
+	}
+	if writes := strings.Count(strings.Join(s.asked, "\n"), "PUT /environments/"); writes != 3 {
+		t.Errorf("the environment was written %d times, want one for its address and two for namespaces", writes)
+	}
+}
+
 // Two branches may have the same name in addresses, such as feature/x and feature-x.
 func TestTheEndOfADeploymentToASharedEnvironment(t *testing.T) {
 	s := serveGitLab(t)

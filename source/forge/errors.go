@@ -83,6 +83,9 @@ func (c *connection) answered(op operation, response *http.Response, body []byte
 		e.Reason, e.Hint = Unauthorized, "check the Secret that spec.feedback.secretRef names: the token is wrong, expired or revoked"
 	case code == http.StatusForbidden:
 		e.Reason, e.Hint = Forbidden, "the token needs "+op.needs
+		if strings.Contains(e.Cause, "insufficient_granular_scope") { // https://docs.gitlab.com/auth/tokens/fine_grained_access_tokens/
+			e.Hint = "give the fine-grained token the permissions that GitLab names, or use a token with " + op.needs
+		}
 		if wanted := response.Header.Get("X-Accepted-GitHub-Permissions"); wanted != "" {
 			e.Hint += " (GitHub asks for " + clean(wanted, maxQuote) + ")"
 		}

@@ -48,6 +48,15 @@ type gitlabEnvironment struct {
 	Name  string `json:"name"`
 	Link  string `json:"external_url"`
 	State string `json:"state"`
+	// Agent and Namespace are set by users; an answer about a deployment leaves them out.
+	Agent     map[string]any `json:"cluster_agent,omitempty"`
+	Namespace string         `json:"kubernetes_namespace,omitempty"`
+}
+
+// basic returns what deployments have of an environment.
+func (e gitlabEnvironment) basic() gitlabEnvironment {
+	e.Agent, e.Namespace = nil, ""
+	return e
 }
 
 type gitlabStatus struct {
@@ -254,7 +263,7 @@ func (s *gitlabServer) serveDeployments(handle func(string, func(http.ResponseWr
 			s.places = append(s.places, gitlabEnvironment{ID: s.nextID, Name: fmt.Sprint(body["environment"]), State: "available"})
 		}
 		s.nextID++
-		s.deployed = append(s.deployed, gitlabDeployment{s.nextID, fmt.Sprint(body["status"]), fmt.Sprint(body["sha"]), *named(body["environment"])})
+		s.deployed = append(s.deployed, gitlabDeployment{s.nextID, fmt.Sprint(body["status"]), fmt.Sprint(body["sha"]), named(body["environment"]).basic()})
 		reply(w, http.StatusCreated, s.deployed[len(s.deployed)-1])
 	})
 	handle("PUT /deployments/{id}", func(w http.ResponseWriter, r *http.Request, body map[string]any) {
@@ -266,7 +275,7 @@ func (s *gitlabServer) serveDeployments(handle func(string, func(http.ResponseWr
 			refuse(w, http.StatusBadRequest, `{"message": {"status": ["Cannot transition status"]}}`)
 		default:
 			s.deployed[i].Status = fmt.Sprint(body["status"])
-			s.deployed[i].Environment = *named(s.deployed[i].Environment.Name)
+			s.deployed[i].Environment = named(s.deployed[i].Environment.Name).basic()
 			reply(w, http.StatusOK, s.deployed[i])
 		}
 	})
@@ -278,9 +287,19 @@ func (s *gitlabServer) serveDeployments(handle func(string, func(http.ResponseWr
 		}
 		reply(w, http.StatusOK, list)
 	})
+	handle("GET /environments/{id}", func(w http.ResponseWriter, r *http.Request, _ map[string]any) { reply(w, http.StatusOK, numbered(r)) })
 	handle("PUT /environments/{id}", func(w http.ResponseWriter, r *http.Request, body map[string]any) {
-		numbered(r).Link = fmt.Sprint(body["external_url"])
-		reply(w, http.StatusOK, numbered(r))
+		e := numbered(r)
+		if link, set := body["external_url"]; set {
+			e.Link = fmt.Sprint(link)
+		}
+		if namespace, set := body["kubernetes_namespace"]; set && e.Agent == nil {
+			refuse(w, http.StatusBadRequest, `{"message": {"kubernetes_namespace": ["cannot be set without a cluster agent"]}}`)
+			return
+		} else if set {
+			e.Namespace = fmt.Sprint(namespace)
+		}
+		reply(w, http.StatusOK, e)
 	})
 	handle("POST /environments/{id}/stop", func(w http.ResponseWriter, r *http.Request, body map[string]any) {
 		if body["force"] != true {

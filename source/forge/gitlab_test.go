@@ -207,6 +207,8 @@ func TestErrorsOfGitLab(t *testing.T) {
 	}{
 		{403, "", `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}`, forge.Forbidden, 0,
 			"cannot write a note in a merge request: the forge answers 403 Forbidden: insufficient_scope: The request requires higher privileges than provided by the access token.; the token needs the scope api, and the role Developer or higher"},
+		{403, "", `{"error":"insufficient_granular_scope","error_description":"Access denied: This operation requires a fine-grained personal access token with the following project permissions: [Merge Request: Update]."}`, forge.Forbidden, 0,
+			"[Merge Request: Update].; give the fine-grained token the permissions that GitLab names, or use a token with the scope api"},
 		{404, "", `{"message":"404 Project Not Found"}`, forge.NotFound, 0, "cannot write a note in a merge request: the forge answers 404 Not Found: 404 Project Not Found; check spec.url, and that"},
 		{405, "", "", forge.NotFound, 0, "405 Method Not Allowed; this may be another forge: check spec.feedback.provider"},
 		{409, "", `{"message":"Another update to this commit status is in progress"}`, forge.Unreachable, 0, "409 Conflict: Another update"},

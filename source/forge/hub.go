@@ -21,7 +21,7 @@ type hub struct {
 // dialect is where the two differ.
 type dialect struct {
 	pulls          string // the query of the list of open pull requests
-	perPage        string // the query of a page of notes
+	perPage        string // the query of a page of notes; empty: there is one page, with all of them
 	maxDescription int    // in bytes, which are at least as many as characters
 	writeStatus    string // the permissions
 	writeNote      string
@@ -37,7 +37,7 @@ var githubDialect = dialect{
 }
 
 var giteaDialect = dialect{
-	pulls: "state=open&sort=recentupdate&limit=50", perPage: "limit=50",
+	pulls: "state=open&sort=recentupdate&limit=50",
 	maxDescription: 255, // the database has no limit, but pages show it on one line
 	writeStatus:    "the scope write:repository, and its user the right to write code",
 	writeNote:      "the scope write:issue, and its user the right to read the repository",
@@ -122,7 +122,11 @@ type comment struct {
 
 func (h *hub) notes(ctx context.Context, number int64, page int) ([]Note, bool, error) {
 	var comments []comment
-	header, err := h.send(ctx, operation{"list the comments of a pull request", h.writeNote}, request{method: http.MethodGet, path: fmt.Sprintf("%s/issues/%d/comments?%s&page=%d", h.project, number, h.perPage, page), into: &comments})
+	path := fmt.Sprintf("%s/issues/%d/comments", h.project, number)
+	if h.perPage != "" {
+		path += fmt.Sprintf("?%s&page=%d", h.perPage, page)
+	}
+	header, err := h.send(ctx, operation{"list the comments of a pull request", h.writeNote}, request{method: http.MethodGet, path: path, into: &comments})
 	var list []Note
 	for _, c := range comments {
 		list = append(list, Note(c))
