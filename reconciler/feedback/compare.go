@@ -25,7 +25,7 @@ type branch struct {
 	told  map[string]v1alpha1.EnvironmentFeedback // by the name of the Environment; of those that are gone, too
 	notes map[int64]note                          // by merge request
 	due   time.Time                               // when to compare the notes again; zero: not before something changes
-	noted string                                  // the digest of the text that the notes were last compared with
+	noted string                                  // the digest of the text for which the merge requests were last listed
 	since time.Time                               // since when a sync goes on that the notes do not show; zero: none does
 }
 
@@ -165,10 +165,11 @@ func (l *line) hesitates(b *branch) bool {
 // hesitation is how long a sync goes on before notes show it.
 const hesitation = 2 * time.Second
 
-// marker returns the first line of a note, which Markdown does not show. Nobody can know it before the note is there.
+// marker returns the first line of a note, which Markdown does not show. Nobody can know it before the note is there. It stays
+// when spec.url follows a project that was renamed.
 func (l *line) marker(repo *v1alpha1.Repository, number int64) string {
 	mac := hmac.New(sha256.New, l.Key)
-	fmt.Fprintf(mac, "note\x00%s\x00%s\x00%s\x00%d", repo.Namespace, repo.Name, repo.Spec.URL, number)
+	fmt.Fprintf(mac, "note\x00%s\x00%s\x00%d", repo.Namespace, repo.Name, number)
 	if l.Agent != "" {
 		fmt.Fprintf(mac, "\x00%s", l.Agent)
 	}

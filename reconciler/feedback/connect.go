@@ -42,7 +42,7 @@ func (l *line) moveTo(project string) {
 		return
 	}
 	l.project, l.branches, l.open, l.merges, l.listed = project, map[string]*branch{}, nil, nil, time.Time{}
-	l.held = map[int64]heldNote{}
+	l.held, l.later = map[int64]heldNote{}, map[string]bool{}
 }
 
 // Secrets reads a Secret.

@@ -11,6 +11,9 @@ import (
 // only in code spans and code blocks, where no forge looks for mentions, references, HTML or Markdown, and never at the
 // beginning of a line, where GitLab looks for quick actions, even in code
 // (https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/quick_actions/extractor.rb).
+//
+// Bots read the source of a comment, with its code, and obey whoever may write to the repository, as the user of the token may:
+// "@dependabot merge". So no foreign text has an @.
 
 // code returns a foreign text as a code span on one line, which nothing in the text can end: it has no backtick. It has no
 // vertical bar either, because tables are split at these before code spans are read.
@@ -33,9 +36,13 @@ func block(text string) string {
 	return b.String() + "```\n"
 }
 
+// fullwidthAt looks like an @, and begins no mention.
+const fullwidthAt = "＠"
+
 // plain makes the characters of a text visible: those that control, hide or reorder others become a replacement character,
-// and those that end a line a space.
+// and those that end a line a space. An @ stays one in the digest of an image alone, which people copy.
 func plain(text string) string {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "@", fullwidthAt), fullwidthAt+"sha256:", "@sha256:")
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r), r == '\u2028', r == '\u2029':
@@ -68,7 +75,7 @@ func link(words, address string) string {
 	}
 	var b strings.Builder
 	for _, c := range []byte(u.String()) {
-		if c < utf8.RuneSelf && (unicode.IsLetter(rune(c)) || unicode.IsDigit(rune(c)) || strings.IndexByte("-._~:/?#@%=&+,;", c) >= 0) {
+		if c < utf8.RuneSelf && (unicode.IsLetter(rune(c)) || unicode.IsDigit(rune(c)) || strings.IndexByte("-._~:/?#%=&+,;", c) >= 0) {
 			b.WriteByte(c)
 			continue
 		}

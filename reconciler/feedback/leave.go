@@ -47,12 +47,44 @@ func (l *line) leave(ctx context.Context) {
 
 // leaveBranch ends what was reported about the environments of a branch. It returns an error that other branches would get, too.
 func (l *line) leaveBranch(ctx context.Context, b *branch) error {
-	for _, env := range slices.Sorted(maps.Keys(b.told)) {
-		if err := l.leaveEnvironment(ctx, b, env); forge.IsGeneral(err) {
+	for _, end := range []func(context.Context, *branch) error{l.endStatuses, l.cancelDeployments} {
+		if err := end(ctx, b); forge.IsGeneral(err) {
 			return err
 		}
 	}
-	text := leftText(subject{branch: b.name, agent: l.Agent, page: l.Page})
+	if err := l.endNotes(ctx, b, "spec.feedback or the Repository was removed"); forge.IsGeneral(err) {
+		return err
+	}
+	return nil
+}
+
+// muteNotes ends all notes, because spec.feedback.note became Never, and returns the branches that it tried.
+func (l *line) muteNotes(ctx context.Context, envs map[string][]*v1alpha1.Environment) []string {
+	clear(l.later)
+	l.open, l.merges = nil, nil
+	l.adopt()
+	clear(l.held)
+	names := l.notes.take(l.Now())
+	for name, b := range l.branches {
+		if !b.hadEnvironments() && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return l.notes.each(names, l.Now, l.Jitter(), func(name string) error {
+		return l.endNotes(ctx, l.branch(name, envs[name]), "spec.feedback.note is Never")
+	})
+}
+
+// isAnswer reports whether the forge did what it was asked for, or will not: asking again would change nothing.
+func isAnswer(err error) bool {
+	return err == nil || slices.Contains([]forge.Reason{forge.Forbidden, forge.NotFound, forge.Refused}, forge.ReasonOf(err))
+}
+
+// endNotes writes into the notes of a branch that they are not kept up to date any more, and why. One that the forge does not
+// let the agent edit stays as it is.
+func (l *line) endNotes(ctx context.Context, b *branch, why string) error {
+	text := leftText(subject{branch: b.name, agent: l.Agent, page: l.Page}, why)
 	switch {
 	case !b.hadEnvironments():
 		text = planEnded
@@ -65,31 +97,45 @@ func (l *line) leaveBranch(ctx context.Context, b *branch) error {
 			continue
 		}
 		id, err := l.forge.PutNote(ctx, number, known.id, marker, body(marker, text, l.Now()))
-		switch {
-		case err == nil:
-			b.notes[number] = note{id: id, digest: digest(text)}
-		case forge.IsGeneral(err):
+		if !isAnswer(err) {
 			return err
 		}
+		b.notes[number] = note{id: cmp.Or(id, known.id), digest: digest(text)}
 	}
 	return nil
 }
 
-// leaveEnvironment ends the unfinished status and deployment of an environment.
-func (l *line) leaveEnvironment(ctx context.Context, b *branch, name string) error {
-	told := b.told[name]
-	if told.Commit != "" && !forge.State(told.State).Final() {
+// notAnyMore is the text of the last report.
+const notAnyMore = "not reported any more"
+
+// endStatuses ends the unfinished statuses of a branch, unless the forge refuses.
+func (l *line) endStatuses(ctx context.Context, b *branch) error {
+	for _, name := range slices.Sorted(maps.Keys(b.told)) {
+		told := b.told[name]
+		if told.Commit == "" || forge.State(told.State).Final() {
+			continue
+		}
 		end := forge.Status{Branch: b.name, Name: cmp.Or(told.Name, statusName(l.Agent, entryIn(name))), Commit: told.Commit, State: forge.Canceled, Pipeline: told.Pipeline,
-			Weight: weightOf(l.last), Description: "not reported any more"}
-		if _, err := l.forge.SetStatus(ctx, end); err != nil {
+			Weight: weightOf(l.last), Description: notAnyMore}
+		if _, err := l.forge.SetStatus(ctx, end); !isAnswer(err) {
 			return err
 		}
 		told.State, told.Digest = string(end.State), ""
 		b.told[name] = told
 	}
-	if d := told.Deployment; d != nil && d.ID != 0 && !forge.State(d.State).Final() {
-		end := forge.Deployment{ID: d.ID, Commit: d.Commit, Branch: b.name, Environment: d.Environment, State: forge.Canceled, Description: "not reported any more"}
-		if _, err := l.forge.SetDeployment(ctx, end); err != nil {
+	return nil
+}
+
+// cancelDeployments ends the unfinished deployments of a branch, unless the forge refuses.
+func (l *line) cancelDeployments(ctx context.Context, b *branch) error {
+	for _, name := range slices.Sorted(maps.Keys(b.told)) {
+		told := b.told[name]
+		d := told.Deployment
+		if d == nil || d.ID == 0 || forge.State(d.State).Final() {
+			continue
+		}
+		end := forge.Deployment{ID: d.ID, Commit: d.Commit, Branch: b.name, Environment: d.Environment, State: forge.Canceled, Description: notAnyMore}
+		if _, err := l.forge.SetDeployment(ctx, end); !isAnswer(err) {
 			return err
 		}
 		told.Deployment = &v1alpha1.DeploymentRecord{ID: d.ID, Commit: d.Commit, State: string(end.State), Environment: d.Environment}
@@ -107,6 +153,6 @@ func weightOf(repo *v1alpha1.Repository) forge.Weight {
 }
 
 // leftText returns the text of a note that is not kept up to date any more.
-func leftText(about subject) string {
-	return about.heading() + "Not reported here any more: spec.feedback or the Repository was removed. `berth get` shows the environments.\n"
+func leftText(about subject, why string) string {
+	return about.heading() + "Not reported here any more: " + why + ". `berth get` shows the environments.\n"
 }

@@ -51,3 +51,50 @@ func TestNothingSeemsToGoOnAfterTheLastReport(t *testing.T) {
 		})
 	}
 }
+
+// A setting that becomes Never during a sync leaves nothing behind that seems to go on.
+func TestASettingBecomesNeverDuringASync(t *testing.T) {
+	for _, test := range []struct {
+		setting string
+		never   func(f *v1alpha1.Feedback)
+		back    func(f *v1alpha1.Feedback)
+		ends    []string
+		again   []string
+	}{
+		{"statuses", func(f *v1alpha1.Feedback) { f.Statuses = v1alpha1.StatusesNever }, func(f *v1alpha1.Feedback) { f.Statuses = v1alpha1.StatusesBlocking },
+			[]string{"berth/review a Canceled", "list"}, []string{"berth/review a Running", "list"}},
+		{"note", func(f *v1alpha1.Feedback) { f.Note = v1alpha1.NoteNever }, func(f *v1alpha1.Feedback) { f.Note = v1alpha1.NoteSticky },
+			[]string{"note 1007 in !7 removed"}, []string{"list", "note 1007 in !7 Syncing"}},
+		{"deployments", func(f *v1alpha1.Feedback) { f.Deployments = v1alpha1.DeploymentsNever }, func(f *v1alpha1.Feedback) { f.Deployments = v1alpha1.DeploymentsRecorded },
+			[]string{"list", "deployment 5 of a to review/side Canceled"}, []string{"list", "deployment 0 of a to review/side Running"}},
+	} {
+		t.Run(test.setting, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := opens(t, environment("side", "Syncing", ""))
+				o.change(func() {
+					o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}}
+					o.repo.Spec.Feedback.Deployments = v1alpha1.DeploymentsRecorded
+				})
+				o.said(time.Minute)
+				set := func(change func(f *v1alpha1.Feedback)) {
+					o.change(func() {
+						f := *o.repo.Spec.Feedback
+						change(&f)
+						o.repo.Spec.Feedback = &f
+					})
+					o.sender.Follow(o.repo)
+				}
+				set(test.never)
+				o.wants("what goes on is ended", time.Minute, test.ends...)
+				o.stop()
+				o.starts()
+				if calls := o.said(time.Hour); len(calls) > 1 {
+					t.Errorf("it is ended again after a restart: %q", calls)
+				}
+				set(test.back)
+				o.wants("it is reported again", time.Minute, test.again...)
+				o.stop()
+			})
+		})
+	}
+}

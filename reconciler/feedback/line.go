@@ -44,6 +44,7 @@ type line struct {
 	open        map[string][]int64      // merge requests, by branch
 	merges      map[int64]*mergeRequest // the same, by number
 	listed      time.Time               // when
+	later       map[string]bool         // branches that wait for the next list
 	held        map[int64]heldNote      // notes of branches without environments
 }
 
@@ -60,7 +61,7 @@ func (l *line) reset() {
 	clear(l.changed)
 	l.heard, l.condition = true, nil
 	l.forge, l.setup, l.project, l.unusable, l.begun, l.open, l.listed = nil, "", "", nil, false, nil, time.Time{}
-	l.last, l.merges, l.held = nil, nil, map[int64]heldNote{}
+	l.last, l.merges, l.held, l.later = nil, nil, map[int64]heldNote{}, map[string]bool{}
 	l.branches, l.statuses, l.notes, l.deployments = map[string]*branch{}, newDuty(), newDuty(), newDuty()
 }
 
@@ -154,6 +155,9 @@ func (l *line) round(ctx context.Context) time.Time {
 	if len(l.notes.dirty) > 0 && !l.notes.blocked {
 		next = l.Now()
 	}
+	if len(l.later) > 0 && !l.notes.blocked {
+		next = earlier(next, l.listed.Add(pause))
+	}
 	for _, b := range l.branches {
 		next = earlier(next, b.due)
 	}
@@ -202,6 +206,11 @@ func (l *line) mark(envs map[string][]*v1alpha1.Environment) {
 		l.statuses.dirty[name], l.notes.dirty[name], l.deployments.dirty[name] = true, true, true
 	}
 	clear(l.changed)
+	if !now.Before(l.listed.Add(pause)) {
+		for name := range l.later {
+			l.notes.dirty[name] = true
+		}
+	}
 	for name, b := range l.branches {
 		if !b.due.IsZero() && !now.Before(b.due) {
 			l.notes.dirty[name], b.due = true, time.Time{}
@@ -222,23 +231,21 @@ func (l *line) send(ctx context.Context, repo *v1alpha1.Repository, envs map[str
 
 // sendStatuses sends the commit statuses that differ, and returns the branches that it tried.
 func (l *line) sendStatuses(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	names := l.statuses.take(l.Now())
-	if repo.Spec.Feedback.Statuses == v1alpha1.StatusesNever {
-		return nil
-	}
-	return l.statuses.each(names, l.Now, l.Jitter(), func(name string) error {
-		return l.setStatuses(ctx, repo, l.branch(name, envs[name]))
+	return l.statuses.each(l.statuses.take(l.Now()), l.Now, l.Jitter(), func(name string) error {
+		b := l.branch(name, envs[name])
+		if repo.Spec.Feedback.Statuses == v1alpha1.StatusesNever {
+			return l.endStatuses(ctx, b) // those of the time before
+		}
+		return l.setStatuses(ctx, repo, b)
 	})
 }
 
 // sendNotes writes the notes that differ, and returns the branches that it tried.
 func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	now := l.Now()
 	if repo.Spec.Feedback.Note == v1alpha1.NoteNever {
-		l.notes.take(now)
-		return nil
+		return l.muteNotes(ctx, envs)
 	}
-	names, err := l.toNote(ctx, repo, envs, now)
+	names, err := l.toNote(ctx, repo, envs, l.Now())
 	if err != nil {
 		for _, name := range names {
 			l.branch(name, envs[name])

@@ -2,6 +2,7 @@ package feedback
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,7 +30,7 @@ func (l *line) toNote(ctx context.Context, repo *v1alpha1.Repository, envs map[s
 		return nil, nil // there is nothing to note, and Gitea answers 404 for a repository without branches
 	}
 	if !heard && !l.needList(names, envs, now) {
-		l.listLater(names, envs)
+		l.listLater(names, envs, now)
 		return names, nil
 	}
 	l.mu.Lock()
@@ -45,7 +46,8 @@ func (l *line) toNote(ctx context.Context, repo *v1alpha1.Repository, envs map[s
 	before := l.open
 	l.listed = now
 	l.takeOver(repo, all, envs)
-	names = l.withOpened(names, before, envs)
+	names = l.withOpened(slices.AppendSeq(names, maps.Keys(l.later)), before, envs)
+	clear(l.later)
 	if len(names) == 0 {
 		l.notes.conclude(nil, someBranches, now, 0)
 	}
@@ -59,16 +61,17 @@ func (l *line) needList(names []string, envs map[string][]*v1alpha1.Environment,
 	if age < pause {
 		return false
 	}
-	for _, name := range names {
-		known := len(l.open[name]) > 0 && age < outdated && !l.moved(name, envs[name])
-		if known || len(envs[name]) == 0 {
-			continue
-		}
-		if b := l.branch(name, envs[name]); b.noted != digest(l.noteOf(b)) || l.moved(name, envs[name]) {
-			return true
-		}
+	return slices.ContainsFunc(names, func(name string) bool { return l.unlisted(name, envs[name], age) })
+}
+
+// unlisted reports whether a branch has something to note, and its merge requests are not known well enough.
+func (l *line) unlisted(name string, envs []*v1alpha1.Environment, age time.Duration) bool {
+	known := len(l.open[name]) > 0 && age < outdated && !l.moved(name, envs)
+	if known || len(envs) == 0 {
+		return false
 	}
-	return false
+	b := l.branch(name, envs)
+	return b.noted != digest(l.noteOf(b)) || l.moved(name, envs)
 }
 
 // withOpened adds the branches that have another open merge request than before, because it was opened or reopened.
@@ -80,15 +83,15 @@ func (l *line) withOpened(names []string, before map[string][]int64, envs map[st
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
-// listLater lets the merge requests be listed when they may be again, because of branches that moved since the last list.
-func (l *line) listLater(names []string, envs map[string][]*v1alpha1.Environment) {
+// listLater remembers which branches wait for the next list of merge requests: those that changed soon after the last one.
+func (l *line) listLater(names []string, envs map[string][]*v1alpha1.Environment, now time.Time) {
 	for _, name := range names {
-		if l.moved(name, envs[name]) {
-			b := l.branch(name, envs[name])
-			b.due = earlier(b.due, l.listed.Add(pause))
+		delete(l.later, name)
+		if l.unlisted(name, envs[name], now.Sub(l.listed)) {
+			l.later[name] = true
 		}
 	}
 }

@@ -31,3 +31,22 @@ func TestMergeRequestsAreListedOnlyForAReason(t *testing.T) {
 		o.stop()
 	})
 }
+
+// Without a webhook, nothing announces a merge request. One that was opened before its branch changed gets its note, even if
+// the merge requests were listed a moment ago because of another branch.
+func TestAChangeSoonAfterAListIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t, environment("main", "Healthy", ""))
+		o.wants("the start", time.Second, "berth/production a Success", "list")
+		o.change(func() { o.open = []forge.MergeRequest{{Number: 7, Branch: "side"}} })
+		o.becomes("side", "Syncing", commitA)
+		o.said(time.Second)
+		o.becomes("side", "Healthy", commitA)
+		o.wants("the list comes when it may, and the note with it", 4*time.Second, "berth/review a Success", "list", "note 1007 in !7 Healthy")
+		o.becomes("other", "Healthy", commitA)
+		o.becomes("another", "Healthy", commitA)
+		o.wants("several branches cost one list", time.Minute, "berth/review a Success", "berth/review a Success", "list")
+		o.wants("nothing is asked while nothing changes", 24*time.Hour)
+		o.stop()
+	})
+}

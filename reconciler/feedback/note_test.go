@@ -81,6 +81,8 @@ func TestForeignTextsStayTexts(t *testing.T) {
 	for _, text := range []string{
 		"@all", "a | b", "\\| @all", "`", "``@all``", "<script>", "\n/close", "\r\n/merge\r\n", "[x](javascript:alert(1))", "![x](https://evil.example.com/x.png)",
 		"a\u202eb", "a\u200bb", "\x1b[31mred", "\xff\xfe", "--- \n# x", "a\u2028/close", "trailing \\", "", " ", "#1 !1 $1 %1 ~bug &1", "\U000e0041",
+		"closes #1", "Fixes acme/posts#1, GH-1, " + commitA, ":tada:", "<!-- berth -->", "--> <b>", "https://example.com @ada www.example.com", "\v/close", "\u0085/merge",
+		"@dependabot merge", "@bors r+", "x@dependabot merge", "$`a`$", "[[_TOC_]]", "::include{file=a}", "[ ] task", "~~~\n/close", "</details>", "| a |\n|---|",
 	} {
 		span := code(text, maxCell)
 		if span == "–" {
@@ -90,19 +92,27 @@ func TestForeignTextsStayTexts(t *testing.T) {
 			continue
 		}
 		inner := span[1 : len(span)-1]
-		if span[0] != '`' || span[len(span)-1] != '`' || strings.ContainsAny(inner, "`|\n\r\x1b\u202e\u200b\u2028\U000e0041") {
+		if span[0] != '`' || span[len(span)-1] != '`' || strings.ContainsAny(inner, "`|@\n\r\v\x1b\u0085\u202e\u200b\u2028\U000e0041") {
 			t.Errorf("%q is written as %q", text, span)
 		}
 		for line := range strings.Lines(block(text + "\n" + text)) {
-			if strings.HasPrefix(line, "/") || strings.Contains(strings.TrimSuffix(line, "\n"), "\r") || line != "```text\n" && line != "```\n" && strings.Contains(line, "`") {
+			if strings.HasPrefix(line, "/") || strings.Contains(line, "@") || strings.Contains(strings.TrimSuffix(line, "\n"), "\r") || line != "```text\n" && line != "```\n" && strings.Contains(line, "`") {
 				t.Errorf("%q has the line %q in a block", text, line)
 			}
 		}
 	}
 }
 
+// Users copy the digests of images.
+func TestTheDigestOfAnImageStays(t *testing.T) {
+	if got, want := code("registry.example.com/app@sha256:0123 of @ada", maxCell), "`registry.example.com/app@sha256:0123 of ＠ada`"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestLink(t *testing.T) {
 	for address, want := range map[string]string{
+		"https://example.com/@dependabot":        "[open](https://example.com/%40dependabot)",
 		"https://side.example.com/a_b?c=d&e=f#g": "[open](https://side.example.com/a_b?c=d&e=f#g)",
 		"https://example.com/a) [x](javascript:": "[open](https://example.com/a%29%20%5Bx%5D%28javascript:)",
 		"https://example.com/<b>|`":              "[open](https://example.com/%3Cb%3E%7C%60)",

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/source/forge"
 )
 
@@ -47,5 +48,20 @@ func TestAnotherProjectIsToldEverything(t *testing.T) {
 				o.stop()
 			})
 		})
+	}
+}
+
+// A project that was renamed keeps its notes: they are found by a marker that does not depend on its address.
+func TestTheNotesOfARenamedProjectAreFoundAgain(t *testing.T) {
+	l := &line{Sender: New(Config{Key: []byte("key")})}
+	repo := apitest.Repository()
+	before := l.marker(repo, 7)
+	repo.Spec.URL = "https://gitlab.example.com/acme/renamed.git"
+	if after := l.marker(repo, 7); after != before {
+		t.Errorf("the marker was %s, and is %s", before, after)
+	}
+	repo.Name = "other"
+	if l.marker(repo, 7) == before || l.marker(repo, 8) == l.marker(repo, 7) {
+		t.Error("another Repository or merge request has the same marker")
 	}
 }

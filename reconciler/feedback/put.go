@@ -36,6 +36,9 @@ func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branc
 		}
 	}
 	slices.Sort(numbers)
+	if !l.later[b.name] {
+		b.noted = digest(l.noteOf(b))
+	}
 	if l.hesitates(b) {
 		return nil
 	}
@@ -45,7 +48,6 @@ func (l *line) putNotes(ctx context.Context, repo *v1alpha1.Repository, b *branc
 			return err
 		}
 	}
-	b.noted = digest(l.noteOf(b))
 	for _, number := range slices.Sorted(maps.Keys(b.notes)) {
 		if len(b.notes) > maxNotes && l.merges[number] == nil {
 			delete(b.notes, number)

@@ -299,7 +299,7 @@ func TestASupersededCommitIsCanceled(t *testing.T) {
 		o.starts()
 		o.said(time.Second)
 		o.becomes("side", "Syncing", commitB)
-		o.wants("another follows, after a restart", time.Minute, "berth/review a Canceled", "berth/review b Running")
+		o.wants("another follows, after a restart", time.Minute, "berth/review a Canceled", "berth/review b Running", "list")
 		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Syncing", ""))
 		o.wants("the environment is gone", time.Minute, "berth/review b Canceled")
@@ -552,7 +552,7 @@ func TestTheSettingsOfFeedback(t *testing.T) {
 		}
 		secret := v1alpha1.SecretReference{Name: "forge"}
 		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret, Statuses: v1alpha1.StatusesInformative, Note: v1alpha1.NoteNever})
-		o.wants("informative statuses are reported again, and notes never", time.Minute, "berth/review a Failed")
+		o.wants("informative statuses are reported again, and the note ends", time.Minute, "berth/review a Failed", "note 1007 in !7 removed")
 		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret, Statuses: v1alpha1.StatusesNever, Note: v1alpha1.NoteSticky})
 		o.becomes("side", "Healthy", commitB)
 		if calls := o.said(time.Minute); slices.ContainsFunc(calls, func(c string) bool { return strings.HasPrefix(c, "berth/") }) || !slices.Contains(calls, "note 1007 in !7 Healthy") {
