@@ -148,8 +148,8 @@ type Entry struct {
 	// value is a number with s, m or h, or several, at most 24h. Without it, commits do not wait.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(ms|s|m|h)){1,5}$`
-	// +kubebuilder:validation:XValidation:rule=`duration(self) >= duration('1s') && duration(self) <= duration('24h')`,message="waitForImages must be between 1s and 24h: 15m is usual; to wait for nothing, leave it out"
+	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,5}(ms|s|m|h)){1,5}$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')`,message="waitForImages must be between 1s and 24h: 15m is usual; to wait for nothing, leave it out"
 	WaitForImages *metav1.Duration `json:"waitForImages,omitempty"`
 
 	// onRemoval is what happens to the objects of an environment when the branch, the entry or the Repository is removed:
