@@ -105,6 +105,29 @@ func TestACommitWaitsForItsImages(t *testing.T) {
 	}
 }
 
+// A sync that had begun when a newer commit came stays as far as it got, also if the agent restarts while the newer one waits.
+func TestARestartUndoesNothingOfAnUnfinishedSync(t *testing.T) {
+	w, s := newWorld(t), newShop(t)
+	w.asks(s)
+	s.gets(t, "web:1", "migrate:1")
+	w.commits("web.yaml", s.sells(deployment("web", "web:1")), "config.yaml", configMap("config", "one"))
+	w.becomes(plan.Settled)
+	slow := s.sells(strings.Replace(job("migrate", "migrate:1"), "template: {", `template: {metadata: {annotations: {kwok.berth.dev/seconds: "600"}}, `, 1))
+	w.commits("config.yaml", configMap("config", "two"), "job.yaml", slow, "late.yaml", s.sells(deployment("late", "web:1")))
+	w.passes("the first waves", func(Outcome) bool { return w.value("config", "v") == "two" && w.look("Job/migrate") != nil })
+	w.commits("web.yaml", s.sells(deployment("web", "web:2")))
+	missing := "image " + s.host() + "/web:2 is not there yet"
+	w.becomes(plan.Waiting, missing)
+	w.restarts()
+	w.asks(s)
+	w.becomes(plan.Waiting, missing)
+	w.edits("ConfigMap/config", `{"data":{"v":"drifted"}}`)
+	w.passes("the correction of drift", func(Outcome) bool { return w.value("config", "v") != "drifted" })
+	if got := w.value("config", "v"); got != "two" || w.look("Deployment/late") != nil {
+		t.Errorf("after a restart, the ConfigMap is %q", got)
+	}
+}
+
 func TestAFirstSyncWaitsForItsImages(t *testing.T) {
 	w, s := newWorld(t), newShop(t)
 	w.asks(s)
@@ -184,7 +207,7 @@ func TestARegistryThatCannotBeAskedFailsNothing(t *testing.T) {
 	w.advances(time.Second)
 	w.becomes(plan.Waiting, "asking the registry for image "+s.host()+"/web:2; "+s.host()+" cannot be reached")
 	w.advances(time.Minute)
-	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " cannot be reached"
+	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " cannot be reached; check that the agent's pod may reach it"
 	warned := false
 	w.passes("the sync", func(o Outcome) bool {
 		warned = warned || slices.Contains(found(o).Unchecked, warning) && slices.Contains(found(o).Warnings, warning)
@@ -201,7 +224,7 @@ func TestARegistryThatCannotBeAskedFailsNothing(t *testing.T) {
 func TestARegistryThatRefusesDelaysNothing(t *testing.T) {
 	w, s := newWaitingWorld(t)
 	s.refuses.Store(true)
-	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " refuses a pull without credentials (403)"
+	warning := "image " + s.host() + "/web:2 could not be checked, so the commit did not wait for it: " + s.host() + " refuses a pull without credentials (403); if the image is private, name a Secret in imagePullSecrets"
 	warned := 0
 	w.passes("the sync", func(o Outcome) bool {
 		if slices.Contains(found(o).Unchecked, warning) {

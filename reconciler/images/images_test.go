@@ -282,12 +282,12 @@ func TestTroubleOfRegistries(t *testing.T) {
 		want    string
 		refused bool
 	}{
-		{rule: "a registry that is broken is asked again", status: 500, want: "answers 500"},
-		{rule: "and one that is not ready", status: 503, want: "answers 503"},
-		{rule: "and one that limits the rate", status: 429, header: []string{"Retry-After", "3600"}, want: "limits the rate of requests"},
-		{rule: "one that wants other credentials is not", status: 401, want: "refuses a pull without credentials (401)", refused: true},
-		{rule: "nor one that forbids", status: 403, want: "refuses a pull without credentials (403)", refused: true},
-		{rule: "nor a web site without a registry", status: 404, want: "does not answer like a registry (404)", refused: true},
+		{rule: "a registry that is broken is asked again", status: 500, want: "answers 500; look at the registry"},
+		{rule: "and one that is not ready", status: 503, want: "answers 503; look at the registry"},
+		{rule: "and one that limits the rate", status: 429, header: []string{"Retry-After", "3600"}, want: "limits the rate of requests; wait, or use a pull Secret of its own, because limits count per account"},
+		{rule: "one that wants other credentials is not", status: 401, want: "refuses a pull without credentials (401); if the image is private, name a Secret in imagePullSecrets", refused: true},
+		{rule: "nor one that forbids", status: 403, want: "refuses a pull without credentials (403); if the image is private, name a Secret in imagePullSecrets", refused: true},
+		{rule: "nor a web site without a registry", status: 404, want: "does not answer like a registry (404); correct the image's name", refused: true},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			s := newShop(t)
@@ -345,13 +345,13 @@ func TestUnreachableRegistries(t *testing.T) {
 		want        string
 		refused     bool
 	}{
-		{rule: "nothing listens", image: closed.host() + "/app:1", registries: Registries{Insecure: []string{closed.host()}}, want: closed.host() + " cannot be reached"},
-		{rule: "a loopback address", image: closed.host() + "/app:1", want: closed.host() + ": its address is one of this machine, its link or a metadata server", refused: true},
-		{rule: "a metadata server", image: "169.254.169.254/latest/meta-data:1", want: "169.254.169.254: its address is one of this machine, its link or a metadata server", refused: true},
-		{rule: "a name of this machine", image: "localhost:1/app:1", want: "localhost:1: its address is one of this machine, its link or a metadata server", refused: true},
+		{rule: "nothing listens", image: closed.host() + "/app:1", registries: Registries{Insecure: []string{closed.host()}}, want: closed.host() + " cannot be reached; check that the agent's pod may reach it"},
+		{rule: "a loopback address", image: closed.host() + "/app:1", want: closed.host() + ": its address is one of this machine, its link or a metadata server; correct the image's name", refused: true},
+		{rule: "a metadata server", image: "169.254.169.254/latest/meta-data:1", want: "169.254.169.254: its address is one of this machine, its link or a metadata server; correct the image's name", refused: true},
+		{rule: "a name of this machine", image: "localhost:1/app:1", want: "localhost:1: its address is one of this machine, its link or a metadata server; correct the image's name", refused: true},
 		{rule: "a certificate of a stranger", image: secure.host() + "/app:1", registries: Registries{Mirrors: map[string][]string{"docker.io": {secure.host()}}}, want: secure.host() + " has a certificate that the agent does not trust; see --registry-ca"},
-		{rule: "a registry that is not allowed", image: "evil.example.com/app:1", registries: Registries{Allowed: []string{"registry.example.com", "*.corp.example.com"}}, want: "the agent may not ask evil.example.com: its --registry-allow does not have it", refused: true},
-		{rule: "no name of an image", image: "NOT AN IMAGE", want: "its name is not valid", refused: true},
+		{rule: "a registry that is not allowed", image: "evil.example.com/app:1", registries: Registries{Allowed: []string{"registry.example.com", "*.corp.example.com"}}, want: "the agent may not ask evil.example.com: its --registry-allow does not have it; add it there", refused: true},
+		{rule: "no name of an image", image: "NOT AN IMAGE", want: "its name is not valid; correct it in Git", refused: true},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			answer := newWorld(t, row.registries).until(query("a", row.image), isTroubled)
@@ -431,19 +431,19 @@ func TestPullSecrets(t *testing.T) {
 		{rule: "of the ServiceAccount, as the commit says", git: func(host string) []*unstructured.Unstructured {
 			return []*unstructured.Unstructured{account("default", "pull"), pullSecret("pull", map[string]string{host: password})}
 		}},
-		{rule: "not those of the ServiceAccount if the pod has some", secrets: []string{"other"}, want: "refuses a pull without credentials (401)", git: func(host string) []*unstructured.Unstructured {
+		{rule: "not those of the ServiceAccount if the pod has some", secrets: []string{"other"}, want: "refuses a pull without credentials (401); if the image is private, name a Secret in imagePullSecrets", git: func(host string) []*unstructured.Unstructured {
 			return []*unstructured.Unstructured{account("default", "pull"), pullSecret("pull", map[string]string{host: password}), pullSecret("other", map[string]string{"other.example.com": password})}
 		}},
 		{rule: "each of several", secrets: []string{"wrong", "pull"}, git: func(host string) []*unstructured.Unstructured {
 			return []*unstructured.Unstructured{pullSecret("wrong", map[string]string{host: "wrong"}), pullSecret("pull", map[string]string{host: password})}
 		}},
-		{rule: "only those for the image's path", secrets: []string{"pull"}, want: "refuses a pull without credentials (401)", git: func(host string) []*unstructured.Unstructured {
+		{rule: "only those for the image's path", secrets: []string{"pull"}, want: "refuses a pull without credentials (401); if the image is private, name a Secret in imagePullSecrets", git: func(host string) []*unstructured.Unstructured {
 			return []*unstructured.Unstructured{pullSecret("pull", map[string]string{host + "/other": password})}
 		}},
-		{rule: "wrong ones are named", secrets: []string{"pull"}, want: "refuses the credentials in Secret/pull (401)", git: func(host string) []*unstructured.Unstructured {
+		{rule: "wrong ones are named", secrets: []string{"pull"}, want: "refuses the credentials in Secret/pull (401); correct that Secret", git: func(host string) []*unstructured.Unstructured {
 			return []*unstructured.Unstructured{pullSecret("pull", map[string]string{host: "wrong"})}
 		}},
-		{rule: "one that does not exist counts as empty", secrets: []string{"pull"}, reads: 1, want: "refuses a pull without credentials (401)"},
+		{rule: "one that does not exist counts as empty", secrets: []string{"pull"}, reads: 1, want: "refuses a pull without credentials (401); if the image is private, name a Secret in imagePullSecrets"},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			s := newShop(t)
@@ -530,7 +530,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 	}
 	w := at(t, s)
 	answer := w.until(query("a", s.host()+"/acme/app:1"), isTroubled)
-	if want := s.host() + " cannot be reached"; answer.Trouble != want {
+	if want := s.host() + " cannot be reached; check that the agent's pod may reach it"; answer.Trouble != want {
 		t.Errorf("the answer is %+v, want %q", answer, want)
 	}
 }

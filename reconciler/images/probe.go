@@ -161,7 +161,7 @@ func (c *Checker) question(ctx context.Context, p *probe, h *host, a *ask) resul
 	case !wanted:
 		return result{kind: unasked}
 	case limited:
-		return result{kind: unanswered, text: p.target.registry + " limits the rate of requests"}
+		return result{kind: unanswered, text: p.target.registry + rateLimited}
 	}
 	return p.target.ask(ctx)
 }

@@ -43,7 +43,7 @@ type barredError struct{ why string }
 
 func (e *barredError) Error() string { return e.why }
 
-var errNear = &barredError{"its address is one of this machine, its link or a metadata server"}
+var errNear = &barredError{"its address is one of this machine, its link or a metadata server; correct the image's name"}
 
 func newTransport(c Config) http.RoundTripper {
 	r := &reach{Registries: c.Registries, proxies: map[string]bool{}}

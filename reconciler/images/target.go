@@ -80,11 +80,11 @@ type door struct {
 func (c *Checker) target(image string, keys logins) target {
 	ref, err := c.parse(image)
 	if err != nil {
-		return target{problem: "its name is not valid"}
+		return target{problem: "its name is not valid; correct it in Git"}
 	}
 	t := target{registry: people(ref.Context().RegistryStr())}
 	if !c.allowed(t.registry) {
-		t.problem = fmt.Sprintf("the agent may not ask %s: its --registry-allow does not have it", t.registry)
+		t.problem = fmt.Sprintf("the agent may not ask %s: its --registry-allow does not have it; add it there", t.registry)
 		return t
 	}
 	for _, mirror := range c.Registries.Mirrors[t.registry] {
@@ -227,28 +227,31 @@ func (d *door) failed(err error, notes *notes) result {
 func (d *door) status(code int, notes *notes) result {
 	switch {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		with := "a pull without credentials"
+		with, next := "a pull without credentials", "if the image is private, name a Secret in imagePullSecrets"
 		if d.login.secret != "" {
-			with = "the credentials in " + d.login.secret
+			with, next = "the credentials in "+d.login.secret, "correct that Secret"
 		}
-		return result{kind: refused, text: fmt.Sprintf("%s refuses %s (%d)", d.host, with, code)}
+		return result{kind: refused, text: fmt.Sprintf("%s refuses %s (%d); %s", d.host, with, code, next)}
 	case code == http.StatusTooManyRequests:
-		return result{kind: unanswered, text: d.host + " limits the rate of requests", retryAfter: notes.retryAfter}
+		return result{kind: unanswered, text: d.host + rateLimited, retryAfter: notes.retryAfter}
 	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed, code == http.StatusNotImplemented:
-		return result{kind: refused, text: fmt.Sprintf("%s does not answer like a registry (%d)", d.host, code)}
+		return result{kind: refused, text: fmt.Sprintf("%s does not answer like a registry (%d); correct the image's name", d.host, code)}
 	}
-	return result{kind: unanswered, text: fmt.Sprintf("%s answers %d", d.host, code), retryAfter: notes.retryAfter}
+	return result{kind: unanswered, text: fmt.Sprintf("%s answers %d; look at the registry", d.host, code), retryAfter: notes.retryAfter}
 }
+
+// rateLimited follows the name of a registry.
+const rateLimited = " limits the rate of requests; wait, or use a pull Secret of its own, because limits count per account"
 
 // unreachable says why there was no answer, without addresses: the texts must not depend on what is at them.
 func unreachable(err error) string {
 	switch {
 	case isUnknownHost(err):
-		return "cannot be resolved"
+		return "cannot be resolved; check its name, and the DNS of the agent's pod"
 	case isUntrusted(err):
 		return "has a certificate that the agent does not trust; see --registry-ca"
 	case errors.Is(err, errPlain):
 		return "cannot be reached by HTTPS; see --registry-insecure"
 	}
-	return "cannot be reached"
+	return "cannot be reached; check that the agent's pod may reach it"
 }
