@@ -23,8 +23,8 @@ import (
 func (r *Reconciler) Pass(ctx context.Context, e Environment) Outcome {
 	m := r.memory(e.Name)
 	e = m.judging(e)
-	m.abandon(e.Commit, e.Applied, e.Healthy)
 	record, err := r.load(ctx, e.Name)
+	m.abandon(e.Commit, e.Applied, e.Healthy, record.Sync.Commit)
 	if err != nil && !isUnreadable(err) {
 		return Outcome{Finding: NotJudged{}, Err: fmt.Errorf("reading the record: %w", err)}
 	}

@@ -32,8 +32,8 @@ func (r *Reconciler) wanted(ctx context.Context, e Environment, m *memory, recor
 		}
 		why = err
 	}
-	if m.runs.commit == "" && e.Applied != "" && e.Applied != e.Commit {
-		before, err := r.before(ctx, e, m, e.Applied)
+	if ran := e.ran(record); m.runs.commit == "" && ran != "" && ran != e.Commit {
+		before, err := r.before(ctx, e, m, ran)
 		if isRendering(err) {
 			return desired{}, err
 		}
@@ -60,6 +60,15 @@ func (r *Reconciler) newest(ctx context.Context, e Environment, m *memory, rejec
 		return r.lastHealthy(ctx, e, m, rejected)
 	}
 	return head, nil
+}
+
+// ran returns the commit that a restarted agent finds in the cluster: that of the last sync, even if the sync had not ended. An
+// earlier commit that was applied as a whole would undo what the sync has written.
+func (e Environment) ran(record plan.Record) string {
+	if sync := record.Sync; sync.Commit != "" && sync.Commit != e.Commit && !sync.Settled {
+		return sync.Commit
+	}
+	return e.Applied
 }
 
 // again returns when to retry although nothing changed; zero: never. A server may deliver later what it refused, and a
