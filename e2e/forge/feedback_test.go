@@ -221,29 +221,40 @@ func TestATokenThatMayNotComment(t *testing.T) {
 	posts.feedback(t, "Forbidden", "write:issue")
 }
 
-// Names and messages from Git appear as they are written, and do nothing.
+// The names of branches, the messages of commits and the logs of pods appear as they are written, and do nothing.
 func TestHostileNamesInANote(t *testing.T) {
 	posts := begins(t, "hostile")
 	posts.reports(t, "write:repository", "write:issue")
 	posts.forge.Push("main", application("one"))
+	posts.Environment("other").Becomes("Healthy", posts.forge.Push("other", application("one")))
+	victim := posts.forge.Open("other")
+	posts.says(t, victim, "✅ Healthy")
 	branch := "@ada|`x`<b>#1"
-	head := posts.forge.Push(branch, application("two"))
-	posts.Environment(branch).Becomes("Healthy", head)
+	hostile := fmt.Sprintf("closes #%d, fixes #%[1]d !%[1]d :tada: https://example.com/x <img src=x> [x](javascript:alert) @ada @dependabot merge", victim)
+	log := strings.ReplaceAll(hostile, "\"", "'") + `\n/close\n` + "```" + `\n# heading\n</details><script>alert(1)</script>`
+	crash := "labels: {app: api, kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/exit-code: \"1\", kwok.berth.dev/log: \"" + log + "\"}"
+	head := posts.forge.PushSaying(branch, hostile, behaves("two", crash))
+	posts.Environment(branch).Becomes("Failed", head)
 	number := posts.forge.Open(branch)
-	note := posts.says(t, number, head[:8], "✅ Healthy")
+	note := posts.says(t, number, head[:8], "❌ Failed", "closes #", "</details><script>")
 	for line := range strings.Lines(note.Body) {
-		if strings.HasPrefix(line, "/") {
-			t.Errorf("a line begins with a slash: %s", line)
+		if strings.HasPrefix(line, "/") || strings.Contains(line, "@") {
+			t.Errorf("a line begins with a slash, or has an at sign: %s", line)
 		}
 	}
 	html := posts.forge.Rendered(note.Body)
-	for _, bad := range []string{"<b>", `class="mention"`, "ref-issue"} {
+	for _, bad := range []string{"<b>", "<img", "<script>", "<h1", `class="mention"`, "ref-issue", `aria-label="party popper"`, "javascript:alert\"", `href="https://example.com/x"`} {
 		if strings.Contains(html, bad) {
 			t.Errorf("the page has %q: %s", bad, html)
 		}
 	}
-	if !strings.Contains(html, "&lt;b&gt;#1") {
-		t.Errorf("the page does not show the branch: %s", html)
+	for _, good := range []string{"&lt;b&gt;#1", "closes #", "&lt;/details&gt;&lt;script&gt;"} {
+		if !strings.Contains(html, good) {
+			t.Errorf("the page lacks %q: %s", good, html)
+		}
+	}
+	if kinds := posts.forge.Events(victim); slices.Contains(kinds, "comment_ref") || slices.Contains(kinds, "close") {
+		t.Errorf("the note refers to another merge request, where this happened: %q", kinds)
 	}
 }
 

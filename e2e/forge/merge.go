@@ -38,7 +38,7 @@ func (r *Repository) OpenFromFork(user, branch string, files map[string]string) 
 	r.asks(http.MethodPost, "/admin/users", map[string]any{"username": user, "password": password, "email": user + "@example.com", "must_change_password": false})
 	r.asks(http.MethodPut, r.path("/collaborators/"+user), map[string]string{"permission": "read"})
 	r.asks(http.MethodPost, r.path("/forks?sudo="+user), map[string]string{})
-	r.commit(branch, files)
+	r.commit(branch, "a push to a fork", files)
 	r.push(r.gitea.URL+"/"+user+"/"+r.Name+".git", user, branch)
 	var opened struct{ Number int64 }
 	r.reads(http.MethodPost, r.path("/pulls?sudo="+user), map[string]string{"head": user + ":" + branch, "base": r.main, "title": "A fork"}, &opened)
@@ -81,6 +81,17 @@ func (r *Repository) Notes(number int64) []Note {
 	var notes []Note
 	r.reads(http.MethodGet, r.path(fmt.Sprintf("/issues/%d/comments", number)), nil, &notes)
 	return notes
+}
+
+// Events returns the kinds of what happened to a merge request, such as comment and commit_ref.
+func (r *Repository) Events(number int64) (kinds []string) {
+	r.t.Helper()
+	var events []struct{ Type string }
+	r.reads(http.MethodGet, r.path(fmt.Sprintf("/issues/%d/timeline", number)), nil, &events)
+	for _, e := range events {
+		kinds = append(kinds, e.Type)
+	}
+	return kinds
 }
 
 // DeleteNote deletes a comment.

@@ -8,19 +8,26 @@ import (
 	"testing"
 	"time"
 
+	"berth.dev/berth/e2e/forge"
 	"berth.dev/berth/e2e/world"
 )
 
 var notesFile = flag.String("notes", "", "file for the notes of the documentation; without it none are recorded")
 
 // recording collects notes for the documentation.
-type recording struct{ strings.Builder }
+type recording struct {
+	strings.Builder
+	camera *camera
+	forge  *forge.Repository
+}
 
-// add adds a note under a title. The marker in its first line is not visible.
-func (r *recording) add(title, explanation, body string) {
-	_, body, _ = strings.Cut(body, "\n")
+// add adds the note of a merge request under a title. The marker in its first line is not visible.
+func (r *recording) add(title, explanation string, number int64, note forge.Note) {
+	_, body, _ := strings.Cut(note.Body, "\n")
 	body = strings.ReplaceAll(body, images, "registry.example.com")
-	fmt.Fprintf(r, "\n## %s\n\n%s\n\n---\n\n%s\n---\n", title, explanation, strings.TrimSpace(body)+"\n")
+	name := strings.ReplaceAll(strings.ToLower(title), " ", "-")
+	r.camera.takes(name, r.forge.Page(number), note.ID)
+	fmt.Fprintf(r, "\n## %s\n\n%s\n\n![%s, as Gitea shows it](notes/%s.png)\n\n---\n\n%s\n---\n", title, explanation, title, name, strings.TrimSpace(body)+"\n")
 }
 
 // behaves returns the application whose pods behave in a way that the simulated node knows.
@@ -38,33 +45,34 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 	posts := begins(t, "posts")
 	posts.reports(t, "write:repository", "write:issue")
 	posts.configures(map[string]any{"statuses": "Blocking"})
-	r := &recording{}
-	r.WriteString("# Notes in merge requests\n\nThese are the notes that Berth wrote into a merge request of a real Gitea, recorded by `make notes`. Your forge shows them as this page does. " +
+	posts.forge.Publish() // for a browser that is not signed in
+	r := &recording{camera: newCamera(t), forge: posts.forge}
+	r.WriteString("# Notes in merge requests\n\nThese are the notes that Berth wrote into a merge request of a real Gitea, recorded by `make notes`, with pictures of how Gitea shows them. " +
 		"[Merge requests](merge-requests.md) explains them.\n")
-	posts.Environment("main").Becomes("Healthy", posts.forge.Push("main", application("hello")))
+	posts.Environment("main").Becomes("Healthy", posts.forge.PushSaying("main", "Say hello", application("hello")))
 
-	healthy := posts.forge.Push("feature/login", application("log in"))
+	healthy := posts.forge.PushSaying("feature/login", "Add a login", application("log in"))
 	posts.Environment("feature/login").Becomes("Healthy", healthy)
 	number := posts.forge.Open("feature/login")
-	r.add("Healthy", "The commit runs, and the link leads to it.", posts.says(t, number, "✅ Healthy", healthy[:8]).Body)
+	r.add("Healthy", "The commit runs, and the link leads to it.", number, posts.says(t, number, "✅ Healthy", healthy[:8]))
 
-	posts.forge.Push("feature/login", behaves("slowly", "labels: {app: api, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"20\"}"))
-	r.add("Syncing", "A sync that ends soon does not appear.", posts.says(t, number, "🔄 Syncing").Body)
+	posts.forge.PushSaying("feature/login", "Keep sessions in the database", behaves("slowly", "labels: {app: api, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"20\"}"))
+	r.add("Syncing", "A sync that ends soon does not appear.", number, posts.says(t, number, "🔄 Syncing", "0 of 1 ready"))
 
 	const crash = "labels: {app: api, kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/exit-code: \"1\", kwok.berth.dev/log: \"connecting to postgres:5432\\npanic: password authentication failed for user posts\"}"
-	failed := posts.forge.Push("feature/login", behaves("crashing", crash))
-	r.add("Failed", "The reason is the pod's own, with its last lines.", posts.says(t, number, "❌ Failed", failed[:8], "panic: ").Body)
+	failed := posts.forge.PushSaying("feature/login", "Read the password from a Secret", behaves("crashing", crash))
+	r.add("Failed", "The reason is the pod's own, with its last lines.", number, posts.says(t, number, "❌ Failed", failed[:8], "panic: "))
 
 	posts.Patch(`{"spec":{"environments":` + posts.entriesWith(t, func(entry map[string]any) { entry["waitForImages"] = "10m" }) + `}}`)
 	sells(t)
 	waiting := application("waiting")
 	waiting["k8s/app.yaml"] = strings.ReplaceAll(waiting["k8s/app.yaml"], "registry.example.com", images)
-	early := posts.forge.Push("feature/login", waiting)
-	r.add("Waiting for an image", "With [`waitForImages`](images.md), nothing of the commit is applied before its images exist.", posts.says(t, number, "⏳ Waiting", "is not there yet").Body)
+	early := posts.forge.PushSaying("feature/login", "Build with Go 1.26", waiting)
+	r.add("Waiting for an image", "With [`waitForImages`](images.md), nothing of the commit is applied before its images exist.", number, posts.says(t, number, "⏳ Waiting", "is not there yet"))
 
-	next := posts.forge.Push("feature/login", application("log in again"))
+	next := posts.forge.PushSaying("feature/login", "Log in again", application("log in again"))
 	posts.shows(t, early, "berth/review", "error", "superseded by commit "+next[:8])
-	r.add("Superseded", fmt.Sprintf("The newer commit takes the row. The commit status of the older one says `%s`.", posts.forge.Status(early, "berth/review").Description), posts.says(t, number, "✅ Healthy", next[:8]).Body)
+	r.add("Superseded", fmt.Sprintf("The newer commit takes the row. The commit status of the older one says `%s`.", posts.forge.Status(early, "berth/review").Description), number, posts.says(t, number, "✅ Healthy", next[:8]))
 
 	posts.Patch(`{"spec":{"environments":` + posts.entriesWith(t, func(entry map[string]any) {
 		if entry["name"] == "review" {
@@ -73,10 +81,10 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 	}) + `}}`)
 	posts.forge.Push("feature/search", application("search"))
 	second := posts.forge.Open("feature/search")
-	r.add("Queued", "The entry has `limit: 1`, and another branch has its place.", posts.says(t, second, "⏳ Queued").Body)
+	r.add("Queued", "The entry has `limit: 1`, and another branch has its place.", second, posts.says(t, second, "⏳ Queued"))
 
 	posts.configures(map[string]any{"plan": map[string]any{}})
-	r.add("The plan", "With `plan: {}`, the note also says what the merge would do to production.", posts.says(t, number, "**Merging this into**", "ConfigMap/settings").Body)
+	r.add("The plan", "With `plan: {}`, the note also says what the merge would do to production.", number, posts.says(t, number, "**Merging this into**", "ConfigMap/settings"))
 	posts.configures(map[string]any{"plan": nil})
 
 	posts.forge.DeleteBranch("feature/login")
@@ -85,7 +93,7 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 		env, there := posts.Environment("feature/login").Get()
 		return world.Line(env), !there
 	})
-	r.add("Removed", "The branch was deleted, and its environment with it.", posts.says(t, number, "Removed").Body)
+	r.add("Removed", "The branch was deleted, and its environment with it.", number, posts.says(t, number, "Removed"))
 	if err := os.WriteFile(*notesFile, []byte(r.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package forge
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -47,12 +48,18 @@ func (r *Repository) URL() string { return r.gitea.URL + "/" + owner + "/" + r.N
 // removed.
 func (r *Repository) Push(branch string, files map[string]string) string {
 	r.t.Helper()
-	r.commit(branch, files)
+	return r.PushSaying(branch, "a push to "+branch, files)
+}
+
+// PushSaying is Push with the message of the commit.
+func (r *Repository) PushSaying(branch, message string, files map[string]string) string {
+	r.t.Helper()
+	r.commit(branch, message, files)
 	return r.push(r.URL(), owner, branch)
 }
 
 // commit commits files to a branch of the clone.
-func (r *Repository) commit(branch string, files map[string]string) {
+func (r *Repository) commit(branch, message string, files map[string]string) {
 	r.t.Helper()
 	if r.git("for-each-ref", "refs/heads/"+branch) != "" {
 		r.git("checkout", "--quiet", branch)
@@ -75,7 +82,7 @@ func (r *Repository) commit(branch string, files map[string]string) {
 		}
 	}
 	r.git("add", "--all")
-	r.git("commit", "--quiet", "--allow-empty", "--message", "a push to "+branch)
+	r.git("commit", "--quiet", "--allow-empty", "--message", message)
 }
 
 // push pushes a branch to an address as a user, and returns the commit.
@@ -111,6 +118,17 @@ func (r *Repository) Rename(name string) {
 	r.t.Helper()
 	r.asks(http.MethodPatch, r.path(""), map[string]any{"name": name})
 	r.Name = name
+}
+
+// Publish lets everybody read the repository.
+func (r *Repository) Publish() {
+	r.t.Helper()
+	r.asks(http.MethodPatch, r.path(""), map[string]any{"private": false})
+}
+
+// Page returns the address at which people read a merge request.
+func (r *Repository) Page(number int64) string {
+	return fmt.Sprintf("%s/%s/%s/pulls/%d", r.gitea.URL, owner, r.Name, number)
 }
 
 // A Hook is a webhook of a repository.

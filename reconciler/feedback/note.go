@@ -133,19 +133,27 @@ func details(env *v1alpha1.Environment, page Page, logs *int) string {
 // minutes is the format of times in notes.
 const minutes = "2006-01-02 15:04 UTC"
 
-// problems quotes the worst objects of an environment, with the last lines of their logs if the status has them.
+// problems quotes the worst objects of an environment, with the last lines of their logs if the status has them. It does not
+// repeat what the environment's message says. No foreign text may stand in HTML: it would not be code there.
 func problems(env *v1alpha1.Environment, logs *int) string {
-	if reason := readyOf(env).Reason; reason == v1alpha1.ReasonHealthy || reason == v1alpha1.ReasonSyncing {
+	ready := readyOf(env)
+	if ready.Reason == v1alpha1.ReasonHealthy || ready.Reason == v1alpha1.ReasonSyncing {
 		return ""
 	}
 	var b strings.Builder
 	for _, o := range env.Status.Unhealthy[:min(maxObjects, len(env.Status.Unhealthy))] {
-		fmt.Fprintf(&b, "- %s %s: %s\n", o.Health, code(o.Kind+"/"+o.Name, maxCell), code(o.Message, maxDetail))
-		if o.Log == "" || len(o.Log) > *logs {
-			continue
+		name := o.Kind + "/" + o.Name
+		said, hasLog := strings.Contains(clip(ready.Message, maxDetail), name+": "+o.Message), o.Log != "" && len(o.Log) <= *logs
+		switch {
+		case !said:
+			fmt.Fprintf(&b, "- %s %s: %s\n", o.Health, code(name, maxCell), code(o.Message, maxDetail))
+		case hasLog:
+			fmt.Fprintf(&b, "- %s %s\n", o.Health, code(name, maxCell))
 		}
-		*logs -= len(o.Log)
-		b.WriteString("\n<details><summary>the last lines of its log</summary>\n\n" + block(o.Log) + "\n</details>\n\n")
+		if hasLog {
+			*logs -= len(o.Log)
+			b.WriteString("\n<details><summary>the last lines of its log</summary>\n\n" + block(o.Log) + "\n</details>\n\n")
+		}
 	}
 	return b.String()
 }

@@ -47,6 +47,9 @@ func TestRowsOfNotes(t *testing.T) {
 		{"one that waits for an image", []*v1alpha1.Environment{environment("side", "Waiting", "image app:1 is not there yet")}, []string{"- Waiting: `image app:1 is not there yet`", "- More: `berth describe posts.review.side`, [the page](https://berth.example.com/env/posts.review.side)"}},
 		{"what comes is said before", []*v1alpha1.Environment{environment("side", "Healthy", "", func(env *v1alpha1.Environment) {})}, []string{"✅ Healthy"}},
 		{"one that is not reconciled yet", []*v1alpha1.Environment{environment("side", "", "")}, []string{"⏳ not reconciled yet"}},
+		{"a reason is not repeated", []*v1alpha1.Environment{environment("side", "Failed", "Deployment/api: 0 of 1 ready", func(env *v1alpha1.Environment) {
+			env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Name: "api", Health: "Failed", Message: "0 of 1 ready", Log: "panic"}, {Kind: "Deployment", Name: "web", Health: "Failed", Message: "crashes"}}
+		})}, []string{"- Failed: `Deployment/api: 0 of 1 ready`\n", "- Failed `Deployment/api`\n\n<details>", "- Failed `Deployment/web`: `crashes`\n"}},
 		{"expired", []*v1alpha1.Environment{environment("side", "Expired", "the branch was unused, so its namespace was deleted; to re-create it, push")}, []string{"🗑️ Expired", "to re-create it, push"}},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
