@@ -15,6 +15,7 @@ import (
 const usage = `Usage, in the root of the repository:
   demo up     play the demo; what an earlier one left running is replaced
   demo down   stop what it left running
+  demo forge  serve the merge requests of the demo; "up" starts it
 Flags:
   --dir DIR           where everything lies (.build/demo-run)
   --bin DIR           where berth and gitserver lie (.build)
@@ -68,6 +69,8 @@ func run(ctx context.Context, verb string, o options) error {
 		return up(ctx, s, o)
 	case "down":
 		return s.clear(ctx)
+	case "forge":
+		return serveForge(ctx, os.Stdout)
 	}
 	return fmt.Errorf("unknown verb %q\n%s", verb, usage)
 }
@@ -89,7 +92,7 @@ func up(ctx context.Context, s *stage, o options) error {
 		}
 		t.patience = ownPatience
 	}
-	t.chapter("A Kubernetes control plane, a Git server, and Berth")
+	t.chapter("A Kubernetes control plane, a Git server, a forge, and Berth")
 	if err := s.set(ctx, t); err != nil {
 		return err
 	}

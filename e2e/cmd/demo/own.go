@@ -119,7 +119,7 @@ The demo installs Berth into a cluster of yours:
    server   %s
    adds     what deploy/ has but the Deployment: custom resource definitions, cluster roles, admission policies and
             the namespace %s; and the namespaces %s and %s-*, which run the example
-   runs     the agent and a Git server on this machine; the agent has the rights of the ServiceAccount %s/%s,
+   runs     the agent, a Git server and a small forge on this machine; the agent has the rights of the ServiceAccount %s/%s,
             which can read every Secret of the cluster
    images   the cluster pulls %s
    removes  all of it again: make demo-down

@@ -27,6 +27,8 @@ type story struct {
 	untouched world.Contents
 	// image is the image of the frontend in Git; broken is one that does not exist.
 	image, broken string
+	// merge is the number of the branch's merge request.
+	merge int
 }
 
 // play runs the steps, and stops at the first unexpected result.
@@ -84,6 +86,7 @@ func (p *story) mainBecomesProduction() {
 		}
 		p.stage.world.SetSecret(p, "posts-keys-"+entry, map[string]string{"age.agekey": string(key)})
 	}
+	p.stage.world.SetSecret(p, forgeSecret, map[string]string{"token": forgeToken})
 	p.posts = p.stage.world.Follow(p, repository)
 	p.production = p.posts.Environment("main")
 	environment := p.production.Becomes("Healthy", p.main)
@@ -95,17 +98,20 @@ func (p *story) mainBecomesProduction() {
 
 func (p *story) aBranchBecomesAPreview() {
 	p.step(branch+" becomes a preview beside it",
-		"git checkout -b "+branch+"; changes the frontend; git push origin "+branch,
-		"a second Environment, in a namespace and at a host of its own; production as it was")
+		"git checkout -b "+branch+"; changes the frontend; git push origin "+branch+"; opens a merge request",
+		"a second Environment, in a namespace and at a host of its own; production as it was; the merge request says so")
 	p.clone.git("checkout", "--quiet", "-b", branch)
 	p.clone.write("frontend/index.html", "<h1>Posts</h1>", "<h1>Posts</h1>\n<p>Log in</p>")
+	p.merge = p.stage.openMergeRequest(p, "Add a login") // before the push, because no webhook announces it here
 	commit := p.clone.push(branch, "Add a login")
 	p.preview = p.posts.Environment(branch)
 	environment := p.preview.Becomes("Healthy", commit)
 	p.expect("host", "https://"+p.host(), environment.Status.Link)
 	p.productionIsUntouched()
+	note := p.noted("success", "✅ Healthy", commit[:8])
 	p.saw("%s, in %s, at %s", p.state(environment), environment.Spec.Namespace, environment.Status.Link)
 	p.show()
+	p.shown("curl "+p.stage.mergeRequest(p.merge), note)
 }
 
 func (p *story) codeChanges() {
@@ -169,12 +175,15 @@ func (p *story) somebodyScales() {
 func (p *story) anImageIsBroken() {
 	p.step("a broken image fails where it is, and says why",
 		"names an image of the frontend that does not exist on "+branch+"; git push",
-		"the preview Failed, with the reason; production Healthy")
+		"the preview Failed, with the reason, also in the merge request; production Healthy")
 	p.clone.write("infra/k8s/frontend.yaml", p.image, p.broken)
-	environment := p.preview.Becomes("Failed", p.clone.push(branch, "Break the frontend"), "Deployment/frontend", p.broken)
+	commit := p.clone.push(branch, "Break the frontend")
+	environment := p.preview.Becomes("Failed", commit, "Deployment/frontend", p.broken)
 	p.productionIsUntouched()
+	note := p.noted("failed", "❌ Failed", commit[:8], p.broken)
 	p.saw("%s: %s; production is Healthy", p.state(environment), world.Ready(environment).Message)
 	p.show()
+	p.shown("curl "+p.stage.mergeRequest(p.merge), note)
 }
 
 func (p *story) theFixSupersedes() {
@@ -252,6 +261,15 @@ func (p *story) host() string {
 
 func (p *story) state(environment v1alpha1.Environment) string {
 	return environment.Name + " is " + world.Ready(environment).Reason
+}
+
+// noted waits until the merge request has texts, and returns what it shows.
+func (p *story) noted(texts ...string) (page string) {
+	world.Await(p, fmt.Sprintf("the merge request says %q", texts), func() (string, bool) {
+		page = p.stage.readMergeRequest(p, p.merge)
+		return page, !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(page, text) })
+	})
+	return page
 }
 
 // show prints the environments as users see them.

@@ -31,7 +31,8 @@ type stage struct {
 	dir, bin string
 	own      *ownCluster // nil: a local cluster that the demo starts and stops
 	world    *world.World
-	url      string
+	url      string // of the repository
+	forge    string // of the forge
 }
 
 // production is the namespace of the example's main branch.
@@ -54,7 +55,11 @@ func (s *stage) set(ctx context.Context, t *teller) error {
 	if err := s.serveGit(); err != nil {
 		return err
 	}
+	if s.forge, err = s.serve("forge", exec.Command(filepath.Join(s.bin, "demo"), "forge")); err != nil {
+		return err
+	}
 	t.line("Git", s.url)
+	t.line("forge", s.forge+" answers as GitLab's API does, and shows merge requests as text")
 	s.world, err = world.New(ctx, world.Config{Cluster: cluster, Dir: s.dir, Binary: filepath.Join(s.bin, "berth"), Detached: true, Flags: []string{"--leader-elect"}})
 	if err != nil {
 		return err
@@ -85,7 +90,7 @@ func (s *stage) kubeconfig() string {
 
 // serveGit starts the Git server and reads the address of its repository.
 func (s *stage) serveGit() (err error) {
-	s.url, err = s.serve("gitserver", exec.Command(filepath.Join(s.bin, "gitserver"), "--dir", s.path("git"), "posts"))
+	s.url, err = s.serve("gitserver", exec.Command(filepath.Join(s.bin, "gitserver"), "--dir", s.path("git"), project))
 	return err
 }
 
@@ -133,6 +138,9 @@ func (s *stage) repository() (*v1alpha1.Repository, error) {
 	repository.Spec.URL = s.url
 	repository.Spec.Poll = "@every 1s"
 	repository.Spec.GoneAfter = metav1.Duration{Duration: 2 * time.Second}
+	repository.Spec.Feedback = &v1alpha1.Feedback{
+		Provider: v1alpha1.ForgeGitLab, URL: s.forge, SecretRef: v1alpha1.SecretReference{Name: forgeSecret}, Statuses: v1alpha1.StatusesBlocking,
+	}
 	for i := range repository.Spec.Environments {
 		repository.Spec.Environments[i].Health.ImagePullGrace = metav1.Duration{Duration: s.imagePullGrace()}
 	}
@@ -169,6 +177,7 @@ func (s *stage) invite(t *teller) {
 	t.command("", "kubectl get env -n berth; kubectl get all -n posts")
 	t.command("push", "(cd "+short(s.path("posts"))+" && git checkout -b feature/mine && git push origin feature/mine)")
 	t.command("clone", "git clone "+s.url)
+	t.command("the note", "curl "+s.mergeRequest(1))
 	t.command("the log", "tail -f "+short(s.path("agent.log")))
 	t.command("stop", "make demo-down")
 }
@@ -191,7 +200,7 @@ func (s *stage) note(name string, pid int) error {
 
 // clear stops everything that runs, and removes all of its files.
 func (s *stage) clear(ctx context.Context) error {
-	for name, program := range map[string]string{"page": "berth", "agent": "berth", "gitserver": "gitserver"} {
+	for name, program := range map[string]string{"page": "berth", "agent": "berth", "gitserver": "gitserver", "forge": "demo"} {
 		if err := s.end(ctx, name, program); err != nil {
 			return err
 		}
