@@ -37,7 +37,7 @@ var githubDialect = dialect{
 }
 
 var giteaDialect = dialect{
-	pulls: "state=open&sort=recentupdate&limit=50",
+	pulls:          "state=open&sort=recentupdate&limit=50",
 	maxDescription: 255, // the database has no limit, but pages show it on one line
 	writeStatus:    "the scope write:repository, and its user the right to write code",
 	writeNote:      "the scope write:issue, and its user the right to read the repository",
