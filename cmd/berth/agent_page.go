@@ -46,9 +46,11 @@ const (
 	pageBurst = 200
 	// pageTailBytes is how much of logs one request reads into memory.
 	pageTailBytes = 8 << 20
-	// secretsAge is how old the known content of the page's Secret may be, and secretsPause how long a failure counts.
-	secretsAge   = 30 * time.Second
-	secretsPause = 2 * time.Second
+	// secretsAge is how old the known content of the page's Secret may be, secretsPause how long a failure counts, and
+	// secretsTimeout how long one request may take.
+	secretsAge     = 30 * time.Second
+	secretsPause   = 2 * time.Second
+	secretsTimeout = 5 * time.Second
 )
 
 func (o *pageOptions) addTo(f *pflag.FlagSet) {
@@ -237,35 +239,38 @@ type pageSecret struct {
 
 	mu    sync.Mutex
 	known login.Secrets
-	at    time.Time
-	// err is why the Secret could not be read at failed. It counts for a moment, so that people who are not logged in cannot
-	// cause many requests.
+	at    time.Time // zero: they are not known
+	// failed is when the Secret could not be read, and err why; nil if the known entries count. It counts for a moment, so
+	// that people who are not logged in cannot cause many requests.
 	err    error
 	failed time.Time
 }
 
-// read returns the entries. If the API server does not answer, the last known ones count.
+// read returns the entries. If the API server does not answer, the last known ones count, unless the Secret was gone since.
 func (p *pageSecret) read(ctx context.Context) (login.Secrets, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.at.IsZero() && time.Since(p.at) < secretsAge {
+	switch {
+	case !p.at.IsZero() && time.Since(p.at) < secretsAge:
 		return p.known, nil
+	case time.Since(p.failed) < secretsPause:
+		return p.known, p.err
 	}
-	if p.err != nil && time.Since(p.failed) < secretsPause {
-		return login.Secrets{}, p.err
-	}
+	// Other browsers wait for the answer, too: it does not depend on one that leaves.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secretsTimeout)
+	defer cancel()
 	secret, err := p.secrets.Get(ctx, p.name, metav1.GetOptions{})
 	switch {
 	case err == nil:
 		// Files and pipes often end with a line feed that is not part of the value.
 		entry := func(name string) string { return strings.TrimRight(string(secret.Data[name]), "\r\n") }
 		p.known, p.at = login.Secrets{Client: entry("clientSecret"), Proxy: entry("proxySecret"), Authorities: secret.Data["ca.crt"]}, time.Now()
+		p.err = nil
 	case !p.at.IsZero() && !apierrors.IsNotFound(err):
-		return p.known, nil
+		p.failed, p.err = time.Now(), nil
 	default:
-		p.err, p.failed = fmt.Errorf("reading the Secret of the page: %w", err), time.Now()
-		return login.Secrets{}, p.err
+		p.known, p.at = login.Secrets{}, time.Time{}
+		p.failed, p.err = time.Now(), fmt.Errorf("reading the Secret of the page: %w", err)
 	}
-	p.err = nil
-	return p.known, nil
+	return p.known, p.err
 }

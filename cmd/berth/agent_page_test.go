@@ -5,12 +5,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -74,7 +76,10 @@ func TestThePageKeepsTheSecretThatItKnows(t *testing.T) {
 	})
 	p := &pageSecret{secrets: client.CoreV1().Secrets("berth"), name: "berth-page"}
 	reads := func() (string, error) {
-		p.at = p.at.Add(-secretsAge)
+		if !p.at.IsZero() {
+			p.at = p.at.Add(-secretsAge)
+		}
+		p.failed = time.Time{}
 		secrets, err := p.read(t.Context())
 		return secrets.Client, err
 	}
@@ -89,11 +94,43 @@ func TestThePageKeepsTheSecretThatItKnows(t *testing.T) {
 	if got, err := reads(); got != "one" || err != nil {
 		t.Errorf("without an answer: %q, %v", got, err)
 	}
+	asked := len(client.Actions())
+	if got, err := p.read(t.Context()); got.Client != "one" || err != nil || len(client.Actions()) > asked {
+		t.Errorf("just after that: %q, %v, with another request: %t", got.Client, err, len(client.Actions()) > asked)
+	}
 	fails = false
 	if err := client.CoreV1().Secrets("berth").Delete(t.Context(), "berth-page", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := reads(); err == nil {
 		t.Errorf("when it is gone: %q", got)
+	}
+	fails = true
+	if got, err := reads(); err == nil {
+		t.Errorf("without an answer after it was gone: %q", got)
+	}
+}
+
+// strictSecrets refuse a request that never ends, or whose context ended.
+type strictSecrets struct{ typedcorev1.SecretInterface }
+
+func (h strictSecrets) Get(ctx context.Context, name string, o metav1.GetOptions) (*corev1.Secret, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if _, ends := ctx.Deadline(); !ends {
+		return nil, errors.New("the request may last for good")
+	}
+	return h.SecretInterface.Get(ctx, name, o)
+}
+
+// A browser that leaves must not cause an error for others, who wait for the same answer.
+func TestABrowserThatLeavesDoesNotLockOthersOut(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "berth-page", Namespace: "berth"}, Data: map[string][]byte{"clientSecret": []byte("one")}}
+	p := &pageSecret{secrets: strictSecrets{fake.NewClientset(secret).CoreV1().Secrets("berth")}, name: "berth-page"}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if got, err := p.read(left); err != nil || got.Client != "one" {
+		t.Errorf("got %q, %v", got.Client, err)
 	}
 }
