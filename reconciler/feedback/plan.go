@@ -3,6 +3,7 @@ package feedback
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -61,8 +62,13 @@ func planLines(p proposals.Plan) []string {
 			parts = append(parts, changeLines(c))
 		}
 	}
-	if more := len(p.Changes) - maxChanges; more > 0 {
+	if more := len(p.Changes) + p.Rest.Count() - maxChanges; more > 0 {
 		parts = append(parts, fmt.Sprintf("- … and %d more\n", more))
+	}
+	for _, why := range slices.Sorted(maps.Keys(p.Rest.Held)) {
+		if held[why] += p.Rest.Held[why]; !slices.Contains(order, why) {
+			order = append(order, why)
+		}
 	}
 	for _, why := range order {
 		parts = append(parts, fmt.Sprintf("- 🛑 waiting deletions: %d: %s\n", held[why], code(why, maxDetail)))
@@ -81,7 +87,8 @@ func summary(p proposals.Plan) string {
 	if len(p.Problems) > 0 {
 		return "**nothing would be synced**"
 	}
-	count, refused := map[proposals.Verb]int{}, 0
+	count, refused := map[proposals.Verb]int{}, p.Rest.Refused
+	maps.Copy(count, p.Rest.Verbs)
 	for _, c := range p.Changes {
 		count[c.Verb]++
 		if c.Refused != "" {
@@ -134,7 +141,7 @@ func changeLines(c proposals.Change) string {
 	for _, change := range c.Fields[:min(maxFields, len(c.Fields))] {
 		b.WriteString("  - " + code(change.Path, maxCell) + ": " + values(change) + "\n")
 	}
-	if more := len(c.Fields) - maxFields; more > 0 {
+	if more := len(c.Fields) + c.MoreFields - maxFields; more > 0 {
 		fmt.Fprintf(&b, "  - … and %d more %s\n", more, plural(more, "field"))
 	}
 	if c.Refused != "" {
@@ -155,19 +162,8 @@ func plural(n int, noun string) string {
 
 // values returns the two values of a field, or how many lines of a text differ.
 func values(c fields.Change) string {
-	before, oldIsText := c.Old.(string)
-	now, newIsText := c.New.(string)
-	if (oldIsText || c.Old == nil) && (newIsText || c.New == nil) && strings.Contains(before+now, "\n") {
-		added, removed := 0, 0
-		for _, line := range c.Lines()[1:] {
-			switch strings.TrimLeft(line, " ")[:1] {
-			case "+":
-				added++
-			case "-":
-				removed++
-			}
-		}
-		return fmt.Sprintf("%d lines added, %d removed", added, removed)
+	if lines, ok := c.New.(proposals.Lines); ok {
+		return fmt.Sprintf("%d lines added, %d removed", lines.Added, lines.Removed)
 	}
 	return value(c.Old) + " → " + value(c.New)
 }

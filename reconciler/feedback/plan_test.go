@@ -28,7 +28,7 @@ var plans = map[string]proposals.Plan{
 			{Path: "spec.template.spec.containers[migrate].image", Old: "registry.example.com/posts:1.4", New: "registry.example.com/posts:1.5"}}},
 		{Verb: proposals.Changed, Object: "Secret/posts", Origin: "infra/production/secret.yaml:1", Keys: 2, Unproved: "it is encrypted, and the plan does not decrypt it"},
 		{Verb: proposals.Changed, Object: "ConfigMap/nginx", Origin: "infra/k8s/nginx.yaml:1", Fields: []fields.Change{
-			{Path: "data.default.conf", Old: "server {\n  listen 80;\n}\n", New: "server {\n  listen 8080;\n  gzip on;\n}\n"}}},
+			{Path: "data.default.conf", New: proposals.Lines{Added: 2, Removed: 1}}}},
 		{Verb: proposals.Changed, Object: "Deployment/api", Origin: "infra/k8s/api.yaml:1", Fields: []fields.Change{
 			{Path: "spec.replicas", Old: int64(2), New: int64(3)},
 			{Path: "spec.template.spec.containers[api].image", Old: "registry.example.com/posts:1.4", New: "registry.example.com/posts:1.5"}}},

@@ -195,8 +195,10 @@ func (l *line) markPlans(repo *v1alpha1.Repository, envs map[string][]*v1alpha1.
 			keep[t.subject] = true
 		}
 		key := keyOf(targets)
+		if l.known(name, number).plan == key {
+			continue
+		}
 		switch _, ready := l.plannedText(m, targets, maxPlan); {
-		case l.known(name, number).plan == key:
 		case ready, m.asked != key:
 			l.markPlan(name)
 		case m.merge.State == forge.Computing && l.Now().Before(m.again):

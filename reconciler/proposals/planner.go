@@ -194,7 +194,7 @@ func (p *Planner) make(ctx context.Context, w wanted) {
 		if err != nil {
 			plan = Plan{Environment: w.Environment, Commit: w.Commit, Problems: []string{"cannot plan: " + err.Error() + "; the next push is planned again"}}
 		}
-		p.plans[w.Subject] = drafted{Plan: plan, key: w.Key}
+		p.plans[w.Subject] = drafted{Plan: plan.bounded(), key: w.Key}
 	}
 	_, ready := p.plans[w.Subject]
 	p.mu.Unlock()

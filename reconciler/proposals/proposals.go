@@ -41,6 +41,8 @@ type Plan struct {
 	Commit string
 	// Changes are the objects that change, in the order of a sync.
 	Changes []Change
+	// Rest counts the changes that are not listed, because there are too many.
+	Rest Rest
 	// Problems say why the sync would not begin, or why there is no plan.
 	Problems []string
 	// Remarks say what the plan cannot show, or what else is to be known.
@@ -73,6 +75,8 @@ type Change struct {
 	Object, Origin string
 	// Fields are the fields that differ between the two commits. Those of objects that may hold secrets have no values.
 	Fields []fields.Change
+	// MoreFields is the number of further fields that differ.
+	MoreFields int
 	// Keys is the number of hidden values that differ.
 	Keys int
 	// Reason is why an object is kept, replaced, or restarted; empty: nothing special.
