@@ -91,7 +91,7 @@ func consequence(env *v1alpha1.Environment) string {
 	if meta.IsStatusConditionTrue(env.Status.Conditions, v1alpha1.ConditionBranchGone) {
 		after = "Its branch " + env.Spec.Branch + " is gone."
 	}
-	return fmt.Sprintf("This deletes %s with everything in it, volumes included: namespace %s. %s", env.Name, env.Spec.Namespace, after)
+	return fmt.Sprintf("This deletes %s with everything in it, volumes included: %s. %s", env.Name, placeOf(env), after)
 }
 
 // ask asks the user on the terminal to confirm.

@@ -133,7 +133,7 @@ func (o *getOptions) listing(c *cobra.Command, s streams, args []string) (*listi
 	if kind == &repositoryKind && o.repository != "" {
 		l.names, l.options = append(l.names, o.repository), v.among("")
 	}
-	l.printer = printer{w: s.out, kind: kind, format: format, headers: !o.noHeaders, now: time.Now, table: output.NewTable(s.out)}
+	l.printer = printer{w: s.out, kind: kind, format: format, headers: !o.noHeaders, headed: !o.noHeaders, now: time.Now, table: output.NewTable(s.out)}
 	l.complain = func(format string, args ...any) { fmt.Fprintf(s.err, "berth: "+format+"\n", args...) }
 	return l, nil
 }
@@ -144,7 +144,9 @@ func (l *listing) run(ctx context.Context, watch bool) error {
 		return explain(err, l.namespace)
 	}
 	objects := l.wanted(all)
-	l.printer.clusters = l.cluster == nil && inSeveralClusters(all)
+	if l.cluster == nil {
+		l.printer.notice(all)
+	}
 	for _, name := range l.names {
 		if !slices.ContainsFunc(objects, func(o client.Object) bool { return isNamed(o, name) }) {
 			return fmt.Errorf("there is no %s %q in the namespace %s; berth get %s lists them", l.kind.singular, name, l.namespace, l.kind.short)
@@ -196,15 +198,6 @@ func (l *listing) wants(object client.Object) bool {
 		return false
 	}
 	return len(l.names) == 0 || slices.ContainsFunc(l.names, func(name string) bool { return isNamed(object, name) })
-}
-
-// inSeveralClusters reports whether Environments are in more than one cluster.
-func inSeveralClusters(objects []client.Object) bool {
-	return slices.ContainsFunc(objects, func(o client.Object) bool {
-		env, ok := o.(*v1alpha1.Environment)
-		first, _ := objects[0].(*v1alpha1.Environment)
-		return ok && env.Spec.Cluster != first.Spec.Cluster
-	})
 }
 
 // isNamed reports whether name is that of an object, or the branch of an Environment.

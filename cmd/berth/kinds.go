@@ -87,14 +87,17 @@ func ageOf(t *metav1.Time, now time.Time) string {
 
 // printer prints objects of one kind in one format.
 type printer struct {
-	w       io.Writer
-	kind    *kind
-	format  output.Format
-	headers bool
-	now     func() time.Time
-	table   *output.Table
-	// clusters adds the column CLUSTER to Environments.
+	w      io.Writer
+	kind   *kind
+	format output.Format
+	// headers says that the next rows need a header line, and headed that there is one at all.
+	headers, headed bool
+	now             func() time.Time
+	table           *output.Table
+	// clusters adds the column CLUSTER to Environments. It is set once two are in different clusters; cluster is that of the
+	// first one.
 	clusters bool
+	cluster  *string
 }
 
 // all prints a whole listing.
@@ -146,6 +149,7 @@ func (p *printer) complete(object client.Object) {
 }
 
 func (p *printer) rows(objects []client.Object) error {
+	p.notice(objects)
 	var rows [][]string
 	if p.headers && p.format != formatName {
 		p.headers = false
@@ -163,6 +167,20 @@ func (p *printer) rows(objects []client.Object) error {
 		rows = append(rows, p.cells(row, wide))
 	}
 	return p.table.Write(rows...)
+}
+
+// notice adds the column CLUSTER if Environments are in different clusters. If rows were printed without it, new headers follow.
+func (p *printer) notice(objects []client.Object) {
+	for _, object := range objects {
+		env, ok := object.(*v1alpha1.Environment)
+		switch {
+		case !ok || p.clusters:
+		case p.cluster == nil:
+			p.cluster = &env.Spec.Cluster
+		case *p.cluster != env.Spec.Cluster:
+			p.clusters, p.headers, p.table = true, p.headed, output.NewTable(p.w)
+		}
+	}
 }
 
 // placed inserts the cell of the column CLUSTER after those of the name and the branch.

@@ -53,7 +53,7 @@ func (p *prospect) steps(ctx context.Context, set manifest.Set, commit string) (
 	if err != nil {
 		return nil, err
 	}
-	record, err := records.New(p.core, p.namespace).Load(ctx, p.env.Name)
+	record, err := records.New(p.core, p.namespace).Load(ctx, reconciler.RecordName(p.env.Name, p.env.Spec.Cluster))
 	if err != nil {
 		p.complain(fmt.Sprintf("it is unknown which Jobs ran before: %v", err))
 	}

@@ -145,10 +145,13 @@ func (o *uninstallOptions) describe(s *installation.Survey) string {
 		say("It deletes %s completely, volumes included: %s", output.Count(len(deleted), "environment"), placesOf(deleted))
 	}
 	if len(deleted) > 0 && s.Dead != "" {
-		say("%s. So Jobs that run on removal do not run, and objects outside namespaces that Berth created keep running", capital(s.Dead))
+		say("%s. So Jobs that run on removal do not run, and objects outside namespaces that Berth created, and in other clusters, keep running", capital(s.Dead))
 	}
 	if len(kept) > 0 {
 		say("These keep running, without Berth's labels: %s", placesOf(kept))
+	}
+	if others := othersOf(s.Environments); len(others) > 0 {
+		say("It changes nothing in other clusters by itself: what keeps running there keeps Berth's labels, and the agent's account there stays. To remove the account, first remove its environments and run berth cluster remove %s --context CONTEXT", strings.Join(others, ", and for "))
 	}
 	switch {
 	case len(s.Foreign) > 0:
@@ -184,9 +187,27 @@ func abridged(names []string) string {
 func placesOf(environments []v1alpha1.Environment) string {
 	var names []string
 	for _, env := range environments {
-		names = append(names, fmt.Sprintf("%s (namespace %s)", env.Name, env.Spec.Namespace))
+		names = append(names, fmt.Sprintf("%s (%s)", env.Name, placeOf(&env)))
 	}
 	return abridged(names)
+}
+
+// placeOf returns where an environment is, for users.
+func placeOf(env *v1alpha1.Environment) string {
+	if env.Spec.Cluster != "" {
+		return "namespace " + env.Spec.Namespace + " in the cluster " + env.Spec.Cluster
+	}
+	return "namespace " + env.Spec.Namespace
+}
+
+// othersOf returns the names of the other clusters that environments are in.
+func othersOf(environments []v1alpha1.Environment) (names []string) {
+	for _, env := range environments {
+		if env.Spec.Cluster != "" && !slices.Contains(names, env.Spec.Cluster) {
+			names = append(names, env.Spec.Cluster)
+		}
+	}
+	return names
 }
 
 func objectsNamed(s *installation.Survey) (names []string) {

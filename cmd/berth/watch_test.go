@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/output"
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/internal/clustertest"
 )
@@ -167,5 +169,27 @@ func (w *watched) delete(env *v1alpha1.Environment) {
 	w.t.Helper()
 	if err := w.client.Delete(w.t.Context(), env); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// The column CLUSTER appears with the first environment in another cluster, under new headers.
+func TestTheColumnOfClustersAppearsWhenItIsNeeded(t *testing.T) {
+	var out strings.Builder
+	p := &printer{w: &out, kind: &environmentKind, headers: true, headed: true, now: time.Now, table: output.NewTable(&out)}
+	in := func(name, cluster string) client.Object {
+		return &v1alpha1.Environment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.EnvironmentSpec{Branch: "main", Cluster: cluster}}
+	}
+	for _, object := range []client.Object{in("a", ""), in("b", ""), in("c", "staging"), in("d", "")} {
+		if err := p.some(object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		got = append(got, strings.Join(strings.Fields(line)[:3], " "))
+	}
+	want := []string{"NAME BRANCH COMMIT", "a main <none>", "b main <none>", "NAME BRANCH CLUSTER", "c main staging", "d main <none>"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

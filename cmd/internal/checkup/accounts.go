@@ -24,8 +24,8 @@ func (c *Checker) accounts(ctx context.Context, f *findings, environments []v1al
 	looked := 0
 	for i := range environments {
 		env := &environments[i]
-		if env.Status.AppliedCommit == "" || isExpired(env) {
-			continue // it may have no objects in the cluster
+		if env.Status.AppliedCommit == "" || isExpired(env) || env.Spec.Cluster != "" {
+			continue // it may have no objects in this cluster
 		}
 		looked++
 		switch why, err := c.powerless(ctx, env); {

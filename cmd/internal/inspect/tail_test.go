@@ -128,3 +128,29 @@ func TestLogsOfVeryManyContainersAreBounded(t *testing.T) {
 		t.Errorf("it has %d bytes of %d pods: %q", bytes, len(pods), notes)
 	}
 }
+
+// The logs of an environment in another cluster are read there. Without access to it, those of pods with the same names at home
+// are not shown instead.
+func TestLogsOfAnotherClusterAreReadThere(t *testing.T) {
+	far := posts.DeepCopy()
+	far.Name, far.Spec.Cluster = "posts.review.login", "staging"
+	sources := []inspect.Source{{Pod: "a", Container: "main"}}
+	home := tailing(map[string]string{"a/main": "2026-05-04T12:00:01Z home\n"})
+	lines, notes := home.Tail(t.Context(), far, sources, corev1.PodLogOptions{})
+	if len(lines) > 0 || len(notes) != 1 || !strings.Contains(notes[0], "its objects are in the cluster staging, which is not read here") {
+		t.Errorf("without access, the lines are %v, and the notes %q", lines, notes)
+	}
+	if err := home.Follow(t.Context(), far, sources[0], corev1.PodLogOptions{}, func(inspect.Line) {}); err == nil {
+		t.Error("without access, the log is followed")
+	}
+	home.Elsewhere = func(env *v1alpha1.Environment) (inspect.Cluster, error) {
+		return inspect.Cluster{Stream: tailing(map[string]string{"a/main": "2026-05-04T12:00:01Z " + env.Spec.Cluster + "\n"}).Stream}, nil
+	}
+	lines, notes = home.Tail(t.Context(), far, sources, corev1.PodLogOptions{})
+	if len(lines) != 1 || lines[0].Text != "staging" || len(notes) > 0 {
+		t.Errorf("with access, the lines are %v, and the notes %q", lines, notes)
+	}
+	if lines, _ = home.Tail(t.Context(), posts, sources, corev1.PodLogOptions{}); len(lines) != 1 || lines[0].Text != "home" {
+		t.Errorf("the lines at home are %v", lines)
+	}
+}

@@ -164,10 +164,13 @@ func (r *Remover) stopAgent(ctx context.Context, s *Survey) error {
 }
 
 // deleteNamespaces deletes the namespaces that the agent created for environments whose onRemoval is Delete. Their objects in
-// other namespaces stay, because deleting them safely needs the agent.
+// other namespaces and clusters stay, because deleting them safely needs the agent.
 func (r *Remover) deleteNamespaces(ctx context.Context, s *Survey) error {
 	var going []*metav1.PartialObjectMetadata
 	for _, env := range s.Deleted() {
+		if env.Spec.Cluster != "" {
+			continue
+		}
 		ns := &metav1.PartialObjectMetadata{}
 		ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 		err := r.Client.Get(ctx, client.ObjectKey{Name: env.Spec.Namespace}, ns)
