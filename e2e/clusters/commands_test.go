@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"berth.dev/berth/e2e/world"
-	"berth.dev/berth/reconciler/remote"
+	connections "berth.dev/berth/reconciler/remote"
 )
 
 // person runs commands with a kubeconfig that has the contexts east and west.
@@ -68,7 +68,7 @@ func (p *person) agent(name string) kubernetes.Interface {
 	p.t.Helper()
 	secret, err := p.east.CoreV1().Secrets("berth").Get(p.t.Context(), name, metav1.GetOptions{})
 	succeed(p.t, err)
-	config, err := remote.Parse(secret)
+	config, err := connections.Parse(secret)
 	succeed(p.t, err)
 	return kubernetes.NewForConfigOrDie(config.REST)
 }
@@ -77,7 +77,7 @@ func (p *person) agent(name string) kubernetes.Interface {
 func (p *person) ends(agent kubernetes.Interface) {
 	p.t.Helper()
 	world.Await(p.t, "the token has ended", func() (string, bool) {
-		_, err := remote.Identity(p.t.Context(), agent.CoreV1())
+		_, err := connections.Identity(p.t.Context(), agent.CoreV1())
 		return fmt.Sprint(err), apierrors.IsUnauthorized(err)
 	})
 }
@@ -90,9 +90,9 @@ func TestAClusterIsAddedAndRemoved(t *testing.T) {
 	}
 	p.does(add)
 	first := p.agent("far")
-	identity, err := remote.Identity(t.Context(), first.CoreV1())
+	identity, err := connections.Identity(t.Context(), first.CoreV1())
 	succeed(t, err)
-	if real, err := remote.Identity(t.Context(), p.west.CoreV1()); err != nil || identity != real {
+	if real, err := connections.Identity(t.Context(), p.west.CoreV1()); err != nil || identity != real {
 		t.Errorf("the agent reaches %s, want %s, %v", identity, real, err)
 	}
 	// The account may not read Secrets, not even in its own namespace.
@@ -116,7 +116,7 @@ func TestAClusterIsAddedAndRemoved(t *testing.T) {
 	}
 	p.ends(second)
 	last := p.agent("far")
-	if _, err := remote.Identity(t.Context(), last.CoreV1()); err != nil {
+	if _, err := connections.Identity(t.Context(), last.CoreV1()); err != nil {
 		t.Errorf("the token without an end does not work: %v", err)
 	}
 

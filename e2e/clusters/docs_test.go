@@ -12,11 +12,15 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
 
+	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/gittest"
@@ -33,6 +37,10 @@ type reader struct {
 	dir        string
 	kubeconfig string
 	worlds     map[string]*world.World // by context
+	// name is the name of the Repository.
+	name string
+	// placed are words in the row of the preview that has moved.
+	placed []string
 	// edited is repository.yaml as the page ends with it.
 	edited []byte
 }
@@ -61,23 +69,84 @@ func TestTheCommandsOfTheDocumentation(t *testing.T) {
 	}
 	git.Commit("main", manifests, "begin")
 	git.CommitFrom("main", "login", map[string]string{"README.md": "login\n"}, "begin login")
-	r := &reader{t: t, dir: t.TempDir(), worlds: map[string]*world.World{"prod": east, "staging": west}}
-	r.kubeconfig = r.contexts()
-	before, after := repositories(t, page, git.URL())
+	r := &reader{t: t, dir: t.TempDir(), name: "docs", worlds: map[string]*world.World{"prod": east, "staging": west}}
+	r.kubeconfig = r.contexts(map[string]*clustertest.Cluster{"prod": east.Cluster, "staging": west.Cluster})
+	before, after := r.repositories(yamlBlock.FindSubmatch(page)[1], git.URL())
 	r.edited = after
-	succeed(t, os.WriteFile(filepath.Join(r.dir, "repository.yaml"), before, 0o600))
-	succeed(t, exec.CommandContext(t.Context(), "git", "init", "-q", r.dir).Run())
-	for name, content := range manifests {
-		succeed(t, os.MkdirAll(filepath.Join(r.dir, filepath.Dir(name)), 0o700))
-		succeed(t, os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600))
-	}
+	r.checkout(before, manifests)
 	east.SetSecret(t, "posts-git", map[string]string{"username": "berth", "password": "TOKEN"})
 	r.do("kubectl --context prod apply -f repository.yaml")
+	r.leave()
 	r.awaits("prod", "docs.production.main", "docs.review.login")
 
-	_, way, _ := strings.Cut(string(page), "\n## From one cluster to two\n")
-	way, _, _ = strings.Cut(way, "\n## ")
-	commands := 0
+	if commands := r.follow(page, "\n## From one cluster to two\n", "\n## "); commands < 10 {
+		t.Errorf("the page has %d commands only", commands)
+	}
+	r.awaits("prod", "docs.production.main")
+	r.awaits("staging", "docs.review.login", "docs.staging.main")
+}
+
+// The same person with one agent, which reaches a second cluster without Berth.
+func TestTheCommandsOfTheDocumentationWithOneAgent(t *testing.T) {
+	page, err := os.ReadFile("../../docs/clusters.md")
+	succeed(t, err)
+	staging := clustertest.Start(t, clustertest.Config{})
+	succeed(t, east.Agent.Stop())
+	prod := east.Agent.Twin("single", "--leader-elect") // berth check wants a leader
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(prod.Log("single"))
+		}
+		_ = prod.Stop()
+		_ = east.Agent.Start()
+	})
+	succeed(t, prod.Start())
+	git := gittest.NewServer(t).Repository("single")
+	manifests := map[string]string{}
+	for _, folder := range []string{"production", "staging", "review"} {
+		manifests["infra/"+folder+"/app.yaml"] = files["k8s/app.yaml"]
+	}
+	git.Commit("main", manifests, "begin")
+	git.CommitFrom("main", "login", map[string]string{"README.md": "login\n"}, "begin login")
+	r := &reader{t: t, dir: t.TempDir(), name: "single", placed: []string{" staging "}, worlds: map[string]*world.World{"prod": east}}
+	r.kubeconfig = r.contexts(map[string]*clustertest.Cluster{"prod": east.Cluster, "staging": staging})
+	_, second, _ := bytes.Cut(page, []byte("\n## One agent for several clusters\n"))
+	before, after := r.repositories(yamlBlock.FindSubmatch(second)[1], git.URL())
+	r.edited = after
+	r.checkout(before, manifests)
+	east.SetSecret(t, "posts-git", map[string]string{"username": "berth", "password": "TOKEN"})
+	r.do("kubectl --context prod apply -f repository.yaml")
+	r.leave()
+	r.awaits("prod", "single.production.main", "single.review.login")
+	if commands := r.follow(second, "\n### From one cluster to two with one agent\n", "\n### The token\n"); commands < 7 {
+		t.Errorf("the page has %d commands only", commands)
+	}
+	r.awaits("prod", "single.production.main", "single.review.login", "single.staging.main")
+	if there := r.berth("get", "--context", "prod", "--cluster", "staging", "-o", "name"); strings.Count(there, "single.") != 2 {
+		t.Errorf("in staging there are\n%s", there)
+	}
+	r.berth("diff", "single.review.login", "--context", "prod", "--path", "infra/review") // there is nothing to do
+	r.follow(second, "\n### The token\n", "\n### ")
+	r.awaits("prod", "single.production.main", "single.review.login", "single.staging.main")
+
+	// Back, by removing cluster from the entries.
+	succeed(t, os.WriteFile(filepath.Join(r.dir, "repository.yaml"), before, 0o600))
+	r.do("kubectl --context prod apply -f repository.yaml")
+	r.awaits("prod", "single.production.main", "single.review.login")
+	r.follow(second, "\n### Removing a cluster\n", "\n## ")
+	if out := r.berth("cluster", "--context", "prod"); !strings.Contains(out, "reaches no other cluster") {
+		t.Errorf("berth cluster says\n%s", out)
+	}
+}
+
+// follow runs the commands between two texts of the page, and returns how many there were.
+func (r *reader) follow(page []byte, from, to string) (commands int) {
+	r.t.Helper()
+	_, way, found := strings.Cut(string(page), from)
+	if !found {
+		r.t.Fatalf("the page has no %q", from)
+	}
+	way, _, _ = strings.Cut(way, to)
 	for _, block := range shellBlock.FindAllStringSubmatch(way, -1) {
 		for line := range strings.Lines(block[1]) {
 			if line = strings.TrimSpace(line); line != "" {
@@ -86,19 +155,38 @@ func TestTheCommandsOfTheDocumentation(t *testing.T) {
 			}
 		}
 	}
-	if commands < 10 {
-		t.Errorf("the page has %d commands only", commands)
+	return commands
+}
+
+// leave deletes the Repository from all clusters after the test, so that berth check of another test does not find it.
+func (r *reader) leave() {
+	resource := v1alpha1.GroupVersion.WithResource("repositories")
+	r.t.Cleanup(func() {
+		for _, w := range r.worlds {
+			client := dynamic.NewForConfigOrDie(w.Cluster.RESTConfig())
+			succeed(r.t, client.Resource(resource).Namespace(deploy.Namespace).Delete(context.Background(), r.name, metav1.DeleteOptions{}))
+		}
+	})
+}
+
+// checkout makes the folder that the person works in.
+func (r *reader) checkout(repository []byte, manifests map[string]string) {
+	r.t.Helper()
+	succeed(r.t, os.WriteFile(filepath.Join(r.dir, "repository.yaml"), repository, 0o600))
+	succeed(r.t, exec.CommandContext(r.t.Context(), "git", "init", "-q", r.dir).Run())
+	for name, content := range manifests {
+		succeed(r.t, os.MkdirAll(filepath.Join(r.dir, filepath.Dir(name)), 0o700))
+		succeed(r.t, os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600))
 	}
-	r.awaits("prod", "docs.production.main")
-	r.awaits("staging", "docs.review.login", "docs.staging.main")
 }
 
 // contexts writes a kubeconfig with a context for each cluster.
-func (r *reader) contexts() string {
+func (r *reader) contexts(clusters map[string]*clustertest.Cluster) string {
 	r.t.Helper()
 	all := api.NewConfig()
-	for name, w := range r.worlds {
-		one, err := clientcmd.LoadFromFile(w.Cluster.Kubeconfig())
+	all.CurrentContext = "prod"
+	for name, cluster := range clusters {
+		one, err := clientcmd.LoadFromFile(cluster.Kubeconfig())
 		succeed(r.t, err)
 		now := one.Contexts[one.CurrentContext]
 		all.Clusters[name], all.AuthInfos[name] = one.Clusters[now.Cluster], one.AuthInfos[now.AuthInfo]
@@ -110,26 +198,31 @@ func (r *reader) contexts() string {
 }
 
 // repositories returns the Repository of the page as it is before and after the page.
-func repositories(t *testing.T, page []byte, url string) (before, after []byte) {
-	t.Helper()
+func (r *reader) repositories(block []byte, url string) (before, after []byte) {
+	r.t.Helper()
 	var repo map[string]any
-	succeed(t, yaml.Unmarshal(yamlBlock.FindSubmatch(page)[1], &repo))
-	repo["apiVersion"], repo["kind"], repo["metadata"] = "berth.dev/v1alpha1", "Repository", map[string]any{"name": "docs", "namespace": "berth"}
+	succeed(r.t, yaml.Unmarshal(block, &repo))
+	repo["apiVersion"], repo["kind"], repo["metadata"] = "berth.dev/v1alpha1", "Repository", map[string]any{"name": r.name, "namespace": "berth"}
 	spec := repo["spec"].(map[string]any)
 	spec["url"], spec["poll"], spec["goneAfter"] = url, "@every 1s", "1s"
+	for _, entry := range spec["environments"].([]any) { // each test has its own namespaces
+		entry := entry.(map[string]any)
+		entry["namespace"] = strings.Replace(entry["namespace"].(string), "posts", r.name, 1)
+	}
 	after, err := yaml.Marshal(repo)
-	succeed(t, err)
+	succeed(r.t, err)
 	var earlier []any
 	for _, entry := range spec["environments"].([]any) {
 		entry := entry.(map[string]any)
 		delete(entry, "agent")
+		delete(entry, "cluster")
 		if entry["name"] != "staging" {
 			earlier = append(earlier, entry)
 		}
 	}
 	spec["environments"] = earlier
 	before, err = yaml.Marshal(repo)
-	succeed(t, err)
+	succeed(r.t, err)
 	return before, after
 }
 
@@ -151,7 +244,7 @@ func (r *reader) do(line string) {
 		}
 		r.worlds[words[2]].SetSecret(r.t, words[slices.Index(words, "generic")+1], values)
 	case strings.HasPrefix(line, "berth ") && words[len(words)-1] == "-w":
-		r.watch(words[1:], "docs.review.login", "Healthy")
+		r.watch(words[1:], append(r.placed, r.name+".review.login", "Healthy")...)
 	case strings.HasPrefix(line, "berth "):
 		if strings.HasPrefix(line, "berth check --repository") { // the step before is to edit the file
 			succeed(r.t, os.WriteFile(filepath.Join(r.dir, "repository.yaml"), r.edited, 0o600))
@@ -212,10 +305,10 @@ func (r *reader) watch(words []string, want ...string) {
 func (r *reader) awaits(context string, want ...string) {
 	r.t.Helper()
 	world.Await(r.t, strings.Join(want, " and ")+" run in "+context, func() (string, bool) {
-		out := r.berth("get", "--context", context, "--repository", "docs", "--no-headers")
+		out := r.berth("get", "--context", context, "--repository", r.name, "--no-headers")
 		var healthy []string
 		for line := range strings.Lines(out) {
-			if fields := strings.Fields(line); len(fields) > 3 && fields[3] == "Healthy" {
+			if fields := strings.Fields(line); slices.Contains(fields, "Healthy") {
 				healthy = append(healthy, fields[0])
 			}
 		}
