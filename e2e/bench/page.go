@@ -187,7 +187,7 @@ func (v *viewers) close() {
 }
 
 var (
-	shownVersion = regexp.MustCompile(`data-shown="(\d+)"`)
+	shownVersion = regexp.MustCompile(`data-shown="([\w.]+)"`)
 	assetPath    = regexp.MustCompile(`/assets/[\w.-]+`)
 )
 

@@ -134,14 +134,15 @@ func (w way) hasFailed() bool {
 	return slices.ContainsFunc(w.env.Status.Unhealthy, func(u v1alpha1.UnhealthyObject) bool { return u.Health == string(health.Failed) })
 }
 
-// render fails if the commit failed before anything of it was written, and no object is to blame.
+// render fails if the commit failed before anything of it was written, and no object is to blame. So it does if a later
+// input of the applied commit cannot be read, such as without its keys, while all that runs is healthy.
 func (w way) render() Stage {
 	s := Stage{Name: "Render", State: StageDone, Detail: "manifests are valid", Took: w.times.Render}
 	isRead := w.env.Status.Objects != nil || w.env.Status.AppliedCommit != ""
 	isGoing := w.times.Commit != "" && w.times.Render.Duration == 0 && !w.applied() || !isRead
 	switch {
-	case w.reason == v1alpha1.ReasonFailed && !w.applied() && !w.hasFailed():
-		s.State, s.Detail = StageFailed, "refused, see the message"
+	case w.reason == v1alpha1.ReasonFailed && !w.hasFailed() && (!w.applied() || w.healthy == w.total):
+		s.State, s.Detail, s.Took = StageFailed, "refused, see the message", metav1.Duration{}
 	case isGoing && w.reason == v1alpha1.ReasonSyncing:
 		s.State, s.Detail = StageGoing, "reading manifests"
 	case !isRead:

@@ -42,6 +42,8 @@ func TestTheStagesShowWhereACommitStands(t *testing.T) {
 		"a wave is applied":                  {v1alpha1.ReasonSyncing, current, newer, "", false, []Object{healthy, moving}, "Done Done Going Going Pending"},
 		"the last wave settles":              {v1alpha1.ReasonSyncing, current, current, "", false, []Object{healthy, moving}, "Done Done Done Going Pending"},
 		"its manifests are refused":          {v1alpha1.ReasonFailed, current, newer, "", false, []Object{healthy}, "Done Failed Pending Pending Pending"},
+		"its keys are gone":                  {v1alpha1.ReasonFailed, current, current, "", false, []Object{healthy}, "Done Failed Pending Pending Pending"},
+		"it takes too long":                  {v1alpha1.ReasonFailed, current, current, health.Progressing, false, []Object{healthy, moving}, "Done Done Done Failed Pending"},
 		"a wave fails before the last":       {v1alpha1.ReasonFailed, current, newer, health.Failed, false, []Object{healthy, failed}, "Done Done Failed Failed Pending"},
 		"the rollout fails":                  {v1alpha1.ReasonFailed, current, current, health.Failed, false, []Object{healthy, failed}, "Done Done Done Failed Pending"},
 		"it was healthy and no longer is":    {v1alpha1.ReasonDegraded, current, current, health.Failed, false, []Object{healthy, failed}, "Done Done Done Failed Pending"},

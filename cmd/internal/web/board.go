@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,8 +28,8 @@ type board struct {
 	subscribers                subscribers
 }
 
-func newBoard(from client.WithWatch, namespace string) *board {
-	b := &board{subscribers: subscribers{all: map[*subscriber]bool{}}}
+func newBoard(from client.WithWatch, namespace string, began time.Time) *board {
+	b := &board{subscribers: subscribers{all: map[*subscriber]bool{}, origin: strconv.FormatInt(began.UnixNano(), 36)}}
 	at := home{from, namespace}
 	b.environments = newFeed(at, &v1alpha1.Environment{}, func() client.ObjectList { return &v1alpha1.EnvironmentList{} }, b.subscribers.tell)
 	b.repositories = newFeed(at, &v1alpha1.Repository{}, func() client.ObjectList { return &v1alpha1.RepositoryList{} },

@@ -24,8 +24,10 @@ const maxNames = 50
 type subscribers struct {
 	mu  sync.Mutex
 	all map[*subscriber]bool
-	// version counts the changes. A page has the version that it shows.
-	version int64
+	// origin distinguishes the replicas, and count counts the changes that this one has seen. A page has both as the version
+	// that it shows.
+	origin string
+	count  int64
 }
 
 // subscriber collects what changed since it was last read.
@@ -46,24 +48,27 @@ type update struct {
 	Versions string `json:"versions,omitempty"`
 }
 
-// add returns a subscriber for a page that shows a version. If anything changed since, everything is news to it.
-func (s *subscribers) add(shown int64) *subscriber {
+// add returns a subscriber for a page that shows a version. If anything changed since, or if another replica served the page,
+// everything is news to it.
+func (s *subscribers) add(shown string) *subscriber {
 	sub := &subscriber{news: make(chan struct{}, 1), changed: map[string]bool{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all[sub] = true
-	if shown != s.version {
+	if shown != s.version() {
 		sub.note(change{all: true})
 	}
 	return sub
 }
 
 // shown returns the version of what the board has now.
-func (s *subscribers) shown() int64 {
+func (s *subscribers) shown() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.version
+	return s.version()
 }
+
+func (s *subscribers) version() string { return s.origin + "." + strconv.FormatInt(s.count, 10) }
 
 func (s *subscribers) remove(sub *subscriber) {
 	s.mu.Lock()
@@ -74,7 +79,7 @@ func (s *subscribers) remove(sub *subscriber) {
 func (s *subscribers) tell(c change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++
+	s.count++
 	for sub := range s.all {
 		sub.note(c)
 	}
@@ -112,11 +117,7 @@ func (s *subscriber) read() update {
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	stream := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	shown, err := strconv.ParseInt(r.URL.Query().Get("shown"), 10, 64)
-	if err != nil {
-		shown = -1
-	}
-	sub := s.board.subscribers.add(shown)
+	sub := s.board.subscribers.add(r.URL.Query().Get("shown"))
 	defer s.board.subscribers.remove(sub)
 	send := func(text string) bool {
 		_, err := fmt.Fprint(w, text)

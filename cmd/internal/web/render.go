@@ -41,7 +41,7 @@ type frame struct {
 	Name   string
 	Moving bool
 	// Version is that of the board when the page began to read it.
-	Version   int64
+	Version   string
 	Cluster   string
 	Namespace string
 	Banners   []banner
@@ -154,7 +154,7 @@ func hostOf(address string) string {
 // show writes a page.
 func (s *Server) show(w http.ResponseWriter, r *http.Request, code int, f frame) {
 	f.Cluster, f.Namespace, f.Token = s.Cluster, s.Namespace, s.FormToken
-	f.Version, _ = r.Context().Value(shownKey{}).(int64)
+	f.Version, _ = r.Context().Value(shownKey{}).(string)
 	if session, ok := r.Context().Value(sessionKey{}).(login.Session); ok {
 		f.Token, f.User, f.Leave = session.FormToken, session.User, session.ID != ""
 	}

@@ -56,6 +56,17 @@ func TestAReplicaThatIsBehindWaitsForItsWatch(t *testing.T) {
 	})
 }
 
+// The pages of two replicas may have seen equally many changes.
+func TestAPageOfAnotherReplicaIsLoadedAgain(t *testing.T) {
+	here, there := open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, "")), open(t, &site{rotates: true}, environment("a", v1alpha1.ReasonHealthy, ""))
+	there.get("/") // until it is listed
+	server := httptest.NewServer(there)
+	t.Cleanup(server.Close)
+	if got := <-there.listen(server, "/live?shown="+here.version("/")); !strings.Contains(got, `"whole":true`) {
+		t.Errorf("the first event is %s", got)
+	}
+}
+
 func TestAReplicaDoesNotWaitForLong(t *testing.T) {
 	for versions, most := range map[string]time.Duration{"999999999.": 10 * time.Second, ".999999999": 10 * time.Second, "999.": 0, "999": 0, ".": 0, "x.<script>": 0, "-1.1e9": 0} {
 		t.Run(versions, func(t *testing.T) {

@@ -119,7 +119,7 @@ func newCommon(watch client.WithWatch, namespace string, now func() time.Time) (
 	if err != nil {
 		return common{}, fmt.Errorf("reading the templates: %w", err)
 	}
-	return common{board: newBoard(watch, namespace), views: views, assets: assets}, nil
+	return common{board: newBoard(watch, namespace, now()), views: views, assets: assets}, nil
 }
 
 // New returns a Server for one viewer. It shows nothing before Run is called.

@@ -284,7 +284,7 @@ func TestAClusterThatAnswersNothingIsReported(t *testing.T) {
 // version returns the version that a page shows.
 func (s *site) version(path string) string {
 	s.Helper()
-	found := regexp.MustCompile(`data-shown="(\d+)"`).FindStringSubmatch(s.get(path))
+	found := regexp.MustCompile(`data-shown="([\w.]+)"`).FindStringSubmatch(s.get(path))
 	if found == nil {
 		s.Fatalf("%s has no version", path)
 	}
