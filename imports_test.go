@@ -58,7 +58,7 @@ var arrows = []struct {
 	{pkg: "reconciler/feedback", knows: []string{"api/v1alpha1", "source/forge", "reconciler/control", "reconciler/fields", "reconciler/naming", "reconciler/proposals"}},
 	{pkg: "reconciler/repositories", knows: []string{"api/v1alpha1", "source", "reconciler/branches", "reconciler/clusters", "reconciler/control", "reconciler/fleet", "reconciler/naming", "reconciler/stores"}},
 	{pkg: "reconciler/environments", knows: []string{"api/v1alpha1", "health", "reconciler", "reconciler/branches", "reconciler/control", "reconciler/fleet", "reconciler/naming",
-		"reconciler/report", "reconciler/stores"}},
+		"reconciler/plan", "reconciler/report", "reconciler/stores"}},
 	{pkg: "reconciler/agent", knows: []string{"api/v1alpha1", "source", "source/webhook", "reconciler", "reconciler/apply", "reconciler/branches",
 		"reconciler/clusters", "reconciler/control", "reconciler/environments", "reconciler/feedback", "reconciler/fleet", "reconciler/images", "reconciler/kustomize", "reconciler/manifest", "reconciler/proposals", "reconciler/records", "reconciler/render", "reconciler/report",
 		"reconciler/repositories", "reconciler/stores"},

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -179,6 +180,23 @@ func everyDeath(t *testing.T, w *world, m *mortal, do func(name string)) {
 // Every commit replaces a Job and a Deployment, runs a Job that leaves nothing, changes one object and drops another.
 func TestDeathAtEveryWriteOfASync(t *testing.T) {
 	w := newWorld(t)
+	w.syncsToDeath()
+}
+
+// The same with objects in another cluster than the record. Nothing that protects a Job may depend on both being in one.
+func TestDeathAtEveryWriteInAnotherCluster(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, otherCluster(t))
+	w.syncsToDeath()
+}
+
+// otherCluster is another cluster than that of the agent.
+var otherCluster = clustertest.Shared(clustertest.Config{})
+
+// syncsToDeath syncs with an agent that dies at every write.
+func (w *world) syncsToDeath() {
+	t := w.t
+	t.Helper()
 	last := "first"
 	commits := func(version string) {
 		immutable := strings.NewReplacer("app: api", "app: api-"+version, "{name: api}\nspec", "{name: api, annotations: {berth.dev/replace: when-immutable}}\nspec")

@@ -13,7 +13,7 @@ func RecordName(environment, cluster string) string {
 	if cluster == "" {
 		return environment
 	}
-	return environment + "@" + cluster
+	return environment + "." + cluster
 }
 
 // load returns the record of an environment in this cluster.

@@ -48,7 +48,8 @@ type world struct {
 	*Reconciler
 	t     *testing.T
 	wire  *wire
-	admin dynamic.Interface // for users' changes
+	in    *clustertest.Cluster // where it runs; the record is at home
+	admin dynamic.Interface    // for users' changes
 	git   *gittest.Repository
 	// env is the agent's input. The world keeps the reported values in it up to date.
 	env      Environment
@@ -62,9 +63,14 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
-	c := cluster(t)
-	own := c.Namespace(t)
-	w := &world{t: t, wire: &wire{}, ahead: &atomic.Int64{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
+	return newWorldIn(t, cluster(t))
+}
+
+// newWorldIn returns a world whose environment runs in a cluster, which may be another one than the agent's.
+func newWorldIn(t *testing.T, c *clustertest.Cluster) *world {
+	t.Helper()
+	own := cluster(t).Namespace(t)
+	w := &world{t: t, in: c, wire: &wire{}, ahead: &atomic.Int64{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
 	w.store = must(source.Open(source.Config{Dir: t.TempDir(), URL: w.git.URL()}))
 	t.Cleanup(func() { w.store.Close() })
 	w.env = Environment{
@@ -81,8 +87,12 @@ func newWorld(t *testing.T) *world {
 func (w *world) starts(namespace string) {
 	w.t.Helper()
 	w.stop()
-	config := cluster(w.t).RESTConfig()
+	home, config, name := cluster(w.t).RESTConfig(), w.in.RESTConfig(), ""
+	home.Wrap(w.wire.wrap)
 	config.Wrap(w.wire.wrap)
+	if w.in != cluster(w.t) {
+		name = "other"
+	}
 	mapper := must(apiutil.NewDynamicRESTMapper(config, must(rest.HTTPClientFor(config))))
 	requeued := make(chan struct{}, 1) // a channel of its own, because the watches of the previous agent may still deliver a requeue
 	w.requeued = requeued
@@ -91,6 +101,7 @@ func (w *world) starts(namespace string) {
 	w.Reconciler = New(Config{
 		Snapshots: storeOf(w.store),
 		Cluster: &clusters.Cluster{
+			Name: name, Identity: types.UID(name),
 			Watches:       watches,
 			Applier:       apply.New(apply.Config{Dynamic: dynamics, Mapper: mapper, OpenAPI: schemas, Now: w.now}),
 			ClusterScoped: func(schema.GroupKind) (bool, error) { return false, nil },
@@ -98,7 +109,7 @@ func (w *world) starts(namespace string) {
 				return must(kubernetes.NewForConfig(config)).CoreV1(), nil
 			},
 		},
-		Records:        records.New(must(kubernetes.NewForConfig(config)).CoreV1(), namespace),
+		Records:        records.New(must(kubernetes.NewForConfig(home)).CoreV1(), namespace),
 		RenderPatience: patience,
 		Requeue:        func(string) { requeue(requeued) },
 		DigestKey:      []byte("key"),

@@ -376,3 +376,104 @@ func TestAKubeconfigIsNotCopied(t *testing.T) {
 		return false
 	})
 }
+
+// However a cluster fails, its environments say so, keep running, and delay no other.
+func TestTheTroubleOfAnotherCluster(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		breaks  func(*far)
+		mends   func(*far)
+		message string
+	}{
+		{"nothing arrives", func(f *far) { f.link.Hang() }, func(f *far) { f.link.Mend() }, "cluster staging cannot be reached since "},
+		{"a load balancer answers", func(f *far) { f.link.Answer(503) }, func(f *far) { f.link.Mend() }, "cluster staging cannot be reached since "},
+		{"its certificate has expired", func(f *far) { f.link.Expire() }, func(f *far) { f.link.Mend() }, ": the certificate of its server is not valid now, but from "},
+		{
+			"the agent has no rights", func(f *far) { f.keep("staging", f.outsider()) }, func(f *far) { f.keep("staging", f.config) },
+			"cluster staging refuses the agent since ",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFar(t)
+			f.branches("one", "f0")
+			f.follow(in("staging", "review"))
+			f.healthy("main", "f0")
+			test.breaks(f)
+			f.branches("two", "f0")
+			f.code.Commit("main", content("two"), "two")
+			f.poll()
+			f.healthy("main")
+			if text := f.becomes("f0", v1alpha1.ReasonWaiting); !strings.Contains(text, test.message) {
+				t.Errorf("it says %q", text)
+			}
+			f.notes(v1alpha1.ConditionClusterUnavailable, test.message)
+			if f.tells("f0") != "one" {
+				t.Errorf("its ConfigMap says %q", f.tells("f0"))
+			}
+			f.code.Commit("main", content("three"), "three")
+			f.poll()
+			f.healthy("main")
+			test.mends(f)
+			f.healthy("f0")
+			if f.tells("f0") != "two" {
+				t.Errorf("afterwards its ConfigMap says %q", f.tells("f0"))
+			}
+		})
+	}
+}
+
+// outsider returns the configuration of an account without rights.
+func (f *far) outsider() *rest.Config {
+	f.t.Helper()
+	namespace := otherCluster(f.t).Namespace(f.t)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "outsider"}}
+	if err := f.client.Create(f.t.Context(), account); err != nil {
+		f.t.Fatal(err)
+	}
+	config, err := otherCluster(f.t).ConfigFor(f.t.Context(), namespace, "outsider")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.link.Config(config)
+}
+
+// A slow cluster is not an outage.
+func TestASlowClusterIsUsed(t *testing.T) {
+	f := newFar(t)
+	f.link.Delay(200 * time.Millisecond)
+	f.branches("one", "f0")
+	f.follow(in("staging", "review"))
+	f.healthy("main", "f0")
+}
+
+// The Secret leads to another cluster than before, in which nothing of the environment ran.
+func TestAKubeconfigThatLeadsElsewhere(t *testing.T) {
+	f := newFar(t)
+	f.branches("one", "f0")
+	f.follow(in("staging", "review"))
+	f.healthy("f0")
+	third := thirdCluster(t)
+	installKinds(t, third)
+	f.keep("staging", third.RESTConfig())
+	f.branches("two", "f0")
+	f.poll()
+	text := f.becomes("f0", v1alpha1.ReasonWaiting)
+	if !strings.Contains(text, "the name staging leads to another cluster than the one in which the environment ran") {
+		t.Errorf("it says %q", text)
+	}
+	f.restart()
+	f.becomes("f0", v1alpha1.ReasonWaiting)
+	f.changeEnvironment("f0", func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationConfirmed, "1") })
+	f.healthy("f0")
+	there, err := client.New(third.RESTConfig(), client.Options{Scheme: newScheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cm := &corev1.ConfigMap{}
+	if err := there.Get(t.Context(), types.NamespacedName{Namespace: f.spaceOf("f0"), Name: "app"}, cm); err != nil || cm.Data["text"] != "two" || f.tells("f0") != "one" {
+		t.Errorf("in the new cluster it says %q (%v), and in the old one %q", cm.Data["text"], err, f.tells("f0"))
+	}
+}
+
+// thirdCluster is a third control plane.
+var thirdCluster = clustertest.Shared(clustertest.Config{})

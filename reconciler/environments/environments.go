@@ -33,7 +33,7 @@ type Controller struct {
 	known map[string]remembered           // by name
 	ended map[types.UID]string            // the commit of the last sync that came to an end
 	waits map[types.UID]string            // the commit that waits for images
-	asked map[types.UID]string            // the confirmations when a removal began to wait for its cluster
+	asked map[types.UID]string            // the confirmation of the Repository when its cluster was first missed
 	crews *crews
 }
 

@@ -3,9 +3,11 @@ package environments
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +19,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/plan"
 	"berth.dev/berth/reconciler/report"
 )
 
@@ -40,19 +43,21 @@ func (e *Controller) passesOf(ctx context.Context, env *v1alpha1.Environment) (*
 		return passes, why, nil
 	}
 	elsewhere, err := passes.Elsewhere(ctx, env.Name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, "", err
-	case !elsewhere:
+	}
+	if !elsewhere {
 		e.unask(env)
 		return passes, "", nil
-	case e.confirmedSince(ctx, env):
+	}
+	ask := "begin again in the other cluster: berth confirm " + env.Name
+	if e.confirmed(ctx, env, ask) {
 		e.unask(env)
-		e.Log.Warn("beginning anew in another cluster of the same name", "environment", env.Name, "cluster", env.Spec.Cluster)
+		e.Log.Warn("the environment begins again in another cluster of the same name, because a user confirmed that", "environment", env.Name, "cluster", env.Spec.Cluster)
 		return passes, "", passes.BeginHere(ctx, identityOf(env, e.Installation))
 	}
-	return nil, fmt.Sprintf("the name %s leads to another cluster than the one in which the environment ran: the kubeconfig in Secret/%s, or the cluster at its address, was replaced; nothing is done there; restore it, or begin anew in the other cluster: berth confirm %s",
-		env.Spec.Cluster, env.Spec.Cluster, env.Name), nil
+	return nil, fmt.Sprintf("the name %s leads to another cluster than the one in which the environment ran: the kubeconfig in Secret/%s, or the cluster at its address, was replaced; nothing is done there; restore it, or %s",
+		env.Spec.Cluster, env.Spec.Cluster, ask), nil
 }
 
 // apart reports why an Environment cannot be reconciled in its cluster. What runs there stays as it is. If the cluster is gone for
@@ -64,9 +69,11 @@ func (e *Controller) apart(ctx context.Context, env *v1alpha1.Environment, why s
 	}
 	e.remember(env, identityOf(env, e.Installation))
 	if env.DeletionTimestamp.IsZero() {
-		return e.hold(ctx, env, why)
+		return e.ask(ctx, env, report.Held, why)
 	}
-	if e.confirmedSince(ctx, env) {
+	e.Guard.Allow(env) // which has been asked before
+	ask := "if the cluster is gone for good, delete the Environment without it: berth confirm " + env.Name
+	if e.confirmed(ctx, env, ask) {
 		e.Log.Warn("the environment goes without its cluster, because a user confirmed that", "environment", env.Name, "cluster", env.Spec.Cluster, "reason", why)
 		if err := e.Fleet.Home.Records.Delete(ctx, reconciler.RecordName(env.Name, env.Spec.Cluster)); err != nil {
 			return ctrl.Result{}, err
@@ -77,23 +84,34 @@ func (e *Controller) apart(ctx context.Context, env *v1alpha1.Environment, why s
 	if branches.Begun(env) {
 		stage = report.Deleting // which it must not unsay
 	}
-	why += fmt.Sprintf("; its deletion waits for that; if the cluster is gone for good, delete the Environment without it: berth confirm %s", env.Name)
-	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: stage, Message: why}})
+	return e.ask(ctx, env, stage, why+"; its deletion waits for that; "+ask)
 }
 
-// confirmedSince reports whether a user confirmed an Environment, or its Repository, since this was first asked for. An earlier
-// confirmation was meant for something else.
-func (e *Controller) confirmedSince(ctx context.Context, env *v1alpha1.Environment) bool {
+// ask reports why an Environment waits. A confirmation from before was meant for something else, and is used up.
+func (e *Controller) ask(ctx context.Context, env *v1alpha1.Environment, stage report.Stage, why string) (ctrl.Result, error) {
+	found := reconciler.TornDown{State: plan.Waiting, Message: why}
+	if branches.ConfirmedBy(env) {
+		found.Confirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
+	}
+	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: stage}, Outcome: reconciler.Outcome{Finding: found}})
+}
+
+// confirmed reports whether a user confirmed what the status of an Environment asks for: there, or for its whole Repository.
+func (e *Controller) confirmed(ctx context.Context, env *v1alpha1.Environment, ask string) bool {
+	ready := meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || !strings.Contains(ready.Message, ask) {
+		return false
+	}
 	repo := &v1alpha1.Repository{}
 	_ = e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo) // it may be gone
-	now := env.Annotations[v1alpha1.AnnotationConfirmed] + "/" + repo.Annotations[v1alpha1.AnnotationConfirmed]
+	now := repo.Annotations[v1alpha1.AnnotationConfirmed]
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before, asked := e.asked[env.UID]
 	if !asked {
 		e.asked[env.UID] = now
 	}
-	return asked && before != now
+	return branches.ConfirmedBy(env) || asked && before != now
 }
 
 // unask ends the wait for a confirmation: a later one is about something else.
@@ -139,8 +157,8 @@ func inCluster(ctx context.Context, c client.Reader, secret types.NamespacedName
 	return requests
 }
 
-// confirmed selects the confirmations of a Repository.
-var confirmed = predicate.Funcs{
+// confirmedAnew selects the confirmations of a Repository.
+var confirmedAnew = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationConfirmed] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationConfirmed]
