@@ -44,6 +44,7 @@ type line struct {
 	open        map[string][]int64      // merge requests, by branch
 	merges      map[int64]*mergeRequest // the same, by number
 	listed      time.Time               // when
+	turn        int64                   // of the merge request that was opened or pushed to last
 	later       map[string]bool         // branches that wait for the next list
 	held        map[int64]heldNote      // notes of branches without environments
 }

@@ -2,8 +2,10 @@ package feedback
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -254,6 +256,46 @@ func TestAMergeRequestWithoutAnEnvironment(t *testing.T) {
 		o.stop()
 		o.starts()
 		o.wants("also after a restart", time.Minute, "list")
+		o.stop()
+	})
+}
+
+// An edit of a note moves its merge request to the front of the list. It must not end the plan of another one, whose note would
+// then be edited, and so on.
+func TestEditsOfNotesDoNotChooseWhatIsPlanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, p := plansToo(t, environment("main", "Healthy", ""))
+		o.change(func() {
+			for i := range int64(maxPlanned + 10) {
+				o.open = append(o.open, into(100-i, fmt.Sprint("fix-", i), commitA))
+				o.open = append(o.open, forge.MergeRequest{Number: 200 + i, Branch: fmt.Sprint("other-", i), Target: "other", Head: commitA})
+			}
+		})
+		heard := func(front int64) {
+			o.change(func() {
+				at := slices.IndexFunc(o.open, func(m forge.MergeRequest) bool { return m.Number == front })
+				m := o.open[at]
+				o.open = slices.Insert(slices.Delete(o.open, at, at+1), 0, m)
+			})
+			o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		}
+		heard(100)
+		o.said(time.Minute)
+		if p.asked != maxPlanned {
+			t.Fatalf("%d plans were wanted", p.asked)
+		}
+		p.makes("ConfigMap/new")
+		o.said(time.Minute)
+		heard(45)
+		o.wants("one that is not planned moves to the front", time.Minute, "list")
+		heard(60)
+		o.wants("one that is planned, too", time.Minute, "list")
+		o.change(func() {
+			at := slices.IndexFunc(o.open, func(m forge.MergeRequest) bool { return m.Number == 45 })
+			o.open[at].Head = commitB
+		})
+		heard(45)
+		o.wants("a push is planned, in place of the oldest", time.Minute, "list", "note 1051 in !51 removed", "merge !45 b")
 		o.stop()
 	})
 }

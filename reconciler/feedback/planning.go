@@ -24,7 +24,7 @@ type Plans interface {
 }
 
 const (
-	// maxPlanned is how many open merge requests of a Repository are planned: those that changed last.
+	// maxPlanned is how many open merge requests of a Repository are planned: those that were opened or pushed to last.
 	maxPlanned = 50
 	// maxHeld is how many notes of branches without an environment one Environment keeps.
 	maxHeld = maxPlanned
@@ -35,8 +35,10 @@ const (
 // mergeRequest is an open merge request.
 type mergeRequest struct {
 	forge.MergeRequest
-	// planned says that it is among the merge requests that are planned.
+	// planned says that it is among the merge requests that are planned. turn is the order in which they were opened or pushed
+	// to.
 	planned bool
+	turn    int64
 	// asked is the key of what merge was asked for; empty: it was not. again is when to ask again, after tries.
 	asked string
 	merge forge.Merge
@@ -61,8 +63,7 @@ func branchOf(m forge.MergeRequest) string {
 func (l *line) takeOver(repo *v1alpha1.Repository, all []forge.MergeRequest, envs map[string][]*v1alpha1.Environment) {
 	before, policy := l.merges, repo.Spec.Feedback.Plan
 	l.open, l.merges = map[string][]int64{}, map[int64]*mergeRequest{}
-	planned := 0
-	for _, listed := range all {
+	for _, listed := range slices.Backward(all) { // the one that changed last is the first of the list
 		forks := policy != nil && policy.Forks
 		if listed.Fork && !forks {
 			continue
@@ -71,17 +72,36 @@ func (l *line) takeOver(repo *v1alpha1.Repository, all []forge.MergeRequest, env
 		if was, known := before[listed.Number]; known {
 			m = was
 		}
-		m.MergeRequest, m.beside = listed, ""
+		if m.Head != listed.Head || m.turn == 0 {
+			l.turn++
+			m.turn = l.turn
+		}
+		m.MergeRequest, m.beside, m.planned = listed, "", false
 		for _, env := range envs[branchOf(listed)] {
 			m.beside = env.Spec.Commit
-		}
-		if m.planned = l.Plans != nil && policy != nil && listed.Head != "" && planned < maxPlanned; m.planned {
-			planned++
 		}
 		l.merges[listed.Number] = m
 		l.open[branchOf(listed)] = append(l.open[branchOf(listed)], listed.Number)
 	}
+	if l.Plans != nil && policy != nil {
+		l.choose(envs)
+	}
 	l.adopt()
+}
+
+// choose chooses the merge requests that are planned, of those into a branch with an environment. Their order in the list does
+// not count: an edit of a note moves its merge request to the front, and would end the plan of another one.
+func (l *line) choose(envs map[string][]*v1alpha1.Environment) {
+	var candidates []*mergeRequest
+	for _, m := range l.merges {
+		if m.Head != "" && len(envs[m.Target]) > 0 {
+			candidates = append(candidates, m)
+		}
+	}
+	slices.SortFunc(candidates, func(a, b *mergeRequest) int { return cmp.Compare(b.turn, a.turn) })
+	for _, m := range candidates[:min(maxPlanned, len(candidates))] {
+		m.planned = true
+	}
 }
 
 // target is an environment that a merge request would change.
