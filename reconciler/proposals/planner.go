@@ -1,6 +1,7 @@
 package proposals
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -38,6 +39,8 @@ type Planner struct {
 	plans   map[Subject]drafted
 	running running
 	turn    int64
+	// made is the turn at which the last plan of a Repository began.
+	made map[types.NamespacedName]int64
 }
 
 // wanted is a plan that is to be made.
@@ -62,7 +65,7 @@ type running struct {
 
 // NewPlanner returns a Planner.
 func NewPlanner(c PlannerConfig) *Planner {
-	return &Planner{PlannerConfig: c, signal: make(chan struct{}, 1), wants: map[Subject]wanted{}, plans: map[Subject]drafted{}}
+	return &Planner{PlannerConfig: c, signal: make(chan struct{}, 1), wants: map[Subject]wanted{}, plans: map[Subject]drafted{}, made: map[types.NamespacedName]int64{}}
 }
 
 // Want lets a plan be made soon, in place of an earlier one for the same subject. It does nothing if that plan is there, or
@@ -107,6 +110,9 @@ func (p *Planner) Retain(repository types.NamespacedName, keep map[Subject]bool)
 	if p.running.cancel != nil && gone(p.running.Subject) {
 		p.running.cancel()
 	}
+	if len(keep) == 0 {
+		delete(p.made, repository)
+	}
 }
 
 // Start makes plans until the context ends.
@@ -147,7 +153,8 @@ func (p *Planner) makeDue(ctx context.Context) time.Time {
 	return time.Time{}
 }
 
-// take returns the next plan to make, or else when one will be due.
+// take returns the next plan to make, or else when one will be due. The Repository whose last plan is the longest ago is
+// first: one with many merge requests delays the plans of others by one plan only.
 func (p *Planner) take() (first wanted, next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,7 +165,7 @@ func (p *Planner) take() (first wanted, next time.Time) {
 			if next.IsZero() || w.due.Before(next) {
 				next = w.due
 			}
-		case first.Key == "" || w.turn < first.turn:
+		case first.Key == "" || cmp.Or(cmp.Compare(p.made[w.Repository], p.made[first.Repository]), cmp.Compare(w.turn, first.turn)) < 0:
 			first = w
 		}
 	}
@@ -175,6 +182,8 @@ func (p *Planner) make(ctx context.Context, w wanted) {
 		return
 	}
 	delete(p.wants, w.Subject)
+	p.turn++
+	p.made[w.Repository] = p.turn
 	p.running = running{Want: w.Want, cancel: cancel}
 	p.mu.Unlock()
 

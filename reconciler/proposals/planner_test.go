@@ -66,6 +66,23 @@ func (d *desk) said(wait time.Duration) []string {
 	return begun
 }
 
+// A Repository with many merge requests delays the plan of another one by one plan only.
+func TestRepositoriesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := opens(t)
+		for i := range int64(20) {
+			d.wants(i, "many")
+		}
+		other := subject(1)
+		other.Repository.Name = "other"
+		time.Sleep(10 * time.Second)
+		d.Want(Want{Subject: other, Key: "other"})
+		if diff := cmp.Diff([]string{"many", "other", "many"}, d.said(150*time.Second)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestPlansAreMadeOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := opens(t)
