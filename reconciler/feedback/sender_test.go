@@ -347,8 +347,7 @@ func TestAMergeRequestMovesToAnotherBranch(t *testing.T) {
 			o.open = []forge.MergeRequest{{Number: 7, Branch: "other"}}
 			o.envs[renamed.Name] = renamed
 		})
-		o.sender.Changed(renamed)
-		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.sender.tell(client.ObjectKeyFromObject(o.repo), func(l *line) { l.changed["other"], l.heard = true, true }) // at once: each would list
 		o.wants("the new branch has the note", time.Minute, "berth/review a Success", "list", "note 1007 in !7 Healthy")
 		o.change(func() { delete(o.envs, "posts.review.side") })
 		o.sender.Changed(environment("side", "Healthy", ""))
