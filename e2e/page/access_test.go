@@ -103,14 +103,8 @@ func (p *tab) isAccessible(name string) {
 
 func (p *tab) violations() (found []violation) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.browser, patience)
-	defer cancel()
 	const run = `axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) => JSON.stringify(r.violations))`
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](run, chromedp.EvalAwaitPromise))
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &found)
-	}
-	if err != nil {
+	if err := json.Unmarshal([]byte(p.awaited(run)), &found); err != nil {
 		p.Fatalf("running axe: %v", err)
 	}
 	return found
