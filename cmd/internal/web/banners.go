@@ -40,6 +40,7 @@ func (s *Server) banners(ctx context.Context, repos map[string]*v1alpha1.Reposit
 	var all []banner
 	for _, name := range slices.Sorted(maps.Keys(repos)) {
 		all = append(all, bannersOf(repos[name])...)
+		all = append(all, noted(repos[name])...)
 		all = append(all, unreported(repos[name])...)
 	}
 	return append(all, s.missed(ctx)...)
@@ -58,6 +59,26 @@ func bannersOf(repo *v1alpha1.Repository) []banner {
 		return nil
 	}
 	return []banner{{Tone: cmp.Or(repoTones[ready.Reason], toneBad), Title: repo.Name + ": " + ready.Reason, Text: ready.Message}}
+}
+
+// notes are the conditions that a Repository has only while something is wrong, and what that means.
+var notes = []struct {
+	condition, title string
+	tone             tone
+}{
+	{v1alpha1.ConditionClusterUnavailable, "a cluster cannot be used", toneBad},
+	{v1alpha1.ConditionClusterAccessExpires, "the access to a cluster ends soon", toneWarn},
+	{v1alpha1.ConditionBranchesLeftOut, "some branches have no environment", toneWarn},
+}
+
+// noted returns the banners of conditions that a Repository has beside Ready.
+func noted(repo *v1alpha1.Repository) (banners []banner) {
+	for _, n := range notes {
+		if c := meta.FindStatusCondition(repo.Status.Conditions, n.condition); c != nil && c.Status == metav1.ConditionTrue {
+			banners = append(banners, banner{Tone: n.tone, Title: repo.Name + ": " + n.title, Text: c.Message})
+		}
+	}
+	return banners
 }
 
 // unreported returns the banner of a Repository whose forge does not accept what the agent reports.

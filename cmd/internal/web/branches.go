@@ -15,6 +15,7 @@ import (
 // row is an environment in the list of branches.
 type row struct {
 	Name, Branch, Repository, Entry string
+	Cluster                         string // empty: the agent's own
 	State                           state
 	Commit, Subject, Author         string
 	CommitLink                      string
@@ -117,7 +118,7 @@ func (s *Server) rowsOf(envs []*v1alpha1.Environment, repos map[string]*v1alpha1
 
 func rowOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, now time.Time) row {
 	r := row{
-		Name: env.Name, Branch: env.Spec.Branch, Repository: env.Spec.Repository, Entry: env.Spec.Entry,
+		Name: env.Name, Branch: env.Spec.Branch, Repository: env.Spec.Repository, Entry: env.Spec.Entry, Cluster: env.Spec.Cluster,
 		State:  stateOf(env),
 		Commit: env.Status.ShortCommit, Subject: env.Status.CommitSubject, Author: env.Status.CommitAuthor,
 		Since:  inspect.Ready(env.Status.Conditions).LastTransitionTime.Time,
@@ -177,7 +178,7 @@ func (f filter) shows(r row, me string) bool {
 	case f.Author != "" && !r.isOf(f.Author):
 		return false
 	}
-	text := strings.ToLower(strings.Join([]string{r.Branch, r.Repository, r.Entry, r.State.Word, r.State.Reason, r.Commit, r.Subject, r.Author}, " "))
+	text := strings.ToLower(strings.Join([]string{r.Branch, r.Repository, r.Entry, r.Cluster, r.State.Word, r.State.Reason, r.Commit, r.Subject, r.Author}, " "))
 	for word := range strings.FieldsSeq(strings.ToLower(f.Text)) {
 		if !strings.Contains(text, word) {
 			return false

@@ -81,6 +81,16 @@ func TestBranchesFilters(t *testing.T) {
 	}
 }
 
+func TestTheListNamesOtherClusters(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonHealthy, "")
+	env.Spec.Cluster = "staging"
+	s := open(t, &site{}, repository(), env, environment("b", v1alpha1.ReasonHealthy, ""))
+	s.shows("/?q=staging", `</span> staging</span>`)
+	if rows := regexp.MustCompile(`<li class="row" id="[^"]+"[^>]*hidden`).FindAllString(s.get("/?q=staging"), -1); len(rows) != 1 || !strings.Contains(rows[0], "posts.review.b") {
+		t.Errorf("the search hides %q", rows)
+	}
+}
+
 func TestBannersOfRepositories(t *testing.T) {
 	blocked, unreachable := repository(), repository()
 	blocked.Status.Held, blocked.Status.Confirmed = []string{"posts.review.a", "posts.review.b"}, []string{"posts.review.b"}
@@ -88,12 +98,16 @@ func TestBannersOfRepositories(t *testing.T) {
 	unreachable.Name = "other"
 	unreachable.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnreachable, Message: "no route to host"}
 	unreachable.Status.Conditions = append(unreachable.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionFeedback, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonForbidden, Message: "the token needs write:issue"})
+	unreachable.Status.Conditions = append(unreachable.Status.Conditions,
+		metav1.Condition{Type: v1alpha1.ConditionClusterUnavailable, Status: metav1.ConditionTrue, Message: "cluster staging cannot be reached"},
+		metav1.Condition{Type: v1alpha1.ConditionBranchesLeftOut, Status: metav1.ConditionTrue, Message: "3 branches are beyond the limit"})
 	missed := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: namespace}, Reason: "HookMissed", Message: "polling found that main moved",
 		InvolvedObject: corev1.ObjectReference{Kind: "Repository", Name: "posts"}, LastTimestamp: ago(time.Hour)}
 	old := missed.DeepCopy()
 	old.Name, old.Message, old.LastTimestamp = "old", "polling found it long ago", ago(48*time.Hour)
 	s := open(t, &site{}, blocked, unreachable, missed, old)
-	s.shows("/", "two would go", `href="/env/posts.review.a"`, "other: Unreachable", "no route to host", "other: merge requests do not show the current state: Forbidden", "the token needs write:issue", "polling found that main moved")
+	s.shows("/", "two would go", `href="/env/posts.review.a"`, "other: Unreachable", "no route to host", "other: merge requests do not show the current state: Forbidden", "the token needs write:issue", "polling found that main moved",
+		"other: a cluster cannot be used", "cluster staging cannot be reached", "other: some branches have no environment", "3 branches are beyond the limit")
 	s.hides("/", `href="/env/posts.review.b"`, "long ago")
 }
 
