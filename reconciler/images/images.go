@@ -59,7 +59,7 @@ type Checker struct {
 	agent  context.Context // of the first Ask; nil before
 	asks   map[string]*ask // by environment
 	probes map[string]*probe
-	hosts  map[string]*host
+	hosts  map[hostKey]*host
 	tidyAt int // with how many hosts unused ones are forgotten
 }
 
@@ -73,7 +73,7 @@ func New(c Config) *Checker {
 	}
 	return &Checker{
 		Config: c, transport: newTransport(c), pace: usualPace, lane: newLane(atOnce),
-		asks: map[string]*ask{}, probes: map[string]*probe{}, hosts: map[string]*host{},
+		asks: map[string]*ask{}, probes: map[string]*probe{}, hosts: map[hostKey]*host{},
 	}
 }
 

@@ -91,6 +91,19 @@ func TestProductionDoesNotWaitForTheTurnOfAPreview(t *testing.T) {
 	w.until(production, isThere)
 }
 
+// Previews can make a registry limit their requests, for example those without credentials.
+func TestTheTroubleOfPreviewsIsNotThatOfProduction(t *testing.T) {
+	s := newShop(t)
+	s.push("acme/app:1")
+	s.fails(http.StatusTooManyRequests, "Retry-After", "3600")
+	w := at(t, s)
+	w.until(query("preview", s.host()+"/acme/app:1"), isTroubled)
+	s.fails(0)
+	production := query("production", s.host()+"/acme/app:1")
+	production.Urgent = true
+	w.until(production, isThere)
+}
+
 func TestNotMoreImagesAreAskedForThanTheLimit(t *testing.T) {
 	w := newWorld(t, Registries{})
 	w.transport = &registries{}

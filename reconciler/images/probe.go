@@ -31,6 +31,7 @@ const (
 type probe struct {
 	key    string
 	target target
+	urgent bool
 	asks   map[*ask]bool // who wants to know
 	answer plan.Answer
 	began  time.Time
@@ -44,6 +45,7 @@ type probe struct {
 
 // host is what is known of a registry.
 type host struct {
+	// lane is the same for urgent questions and others.
 	lane lane
 	// limited is until when it wants no requests. since is when its trouble began, and last its newest trouble.
 	limited, since, last time.Time
@@ -57,7 +59,7 @@ func (c *Checker) probeOf(image string, at target, urgent bool) *probe {
 	}
 	p := c.probes[key]
 	if p == nil {
-		p = &probe{key: key, target: at, asks: map[*ask]bool{}, began: c.Now()}
+		p = &probe{key: key, target: at, urgent: urgent, asks: map[*ask]bool{}, began: c.Now()}
 		c.probes[key] = p
 		c.schedule(p, 0)
 	}
@@ -112,7 +114,7 @@ func (c *Checker) inquire(p *probe) {
 		c.mu.Unlock()
 		return
 	}
-	ctx, h, a := c.agent, c.host(p.target.registry), p.turn()
+	ctx, h, a := c.agent, c.host(p.host()), p.turn()
 	p.busy, p.again = true, false
 	a.waiting++
 	c.mu.Unlock()
@@ -219,30 +221,42 @@ func (c *Checker) pause(p *probe, h *host, r result) (pause time.Duration, more 
 	return pause + time.Duration(float64(pause)*c.Jitter()/10), true
 }
 
+// hostKey identifies what is known of a registry. Urgent questions know it for themselves: the trouble that previews cause there,
+// such as by pulls without credentials, does not count for production.
+type hostKey struct {
+	registry string
+	urgent   bool
+}
+
+func (p *probe) host() hostKey { return hostKey{p.target.registry, p.urgent} }
+
 // host returns what is known of a registry. c.mu is held.
-func (c *Checker) host(registry string) *host {
-	h := c.hosts[registry]
+func (c *Checker) host(key hostKey) *host {
+	h := c.hosts[key]
 	if h == nil {
 		if len(c.hosts) >= c.tidyAt {
 			c.tidy()
 			c.tidyAt = 2*len(c.hosts) + tidyFrom
 		}
 		h = &host{lane: newLane(atOncePerOne)}
-		c.hosts[registry] = h
+		if other := c.hosts[hostKey{key.registry, !key.urgent}]; other != nil {
+			h.lane = other.lane
+		}
+		c.hosts[key] = h
 	}
 	return h
 }
 
 // tidy forgets the registries that nothing asks and that are in no trouble. c.mu is held.
 func (c *Checker) tidy() {
-	used := map[string]bool{}
+	used := map[hostKey]bool{}
 	for _, p := range c.probes {
-		used[p.target.registry] = true
+		used[p.host()] = true
 	}
 	now := c.Now()
-	for registry, h := range c.hosts {
-		if !used[registry] && now.Sub(h.last) > troubleMemory && !now.Before(h.limited) {
-			delete(c.hosts, registry)
+	for key, h := range c.hosts {
+		if !used[key] && now.Sub(h.last) > troubleMemory && !now.Before(h.limited) {
+			delete(c.hosts, key)
 		}
 	}
 }
