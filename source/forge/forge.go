@@ -164,6 +164,8 @@ func New(c Config) (*Client, error) {
 		client.api = &hub{connection: connection, project: "/repos/" + at.project, dialect: githubDialect}
 	case Gitea:
 		client.api = &hub{connection: connection, project: "/repos/" + at.project, dialect: giteaDialect}
+	case "":
+		return nil, &Error{Reason: Invalid, Op: "use the forge", Cause: "the name of its host does not say which API it has", Hint: "set spec.feedback.provider to GitLab, GitHub or Gitea"}
 	default:
 		return nil, &Error{Reason: Invalid, Op: "use the forge", Cause: "its API is not known: " + string(c.Provider), Hint: "set spec.feedback.provider to GitLab, GitHub or Gitea"}
 	}

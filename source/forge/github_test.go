@@ -278,6 +278,15 @@ type carrier func(*http.Request) (*http.Response, error)
 
 func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) { return c(r) }
 
+func TestAForgeWithoutAKnownAPI(t *testing.T) {
+	for provider, want := range map[forge.Provider]string{"": "the name of its host does not say which API it has", "Bitbucket": "its API is not known: Bitbucket"} {
+		_, err := forge.New(forge.Config{Provider: provider, RepositoryURL: "https://git.example.com/acme/posts.git"})
+		if forge.ReasonOf(err) != forge.Invalid || !strings.Contains(err.Error(), want+"; set spec.feedback.provider to GitLab, GitHub or Gitea") {
+			t.Errorf("%q: %v, want %q", provider, err, want)
+		}
+	}
+}
+
 func TestProviderOf(t *testing.T) {
 	for address, want := range map[string]forge.Provider{
 		"https://gitlab.example.com/a/b": forge.GitLab, "ssh://git@GitHub.com/a/b": forge.GitHub, "https://codeberg.org/a/b": forge.Gitea, "https://git.example.com/gitlab/b": "", "%": "",
