@@ -71,8 +71,9 @@ func (c *connection) answered(op operation, response *http.Response, body []byte
 	if code < http.StatusMultipleChoices {
 		return nil
 	}
-	e := &Error{Op: op.does, Cause: fmt.Sprintf("the forge answers %d %s", code, http.StatusText(code)), After: c.retryAfter(response), Answered: true}
-	if said := c.quote(body); said != "" && code >= http.StatusBadRequest {
+	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
+	e := &Error{Op: op.does, Cause: "the forge answers " + status, After: c.retryAfter(response), Answered: true}
+	if said := c.quote(body); said != "" && said != status && code >= http.StatusBadRequest {
 		e.Cause += ": " + said
 	}
 	limited := code == http.StatusForbidden && (e.After > 0 || strings.Contains(strings.ToLower(e.Cause), "rate limit"))

@@ -205,6 +205,7 @@ func TestErrorsOfGitLab(t *testing.T) {
 		wait         time.Duration
 		want         string
 	}{
+		{401, "", `{"message":"401 Unauthorized"}`, forge.Unauthorized, 0, "the forge answers 401 Unauthorized; check the Secret"},
 		{403, "", `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}`, forge.Forbidden, 0,
 			"cannot write a note in a merge request: the forge answers 403 Forbidden: insufficient_scope: The request requires higher privileges than provided by the access token.; the token needs the scope api, and the role Developer or higher"},
 		{403, "", `{"error":"insufficient_granular_scope","error_description":"Access denied: This operation requires a fine-grained personal access token with the following project permissions: [Merge Request: Update]."}`, forge.Forbidden, 0,
