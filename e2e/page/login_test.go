@@ -31,7 +31,16 @@ type served struct {
 }
 
 // serves starts a second agent, which serves the page. It has the rights of deploy/components/page, like the first.
-func serves(t *testing.T, flags ...string) *served {
+func serves(t *testing.T) *served {
+	t.Helper()
+	s, at := prepares(t), free(t)
+	s.address = "http://" + at
+	s.agent = s.replica(t, "page", at)
+	return s
+}
+
+// prepares returns a page that no agent serves yet, with an issuer, a Secret and the rights that it needs.
+func prepares(t *testing.T) *served {
 	t.Helper()
 	s := &served{issuer: issuertest.New(t)}
 	if err := clustertest.Apply(t.Context(), shared.Cluster.RESTConfig(), component(t)...); err != nil {
@@ -42,23 +51,32 @@ func serves(t *testing.T, flags ...string) *served {
 	if s.rbac, err = kubernetes.NewForConfig(shared.Cluster.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// free returns an address that nothing uses.
+func free(t *testing.T) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := listener.Addr().String()
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.address = "http://" + at
-	agent := shared.Agent.Twin("page", append([]string{"--page-address", at, "--page-url", s.address, "--page-issuer", s.issuer.URL, "--page-client-id", issuertest.ClientID}, flags...)...)
+	return listener.Addr().String()
+}
+
+// replica starts an agent that serves the page at an address.
+func (s *served) replica(t *testing.T, name, at string) *world.Agent {
+	t.Helper()
+	agent := shared.Agent.Twin(t.Name()+"-"+name, "--page-address", at, "--page-url", s.address, "--page-issuer", s.issuer.URL, "--page-client-id", issuertest.ClientID)
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.agent = agent
 	t.Cleanup(func() { _ = agent.Stop() })
 	world.Await(reporter{t}, "the agent serves the page", func() (string, bool) { return agent.Log(""), agent.Log("serving the page") != "" })
-	return s
+	return agent
 }
 
 // component returns the roles of the page.
