@@ -27,7 +27,12 @@ func (a *Agent) addProposals(store *stores.Set) error {
 		Trees:  trees.of,
 		Passes: a.passesOf,
 	})
-	planner := proposals.NewPlanner(proposals.PlannerConfig{Draft: drafter.Draft, Done: a.feedback.Planned, Now: a.Now})
+	planner := proposals.NewPlanner(proposals.PlannerConfig{
+		Draft: drafter.Draft, Done: a.feedback.Planned, Now: a.Now,
+		Panicked: func(w proposals.Want, why any, stack []byte) {
+			a.Log.Error("planning a merge request failed", "repository", w.Repository.Name, "mergeRequest", w.Number, "commit", w.Commit, "panic", fmt.Sprintf("%T", why), "stack", string(stack)) // its text may quote an object
+		},
+	})
 	a.feedback.Plans = planner
 	return a.mgr.Add(manager.RunnableFunc(planner.Start))
 }

@@ -60,10 +60,7 @@ func text(value any) string {
 // differing marks the lines of two texts: "-" for those of the first, "+" for those of the second, none for common
 // lines. It omits lines that are far from any difference.
 func differing(before, after string) []string {
-	if strings.HasSuffix(before, "\n") == strings.HasSuffix(after, "\n") || before == "" || after == "" {
-		before, after = strings.TrimSuffix(before, "\n"), strings.TrimSuffix(after, "\n")
-	}
-	was, is := linesOf(before), linesOf(after)
+	was, is := split(before, after)
 	var lines []string
 	end := 0 // the index in was after the last line that is shown
 	for _, group := range groups(was, is) {
@@ -84,6 +81,28 @@ func differing(before, after string) []string {
 		lines = append(lines, omitted)
 	}
 	return lines
+}
+
+// Count returns how many lines of a text were added and removed.
+func (c Change) Count() (added, removed int) {
+	before, _ := c.Old.(string)
+	after, _ := c.New.(string)
+	for _, group := range groups(split(before, after)) {
+		for _, op := range group {
+			if op.Tag != 'e' {
+				added, removed = added+op.J2-op.J1, removed+op.I2-op.I1
+			}
+		}
+	}
+	return added, removed
+}
+
+// split returns the lines of two texts. Their last line feed counts only if one of them lacks it.
+func split(before, after string) (was, is []string) {
+	if strings.HasSuffix(before, "\n") == strings.HasSuffix(after, "\n") || before == "" || after == "" {
+		before, after = strings.TrimSuffix(before, "\n"), strings.TrimSuffix(after, "\n")
+	}
+	return linesOf(before), linesOf(after)
 }
 
 // omitted stands for lines that are not shown.

@@ -81,22 +81,10 @@ func short(f fields.Change) fields.Change {
 	now, newIsText := f.New.(string)
 	path := clip(f.Path, maxName)
 	if (oldIsText || f.Old == nil) && (newIsText || f.New == nil) && strings.Contains(before+now, "\n") {
-		return fields.Change{Path: path, New: linesOf(f)}
+		added, removed := f.Count()
+		return fields.Change{Path: path, New: Lines{Added: added, Removed: removed}}
 	}
 	return fields.Change{Path: path, Old: value(f.Old), New: value(f.New)}
-}
-
-// linesOf counts the lines that differ.
-func linesOf(f fields.Change) (l Lines) {
-	for _, line := range f.Lines()[1:] {
-		switch strings.TrimLeft(line, " ")[:1] {
-		case "+":
-			l.Added++
-		case "-":
-			l.Removed++
-		}
-	}
-	return l
 }
 
 // value returns a value that is short, or the beginning of its text.

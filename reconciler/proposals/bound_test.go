@@ -25,6 +25,8 @@ func TestAPlanKeepsWhatIsShown(t *testing.T) {
 		{"a long value", fields.Change{Path: "data.a", Old: strings.Repeat("é", 1000), New: "b"}, fields.Change{Path: "data.a", Old: strings.Repeat("é", maxValue/2) + "…", New: "b"}},
 		{"a list", fields.Change{Path: "spec.args", Old: []any{"<a>", int64(1)}}, fields.Change{Path: "spec.args", Old: `["<a>",1]`}},
 		{"a text of several lines", fields.Change{Path: "data.a", Old: "a\nb\nc\n", New: "a\nx\ny\nc\n"}, fields.Change{Path: "data.a", New: Lines{Added: 2, Removed: 1}}},
+		{"a text with empty lines", fields.Change{Path: "data.a", Old: "a\n\nb\n", New: "a\n\n\nc\n"}, fields.Change{Path: "data.a", New: Lines{Added: 2, Removed: 1}}},
+		{"a text with lines like marks", fields.Change{Path: "data.a", Old: "+a\n-b\nc\n", New: "+a\n-b\nd\n"}, fields.Change{Path: "data.a", New: Lines{Added: 1, Removed: 1}}},
 	} {
 		if diff := cmp.Diff(test.want, short(test.is)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.rule, diff)

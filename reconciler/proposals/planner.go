@@ -3,6 +3,7 @@ package proposals
 import (
 	"cmp"
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 type PlannerConfig struct {
 	// Draft makes a plan. An error may pass.
 	Draft func(ctx context.Context, w Want) (Plan, error)
+	// Panicked is called with what a draft panicked with, and where. The content of a merge request must not end the program.
+	Panicked func(w Want, why any, stack []byte)
 	// Done reports that a plan of a Repository is ready. It must not block.
 	Done func(repository types.NamespacedName)
 	Now  func() time.Time
@@ -172,6 +175,18 @@ func (p *Planner) take() (first wanted, next time.Time) {
 	return first, next
 }
 
+// draft makes a plan that is small enough to be kept.
+func (p *Planner) draft(ctx context.Context, w Want) (plan Plan, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			p.Panicked(w, why, debug.Stack())
+			plan, err = Plan{Environment: w.Environment, Commit: w.Commit, Problems: []string{"cannot plan: a mistake in Berth; the agent's log says where: report it"}}, nil
+		}
+	}()
+	plan, err = p.Draft(ctx, w)
+	return plan.bounded(), err
+}
+
 // make makes a plan, and keeps it unless another one was wanted meanwhile.
 func (p *Planner) make(ctx context.Context, w wanted) {
 	drafting, cancel := context.WithTimeout(ctx, longest)
@@ -187,7 +202,7 @@ func (p *Planner) make(ctx context.Context, w wanted) {
 	p.running = running{Want: w.Want, cancel: cancel}
 	p.mu.Unlock()
 
-	plan, err := p.Draft(drafting, w.Want)
+	plan, err := p.draft(drafting, w.Want)
 
 	p.mu.Lock()
 	superseded := drafting.Err() == context.Canceled
@@ -203,7 +218,7 @@ func (p *Planner) make(ctx context.Context, w wanted) {
 		if err != nil {
 			plan = Plan{Environment: w.Environment, Commit: w.Commit, Problems: []string{"cannot plan: " + err.Error() + "; the next push is planned again"}}
 		}
-		p.plans[w.Subject] = drafted{Plan: plan.bounded(), key: w.Key}
+		p.plans[w.Subject] = drafted{Plan: plan, key: w.Key}
 	}
 	_, ready := p.plans[w.Subject]
 	p.mu.Unlock()

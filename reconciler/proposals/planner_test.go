@@ -3,6 +3,8 @@ package proposals
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,6 +66,23 @@ func (d *desk) said(wait time.Duration) []string {
 	begun := d.begun
 	d.begun = nil
 	return begun
+}
+
+// The content of a merge request does not end the agent.
+func TestADraftThatPanics(t *testing.T) {
+	said := ""
+	p := NewPlanner(PlannerConfig{
+		Now: time.Now, Done: func(types.NamespacedName) {}, Draft: func(context.Context, Want) (Plan, error) { panic("it fails") },
+		Panicked: func(w Want, why any, stack []byte) {
+			said = fmt.Sprintf("%s: %v, in TestADraftThatPanics: %t", w.Key, why, strings.Contains(string(stack), "TestADraftThatPanics"))
+		},
+	})
+	w := wanted{Want: Want{Subject: subject(1), Key: "k"}}
+	p.wants[w.Subject] = w
+	p.make(t.Context(), w)
+	if plan, key := p.Planned(w.Subject); key != "k" || len(plan.Problems) != 1 || said != "k: it fails, in TestADraftThatPanics: true" {
+		t.Errorf("%s; the plan is %+v", said, plan)
+	}
 }
 
 // A Repository with many merge requests delays the plan of another one by one plan only.
