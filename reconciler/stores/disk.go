@@ -91,8 +91,8 @@ func (d *disk) total() (bytes int64) {
 	return bytes
 }
 
-// idle returns the store that has been unused for the longest time; empty if none is idle.
-func (d *disk) idle() (name string) {
+// idle returns the store that has been unused for the longest time, of those that were not tried; empty if none is idle.
+func (d *disk) idle(tried map[string]bool) (name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	oldest := d.now().Add(-idleStore)
@@ -101,8 +101,21 @@ func (d *disk) idle() (name string) {
 		if used.IsZero() {
 			used = d.begun
 		}
-		if used.Before(oldest) {
+		if used.Before(oldest) && !tried[store] {
 			name, oldest = store, used
+		}
+	}
+	return name
+}
+
+// ofMergeRequests returns the largest store with what merge requests brought, of those that were not tried; empty if there is
+// none.
+func (d *disk) ofMergeRequests(tried map[string]bool) (name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for store, taken := range d.taken {
+		if isForMergeRequests(store) && !tried[store] && (name == "" || taken > d.taken[name]) {
+			name = store
 		}
 	}
 	return name

@@ -119,3 +119,32 @@ func TestAStoreWithoutRoomSaysSo(t *testing.T) {
 		t.Errorf("%d bytes are counted", total)
 	}
 }
+
+// A store that was emptied has nothing more to give.
+func TestAnEmptiedStoreIsNotEmptiedAgain(t *testing.T) {
+	f := newFull(t, t.TempDir())
+	if _, err := f.repository("idle", 50<<10); err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(2 * time.Hour)
+	if _, err := f.repository("large", 500<<10); source.ReasonOf(err) != source.Full {
+		t.Error(err)
+	}
+}
+
+// What merge requests brought can be fetched again when a plan needs it. It gives way to what runs.
+func TestWhatMergeRequestsBroughtGivesWay(t *testing.T) {
+	f := newFull(t, t.TempDir())
+	if _, err := f.repository("small", 20<<10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.repository(ForMergeRequests("public"), 180<<10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.repository(ForMergeRequests("other"), 200<<10); source.ReasonOf(err) != source.Full {
+		t.Errorf("another merge request: %v", err)
+	}
+	if _, err := f.repository("production", 200<<10); err != nil {
+		t.Error(err)
+	}
+}

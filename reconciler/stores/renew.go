@@ -49,17 +49,23 @@ func (s *Set) Renew(ctx context.Context, repository string, keep []string) (bool
 }
 
 // room reserves bytes for a store. If there is no room, it empties idle stores of missing or suspended Repositories, the
-// oldest first. Commits that are needed again are fetched again.
+// oldest first, and then those with what merge requests brought: they never keep a branch from being fetched. Commits that
+// are needed again are fetched again.
 func (s *Set) room(ctx context.Context, repository string, bytes int64) error {
 	err := s.disk.take(repository, bytes)
+	tried := map[string]bool{repository: true}
 	for err != nil {
-		idle := s.disk.idle()
-		if idle == "" || idle == repository {
+		next := s.disk.idle(tried)
+		if next == "" && !isForMergeRequests(repository) {
+			next = s.disk.ofMergeRequests(tried)
+		}
+		if next == "" {
 			return &source.Error{Reason: source.Full, Op: "fetch from " + repository, Cause: err.Error(),
 				Hint: "remove unused Repositories, or raise --git-store-bytes and the size of the volume", Err: err}
 		}
-		if err := s.empty(ctx, idle); err != nil {
-			return fmt.Errorf("emptying the store of %s: %w", idle, err)
+		tried[next] = true
+		if err := s.empty(ctx, next); err != nil && !isForMergeRequests(next) {
+			return fmt.Errorf("emptying the store of %s: %w", next, err)
 		}
 		err = s.disk.take(repository, bytes)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -238,7 +239,11 @@ func (s *Set) Fetch(ctx context.Context, repository string, commits ...string) e
 
 // ForMergeRequests returns the name of the store with what merge requests of a Repository bring. No Repository can have it. A
 // store of its own keeps their fetches from delaying those of branches.
-func ForMergeRequests(repository string) string { return repository + "_merge-requests" }
+func ForMergeRequests(repository string) string { return repository + mergeRequestsSuffix }
+
+const mergeRequestsSuffix = "_merge-requests"
+
+func isForMergeRequests(store string) bool { return strings.HasSuffix(store, mergeRequestsSuffix) }
 
 // Drop closes and removes the store of a Repository that does not exist any more.
 func (s *Set) Drop(repository string) error {
