@@ -22,8 +22,10 @@ const (
 	// The event streams of all viewers and of one, and those of logs, which are requests to the API server.
 	maxStreams, maxOwnStreams = 500, 30
 	maxFollows, maxOwnFollows = 40, 4
-	// maxDownloads is how many downloads of logs are put together at the same time.
+	// maxDownloads is how many downloads of logs are put together at the same time, and maxLogs how many pages with logs. Each
+	// holds megabytes, as long as the lines are that pods write.
 	maxDownloads, maxOwnDownloads = 2, 1
+	maxLogs, maxOwnLogs           = 12, 4
 	// The other requests that are answered at the same time.
 	maxRequests, maxOwnRequests = 64, 12
 )
@@ -68,12 +70,13 @@ const (
 	sortStream
 	sortFollow
 	sortDownload
+	sortLogs
 	sorts
 )
 
 var (
-	mostOfAll = load{maxRequests, maxStreams, maxFollows, maxDownloads}
-	mostOfOne = load{maxOwnRequests, maxOwnStreams, maxOwnFollows, maxOwnDownloads}
+	mostOfAll = load{maxRequests, maxStreams, maxFollows, maxDownloads, maxLogs}
+	mostOfOne = load{maxOwnRequests, maxOwnStreams, maxOwnFollows, maxOwnDownloads, maxOwnLogs}
 )
 
 // NewViewers returns Viewers. They show nothing before Run is called.
@@ -120,6 +123,8 @@ func sortOf(r *http.Request) sort {
 		return sortFollow
 	case strings.HasSuffix(r.URL.Path, "/logs/file"):
 		return sortDownload
+	case strings.HasSuffix(r.URL.Path, "/logs"):
+		return sortLogs
 	}
 	return sortPage
 }
