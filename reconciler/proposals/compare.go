@@ -24,24 +24,24 @@ type pair struct {
 	before, now *manifest.Object
 	// renamed says that Kustomize generated both, with a hash of the content in the name.
 	renamed bool
-}
-
-// hides reports whether a pair has values that were not decrypted.
-func (p pair) hides() bool {
-	return p.before != nil && concealed(p.before.Unstructured) || p.now != nil && concealed(p.now.Unstructured)
+	// encrypted says that it has values that were not decrypted. A render lets them into no other kinds than those that may hold
+	// secrets: there, the author wrote what looks like one, to hide what changes.
+	encrypted bool
 }
 
 // guesses reports whether an author could replace a value that was not decrypted by a guess. What a sync would do depends on
 // whether the guess is right.
-func (p pair) guesses() bool { return p.before != nil && p.now != nil && p.hides() }
+func (p pair) guesses() bool { return p.before != nil && p.now != nil && p.encrypted }
 
 // compare returns what differs between two sets. Objects of some kinds may hold secrets.
 func compare(current, next manifest.Set, secret manifest.Kinds) difference {
 	d := difference{changed: map[manifest.Key]bool{}, proved: map[manifest.Key]bool{}, names: shownAs(current, next)}
 	before, now, renamed, replaced := index(current), index(next), regenerated(current, next), map[manifest.Key]bool{}
 	note := func(p pair) {
+		holds := secret.MayHoldSecrets(p.key.GroupKind())
+		p.encrypted = holds && (p.before != nil && concealed(p.before.Unstructured) || p.now != nil && concealed(p.now.Unstructured))
 		d.list, d.changed[p.key] = append(d.list, p), true
-		if p.now != nil && !p.hides() && !secret.MayHoldSecrets(p.key.GroupKind()) {
+		if p.now != nil && !holds {
 			d.proved[p.key] = true
 		}
 	}
@@ -86,7 +86,7 @@ func (d difference) changeOf(p pair, namespace string, kinds manifest.Kinds) Cha
 	if p.renamed {
 		c.Reason = "its name ends with a hash of its content, so it gets a new one"
 	}
-	hidden := kinds.MayHoldSecrets(p.key.GroupKind()) || p.hides()
+	hidden := kinds.MayHoldSecrets(p.key.GroupKind())
 	for _, change := range fields.Compare(p.before.Unstructured, p.now.Unstructured) {
 		switch {
 		case p.renamed && change.Path == "metadata.name":

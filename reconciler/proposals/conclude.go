@@ -14,8 +14,7 @@ func conclude(e reconciler.Environment, d difference, next manifest.Set, found r
 	p := Plan{Environment: e.Name}
 	for _, pair := range d.list {
 		c := d.changeOf(pair, e.Namespace, e.DecryptedKinds)
-		hidden := pair.hides()
-		p.Encrypted = p.Encrypted || hidden
+		p.Encrypted = p.Encrypted || pair.encrypted
 		if s, planned := found.Steps[pair.key]; planned && !pair.guesses() {
 			c.judge(s)
 		}
@@ -25,7 +24,7 @@ func conclude(e reconciler.Environment, d difference, next manifest.Set, found r
 		case tried:
 			c.Unproved = result.Unproved
 		case pair.now == nil:
-		case hidden:
+		case pair.encrypted:
 			c.Unproved = "it is encrypted, and the plan does not decrypt it"
 		case manifest.Kinds(e.DecryptedKinds).MayHoldSecrets(pair.key.GroupKind()):
 			c.Unproved = "it may hold secrets, which the answer could tell"
