@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -167,32 +168,64 @@ func TestACommitBesideThePathIsOneWriteOfTheStatus(t *testing.T) {
 	w := newWorld(t)
 	w.follow()
 	w.healthy("main")
-	watcher, err := client.NewWithWatch(w.cluster.RESTConfig(), client.Options{Scheme: newScheme(t)})
-	if err != nil {
-		t.Fatal(err)
+	var seen []string
+	commit, versions := w.versions("main", map[string]string{"README.md": "Read this.\n"})
+	for _, env := range versions {
+		seen = append(seen, fmt.Sprint(env.Status.AppliedCommit == commit, env.Status.HealthyCommit == commit))
 	}
-	watch, err := watcher.Watch(t.Context(), &v1alpha1.EnvironmentList{}, client.InNamespace(w.namespace))
+	if diff := cmp.Diff([]string{"false false", "true true"}, seen); diff != "" {
+		t.Errorf("the Environment was written so (-want +got):\n%s", diff)
+	}
+}
+
+// versions pushes a commit, and returns all versions of the Environment that have it.
+func (w *world) versions(branch string, files map[string]string) (commit string, versions []*v1alpha1.Environment) {
+	w.t.Helper()
+	watcher, err := client.NewWithWatch(w.cluster.RESTConfig(), client.Options{Scheme: newScheme(w.t)})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
+	}
+	watch, err := watcher.Watch(w.t.Context(), &v1alpha1.EnvironmentList{}, client.InNamespace(w.namespace))
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	defer watch.Stop()
-	commit := w.code.Commit("main", map[string]string{"README.md": "Read this.\n"}, "explain")
+	commit = w.code.Commit(branch, files, "explain")
 	w.poll()
-	w.healthy("main")
+	w.healthy(branch)
 	w.poll()
-	w.changeEnvironment("main", func(env *v1alpha1.Environment) { annotate(env, "example.com/last", "yes") })
-	var seen []string
+	w.changeEnvironment(branch, func(env *v1alpha1.Environment) { annotate(env, "example.com/last", "yes") })
 	for event := range watch.ResultChan() {
 		env, ok := event.Object.(*v1alpha1.Environment)
 		if !ok || env.Annotations["example.com/last"] != "" {
 			break
 		}
 		if env.Spec.Commit == commit {
-			seen = append(seen, fmt.Sprint(env.Status.AppliedCommit == commit, env.Status.HealthyCommit == commit))
+			versions = append(versions, env)
 		}
 	}
-	if diff := cmp.Diff([]string{"false false", "true true"}, seen); diff != "" {
-		t.Errorf("the Environment was written so (-want +got):\n%s", diff)
+	return commit, versions
+}
+
+// The times of the steps are in the writes that a sync takes anyway.
+func TestTheStepsOfASyncCostNoWrite(t *testing.T) {
+	w := newWorld(t)
+	w.follow()
+	w.healthy("main")
+	commit, versions := w.versions("main", content("new"))
+	if len(versions) < 2 {
+		t.Fatalf("the Environment has %d versions", len(versions))
+	}
+	for n, env := range versions[1:] {
+		before := versions[n].Status
+		before.Sync = env.Status.Sync
+		if equality.Semantic.DeepEqual(before, env.Status) {
+			t.Errorf("a write changed nothing but the times, to %+v", env.Status.Sync)
+		}
+	}
+	s := versions[len(versions)-1].Status.Sync
+	if s == nil || s.Commit != commit || s.Fetch.Duration <= 0 || s.Render.Duration <= 0 || s.Apply.Duration <= 0 || s.Rollout.Duration <= 0 {
+		t.Errorf("the sync took %+v", s)
 	}
 }
 
