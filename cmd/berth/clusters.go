@@ -23,9 +23,20 @@ type clusterListOptions struct {
 }
 
 func newCluster(s streams) *cobra.Command {
+	c := newClusterList(s, "cluster")
+	list := newClusterList(s, "list") // what other programs call it
+	list.Hidden = true
+	c.AddCommand(newClusterAdd(s), newClusterRemove(s), list)
+	for _, sub := range c.Commands() {
+		sub.Args = usageArgs(sub.Args)
+	}
+	return c
+}
+
+func newClusterList(s streams, name string) *cobra.Command {
 	o := &clusterListOptions{}
 	c := &cobra.Command{
-		Use:   "cluster",
+		Use:   name,
 		Short: "List, add and remove the clusters that the agent reaches",
 		Long: `List the other clusters of an installation: those that were added, and those that entries name.
 It contacts each one from this computer, with the agent's credentials from its Secret, if you may
@@ -43,10 +54,6 @@ Exits with 0 if all can be used, with 1 if one cannot.`,
 	}
 	o.connection.addTo(c.Flags())
 	addOutput(c, &o.output, "json or yaml", output.JSON, output.YAML)
-	c.AddCommand(newClusterAdd(s), newClusterRemove(s))
-	for _, sub := range c.Commands() {
-		sub.Args = usageArgs(sub.Args)
-	}
 	return c
 }
 
@@ -109,7 +116,7 @@ func writeMembers(w io.Writer, members []membership.Member, now time.Time) error
 
 // home returns the installation that a viewer reads.
 func (v *viewer) home(context string) *membership.Home {
-	return &membership.Home{Place: membership.Place{Context: cmp.Or(context, "here"), Flags: "--kubeconfig and --context"}, Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace}
+	return &membership.Home{Place: membership.Place{Context: cmp.Or(context, "here"), Flags: "--kubeconfig and --context"}, Server: v.config.Host, Client: v, Kubernetes: v.kubernetes, Namespace: v.namespace}
 }
 
 // pair are the flags that select two clusters: that of the agent, and the other one.
@@ -131,9 +138,10 @@ func (p *pair) addTo(f *pflag.FlagSet) {
 
 // openHome prepares the connection to the agent's cluster.
 func (p *pair) openHome() (*membership.Home, error) {
+	p.home.flag = "--home-kubeconfig"
 	v, err := p.home.open()
 	if err != nil {
-		return nil, fmt.Errorf("the agent's own cluster: %w; name it with --home-kubeconfig and --home-context", err)
+		return nil, fmt.Errorf("the agent's own cluster: %w", err)
 	}
 	home := v.home(p.home.clusterName())
 	home.Flags = "--home-kubeconfig and --home-context"
@@ -158,10 +166,28 @@ func (p *pair) openThere() (*membership.There, error) {
 		address.Server, address.ProxyURL = p.server, ""
 		address.TLSServerName = p.serverName
 	}
-	return &membership.There{
-		Place:  membership.Place{Context: cmp.Or(p.there.clusterName(), "there"), Flags: "--kubeconfig and --context"},
-		Client: v, Kubernetes: v.kubernetes, Dynamic: v.dynamic, Address: address, Namespace: p.clusterNamespace,
-	}, nil
+	there := &membership.There{
+		Place: membership.Place{Context: cmp.Or(p.there.clusterName(), "there"), Flags: "--kubeconfig and --context"},
+		REST:  config, Client: v, Kubernetes: v.kubernetes, Dynamic: v.dynamic, Address: address, Namespace: p.clusterNamespace,
+	}
+	return there, nil
+}
+
+// open prepares the connections to both clusters. Contexts with the same name, of two kubeconfigs, get their addresses.
+func (p *pair) open() (*membership.Home, *membership.There, error) {
+	home, err := p.openHome()
+	if err != nil {
+		return nil, nil, err
+	}
+	there, err := p.openThere()
+	if err != nil {
+		return nil, nil, err
+	}
+	if ours, theirs := hostOf(home.Server), hostOf(there.REST.Host); home.Context == there.Context && ours != theirs {
+		home.Context += " (" + ours + ")"
+		there.Context += " (" + theirs + ")"
+	}
+	return home, there, nil
 }
 
 // completeContexts offers the contexts of the kubeconfig.

@@ -101,17 +101,13 @@ func (o *clusterAddOptions) run(c *cobra.Command, s streams, name string) error 
 		}
 		return export(s.out, objects)
 	}
-	home, err := o.openHome()
-	if err != nil {
-		return err
-	}
-	there, err := o.openThere()
+	home, there, err := o.open()
 	if err != nil {
 		return err
 	}
 	show := func(step membership.Step) {
 		if format == formatTable {
-			fmt.Fprintf(s.out, "%s: %s in %s\n", step.Object, step.Action, step.Cluster)
+			fmt.Fprintf(s.out, "%s: %s %s\n", step.Cluster, step.Action, step.Object)
 		}
 	}
 	a := &membership.Addition{Home: home, There: there, Name: name, Validity: o.expires, Conflicts: installation.Refuse, Progress: show, Now: time.Now}
@@ -175,6 +171,9 @@ func (o *clusterAddOptions) conclude(w io.Writer, r membership.Result) error {
 	}
 	if r.Shortened {
 		ends += "\nThe cluster allows no longer one. With --expires 0 the token ends only when it is replaced."
+	}
+	if r.Unverified != "" {
+		ends += fmt.Sprintf("\nThis computer cannot reach that address (%s). Whether the agent can, its environments show.", r.Unverified)
 	}
 	if isLoopback(r.Server) {
 		ends += fmt.Sprintf("\n%s is this computer. An agent in a pod cannot reach it there: name the address for the agent with --server.", r.Server)

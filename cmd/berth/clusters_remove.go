@@ -62,17 +62,18 @@ func (o *clusterRemoveOptions) run(c *cobra.Command, s streams, name string) err
 	case !o.gone && !named:
 		return usageError(c, "name the cluster with --context, or with --kubeconfig; if it no longer exists, use --gone")
 	}
-	home, err := o.openHome()
+	p := progress{view: newView(s.out)}
+	r := &membership.Removal{Name: name, Progress: p.say}
+	var err error
+	if o.gone {
+		r.Home, err = o.openHome()
+	} else {
+		r.Home, r.There, err = o.open()
+	}
 	if err != nil {
 		return err
 	}
-	p := progress{view: newView(s.out)}
-	r := &membership.Removal{Home: home, Name: name, Progress: p.say}
-	if !o.gone {
-		if r.There, err = o.openThere(); err != nil {
-			return err
-		}
-	}
+	home := r.Home
 	lines, err := r.Plan(c.Context())
 	if err != nil {
 		return err

@@ -137,6 +137,8 @@ func (p *prospect) observe(ctx context.Context, set manifest.Set) (observed.Stat
 		state.Namespace = &observed.Object{Key: p.ownNamespace(), Environment: id, Ownership: "unseen", Proof: "unseen"}
 	case err != nil:
 		return state, "", explain(err, p.env.Spec.Namespace)
+	case namespace == nil && p.env.Spec.Cluster != "" && p.env.Status.AppliedCommit != "":
+		p.complain(fmt.Sprintf("the namespace %s was not found; does your context reach the cluster %s?", p.env.Spec.Namespace, p.env.Spec.Cluster))
 	case namespace != nil:
 		live := observed.Reduce(namespace)
 		state.Namespace = &live

@@ -142,6 +142,7 @@ func useClusters(ts *testscript.TestScript, _ bool, _ []string) {
 	all.Clusters["insecure"] = &api.Cluster{Server: all.Clusters["other"].Server, InsecureSkipTLSVerify: true}
 	all.Contexts["insecure"] = &api.Context{Cluster: "insecure", AuthInfo: "other"}
 	all.CurrentContext = "home"
+	ts.Setenv("HOME_SERVER", all.Clusters["home"].Server)
 	file := filepath.Join(ts.Getenv("WORK"), "clusters.kubeconfig")
 	ts.Check(clientcmd.WriteToFile(*all, file))
 	ts.Setenv("KUBECONFIG", file)

@@ -37,6 +37,8 @@ const defaultNamespace = "berth"
 // connection are the flags that select the cluster and the agent's namespace.
 type connection struct {
 	kubeconfig, context, namespace string
+	// flag is the one that selects the kubeconfig, for messages; empty is --kubeconfig.
+	flag string
 }
 
 func (n *connection) addTo(f *pflag.FlagSet) {
@@ -71,7 +73,7 @@ func (n *connection) open() (*viewer, error) {
 	klog.SetLogger(logr.Discard())
 	config, err := loadConfig(n.kubeconfig, n.context)
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, noCluster(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
+		return nil, noCluster(os.Getenv(clientcmd.RecommendedConfigPathEnvVar), cmp.Or(n.flag, "--kubeconfig"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the kubeconfig: %w", err)
@@ -82,12 +84,12 @@ func (n *connection) open() (*viewer, error) {
 	return newViewer(config, n.namespace)
 }
 
-// noCluster returns the error for a missing kubeconfig, given the value of KUBECONFIG.
-func noCluster(kubeconfig string) error {
+// noCluster returns the error for a missing kubeconfig, given the value of KUBECONFIG and the flag that selects one.
+func noCluster(kubeconfig, flag string) error {
 	if kubeconfig == "" {
-		return errors.New("no cluster is configured; name a kubeconfig with --kubeconfig or KUBECONFIG")
+		return fmt.Errorf("no cluster is configured; name a kubeconfig with %s or KUBECONFIG", flag)
 	}
-	return fmt.Errorf("no cluster is configured: KUBECONFIG is %q, which does not exist or names no cluster; name a kubeconfig with --kubeconfig or KUBECONFIG", kubeconfig)
+	return fmt.Errorf("no cluster is configured: KUBECONFIG is %q, which does not exist or names no cluster; name a kubeconfig with %s or KUBECONFIG", kubeconfig, flag)
 }
 
 func newViewer(config *rest.Config, namespace string) (*viewer, error) {

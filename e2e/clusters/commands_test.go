@@ -106,10 +106,20 @@ func TestAClusterIsAddedAndRemoved(t *testing.T) {
 	}
 
 	// Again: the token is replaced, the earlier one ends, and nothing else changes.
-	if out := p.does(add); strings.Contains(out, "Role") || !strings.Contains(out, "the earlier tokens of ServiceAccount/berth-far/berth: ended in west") {
+	if out := p.does(add); strings.Contains(out, "Role") || !strings.Contains(out, "west: ended the earlier tokens of ServiceAccount/berth-far/berth") {
 		t.Errorf("adding it again says\n%s", out)
 	}
 	p.ends(first)
+	// The other agent keeps what it shares with the account.
+	role, err := p.west.RbacV1().ClusterRoles().Get(t.Context(), "berth-agent", metav1.GetOptions{})
+	succeed(t, err)
+	role.Rules[0].Verbs = append(role.Rules[0].Verbs, "update")
+	_, err = p.west.RbacV1().ClusterRoles().Update(t.Context(), role, metav1.UpdateOptions{FieldManager: "berth-install"})
+	succeed(t, err)
+	if out := p.does(add + " --dry-run"); !strings.Contains(out, "ClusterRole/berth-agent, which the agents in berth share; to overwrite it: --force-conflicts") {
+		t.Errorf("a role of another version is not kept:\n%s", out)
+	}
+	p.does(add + " --force-conflicts")
 	second := p.agent("far")
 	if out := p.does(add + " --expires 0"); !strings.Contains(out, "The token ends when it is replaced or removed.") {
 		t.Errorf("a token without an end is described as\n%s", out)

@@ -162,6 +162,9 @@ func (i *Inspector) Describe(ctx context.Context, env *v1alpha1.Environment) Des
 func (i *Inspector) objects(ctx context.Context, entry v1alpha1.Entry, d *Description) {
 	env := d.Environment
 	found := i.find(ctx, env, entry.Scope, d)
+	if len(found) == 0 && env.Spec.Cluster != "" && env.Status.AppliedCommit != "" {
+		d.Notes = append(d.Notes, fmt.Sprintf("no object of the environment was found; does your context reach the cluster %s?", env.Spec.Cluster))
+	}
 	judges, err := Judges(entry)
 	if err != nil {
 		d.Notes = append(d.Notes, fmt.Sprintf("custom resources are judged without the health.expressions of entry %s: %v", env.Spec.Entry, err))

@@ -51,6 +51,13 @@ func (r *Remover) SurveyAccount(ctx context.Context) (*Survey, error) {
 	return s, nil
 }
 
+// Others returns the namespaces of other agents that use the cluster.
+func (r *Remover) Others(ctx context.Context) ([]string, error) {
+	s := &Survey{}
+	err := r.others(ctx, s)
+	return s.Others, err
+}
+
 // RemoveAccount removes what SurveyAccount found: first the account, with which its tokens end, and its rights.
 func (r *Remover) RemoveAccount(ctx context.Context, s *Survey) error {
 	account := &corev1.ServiceAccount{}

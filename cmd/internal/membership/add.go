@@ -3,8 +3,12 @@ package membership
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"berth.dev/berth/cmd/internal/checkup"
 	"berth.dev/berth/cmd/internal/installation"
@@ -34,6 +39,7 @@ type Addition struct {
 	Now      func() time.Time
 
 	steps    []installation.Step
+	kept     []string // what is left as it is, and why
 	before   *corev1.Secret
 	id       string
 	identity types.UID
@@ -50,8 +56,10 @@ type Result struct {
 	// Expires is when the token ends; zero is never.
 	Expires time.Time `json:"expires,omitzero"`
 	// Shortened means that the cluster issues no token that is valid as long as was asked for.
-	Shortened bool   `json:"shortened,omitempty"`
-	Steps     []Step `json:"steps"`
+	Shortened bool `json:"shortened,omitempty"`
+	// Unverified is why the address by which the agent reaches the cluster could not be tried from this computer.
+	Unverified string `json:"unverified,omitempty"`
+	Steps      []Step `json:"steps"`
 }
 
 // Plan finds out what has to be done, and whether the user may do it, by dry runs. It changes nothing.
@@ -79,6 +87,9 @@ func (a *Addition) Plan(ctx context.Context) ([]Step, error) {
 	if a.steps, err = installer.Plan(ctx, objects); err != nil {
 		return nil, err
 	}
+	if err := a.spare(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.store(ctx, "", metav1.DryRunAll); err != nil {
 		return nil, err
 	}
@@ -86,11 +97,36 @@ func (a *Addition) Plan(ctx context.Context) ([]Step, error) {
 	for _, step := range a.steps {
 		steps = append(steps, Step{a.There.Context, string(step.Action), installation.Name(step.Object)})
 	}
+	for _, name := range a.kept {
+		steps = append(steps, Step{a.There.Context, "keep", name})
+	}
 	action := "create"
 	if a.before != nil {
 		action = "change"
 	}
 	return append(steps, Step{a.There.Context, "create", a.tokenName()}, Step{a.Home.Context, action, "Secret/" + a.Home.Namespace + "/" + a.Name}), nil
+}
+
+// spare leaves out the changes of objects that other agents in the cluster share. They may have another version.
+func (a *Addition) spare(ctx context.Context) error {
+	differs := func(step installation.Step) bool {
+		return step.Action == installation.Change && step.Object.GetNamespace() == "" && step.Object.GetKind() != "Namespace" && step.Object.GetKind() != "ClusterRoleBinding"
+	}
+	if a.Conflicts == installation.Force || !slices.ContainsFunc(a.steps, differs) {
+		return nil
+	}
+	others, err := (&installation.Remover{Client: a.There.Client, Kubernetes: a.There.Kubernetes, Namespace: a.There.Namespace}).Others(ctx)
+	if err != nil || len(others) == 0 {
+		return a.There.explain(err)
+	}
+	a.steps = slices.DeleteFunc(a.steps, func(step installation.Step) bool {
+		if !differs(step) {
+			return false
+		}
+		a.kept = append(a.kept, fmt.Sprintf("%s, which the agents in %s share; to overwrite it: --force-conflicts", installation.Name(step.Object), strings.Join(others, ", ")))
+		return true
+	})
+	return nil
 }
 
 func (a *Addition) tokenName() string {
@@ -195,11 +231,17 @@ func (a *Addition) Apply(ctx context.Context) (Result, error) {
 	if err := installer.Apply(ctx, a.steps); err != nil {
 		return result, err
 	}
+	for _, name := range a.kept {
+		did(Step{a.There.Context, "kept", name})
+	}
 	issued, err := a.There.issue(ctx, a.Validity)
 	if err != nil {
 		return result, err
 	}
 	if result.Expires, err = a.prove(ctx, issued.text); err != nil {
+		return result, err
+	}
+	if result.Unverified, err = a.try(ctx, issued.text); err != nil {
 		return result, err
 	}
 	result.Shortened = !result.Expires.IsZero() && result.Expires.Sub(a.Now()) < a.Validity*9/10
@@ -219,7 +261,7 @@ func (a *Addition) Apply(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// prove reads the cluster with the token, as the agent will, and returns when the token ends.
+// prove waits until the cluster accepts the token, at the address that the user has for it. It returns when the token ends.
 func (a *Addition) prove(ctx context.Context, token string) (time.Time, error) {
 	secret, err := a.There.described(a.Name, token)
 	if err != nil {
@@ -229,23 +271,65 @@ func (a *Addition) prove(ctx context.Context, token string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	agent, err := kubernetes.NewForConfig(config.REST)
+	agent := rest.AnonymousClientConfig(a.There.REST)
+	agent.BearerToken = token
+	client, err := kubernetes.NewForConfig(agent)
 	if err != nil {
 		return time.Time{}, err
 	}
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, pause, patience, true, func(ctx context.Context) (bool, error) {
-		var found types.UID
-		found, last = remote.Identity(ctx, agent.CoreV1())
-		if last == nil && found != a.identity {
-			return false, fmt.Errorf("the address %s leads to another cluster than the context %s; correct --server", config.REST.Host, a.There.Context)
-		}
+		_, last = remote.Identity(ctx, client.CoreV1())
 		return last == nil, nil
 	})
 	if wait.Interrupted(err) && last != nil {
-		err = fmt.Errorf("the new token does not work at %s: %w; correct --server, or run berth cluster add %s again", config.REST.Host, last, a.Name)
+		err = fmt.Errorf("the cluster %s does not accept the new token: %w", a.There.Context, last)
 	}
 	return config.Expires, err
+}
+
+// trying is how long the agent's address may take to answer.
+const trying = 10 * time.Second
+
+// try reads the cluster as the agent will, at the address that the agent gets. The user may be in another network, so that a
+// failure to connect is no error: unverified then says why.
+func (a *Addition) try(ctx context.Context, token string) (unverified string, err error) {
+	secret, err := a.There.described(a.Name, token)
+	if err != nil {
+		return "", err
+	}
+	config, err := remote.Parse(secret)
+	if err != nil {
+		return "", err
+	}
+	client, err := kubernetes.NewForConfig(config.REST)
+	if err != nil {
+		return "", err
+	}
+	limited, cancel := context.WithTimeout(ctx, trying)
+	defer cancel()
+	found, err := remote.Identity(limited, client.CoreV1())
+	wrong := fmt.Sprintf("the address %s leads to another cluster than the context %s; correct --server", config.REST.Host, a.There.Context)
+	failed, isURL := errors.AsType[*url.Error](err)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err == nil && found != a.identity, apierrors.IsUnauthorized(err):
+		return "", errors.New(wrong)
+	case isURL && isCertificate(err):
+		return "", fmt.Errorf("the address %s has a certificate that the kubeconfig does not accept: %w; correct --server, or name the certificate's name with --tls-server-name", config.REST.Host, failed.Err)
+	case isURL:
+		return failed.Err.Error(), nil
+	}
+	return "", err
+}
+
+// isCertificate reports whether an error is about the certificate of a server.
+func isCertificate(err error) bool {
+	_, wrongName := errors.AsType[x509.HostnameError](err)
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	return wrongName || unknown || invalid
 }
 
 // store writes the Secret of the cluster.

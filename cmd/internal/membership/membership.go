@@ -11,10 +11,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -53,6 +55,8 @@ type Place struct {
 // Home is an installation, with the rights of a user.
 type Home struct {
 	Place
+	// Server is the address of the API server.
+	Server     string
 	Client     client.Client
 	Kubernetes kubernetes.Interface
 	// Namespace is the agent's namespace.
@@ -62,6 +66,8 @@ type Home struct {
 // There is another cluster, with the rights of a user.
 type There struct {
 	Place
+	// REST is the user's connection.
+	REST       *rest.Config
 	Client     client.Client
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
@@ -77,6 +83,8 @@ func (p Place) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case meta.IsNoMatchError(err):
+		return fmt.Errorf("the cluster %s does not know Berth's kinds; install Berth there, or correct %s: %w", p.Context, p.Flags, err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("in the cluster %s: %w; this needs the rights of a cluster administrator", p.Context, err)
 	case apierrors.IsUnauthorized(err):
@@ -91,7 +99,7 @@ func (p Place) explain(err error) error {
 type Step struct {
 	// Cluster is the context of the cluster.
 	Cluster string `json:"cluster"`
-	// Action is create, change, unchanged or, once a step is done, created or changed.
+	// Action is create, change, unchanged or keep; once a step is done, it is created, changed, kept or ended.
 	Action string `json:"action"`
 	Object string `json:"object"`
 }
@@ -100,7 +108,7 @@ type Step struct {
 func (h *Home) installation(ctx context.Context) (string, error) {
 	secret, err := h.Kubernetes.CoreV1().Secrets(h.Namespace).Get(ctx, installationSecret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("no agent has started in the namespace %s of %s, so there is no installation to add the cluster to; install Berth there (berth install --context %s), or name the agent's cluster with --home-context", h.Namespace, h.Context, h.Context)
+		return "", fmt.Errorf("no agent has started in the namespace %s of %s, so there is no installation to add the cluster to; install Berth there, or name the agent's cluster with --home-context, and its namespace with -n", h.Namespace, h.Context)
 	}
 	if err != nil {
 		return "", h.explain(err)
