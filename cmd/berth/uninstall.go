@@ -150,8 +150,8 @@ func (o *uninstallOptions) describe(s *installation.Survey) string {
 	if len(kept) > 0 {
 		say("These keep running, without Berth's labels: %s", placesOf(kept))
 	}
-	if others := othersOf(s.Environments); len(others) > 0 {
-		say("It changes nothing in other clusters by itself: what keeps running there keeps Berth's labels, and the agent's account there stays. To remove the account, first remove its environments and run berth cluster remove %s --context CONTEXT", strings.Join(others, ", and for "))
+	if len(s.Clusters) > 0 {
+		say("The agent's accounts in other clusters stay, and what keeps running there keeps Berth's labels: %s. To remove an account, remove the environments there first, and then run berth cluster remove %s --context CONTEXT", abridged(s.Clusters), s.Clusters[0])
 	}
 	switch {
 	case len(s.Foreign) > 0:
@@ -198,16 +198,6 @@ func placeOf(env *v1alpha1.Environment) string {
 		return "namespace " + env.Spec.Namespace + " in the cluster " + env.Spec.Cluster
 	}
 	return "namespace " + env.Spec.Namespace
-}
-
-// othersOf returns the names of the other clusters that environments are in.
-func othersOf(environments []v1alpha1.Environment) (names []string) {
-	for _, env := range environments {
-		if env.Spec.Cluster != "" && !slices.Contains(names, env.Spec.Cluster) {
-			names = append(names, env.Spec.Cluster)
-		}
-	}
-	return names
 }
 
 func objectsNamed(s *installation.Survey) (names []string) {

@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -111,10 +114,13 @@ func TestAClusterIsAddedAndRemoved(t *testing.T) {
 	}
 	p.ends(first)
 	// The other agent keeps what it shares with the account.
-	role, err := p.west.RbacV1().ClusterRoles().Get(t.Context(), "berth-agent", metav1.GetOptions{})
+	roles := dynamic.NewForConfigOrDie(west.Cluster.RESTConfig()).Resource(rbacv1.SchemeGroupVersion.WithResource("clusterroles"))
+	role, err := roles.Get(t.Context(), "berth-agent", metav1.GetOptions{})
 	succeed(t, err)
-	role.Rules[0].Verbs = append(role.Rules[0].Verbs, "update")
-	_, err = p.west.RbacV1().ClusterRoles().Update(t.Context(), role, metav1.UpdateOptions{FieldManager: "berth-install"})
+	rules, _, _ := unstructured.NestedSlice(role.Object, "rules")
+	older := &unstructured.Unstructured{Object: map[string]any{"apiVersion": role.GetAPIVersion(), "kind": role.GetKind(), "rules": append(rules[:len(rules)-2:len(rules)-2], rules[len(rules)-1])}}
+	older.SetName(role.GetName())
+	_, err = roles.Apply(t.Context(), role.GetName(), older, metav1.ApplyOptions{FieldManager: "helm", Force: true})
 	succeed(t, err)
 	if out := p.does(add + " --dry-run"); !strings.Contains(out, "ClusterRole/berth-agent, which the agents in berth share; to overwrite it: --force-conflicts") {
 		t.Errorf("a role of another version is not kept:\n%s", out)

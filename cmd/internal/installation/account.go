@@ -11,6 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// LabelCluster marks the Secrets of other clusters in which the agent was given an account.
+const LabelCluster = "berth.dev/cluster"
+
 // AccountObjects returns what an agent needs in another cluster, in an order in which it can be applied: a namespace with the
 // agent's account, the rights of that account outside the agent's own namespace, and the admission policies that limit them.
 // They are the same objects as those of an installation; what only a running agent needs is left out.

@@ -32,6 +32,9 @@ func (r *Remover) namespace(ctx context.Context, s *Survey) error {
 	s.Namespace, s.Ours = ns, ns.Labels[partOf] == product
 	secrets, err := r.secrets(ctx)
 	for i := range secrets {
+		if secrets[i].Labels[LabelCluster] != "" {
+			s.Clusters = append(s.Clusters, secrets[i].Name)
+		}
 		switch secret := &secrets[i]; {
 		case secret.Name == installationSecret:
 			s.ID = string(secret.Data["id"])

@@ -33,6 +33,8 @@ type Survey struct {
 	Environments []v1alpha1.Environment
 	// Secrets are those that users created in the namespace.
 	Secrets []string
+	// Clusters are the names of the other clusters that the agent was given an account in.
+	Clusters []string
 	// Dead is why no agent can delete the environments, "" if one runs.
 	Dead string
 	// Others are the namespaces of other installations in the cluster. Objects of the cluster are shared with them.

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
@@ -83,11 +84,7 @@ func (a *Addition) Plan(ctx context.Context) ([]Step, error) {
 			object.SetAnnotations(map[string]string{annotationHome: a.id})
 		}
 	}
-	installer := &installation.Installer{Client: a.There.Dynamic, Conflicts: a.Conflicts, NamespaceFlag: "--cluster-namespace"}
-	if a.steps, err = installer.Plan(ctx, objects); err != nil {
-		return nil, err
-	}
-	if err := a.spare(ctx); err != nil {
+	if a.steps, err = a.plan(ctx, objects); err != nil {
 		return nil, err
 	}
 	if err := a.store(ctx, "", metav1.DryRunAll); err != nil {
@@ -107,26 +104,38 @@ func (a *Addition) Plan(ctx context.Context) ([]Step, error) {
 	return append(steps, Step{a.There.Context, "create", a.tokenName()}, Step{a.Home.Context, action, "Secret/" + a.Home.Namespace + "/" + a.Name}), nil
 }
 
-// spare leaves out the changes of objects that other agents in the cluster share. They may have another version.
-func (a *Addition) spare(ctx context.Context) error {
-	differs := func(step installation.Step) bool {
-		return step.Action == installation.Change && step.Object.GetNamespace() == "" && step.Object.GetKind() != "Namespace" && step.Object.GetKind() != "ClusterRoleBinding"
-	}
-	if a.Conflicts == installation.Force || !slices.ContainsFunc(a.steps, differs) {
-		return nil
-	}
+// plan plans the objects in the other cluster. What other agents there share with the account may be of another version, and
+// stays as it is.
+func (a *Addition) plan(ctx context.Context, objects []*unstructured.Unstructured) ([]installation.Step, error) {
+	installer := &installation.Installer{Client: a.There.Dynamic, Conflicts: a.Conflicts, NamespaceFlag: "--cluster-namespace"}
 	others, err := (&installation.Remover{Client: a.There.Client, Kubernetes: a.There.Kubernetes, Namespace: a.There.Namespace}).Others(ctx)
-	if err != nil || len(others) == 0 {
-		return a.There.explain(err)
+	if err != nil {
+		return nil, a.There.explain(err)
 	}
-	a.steps = slices.DeleteFunc(a.steps, func(step installation.Step) bool {
-		if !differs(step) {
+	if len(others) == 0 || a.Conflicts == installation.Force {
+		return installer.Plan(ctx, objects)
+	}
+	own, shared := slices.Clone(objects), slices.Clone(objects)
+	own, shared = slices.DeleteFunc(own, isShared), slices.DeleteFunc(shared, func(o *unstructured.Unstructured) bool { return !isShared(o) })
+	// The dry run finds the differences, also in fields that other clients set. None of them is applied.
+	steps, err := (&installation.Installer{Client: a.There.Dynamic, Conflicts: installation.Force}).Plan(ctx, shared)
+	if err != nil {
+		return nil, err
+	}
+	steps = slices.DeleteFunc(steps, func(step installation.Step) bool {
+		if step.Action != installation.Change {
 			return false
 		}
 		a.kept = append(a.kept, fmt.Sprintf("%s, which the agents in %s share; to overwrite it: --force-conflicts", installation.Name(step.Object), strings.Join(others, ", ")))
 		return true
 	})
-	return nil
+	more, err := installer.Plan(ctx, own)
+	return append(steps, more...), err
+}
+
+// isShared reports whether all agents in a cluster share an object.
+func isShared(object *unstructured.Unstructured) bool {
+	return object.GetNamespace() == "" && object.GetKind() != "Namespace" && object.GetKind() != "ClusterRoleBinding"
 }
 
 func (a *Addition) tokenName() string {
@@ -345,6 +354,7 @@ func (a *Addition) store(ctx context.Context, token string, dryRun ...string) er
 	}
 	secret.Namespace = a.Home.Namespace
 	metav1.SetMetaDataLabel(&secret.ObjectMeta, labelCluster, "true")
+	metav1.SetMetaDataLabel(&secret.ObjectMeta, partOf, product)
 	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, annotationIdentity, string(a.identity))
 	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, annotationNamespace, a.There.Namespace)
 	secrets := a.Home.Kubernetes.CoreV1().Secrets(a.Home.Namespace)

@@ -21,13 +21,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/installation"
 	"berth.dev/berth/reconciler/remote"
 )
 
 // The marks of the Secret of a cluster, and of what the agent has there.
 const (
-	// labelCluster marks the Secrets of clusters.
-	labelCluster = "berth.dev/cluster"
+	labelCluster = installation.LabelCluster
 	// annotationIdentity is what identifies the cluster of a Secret.
 	annotationIdentity = "berth.dev/cluster-identity"
 	// annotationNamespace is the namespace of the agent's account in the cluster of a Secret.
