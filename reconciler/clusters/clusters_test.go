@@ -2,9 +2,6 @@ package clusters
 
 import (
 	"context"
-	"io"
-	"net"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/faulttest"
 	"berth.dev/berth/reconciler/live"
 	"berth.dev/berth/reconciler/manifest"
 )
@@ -32,7 +30,8 @@ type place struct {
 	*Cluster
 	t        *testing.T
 	admin    kubernetes.Interface // not through the link
-	link     *link
+	link     *faulttest.Link
+	config   *rest.Config // through the link
 	requeued chan struct{}
 	stop     func()
 }
@@ -51,9 +50,9 @@ func settle(t *testing.T, in *clustertest.Cluster) *place {
 			t.Fatal(err)
 		}
 	}
-	config := in.RESTConfig()
-	p.link = linkTo(t, config)
-	p.watch(config)
+	p.link = faulttest.To(t, in.RESTConfig())
+	p.config = p.link.Config(in.RESTConfig())
+	p.watch(p.config)
 	return p
 }
 
@@ -150,7 +149,7 @@ func TestTheTroubleOfOneClusterIsItsOwn(t *testing.T) {
 		t.Fatal("both know the same object")
 	}
 
-	east.link.cut()
+	east.link.Cut()
 	made := west.replace("app")
 	west.eventually("the other cluster knows its change", func() bool { objects, _ := west.sees(); return objects["app"] == made })
 	unseen := east.replace("app")
@@ -162,7 +161,7 @@ func TestTheTroubleOfOneClusterIsItsOwn(t *testing.T) {
 		t.Error("a request through a link that is cut succeeded")
 	}
 
-	east.link.mend()
+	east.link.Mend()
 	east.eventually("what happened meanwhile is known", func() bool {
 		objects, _ := east.sees()
 		return objects["app"] == unseen && objects["old"] == ""
@@ -177,8 +176,8 @@ func TestAClusterThatCannotBeReachedIsUnknown(t *testing.T) {
 	far := settle(t, clustertest.Start(t, clustertest.Config{APIServerOnly: true}))
 	far.knows("app", "old")
 	far.stop()
-	far.link.cut()
-	far.watch(far.link.config)
+	far.link.Cut()
+	far.watch(far.config)
 	if objects, all := far.sees(); all || len(objects) > 0 {
 		t.Errorf("it sees %v, all: %t", objects, all)
 	}
@@ -188,8 +187,8 @@ func TestAClusterThatCannotBeReachedIsUnknown(t *testing.T) {
 		t.Error("the namespaces count as known")
 	}
 	far.stop() // which returns
-	far.watch(far.link.config)
-	far.link.mend()
+	far.watch(far.config)
+	far.link.Mend()
 	far.knows("app", "old")
 }
 
@@ -198,78 +197,4 @@ func askedFor(p *place) error {
 	defer cancel()
 	_, err := p.ReadNamespace(ctx, "two-posts")
 	return err
-}
-
-// link is a network to an API server that can be cut.
-type link struct {
-	config *rest.Config
-	to     string
-
-	mu   sync.Mutex
-	down bool
-	open map[net.Conn]struct{}
-}
-
-// linkTo makes a configuration use a new link.
-func linkTo(t *testing.T, config *rest.Config) *link {
-	t.Helper()
-	server, err := url.Parse(config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	l := &link{config: config, to: server.Host, open: map[net.Conn]struct{}{}}
-	server.Host = listener.Addr().String()
-	config.Host = server.String()
-	go l.serve(listener)
-	return l
-}
-
-func (l *link) serve(listener net.Listener) {
-	for {
-		from, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		to, err := net.Dial("tcp", l.to)
-		if err != nil || !l.hold(from, to) {
-			from.Close()
-			continue
-		}
-		go func() { _, _ = io.Copy(to, from); to.Close() }()
-		go func() { _, _ = io.Copy(from, to); from.Close() }()
-	}
-}
-
-// hold keeps two connections that cut closes, and reports whether the link is up. If not, it closes them.
-func (l *link) hold(ends ...net.Conn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, end := range ends {
-		if l.down {
-			end.Close()
-		}
-		l.open[end] = struct{}{}
-	}
-	return !l.down
-}
-
-func (l *link) cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.down = true
-	for end := range l.open {
-		end.Close()
-	}
-	clear(l.open)
-}
-
-func (l *link) mend() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.down = false
 }
