@@ -136,22 +136,24 @@ func newFeed(at home, example client.Object, list func() client.ObjectList, tell
 		}
 		return object, nil
 	})
-	handler, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) {
-			f.saw(object)
-			tell(change{name: nameOf(object), moved: true})
-		},
-		DeleteFunc: func(object any) {
-			f.saw(object)
-			tell(change{name: nameOf(object), moved: true})
-		},
+	handler, err := f.informer.AddEventHandler(f.handlers(tell))
+	f.told = func() bool { return err == nil && handler.HasSynced() }
+	return f
+}
+
+// handlers record which versions the store has, and tell what changed.
+func (f *feed) handlers(tell func(change)) cache.ResourceEventHandler {
+	moved := func(object any) {
+		f.saw(object)
+		tell(change{name: nameOf(object), moved: true})
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: moved, DeleteFunc: moved,
 		UpdateFunc: func(before, after any) {
 			f.saw(after)
 			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after)})
 		},
-	})
-	f.told = func() bool { return err == nil && handler.HasSynced() }
-	return f
+	}
 }
 
 // errNoAnswer stands for a watch that ended before it began.
