@@ -45,7 +45,7 @@ type size struct {
 }
 
 var (
-	desktop = size{width: 1280, height: 757, scale: 1}
+	desktop = size{width: 1280, height: 790, scale: 1}
 	phone   = size{width: 390, height: 844, scale: 2, isMobile: true}
 )
 

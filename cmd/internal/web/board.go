@@ -103,7 +103,7 @@ type feed struct {
 type change struct {
 	name string
 	all  bool
-	// moved means that the object appeared or is gone, or has another place in the list.
+	// moved means that the object appeared or is gone, or has another place in the list or in a banner.
 	moved bool
 }
 
@@ -151,7 +151,7 @@ func (f *feed) handlers(tell func(change)) cache.ResourceEventHandler {
 		AddFunc: moved, DeleteFunc: moved,
 		UpdateFunc: func(before, after any) {
 			f.saw(after)
-			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after)})
+			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after) || keysOf(before) != keysOf(after)})
 		},
 	}
 }

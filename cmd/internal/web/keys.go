@@ -30,6 +30,14 @@ func lacksKeys(env *v1alpha1.Environment) bool {
 	return ready.Reason != v1alpha1.ReasonHealthy && slices.ContainsFunc(keyProblems, func(text string) bool { return strings.Contains(ready.Message, text) })
 }
 
+// keysOf returns what an object contributes to the banners of missing keys.
+func keysOf(object any) string {
+	if env, ok := object.(*v1alpha1.Environment); ok && lacksKeys(env) {
+		return inspect.Ready(env.Status.Conditions).Message
+	}
+	return ""
+}
+
 // keyless returns a banner for each Repository with environments that cannot be decrypted.
 func keyless(envs []*v1alpha1.Environment) (banners []banner) {
 	of, reasons := map[string][]string{}, map[string][]string{}

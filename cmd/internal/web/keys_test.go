@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -27,6 +28,24 @@ func TestABannerNamesEnvironmentsWithoutKeys(t *testing.T) {
 	}
 	well := open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, noSecret), environment("b", v1alpha1.ReasonFailed, (&secrets.Error{Reason: secrets.Tampered, Detail: "its MAC"}).Error()))
 	well.hides("/", "keys are missing")
+}
+
+// A browser loads only the row of what changes, unless the change concerns more.
+func TestTheBannerOfMissingKeysGoes(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonFailed, "k8s/a.yaml: no available key decrypts it: it is encrypted for age1abc")
+	s := open(t, &site{}, env)
+	s.shows("/", "keys are missing for 1 environment")
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	events := s.listen(server, "/live?shown="+s.version("/"))
+	env.Status.Conditions[0].Reason, env.Status.Conditions[0].Message = v1alpha1.ReasonHealthy, ""
+	if err := s.Update(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-events; !strings.Contains(got, `"whole":true`) {
+		t.Errorf("the change is %s", got)
+	}
+	s.hides("/", "keys are missing")
 }
 
 // A key that is missing for a whole entry concerns all its branches.
