@@ -47,7 +47,7 @@ type Config struct {
 func Parse(secret *corev1.Secret) (Config, error) {
 	c, err := parse(secret.Data)
 	if err != nil {
-		return Config{}, fmt.Errorf("Secret/%s: %w", secret.Name, hinted(err, secret.Name))
+		return Config{}, fmt.Errorf("%s: %w", "Secret/"+secret.Name, hinted(err, secret.Name))
 	}
 	return c, nil
 }

@@ -101,7 +101,7 @@ func (a *Addition) Plan(ctx context.Context) ([]Step, error) {
 	if a.before != nil {
 		action = "change"
 	}
-	return append(steps, Step{a.There.Context, "create", a.tokenName()}, Step{a.Home.Context, action, "Secret/" + a.Home.Namespace + "/" + a.Name}), nil
+	return append(steps, Step{a.There.Context, "create", a.tokenName()}, Step{a.Home.Context, action, object("Secret", a.Home.Namespace, a.Name)}), nil
 }
 
 // plan plans the objects in the other cluster. What other agents there share with the account may be of another version, and
@@ -192,7 +192,7 @@ func (a *Addition) place() error {
 func (a *Addition) replaceable() error {
 	switch was := a.before.Annotations[annotationIdentity]; {
 	case a.before.Labels[labelCluster] == "":
-		return fmt.Errorf("Secret/%s/%s exists, and berth cluster add did not create it; choose another name, or delete it first: kubectl delete secret %s -n %s", a.Home.Namespace, a.Name, a.Name, a.Home.Namespace)
+		return fmt.Errorf("%s exists, and berth cluster add did not create it; choose another name, or delete it first: kubectl delete secret %s -n %s", object("Secret", a.Home.Namespace, a.Name), a.Name, a.Home.Namespace)
 	case was != "" && was != string(a.identity):
 		return fmt.Errorf("%s is another cluster than the one that the context %s reaches; choose another name, or another --context", a.Name, a.There.Context)
 	}
@@ -211,14 +211,14 @@ func (t *There) free(ctx context.Context, id string) error {
 	const otherwise = "; choose another namespace for the account: --cluster-namespace NAMESPACE"
 	if home := ns.Annotations[annotationHome]; home != "" {
 		if home != id {
-			return fmt.Errorf("Namespace/%s in %s: the installation %s has its account there"+otherwise, t.Namespace, t.Context, home)
+			return fmt.Errorf("%s in %s: the installation %s has its account there"+otherwise, object("Namespace", t.Namespace), t.Context, home)
 		}
 		return nil
 	}
 	_, err = t.Kubernetes.CoreV1().Secrets(t.Namespace).Get(ctx, installationSecret, metav1.GetOptions{})
 	switch {
 	case err == nil:
-		return fmt.Errorf("Namespace/%s in %s: an agent of its own runs there, and would share its account"+otherwise, t.Namespace, t.Context)
+		return fmt.Errorf("%s in %s: an agent of its own runs there, and would share its account"+otherwise, object("Namespace", t.Namespace), t.Context)
 	case !apierrors.IsNotFound(err):
 		return t.explain(err)
 	}
@@ -262,7 +262,7 @@ func (a *Addition) Apply(ctx context.Context) (Result, error) {
 	if a.before != nil {
 		action = "changed"
 	}
-	did(Step{a.Home.Context, action, "Secret/" + a.Home.Namespace + "/" + a.Name})
+	did(Step{a.Home.Context, action, object("Secret", a.Home.Namespace, a.Name)})
 	ended, err := a.There.revoke(ctx, issued.bound)
 	if ended > 0 {
 		did(Step{a.There.Context, "ended", "the earlier tokens of ServiceAccount/" + a.There.Namespace + "/berth"})

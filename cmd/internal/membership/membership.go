@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -103,6 +104,9 @@ type Step struct {
 	Action string `json:"action"`
 	Object string `json:"object"`
 }
+
+// object returns the name of an object for users: Kind/name, or Kind/namespace/name.
+func object(parts ...string) string { return strings.Join(parts, "/") }
 
 // installation returns the installation's id.
 func (h *Home) installation(ctx context.Context) (string, error) {

@@ -38,7 +38,7 @@ func (r *Removal) Plan(ctx context.Context) (lines []string, err error) {
 		return nil, err
 	}
 	if secret != nil && secret.Labels[labelCluster] == "" {
-		return nil, fmt.Errorf("Secret/%s/%s is no cluster that berth cluster add added; delete it with kubectl if it is not needed", r.Home.Namespace, r.Name)
+		return nil, fmt.Errorf("%s is no cluster that berth cluster add added; if it is not needed, delete it: kubectl delete secret %s -n %s", object("Secret", r.Home.Namespace, r.Name), r.Name, r.Home.Namespace)
 	}
 	if r.There != nil {
 		identity, known := "", ""

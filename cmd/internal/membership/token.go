@@ -69,7 +69,7 @@ func (t *There) await(ctx context.Context, name string) (text string, err error)
 		return text != "", nil
 	})
 	if wait.Interrupted(err) {
-		err = fmt.Errorf("Secret/%s/%s in %s: the cluster has written no token into it for %s; request one that ends, with --expires", t.Namespace, name, t.Context, patience)
+		err = fmt.Errorf("%s in %s: the cluster has written no token into it for %s; request one that ends, with --expires", object("Secret", t.Namespace, name), t.Context, patience)
 	}
 	return text, err
 }
