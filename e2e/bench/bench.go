@@ -29,8 +29,10 @@ type options struct {
 	// attackSize is the size of the attacks: about the number of objects that an attack brings. attackSamples is the
 	// number of production deployments under each attack.
 	attackSize, attackSamples int
-	idle, settle              time.Duration
-	binary, profiles          string
+	// farClusters is the number of other clusters, a quarter of which hang.
+	farClusters      int
+	idle, settle     time.Duration
+	binary, profiles string
 	// watchSecrets is the agent's flag of that name.
 	watchSecrets string
 	// profileTime is the duration of a CPU profile.
@@ -38,7 +40,7 @@ type options struct {
 	parts       []string
 }
 
-var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, pages: 50, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second, watchSecrets: "namespaces"}
+var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypted: 200, pages: 50, farClusters: 20, attackSize: 1000, attackSamples: 7, rounds: 5, samples: 30, workers: 12, idle: 2 * time.Minute, settle: 30 * time.Second, profileTime: 15 * time.Second, watchSecrets: "namespaces"}
 
 // part is one group of measurements. It stands alone or uses the results of earlier parts.
 type part struct {
@@ -54,6 +56,7 @@ var parts = []part{
 	{"idle", (*bench).idleness},
 	{"drift", (*bench).drift},
 	{"hook", (*bench).hooks},
+	{"clusters", (*bench).clusters},
 	{"listing", (*bench).listing},
 	{"large", (*bench).large},
 	{"restart", (*bench).restarts},

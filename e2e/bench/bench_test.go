@@ -18,7 +18,7 @@ func TestSmoke(t *testing.T) {
 	}
 	o := options{
 		watchSecrets: defaults.watchSecrets,
-		branches:     2, objects: 20, references: 100, encrypted: 3, attackSize: 1, attackSamples: 1, rounds: 1, samples: 2, workers: 4,
+		branches:     3, objects: 20, references: 100, encrypted: 3, farClusters: 2, attackSize: 1, attackSamples: 1, rounds: 1, samples: 2, workers: 4,
 		idle: time.Second, settle: 200 * time.Millisecond,
 		binary: binary, profiles: t.TempDir(), profileTime: time.Second, parts: partNames(),
 	}

@@ -28,6 +28,7 @@ func main() {
 	flag.IntVar(&o.references, "references", o.references, "how many references a repository has beside its branches where a poll is measured")
 	flag.IntVar(&o.encrypted, "encrypted", o.encrypted, "with how many encrypted files an agent restarts")
 	flag.IntVar(&o.pages, "pages", o.pages, "how many pages of viewers are open")
+	flag.IntVar(&o.farClusters, "clusters", o.farClusters, "how many other clusters the agent has, a quarter of which hang")
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often the rollout is measured, with each client in turn")
 	flag.IntVar(&o.samples, "samples", o.samples, "how often drift and hooks are measured")
 	flag.IntVar(&o.workers, "workers", o.workers, "how many requests the bare client sends at a time")

@@ -93,7 +93,10 @@ func (b *bench) watched(resource schema.GroupVersionResource, namespace string, 
 }
 
 // awaitHealthy waits until all environments of a team are healthy.
-func (b *bench) awaitHealthy(t *team) {
+func (b *bench) awaitHealthy(t *team) { b.awaitAll(t, b.branches) }
+
+// awaitAll waits until so many environments of a team are healthy.
+func (b *bench) awaitAll(t *team, all int) {
 	healthy := map[string]bool{}
 	options := metav1.ListOptions{LabelSelector: v1alpha1.LabelRepository + "=" + t.name}
 	b.watched(environments, deploy.Namespace, options, func(_ watch.EventType, object *unstructured.Unstructured) bool {
@@ -103,7 +106,7 @@ func (b *bench) awaitHealthy(t *team) {
 				healthy[object.GetName()] = condition["reason"] == v1alpha1.ReasonHealthy
 			}
 		}
-		return count(healthy) == b.branches
+		return count(healthy) == all
 	})
 }
 

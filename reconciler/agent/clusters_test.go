@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -389,7 +391,7 @@ func TestTheTroubleOfAnotherCluster(t *testing.T) {
 		{"a load balancer answers", func(f *far) { f.link.Answer(503) }, func(f *far) { f.link.Mend() }, "cluster staging cannot be reached since "},
 		{"its certificate has expired", func(f *far) { f.link.Expire() }, func(f *far) { f.link.Mend() }, ": the certificate of its server is not valid now, but from "},
 		{
-			"the agent has no rights", func(f *far) { f.keep("staging", f.outsider()) }, func(f *far) { f.keep("staging", f.config) },
+			"the agent has no rights", func(f *far) { config, _ := f.outsider(); f.keep("staging", config) }, func(f *far) { f.keep("staging", f.config) },
 			"cluster staging refuses the agent since ",
 		},
 	} {
@@ -422,8 +424,8 @@ func TestTheTroubleOfAnotherCluster(t *testing.T) {
 	}
 }
 
-// outsider returns the configuration of an account without rights.
-func (f *far) outsider() *rest.Config {
+// outsider returns the configuration of an account without rights, and its name.
+func (f *far) outsider() (config *rest.Config, user string) {
 	f.t.Helper()
 	namespace := otherCluster(f.t).Namespace(f.t)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "outsider"}}
@@ -434,7 +436,35 @@ func (f *far) outsider() *rest.Config {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return f.link.Config(config)
+	return f.link.Config(config), "system:serviceaccount:" + namespace + ":outsider"
+}
+
+// The token of an account there is valid for a day.
+func TestTheEndOfCredentialsIsReported(t *testing.T) {
+	f := newFar(t)
+	config, user := f.outsider()
+	rights := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: f.namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}},
+	}
+	there, err := client.New(otherCluster(t).RESTConfig(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Create(t.Context(), rights); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = there.Delete(context.Background(), rights) })
+	f.keep("staging", config)
+	f.branches("one", "f0")
+	f.follow(in("staging", "review"))
+	f.healthy("f0")
+	f.notes(v1alpha1.ConditionClusterAccessExpires, "the token of the cluster staging ends at ")
+	f.keep("staging", f.config)
+	f.eventually("the condition is gone", func() bool {
+		return meta.FindStatusCondition(f.repository().Status.Conditions, v1alpha1.ConditionClusterAccessExpires) == nil
+	})
 }
 
 // A slow cluster is not an outage.

@@ -3,11 +3,13 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -182,13 +184,14 @@ func (f *Fleet) Notice(ctx context.Context, cluster string) Notice {
 // rival returns the member that another one must give way to, because both lead to the same cluster: the one with the older
 // Secret stays. nil: there is none.
 func (f *Fleet) rival(m *member) *member {
+	first := m
 	for _, other := range f.members {
-		if other == m || m.identity == "" || other.identity != m.identity {
-			continue
-		}
-		if older := other.born.Compare(m.born); older < 0 || older == 0 && other.name < m.name {
-			return other
+		if m.identity != "" && other.identity == m.identity && cmp.Or(other.born.Compare(first.born), strings.Compare(other.name, first.name)) < 0 {
+			first = other
 		}
 	}
-	return nil
+	if first == m {
+		return nil
+	}
+	return first
 }

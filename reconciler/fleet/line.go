@@ -63,7 +63,12 @@ func newLine(l *link) (*line, error) {
 	return &line{config: config, dialer: dialer, next: next, fenced: f.Fence(next), suspect: l.suspect, closed: errNotConnected}, nil
 }
 
-func (l *line) client() *http.Client { return &http.Client{Transport: l} }
+func (l *line) client() *http.Client { return over(l) }
+
+// over returns a client of a transport that follows no redirect: credentials would follow it, too.
+func over(transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
 
 // open lets requests pass, and reports whether it was shut before.
 func (l *line) open() bool {
@@ -89,7 +94,7 @@ func (l *line) why() error {
 func (l *line) probe(ctx context.Context) (types.UID, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	core, err := typedcorev1.NewForConfigAndClient(l.config, &http.Client{Transport: apply.Unretried(l.next)})
+	core, err := typedcorev1.NewForConfigAndClient(l.config, over(apply.Unretried(l.next)))
 	if err != nil {
 		return "", err
 	}
