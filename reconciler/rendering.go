@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler/render"
 	"berth.dev/berth/source"
 )
@@ -33,6 +34,8 @@ type rendering struct {
 	result render.Result
 	took   time.Duration
 	err    error
+	// panicked is the panic of the render. The pass that takes the result panics with it, which its controller survives.
+	panicked error
 }
 
 // renderingError says that a commit is still being rendered.
@@ -79,6 +82,7 @@ func (r *Reconciler) render(ctx context.Context, e Environment, m *memory, commi
 	if ctx.Err() != nil {
 		return render.Result{}, 0, &unavailable{ctx.Err()}
 	}
+	panics.Again(job.panicked)
 	return job.result, job.took, job.err
 }
 
@@ -89,7 +93,10 @@ func (r *Reconciler) begin(ctx context.Context, e Environment, commit string, tr
 	options := r.RenderOptions(e, commit)
 	go func() {
 		defer cancel()
-		job.result, job.err = render.Render(ctx, tree, options)
+		job.panicked = panics.Catch(func() error {
+			job.result, job.err = render.Render(ctx, tree, options)
+			return nil
+		})
 		job.took = r.Now().Sub(job.since)
 		close(job.done)
 		if job.left.Load() && ctx.Err() == nil {

@@ -174,3 +174,25 @@ func TestWhatExceededItsLimitsIsNotTriedAgain(t *testing.T) {
 	w.commits("k8s/kustomization.yaml", "resources: [a.yaml]\n")
 	w.becomes(plan.Settled)
 }
+
+// The controller recovers from a panic of a pass, and of no other goroutine.
+func TestARenderThatPanicsEndsOnlyItsPass(t *testing.T) {
+	w := newWorld(t)
+	w.commits("a.yaml", configMap("a", "one"))
+	w.env.Decrypter = breaker{}
+	panicked := func() (value any) {
+		defer func() { value = recover() }()
+		w.pass()
+		return nil
+	}()
+	if text, _ := panicked.(string); !strings.Contains(text, "rendering_test.go") {
+		t.Fatalf("panicked with %.300v", panicked)
+	}
+	w.env.Decrypter = nil
+	w.becomes(plan.Settled)
+}
+
+// breaker is a Decrypter that panics.
+type breaker struct{ *gate }
+
+func (breaker) Encrypted(string, []byte) bool { panic("a manifest") }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"berth.dev/berth/internal/panics"
 )
 
 // The store's folders within Config.Dir: the one in use, and those that exist while it is replaced.
@@ -96,12 +98,21 @@ func (r *Repository) copyStore(ctx context.Context, keep []string) (*store, erro
 		return fresh, nil
 	}
 	pack, out := io.Pipe()
-	go func() { out.CloseWithError(r.store.repack(ctx, keep, r.budget, out)) }()
+	panicked := make(chan error, 1)
+	go func() {
+		panicked <- panics.Catch(func() error {
+			var err error
+			defer func() { _ = out.CloseWithError(err) }()
+			err = r.store.repack(ctx, keep, r.budget, out)
+			return nil
+		})
+	}()
 	in := r.intake()
 	in.limits.FetchBytes = maxStored // stored commits were within the limits when they were fetched
 	in.count = nil
 	err = fresh.add(ctx, pack, in)
-	_ = pack.Close() // ends the writer if the reader gave up
+	_ = pack.Close()         // ends the writer if the reader gave up
+	panics.Again(<-panicked) // which the caller's controller survives
 	if err != nil {
 		return nil, err
 	}

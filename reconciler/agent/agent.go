@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/clusters"
@@ -134,6 +135,9 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Kustomize: c.Kustomize,
 		Images: images.New(images.Config{
 			Registries: c.Registries, Requeue: a.requeues.Requeue, Asked: c.Metrics.ImageChecked,
+			Panicked: func(p *panics.Error) {
+				c.Log.Error("asking a registry failed", "panic", p.Cause, "stack", p.Stack)
+			},
 			Proxy: c.Proxy, UserAgent: "berth/" + c.Version, Now: c.Now, Jitter: c.Jitter,
 		}),
 		Requeue:   a.requeues.Requeue,
@@ -150,7 +154,7 @@ func New(ctx context.Context, c Config) (*Agent, error) {
 		Client:   mgr.GetClient(),
 		Recorder: mgr.GetEventRecorder("berth"),
 		Metrics:  c.Metrics,
-		Logs:     report.NewLogs(a.podsOf, a.requeues.Add),
+		Logs:     report.NewLogs(a.podsOf, a.requeues.Add, c.Log),
 		Changed:  a.feedback.Changed,
 		Feedback: a.feedback.Condition,
 		Now:      c.Now,

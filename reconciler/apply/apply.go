@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/openapi"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/observed"
 	"berth.dev/berth/reconciler/plan"
@@ -198,17 +199,20 @@ func (a *Applier) begin(target Target, dryRun ...string) *run {
 	}
 }
 
-// each calls do for every index, in order and with bounded concurrency, and waits for all.
+// each calls do for every index, in order and with bounded concurrency, and waits for all. A panic of one of them becomes the
+// caller's, whose controller survives it.
 func (r *run) each(indexes []int, do func(int)) {
 	var all errgroup.Group
 	all.SetLimit(r.concurrency)
 	for _, i := range indexes {
 		all.Go(func() error {
-			do(i)
-			return nil
+			return panics.Catch(func() error {
+				do(i)
+				return nil
+			})
 		})
 	}
-	_ = all.Wait() // errors are in the results
+	panics.Again(all.Wait()) // errors are in the results
 }
 
 func (r *run) step(ctx context.Context, s plan.Step) Result {

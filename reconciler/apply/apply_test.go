@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -185,5 +186,24 @@ func TestRunInANamespaceOfItsOwn(t *testing.T) {
 	w.patch(own, `{"metadata":{"labels":{"berth.dev/environment":null}}}`)
 	if corrected := w.must(Corrected, w.do(plan.Correct, own, w.seen(own))); corrected.Environment != environment || corrected.UID != live.UID {
 		t.Errorf("the namespace is %+v", corrected)
+	}
+}
+
+// The caller's controller recovers from a panic of the caller's goroutine only.
+func TestAPanicOfAStepIsTheCallers(t *testing.T) {
+	r := (&Applier{concurrency: 2}).begin(Target{})
+	var done atomic.Int32
+	panicked := func() (value any) {
+		defer func() { value = recover() }()
+		r.each([]int{0, 1, 2, 3}, func(i int) {
+			if i == 1 {
+				panic("an object")
+			}
+			done.Add(1)
+		})
+		return nil
+	}()
+	if text, _ := panicked.(string); !strings.Contains(text, "apply_test.go") || done.Load() != 3 {
+		t.Errorf("panicked with %.300v after %d other steps", panicked, done.Load())
 	}
 }

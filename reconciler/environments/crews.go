@@ -22,6 +22,8 @@ import (
 type crews struct {
 	reconcile reconcile.Func
 	log       *slog.Logger
+	// logger gets the errors and panics of passes, like that of the manager's controllers.
+	logger logr.Logger
 
 	mu      sync.Mutex
 	ctx     context.Context // nil before run and after
@@ -70,7 +72,7 @@ func (c *crews) hand(cluster string, req ctrl.Request) error {
 // start starts a crew. Like any controller, it reconciles an Environment once at a time, and backs off after errors.
 func (c *crews) start(ctx context.Context) (queue, error) {
 	crew, err := controller.NewUnmanaged("environment", controller.Options{
-		Reconciler: c.reconcile, MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff(), Logger: logr.Discard(),
+		Reconciler: c.reconcile, MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff(), Logger: c.logger,
 		SkipNameValidation: ptr.To(true), UsePriorityQueue: ptr.To(false),
 	})
 	if err != nil {

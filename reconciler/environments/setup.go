@@ -26,6 +26,7 @@ const atOnce = 12
 // SetUp registers the controller with a manager, and connects the Requeues to it.
 func (e *Controller) SetUp(mgr ctrl.Manager, requeues *Requeues) error {
 	requeues.name = e.Name
+	e.crews.logger = mgr.GetLogger()
 	if err := mgr.Add(manager.RunnableFunc(e.crews.run)); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func usedBy(repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) 
 
 // sendDeployments records the deployments that differ, and returns the branches that it tried.
 func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	return l.deployments.each(l.deployments.take(l.Now()), l.Now, l.Jitter(), func(name string) error {
+	return l.each(l.deployments, l.deployments.take(l.Now()), func(name string) error {
 		b := l.branch(name, envs[name])
 		if repo.Spec.Feedback.Deployments != v1alpha1.DeploymentsRecorded {
 			return l.cancelDeployments(ctx, b) // those of the time before

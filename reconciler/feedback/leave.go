@@ -71,7 +71,7 @@ func (l *line) muteNotes(ctx context.Context, envs map[string][]*v1alpha1.Enviro
 		}
 	}
 	slices.Sort(names)
-	return l.notes.each(names, l.Now, l.Jitter(), func(name string) error {
+	return l.each(l.notes, names, func(name string) error {
 		return l.endNotes(ctx, l.branch(name, envs[name]), "spec.feedback.note is Never")
 	})
 }

@@ -99,18 +99,22 @@ func (l *line) run(ctx context.Context) {
 	defer cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	signal := l.signal
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.signal:
+		case <-signal:
 		case <-timer.C:
 		}
 		timer.Stop()
 		if ctx.Err() != nil {
 			return // there was another reason to go on, too
 		}
-		next := l.round(sending)
+		next, whole := l.tryRound(sending)
+		if signal = l.signal; !whole {
+			signal = nil // changes do not shorten the pause after a panic
+		}
 		if l.silent && l.retire(l) {
 			return
 		}
@@ -232,7 +236,7 @@ func (l *line) send(ctx context.Context, repo *v1alpha1.Repository, envs map[str
 
 // sendStatuses sends the commit statuses that differ, and returns the branches that it tried.
 func (l *line) sendStatuses(ctx context.Context, repo *v1alpha1.Repository, envs map[string][]*v1alpha1.Environment) []string {
-	return l.statuses.each(l.statuses.take(l.Now()), l.Now, l.Jitter(), func(name string) error {
+	return l.each(l.statuses, l.statuses.take(l.Now()), func(name string) error {
 		b := l.branch(name, envs[name])
 		if repo.Spec.Feedback.Statuses == v1alpha1.StatusesNever {
 			return l.endStatuses(ctx, b) // those of the time before
@@ -253,7 +257,7 @@ func (l *line) sendNotes(ctx context.Context, repo *v1alpha1.Repository, envs ma
 		}
 		return l.notes.halt(names, err, l.Now(), l.Jitter())
 	}
-	return l.notes.each(names, l.Now, l.Jitter(), func(name string) error {
+	return l.each(l.notes, names, func(name string) error {
 		return l.putNotes(ctx, repo, l.branch(name, envs[name]), envs)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/remote"
 )
@@ -64,7 +65,7 @@ func (l *link) run(ctx context.Context) {
 	}
 	pause := firstPause
 	for ctx.Err() == nil {
-		err := l.connect(ctx)
+		err := l.tryConnect(ctx)
 		switch {
 		case errors.Is(err, errReplaced):
 			l.renew()
@@ -86,6 +87,15 @@ func (l *link) run(ctx context.Context) {
 			l.rest(ctx, calm)
 		}
 	}
+}
+
+// tryConnect connects. If an answer of the cluster makes that panic, the cluster cannot be used for a while.
+func (l *link) tryConnect(ctx context.Context) error {
+	err := panics.Catch(func() error { return l.connect(ctx) })
+	if caught, ok := errors.AsType[*panics.Error](err); ok {
+		l.member.fleet.Log.Error("connecting to a cluster failed", "cluster", l.member.name, "panic", caught.Cause, "stack", caught.Stack)
+	}
+	return err
 }
 
 // close ends the connections, once the watches have ended.

@@ -5,6 +5,7 @@ package images
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
@@ -37,6 +39,8 @@ type Config struct {
 	Requeue func(environment string)
 	// Asked is called with the result of every question: there, missing, refused or unanswered. nil: it is not.
 	Asked func(result string)
+	// Panicked is called when a question panicked, such as because of an answer. nil: it is not.
+	Panicked func(*panics.Error)
 	// Proxy returns the proxy of a request; nil: none.
 	Proxy     func(*http.Request) (*url.URL, error)
 	UserAgent string
@@ -67,6 +71,9 @@ type Checker struct {
 func New(c Config) *Checker {
 	if c.Asked == nil {
 		c.Asked = func(string) {}
+	}
+	if c.Panicked == nil {
+		c.Panicked = func(*panics.Error) {}
 	}
 	if c.Jitter == nil {
 		c.Jitter = func() float64 { return 0 }
@@ -193,10 +200,14 @@ func (c *Checker) leave(environment string) {
 func (c *Checker) resolve(ctx context.Context, a *ask) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	purse := newPurse(a.Read, a.User, a.Set)
 	targets := make([]target, len(a.probes))
-	for i := range targets {
-		targets[i] = c.target(a.Images[i].Name, purse.logins(ctx, a.Images[i]))
+	if !c.survives(func() {
+		purse := newPurse(a.Read, a.User, a.Set)
+		for i := range targets {
+			targets[i] = c.target(a.Images[i].Name, purse.logins(ctx, a.Images[i]))
+		}
+	}) {
+		return // the images stay unasked, and the environment waits for them briefly only
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,4 +224,16 @@ func (c *Checker) resolve(ctx context.Context, a *ask) {
 	if answered {
 		c.Requeue(a.Environment)
 	}
+}
+
+// survives does work that reads foreign content, and reports whether it ended without a panic.
+func (c *Checker) survives(work func()) bool {
+	err := panics.Catch(func() error {
+		work()
+		return nil
+	})
+	if caught, ok := errors.AsType[*panics.Error](err); ok {
+		c.Panicked(caught)
+	}
+	return err == nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/plan"
 )
@@ -570,3 +571,39 @@ func TestAfterTheWaitAnImageIsAskedForSeldom(t *testing.T) {
 	w.Until("a", time.Now().Add(time.Hour)) // a user asks for a retry
 	w.until(q, isThere)
 }
+
+// What a registry answers, and what is in a pull Secret, does not end the agent.
+func TestAQuestionThatPanics(t *testing.T) {
+	s := newShop(t)
+	w, q := at(t, s), query("a", "registry.example.com/acme/app:1")
+	panicked := make(chan *panics.Error, 1000)
+	w.Panicked = func(p *panics.Error) { panicked <- p }
+	good := w.transport
+	w.transport = trip(func(*http.Request) (*http.Response, error) { panic("an answer") })
+	if got := w.until(q, isTroubled); got.Refused || !strings.Contains(got.Trouble, "a mistake in Berth") {
+		t.Errorf("got %+v", got)
+	}
+	if p := <-panicked; !strings.Contains(p.Stack, "images_test.go") {
+		t.Errorf("the stack is %s", p.Stack)
+	}
+	w.transport = good
+	s.push("acme/app:1")
+	w.until(query("another", s.host()+"/acme/app:1"), isThere)
+}
+
+func TestCredentialsThatPanic(t *testing.T) {
+	w := at(t)
+	panicked := make(chan *panics.Error, 1)
+	w.Panicked = func(p *panics.Error) { panicked <- p }
+	q := query("a", "registry.example.com/acme/app:1")
+	q.Read = func(context.Context, string, manifest.Key) (*unstructured.Unstructured, error) { panic("a Secret") }
+	before := w.Checker.Ask(t.Context(), q)
+	<-panicked
+	if after := w.Checker.Ask(t.Context(), q); after[0] != before[0] || after[0].Since.IsZero() {
+		t.Errorf("got %+v, then %+v", before, after)
+	}
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler/plan"
 )
 
@@ -145,7 +146,7 @@ func (c *Checker) inquire(p *probe) {
 }
 
 // question asks a registry, when it is the turn of an environment.
-func (c *Checker) question(ctx context.Context, p *probe, h *host, a *ask) result {
+func (c *Checker) question(ctx context.Context, p *probe, h *host, a *ask) (r result) {
 	if p.target.problem != "" {
 		return result{kind: refused, text: p.target.problem}
 	}
@@ -165,7 +166,10 @@ func (c *Checker) question(ctx context.Context, p *probe, h *host, a *ask) resul
 	case limited:
 		return result{kind: unanswered, text: p.target.registry + rateLimited}
 	}
-	return p.target.ask(ctx)
+	if !c.survives(func() { r = p.target.ask(ctx) }) {
+		return result{kind: unanswered, text: p.target.registry + ": cannot ask: " + (&panics.Error{}).Error()}
+	}
+	return r
 }
 
 // note records an answer, and reports whether it is new. c.mu is held.

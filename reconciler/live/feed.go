@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"berth.dev/berth/internal/panics"
 )
 
 // The pauses between attempts: short at first, because a kind is often served a moment after its CRD is created; and
@@ -61,7 +63,7 @@ func (f feed[T]) run(ctx context.Context) {
 	}
 	for {
 		began := f.cfg.Clock.Now()
-		err := f.attempt(ctx, how)
+		err := f.tryAttempt(ctx, how)
 		if ctx.Err() != nil {
 			return
 		}
@@ -116,6 +118,15 @@ const (
 	streamed listing = iota
 	paged
 )
+
+// tryAttempt makes an attempt that ends with an error if it panics, such as because of an object that another program wrote.
+func (f feed[T]) tryAttempt(ctx context.Context, how listing) error {
+	err := panics.Catch(func() error { return f.attempt(ctx, how) })
+	if caught, ok := errors.AsType[*panics.Error](err); ok {
+		f.cfg.Log.Error("watching a kind failed", "panic", caught.Cause, "stack", caught.Stack)
+	}
+	return err
+}
 
 // attempt lists and watches until that is no longer possible.
 func (f feed[T]) attempt(ctx context.Context, how listing) error {

@@ -1,9 +1,12 @@
 package live
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +59,24 @@ func TestAFeedTriesAgainMoreAndMoreRarely(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An object of another program that makes the agent panic ends only the watch of its kind, for a while.
+func TestAFeedThatPanicsTriesAgainMoreAndMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		seen, log := &losses{began: time.Now(), end: cancel}, &bytes.Buffer{}
+		f := feed[int]{
+			into: seen,
+			open: func() (*cache.ListWatch, error) { panic("an object") },
+			cfg:  &Config{Clock: clock.RealClock{}, Jitter: func() float64 { return 0 }, Log: slog.New(slog.NewTextHandler(log, nil))},
+		}
+		f.run(ctx)
+		if len(seen.at) != 5 || seen.at[4] != 3*time.Second {
+			t.Errorf("it ended after %s", seen.at)
+		}
+		if text := log.String(); !strings.Contains(text, "feed_test.go") || strings.Contains(text, "an object") {
+			t.Errorf("the log has no place, or a foreign text: %.500s", text)
+		}
+	})
 }

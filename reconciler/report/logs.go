@@ -3,6 +3,8 @@ package report
 import (
 	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/internal/panics"
 	"berth.dev/berth/reconciler/observed"
 )
 
@@ -31,6 +34,8 @@ type Logs struct {
 	pods func(env *v1alpha1.Environment) typedcorev1.PodsGetter
 	// requeue requeues an Environment, whose report then has the log.
 	requeue func(types.NamespacedName)
+	// log gets a line if the content of a log makes the reader panic.
+	log *slog.Logger
 
 	mu    sync.Mutex
 	slots map[string]chan struct{}           // by cluster
@@ -45,8 +50,8 @@ type container struct {
 
 // NewLogs returns Logs that request a pass after they have read a log. pods returns where to read the logs of an Environment;
 // nil: that is not possible now.
-func NewLogs(pods func(*v1alpha1.Environment) typedcorev1.PodsGetter, requeue func(types.NamespacedName)) *Logs {
-	return &Logs{pods: pods, requeue: requeue, slots: map[string]chan struct{}{}, known: map[types.UID]map[container]string{}}
+func NewLogs(pods func(*v1alpha1.Environment) typedcorev1.PodsGetter, requeue func(types.NamespacedName), log *slog.Logger) *Logs {
+	return &Logs{pods: pods, requeue: requeue, log: log, slots: map[string]chan struct{}{}, known: map[types.UID]map[container]string{}}
 }
 
 // slotsOf returns the slots of a cluster. Its slow answers delay no other.
@@ -81,7 +86,8 @@ func (l *Logs) add(ctx context.Context, env *v1alpha1.Environment, status *v1alp
 		status.Unhealthy[i].Log = text
 		if !asked {
 			status.Unhealthy[i].Log = logOf(env.Status, status.Unhealthy[i]) // the log that an earlier agent read
-			go l.read(context.WithoutCancel(ctx), env.DeepCopy(), c, j.Mask)
+			reading, of := context.WithoutCancel(ctx), env.DeepCopy()
+			go l.try(of, func() { l.read(reading, of, c, j.Mask) })
 		}
 	}
 	delete(l.known, env.UID)
@@ -98,6 +104,17 @@ func logOf(status v1alpha1.EnvironmentStatus, of v1alpha1.UnhealthyObject) strin
 		}
 	}
 	return ""
+}
+
+// try calls read. If the content of a log makes it panic, the log counts as empty.
+func (l *Logs) try(env *v1alpha1.Environment, read func()) {
+	err := panics.Catch(func() error {
+		read()
+		return nil
+	})
+	if caught, ok := errors.AsType[*panics.Error](err); ok {
+		l.log.Error("reading a log failed", "environment", env.Name, "panic", caught.Cause, "stack", caught.Stack)
+	}
 }
 
 // read reads a log and requeues the Environment, if the log is still wanted. A log that cannot be read counts as empty.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,7 +43,7 @@ func logging(t *testing.T, answer func(*http.Request) string) *kubelet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Logs = NewLogs(func(*v1alpha1.Environment) typedcorev1.PodsGetter { return client.CoreV1() }, func(name types.NamespacedName) { k.requeued <- name })
+	k.Logs = NewLogs(func(*v1alpha1.Environment) typedcorev1.PodsGetter { return client.CoreV1() }, func(name types.NamespacedName) { k.requeued <- name }, slog.New(slog.DiscardHandler))
 	k.env.Name, k.env.UID = "posts.review.login", "1"
 	return k
 }
@@ -206,3 +207,31 @@ func TestTheKubeletsExcuseIsNoLog(t *testing.T) {
 		t.Errorf("the log is %q", got)
 	}
 }
+
+// The content of a log does not end the agent.
+func TestALogThatCannotBeMaskedWithoutAPanic(t *testing.T) {
+	k := logging(t, func(*http.Request) string { return "a line\n" })
+	panicked := make(chan string, 1)
+	k.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		panicked <- string(p)
+		return len(p), nil
+	}), nil))
+	j := failing("api-1")
+	j.Mask = func(string) string { panic("a line") }
+	k.report(j)
+	select {
+	case text := <-panicked:
+		if !strings.Contains(text, "logs_test.go") {
+			t.Errorf("logged %.500s", text)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing was logged")
+	}
+	if got := k.report(j); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

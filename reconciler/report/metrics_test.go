@@ -203,7 +203,7 @@ func TestWhatIsReady(t *testing.T) {
 
 func TestNothingIsKeptOfAnEnvironmentThatIsGone(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	r := New(Config{Metrics: NewMetrics(registry, "v1"), Logs: NewLogs(nil, nil)})
+	r := New(Config{Metrics: NewMetrics(registry, "v1"), Logs: NewLogs(nil, nil, nil)})
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
 	env.Name, env.UID = "posts.review.login", "1"
 	r.Metrics.judge(env, found(reconciler.Judged{State: plan.Settled}))
