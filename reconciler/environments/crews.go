@@ -20,7 +20,7 @@ import (
 // crews reconcile the Environments of other clusters, with workers and a queue for each cluster. A cluster that answers slowly
 // keeps its own workers busy, and nothing else.
 type crews struct {
-	reconcile reconcile.Func
+	reconcile func(ctx context.Context, cluster string, req ctrl.Request) (ctrl.Result, error)
 	log       *slog.Logger
 	// logger gets the errors and panics of passes, like that of the manager's controllers.
 	logger logr.Logger
@@ -33,7 +33,7 @@ type crews struct {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-func newCrews(f reconcile.Func, log *slog.Logger) *crews {
+func newCrews(f func(context.Context, string, ctrl.Request) (ctrl.Result, error), log *slog.Logger) *crews {
 	return &crews{reconcile: f, log: log, of: map[string]queue{}}
 }
 
@@ -60,7 +60,7 @@ func (c *crews) hand(cluster string, req ctrl.Request) error {
 			return fmt.Errorf("the agent has not started to work in the cluster %s yet", cluster)
 		}
 		var err error
-		if line, err = c.start(c.ctx); err != nil {
+		if line, err = c.start(c.ctx, cluster); err != nil {
 			return err
 		}
 		c.of[cluster] = line
@@ -70,9 +70,12 @@ func (c *crews) hand(cluster string, req ctrl.Request) error {
 }
 
 // start starts a crew. Like any controller, it reconciles an Environment once at a time, and backs off after errors.
-func (c *crews) start(ctx context.Context) (queue, error) {
+func (c *crews) start(ctx context.Context, cluster string) (queue, error) {
+	reconciler := reconcile.Func(func(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+		return c.reconcile(ctx, cluster, req)
+	})
 	crew, err := controller.NewUnmanaged("environment", controller.Options{
-		Reconciler: c.reconcile, MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff(), Logger: c.logger,
+		Reconciler: reconciler, MaxConcurrentReconciles: atOnce, RateLimiter: control.Backoff(), Logger: c.logger,
 		SkipNameValidation: ptr.To(true), UsePriorityQueue: ptr.To(false),
 	})
 	if err != nil {

@@ -113,10 +113,12 @@ func (e *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if cluster != "" {
 		return ctrl.Result{}, e.crews.hand(cluster, req)
 	}
-	return e.reconcile(ctx, req)
+	return e.reconcile(ctx, cluster, req)
 }
 
-func (e *Controller) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+// reconcile reconciles an Environment in the queue of a cluster. If the Environment was re-created in another cluster since, it
+// is in the queue of that one, too: two passes of one environment must not overlap.
+func (e *Controller) reconcile(ctx context.Context, cluster string, req ctrl.Request) (ctrl.Result, error) {
 	env := &v1alpha1.Environment{}
 	if err := e.Client.Get(ctx, req.NamespacedName, env); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -124,6 +126,9 @@ func (e *Controller) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
+	}
+	if env.Spec.Cluster != cluster {
+		return ctrl.Result{}, nil
 	}
 	e.Recall(env)
 	if name := branches.Name(env.Spec); name != env.Name {
