@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -154,7 +155,12 @@ func (l *Logs) forget(env types.UID) {
 }
 
 func tail(ctx context.Context, pods typedcorev1.PodsGetter, c container, options *corev1.PodLogOptions) string {
-	text, err := pods.Pods(c.namespace).GetLogs(c.Pod, options).DoRaw(ctx)
+	stream, err := pods.Pods(c.namespace).GetLogs(c.Pod, options).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, maxLog)) // whatever the server makes of the options
 	if err != nil || isNoLog(text) {
 		return ""
 	}

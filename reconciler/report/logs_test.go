@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -235,3 +236,28 @@ func TestALogThatCannotBeMaskedWithoutAPanic(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// An API server need not heed the limits of a request. The agent's memory must not depend on that.
+func TestALogWithoutEnd(t *testing.T) {
+	const enough = 64 << 20
+	sent, done := 0, make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer close(done)
+		for line := []byte(strings.Repeat("x", 1023) + "\n"); sent < enough; {
+			n, err := w.Write(line)
+			if sent += n; err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := tail(t.Context(), client.CoreV1(), container{namespace: "posts-login", Container: observed.Container{Pod: "api-1", Name: "app"}}, &corev1.PodLogOptions{})
+	<-done
+	if len(text) == 0 || len(text) > maxLog || sent >= enough {
+		t.Errorf("%d bytes of %d were kept", len(text), sent)
+	}
+}
