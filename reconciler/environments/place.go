@@ -130,10 +130,11 @@ func (e *Controller) forget(env remembered) {
 
 // copied reads a Secret that an entry copies. The kubeconfig of a cluster is never copied: whoever can push a branch could read it.
 func (e *Controller) copied(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
-	if e.Fleet.Holds(ctx, name.Name) {
+	secret, err := e.Secrets(ctx, name)
+	if err == nil && e.Fleet.Holds(ctx, secret) {
 		return nil, fmt.Errorf("it has the kubeconfig of the cluster %s, which no environment may read; remove it from copySecrets", name.Name)
 	}
-	return e.Secrets(ctx, name)
+	return secret, err
 }
 
 // InCluster requeues the Environments of a cluster.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -30,8 +32,26 @@ func (o outage) text(cluster string, newest error) string {
 	return fmt.Sprintf("cluster %s cannot be reached since %s: %s", cluster, since, o.cause)
 }
 
-// causeOf returns the cause of an error, without what differs from one attempt to the next, such as ports and the time.
+// maxCause is the length of the longest cause, in bytes. A status shows what users can do after the cause, and is cut at its end.
+const maxCause = 300
+
+// causeOf returns the cause of an error, without what differs from one attempt to the next, such as ports and the time. The
+// server may have chosen the text, so it is bounded, and all in one line.
 func causeOf(err error) string {
+	text := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, rawCause(err))
+	if len(text) <= maxCause {
+		return text
+	}
+	const dots = "..."
+	return strings.ToValidUTF8(text[:maxCause-len(dots)], "") + dots
+}
+
+func rawCause(err error) string {
 	if answer := apierrors.APIStatus(nil); errors.As(err, &answer) {
 		return answer.Status().Message
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/remote"
 )
 
 // Config configures a Fleet.
@@ -129,10 +130,13 @@ func (f *Fleet) Usable() []*reconciler.Reconciler {
 	return all
 }
 
-// Holds reports whether a Secret has the kubeconfig of a cluster that is used. In doubt, it has.
-func (f *Fleet) Holds(ctx context.Context, secret string) bool {
+// Holds reports whether a Secret has the kubeconfig of a cluster that is used, or that was added to be used. In doubt, it has.
+func (f *Fleet) Holds(ctx context.Context, secret *corev1.Secret) bool {
+	if secret.Labels[remote.Label] != "" {
+		return true
+	}
 	used, err := f.Used(ctx)
-	return err != nil || used[secret]
+	return err != nil || used[secret.Name]
 }
 
 // Tidy ends the connections to clusters that nothing names any more.

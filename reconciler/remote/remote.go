@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,6 +25,9 @@ const (
 	KeyValue      = "value"
 	KeyKubeconfig = "kubeconfig"
 )
+
+// Label marks the Secrets that `berth cluster add` creates.
+const Label = "berth.dev/cluster"
 
 // dialTimeout bounds the attempt to open a connection. Requests have no timeout here, because watches last: those who send
 // others bound them by their context.
@@ -124,9 +129,16 @@ func kubeconfig(data map[string][]byte) (text []byte, key string, err error) {
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+):`)
 
 func load(text []byte) (*api.Config, error) {
-	file, err := clientcmd.Load(text)
+	var outline yaml.Node // in which an alias is not replaced by what it stands for
+	err := yaml.Unmarshal(text, &outline)
+	if err == nil && hasAlias(&outline) {
+		return nil, errors.New("holds no kubeconfig: it has YAML aliases, by which a small text can fill the memory")
+	}
 	if err == nil {
-		return file, nil
+		var file *api.Config
+		if file, err = clientcmd.Load(text); err == nil {
+			return file, nil
+		}
 	}
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 		if at := yamlLine.FindStringSubmatch(cause.Error()); at != nil {
@@ -134,6 +146,11 @@ func load(text []byte) (*api.Config, error) {
 		}
 	}
 	return nil, errors.New("holds no kubeconfig: it is not valid YAML, or a field has the wrong type")
+}
+
+// hasAlias reports whether a YAML document repeats parts of itself.
+func hasAlias(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
 }
 
 // selected returns the cluster and the user of the current context, or of the only one.
@@ -163,11 +180,18 @@ func selected(file *api.Config) (*api.Cluster, *api.AuthInfo, error) {
 	return cluster, user, nil
 }
 
-// Identity returns what identifies a cluster, whatever its addresses: the UID of its namespace kube-system.
+// maxIdentity is the length of the longest identity, in bytes. A UID has 36.
+const maxIdentity = 64
+
+// Identity returns what identifies a cluster, whatever its addresses: the UID of its namespace kube-system. It is never empty: two
+// clusters without one could not be told apart.
 func Identity(ctx context.Context, namespaces typedcorev1.NamespacesGetter) (types.UID, error) {
 	system, err := namespaces.Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		return "", err
+	}
+	if system.UID == "" || len(system.UID) > maxIdentity {
+		return "", errors.New("its namespace kube-system has no valid UID, which would identify the cluster")
 	}
 	return system.UID, nil
 }

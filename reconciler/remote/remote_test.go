@@ -17,8 +17,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/reconciler/remote"
@@ -220,5 +221,28 @@ func TestTheIdentityOfAClusterIsTheSameForAllUsers(t *testing.T) {
 	check(t, err)
 	if identity == "" || identity != system.UID {
 		t.Errorf("the identity is %q, want %q", identity, system.UID)
+	}
+}
+
+// Two clusters without an identity could not be told apart, and a long one would be stored in every record.
+func TestAClusterWithoutAnIdentity(t *testing.T) {
+	for name, test := range map[string]struct {
+		uid types.UID
+		ok  bool
+	}{"usual": {"8b1d4d6e-6a0c-4f7a-9f2b-0c9d8e7f6a5b", true}, "none": {"", false}, "endless": {types.UID(strings.Repeat("1", 100)), false}} {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: test.uid}}
+		found, err := remote.Identity(t.Context(), fake.NewClientset(namespace).CoreV1())
+		if (err == nil) != test.ok || test.ok && found != test.uid {
+			t.Errorf("%s: %q, %v", name, found, err)
+		}
+	}
+}
+
+// Whoever can write a Secret must not fill the agent's memory with it.
+func TestAKubeconfigThatGrowsIsRefused(t *testing.T) {
+	bomb := "extensions: [{name: a, extension: {text: &a " + strings.Repeat("x", 1000) + "}}]\nmore: [" + strings.Repeat("*a,", 1000) + "]\n"
+	_, err := remote.Parse(secret("value", file(server, "token: "+word)+bomb))
+	if err == nil || !strings.Contains(err.Error(), "the key value holds no kubeconfig: it has YAML aliases") {
+		t.Errorf("the error is %v", err)
 	}
 }

@@ -9,10 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/reconciler/remote"
 )
 
 // LabelCluster marks the Secrets of other clusters in which the agent was given an account.
-const LabelCluster = "berth.dev/cluster"
+const LabelCluster = remote.Label
 
 // AccountObjects returns what an agent needs in another cluster, in an order in which it can be applied: a namespace with the
 // agent's account, the rights of that account outside the agent's own namespace, and the admission policies that limit them.
