@@ -31,7 +31,7 @@ var end = time.Date(2027, 3, 4, 5, 6, 7, 0, time.UTC)
 // word is the credential that no error may contain.
 const word = "s3cr3t-w0rd"
 
-// jwt returns a token with claims, which nobody signed.
+// jwt returns a token with claims and no signature.
 func jwt(claims string) string {
 	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + "." + base64.RawURLEncoding.EncodeToString([]byte(word))
 }

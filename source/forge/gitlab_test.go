@@ -143,7 +143,7 @@ func TestGitLabNotes(t *testing.T) {
 		{"a deleted note is created again", func(*gitlabServer) int64 { return 5 }, 101, 3},
 		{"a note of an earlier token's user is left alone", func(s *gitlabServer) int64 { id := ours(s); s.foreign[id] = true; return id }, 102, 3},
 		{"a later note of this token's user is found", func(s *gitlabServer) int64 { id := ours(s); s.foreign[id] = true; ours(s); return id }, 102, 3},
-		{"a copy by somebody else is left alone", func(s *gitlabServer) int64 { s.foreign[ours(s)] = true; return 0 }, 102, 3},
+		{"a copy by another user is left alone", func(s *gitlabServer) int64 { s.foreign[ours(s)] = true; return 0 }, 102, 3},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
 			s := serveGitLab(t)
