@@ -20,6 +20,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"berth.dev/berth/internal/gittest"
+	"berth.dev/berth/internal/nearness"
 )
 
 // refLines is a list of branches, in version 2's form, that is generated while it is read.
@@ -220,26 +221,28 @@ func TestSmallFetchesDoNotWaitForLargeOnes(t *testing.T) {
 
 func TestHowNearARedirectMayLead(t *testing.T) {
 	for _, test := range []struct {
-		origin  nearness
+		origin  nearness.Nearness
 		address string
 		allowed bool
 	}{
-		{public, "203.0.113.7", true},
-		{public, "2001:db8::1", true},
-		{public, "127.0.0.1", false},
-		{public, "::1", false},
-		{public, "::ffff:127.0.0.1", false},
-		{public, "0.0.0.0", false},
-		{public, "169.254.169.254", false},
-		{public, "fe80::1", false},
-		{public, "10.96.0.1", false},
-		{public, "100.64.1.1", false},
-		{public, "fd00::1", false},
-		{private, "192.168.1.1", true},
-		{private, "203.0.113.7", true},
-		{private, "169.254.169.254", false},
-		{private, "127.0.0.1", false},
-		{linkLocal, "127.0.0.1", true},
+		{nearness.Public, "203.0.113.7", true},
+		{nearness.Public, "2001:db8::1", true},
+		{nearness.Public, "127.0.0.1", false},
+		{nearness.Public, "::1", false},
+		{nearness.Public, "::ffff:127.0.0.1", false},
+		{nearness.Public, "0.0.0.0", false},
+		{nearness.Public, "169.254.169.254", false},
+		{nearness.Public, "fe80::1", false},
+		{nearness.Public, "10.96.0.1", false},
+		{nearness.Public, "100.64.1.1", false},
+		{nearness.Public, "192.0.0.192", false},
+		{nearness.Private, "100.100.100.200", false},
+		{nearness.Public, "fd00::1", false},
+		{nearness.Private, "192.168.1.1", true},
+		{nearness.Private, "203.0.113.7", true},
+		{nearness.Private, "169.254.169.254", false},
+		{nearness.Private, "127.0.0.1", false},
+		{nearness.Local, "127.0.0.1", true},
 	} {
 		r := &reach{origin: "git.example.com", nearest: test.origin}
 		if err := r.check("elsewhere.example.com", netip.MustParseAddr(test.address)); (err == nil) != test.allowed {

@@ -11,30 +11,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"berth.dev/berth/internal/nearness"
 )
-
-// nearness ranks how close an address is to this machine.
-type nearness int
-
-const (
-	public    nearness = iota
-	private            // of an organization's own network
-	linkLocal          // of this machine, of its link, or unassigned; includes a cloud's metadata server
-)
-
-// shared is the address space of RFC 6598, which clusters use for pods.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
-func nearnessOf(address netip.Addr) nearness {
-	address = address.Unmap()
-	switch {
-	case address.IsLoopback(), address.IsLinkLocalUnicast(), address.IsUnspecified(), address.IsMulticast():
-		return linkLocal
-	case address.IsPrivate(), shared.Contains(address):
-		return private
-	}
-	return public
-}
 
 // reach decides which addresses may be connected to. The host that the administrator configured may be anywhere. A
 // redirect must not lead closer to this machine than that host is. Otherwise the server could make the agent connect
@@ -43,8 +22,8 @@ type reach struct {
 	origin string // the host of the repository's URL
 
 	mu      sync.Mutex
-	nearest nearness        // address of the origin so far
-	proxies map[string]bool // host and port of the chosen proxies
+	nearest nearness.Nearness // address of the origin so far
+	proxies map[string]bool   // host and port of the chosen proxies
 }
 
 // dial connects to an address. A name is checked after it is resolved, at every connection.
@@ -59,7 +38,7 @@ func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, er
 	case strings.EqualFold(host, r.origin):
 		dialer.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
 			if at, err := netip.ParseAddrPort(resolved); err == nil {
-				r.note(nearnessOf(at.Addr()))
+				r.note(nearness.Of(at.Addr()))
 			}
 			return nil
 		}
@@ -88,14 +67,14 @@ func (r *reach) checkLiteral(host string) error {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return r.check(host, address)
 	}
-	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+	if nearness.OfHost(host) == nearness.Local {
 		return r.check(host, netip.IPv6Loopback())
 	}
 	return nil
 }
 
 func (r *reach) check(host string, address netip.Addr) error {
-	if nearnessOf(address) <= r.allowed() {
+	if nearness.Of(address) <= r.allowed() {
 		return nil
 	}
 	at := address.String()
@@ -107,16 +86,16 @@ func (r *reach) check(host string, address netip.Addr) error {
 }
 
 // allowed returns how near a redirect may lead.
-func (r *reach) allowed() nearness {
+func (r *reach) allowed() nearness.Nearness {
 	if address, err := netip.ParseAddr(r.origin); err == nil {
-		return nearnessOf(address)
+		return nearness.Of(address)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.nearest
 }
 
-func (r *reach) note(n nearness) {
+func (r *reach) note(n nearness.Nearness) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.nearest = n

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"berth.dev/berth/internal/nearness"
 )
 
 // The limits of an answer.
@@ -26,13 +28,20 @@ const (
 	maxHeader = 64 << 10
 )
 
+// maxInside bounds the hosts of which it is known that they are inside an organization's network. Branches name them.
+const maxInside = 10_000
+
 // reach bounds what the agent connects to for an image that a branch names: hosts by HTTPS with a certificate that it
 // trusts, at no address of this machine, its link, or a cloud's metadata server.
 type reach struct {
 	Registries
-	next    http.RoundTripper
+	next http.RoundTripper
+	// abroad connects to public addresses only. Connections are kept by host, so those of next must not serve its requests.
+	abroad http.RoundTripper
+
 	mu      sync.Mutex
 	proxies map[string]bool // host and port
+	inside  map[string]bool // the registries with an address of an organization's own network, as far as known
 }
 
 // errPlain says that a request would have been sent without TLS.
@@ -43,17 +52,26 @@ type barredError struct{ why string }
 
 func (e *barredError) Error() string { return e.why }
 
+// errNearer refuses what a registry leads to. It names no host, because that would come from the registry.
+var errNearer = &barredError{"it redirects, or sends the agent for a token, to a host that is nearer to the agent than the registry itself; let both names resolve to addresses of the same network"}
+
 var errNear = &barredError{"its address is one of this machine, its link or a metadata server; correct the image's name"}
 
 func newTransport(c Config) http.RoundTripper {
-	r := &reach{Registries: c.Registries, proxies: map[string]bool{}}
-	r.next = &http.Transport{
-		Proxy: r.through(c.Proxy), DialContext: r.dial, ForceAttemptHTTP2: true,
+	r := &reach{Registries: c.Registries, proxies: map[string]bool{}, inside: map[string]bool{}}
+	r.next = r.connects(c, r.dial(nearness.Private))
+	r.abroad = r.connects(c, r.dial(nearness.Public))
+	return transport.NewUserAgent(r, c.UserAgent)
+}
+
+// connects returns what sends requests over connections that dial makes.
+func (r *reach) connects(c Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) http.RoundTripper {
+	return &http.Transport{
+		Proxy: r.through(c.Proxy), DialContext: dial, ForceAttemptHTTP2: true,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Registries.Roots},
 		TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 10 * time.Second, MaxResponseHeaderBytes: maxHeader,
 		IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 1, MaxIdleConns: atOnce,
 	}
-	return transport.NewUserAgent(r, c.UserAgent)
 }
 
 // RoundTrip sends a request if it may be sent. The credentials of one host are not sent to another to which it
@@ -63,7 +81,7 @@ func (r *reach) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch {
 	case request.URL.Scheme != "https" && !slices.Contains(r.Insecure, host):
 		return nil, errPlain
-	case namesNear(request.URL.Hostname()) && !r.trusts(host):
+	case nearness.OfHost(request.URL.Hostname()) == nearness.Local && !r.trusts(host):
 		return nil, errNear
 	}
 	if before := request.Response; before != nil && before.Request.URL.Host != host {
@@ -73,16 +91,50 @@ func (r *reach) RoundTrip(request *http.Request) (*http.Response, error) {
 		request = request.Clone(request.Context())
 		request.Header.Del("Authorization")
 	}
-	response, err := r.next.RoundTrip(request)
+	notes, asks := request.Context().Value(notesKey{}).(*notes)
+	next := r.next
+	if asks && !r.mayLead(notes.registry, request.URL) {
+		if nearness.OfHost(request.URL.Hostname()) != nearness.Public {
+			return nil, errNearer
+		}
+		next = r.abroad
+	}
+	response, err := next.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}
-	if notes, ok := request.Context().Value(notesKey{}).(*notes); ok {
+	if asks {
 		notes.retryAfter = max(notes.retryAfter, retryAfter(response.Header.Get("Retry-After")))
 		notes.challenged = notes.challenged || request.Method == http.MethodHead && response.StatusCode == http.StatusUnauthorized
 	}
 	response.Body = &bounded{ReadCloser: response.Body, left: maxBody}
 	return response, nil
+}
+
+// mayLead reports whether a registry may lead to any address that a registry may have: on its own host, to a host that an
+// administrator named, or because it has a private address itself. Otherwise it may lead to public ones only, as in
+// source: it could make the agent connect to addresses that only the agent can reach.
+func (r *reach) mayLead(registry string, to *url.URL) bool {
+	if strings.EqualFold(registry, to.Hostname()) || r.trusts(to.Host) || nearness.OfHost(registry) != nearness.Public {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.inside[registry]
+}
+
+// note remembers whether a registry has an address of an organization's own network.
+func (r *reach) note(registry string, at nearness.Nearness) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.inside, registry)
+	if at == nearness.Public {
+		return
+	}
+	if len(r.inside) >= maxInside {
+		clear(r.inside) // the next connections fill it again
+	}
+	r.inside[registry] = true
 }
 
 // trusts reports whether an administrator named the host, so that it may have any address.
@@ -95,57 +147,44 @@ func (r *reach) trusts(host string) bool {
 	return slices.Contains(r.Insecure, host)
 }
 
-// dial connects to an address. A name is checked after it is resolved, at every connection. It is resolved as it stands:
-// the search domains of a pod would make "posts.production" a Service of the cluster.
-func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	dialer := net.Dialer{Timeout: 5 * time.Second}
-	if r.isProxy(address) || r.trusts(address) || r.trusts(host) {
-		return dialer.DialContext(ctx, network, address)
-	}
-	dialer.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
-		if at, err := netip.ParseAddrPort(resolved); err != nil || isNear(at.Addr()) {
-			return errNear
+// dial returns what connects to addresses that are at most as near as a limit. A name is checked after it is resolved, at
+// every connection. It is resolved as it stands: the search domains of a pod would make "posts.production" a Service of
+// the cluster.
+func (r *reach) dial(limit nearness.Nearness) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		notes, asks := ctx.Value(notesKey{}).(*notes)
+		own := asks && strings.EqualFold(notes.registry, host)
+		trusted := r.isProxy(address) || r.trusts(address) || r.trusts(host)
+		dialer := net.Dialer{Timeout: 5 * time.Second}
+		dialer.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(resolved)
+			near := nearness.Of(at.Addr())
+			if own && err == nil && !r.isProxy(address) {
+				r.note(notes.registry, near)
+			}
+			switch {
+			case trusted:
+				return nil
+			case err != nil || near == nearness.Local:
+				return errNear
+			case near > limit:
+				return errNearer
+			}
+			return nil
+		}
+		if _, err := netip.ParseAddr(host); err != nil && !trusted && !strings.HasSuffix(host, ".") {
+			host += "."
+		}
+		connection, err := dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
+		if barred, ok := errors.AsType[*barredError](err); ok {
+			return nil, barred
+		}
+		return connection, err
 	}
-	if _, err := netip.ParseAddr(host); err != nil && !strings.HasSuffix(host, ".") {
-		host += "."
-	}
-	connection, err := dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
-	if barred, ok := errors.AsType[*barredError](err); ok {
-		return nil, barred
-	}
-	return connection, err
-}
-
-// namesNear reports whether a host is a near address, or a name of this machine. Behind a proxy, nothing else is known.
-func namesNear(host string) bool {
-	if address, err := netip.ParseAddr(host); err == nil {
-		return isNear(address)
-	}
-	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	return name == "localhost" || strings.HasSuffix(name, ".localhost")
-}
-
-// metadata are addresses of metadata servers of clouds that are not link-local.
-var metadata = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("192.0.0.192")}
-
-// translated is the prefix of IPv6 addresses that a network translates to IPv4 (RFC 6052).
-var translated = netip.MustParsePrefix("64:ff9b::/96")
-
-// isNear reports whether an address is one of this machine, its link, no single host, or a cloud's metadata server.
-func isNear(address netip.Addr) bool {
-	address = address.Unmap().WithZone("")
-	if translated.Contains(address) {
-		bytes := address.As16()
-		address = netip.AddrFrom4([4]byte(bytes[12:]))
-	}
-	return address.IsLoopback() || address.IsLinkLocalUnicast() || address.IsUnspecified() || address.IsMulticast() ||
-		address.Is4() && (address.As4()[0] == 0 || address.As4()[0] >= 240) || slices.Contains(metadata, address)
 }
 
 // through remembers the chosen proxies: an administrator configures them, so they may be anywhere.
@@ -187,12 +226,14 @@ type notes struct {
 	retryAfter time.Duration
 	// challenged says that the registry did not accept the token for the manifest.
 	challenged bool
+	// registry is the host that the question is for, without its port.
+	registry string
 }
 
 type notesKey struct{}
 
-func withNotes(ctx context.Context) (context.Context, *notes) {
-	n := &notes{}
+func withNotes(ctx context.Context, registry string) (context.Context, *notes) {
+	n := &notes{registry: registry}
 	return context.WithValue(ctx, notesKey{}, n), n
 }
 

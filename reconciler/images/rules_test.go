@@ -1,9 +1,21 @@
 package images
 
 import (
-	"net/netip"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"berth.dev/berth/internal/nearness"
 )
 
 func TestWhichRepositoriesAPullSecretIsFor(t *testing.T) {
@@ -41,16 +53,121 @@ func TestTheCredentialsForTheLongestPathComeFirst(t *testing.T) {
 	}
 }
 
-func TestAddressesThatNoBranchMayReach(t *testing.T) {
-	for address, near := range map[string]bool{
-		"127.0.0.1": true, "127.8.9.1": true, "::1": true, "::ffff:127.0.0.1": true, "0.0.0.0": true, "::": true, "0.1.2.3": true,
-		"169.254.169.254": true, "fe80::1": true, "fe80::1%eth0": true, "fd00:ec2::254": true, "100.100.100.200": true, "192.0.0.192": true,
-		"64:ff9b::a9fe:a9fe": true, "64:ff9b::7f00:1": true, "224.0.0.1": true, "ff02::1": true, "255.255.255.255": true,
-		"10.96.0.10": false, "192.168.1.5": false, "fd00::1": false, "203.0.113.7": false, "64:ff9b::cb00:7107": false, "2001:db8::1": false,
+// A public registry must not lead the agent to addresses that only the agent can reach.
+func TestHowNearARegistryMayLead(t *testing.T) {
+	for _, test := range []struct {
+		rule, registry, to string
+		inside             bool
+		registries         Registries
+		want               error
+	}{
+		{rule: "from a public one to its own private address, which a branch may name", registry: "r.example.com", to: "https://r.example.com/v2/"},
+		{rule: "to another port of its host", registry: "r.example.com", to: "https://r.example.com:8443/token"},
+		{rule: "to a private address", registry: "r.example.com", to: "https://10.96.0.1/token", want: errNearer},
+		{rule: "to a private IPv6 address", registry: "r.example.com", to: "https://[fd00::1]:443/token", want: errNearer},
+		{rule: "to a pod", registry: "203.0.113.7", to: "https://100.64.0.1/token", want: errNearer},
+		{rule: "from an inside one to a private address", registry: "r.example.com", inside: true, to: "https://10.96.0.1/token"},
+		{rule: "from a private address to another", registry: "192.168.1.5", to: "https://10.96.0.1/token"},
+		{rule: "to what an administrator named", registry: "r.example.com", to: "https://10.96.0.1/token", registries: Registries{Mirrors: map[string][]string{"docker.io": {"10.96.0.1"}}}},
+		{rule: "from an inside one to a metadata server", registry: "r.example.com", inside: true, to: "https://169.254.169.254/latest", want: errNear},
 	} {
-		if got := isNear(netip.MustParseAddr(address)); got != near {
-			t.Errorf("%s: %t", address, got)
+		t.Run(test.rule, func(t *testing.T) {
+			sent := &registries{}
+			r := &reach{Registries: test.registries, next: sent, abroad: trip(func(*http.Request) (*http.Response, error) { return nil, errors.New("abroad") }), inside: map[string]bool{test.registry: test.inside}}
+			ctx, _ := withNotes(t.Context(), test.registry)
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, test.to, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.RoundTrip(request); !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+// The registry is behind a proxy, so that its address is not known to be this machine's.
+func TestARegistryThatSendsTheAgentInside(t *testing.T) {
+	const inside = "https://10.96.0.1" // as an address of a token service, the library refuses it
+	for rule, answer := range map[string]http.HandlerFunc{
+		"for a token": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q,service=%q", inside+"/token", "shop"))
+			w.WriteHeader(http.StatusUnauthorized)
+		},
+		"by a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, inside+"/admin", http.StatusTemporaryRedirect)
+		},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			server := httptest.NewTLSServer(answer)
+			defer server.Close()
+			var elsewhere atomic.Int32
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Host != "example.com:443" {
+					elsewhere.Add(1)
+					return
+				}
+				to, err := net.Dial("tcp", server.Listener.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer to.Close()
+				w.WriteHeader(http.StatusOK)
+				from, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer from.Close()
+				go func() { _, _ = io.Copy(to, from) }()
+				_, _ = io.Copy(from, to)
+			}))
+			defer proxy.Close()
+			through, err := url.Parse(proxy.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots := x509.NewCertPool()
+			roots.AddCert(server.Certificate())
+			w := newWorld(t, Registries{Roots: roots})
+			w.transport = newTransport(Config{Registries: w.Registries, Proxy: http.ProxyURL(through)})
+			got := w.until(query("a", "example.com/acme/app:1"), isTroubled)
+			if refused := got.Refused && strings.Contains(got.Trouble, "example.com: "+errNearer.why); refused == (rule == "for a token") || elsewhere.Load() > 0 {
+				t.Errorf("got %+v, after %d requests to elsewhere", got, elsewhere.Load())
+			}
+		})
+	}
+}
+
+// A name is checked where it leads, before a connection is made.
+func TestAddressesThatNoBranchMayReach(t *testing.T) {
+	r := &reach{inside: map[string]bool{}}
+	for _, test := range []struct {
+		limit   nearness.Nearness
+		address string
+		want    error
+	}{
+		{nearness.Private, "127.0.0.1:1", errNear}, {nearness.Private, "169.254.169.254:80", errNear}, {nearness.Public, "127.0.0.1:1", errNear},
+		{nearness.Public, "10.96.0.1:443", errNearer}, {nearness.Public, "[fd00::1]:443", errNearer},
+	} {
+		if _, err := r.dial(test.limit)(t.Context(), "tcp", test.address); !errors.Is(err, test.want) {
+			t.Errorf("%s with the limit %d: %v", test.address, test.limit, err)
 		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ctx, _ = withNotes(ctx, "127.0.0.1")
+	_, _ = r.dial(nearness.Private)(ctx, "tcp", "127.0.0.1:1")
+	cancel()
+	if !r.inside["127.0.0.1"] {
+		t.Error("the address of a registry is not remembered")
+	}
+	r.note("127.0.0.1", nearness.Public)
+	for i := range maxInside + 1 {
+		r.note(fmt.Sprint(i), nearness.Private)
+	}
+	if r.inside["127.0.0.1"] || len(r.inside) > maxInside {
+		t.Errorf("%d are remembered", len(r.inside))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -174,7 +175,7 @@ func (t target) ask(ctx context.Context) result {
 func (d *door) ask(ctx context.Context) result {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	ctx, notes := withNotes(ctx)
+	ctx, notes := withNotes(ctx, (&url.URL{Host: d.ref.Context().RegistryStr()}).Hostname())
 	if d.session == nil {
 		scopes := []string{d.ref.Scope(transport.PullScope)}
 		session, err := transport.NewWithContext(ctx, d.ref.Context().Registry, d.auth(), d.transport, scopes)
