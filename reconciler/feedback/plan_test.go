@@ -117,6 +117,8 @@ type planner struct {
 	keys   map[proposals.Subject]string
 	wants  map[proposals.Subject]proposals.Want
 	asked  int
+	// outdated says that the plans are of an earlier push.
+	outdated bool
 }
 
 func (p *planner) Want(w proposals.Want) {
@@ -153,7 +155,7 @@ func (p *planner) makes(object string) {
 		p.keys[s] = w.Key
 		p.plans[s] = proposals.Plan{Environment: s.Environment, Commit: w.Commit}
 		if object != "" {
-			p.plans[s] = proposals.Plan{Environment: s.Environment, Commit: w.Commit, Changes: []proposals.Change{{Verb: proposals.Added, Object: object}}}
+			p.plans[s] = proposals.Plan{Environment: s.Environment, Commit: w.Commit, Outdated: p.outdated, Changes: []proposals.Change{{Verb: proposals.Added, Object: object}}}
 		}
 	}
 	p.office.mu.Unlock()
@@ -346,6 +348,38 @@ func TestMergesThatTheForgeCannotMake(t *testing.T) {
 		o.said(time.Minute)
 		if !strings.Contains(o.note(1007), "ConfigMap/new") {
 			t.Errorf("resolved:\n%s", o.note(1007))
+		}
+		o.stop()
+	})
+}
+
+// For a while after a push, a forge may return the merge of the earlier head. It is asked again, for some time.
+func TestThePlanOfAnEarlierPushIsNotShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, p := plansToo(t, environment("main", "Healthy", ""))
+		o.change(func() { o.open = []forge.MergeRequest{into(7, "fix", commitA)} })
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.said(time.Second)
+		p.outdated = true
+		p.makes("ConfigMap/earlier")
+		if calls := o.said(20 * time.Second); len(calls) < 3 || len(calls) > 6 || strings.Contains(o.note(1007), "ConfigMap/earlier") {
+			t.Errorf("while the merge is outdated: %v\n%s", calls, o.note(1007))
+		}
+		o.change(func() { o.merged = commitB })
+		o.said(20 * time.Second)
+		p.outdated = false
+		p.makes("ConfigMap/pushed")
+		o.said(time.Minute)
+		if !strings.Contains(o.note(1007), "ConfigMap/pushed") {
+			t.Errorf("then:\n%s", o.note(1007))
+		}
+		o.change(func() { o.open[0].Head = commitB })
+		o.sender.Heard(client.ObjectKeyFromObject(o.repo))
+		o.said(time.Second)
+		p.outdated = true
+		p.makes("ConfigMap/forever")
+		if calls := o.said(time.Hour); len(calls) > maxComputing+2 || !strings.Contains(o.note(1007), "ConfigMap/forever") {
+			t.Errorf("a forge that stays behind: %d requests\n%s", len(calls), o.note(1007))
 		}
 		o.stop()
 	})

@@ -173,13 +173,14 @@ func (l *line) request(m *mergeRequest, targets []target) {
 		return
 	}
 	for _, t := range targets {
-		l.Plans.Want(proposals.Want{Subject: t.subject, Target: t.commit, Commit: m.merge.Commit, Base: m.merge.Base, Head: m.Head, Key: wantKey(m, t)})
+		l.Plans.Want(proposals.Want{Subject: t.subject, Target: t.commit, Commit: m.merge.Commit, Base: m.merge.Base, Head: m.Head, Parent: m.merge.Parent, Key: wantKey(m, t)})
 	}
 }
 
 func wantKey(m *mergeRequest, t target) string { return digest([]any{t.key, m.merge}) }
 
-// plannedText returns the plans of a merge request as a part of a note, and false while they are being made.
+// plannedText returns the plans of a merge request as a part of a note, and false while they are being made. If the forge merged
+// an earlier push, it is asked again.
 func (l *line) plannedText(m *mergeRequest, targets []target, most int) (string, bool) {
 	switch {
 	case len(targets) == 0:
@@ -195,6 +196,10 @@ func (l *line) plannedText(m *mergeRequest, targets []target, most int) (string,
 	for _, t := range targets {
 		plan, key := l.Plans.Planned(t.subject)
 		if key != wantKey(m, t) {
+			return "", false
+		}
+		if plan.Outdated && m.tries < maxComputing {
+			m.merge.State, m.again = forge.Computing, l.Now().Add(computing)
 			return "", false
 		}
 		plans = append(plans, plan)

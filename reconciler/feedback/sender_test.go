@@ -42,6 +42,7 @@ type office struct {
 	writes  int              // of statuses of Environments
 	fails   func(call string) error
 	merge   forge.MergeState // of merges; empty: Mergeable
+	merged  string           // the commits of merges; empty: the heads
 	slow    time.Duration    // how long a commit status takes
 
 	plans  Plans
@@ -123,7 +124,7 @@ func (o *office) MergeRequests(context.Context) ([]forge.MergeRequest, error) {
 func (o *office) Merge(_ context.Context, m forge.MergeRequest) (forge.Merge, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return forge.Merge{Commit: m.Head, State: stdcmp.Or(o.merge, forge.Mergeable)}, o.call(fmt.Sprintf("merge !%d %.1s", m.Number, m.Head))
+	return forge.Merge{Commit: stdcmp.Or(o.merged, m.Head), State: stdcmp.Or(o.merge, forge.Mergeable)}, o.call(fmt.Sprintf("merge !%d %.1s", m.Number, m.Head))
 }
 
 func (o *office) PutNote(_ context.Context, number, id int64, marker, body string) (int64, error) {

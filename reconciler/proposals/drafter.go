@@ -61,6 +61,23 @@ func (d *Drafter) Draft(ctx context.Context, w Want) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	plan, err := d.compare(ctx, passes, e, w, trees)
+	plan.Outdated = isOutdated(trees[1], w)
+	return plan, err
+}
+
+// isOutdated reports whether the forge merged an earlier head than the one that was pushed.
+func isOutdated(tree render.Tree, w Want) bool {
+	merge, ok := tree.(interface{ Parents() []string })
+	if !ok || w.Parent == "" {
+		return false
+	}
+	parents := merge.Parents()
+	return len(parents) == 2 && parents[1] != w.Parent
+}
+
+// compare returns the plan of a merge, whose trees are there.
+func (d *Drafter) compare(ctx context.Context, passes Passes, e reconciler.Environment, w Want, trees []render.Tree) (Plan, error) {
 	// The id of the commit that the merge makes is not known yet, so all sides have the variables of the target's.
 	options := passes.RenderOptions(e, w.Target)
 	target, err := d.target(ctx, e, w, trees[0], options)

@@ -205,6 +205,27 @@ func TestAMergeOntoAnOlderTarget(t *testing.T) {
 	}
 }
 
+// For a while after a push, GitHub returns the merge of the earlier head.
+func TestAMergeOfAnEarlierPushIsOutdated(t *testing.T) {
+	s := drafts(t, map[string]map[string]string{"target": {"k8s/a.yaml": configMap("a", "one")}, "merge": {"k8s/a.yaml": configMap("a", "two")}})
+	for reason, test := range map[string]struct {
+		parents []string
+		parent  string
+		want    bool
+	}{
+		"of the head":        {[]string{"target", "head"}, "head", false},
+		"of an earlier head": {[]string{"target", "earlier"}, "head", true},
+		"of a squash commit": {[]string{"target", "squashed"}, "", false},
+		"a fast forward":     {[]string{"target"}, "head", false},
+	} {
+		s.parents = map[string][]string{"merge": test.parents}
+		p := s.draft(t, Want{Target: "target", Commit: "merge", Head: "head", Parent: test.parent})
+		if p.Outdated != test.want || len(p.Changes) != 1 {
+			t.Errorf("%s: %+v", reason, p)
+		}
+	}
+}
+
 // A Secret that the entry copies is not compared: its value could be guessed.
 func TestCopiedSecretsAreNotCompared(t *testing.T) {
 	const guess = "apiVersion: v1\nkind: Secret\nmetadata: {name: registry-pull}\nstringData: {password: guess}\n"

@@ -28,8 +28,8 @@ type Want struct {
 	// Commit is what the branch would be after the merge. With Base it is the head of the merge request, because the forge
 	// merges nothing beforehand; Base is where that began.
 	Commit, Base string
-	// Head is the head of the merge request.
-	Head string
+	// Head is the head of the merge request. Parent is the second parent that Commit must have; empty: any.
+	Head, Parent string
 	// Key identifies what the plan depends on.
 	Key string
 }
@@ -39,6 +39,8 @@ type Plan struct {
 	Environment string
 	// Commit is the planned commit.
 	Commit string
+	// Outdated says that Commit does not merge the newest push.
+	Outdated bool
 	// Changes are the objects that change, in the order of a sync.
 	Changes []Change
 	// Rest counts the changes that are not listed, because there are too many.

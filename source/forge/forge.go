@@ -110,7 +110,10 @@ type Merge struct {
 	// Commit is the result, as the forge merges it beforehand. With Base it is the newest commit of the source, and Base is
 	// where that branch began: the forge merges nothing beforehand.
 	Commit, Base string
-	State        MergeState
+	// Parent is the second parent that Commit must have. With another one, the forge returned the merge of an earlier push, and
+	// is to be asked again. Empty: the commit does not show that.
+	Parent string
+	State  MergeState
 }
 
 // MergeState is whether a merge request can be merged.

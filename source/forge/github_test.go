@@ -309,10 +309,10 @@ func TestMergesOfGitHub(t *testing.T) {
 		{"it computes", map[string]any{"number": 3, "mergeable": nil, "merge_commit_sha": nil}, forge.Merge{State: forge.Computing}},
 		{"an old commit is none", map[string]any{"number": 3, "mergeable": nil, "merge_commit_sha": head}, forge.Merge{State: forge.Computing}},
 		{"conflicts", map[string]any{"number": 3, "mergeable": false, "merge_commit_sha": head}, forge.Merge{State: forge.Conflicting}},
-		{"merged", map[string]any{"number": 3, "mergeable": true, "merge_commit_sha": head}, forge.Merge{Commit: head, State: forge.Mergeable}},
+		{"merged", map[string]any{"number": 3, "mergeable": true, "merge_commit_sha": head}, forge.Merge{Commit: head, Parent: "pushed", State: forge.Mergeable}},
 	} {
 		s.pull = test.pull
-		if got, err := c.Merge(t.Context(), forge.MergeRequest{Number: 3}); err != nil || got != test.want {
+		if got, err := c.Merge(t.Context(), forge.MergeRequest{Number: 3, Head: "pushed"}); err != nil || got != test.want {
 			t.Errorf("%s: %v %v, want %v", test.rule, got, err, test.want)
 		}
 	}

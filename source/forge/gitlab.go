@@ -115,7 +115,8 @@ func (g *gitlab) mergeRequests(ctx context.Context, page int) ([]MergeRequest, b
 }
 
 // merge lets GitLab bring refs/merge-requests/N/merge up to date, which changes no branch. It answers 400 if the merge request
-// cannot be merged: https://docs.gitlab.com/api/merge_requests/#merge-to-default-merge-ref-path
+// cannot be merged. It merges when it is asked, so the answer is not of an earlier push. Its second parent need not be the head
+// of the source: some versions merge a squash commit. https://docs.gitlab.com/api/merge_requests/#merge-to-default-merge-ref-path
 func (g *gitlab) merge(ctx context.Context, m MergeRequest) (Merge, error) {
 	var answer struct {
 		Commit string `json:"commit_id"`

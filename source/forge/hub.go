@@ -111,7 +111,7 @@ func (h *hub) merge(ctx context.Context, m MergeRequest) (Merge, error) {
 	case !*p.Mergeable || p.Merged == "":
 		return Merge{State: Conflicting}, nil
 	}
-	return Merge{Commit: p.Merged, State: Mergeable}, nil
+	return Merge{Commit: p.Merged, Parent: m.Head, State: Mergeable}, nil // shortly after a push, it may be of the earlier head
 }
 
 // comment is a note.
