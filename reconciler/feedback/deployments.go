@@ -40,7 +40,10 @@ func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, e
 	return l.each(l.deployments, l.deployments.take(l.Now()), func(name string) error {
 		b := l.branch(name, envs[name])
 		if repo.Spec.Feedback.Deployments != v1alpha1.DeploymentsRecorded {
-			return l.cancelDeployments(ctx, b) // those of the time before
+			if err := l.cancelDeployments(ctx, b); err != nil { // those of the time before
+				return err
+			}
+			return l.endDeployments(ctx, b, usedBy(repo, envs))
 		}
 		return l.setDeployments(ctx, repo, b, usedBy(repo, envs))
 	})
@@ -48,12 +51,19 @@ func (l *line) sendDeployments(ctx context.Context, repo *v1alpha1.Repository, e
 
 // setDeployments records the deployments of a branch that differ.
 func (l *line) setDeployments(ctx context.Context, repo *v1alpha1.Repository, b *branch, used inUse) error {
-	there := map[string]bool{}
 	for _, env := range b.envs {
-		there[env.Name] = true
 		if err := l.setDeployment(ctx, repo, env, b, used); err != nil {
 			return err
 		}
+	}
+	return l.endDeployments(ctx, b, used)
+}
+
+// endDeployments records which environments of a branch are gone or run nothing any more, if a deployment of them was recorded.
+func (l *line) endDeployments(ctx context.Context, b *branch, used inUse) error {
+	there := map[string]bool{}
+	for _, env := range b.envs {
+		there[env.Name] = !hasEnded(env)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.told)) {
 		if !there[name] {

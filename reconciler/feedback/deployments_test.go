@@ -56,3 +56,32 @@ func TestTwoBranchesShareAnEnvironmentOfTheForge(t *testing.T) {
 		o.stop()
 	})
 }
+
+// GitLab would show the environment of a branch that is gone as running, although nothing is recorded any more.
+func TestAnEnvironmentThatWasRecordedEndsWithItsBranch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := opens(t)
+		o.change(func() {
+			f := o.repo.Spec.Feedback
+			f.Statuses, f.Note, f.Deployments = v1alpha1.StatusesNever, v1alpha1.NoteNever, v1alpha1.DeploymentsRecorded
+		})
+		o.becomes("side", "Healthy", commitA)
+		o.becomes("other", "Healthy", commitB)
+		o.wants("both are deployed", time.Second, "deployment 0 of b to review/other Success", "deployment 0 of a to review/side Success")
+		o.change(func() { o.repo.Spec.Feedback.Deployments = v1alpha1.DeploymentsNever })
+		o.sender.Follow(o.repo)
+		o.wants("deployments are not recorded any more", time.Hour)
+		o.stop()
+		o.starts()
+		o.said(time.Minute)
+		o.becomes("side", "Healthy", commitB)
+		o.wants("a push is not recorded", time.Minute)
+		o.change(func() { delete(o.envs, "posts.review.side") })
+		o.sender.Changed(environment("side", "Healthy", ""))
+		o.wants("the branch is gone", time.Minute, "end 5 of review/side")
+		o.becomes("other", "Expired", commitB)
+		o.wants("another one expires", time.Minute, "end 5 of review/other")
+		o.wants("once", time.Hour)
+		o.stop()
+	})
+}
