@@ -29,7 +29,7 @@ type options struct {
 	// attackSize is the size of the attacks: about the number of objects that an attack brings. attackSamples is the
 	// number of production deployments under each attack.
 	attackSize, attackSamples int
-	// farClusters is the number of other clusters, a quarter of which hang.
+	// farClusters is the number of other clusters.
 	farClusters      int
 	idle, settle     time.Duration
 	binary, profiles string
@@ -46,27 +46,40 @@ var defaults = options{branches: 50, objects: 5000, references: 20_000, encrypte
 type part struct {
 	name    string
 	measure func(*bench) []figure
+	// apart is true if the part is only measured when it is named.
+	apart bool
 }
 
 // parts lists all parts in order: idleness and memory measure an agent that holds the branches of the last rollout.
 var parts = []part{
-	{"empty", (*bench).empty},
-	{"rollout", (*bench).rollouts},
-	{"memory", (*bench).memory},
-	{"idle", (*bench).idleness},
-	{"drift", (*bench).drift},
-	{"hook", (*bench).hooks},
-	{"clusters", (*bench).clusters},
-	{"listing", (*bench).listing},
-	{"large", (*bench).large},
-	{"restart", (*bench).restarts},
-	{"page", (*bench).page},
-	{"hostile", (*bench).hostile},
+	{name: "empty", measure: (*bench).empty},
+	{name: "rollout", measure: (*bench).rollouts},
+	{name: "memory", measure: (*bench).memory},
+	{name: "idle", measure: (*bench).idleness},
+	{name: "drift", measure: (*bench).drift},
+	{name: "hook", measure: (*bench).hooks},
+	{name: "clusters", measure: (*bench).clusters},
+	{name: "listing", measure: (*bench).listing},
+	{name: "large", measure: (*bench).large},
+	{name: "restart", measure: (*bench).restarts},
+	{name: "page", measure: (*bench).page},
+	{name: "hostile", measure: (*bench).hostile},
+	{name: "fleet", measure: (*bench).fleet, apart: true},
 }
 
 func partNames() (names []string) {
 	for _, p := range parts {
 		names = append(names, p.name)
+	}
+	return names
+}
+
+// usualParts returns the names of the parts that are measured if none is named.
+func usualParts() (names []string) {
+	for _, p := range parts {
+		if !p.apart {
+			names = append(names, p.name)
+		}
 	}
 	return names
 }

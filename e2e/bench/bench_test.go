@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 )
@@ -62,6 +64,27 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("got %q, %q, want %q, %q", budget, verdict, test.budget, test.verdict)
 			}
 		})
+	}
+}
+
+func TestFleetHasTheUsualNumberOfObjectsAndKinds(t *testing.T) {
+	usual, err := bareObjects("usual", branch(0), files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet, err := bareObjects("fleet", branch(0), fleetFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := func(objects []*unstructured.Unstructured) int {
+		set := map[string]bool{}
+		for _, o := range objects {
+			set[o.GetKind()] = true
+		}
+		return len(set)
+	}
+	if len(fleet) != len(usual) || kinds(fleet) != kinds(usual) {
+		t.Errorf("there are %d objects of %d kinds, want %d of %d", len(fleet), kinds(fleet), len(usual), kinds(usual))
 	}
 }
 

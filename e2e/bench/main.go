@@ -21,14 +21,14 @@ import (
 func main() {
 	o := defaults
 	parts, output := "", ""
-	flag.IntVar(&o.branches, "branches", o.branches, "how many branches there are")
+	flag.IntVar(&o.branches, "branches", o.branches, "how many branches there are; in the part fleet, in each cluster")
 	flag.IntVar(&o.objects, "objects", o.objects, "how many objects the large environment has")
 	flag.IntVar(&o.attackSize, "attack-size", o.attackSize, "how large the attacks are, about the number of objects that one brings")
 	flag.IntVar(&o.attackSamples, "attack-samples", o.attackSamples, "how often production is deployed under each attack")
 	flag.IntVar(&o.references, "references", o.references, "how many references a repository has beside its branches where a poll is measured")
 	flag.IntVar(&o.encrypted, "encrypted", o.encrypted, "with how many encrypted files an agent restarts")
 	flag.IntVar(&o.pages, "pages", o.pages, "how many pages of viewers are open")
-	flag.IntVar(&o.farClusters, "clusters", o.farClusters, "how many other clusters the agent has, a quarter of which hang")
+	flag.IntVar(&o.farClusters, "clusters", o.farClusters, "how many other clusters the agent has; a quarter of them hang, except in the part fleet")
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "how often the rollout is measured, with each client in turn")
 	flag.IntVar(&o.samples, "samples", o.samples, "how often drift and hooks are measured")
 	flag.IntVar(&o.workers, "workers", o.workers, "how many requests the bare client sends at a time")
@@ -38,7 +38,7 @@ func main() {
 	flag.StringVar(&o.watchSecrets, "watch-secrets", o.watchSecrets, "how the agent watches Secrets: namespaces, or cluster")
 	flag.StringVar(&o.profiles, "profiles", "", "folder for the agent's CPU and allocation profiles; empty: none are taken")
 	flag.DurationVar(&o.profileTime, "profile-time", o.profileTime, "how long a CPU profile goes on")
-	flag.StringVar(&parts, "parts", strings.Join(partNames(), ","), "what is measured")
+	flag.StringVar(&parts, "parts", strings.Join(usualParts(), ","), "what is measured, besides these: fleet")
 	flag.StringVar(&output, "json", "", "file for the figures; empty: only the table")
 	flag.Parse()
 	for _, part := range strings.Split(parts, ",") {

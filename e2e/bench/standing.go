@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"berth.dev/berth/e2e/world"
 )
 
 // empty measures an agent that follows nothing yet.
@@ -42,40 +44,76 @@ func (b *bench) memory() []figure {
 func (b *bench) idleness() []figure {
 	b.stand()
 	b.rest(b.settle)
-	pid := b.world.Agent.PID()
+	stop := b.profile("idle")
+	calm := b.observe(b.idle)
+	stop()
+	b.logRequests(calm)
+	in := " in " + b.idle.String() + " of nothing"
+	return []figure{
+		{Name: "API requests" + in, Value: float64(len(calm.home.API)), Budget: none},
+		{Name: "CPU" + in, Unit: "s", Value: calm.cpu.Seconds(), Budget: 0.3},
+		{Name: "Git requests" + in, Value: float64(len(calm.home.Git)), Budget: 4},
+	}
+}
+
+// activity is what the agent did during some time.
+type activity struct {
+	cpu  time.Duration
+	home world.Traffic
+	// far holds the requests to each other cluster.
+	far []world.Traffic
+}
+
+// requests returns the number of API requests to all clusters.
+func (a activity) requests() int {
+	all := len(a.home.API)
+	for _, traffic := range a.far {
+		all += len(traffic.API)
+	}
+	return all
+}
+
+// observe measures what the agent does for a while, also in other clusters.
+func (b *bench) observe(d time.Duration, others ...*world.World) (a activity) {
+	pid, began := b.world.Agent.PID(), time.Now()
 	before, err := processOf(pid)
 	if err != nil {
 		b.t.Fatalf("cannot read the agent's CPU time: %v", err)
 	}
-	stop := b.profile("idle")
-	traffic, err := b.world.Watch(b.t.Context(), b.idle, b.server)
-	if err != nil {
+	if a.home, err = b.world.Watch(b.t.Context(), d, b.server); err != nil {
 		b.t.Fatalf("cannot count the agent's requests: %v", err)
 	}
-	stop()
 	after, err := processOf(pid)
 	if err != nil {
 		b.t.Fatalf("cannot read the agent's CPU time: %v", err)
 	}
-	if len(traffic.API) > 0 {
-		b.t.Logf("the agent asked while nothing happened:\n%s", traffic)
+	a.cpu = after.own - before.own
+	for _, other := range others {
+		traffic, err := other.Since(began, b.server)
+		if err != nil {
+			b.t.Fatalf("cannot count the agent's requests in other clusters: %v", err)
+		}
+		a.far = append(a.far, traffic)
 	}
-	in := " in " + b.idle.String() + " of nothing"
-	return []figure{
-		{Name: "API requests" + in, Value: float64(len(traffic.API)), Budget: none},
-		{Name: "CPU" + in, Unit: "s", Value: (after.own - before.own).Seconds(), Budget: 0.3},
-		{Name: "Git requests" + in, Value: float64(len(traffic.Git)), Budget: 4},
+	return a
+}
+
+// logRequests logs the requests that the agent made although nothing happened.
+func (b *bench) logRequests(a activity) {
+	if len(a.home.API) > 0 {
+		b.t.Logf("the agent asked while nothing happened:\n%s", a.home)
+	}
+	for i, traffic := range a.far {
+		if len(traffic.API) > 0 {
+			b.t.Logf("the agent asked the other cluster %d while nothing happened:\n%s", i, traffic)
+		}
 	}
 }
 
-// rest waits until the agent has made no requests for a while.
-func (b *bench) rest(d time.Duration) {
+// rest waits until the agent has made no requests for a while, also to other clusters.
+func (b *bench) rest(d time.Duration, others ...*world.World) {
 	for range 20 {
-		traffic, err := b.world.Watch(b.t.Context(), d, b.server)
-		if err != nil {
-			b.t.Fatalf("cannot count the agent's requests: %v", err)
-		}
-		if len(traffic.API) == 0 {
+		if b.observe(d, others...).requests() == 0 {
 			return
 		}
 	}

@@ -39,6 +39,8 @@ type Config struct {
 	// Image is the agent's image on a cluster that runs containers. The agent is then the Pod that deploy/ describes,
 	// and only Cluster has a meaning besides.
 	Image string
+	// APIServerOnly is that of the cluster's own configuration.
+	APIServerOnly bool
 	// Detached lets the agent outlive this process.
 	Detached bool
 	// Flags are additional flags of the agent, and Environment holds NAME=VALUE variables.
@@ -64,7 +66,7 @@ func New(ctx context.Context, c Config) (*World, error) {
 		return nil, err
 	}
 	w := &World{Cluster: c.Cluster, Cgroup: c.Cgroup, client: client}
-	if err := w.install(ctx, c.Image); err != nil {
+	if err := w.install(ctx, c); err != nil {
 		return nil, fmt.Errorf("cannot install Berth: %w", err)
 	}
 	if c.Image != "" {
@@ -90,7 +92,7 @@ func New(ctx context.Context, c Config) (*World, error) {
 
 // install applies deploy/. Without an image it leaves out the Deployment, because a simulated node runs no containers:
 // the agent runs on this machine instead.
-func (w *World) install(ctx context.Context, image string) error {
+func (w *World) install(ctx context.Context, c Config) error {
 	all, err := deploy.Objects()
 	if err != nil {
 		return err
@@ -99,10 +101,10 @@ func (w *World) install(ctx context.Context, image string) error {
 	for _, object := range all {
 		switch {
 		case object.GetKind() != "Deployment":
-		case image == "":
+		case c.Image == "":
 			continue
 		default:
-			if err := setImage(object, image); err != nil {
+			if err := setImage(object, c.Image); err != nil {
 				return err
 			}
 		}
@@ -110,6 +112,11 @@ func (w *World) install(ctx context.Context, image string) error {
 	}
 	if err := clustertest.Apply(ctx, w.Cluster.RESTConfig(), objects...); err != nil {
 		return err
+	}
+	if c.APIServerOnly {
+		if err := w.aggregate(ctx); err != nil {
+			return err
+		}
 	}
 	return w.awaitRights(ctx)
 }
