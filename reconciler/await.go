@@ -44,9 +44,10 @@ func (r *Reconciler) awaits(ctx context.Context, e Environment, m *memory, c *ch
 		return false
 	}
 	m.asking = images.Query{
-		Environment: e.ID, User: e.user(), Read: r.Cluster.ReadPull, Digest: c.digest, Set: c.set,
+		Environment: e.ID, User: e.user(), Read: r.Cluster.ReadPull, Digest: c.digest, Set: images.PulledWith(c.set),
 		Images: c.plan.Images(record.Images.Known), Urgent: e.Urgent,
 	}
+	m.named = c.set.Images()
 	next, gate := r.askForImages(ctx, e, m, record.Images)
 	if gate.State != plan.GateOpen {
 		record.Images = next
@@ -68,7 +69,7 @@ func (r *Reconciler) awaits(ctx context.Context, e Environment, m *memory, c *ch
 // wait for them is.
 func (r *Reconciler) askForImages(ctx context.Context, e Environment, m *memory, before plan.Images) (plan.Images, plan.Gate) {
 	await := plan.Await{
-		Name: e.Name, Digest: m.asking.Digest, Named: m.asking.Set.Images(), Now: r.Now(), Timeout: e.WaitForImages, Retry: m.retry.isDue(),
+		Name: e.Name, Digest: m.asking.Digest, Named: m.named, Now: r.Now(), Timeout: e.WaitForImages, Retry: m.retry.isDue(),
 	}
 	if len(m.asking.Images) > 0 {
 		await.Answers = r.Images.Ask(ctx, m.asking)

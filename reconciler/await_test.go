@@ -105,6 +105,20 @@ func TestACommitWaitsForItsImages(t *testing.T) {
 	}
 }
 
+// A rendered input may take many MiB, and a wait hours.
+func TestAWaitKeepsOnlyWhatTheQuestionsNeed(t *testing.T) {
+	w, s := newWaitingWorld(t)
+	w.commits("web.yaml", s.sells(deployment("web", "web:2")), "config.yaml", configMap("config", "two"),
+		"account.yaml", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default}\n")
+	w.becomes(plan.Waiting, "image "+s.host()+"/web:2 is not there yet")
+	asking := w.memory(w.env.Name).asking
+	if asking.Set.Len() != 1 || asking.Set.Objects[0].GetKind() != "ServiceAccount" || len(asking.Images) != 1 {
+		t.Errorf("it keeps %d objects and %d images", asking.Set.Len(), len(asking.Images))
+	}
+	s.gets(t, "web:2")
+	w.becomes(plan.Settled)
+}
+
 // A sync that had begun when a newer commit came stays as far as it got, also if the agent restarts while the newer one waits.
 func TestARestartUndoesNothingOfAnUnfinishedSync(t *testing.T) {
 	w, s := newWorld(t), newShop(t)

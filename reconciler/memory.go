@@ -24,8 +24,10 @@ type memory struct {
 	fights fights
 	trial  trial
 	retry  retry
-	// asking is what registries are asked for on behalf of the newest input.
+	// asking is what registries are asked for on behalf of the newest input, and named has all images of that input. The input
+	// itself is not kept during the wait.
 	asking images.Query
+	named  []string
 	// judges are the compiled expressions of the settings.
 	judges   *health.Expressions
 	settings string

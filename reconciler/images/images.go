@@ -90,8 +90,8 @@ type Query struct {
 	Environment, User string
 	// Read reads a Secret or a ServiceAccount of the environment's cluster as a user; nil without an error: it does not exist.
 	Read func(ctx context.Context, user string, key manifest.Key) (*unstructured.Unstructured, error)
-	// Digest identifies the input that names the images. Set is that input, whose Secrets and ServiceAccounts come
-	// before those of the cluster.
+	// Digest identifies the input that names the images. Set has the Secrets and ServiceAccounts of that input, see PulledWith.
+	// They come before those of the cluster.
 	Digest string
 	Images []plan.Image
 	Set    manifest.Set

@@ -92,11 +92,26 @@ type purse struct {
 func newPurse(read func(context.Context, string, manifest.Key) (*unstructured.Unstructured, error), user string, set manifest.Set) *purse {
 	p := &purse{read: read, user: user, left: maxLogins, git: map[manifest.Key]*unstructured.Unstructured{}, known: map[manifest.Key]*unstructured.Unstructured{}, held: map[manifest.Key]logins{}}
 	for _, o := range set.Objects {
-		if key := o.Key(); key.Group == "" && (key.Kind == "Secret" || key.Kind == "ServiceAccount") {
-			p.git[key] = o.Unstructured
+		if isPulledWith(o.Key()) {
+			p.git[o.Key()] = o.Unstructured
 		}
 	}
 	return p
+}
+
+// PulledWith returns the objects of an input that say with which credentials its images are pulled. A Query is kept as long as
+// its environment waits, so it should have no others.
+func PulledWith(input manifest.Set) (set manifest.Set) {
+	for _, o := range input.Objects {
+		if isPulledWith(o.Key()) {
+			set.Objects = append(set.Objects, o)
+		}
+	}
+	return set
+}
+
+func isPulledWith(key manifest.Key) bool {
+	return key.Group == "" && (key.Kind == "Secret" || key.Kind == "ServiceAccount")
 }
 
 // logins returns what the pods that use an image pull it with: the pull secrets of their spec, else those of their
