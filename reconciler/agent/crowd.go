@@ -2,6 +2,7 @@ package agent
 
 import (
 	"container/list"
+	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -9,13 +10,15 @@ import (
 
 // crowd limits the number of open connections of a server. A new connection beyond the limit closes the oldest one, idle
 // ones first. So slow senders displace each other, and a delivery of a few milliseconds always finds room. netutil's
-// LimitListener would let new connections wait for the slow ones instead.
+// LimitListener would let new connections wait for the slow ones instead. Event streams, which only viewers get, are closed last,
+// as long as they take at most half of the room.
 type crowd struct {
 	most int
 
 	mu      sync.Mutex
 	waiting list.List // connections in use, oldest first
 	idle    list.List // connections that are kept for another request
+	streams list.List // connections with an event stream
 	places  map[net.Conn]place
 }
 
@@ -55,16 +58,71 @@ func (c *crowd) note(connection net.Conn, state http.ConnState) net.Conn {
 	if len(c.places) <= c.most {
 		return nil
 	}
-	oldest := c.idle.Front()
-	if oldest == nil {
-		oldest = c.waiting.Front()
-	}
-	displaced, ok := oldest.Value.(net.Conn)
+	displaced, ok := c.first().Value.(net.Conn)
 	if !ok {
 		return nil
 	}
 	c.remove(displaced)
 	return displaced
+}
+
+// first returns the connection to close first. c.mu is held.
+func (c *crowd) first() *list.Element {
+	switch {
+	case c.idle.Len() > 0:
+		return c.idle.Front()
+	case c.waiting.Len() == 0, c.streams.Len() > c.most/2:
+		return c.streams.Front()
+	}
+	return c.waiting.Front()
+}
+
+// connectionKey is the key of a request's connection.
+type connectionKey struct{}
+
+// remember puts the connection into the contexts of its requests, as the ConnContext of an http.Server.
+func remember(ctx context.Context, connection net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, connection)
+}
+
+// serve returns a handler that tells which connections have an event stream. It needs remember.
+func (c *crowd) serve(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if connection, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
+			w = &streamWriter{ResponseWriter: w, began: func() { c.stream(connection) }}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// stream notes that a connection has an event stream.
+func (c *crowd) stream(connection net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, found := c.places[connection]; found {
+		c.put(connection, &c.streams)
+	}
+}
+
+// streamWriter calls began when an answer turns out to be an event stream.
+type streamWriter struct {
+	http.ResponseWriter
+	began  func()
+	writes bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *streamWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Write writes a part of the answer.
+func (w *streamWriter) Write(part []byte) (int, error) {
+	if !w.writes {
+		w.writes = true
+		if w.Header().Get("Content-Type") == "text/event-stream" {
+			w.began()
+		}
+	}
+	return w.ResponseWriter.Write(part)
 }
 
 func (c *crowd) put(connection net.Conn, in *list.List) {

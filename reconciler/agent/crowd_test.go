@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // slowSenders is more than the maximum number of open connections.
@@ -61,6 +64,72 @@ func TestWhoIsDisplaced(t *testing.T) {
 	expect("then the oldest", c.note(four, http.StateNew), one)
 	c.note(three, http.StateClosed)
 	expect("who has left takes no place", c.note(one, http.StateNew), nil)
+}
+
+// Whoever reaches the page's port can open connections, but only viewers get event streams.
+func TestStrangersDoNotEndEventStreams(t *testing.T) {
+	all := newCrowd(8)
+	server := httptest.NewUnstartedServer(all.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprint(w, "data: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})))
+	server.Config.ConnState, server.Config.ConnContext = all.watch, remember
+	server.Start()
+	t.Cleanup(server.Close)
+	var streams []*http.Response
+	for range 4 {
+		stream, err := http.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Body.Close()
+		if line, err := bufio.NewReader(stream.Body).ReadString('\n'); err != nil || line != "data: first\n" {
+			t.Fatalf("the stream begins with %q, %v", line, err)
+		}
+		streams = append(streams, stream)
+	}
+	for range 100 {
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+		fmt.Fprint(connection, "GET / HTTP/1.1\r\nX-Slow: ")
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		all.mu.Lock()
+		waiting, kept := all.waiting.Len(), all.streams.Len()
+		all.mu.Unlock()
+		if kept != len(streams) {
+			t.Fatalf("%d of %d streams are left", kept, len(streams))
+		}
+		if waiting == 4 || time.Now().After(deadline) {
+			break
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestManyEventStreamsLeaveRoom(t *testing.T) {
+	c := newCrowd(4)
+	connection := func(name string) net.Conn { return stranger{name: name} }
+	for _, name := range []string{"one", "two", "three"} {
+		c.note(connection(name), http.StateNew)
+		c.stream(connection(name))
+	}
+	c.note(connection("four"), http.StateNew)
+	if got := c.note(connection("five"), http.StateNew); got != connection("one") {
+		t.Errorf("%v is displaced, want the oldest of too many streams", got)
+	}
+	if got := c.note(connection("six"), http.StateNew); got != connection("four") {
+		t.Errorf("%v is displaced, want who waits", got)
+	}
+	c.stream(connection("gone"))
+	if len(c.places) != 4 {
+		t.Errorf("%d are open", len(c.places))
+	}
 }
 
 // stranger is a connection with only a name.

@@ -72,12 +72,14 @@ func (p *pageServer) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot serve the page: %w; choose another --page-address, or 0 for none", err)
 	}
+	all := newCrowd(pageConnections)
 	server := &http.Server{
-		Handler:           p.page,
+		Handler:           all.serve(p.page),
 		ReadHeaderTimeout: pageHeaderTimeout,
 		IdleTimeout:       pageIdleTimeout,
 		MaxHeaderBytes:    pageHeaderBytes,
-		ConnState:         newCrowd(pageConnections).watch,
+		ConnState:         all.watch,
+		ConnContext:       remember,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends event streams
 	}
