@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -507,3 +508,49 @@ func TestAKubeconfigThatLeadsElsewhere(t *testing.T) {
 
 // thirdCluster is a third control plane.
 var thirdCluster = clustertest.Shared(clustertest.Config{})
+
+// A cluster may list a namespace without its Environment, and not answer a question about it. The other clusters go on.
+func TestALostEnvironmentInAClusterThatDoesNotAnswer(t *testing.T) {
+	f := newFar(t)
+	f.branches("one", "f0")
+	f.follow(in("staging", "review"))
+	f.healthy("main", "f0")
+	f.agent.stop()
+	f.code.Delete("f0")
+	lost := f.environment("f0")
+	lost.Finalizers = nil
+	if err := errors.Join(f.world.client.Update(t.Context(), lost), f.world.client.Delete(t.Context(), lost)); err != nil {
+		t.Fatal(err)
+	}
+	config, user := f.outsider()
+	there, err := client.New(otherCluster(t).RESTConfig(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights := []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"list", "watch"}},
+			{APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: []string{metav1.NamespaceSystem}, Verbs: []string{"get"}},
+		}},
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: f.namespace},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: f.namespace},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}},
+		},
+	}
+	for _, o := range rights {
+		if err := there.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = there.Delete(context.Background(), o) })
+	}
+	f.keep("staging", config)
+	f.start()
+	f.notes(v1alpha1.ConditionReady, "lost environments in the cluster staging are not re-created before the next listing")
+	f.code.Commit("main", content("two"), "two")
+	f.poll()
+	f.healthy("main")
+	if f.says("main") != "two" {
+		t.Errorf("its ConfigMap says %q", f.says("main"))
+	}
+}

@@ -3,6 +3,7 @@ package repositories
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,21 +17,41 @@ import (
 )
 
 // restore re-creates lost Environments of a Repository from their namespaces, if Berth provably created those. Evidence and
-// deletion guard then apply to them as to any other. It returns warnings about the other namespaces.
+// deletion guard then apply to them as to any other. It returns warnings about the other namespaces, and about clusters that do
+// not answer: the environments of other clusters do not wait for these.
 func (r *Controller) restore(ctx context.Context, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
 	var errs []error
 	for _, in := range r.Fleet.Usable() {
-		remainders := branches.Remainders{Cluster: in.Cluster.Name, Namespaces: in.Cluster.Watches.Namespaces()}
-		for _, l := range branches.Lost(repo.Name, r.Installation, remainders, have) {
-			made, err := in.Made(ctx, l.Name, branches.ID(l.Spec, r.Installation), l.Namespace)
-			switch {
-			case err != nil:
-			case !made || !l.CalledFor(repo):
-				warnings = append(warnings, l.Warning())
-			default:
-				err = r.rewrite(ctx, repo.Namespace, in.Cluster, l.Wanted)
-			}
-			errs = append(errs, err)
+		told, err := r.restoreIn(ctx, in.Cluster, in.Made, repo, have)
+		warnings = append(warnings, told...)
+		if err != nil && in.Cluster.Name != "" {
+			warnings, err = append(warnings, fmt.Sprintf("lost environments in %s are not re-created before the next listing: %v", branches.ClusterName(in.Cluster.Name), err)), nil
+		}
+		errs = append(errs, err)
+	}
+	return warnings, errors.Join(errs...)
+}
+
+// proof reports whether Berth created a namespace for an environment.
+type proof func(ctx context.Context, environment, id string, namespace *metav1.PartialObjectMetadata) (bool, error)
+
+// restoreIn restores those in one cluster. It gives up another cluster than the agent's own after the first error, because each
+// question may take as long as readTime.
+func (r *Controller) restoreIn(ctx context.Context, in *clusters.Cluster, proves proof, repo *v1alpha1.Repository, have []v1alpha1.Environment) (warnings []string, err error) {
+	remainders := branches.Remainders{Cluster: in.Name, Namespaces: in.Watches.Namespaces()}
+	var errs []error
+	for _, l := range branches.Lost(repo.Name, r.Installation, remainders, have) {
+		made, err := proves(ctx, l.Name, branches.ID(l.Spec, r.Installation), l.Namespace)
+		switch {
+		case err != nil:
+		case !made || !l.CalledFor(repo):
+			warnings = append(warnings, l.Warning())
+		default:
+			err = r.rewrite(ctx, repo.Namespace, in, l.Wanted)
+		}
+		errs = append(errs, err)
+		if err != nil && in.Name != "" {
+			break
 		}
 	}
 	return warnings, errors.Join(errs...)
