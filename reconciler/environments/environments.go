@@ -18,7 +18,6 @@ import (
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/fleet"
-	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 )
@@ -185,81 +184,6 @@ func (e *Controller) disown(ctx context.Context, env *v1alpha1.Environment, name
 	why := fmt.Sprintf("this Environment is ignored: the one of the branch %s must be named %s, and two would delete each other's objects; delete this one: kubectl delete environment %s -n %s",
 		env.Spec.Branch, name, env.Name, env.Namespace)
 	return e.hold(ctx, env, why)
-}
-
-// settings returns the input of a pass. If it is nil, nothing is changed, and the text says what it waits for, if a user has
-// to act.
-func (e *Controller) settings(ctx context.Context, env *v1alpha1.Environment) (*settings, string, error) {
-	repo := &v1alpha1.Repository{}
-	err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo)
-	if apierrors.IsNotFound(err) {
-		if d, ok := e.Departures.Get(env); ok {
-			return nil, d.Text(env), nil
-		}
-		return nil, fmt.Sprintf("the Repository %s does not exist; its environments stay as they are; re-create it, or delete all its environments: berth confirm --repository %s",
-			env.Spec.Repository, env.Spec.Repository), nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	elsewhere := branches.ElsewhereOf(repo, e.Agent)
-	repo = naming.ForAgent(repo, e.Agent)
-	entry := naming.EntryOf(repo, env)
-	switch {
-	case entry == nil && elsewhere.Has(env):
-		return nil, elsewhere.Message(env), nil
-	case entry == nil || !e.Stores.Has(repo.Name):
-		return nil, "", nil // the Repository deletes it, or requeues it once it can be read
-	case env.Spec.Commit == "" && env.Spec.Pin == "":
-		return nil, fmt.Sprintf("the branch %s has not been listed yet; wait for the next listing", env.Spec.Branch), nil
-	}
-	s, err := settingsOf(env, repo, entry, e.Installation)
-	if err != nil || s == nil {
-		return nil, "", err
-	}
-	if s.literal && naming.Cluster(entry) != env.Spec.Cluster {
-		return nil, branches.Moved(env, entry), nil // what runs does not move, nor change, before a user confirms that
-	}
-	s.Source = e.Stores.State(repo.Name, s.Commit)
-	if s.literal {
-		s.Siblings = func() []reconciler.Sibling { return e.siblingsIn(ctx, env) }
-		s.Exists = func(id string) bool { return e.exists(ctx, env, id) }
-	}
-	s.live(env, entry, e.Now())
-	if d, ok := e.Departures.Get(env); ok {
-		s.life.BranchGone = d.Text(env)
-	}
-	s.copy(ctx, e.copied, env, entry)
-	s.decrypt(ctx, e.Keys, env, entry)
-	return s, "", nil
-}
-
-// Unkeyed returns the input of a pass without the means to decrypt, for content that comes from a merge request. The input is
-// not meant for a pass.
-func (e *Controller) Unkeyed(ctx context.Context, name types.NamespacedName) (reconciler.Environment, error) {
-	env, repo := &v1alpha1.Environment{}, &v1alpha1.Repository{}
-	if err := e.Client.Get(ctx, name, env); err != nil {
-		return reconciler.Environment{}, err
-	}
-	e.Recall(env)
-	if err := e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo); err != nil {
-		return reconciler.Environment{}, err
-	}
-	repo = naming.ForAgent(repo, e.Agent)
-	entry := naming.EntryOf(repo, env)
-	if entry == nil {
-		return reconciler.Environment{}, fmt.Errorf("the Repository %s has no entry %s any more", repo.Name, env.Spec.Entry)
-	}
-	s, err := settingsOf(env, repo, entry, e.Installation)
-	if err != nil || s == nil {
-		return reconciler.Environment{}, errors.Join(err, fmt.Errorf("the patterns of entry %s are invalid", entry.Name))
-	}
-	s.Exists = func(id string) bool { return e.exists(ctx, env, id) }
-	s.copy(ctx, e.copied, env, entry)
-	if d := entry.Decryption; d != nil {
-		s.DecryptedKinds = d.Kinds
-	}
-	return s.Environment, nil
 }
 
 // hold reports why an Environment is not reconciled.
