@@ -131,6 +131,9 @@ const (
 	// AnnotationConfirmed allows the deletions that the deletion guard blocks when the agent first sees it, and no
 	// later ones.
 	AnnotationConfirmed = "berth.dev/confirmed"
+	// AnnotationRequestedBy is who wrote one of these requests, or spec.pin or spec.suspend, as the client states it: a new
+	// id, the action and the name of the user, separated by spaces. The history shows it. It grants nothing.
+	AnnotationRequestedBy = "berth.dev/requested-by"
 	// AnnotationKeep with the value "true" exempts an Environment from expiry.
 	AnnotationKeep = "berth.dev/keep"
 )

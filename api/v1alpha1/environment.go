@@ -222,6 +222,20 @@ type EnvironmentStatus struct {
 	// what was blocked at that time, and nothing else.
 	// +optional
 	HandledConfirmation string `json:"handledConfirmation,omitempty"`
+
+	// lastAct is the last value of the annotation berth.dev/requested-by that the agent has read.
+	// +optional
+	LastAct *LastAct `json:"lastAct,omitempty"`
+}
+
+// LastAct identifies the last act of a user, so that it counts for one sync only.
+type LastAct struct {
+	// id is the id of the act.
+	ID string `json:"id"`
+	// waits is the commit whose sync has to wait before it can begin, such as for its images. The sync then counts as
+	// requested by the act, unless another commit replaces this one.
+	// +optional
+	Waits string `json:"waits,omitempty"`
 }
 
 // ObjectCount counts the objects of an environment.
@@ -266,6 +280,34 @@ type JobStatus struct {
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
+// The actions that the annotation berth.dev/requested-by may name.
+const (
+	ActionRetry   = "retry"
+	ActionConfirm = "confirm"
+	ActionPin     = "pin"
+	ActionUnpin   = "unpin"
+	ActionSuspend = "suspend"
+	ActionResume  = "resume"
+)
+
+// Requester is a user and what the user did. The client that sent the request states the name, and the agent does not
+// verify it: whoever may update the Environment could state another. The API server's audit log has the proof.
+type Requester struct {
+	// action is retry, pin, unpin or resume: it began the sync. Or it is confirm: it allowed the deletions that blocked a
+	// sync which a push began.
+	Action string `json:"action"`
+	// user is the name of the user, without control characters.
+	User string `json:"user"`
+}
+
+// String returns a text such as "pin by ada".
+func (r *Requester) String() string {
+	if r == nil {
+		return ""
+	}
+	return r.Action + " by " + r.User
+}
+
 // SyncStatus is a past sync.
 type SyncStatus struct {
 	// commit is the commit that was synced.
@@ -280,4 +322,7 @@ type SyncStatus struct {
 	// reason is why the sync did not become healthy.
 	// +optional
 	Reason string `json:"reason,omitempty"`
+	// requestedBy is who requested the sync, as the client stated it. It is absent if a push began the sync.
+	// +optional
+	RequestedBy *Requester `json:"requestedBy,omitempty"`
 }

@@ -22,4 +22,7 @@ type SyncProgress struct {
 	// rollout is the time from then until everything was healthy.
 	// +optional
 	Rollout metav1.Duration `json:"rollout,omitzero"`
+	// requestedBy is who requested the sync, as the client stated it. It is absent if a push began the sync.
+	// +optional
+	RequestedBy *Requester `json:"requestedBy,omitempty"`
 }

@@ -13,7 +13,9 @@ import (
 )
 
 // actor returns who writes for the user.
-func (v *viewer) actor() acting.Actor { return acting.Actor{Client: v, Name: "berth-cli"} }
+func (v *viewer) actor() acting.Actor {
+	return acting.Actor{Client: v, Name: "berth-cli", User: acting.Self(v.kubernetes.AuthenticationV1().SelfSubjectReviews())}
+}
 
 // request requests something by an annotation, and returns the id that the status shows once it is handled.
 func (v *viewer) request(ctx context.Context, object client.Object, annotation string) (id string, err error) {

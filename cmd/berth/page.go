@@ -143,9 +143,9 @@ func (p *page) jobs(jobs []v1alpha1.JobStatus) [][]string {
 }
 
 func (p *page) history(syncs []v1alpha1.SyncStatus) [][]string {
-	rows := [][]string{{"COMMIT", "OUTCOME", "WHEN", "TOOK", "REASON"}}
+	rows := [][]string{{"COMMIT", "OUTCOME", "WHEN", "TOOK", "BY", "REASON"}}
 	for _, s := range syncs {
-		rows = append(rows, []string{output.ShortCommit(s.Commit), s.Outcome, p.ago(&s.Time), took(s), s.Reason})
+		rows = append(rows, []string{output.ShortCommit(s.Commit), s.Outcome, p.ago(&s.Time), took(s), s.RequestedBy.String(), s.Reason})
 	}
 	return rows
 }

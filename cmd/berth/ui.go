@@ -94,7 +94,7 @@ func (v *viewer) page(ctx context.Context, key string, o *uiOptions) web.Config 
 		Inspector: inspector,
 		Logs:      inspector,
 		Differ:    differ{v, &o.elsewhere},
-		Actor:     &web.Own{Client: v, Access: access, Namespace: v.namespace, Now: time.Now},
+		Actor:     &web.Own{Client: v, User: v.actor().User, Access: access, Namespace: v.namespace, Now: time.Now},
 		Roles:     web.Roles{Operator: "edit", Administrator: "admin"},
 		Namespace: v.namespace,
 		Cluster:   o.clusterName(),

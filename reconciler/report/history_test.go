@@ -196,8 +196,11 @@ func (s *story) reports(state plan.State) {
 
 func (s *story) judged(j reconciler.Judged) {
 	past := history(&s.env, j, s.now)
-	s.env.Status.Sync = progress(&s.env, past, attempt{j, s.fetched}, s.now)
-	s.env.Status.History = past
+	a := attempt{Judged: j, fetched: s.fetched}
+	a.by, s.env.Status.LastAct = requester(&s.env, j)
+	sync := progress(&s.env, past, a, s.now)
+	past = a.credit(s.env.Status, past, sync)
+	s.env.Status.Sync, s.env.Status.History = sync, past
 }
 
 func (s *story) rejects(why string) {

@@ -10,10 +10,13 @@ import (
 	"berth.dev/berth/reconciler"
 )
 
-// attempt is a judged attempt, and how long it took to list and fetch its commit; zero: that is not known.
+// attempt is a judged attempt.
 type attempt struct {
 	reconciler.Judged
+	// fetched is how long it took to list and fetch its commit; zero: that is not known.
 	fetched time.Duration
+	// by is what a user did before this pass and after the pass before; nil: nothing.
+	by *act
 }
 
 // progress returns how far the newest sync is. past is the history after the same pass. The result differs from the one
@@ -35,6 +38,9 @@ func progress(env *v1alpha1.Environment, past []v1alpha1.SyncStatus, a attempt, 
 			return before // it ended before its times were recorded
 		}
 		p = a.begin(before)
+	}
+	if p.RequestedBy == nil {
+		p.RequestedBy = a.by.confirmed(env)
 	}
 	if p.Apply.Duration == 0 && a.AppliedCommit != "" {
 		p.Apply = between(a.Sync.Started, now)
@@ -60,7 +66,7 @@ func (a attempt) continues(before *v1alpha1.SyncProgress) bool {
 
 // begin returns the progress of a new attempt. A retry keeps the times of the steps that it does not repeat.
 func (a attempt) begin(before *v1alpha1.SyncProgress) *v1alpha1.SyncProgress {
-	p := &v1alpha1.SyncProgress{Commit: a.Sync.Commit, StartedAt: *timeOf(a.Sync.Started), Fetch: rounded(a.fetched), Render: rounded(a.Rendered)}
+	p := &v1alpha1.SyncProgress{Commit: a.Sync.Commit, StartedAt: *timeOf(a.Sync.Started), Fetch: rounded(a.fetched), Render: rounded(a.Rendered), RequestedBy: a.by.began()}
 	if before != nil && before.Commit == p.Commit {
 		p.Fetch, p.Render = cmp.Or(before.Fetch, p.Fetch), cmp.Or(before.Render, p.Render)
 	}

@@ -60,7 +60,10 @@ func environmentStatus(env *v1alpha1.Environment, standing Standing, now time.Ti
 	}
 	if j, ok := standing.judged(); ok {
 		judged(&s, env, j, now)
-		s.Sync = progress(env, s.History, attempt{j, standing.Fetched}, now)
+		a := attempt{Judged: j, fetched: standing.Fetched}
+		a.by, s.LastAct = requester(env, j)
+		s.Sync = progress(env, s.History, a, now)
+		s.History = a.credit(env.Status, s.History, s.Sync)
 		s.Link = standing.Link
 	}
 	return s

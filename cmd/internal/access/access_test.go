@@ -283,6 +283,9 @@ func TestAnActIsRecorded(t *testing.T) {
 	if err := actor.Set(t.Context(), env, "suspend", true); err != nil || !env.Spec.Suspend {
 		t.Errorf("suspended: %t, %v", env.Spec.Suspend, err)
 	}
+	if by := env.Annotations[v1alpha1.AnnotationRequestedBy]; !strings.HasSuffix(by, " suspend ada") {
+		t.Errorf("the annotation for the history is %q", by)
+	}
 	events, err := w.events.EventsV1().Events("berth").List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(events.Items) != 1 || events.Items[0].Note != "ada requested pin on the page" || events.Items[0].Regarding.Name != env.Name {
 		t.Errorf("the events are %+v, %v", events.Items, err)

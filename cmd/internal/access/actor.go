@@ -43,7 +43,8 @@ func (a *Actor) As(ctx context.Context, verb, resource, name string) (acting.Act
 	if err := a.Subject.Check(ctx, a.attributes(verb, resource, name)); err != nil {
 		return acting.Actor{}, err
 	}
-	return acting.Actor{Client: act{Actor: a, verb: verb, resource: resource, name: name}, Name: "berth-page"}, nil
+	user := func(context.Context) string { return a.Subject.user }
+	return acting.Actor{Client: act{Actor: a, verb: verb, resource: resource, name: name}, Name: "berth-page", User: user}, nil
 }
 
 func (a *Actor) attributes(verb, resource, name string) authorizationv1.ResourceAttributes {

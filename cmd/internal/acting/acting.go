@@ -23,6 +23,8 @@ type Actor struct {
 	// Name is the field manager. It has to differ from the agent's, so that the agent never reverts these writes. Ids of
 	// requests begin with it.
 	Name string
+	// User returns the name of the user, for the history of the Environment; nil, or empty: the history has none.
+	User func(ctx context.Context) string
 }
 
 // Merge changes fields of an object; nil removes a field.
@@ -36,9 +38,10 @@ func (a Actor) Merge(ctx context.Context, object client.Object, fields map[strin
 
 // Request requests something by an annotation, and returns the id that the status shows once it is handled.
 func (a Actor) Request(ctx context.Context, object client.Object, annotation string) (id string, err error) {
-	_, short, _ := strings.Cut(a.Name, "-")
-	id = short + "-" + strings.ToLower(rand.Text()[:12])
-	return id, a.Annotate(ctx, object, annotation, id)
+	id = a.newID()
+	annotations := map[string]any{annotation: id}
+	a.sign(ctx, object, annotations, requests[annotation])
+	return id, a.Merge(ctx, object, map[string]any{"metadata": map[string]any{"annotations": annotations}})
 }
 
 // Annotate sets an annotation, or removes it if the value is nil.
@@ -48,5 +51,20 @@ func (a Actor) Annotate(ctx context.Context, object client.Object, annotation st
 
 // Set sets one field of a spec, or removes it if the value is nil.
 func (a Actor) Set(ctx context.Context, object client.Object, field string, value any) error {
-	return a.Merge(ctx, object, map[string]any{"spec": map[string]any{field: value}})
+	actions := sets
+	if value == nil {
+		actions = removals
+	}
+	fields, annotations := map[string]any{"spec": map[string]any{field: value}}, map[string]any{}
+	a.sign(ctx, object, annotations, actions[field])
+	if len(annotations) > 0 {
+		fields["metadata"] = map[string]any{"annotations": annotations}
+	}
+	return a.Merge(ctx, object, fields)
+}
+
+// newID returns an id that no other request has.
+func (a Actor) newID() string {
+	_, short, _ := strings.Cut(a.Name, "-")
+	return short + "-" + strings.ToLower(rand.Text()[:12])
 }

@@ -127,6 +127,29 @@ func TestTheHistoryOffersItsCommits(t *testing.T) {
 	s.hides("/env/posts.review.a/history", "/env/posts.review.a/do/pin?commit="+commit)
 }
 
+func TestTheHistorySaysWhoActed(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonHealthy, "")
+	env.Status.History = []v1alpha1.SyncStatus{
+		{Commit: commit, Outcome: "Healthy", RequestedBy: &v1alpha1.Requester{Action: v1alpha1.ActionPin, User: "ada <b>\x1b\u202e"}},
+		{Commit: older, Outcome: "Healthy"},
+	}
+	s := open(t, &site{}, env)
+	s.shows("/env/posts.review.a/history", `<span class="by">pin by ada &lt;b&gt;??</span>`)
+	if n := strings.Count(s.get("/env/posts.review.a/history"), `class="by"`); n != 1 {
+		t.Errorf("%d syncs name a user", n)
+	}
+}
+
+func TestAnActOnTheOwnPageSaysWhoActs(t *testing.T) {
+	s := open(t, &site{}, environment("a", v1alpha1.ReasonFailed, ""))
+	if code, _ := s.post("/env/posts.review.a/do/retry", nil); code != http.StatusSeeOther {
+		t.Fatalf("it answers %d", code)
+	}
+	if by := s.stored("posts.review.a").Annotations[v1alpha1.AnnotationRequestedBy]; !strings.HasPrefix(by, "ui-") || !strings.HasSuffix(by, " retry ada") {
+		t.Errorf("the annotation is %q", by)
+	}
+}
+
 func TestOnlyCommitsCanBePinned(t *testing.T) {
 	s := open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, ""))
 	for _, wrong := range []string{"", "main", "1a2b3c4d", commit + "0", strings.ToUpper(commit)} {

@@ -20,6 +20,8 @@ const rightsAge = time.Minute
 type Own struct {
 	// Client writes with the viewer's rights.
 	Client acting.Patcher
+	// User returns the name of the viewer; nil: the history does not say who acted.
+	User func(ctx context.Context) string
 	// Access tells what the viewer may do.
 	Access authorizationclient.SelfSubjectAccessReviewInterface
 	// Namespace is that of Environments and Repositories.
@@ -60,7 +62,7 @@ func (o *Own) May(ctx context.Context, _, resource, name string) (bool, error) {
 
 // As returns the viewer.
 func (o *Own) As(context.Context, string, string, string) (acting.Actor, error) {
-	return acting.Actor{Client: o.Client, Name: "berth-ui"}, nil
+	return acting.Actor{Client: o.Client, Name: "berth-ui", User: o.User}, nil
 }
 
 // may reports whether to offer an action to the viewer. Without an answer it is offered, since trying is harmless.

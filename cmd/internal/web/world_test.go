@@ -73,7 +73,7 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 	var err error
 	s.Server, err = web.New(web.Config{
 		Watch: s.WithWatch, Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
-		Actor:   &web.Own{Client: s.WithWatch, Access: access{denied: s.denied}, Namespace: namespace, Now: s.clock},
+		Actor:   &web.Own{Client: s.WithWatch, User: func(context.Context) string { return "ada" }, Access: access{denied: s.denied}, Namespace: namespace, Now: s.clock},
 		Roles:   web.Roles{Operator: "edit", Administrator: "admin"},
 		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: s.clock,
 	})
