@@ -64,9 +64,7 @@ func requester(env *v1alpha1.Environment, j reconciler.Judged) (*act, *v1alpha1.
 		return nil, &v1alpha1.LastAct{ID: a.id}
 	case last == nil || last.ID != a.id:
 		last = &v1alpha1.LastAct{ID: a.id, Waits: j.Commit}
-	case last.Waits == "":
-		return nil, last
-	case last.Waits != j.Commit:
+	case last.Waits == "" || last.Waits != j.Commit:
 		return nil, &v1alpha1.LastAct{ID: a.id}
 	}
 	switch j.CommitState {
@@ -78,9 +76,9 @@ func requester(env *v1alpha1.Environment, j reconciler.Judged) (*act, *v1alpha1.
 	return &a, &v1alpha1.LastAct{ID: a.id}
 }
 
-// began returns the act if acts of its kind begin syncs.
+// began returns the act if acts of its kind begin syncs. A suspended environment has none.
 func (a *act) began() *v1alpha1.Requester {
-	if a == nil || a.Action == v1alpha1.ActionConfirm || a.Action == v1alpha1.ActionSuspend {
+	if a == nil || a.Action == v1alpha1.ActionConfirm {
 		return nil
 	}
 	return a.Requester.DeepCopy()
@@ -121,7 +119,7 @@ func (a attempt) creditOf(ended v1alpha1.SyncStatus, before v1alpha1.Environment
 		return a.by.began()
 	case older(a.Judged, before.History):
 		// The attempt is in the history already. Only an act that led back to it is new.
-		if len(before.History) > 0 && before.History[0].Commit == ended.Commit && a.by.began() == nil {
+		if before.History[0].Commit == ended.Commit {
 			return before.History[0].RequestedBy
 		}
 		return a.by.began()

@@ -147,6 +147,22 @@ func TestRequester(t *testing.T) {
 			s.commit, s.rolledBack = "b", true
 			s.reports(plan.Settled)
 		}, "a RolledBack, b Failed resume by ada, a Healthy"},
+		{"also if a user acts before it begins", func(s *story) {
+			s.begins("b").after(time.Second)
+			s.reports(plan.Failed)
+			s.acts("1", "resume", "ada")
+			s.begins("a").after(time.Second)
+			s.commit, s.rolledBack = "b", true
+			s.reports(plan.Settled)
+		}, "a RolledBack, b Failed, a Healthy"},
+		{"another outcome of the same attempt has the same requester", func(s *story) {
+			s.acts("1", "pin", "ada")
+			s.begins("b").after(time.Second)
+			s.reports(plan.Settled)
+			s.after(time.Minute)
+			s.acts("2", "resume", "grace")
+			s.reports(plan.Failed)
+		}, "b Failed pin by ada, a Healthy"},
 		{"a confirmation is theirs where it was needed", func(s *story) {
 			s.begins("b")
 			s.blocks()
@@ -162,7 +178,8 @@ func TestRequester(t *testing.T) {
 		}, "b Healthy pin by ada, a Healthy"},
 		{"a confirmation of nothing is no act of the sync", func(s *story) {
 			s.begins("b")
-			s.reports(plan.Going)
+			s.blocks()
+			s.env.Status.Conditions[0].Message = "Deployment/api: 1 of 2 ready"
 			s.acts("1", "confirm", "ada")
 			s.reports(plan.Settled)
 		}, "b Healthy, a Healthy"},
