@@ -96,16 +96,25 @@ func (a *act) confirmed(env *v1alpha1.Environment) *v1alpha1.Requester {
 // credit adds to the syncs that have ended since the status before who requested them. now is the newest sync.
 func (a attempt) credit(before v1alpha1.EnvironmentStatus, history []v1alpha1.SyncStatus, now *v1alpha1.SyncProgress) []v1alpha1.SyncStatus {
 	history = slices.Clone(history)
-	for i := range history {
-		isKnown := func(s v1alpha1.SyncStatus) bool {
-			return s.Commit == history[i].Commit && s.Outcome == history[i].Outcome && s.Time.Equal(&history[i].Time)
-		}
-		if slices.ContainsFunc(before.History, isKnown) {
-			break
-		}
+	for i := range newOf(history, before.History) {
 		history[i].RequestedBy = a.creditOf(history[i], before, now).DeepCopy()
 	}
 	return history
+}
+
+// newOf returns how many syncs of a history, newest first, were not in the one before. Two syncs may look alike: times are full
+// seconds, and a commit can be healthy twice in one.
+func newOf(history, before []v1alpha1.SyncStatus) int {
+	known, added := slices.Clone(before), len(history)
+	for i, s := range slices.Backward(history) {
+		at := slices.IndexFunc(known, func(k v1alpha1.SyncStatus) bool {
+			return k.Commit == s.Commit && k.Outcome == s.Outcome && k.Time.Equal(&s.Time)
+		})
+		if at >= 0 {
+			known, added = slices.Delete(known, at, at+1), i
+		}
+	}
+	return added
 }
 
 // creditOf returns who requested a sync that has just ended; nil if no user did.

@@ -52,6 +52,15 @@ func TestRequester(t *testing.T) {
 		tell func(*story)
 		want string
 	}{
+		{"a sync that looks like an earlier one, in the same second", func(s *story) {
+			s.begins("b")
+			s.reports(plan.Settled)
+			s.begins("c")
+			s.reports(plan.Settled)
+			s.acts("1", "pin", "ada")
+			s.begins("b")
+			s.reports(plan.Settled)
+		}, "b Healthy pin by ada, c Healthy, b Healthy, a Healthy"},
 		{"a sync that a user began names the user", func(s *story) {
 			s.acts("1", "pin", "ada")
 			s.begins("b").after(time.Second)
