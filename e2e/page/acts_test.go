@@ -28,9 +28,19 @@ func (team *team) changes(t *testing.T, change func(production, review *v1alpha1
 // acts clicks a button, reads what it will do, and does it.
 func (p *tab) acts(button string, says ...string) {
 	p.Helper()
-	p.clicks(`a[href*="/do/` + button + `"]`)
+	p.opensDialog(`a[href*="/do/` + button + `"]`)
 	p.awaits("dialog[open]", says...)
 	p.clicks("dialog[open] form button")
+}
+
+// opensDialog clicks a link that opens a dialog. Before the scripts of the page run, it would open a page.
+func (p *tab) opensDialog(selector string) {
+	p.Helper()
+	p.until("the scripts run", func() (string, bool) {
+		state := eval[string](p, "document.readyState")
+		return state, state == "complete"
+	})
+	p.clicks(selector)
 }
 
 func TestABannerShowsWhereKeysAreMissing(t *testing.T) {
@@ -79,11 +89,9 @@ func TestBlockedDeletionsAreConfirmedAboveTheBranches(t *testing.T) {
 	}
 	p := opens(t, shared.Cluster.Kubeconfig())
 	p.awaits("#list", "guarded / review")
-	for _, branch := range branches {
-		team.git.Delete(branch)
-	}
+	team.git.Delete(branches...)
 	p.awaits(".banner", "guarded: deletions are blocked until a person confirms them", "guarded.review.a", "guarded.review.d")
-	p.clicks(`a[href="/repo/guarded/confirm"]`)
+	p.opensDialog(`a[href="/repo/guarded/confirm"]`)
 	p.awaits("dialog[open]", "guarded.review.a", "guarded.review.d", "berth confirm --repository guarded")
 	p.clicks("dialog[open] form button")
 	for _, branch := range branches {

@@ -74,10 +74,14 @@ func (r *Repository) Branch(branch, target string) {
 	r.Refs(map[string]string{"refs/heads/" + branch: r.resolve(target)})
 }
 
-// Delete deletes a branch.
-func (r *Repository) Delete(branch string) {
+// Delete deletes branches, all at once.
+func (r *Repository) Delete(branches ...string) {
 	r.server.reporter.Helper()
-	r.git("", "update-ref", "-d", "refs/heads/"+branch, r.Head(branch))
+	var input strings.Builder
+	for _, branch := range branches {
+		fmt.Fprintf(&input, "delete refs/heads/%s %s\n", branch, r.Head(branch))
+	}
+	r.git(input.String(), "update-ref", "--stdin")
 }
 
 // Rename renames a branch. If it is the default branch, it stays the default branch.

@@ -204,7 +204,8 @@
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const dialog = $("#dialog");
-    await htmx.ajax("GET", link.getAttribute("href"), {target: "#dialog", select: "#proposal", swap: "innerHTML"});
+    // Requests of one source wait for each other, and those of the body are the live updates.
+    await htmx.ajax("GET", link.getAttribute("href"), {source: link, target: "#dialog", select: "#proposal", swap: "innerHTML"});
     if (!dialog.firstElementChild) return location.assign(link.href);
     dialog.showModal();
     (dialog.querySelector("button.primary") || dialog.querySelector("[data-close]"))?.focus();
