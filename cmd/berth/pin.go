@@ -44,9 +44,10 @@ request is refused.`,
 			if len(args) == 0 || named && len(args) == 1 {
 				return usageError(c, "name the environment and the commit: berth pin ENV COMMIT; or, to follow the branch again: berth pin ENV --unpin")
 			}
-			commit, args = strings.ToLower(args[len(args)-1]), args[:len(args)-1]
+			given := args[len(args)-1]
+			commit, args = strings.ToLower(given), args[:len(args)-1]
 			if !commitID.MatchString(commit) {
-				return usageError(c, "%q is not the id of a commit; git rev-parse prints it", commit)
+				return usageError(c, "%q is not the id of a commit; git rev-parse prints it", given)
 			}
 		}
 		if len(args) > 1 {

@@ -74,7 +74,7 @@ func (l *link) refused(ctx context.Context) bool {
 	f.mu.Unlock()
 	if text != "" {
 		l.line.shut(errRefused)
-		l.become(ctx, false, text)
+		l.become(ctx, text)
 	}
 	return text != ""
 }

@@ -176,7 +176,7 @@ func (l *link) serve(ctx context.Context) {
 		l.member.fleet.Log.Info("the cluster can be reached again", "cluster", l.member.name, "after", l.member.fleet.Now().Sub(l.down.since).Round(time.Second))
 	}
 	l.down = outage{}
-	l.become(ctx, true, "")
+	l.become(ctx, "")
 }
 
 // fail records that the cluster cannot be used. Users see the first cause of an outage, because later ones change often.
@@ -194,7 +194,7 @@ func (l *link) fail(ctx context.Context, err error) {
 		l.line.shut(errors.New(text))
 		l.line.dialer.CloseAll()
 	}
-	l.become(ctx, false, text)
+	l.become(ctx, text)
 }
 
 // withEnd returns an error that also says when the credentials ended, if a cluster refuses them because of that.
@@ -219,9 +219,9 @@ func (l *link) renew() {
 	f.Log.Warn("another cluster answers at the address of a cluster", "cluster", m.name)
 }
 
-// become changes what is known about the cluster, and reports that.
-func (l *link) become(ctx context.Context, usable bool, trouble string) {
-	f, m := l.member.fleet, l.member
+// become records why the cluster cannot be used, or that it can if there is no trouble, and reports the change.
+func (l *link) become(ctx context.Context, trouble string) {
+	f, m, usable := l.member.fleet, l.member, trouble == ""
 	f.mu.Lock()
 	changed := l.current() && (m.usable != usable || m.trouble != trouble)
 	if changed {

@@ -216,7 +216,7 @@ func (c *Checker) resolve(ctx context.Context, a *ask) {
 	}
 	answered := false
 	for i := range targets {
-		p := c.probeOf(a.Images[i].Name, targets[i], a.Urgent)
+		p := c.probeOf(a, a.Images[i].Name, targets[i])
 		p.asks[a], a.probes[i] = true, p
 		c.hurry(p)
 		answered = answered || p.answer != plan.Answer{}

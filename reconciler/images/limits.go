@@ -32,10 +32,10 @@ func newLane(most int) lane {
 	return lane{all: make(chan struct{}, most-most/4), urgent: make(chan struct{}, most/4)}
 }
 
-// enter waits for room, and returns what makes it free again; nil: the context ended before.
-func (l lane) enter(ctx context.Context, urgent bool) (leave func()) {
+// enter waits for room for a question of an environment, and returns what makes it free again; nil: the context ended before.
+func (l lane) enter(ctx context.Context, a *ask) (leave func()) {
 	var reserved chan struct{} // nil: never
-	if urgent {
+	if a.Urgent {
 		reserved = l.urgent
 	}
 	select {

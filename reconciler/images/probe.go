@@ -52,15 +52,15 @@ type host struct {
 	limited, since, last time.Time
 }
 
-// probeOf returns the question for an image and its credentials. c.mu is held.
-func (c *Checker) probeOf(image string, at target, urgent bool) *probe {
+// probeOf returns the question for an image of an environment and its credentials. c.mu is held.
+func (c *Checker) probeOf(a *ask, image string, at target) *probe {
 	key := image + "\n" + at.digest()
-	if urgent {
+	if a.Urgent {
 		key += "\nurgent" // it would otherwise wait for the turn of others
 	}
 	p := c.probes[key]
 	if p == nil {
-		p = &probe{key: key, target: at, urgent: urgent, asks: map[*ask]bool{}, began: c.Now()}
+		p = &probe{key: key, target: at, urgent: a.Urgent, asks: map[*ask]bool{}, began: c.Now()}
 		c.probes[key] = p
 		c.schedule(p, 0)
 	}
@@ -151,7 +151,7 @@ func (c *Checker) question(ctx context.Context, p *probe, h *host, a *ask) (r re
 		return result{kind: refused, text: p.target.problem}
 	}
 	for _, at := range []lane{{all: a.slots}, h.lane, c.lane} {
-		leave := at.enter(ctx, a.Urgent)
+		leave := at.enter(ctx, a)
 		if leave == nil {
 			return result{kind: unasked}
 		}
