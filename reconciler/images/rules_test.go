@@ -113,13 +113,13 @@ func TestARegistryThatSendsTheAgentInside(t *testing.T) {
 					return
 				}
 				defer to.Close()
-				w.WriteHeader(http.StatusOK)
-				from, _, err := http.NewResponseController(w).Hijack()
+				from, _, err := http.NewResponseController(w).Hijack() // before the answer: the server would read what follows it
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				defer from.Close()
+				_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
 				go func() { _, _ = io.Copy(to, from) }()
 				_, _ = io.Copy(from, to)
 			}))
