@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -67,7 +68,7 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		return func(o client.Object) []string { return []string{of(o.(*corev1.Event))} }
 	}
 	s.T = t
-	s.WithWatch = listing{fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(s.calls).
+	s.WithWatch = listing{environments: make(chan struct{}, 1), repositories: make(chan struct{}, 1), WithWatch: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(s.calls).
 		WithIndex(&corev1.Event{}, "involvedObject.kind", byField(func(e *corev1.Event) string { return e.InvolvedObject.Kind })).
 		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
 	var err error
@@ -101,11 +102,64 @@ func (s *site) clock() time.Time {
 	return now
 }
 
-// listing is a client whose watches do not begin with a listing: that of tests cannot do this.
-type listing struct{ client.WithWatch }
+// listing is a client whose watches do not begin with a listing, because that of tests cannot do this. That client does not
+// report what changed between a listing and its watch either, so changes wait for the first watch.
+type listing struct {
+	client.WithWatch
+	// environments and repositories have a value once there is a watch.
+	environments, repositories chan struct{}
+}
 
 // IsWatchListSemanticsUnSupported tells informers to list first.
 func (listing) IsWatchListSemanticsUnSupported() bool { return true }
+
+// Watch watches objects of a kind.
+func (l listing) Watch(ctx context.Context, list client.ObjectList, options ...client.ListOption) (watch.Interface, error) {
+	w, err := l.WithWatch.Watch(ctx, list, options...)
+	if err == nil {
+		watched := l.environments
+		if _, ok := list.(*v1alpha1.RepositoryList); ok {
+			watched = l.repositories
+		}
+		select {
+		case watched <- struct{}{}:
+		default:
+		}
+	}
+	return w, err
+}
+
+// Create creates an object.
+func (l listing) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
+	return l.WithWatch.Create(ctx, object, options...)
+}
+
+// Update updates an object.
+func (l listing) Update(ctx context.Context, object client.Object, options ...client.UpdateOption) error {
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
+	return l.WithWatch.Update(ctx, object, options...)
+}
+
+// wait waits until both kinds are watched.
+func (l listing) wait(ctx context.Context) error {
+	for _, watched := range []chan struct{}{l.environments, l.repositories} {
+		select {
+		case <-watched:
+			select {
+			case watched <- struct{}{}: // for the next change
+			default:
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
 
 // access answers what the viewer may do.
 type access struct {
