@@ -22,7 +22,8 @@ func (a *Agent) addFleet(home reconciler.Config) {
 			secret := &corev1.Secret{}
 			return secret, a.mgr.GetClient().Get(ctx, types.NamespacedName{Namespace: a.Namespace, Name: name}, secret)
 		},
-		Used: func(ctx context.Context) (map[string]bool, error) { return a.repositories.Clusters(ctx) },
+		Named: func(ctx context.Context) (map[string]bool, error) { return a.repositories.Named(ctx) },
+		Used:  func(ctx context.Context) (map[string]bool, error) { return a.repositories.Clusters(ctx) },
 		Wire: func(c fleet.Connection) (*reconciler.Reconciler, error) {
 			cluster, err := clusters.New(clusters.Config{
 				Name: c.Name, Identity: c.Identity, REST: c.REST, HTTP: c.HTTP, Confined: a.SecretWatch.confined(),

@@ -27,8 +27,9 @@ type Config struct {
 	Home *reconciler.Reconciler
 	// Secret reads a Secret of the agent's namespace; implementations answer from memory.
 	Secret func(ctx context.Context, name string) (*corev1.Secret, error)
-	// Used returns the clusters that entries or Environments name. Connections to all others end.
-	Used func(ctx context.Context) (map[string]bool, error)
+	// Named returns the clusters that entries name, and Used also those that only Environments name, of which there may be
+	// thousands. Connections to all others end.
+	Named, Used func(ctx context.Context) (map[string]bool, error)
 	// Wire makes the Reconciler of another cluster. It sends no requests.
 	Wire func(Connection) (*reconciler.Reconciler, error)
 	// Fence blocks writes that this agent may no longer make.
@@ -135,8 +136,12 @@ func (f *Fleet) Holds(ctx context.Context, secret *corev1.Secret) bool {
 	if secret.Labels[remote.Label] != "" {
 		return true
 	}
-	used, err := f.Used(ctx)
-	return err != nil || used[secret.Name]
+	clusters := f.Named
+	if remote.HasKubeconfig(secret) {
+		clusters = f.Used // most Secrets that are copied need no look at all Environments
+	}
+	all, err := clusters(ctx)
+	return err != nil || all[secret.Name]
 }
 
 // Tidy ends the connections to clusters that nothing names any more.

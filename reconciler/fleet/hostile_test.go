@@ -29,17 +29,30 @@ func TestTheWordsOfAServerAreBounded(t *testing.T) {
 
 // A branch must not read a kubeconfig either before the first entry names its cluster.
 func TestASecretOfAClusterThatNothingUsesYet(t *testing.T) {
-	f := New(Config{Used: func(context.Context) (map[string]bool, error) { return map[string]bool{"used": true}, nil }})
+	looks := 0 // at all Environments
+	f := New(Config{
+		Named: func(context.Context) (map[string]bool, error) { return map[string]bool{"named": true}, nil },
+		Used: func(context.Context) (map[string]bool, error) {
+			looks++
+			return map[string]bool{"named": true, "used": true}, nil
+		},
+	})
 	for name, test := range map[string]struct {
 		secret metav1.ObjectMeta
+		key    string
 		want   bool
+		looks  int
 	}{
-		"an entry names it":                  {metav1.ObjectMeta{Name: "used"}, true},
-		"berth cluster add has created it":   {metav1.ObjectMeta{Name: "new", Labels: map[string]string{remote.Label: "true"}}, true},
-		"it has nothing to do with clusters": {metav1.ObjectMeta{Name: "other"}, false},
+		"an entry names it":                  {metav1.ObjectMeta{Name: "named"}, "config", true, 0},
+		"only an Environment is still there": {metav1.ObjectMeta{Name: "used"}, "kubeconfig", true, 1},
+		"berth cluster add has created it":   {metav1.ObjectMeta{Name: "new", Labels: map[string]string{remote.Label: "true"}}, "value", true, 0},
+		"it has nothing to do with clusters": {metav1.ObjectMeta{Name: "other"}, "value", false, 1},
+		"it is a pull secret":                {metav1.ObjectMeta{Name: "pull"}, corev1.DockerConfigJsonKey, false, 0},
 	} {
-		if got := f.Holds(t.Context(), &corev1.Secret{ObjectMeta: test.secret}); got != test.want {
-			t.Errorf("%s: %t", name, got)
+		looks = 0
+		secret := &corev1.Secret{ObjectMeta: test.secret, Data: map[string][]byte{test.key: nil}}
+		if got := f.Holds(t.Context(), secret); got != test.want || looks != test.looks {
+			t.Errorf("%s: %t, after %d looks at all Environments", name, got, looks)
 		}
 	}
 }

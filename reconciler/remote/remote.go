@@ -102,6 +102,13 @@ func parse(data map[string][]byte) (Config, error) {
 // keepAlive is how often an idle connection is probed.
 const keepAlive = 30 * time.Second
 
+// HasKubeconfig reports whether a Secret has one of the keys that hold a kubeconfig, whatever is in it.
+func HasKubeconfig(secret *corev1.Secret) bool {
+	_, hasValue := secret.Data[KeyValue]
+	_, hasKubeconfig := secret.Data[KeyKubeconfig]
+	return hasValue || hasKubeconfig
+}
+
 // kubeconfig returns the kubeconfig of a Secret, and its key.
 func kubeconfig(data map[string][]byte) (text []byte, key string, err error) {
 	value, hasValue := data[KeyValue]

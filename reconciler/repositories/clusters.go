@@ -80,17 +80,26 @@ func (r *Controller) InCluster(ctx context.Context, cluster string) {
 	}
 }
 
-// Clusters returns the clusters that entries, of whatever agent, or Environments name.
-func (r *Controller) Clusters(ctx context.Context) (map[string]bool, error) {
+// Named returns the clusters that entries name, of whatever agent.
+func (r *Controller) Named(ctx context.Context) (map[string]bool, error) {
 	var repositories v1alpha1.RepositoryList
 	if err := r.Client.List(ctx, &repositories, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
-	used := map[string]bool{}
+	named := map[string]bool{}
 	for i := range repositories.Items {
 		for _, name := range clustersOf(&repositories.Items[i]) {
-			used[name] = true
+			named[name] = true
 		}
+	}
+	return named, nil
+}
+
+// Clusters returns the clusters that entries or Environments name.
+func (r *Controller) Clusters(ctx context.Context) (map[string]bool, error) {
+	used, err := r.Named(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var environments v1alpha1.EnvironmentList
 	if err := r.Client.List(ctx, &environments, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
