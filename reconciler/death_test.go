@@ -190,7 +190,7 @@ func TestDeathAtEveryWriteInAnotherCluster(t *testing.T) {
 	w.syncsToDeath()
 }
 
-// otherCluster is another cluster than that of the agent.
+// otherCluster is a second cluster, beside the agent's own.
 var otherCluster = clustertest.Shared(clustertest.Config{})
 
 // syncsToDeath syncs with an agent that dies at every write.

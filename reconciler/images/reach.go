@@ -28,7 +28,7 @@ const (
 	maxHeader = 64 << 10
 )
 
-// maxInside bounds the hosts of which it is known that they are inside an organization's network. Branches name them.
+// maxInside bounds how many hosts inside an organization's network are remembered, because branches name them.
 const maxInside = 10_000
 
 // reach bounds what the agent connects to for an image that a branch names: hosts by HTTPS with a certificate that it

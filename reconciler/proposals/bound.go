@@ -38,7 +38,7 @@ func (r Rest) Count() (n int) {
 	return n
 }
 
-// bounded returns a plan without what nobody is shown. It keeps nothing of the renders in memory.
+// bounded returns a plan with only what is shown. It keeps nothing of the renders in memory.
 func (p Plan) bounded() Plan {
 	p.Problems, p.Remarks = messages(p.Problems), messages(p.Remarks)
 	all := p.Changes
