@@ -169,7 +169,10 @@ func (w *Workers) enter(ctx context.Context, scope string) (*desk, error) {
 // leave passes the turn on. If no caller waits, the process ends some time later, or at once if its place is needed.
 func (w *Workers) leave(d *desk) {
 	if d.process != nil {
-		d.idle = time.AfterFunc(w.config.Idle, func() { w.end(d) })
+		d.idle = time.AfterFunc(w.config.Idle, func() {
+			d.turn <- struct{}{} // leave may not have passed it on yet
+			w.endIfRunning(d)
+		})
 	}
 	<-d.turn
 	w.update(d, func() { d.users-- })
@@ -191,9 +194,15 @@ func (w *Workers) update(d *desk, change func()) {
 func (w *Workers) end(d *desk) bool {
 	select {
 	case d.turn <- struct{}{}:
+		return w.endIfRunning(d)
 	default:
 		return false
 	}
+}
+
+// endIfRunning ends the process of a desk if it has one, passes the turn on, and reports whether it ended a process.
+// The caller must have the turn.
+func (w *Workers) endIfRunning(d *desk) bool {
 	defer func() { <-d.turn }()
 	if d.process == nil {
 		return false
