@@ -37,20 +37,36 @@ func place(all []contender, uid types.UID, limit int) int {
 	return max(0, 1+slices.IndexFunc(queue, func(c contender) bool { return c.uid == uid })-free)
 }
 
-// Slots hands out the slots of entries with a limit. It knows the holders before the cluster shows them.
+// Slots hands out the slots of entries with a limit. It knows the holders, and those that wait, before the cluster shows them.
 type Slots struct {
-	mu   sync.Mutex
-	held map[types.UID]bool
+	mu      sync.Mutex
+	held    map[types.UID]bool
+	waiting map[types.UID]bool
 }
 
 // NewSlots returns Slots without holders.
-func NewSlots() *Slots { return &Slots{held: map[types.UID]bool{}} }
+func NewSlots() *Slots { return &Slots{held: map[types.UID]bool{}, waiting: map[types.UID]bool{}} }
 
 // Has reports whether an Environment was given a slot, which it keeps.
 func (s *Slots) Has(uid types.UID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held[uid]
+}
+
+// Await records that an Environment wants a slot. It is called before the siblings for Take are read. So an Environment whose
+// siblings are outdated already waits when a slot becomes free, and Awaits reports that.
+func (s *Slots) Await(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting[uid] = true
+}
+
+// Awaits reports whether an Environment waits for a slot.
+func (s *Slots) Awaits(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting[uid]
 }
 
 // Take gives an Environment a slot, or returns why it has to wait. siblings are all Environments of its entry; holds reports
@@ -68,6 +84,7 @@ func (s *Slots) Take(env *v1alpha1.Environment, siblings []v1alpha1.Environment,
 	nth := place(all, env.UID, limit)
 	if nth == 0 {
 		s.held[env.UID] = true
+		delete(s.waiting, env.UID)
 		return ""
 	}
 	return fmt.Sprintf("place %d in the queue: the limit of its entry is %d; delete a branch, or raise the limit", nth, limit)
@@ -78,9 +95,10 @@ func dormant(env *v1alpha1.Environment) bool {
 	return IsReason(env, v1alpha1.ReasonExpired) && env.Status.Activity == Activity(env)
 }
 
-// Release frees the slot of an Environment.
+// Release frees the slot of an Environment, or ends its wait.
 func (s *Slots) Release(uid types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, uid)
+	delete(s.waiting, uid)
 }

@@ -17,13 +17,14 @@ import (
 // for a turn.
 func (e *Controller) admit(ctx context.Context, env *v1alpha1.Environment, s *settings) (string, error) {
 	if s.limit > 0 && !e.slots.Has(env.UID) {
+		e.slots.Await(env.UID)
 		siblings, err := e.siblings(ctx, env, s)
 		if err != nil {
 			return "", err
 		}
 		if why := e.slots.Take(env, siblings, s.limit, e.hasSlot); why != "" {
 			if branches.IsReason(env, v1alpha1.ReasonExpired) {
-				e.requeueQueued(siblings) // older environments come first
+				e.requeueWaiting(siblings) // older environments come first
 			}
 			return why, nil
 		}
@@ -55,9 +56,14 @@ func (e *Controller) siblings(ctx context.Context, env *v1alpha1.Environment, s 
 	return siblings, err
 }
 
-// ofRepository returns the Environments of a Repository in the namespace of one of them. Callers must not change them.
+// ofRepository returns the Environments of a Repository in the namespace of one of them, with what was last reported about each.
+// Callers must not change them.
 func (e *Controller) ofRepository(ctx context.Context, one types.NamespacedName, repository string) ([]v1alpha1.Environment, error) {
-	return control.Environments(ctx, e.Client, types.NamespacedName{Namespace: one.Namespace, Name: repository})
+	all, err := control.Environments(ctx, e.Client, types.NamespacedName{Namespace: one.Namespace, Name: repository})
+	for i := range all {
+		e.Recall(&all[i]) // the status of a copy, in which nothing of the cache is changed
+	}
+	return all, err
 }
 
 // hasSlot reports whether the cluster shows that an Environment has a slot.
@@ -141,7 +147,7 @@ func (e *Controller) vacated(ctx context.Context, name types.NamespacedName, env
 	if err != nil {
 		return // the cache answers, and cannot fail
 	}
-	e.requeueQueued(others)
+	e.requeueWaiting(others)
 	for i := range others {
 		if branches.IsLeaving(&others[i]) {
 			e.Requeue(client.ObjectKeyFromObject(&others[i]))
@@ -149,9 +155,10 @@ func (e *Controller) vacated(ctx context.Context, name types.NamespacedName, env
 	}
 }
 
-func (e *Controller) requeueQueued(all []v1alpha1.Environment) {
+// requeueWaiting requeues those that wait for a slot.
+func (e *Controller) requeueWaiting(all []v1alpha1.Environment) {
 	for i := range all {
-		if branches.IsReason(&all[i], v1alpha1.ReasonQueued) {
+		if e.slots.Awaits(all[i].UID) {
 			e.Requeue(client.ObjectKeyFromObject(&all[i]))
 		}
 	}

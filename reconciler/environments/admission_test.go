@@ -1,16 +1,24 @@
 package environments
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/apitest"
 	"berth.dev/berth/reconciler"
+	"berth.dev/berth/reconciler/branches"
+	"berth.dev/berth/reconciler/clusters"
+	"berth.dev/berth/reconciler/fleet"
+	"berth.dev/berth/reconciler/live"
 )
 
 func TestEndOfATurn(t *testing.T) {
@@ -118,5 +126,82 @@ func TestWhoHasABerthLooksAtNobodyElse(t *testing.T) {
 	s := &settings{Environment: reconciler.Environment{Commit: apitest.Commit("a")}, limit: 1}
 	if why, err := e.admit(t.Context(), &env, s); why != "" || err != nil {
 		t.Errorf("it waits: %q, %v", why, err)
+	}
+}
+
+// listing is a client that calls a function after each list was read.
+type listing struct {
+	client.Client
+	then func()
+}
+
+func (l *listing) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := l.Client.List(ctx, list, options...)
+	l.then()
+	return err
+}
+
+// contest returns a controller, the holder of the only slot of an entry, and another Environment that asks for it.
+func contest(t *testing.T) (e *Controller, cache *listing, holder, next v1alpha1.Environment, ask func() string) {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	repo := apitest.Repository()
+	holder, next = apitest.Environment(repo, "review", "a"), apitest.Environment(repo, "review", "b")
+	holder.Status.AppliedCommit, holder.Finalizers = apitest.Commit("a"), nil
+	cache = &listing{fake.NewClientBuilder().WithScheme(scheme).WithObjects(&holder, &next).Build(), func() {}}
+	home := reconciler.New(reconciler.Config{Cluster: &clusters.Cluster{Watches: live.New(live.Config{})}})
+	e = New(Config{Client: cache, Fleet: fleet.New(fleet.Config{Home: home}), Recall: func(*v1alpha1.Environment) {}, Requeue: func(types.NamespacedName) {}})
+	ask = func() string {
+		t.Helper()
+		s := &settings{Environment: reconciler.Environment{Commit: apitest.Commit("b")}, repository: repo, entry: "review", limit: 1}
+		why, err := e.admit(t.Context(), &next, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return why
+	}
+	return e, cache, holder, next, ask
+}
+
+// The status Queued is not written yet when the slot becomes free, and the list that shows the holder is older.
+func TestASlotThatBecomesFreeWhileAnEnvironmentAsksIsNotMissed(t *testing.T) {
+	e, cache, holder, next, ask := contest(t)
+	var requeued []types.NamespacedName
+	e.Requeue = func(name types.NamespacedName) { requeued = append(requeued, name) }
+	cache.then = func() {
+		cache.then = func() {}
+		if err := cache.Delete(t.Context(), &holder); err != nil {
+			t.Fatal(err)
+		}
+		e.vacated(t.Context(), client.ObjectKeyFromObject(&holder), remembered{Environment: reconciler.Environment{Repository: "posts"}, uid: holder.UID})
+	}
+	if why := ask(); why == "" {
+		t.Fatal("the holder was not seen")
+	}
+	if !slices.Contains(requeued, client.ObjectKeyFromObject(&next)) {
+		t.Errorf("it waits for ever: %v were requeued", requeued)
+	}
+	if why := ask(); why != "" {
+		t.Errorf("it still waits: %s", why)
+	}
+}
+
+// The cache shows the status of a moment ago, in which the holder has not expired.
+func TestASlotOfAnEnvironmentThatHasJustExpiredIsFree(t *testing.T) {
+	e, _, holder, _, ask := contest(t)
+	if why := ask(); why == "" {
+		t.Fatal("two have the only slot")
+	}
+	e.Recall = func(env *v1alpha1.Environment) {
+		if env.UID == holder.UID {
+			apitest.Reason(v1alpha1.ReasonExpired)(env)
+			env.Status.Activity, env.Status.AppliedCommit = branches.Activity(env), ""
+		}
+	}
+	if why := ask(); why != "" {
+		t.Errorf("it waits: %s", why)
 	}
 }
