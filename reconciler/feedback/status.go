@@ -88,6 +88,7 @@ func superseded(env *v1alpha1.Environment, told v1alpha1.EnvironmentFeedback, ne
 		return forge.Status{}, false
 	}
 	end := forge.Status{Branch: env.Spec.Branch, Name: name, Commit: told.Commit, State: forge.Canceled, Pipeline: told.Pipeline, Description: "the environment is removed"}
+	end.Superseded = env.Spec.Commit != "" && env.Spec.Commit != told.Commit // and not because a user pinned an older commit
 	switch {
 	case next.Commit != "" && next.Commit == told.Commit:
 		end.Description = "reported as " + next.Name

@@ -104,3 +104,24 @@ func TestSuperseded(t *testing.T) {
 		}
 	}
 }
+
+// A merge request waits for the status of the branch's newest commit, whatever ended it.
+func TestOnlyANewerCommitSupersedes(t *testing.T) {
+	for _, test := range []struct {
+		rule, head, pin, next string
+		superseded            bool
+	}{
+		{"a push", commitB, "", commitB, true},
+		{"a pin to an older commit", commitA, commitB, commitB, false},
+		{"the end of the environment", commitA, "", "", false},
+		{"the end of the environment, after a push", commitB, "", "", true},
+		{"an Environment that is gone", "", "", "", false},
+	} {
+		env := environment("side", "Syncing", "")
+		env.Spec.Commit, env.Spec.Pin = test.head, test.pin
+		s, ok := superseded(env, v1alpha1.EnvironmentFeedback{Commit: commitA, State: string(forge.Running)}, forge.Status{Name: "berth/review", Commit: test.next})
+		if !ok || s.Superseded != test.superseded {
+			t.Errorf("%s: %+v", test.rule, s)
+		}
+	}
+}

@@ -90,6 +90,8 @@ type Status struct {
 	Description string
 	// Link is where the status leads; empty: nowhere.
 	Link string
+	// Superseded says that the branch has a newer commit.
+	Superseded bool
 	// Pipeline is the one that SetStatus returned for this commit and name before, or 0.
 	Pipeline int64
 }

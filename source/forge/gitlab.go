@@ -32,8 +32,8 @@ var gitlabStates = map[State]string{Pending: "pending", Running: "running", Succ
 // another one afterwards. So a status that was begun in a pipeline is also ended there, and a final one is shown in the
 // newest pipeline too: the merge request shows only that.
 func (g *gitlab) setStatus(ctx context.Context, s Status) (int64, error) {
-	if s.Weight == Informative && (s.State == Failed || s.State == Pending) {
-		s.Description, s.State = notBlocking(s), Success // a pipeline that waits or fails can block the merge
+	if s.Weight == Informative && blocksOnGitLab(s) {
+		s.Description, s.State = notBlocking(s), Success
 	}
 	if s.Pipeline == 0 {
 		newest, err := g.newestPipeline(ctx, s)
@@ -54,6 +54,12 @@ func (g *gitlab) setStatus(ctx context.Context, s Status) (int64, error) {
 		return begun, err
 	}
 	return g.postStatus(ctx, s, newest)
+}
+
+// blocksOnGitLab reports whether a status could block a merge: with "Pipelines must succeed", a pipeline that waits, failed or was
+// canceled does. Only the pipeline of the branch's newest commit counts.
+func blocksOnGitLab(s Status) bool {
+	return s.State == Failed || s.State == Pending || s.State == Canceled && !s.Superseded
 }
 
 // postStatus sends a status for a pipeline, or without one if it has no id. GitLab answers 400 if the status has that

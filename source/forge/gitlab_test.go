@@ -77,7 +77,9 @@ func TestGitLabStatuses(t *testing.T) {
 		{"a failure that is informative blocks nothing", nil, []forge.Status{status(forge.Failed, forge.Informative, "Failed: no image")}, []string{`101 side success "Failed, not blocking: Failed: no image"`}},
 		{"a queue that is informative blocks nothing", nil, []forge.Status{status(forge.Pending, forge.Informative, "Queued: place 3")}, []string{`101 side success "Not yet: Queued: place 3"`}},
 		{"a failure that blocks fails", nil, []forge.Status{status(forge.Pending, forge.Blocking, "Queued"), running, status(forge.Failed, forge.Blocking, "Failed")}, []string{`101 side failed "Failed"`}},
-		{"what was superseded is canceled", nil, []forge.Status{running, status(forge.Canceled, forge.Informative, "superseded")}, []string{`101 side canceled "superseded"`}},
+		{"what a newer commit superseded is canceled", nil, []forge.Status{running, {State: forge.Canceled, Weight: forge.Informative, Superseded: true, Description: "superseded"}}, []string{`101 side canceled "superseded"`}},
+		{"the end of a sync of the newest commit blocks nothing", nil, []forge.Status{running, status(forge.Canceled, forge.Informative, "the environment is removed")}, []string{`101 side success "Canceled: the environment is removed"`}},
+		{"the end of a sync that blocks is canceled", nil, []forge.Status{running, status(forge.Canceled, forge.Blocking, "the environment is removed")}, []string{`101 side canceled "the environment is removed"`}},
 		{"texts have 255 bytes at most", nil, []forge.Status{status(forge.Failed, forge.Blocking, strings.Repeat("é", 200))}, []string{`101 side failed "` + strings.Repeat("é", 126) + `…"`}},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
