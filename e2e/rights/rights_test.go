@@ -134,7 +134,10 @@ func (team *team) livesThroughEverything(t *testing.T) {
 		{"webhook", webhook, "failed calling webhook"},
 	} {
 		lift := a.applies(t, refuses.manifests)
-		world.Await(t, "what refuses is in force: "+refuses.what, func() (string, bool) { return "", a.tries(t, "life-staging") != nil })
+		world.Await(t, "what refuses is in force: "+refuses.what, func() (string, bool) {
+			err := fmt.Sprint(a.tries(t, "life-staging"))
+			return err, strings.Contains(err, refuses.says)
+		})
 		content := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: precious}\ndata: {because: " + refuses.what + "}\n"
 		commit = team.git.Commit("staging", map[string]string{"k8s/precious.yaml": content}, "add")
 		staging.Becomes("Failed", commit, refuses.says)

@@ -134,7 +134,7 @@ func TestANamespaceThatIsDeletedByHandBeginsAnew(t *testing.T) {
 // Drift is reverted whatever the result of a commit; only spec.suspend pauses that.
 func TestOnlySuspendPausesCorrections(t *testing.T) {
 	t.Parallel()
-	posts := begins(t, "paused-by", rollsBack)
+	posts := begins(t, "only-suspend", rollsBack)
 	production := posts.Environment("main")
 	drifts := func(what string) {
 		t.Helper()

@@ -151,7 +151,7 @@ func TestAJobThatSomebodyElseHasRun(t *testing.T) {
 		runs                   int
 	}{
 		{"ran", "registry.example.com/app:1", "", 0},
-		{"ran-older", "registry.example.com/app:0", "", 1},
+		{"older-ran", "registry.example.com/app:0", "", 1},
 		{"still-runs", "registry.example.com/app:1", takesLong, 0},
 		{"older-runs", "registry.example.com/app:0", takesLong, 1},
 	} {

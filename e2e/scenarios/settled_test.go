@@ -19,7 +19,7 @@ func TestAProgramThatDiesAtOnceIsRolledBack(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, annotations, says string }{
 		{"exits", `kwok.berth.dev/exit-code: "7"`, "container worker exited with code 7, restarted again and again"},
-		{"exits-well", `kwok.berth.dev/exit-code: "0"`, "container worker exited with code 0 but is meant to keep running"},
+		{"worker-exits", `kwok.berth.dev/exit-code: "0"`, "container worker exited with code 0 but is meant to keep running"},
 		{"out-of-memory", `kwok.berth.dev/exit-code: "137", kwok.berth.dev/reason: OOMKilled`, "container worker was killed because it used more memory than its limit (OOMKilled)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

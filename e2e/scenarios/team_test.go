@@ -3,6 +3,8 @@ package scenarios
 import (
 	"context"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ type team struct {
 	t      *testing.T
 }
 
-// begins starts a team whose repository is still empty. The name must be short, and no prefix of another's.
+// begins starts a team whose repository is still empty. The name must be short.
 func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
 	team := prepares(t, name)
@@ -33,8 +35,29 @@ func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *
 // prepares starts a team that Berth does not follow yet.
 func prepares(t *testing.T, name string) *team {
 	t.Helper()
+	claims(t, name)
 	server := gittest.NewServer(t)
 	return &team{git: server.Repository(name), server: server, t: t, Repository: &world.Repository{Name: name}}
+}
+
+// claimed are the names of all teams so far.
+var claimed = struct {
+	sync.Mutex
+	names []string
+}{}
+
+// claims takes a name. The writes of a team are found by the names of its namespaces, so one team must not have the beginning
+// of another one's.
+func claims(t *testing.T, name string) {
+	t.Helper()
+	claimed.Lock()
+	defer claimed.Unlock()
+	for _, other := range claimed.names {
+		if strings.HasPrefix(other, name+"-") || strings.HasPrefix(name, other+"-") {
+			t.Fatalf("the teams %s and %s would count each other's writes; choose another name", name, other)
+		}
+	}
+	claimed.names = append(claimed.names, name)
 }
 
 // followed makes Berth follow the team's repository.

@@ -53,19 +53,19 @@ func (w *World) Watch(ctx context.Context, during time.Duration, server *gittest
 	return w.Since(began, server)
 }
 
-// Writes returns the changes in namespaces whose name has a prefix, sorted, one line each, such as "patch
-// deployments/api".
-func (t Traffic) Writes(namespaces string) []string {
-	lines := t.WritesInOrder(namespaces)
+// Writes returns the changes in the namespace of that name and in those whose name begins with it and a dash, sorted, one
+// line each, such as "patch deployments/api".
+func (t Traffic) Writes(namespace string) []string {
+	lines := t.WritesInOrder(namespace)
 	slices.Sort(lines)
 	return lines
 }
 
 // WritesInOrder is Writes in the order in which the API server received them.
-func (t Traffic) WritesInOrder(namespaces string) []string {
+func (t Traffic) WritesInOrder(namespace string) []string {
 	return t.lines(func(r clustertest.Request) bool {
 		changed := r.Status < http.StatusMultipleChoices && !strings.Contains(r.URI, "dryRun=")
-		return changed && strings.HasPrefix(r.Namespace, namespaces)
+		return changed && (r.Namespace == namespace || strings.HasPrefix(r.Namespace, namespace+"-"))
 	})
 }
 
