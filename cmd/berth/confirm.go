@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,12 +10,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/reconciler/branches"
 )
 
 func newConfirm(s streams) *cobra.Command {
 	e := &errand{}
+	gone := ""
 	c := &cobra.Command{
-		Use:   "confirm ENV | confirm --repository NAME",
+		Use:   "confirm ENV | confirm --repository NAME | confirm --cluster NAME",
 		Short: "Allow deletions that the deletion guard blocks",
 		Long: `Allow deletions that the agent blocks because they would delete much at once: objects of an
 environment, the environment itself, or, with --repository alone, environments of a Repository.
@@ -24,6 +27,10 @@ Repository has been deleted, the confirmation allows the deletion of all its env
 An environment that is being deleted also waits for its Jobs with berth.dev/job: on-removal. Once
 one of them has failed, a confirmation deletes the environment all the same.
 
+An environment that is being deleted in another cluster waits until that cluster can be reached. If
+the cluster is gone for good, a confirmation deletes the Environment without it: of one environment,
+or with --cluster of all that wait for that cluster. What still runs there stays.
+
 A confirmation counts once, for what is blocked when it is given: deletions of a later commit need
 another one. Without this command, annotate the Environment or Repository with a new value:
 kubectl annotate --overwrite env -n berth ENV berth.dev/confirmed="$(date)".
@@ -31,11 +38,19 @@ kubectl annotate --overwrite env -n berth ENV berth.dev/confirmed="$(date)".
 Exits with 0 once the confirmation is recorded, with 3 if it is refused. It does not wait for the
 deletions.`,
 		Example: `  berth confirm posts.production.main
-  berth confirm --repository posts`,
+  berth confirm --repository posts
+  berth confirm --cluster staging`,
 		Args: atMostOne,
-		RunE: func(c *cobra.Command, args []string) error { return e.confirm(c, s, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("cluster") {
+				return e.leaveBehind(c, s, args, gone)
+			}
+			return e.confirm(c, s, args)
+		},
 	}
 	e.which.addTo(c)
+	c.Flags().StringVar(&gone, "cluster", "", "cluster that is gone for good: delete the Environments that wait for it")
+	must(c.RegisterFlagCompletionFunc("cluster", e.complete(clusterOf)))
 	c.ValidArgsFunction = e.completeArgs
 	e.followOptions = followOptions{timeout: defaultTimeout}
 	return c
@@ -54,6 +69,37 @@ func (e *errand) confirm(c *cobra.Command, s streams, args []string) error {
 		return err
 	}
 	return f.confirmRepository(c.Context(), e.repository)
+}
+
+// leaveBehind confirms the deletion of the Environments that wait for a cluster.
+func (e *errand) leaveBehind(c *cobra.Command, s streams, args []string, cluster string) error {
+	switch {
+	case len(args) > 0 || e.branch != "" || e.repository != "" || e.entry != "":
+		return usageError(c, "--cluster is about all environments of a cluster that wait for it; leave out either that or the environment")
+	case cluster == "":
+		return usageError(c, "name the cluster: --cluster NAME; berth cluster list lists them")
+	}
+	f, err := e.follower(c, s, &e.connection)
+	if err != nil {
+		return err
+	}
+	list, err := f.environments(c.Context())
+	if err != nil {
+		return err
+	}
+	waiting := slices.DeleteFunc(list.Items, func(env v1alpha1.Environment) bool {
+		return env.Spec.Cluster != cluster || env.DeletionTimestamp.IsZero() || !branches.Asks(&env, branches.LeaveBehind(&env))
+	})
+	for i := range waiting {
+		_, err := f.request(c.Context(), &waiting[i], v1alpha1.AnnotationConfirmed)
+		if f.sayUnless(err, waiting[i].Name+": confirmed; what runs in the cluster "+cluster+" stays"); err != nil {
+			return err
+		}
+	}
+	if len(waiting) == 0 {
+		f.progress.say("no environment in the cluster " + cluster + " waits to be deleted without it")
+	}
+	return nil
 }
 
 // confirmRepository confirms the blocked deletions of a Repository, or of the Environments that a deleted one left.

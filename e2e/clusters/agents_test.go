@@ -86,11 +86,13 @@ func berth(t *testing.T, in *world.World, arguments ...string) (text string, cod
 }
 
 // does runs the command line in a cluster, and fails the test unless it succeeds.
-func does(t *testing.T, in *world.World, arguments ...string) {
+func does(t *testing.T, in *world.World, arguments ...string) string {
 	t.Helper()
-	if text, code := berth(t, in, arguments...); code != 0 {
+	text, code := berth(t, in, arguments...)
+	if code != 0 {
 		t.Fatalf("berth %s: %s", strings.Join(arguments, " "), text)
 	}
+	return text
 }
 
 // follows makes the agent of a cluster follow a repository, until the test has ended.

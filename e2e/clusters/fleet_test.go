@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -163,4 +164,22 @@ func TestOneAgentForThreeClusters(t *testing.T) {
 	if _, err := staging.admin.CoreV1().Namespaces().Get(t.Context(), deploy.Namespace, metav1.GetOptions{}); err != nil {
 		t.Errorf("the other agent's namespace: %v", err)
 	}
+
+	// The third cluster is gone for good.
+	late := git.CommitFrom("main", "late", fleetFiles("one"), "begin late")
+	here.Environment("late").Becomes("Healthy", late)
+	succeed(t, home.admin.CoreV1().Secrets(deploy.Namespace).Delete(t.Context(), "previews", metav1.DeleteOptions{}))
+	git.Delete("late")
+	here.Environment("late").Becomes(v1alpha1.ReasonWaiting, late, "its deletion waits for that; if the cluster is gone for good")
+	if out := does(t, east, "confirm", "--cluster", "staging"); !strings.Contains(out, "no environment in the cluster staging waits to be deleted without it") {
+		t.Errorf("confirming another cluster says %s", out)
+	}
+	if out := does(t, east, "confirm", "--cluster", "previews"); !strings.Contains(out, "fleet.review.late: confirmed; what runs in the cluster previews stays") {
+		t.Errorf("the confirmation says %s", out)
+	}
+	world.Await(reporter{t}, "the Environment of late is gone", func() (string, bool) {
+		found, exists := here.Environment("late").Get()
+		return world.Line(found), !exists
+	})
+	previews.has("fleet-late", "one")
 }

@@ -11,6 +11,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/clusters"
 	"berth.dev/berth/reconciler/fleet"
+	"berth.dev/berth/reconciler/report"
 )
 
 // addFleet adds the clusters: the agent's own, and those whose kubeconfigs are in Secrets of its namespace. They share everything
@@ -42,6 +43,13 @@ func (a *Agent) addFleet(home reconciler.Config) {
 		Now:       a.Now,
 		Jitter:    a.Jitter,
 		Log:       a.Log,
+	})
+	a.Metrics.Clusters(func(yield func(report.ClusterState) bool) {
+		for _, state := range a.fleet.States() {
+			if !yield(report.ClusterState(state)) {
+				return
+			}
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/faulttest"
+	"berth.dev/berth/reconciler/fleet"
 	"berth.dev/berth/reconciler/naming"
 )
 
@@ -222,6 +224,9 @@ func TestAClusterThatCannotBeReachedHoldsItsEnvironments(t *testing.T) {
 		}
 	}
 	f.notes(v1alpha1.ConditionClusterUnavailable, "cluster staging cannot be reached since ")
+	if got, want := f.agent.fleet.States(), []fleet.State{{Name: "staging", Known: true}}; !slices.Equal(got, want) {
+		t.Errorf("the metrics get %v, want %v", got, want)
+	}
 	f.edits("f0", "by hand")
 	f.branches("two", "f0")
 	f.code.Commit("main", content("two"), "two")
@@ -231,14 +236,19 @@ func TestAClusterThatCannotBeReachedHoldsItsEnvironments(t *testing.T) {
 	f.healthy("main") // the agent's own cluster goes on
 	f.poll()
 	f.eventually("the environment of the deleted branch waits for its cluster", func() bool {
-		return f.readyMessageHas("f1", "its deletion waits for that; if the cluster is gone for good, delete the Environment without it: berth confirm posts.review.f1")
+		return f.readyMessageHas("f1", "its deletion waits for that; if the cluster is gone for good, delete the Environment without it: berth confirm posts.review.f1 (for all in that cluster: berth confirm --cluster staging)")
 	})
+	f.askToConfirm() // which is about other deletions
+	f.poll()
 	if f.tells("f0") != "by hand" || f.tells("f1") != "one" {
 		t.Errorf("something was changed: %q, %q", f.tells("f0"), f.tells("f1"))
 	}
 
 	f.link.Mend()
 	f.healthy("f0")
+	if got, want := f.agent.fleet.States(), []fleet.State{{Name: "staging", Usable: true, Known: true}}; !slices.Equal(got, want) {
+		t.Errorf("the metrics get %v, want %v", got, want)
+	}
 	f.emptied("f1")
 	f.gone("f1")
 	if f.tells("f0") != "two" || f.uids()["posts.review.f0"] != before["posts.review.f0"] {

@@ -1,7 +1,9 @@
 package branches
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +23,19 @@ func IsReason(env *v1alpha1.Environment, reason string) bool {
 func Pending(env *v1alpha1.Environment, annotation, handled string) bool {
 	id := env.Annotations[annotation]
 	return id != "" && id != handled
+}
+
+// LeaveBehind asks a user whether to delete an Environment although its cluster cannot be reached, for the message of its condition
+// Ready.
+func LeaveBehind(env *v1alpha1.Environment) string {
+	return fmt.Sprintf("if the cluster is gone for good, delete the Environment without it: berth confirm %s (for all in that cluster: berth confirm --cluster %s)",
+		env.Name, env.Spec.Cluster)
+}
+
+// Asks reports whether the condition Ready of an Environment asks a user for something.
+func Asks(env *v1alpha1.Environment, ask string) bool {
+	ready := meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && strings.Contains(ready.Message, ask)
 }
 
 // ConfirmedBy reports whether a user confirmed the deletion of this Environment by itself.

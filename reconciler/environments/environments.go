@@ -32,7 +32,6 @@ type Controller struct {
 	known map[string]remembered           // by name
 	ended map[types.UID]string            // the commit of the last sync that came to an end
 	waits map[types.UID]string            // the commit that waits for images
-	asked map[types.UID]string            // the confirmation of the Repository when its cluster was first missed
 	crews *crews
 }
 
@@ -89,7 +88,6 @@ func New(c Config) *Controller {
 		known:  map[string]remembered{},
 		ended:  map[types.UID]string{},
 		waits:  map[types.UID]string{},
-		asked:  map[types.UID]string{},
 	}
 	e.crews = newCrews(e.reconcile, c.Log)
 	return e

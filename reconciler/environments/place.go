@@ -3,17 +3,12 @@ package environments
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -47,12 +42,10 @@ func (e *Controller) passesOf(ctx context.Context, env *v1alpha1.Environment) (*
 		return nil, "", err
 	}
 	if !elsewhere {
-		e.unask(env)
 		return passes, "", nil
 	}
 	ask := "begin again in the other cluster: berth confirm " + env.Name
-	if e.confirmed(ctx, env, ask) {
-		e.unask(env)
+	if confirmed(env, ask) {
 		e.Log.Warn("the environment begins again in another cluster of the same name, because a user confirmed that", "environment", env.Name, "cluster", env.Spec.Cluster)
 		return passes, "", passes.BeginHere(ctx, identityOf(env, e.Installation))
 	}
@@ -72,8 +65,8 @@ func (e *Controller) apart(ctx context.Context, env *v1alpha1.Environment, why s
 		return e.ask(ctx, env, report.Held, why)
 	}
 	e.Guard.Allow(env) // which has been asked before
-	ask := "if the cluster is gone for good, delete the Environment without it: berth confirm " + env.Name
-	if e.confirmed(ctx, env, ask) {
+	ask := branches.LeaveBehind(env)
+	if confirmed(env, ask) {
 		e.Log.Warn("the environment goes without its cluster, because a user confirmed that", "environment", env.Name, "cluster", env.Spec.Cluster, "reason", why)
 		if err := e.Fleet.Home.Records.Delete(ctx, reconciler.RecordName(env.Name, env.Spec.Cluster)); err != nil {
 			return ctrl.Result{}, err
@@ -96,29 +89,9 @@ func (e *Controller) ask(ctx context.Context, env *v1alpha1.Environment, stage r
 	return e.conclude(ctx, env, report.Standing{Life: report.Life{Stage: stage}, Outcome: reconciler.Outcome{Finding: found}})
 }
 
-// confirmed reports whether a user confirmed what the status of an Environment asks for: there, or for its whole Repository.
-func (e *Controller) confirmed(ctx context.Context, env *v1alpha1.Environment, ask string) bool {
-	ready := meta.FindStatusCondition(env.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || !strings.Contains(ready.Message, ask) {
-		return false
-	}
-	repo := &v1alpha1.Repository{}
-	_ = e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo) // it may be gone
-	now := repo.Annotations[v1alpha1.AnnotationConfirmed]
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	before, asked := e.asked[env.UID]
-	if !asked {
-		e.asked[env.UID] = now
-	}
-	return branches.ConfirmedBy(env) || asked && before != now
-}
-
-// unask ends the wait for a confirmation: a later one is about something else.
-func (e *Controller) unask(env *v1alpha1.Environment) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.asked, env.UID)
+// confirmed reports whether a user confirmed what the status of an Environment asks for.
+func confirmed(env *v1alpha1.Environment, ask string) bool {
+	return branches.Asks(env, ask) && branches.ConfirmedBy(env)
 }
 
 // forget drops what is kept of an environment in its cluster.
@@ -156,26 +129,4 @@ func inCluster(ctx context.Context, c client.Reader, secret types.NamespacedName
 		}
 	}
 	return requests
-}
-
-// confirmedAnew selects the confirmations of a Repository.
-var confirmedAnew = predicate.Funcs{
-	CreateFunc: func(event.CreateEvent) bool { return false },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationConfirmed] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationConfirmed]
-	},
-	DeleteFunc: func(event.DeleteEvent) bool { return false },
-}
-
-// abroad returns the Environments of a Repository in other clusters, which may wait for a confirmation.
-func abroad(c client.Reader) handler.MapFunc {
-	return func(ctx context.Context, repo client.Object) (requests []reconcile.Request) {
-		for _, request := range environmentsOf(c)(ctx, repo) {
-			env := &v1alpha1.Environment{}
-			if c.Get(ctx, request.NamespacedName, env) == nil && env.Spec.Cluster != "" {
-				requests = append(requests, request)
-			}
-		}
-		return requests
-	}
 }

@@ -35,7 +35,6 @@ func (e *Controller) SetUp(mgr ctrl.Manager, requeues *Requeues) error {
 		Named("environment").
 		For(&v1alpha1.Environment{}, builder.WithPredicates(control.Asked)).
 		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(environmentsOf(reader)), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.Repository{}, handler.EnqueueRequestsFromMapFunc(abroad(reader)), builder.WithPredicates(confirmedAnew)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(environmentsWith(reader))).
 		WatchesRawSource(requeues.Source()).
 		WatchesRawSource(control.After(e.Fleet.Home.Cluster.Watches.WaitForNamespaces)).

@@ -179,7 +179,6 @@ func (e *Controller) left(ctx context.Context, name types.NamespacedName) {
 	}
 	delete(e.ended, env.uid)
 	delete(e.waits, env.uid)
-	delete(e.asked, env.uid)
 	e.mu.Unlock()
 	e.Guard.Forget(name.Name)
 	if ok {

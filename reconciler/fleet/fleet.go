@@ -190,6 +190,28 @@ func (f *Fleet) Notice(ctx context.Context, cluster string) Notice {
 	return n
 }
 
+// State is the state of a member for metrics.
+type State struct {
+	Name string
+	// Usable says that passes can be made now. Known is false while that is not known yet.
+	Usable, Known bool
+	// Expires is when the first of the credentials ends; zero: none says when.
+	Expires time.Time
+}
+
+// States returns the states of all members, in the order of their names.
+func (f *Fleet) States() []State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []State
+	for _, name := range slices.Sorted(maps.Keys(f.members)) {
+		m := f.members[name]
+		why := m.why()
+		all = append(all, State{Name: name, Usable: m.usable && why == "", Known: m.usable || why != "", Expires: m.config.Expires})
+	}
+	return all
+}
+
 // rival returns the member that another one must give way to, because both lead to the same cluster: the one with the older
 // Secret stays. nil: there is none.
 func (f *Fleet) rival(m *member) *member {

@@ -30,6 +30,7 @@ type Metrics struct {
 	syncs        *prometheus.HistogramVec
 	decryptions  *prometheus.HistogramVec
 	images       *prometheus.CounterVec
+	clusters     clusterStates
 
 	mu     sync.Mutex
 	stands map[types.UID]stand
@@ -64,7 +65,7 @@ func NewMetrics(registry prometheus.Registerer, version string) *Metrics {
 	info := gauge("berth_build_info", "Always 1. The label is the version of the agent.", "version")
 	info.WithLabelValues(version).Set(1)
 	registry.MustRegister(m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.ready, m.environments, m.followed, m.listed,
-		m.listings, m.passes, m.syncs, m.decryptions, m.images, info)
+		m.listings, m.passes, m.syncs, m.decryptions, m.images, &m.clusters, info)
 	return m
 }
 

@@ -101,6 +101,20 @@ func TestNothingIsKeptOfARepositoryThatIsGone(t *testing.T) {
 	}
 }
 
+func TestClustersThatAreNotKnownYetHaveNoMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry, "v1")
+	if got := gathered(t, registry); len(got) > 0 {
+		t.Errorf("without clusters: %v", got)
+	}
+	ends := time.Unix(7, 0)
+	m.Clusters(slices.Values([]ClusterState{{Name: "new", Expires: ends}, {Name: "good", Usable: true, Known: true}, {Name: "lost", Known: true}}))
+	want := map[string]float64{"berth_cluster_credentials_expiry_timestamp_seconds new": 7, "berth_cluster_available good": 1, "berth_cluster_available lost": 0}
+	if got := gathered(t, registry); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // all gives every metric a value.
 func all(m *Metrics) *Metrics {
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
@@ -109,6 +123,7 @@ func all(m *Metrics) *Metrics {
 	m.count(env, Standing{Took: time.Second, Outcome: reconciler.Outcome{Finding: reconciler.Judged{Fights: 1}, Results: []apply.Result{
 		{Done: apply.Corrected, Step: plan.Step{Action: plan.Correct}}, {Err: &apply.Error{Class: apply.Invalid}},
 	}}})
+	m.Clusters(slices.Values([]ClusterState{{Name: "staging", Known: true, Expires: time.Unix(1, 0)}}))
 	m.judge(env, Standing{})
 	m.stand(env, v1alpha1.EnvironmentStatus{})
 	m.ended(env, v1alpha1.SyncStatus{Took: metav1.Duration{Duration: time.Second}})
