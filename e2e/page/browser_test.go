@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,9 @@ type tab struct {
 	// address is that of the page, without a slash at its end, and key opens it.
 	address, key string
 
+	// expected is a part of errors that the browser may report, if it is not empty.
+	expected string
+
 	mu       sync.Mutex
 	problems []string // that the browser reported, such as a refused script
 }
@@ -46,23 +50,38 @@ func opensIn(t *testing.T, kubeconfig, dir string) *tab {
 	t.Helper()
 	p := &tab{T: t, server: exec.Command(binary, "ui", "--no-open", "--kubeconfig", kubeconfig)}
 	p.server.Dir = dir
-	out, err := p.server.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.close)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	found := printed.FindStringSubmatch(line)
-	if err != nil || found == nil {
-		t.Fatalf("berth ui prints %q, %v", line, err)
-	}
-	p.address, p.key = found[1], found[2]
+	p.serves()
+	t.Cleanup(func() { p.close() })
 	p.starts()
 	p.goes("/?key=" + p.key)
 	return p
+}
+
+// serves starts the server, and learns its address.
+func (p *tab) serves() {
+	p.Helper()
+	out, err := p.server.StdoutPipe()
+	if err != nil {
+		p.Fatal(err)
+	}
+	if err := p.server.Start(); err != nil {
+		p.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	found := printed.FindStringSubmatch(line)
+	if err != nil || found == nil {
+		p.Fatalf("berth ui prints %q, %v", line, err)
+	}
+	p.address, p.key = found[1], found[2]
+}
+
+// servesAgain ends the server, and starts another one at its address.
+func (p *tab) servesAgain() {
+	p.Helper()
+	p.close()
+	args := append(slices.Clone(p.server.Args[1:]), "--address", strings.TrimPrefix(p.address, "http://"))
+	p.server = exec.Command(binary, args...)
+	p.serves()
 }
 
 // visits opens the page of an agent.
@@ -111,7 +130,8 @@ func (p *tab) hear(event any) {
 	case *runtime.EventExceptionThrown:
 		p.problems = append(p.problems, fmt.Sprintf("%+v", event.ExceptionDetails))
 	case *cdplog.EventEntryAdded:
-		expected := strings.Contains(event.Entry.Text, "net::ERR_") || strings.HasSuffix(event.Entry.URL, "/env/nobody")
+		expected := strings.Contains(event.Entry.Text, "net::ERR_") || strings.HasSuffix(event.Entry.URL, "/env/nobody") ||
+			p.expected != "" && strings.Contains(event.Entry.Text, p.expected)
 		if event.Entry.Level == cdplog.EntryLevelError && !expected {
 			p.problems = append(p.problems, event.Entry.Text)
 		}

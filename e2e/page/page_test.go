@@ -140,9 +140,35 @@ func TestTheClusterIsLostAndComesBack(t *testing.T) {
 func TestThePageSaysThatItsServerIsGone(t *testing.T) {
 	begins(t, "gone")
 	p := opens(t, shared.Cluster.Kubeconfig())
+	p.expected = "status of 401"
 	p.awaitsGone("#live:not([hidden])")
 	p.close()
 	p.awaits("#live:not([hidden])", "Connection lost")
+	p.servesAgain()
+	p.awaits("#live:not([hidden])", "berth ui was restarted; open the address that it printed")
+	p.awaits("#list", "gone / production") // what it last said stays
+}
+
+// A proxy answers for the page while its server restarts, and the server refuses what is too much.
+func TestOnlyAPageReplacesAPage(t *testing.T) {
+	team := begins(t, "proxied")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.expected = "status of 502"
+	way := inFrontOf(t, p)
+	p.goes("/env/proxied.production.main")
+	p.awaits("main", "Healthy", "Deployment")
+	way.fails.Store(true)
+	next := team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, v: b}")}, "A second version")
+	p.awaits("#live:not([hidden])", "Connection lost")
+	p.opensDialog(`a[href$="/do/suspend"]`)
+	p.until("the proxy has answered", func() (string, bool) { return "it has not", way.failed.Load() > 3 })
+	if saw := p.text("main"); !strings.Contains(saw, "Begin with an API") || eval[bool](p, `document.querySelector("#dialog").open`) {
+		t.Errorf("the page shows %q", saw)
+	}
+	way.fails.Store(false)
+	p.awaits("main", "Healthy", next[:8], "A second version")
+	p.awaitsGone("#live:not([hidden])")
+	p.isSame()
 }
 
 func TestKeys(t *testing.T) {

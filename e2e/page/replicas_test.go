@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -23,6 +24,34 @@ func alternates(t *testing.T, servers ...string) *httptest.Server {
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }, // a browser that leaves
 	})
+}
+
+// front is a proxy between a browser and the page. It can lose the server, and then answers itself.
+type front struct {
+	fails  atomic.Bool
+	failed atomic.Int64
+}
+
+// inFrontOf lets a tab reach its page through a proxy.
+func inFrontOf(t *testing.T, p *tab) *front {
+	t.Helper()
+	f, host := &front{}, strings.TrimPrefix(p.address, "http://")
+	pass := &httputil.ReverseProxy{
+		FlushInterval: -1, // event streams
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: host}) },
+		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.fails.Load() {
+			f.failed.Add(1)
+			http.Error(w, "<h1>502 Bad Gateway</h1>", http.StatusBadGateway)
+			return
+		}
+		pass.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	p.address = server.URL
+	return f
 }
 
 // A login, a stream and the rows that it announces may each come from another replica.

@@ -162,10 +162,14 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, code int, f frame)
 	s.write(w, r, "layout", f)
 }
 
+// screenHeader is the header of a page. Its script shows no answer without it, such as that of a proxy.
+const screenHeader = "Berth-Screen"
+
 // write writes a template of a screen, compressed where the browser accepts it.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, name string, f frame) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Vary", "Accept-Encoding")
+	w.Header().Set(screenHeader, f.Screen)
 	stream := http.NewResponseController(w)
 	f.flush = func() { _ = stream.Flush() }
 	var out io.Writer = w

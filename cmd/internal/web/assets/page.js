@@ -20,19 +20,20 @@
       ask(update);
     };
     source.onerror = () => {
-      status("Connection lost, trying again");
       disconnect();
       setTimeout(connect, 2000);
-      ended();
+      lost();
     };
   }
 
-  // A session that has ended is renewed by loading the page again, which leads to the login and back.
-  async function ended() {
-    if (!$(".who")) return;
-    try {
-      if ((await fetch("/rows")).status === 401) location.reload();
-    } catch { /* the server cannot be reached */ }
+  // lost says that the page may be old, and finds out why. A session that has ended is renewed by loading the page again, which
+  // leads to the login and back.
+  async function lost() {
+    if ($("#live").hidden) status("Connection lost, trying again");
+    const answer = await fetch("/rows").catch(() => null); // null: the server cannot be reached
+    if (answer?.status !== 401) return;
+    if ($(".who")) location.reload();
+    else status("berth ui was restarted; open the address that it printed");
   }
 
   // A browser opens only a few connections to one address, so hidden tabs close theirs.
@@ -54,17 +55,27 @@
 
   // ask loads what an update names. Updates that arrive meanwhile are loaded together afterwards.
   async function ask(update) {
-    pending = {whole: pending?.whole || update.whole, names: [...new Set([...(pending?.names || []), ...(update.names || [])])]};
+    pending = join(pending, update);
     if (busy) return;
     busy = true;
     while (pending && !document.hidden) {
       const now = pending;
+      let pause = 400;
       pending = null;
-      try { await load(now); } catch { /* the next update tries again */ }
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      try {
+        await load(now);
+        if (source?.readyState === EventSource.OPEN) status("");
+      } catch {
+        pending = join(now, pending);
+        pause = 2000;
+        lost();
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
     busy = false;
   }
+
+  const join = (a, b) => ({whole: a?.whole || b?.whole, names: [...new Set([...(a?.names || []), ...(b?.names || [])])]});
 
   async function load(update) {
     if ($("dialog[open]") || screen() === "logs" || screen() === "diff") return; // these are read at their own time
@@ -74,14 +85,28 @@
       await refresh();
     } else {
       const query = new URLSearchParams(update.names.map((name) => ["name", name]));
-      await htmx.ajax("GET", "/rows?" + query, {target: "#list", swap: "none", headers: headers()});
+      await get("/rows?" + query, {target: "#list", swap: "none"});
     }
     filter();
   }
 
   // Another replica of the server may answer, which waits until it has seen what this one announced.
   const headers = () => (versions ? {"Berth-Versions": versions} : {});
-  const refresh = () => htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph", headers: headers()});
+  const refresh = () => get(location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph"});
+
+  // get loads an address with htmx. It fails, and changes nothing, unless the answer is a page: something between browser and
+  // server may answer instead, such as a proxy while the server restarts, or the server refuses because it is busy.
+  async function get(address, options) {
+    const answer = {};
+    await htmx.ajax("GET", address, {...options, headers: headers(), answer});
+    if (!answer.isPage) throw new Error("no page at " + address);
+  }
+  document.addEventListener("htmx:after:request", (event) => {
+    const {answer, response} = event.detail.ctx;
+    const shown = response.headers.get("Berth-Screen");
+    if (!shown || shown === "door") event.preventDefault();
+    else answer.isPage = true;
+  });
 
   // While something moves, its objects change more often than the Environment does.
   setInterval(() => {
@@ -204,8 +229,9 @@
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const dialog = $("#dialog");
+    dialog.replaceChildren();
     // Requests of one source wait for each other, and those of the body are the live updates.
-    await htmx.ajax("GET", link.getAttribute("href"), {source: link, target: "#dialog", select: "#proposal", swap: "innerHTML"});
+    try { await get(link.getAttribute("href"), {source: link, target: "#dialog", select: "#proposal", swap: "innerHTML"}); } catch { return lost(); }
     if (!dialog.firstElementChild) return location.assign(link.href);
     dialog.showModal();
     (dialog.querySelector("button.primary") || dialog.querySelector("[data-close]"))?.focus();
