@@ -24,6 +24,8 @@ func (a *Agent) addFeedback(ctx context.Context, reporter **report.Reporter, fen
 			return (*reporter).EnvironmentFeedback(ctx, env, told)
 		},
 		Requeue: func(repo types.NamespacedName) { a.repositories.ReportAgain(repo) },
+		Sent:    a.Metrics.ForgeAsked,
+		Left:    a.Metrics.ForgeLeft,
 		Agent:   a.Name, Page: feedback.Page(a.PageURL), Key: a.installation.digestKey, Proxy: a.Proxy, Wrap: fence, UserAgent: "berth/" + a.Version, Now: a.Now, Jitter: a.Jitter, Log: a.Log,
 	})
 	// The controllers need not have seen an object whose deletion ends.

@@ -28,6 +28,7 @@ func (l *line) connect(ctx context.Context, repo *v1alpha1.Repository) error {
 	l.requeue(func() { l.heard = true })
 	if err == nil {
 		config.Proxy, config.Wrap, config.UserAgent, config.Now = l.Proxy, l.Wrap, l.UserAgent, l.Now
+		config.Sent = func(reason forge.Reason, took time.Duration) { l.Sent(l.repo.Name, string(reason), took) }
 		l.forge, l.unusable = l.Connect(config)
 	}
 	if l.unusable == nil {

@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,6 +38,9 @@ func TestNothingSeemsToGoOnAfterTheLastReport(t *testing.T) {
 				o.wants("what goes on is ended once", 24*time.Hour, "berth/review a Canceled", "deployment 5 of a to review/side Canceled", "note 1007 in !7 removed")
 				if !strings.Contains(o.bodies[1007], "Not reported here any more") {
 					t.Errorf("the note says %q", o.bodies[1007])
+				}
+				if want := []string{"posts Unauthorized 1s", "posts left"}; !slices.Equal(o.counted, want) {
+					t.Errorf("the metrics get %q, want %q", o.counted, want)
 				}
 				o.sender.mu.Lock()
 				if len(o.sender.lines) != 0 {

@@ -131,6 +131,7 @@ func (l *line) round(ctx context.Context) time.Time {
 	case apierrors.IsNotFound(err) || err == nil && repo.Spec.Feedback == nil:
 		l.leave(ctx)
 		l.reset()
+		l.Left(l.repo.Name)
 		l.silent = true
 		return time.Time{}
 	case err != nil:

@@ -63,6 +63,10 @@ type Config struct {
 	Proxy     func(*http.Request) (*url.URL, error)
 	Wrap      func(http.RoundTripper) http.RoundTripper
 	UserAgent string
+	// Sent is called after each request to the forge of a Repository, as in forge.Config. Left is called after the last one,
+	// when the Repository reports nothing any more. nil: they are not.
+	Sent func(repository, reason string, took time.Duration)
+	Left func(repository string)
 	// Now is the clock, Jitter a source of random numbers in [0,1).
 	Now    func() time.Time
 	Jitter func() float64
@@ -82,6 +86,12 @@ type Sender struct {
 func New(c Config) *Sender {
 	if c.Connect == nil {
 		c.Connect = func(f forge.Config) (Forge, error) { return forge.New(f) }
+	}
+	if c.Sent == nil {
+		c.Sent = func(string, string, time.Duration) {}
+	}
+	if c.Left == nil {
+		c.Left = func(string) {}
 	}
 	return &Sender{Config: c, lines: map[types.NamespacedName]*line{}}
 }

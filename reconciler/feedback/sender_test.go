@@ -44,6 +44,7 @@ type office struct {
 	merge   forge.MergeState // of merges; empty: Mergeable
 	merged  string           // the commits of merges; empty: the heads
 	slow    time.Duration    // how long a commit status takes
+	counted []string         // what the metrics get
 
 	plans  Plans
 	sender *Sender
@@ -184,7 +185,14 @@ func opensWith(t *testing.T, plans Plans, envs ...*v1alpha1.Environment) *office
 func (o *office) starts() {
 	o.sender = New(Config{
 		Plans: o.plans, Client: o, Recall: func(*v1alpha1.Environment) {}, Requeue: func(types.NamespacedName) {}, Agent: o.agent, Key: []byte("key"),
-		Connect: func(forge.Config) (Forge, error) {
+		Sent: func(repository, reason string, took time.Duration) {
+			o.change(func() { o.counted = append(o.counted, fmt.Sprint(repository, " ", reason, " ", took)) })
+		},
+		Left: func(repository string) {
+			o.change(func() { o.counted = append(o.counted, repository+" left") })
+		},
+		Connect: func(c forge.Config) (Forge, error) {
+			c.Sent(forge.Unauthorized, time.Second)
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			return &project{o, o.address}, nil

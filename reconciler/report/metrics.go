@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -31,6 +32,8 @@ type Metrics struct {
 	decryptions  *prometheus.HistogramVec
 	images       *prometheus.CounterVec
 	clusters     clusterStates
+	reported     *prometheus.GaugeVec
+	forges       *prometheus.HistogramVec
 
 	mu     sync.Mutex
 	stands map[types.UID]stand
@@ -59,13 +62,15 @@ func NewMetrics(registry prometheus.Registerer, version string) *Metrics {
 		syncs:        histogram("berth_sync_duration_seconds", "Time from a new commit to the end of its sync, by the outcome.", minutes, with("outcome")...),
 		decryptions:  histogram("berth_decryption_duration_seconds", "Duration of decryptions of files that were not cached, by the result.", milliseconds, "result"),
 		images:       counter("berth_image_checks_total", "Questions to registries whether they have an image that a commit waits for, by the result.", "result"),
+		reported:     gauge("berth_forge_ready", "1 if the Repository's condition Feedback is true, else 0.", "repository"),
+		forges:       histogram("berth_forge_request_duration_seconds", "Duration of requests to the API of a repository's forge, by the result.", seconds, "repository", "result"),
 		stands:       map[types.UID]stand{},
 		counts:       map[stand]int{},
 	}
 	info := gauge("berth_build_info", "Always 1. The label is the version of the agent.", "version")
 	info.WithLabelValues(version).Set(1)
 	registry.MustRegister(m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.ready, m.environments, m.followed, m.listed,
-		m.listings, m.passes, m.syncs, m.decryptions, m.images, &m.clusters, info)
+		m.listings, m.passes, m.syncs, m.decryptions, m.images, m.reported, m.forges, &m.clusters, info)
 	return m
 }
 
@@ -168,13 +173,22 @@ func (m *Metrics) forget(env *v1alpha1.Environment) {
 	m.leave(env.UID)
 }
 
-// follow exports whether a Repository is ready.
+// follow exports whether a Repository is ready, and whether its forge accepts what is reported, if anything is.
 func (m *Metrics) follow(repo *v1alpha1.Repository, status v1alpha1.RepositoryStatus) {
-	value := 0.0
-	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) {
-		value = 1
+	m.followed.WithLabelValues(repo.Name).Set(truth(status.Conditions, v1alpha1.ConditionReady))
+	if meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFeedback) == nil {
+		m.reported.DeleteLabelValues(repo.Name)
+		return
 	}
-	m.followed.WithLabelValues(repo.Name).Set(value)
+	m.reported.WithLabelValues(repo.Name).Set(truth(status.Conditions, v1alpha1.ConditionFeedback))
+}
+
+// truth returns 1 if a condition is true, else 0.
+func truth(conditions []metav1.Condition, name string) float64 {
+	if meta.IsStatusConditionTrue(conditions, name) {
+		return 1
+	}
+	return 0
 }
 
 // Listed records a listing of a repository's branches. The reason is empty, or that of the condition Ready.
@@ -208,12 +222,22 @@ func (m *Metrics) Decrypted(took time.Duration, err error) {
 // ImageChecked records the result of a question to a registry: there, missing, refused or unanswered.
 func (m *Metrics) ImageChecked(result string) { m.images.WithLabelValues(result).Inc() }
 
+// ForgeAsked records a request to the forge of a repository. The reason is that of its error; empty: it succeeded.
+func (m *Metrics) ForgeAsked(repository, reason string, took time.Duration) {
+	m.forges.WithLabelValues(repository, cmp.Or(reason, success)).Observe(took.Seconds())
+}
+
+// ForgeLeft drops the metrics of the requests for a Repository that reports nothing any more.
+func (m *Metrics) ForgeLeft(repository string) {
+	m.forges.DeletePartialMatch(prometheus.Labels{"repository": repository})
+}
+
 // ForgetRepository drops the metrics of a deleted Repository, except those of Environments that still exist.
 func (m *Metrics) ForgetRepository(name string) {
 	of := prometheus.Labels{"repository": name}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.followed, m.listed, m.listings, m.syncs} {
+	}{m.writes, m.refusals, m.corrections, m.fights, m.deliveries, m.followed, m.listed, m.listings, m.syncs, m.reported, m.forges} {
 		vec.DeletePartialMatch(of)
 	}
 }

@@ -115,6 +115,38 @@ func TestClustersThatAreNotKnownYetHaveNoMetrics(t *testing.T) {
 	}
 }
 
+// The forge of a Repository that reports nothing is neither good nor bad.
+func TestForgesAreCountedWhileTheyAreUsed(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry, "v1")
+	repo := &v1alpha1.Repository{}
+	repo.Name = "posts"
+	follows := func(conditions ...metav1.Condition) {
+		m.follow(repo, v1alpha1.RepositoryStatus{Conditions: conditions})
+	}
+	feedback := func(status metav1.ConditionStatus) metav1.Condition {
+		return metav1.Condition{Type: v1alpha1.ConditionFeedback, Status: status}
+	}
+	wants := func(rule string, want map[string]float64) {
+		t.Helper()
+		want["berth_repository_ready posts"] = 0
+		if got := gathered(t, registry); !maps.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", rule, got, want)
+		}
+	}
+	follows(feedback(metav1.ConditionTrue))
+	m.ForgeAsked("posts", "", time.Second)
+	wants("reports are accepted", map[string]float64{"berth_forge_ready posts": 1, "berth_forge_request_duration_seconds posts Success": 1})
+	follows(feedback(metav1.ConditionFalse))
+	m.ForgeAsked("posts", "Unauthorized", time.Second)
+	wants("the token was revoked", map[string]float64{
+		"berth_forge_ready posts": 0, "berth_forge_request_duration_seconds posts Success": 1, "berth_forge_request_duration_seconds posts Unauthorized": 1,
+	})
+	follows()
+	m.ForgeLeft("posts")
+	wants("spec.feedback was removed", map[string]float64{})
+}
+
 // all gives every metric a value.
 func all(m *Metrics) *Metrics {
 	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "review"}}
@@ -127,7 +159,8 @@ func all(m *Metrics) *Metrics {
 	m.judge(env, Standing{})
 	m.stand(env, v1alpha1.EnvironmentStatus{})
 	m.ended(env, v1alpha1.SyncStatus{Took: metav1.Duration{Duration: time.Second}})
-	m.follow(repo, v1alpha1.RepositoryStatus{})
+	m.follow(repo, v1alpha1.RepositoryStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionFeedback}}})
+	m.ForgeAsked("posts", "", time.Second)
 	m.Listed("posts", "", time.Now(), time.Second)
 	m.Delivered("posts", "Accepted")
 	m.Decrypted(time.Second, nil)

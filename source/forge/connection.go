@@ -103,7 +103,21 @@ type request struct {
 	body, into   any    // nil: none
 }
 
+// do sends a request with a token. A request that is cancelled is not counted, because the forge is not the reason.
 func (c *connection) do(ctx context.Context, op operation, r request, token string) (http.Header, error) {
+	if c.Sent == nil {
+		return c.exchange(ctx, op, r, token)
+	}
+	began := c.Now()
+	header, err := c.exchange(ctx, op, r, token)
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		c.Sent(ReasonOf(err), c.Now().Sub(began))
+	}
+	return header, err
+}
+
+// exchange sends a request with a token, and decodes the answer.
+func (c *connection) exchange(ctx context.Context, op operation, r request, token string) (http.Header, error) {
 	var content io.Reader
 	if r.body != nil {
 		encoded, err := json.Marshal(r.body)

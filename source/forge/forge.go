@@ -36,6 +36,9 @@ type Config struct {
 	UserAgent string
 	// Now is the clock, which the times in a forge's answers are compared with.
 	Now func() time.Time
+	// Sent is called after each request with the reason of its error, or "" if it succeeded, and with the time that it took.
+	// nil: it is not.
+	Sent func(reason Reason, took time.Duration)
 	// Transport carries the requests; nil means one of the Client's own, which honours Proxy and Credentials.CA.
 	Transport http.RoundTripper
 }

@@ -118,13 +118,8 @@ func TestErrorsOfGitHub(t *testing.T) {
 }
 
 func TestAGitHubApp(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := serveGitHub(t)
-	s.app = &key.PublicKey
-	app := forge.App{ID: "7", Installation: "42", Key: pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})}
+	app := appOf(t, s)
 	config := s.config(forge.Credentials{App: app})
 	now := noon
 	config.Now = func() time.Time { return now }
@@ -218,6 +213,17 @@ func TestACertificateOfAPrivateAuthority(t *testing.T) {
 	if _, err := forge.New(config); forge.ReasonOf(err) != forge.Invalid {
 		t.Errorf("with a certificate that is none: %v", err)
 	}
+}
+
+// appOf returns a GitHub App that the server knows.
+func appOf(t *testing.T, s *githubServer) forge.App {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.app = &key.PublicKey
+	return forge.App{ID: "7", Installation: "42", Key: pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})}
 }
 
 // An agent that no longer leads sends nothing that changes anything.
