@@ -82,8 +82,10 @@ func testLife(t *testing.T) {
 	}
 
 	scraped := awaitGet(t, "http://"+serviceAddress(t, deploy.Namespace, "berth")+":8080/metrics", "berth_environment_ready")
-	if !strings.Contains(scraped, "life") {
-		t.Errorf("the metrics do not know the environments: %s", scraped)
+	for _, series := range []string{`entry="production",environment="life.production.main",preview="false"`, `entry="review",environment="life.review.search",preview="true"`} {
+		if !strings.Contains(scraped, series) {
+			t.Errorf("the metrics do not have %s: %s", series, scraped)
+		}
 	}
 	life.git.Delete("search")
 	life.delivers(t)

@@ -18,6 +18,7 @@ import (
 	"berth.dev/berth/reconciler/branches"
 	"berth.dev/berth/reconciler/control"
 	"berth.dev/berth/reconciler/fleet"
+	"berth.dev/berth/reconciler/naming"
 	"berth.dev/berth/reconciler/report"
 	"berth.dev/berth/reconciler/stores"
 )
@@ -197,6 +198,9 @@ func (e *Controller) conclude(ctx context.Context, env *v1alpha1.Environment, s 
 		e.Log.Debug("nothing can be judged", "environment", env.Name, "error", o.Err)
 		return ctrl.Result{RequeueAfter: unavailablePause}, nil
 	}
+	repo := &v1alpha1.Repository{}
+	_ = e.Client.Get(ctx, types.NamespacedName{Namespace: env.Namespace, Name: env.Spec.Repository}, repo) // it may be gone
+	s.Preview = naming.IsPreview(repo, env)
 	putOff, err := e.Report(ctx, env, s)
 	if err := errors.Join(err, o.Err); err != nil {
 		return ctrl.Result{}, fmt.Errorf("the environment %s: %w", env.Name, err)

@@ -24,6 +24,17 @@ func EntryOf(repo *v1alpha1.Repository, env *v1alpha1.Environment) *v1alpha1.Ent
 	return nil
 }
 
+// IsPreview reports whether an Environment is a preview: whether its entry has patterns. Without an entry that can be read, its
+// end decides: by default only previews are deleted.
+func IsPreview(repo *v1alpha1.Repository, env *v1alpha1.Environment) bool {
+	if entry := EntryOf(repo, env); entry != nil {
+		if patterns, err := CompilePatterns(entry.Branches); err == nil {
+			return !patterns.Literal()
+		}
+	}
+	return env.Spec.OnRemoval == v1alpha1.RemovalDelete
+}
+
 // Place is where an environment runs: a namespace of a cluster. The same namespace in two clusters is two places.
 type Place struct {
 	// Cluster is the name of the Secret with the cluster's kubeconfig; empty for the agent's own cluster.

@@ -41,6 +41,33 @@ func TestEntryOf(t *testing.T) {
 	}
 }
 
+func TestIsPreview(t *testing.T) {
+	entry := func(name string, branches ...string) []v1alpha1.Entry {
+		return []v1alpha1.Entry{{Name: name, Branches: list(branches...), OnRemoval: v1alpha1.RemovalDelete}}
+	}
+	for _, test := range []struct {
+		rule    string
+		entries []v1alpha1.Entry
+		ends    v1alpha1.RemovalPolicy
+		want    bool
+	}{
+		{"an entry with a pattern has previews", entry("prod", "**"), v1alpha1.RemovalOrphan, true},
+		{"one that only excludes by a pattern has some, too", entry("prod", "main", "!renovate/**"), v1alpha1.RemovalOrphan, true},
+		{"an entry that names its branch has none, whatever its end", entry("prod", "main"), v1alpha1.RemovalDelete, false},
+		{"an environment that its entry would delete was a preview", nil, v1alpha1.RemovalDelete, true},
+		{"one that its entry would leave was none", nil, v1alpha1.RemovalOrphan, false},
+		{"an entry that cannot be read says nothing", entry("prod", "a b"), v1alpha1.RemovalOrphan, false},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{Environments: test.entries}}
+			env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Entry: "prod", Branch: "main", OnRemoval: test.ends}}
+			if got := IsPreview(repo, env); got != test.want {
+				t.Errorf("IsPreview is %t", got)
+			}
+		})
+	}
+}
+
 func TestForAgent(t *testing.T) {
 	repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{URL: "https://git.example.com/posts.git", Environments: []v1alpha1.Entry{
 		{Name: "production", Agent: "east"}, {Name: "review"}, {Name: "staging", Agent: "west"}, {Name: "demo", Agent: "east"},

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func NewMetrics(registry prometheus.Registerer, version string) *Metrics {
 		corrections:  counter("berth_corrections_total", "Objects that were corrected after another client changed them.", entry...),
 		fights:       counter("berth_fights_total", "Fights: times that another client kept changing an object, so that it is corrected less often.", entry...),
 		deliveries:   counter("berth_webhook_deliveries_total", "Deliveries of webhooks, by the result.", "repository", "result"),
-		ready:        gauge("berth_environment_ready", "1 if the environment is as Git says and healthy, else 0.", with("environment")...),
+		ready:        gauge("berth_environment_ready", "1 if the environment is as Git says and healthy, else 0.", with("environment", "preview")...),
 		environments: gauge("berth_environments", "Environments, by the reason of their condition Ready.", with("reason")...),
 		followed:     gauge("berth_repository_ready", "1 if the Repository's condition Ready is true, else 0.", "repository"),
 		listed:       gauge("berth_last_listing_timestamp_seconds", "Time of the last successful listing of a repository's branches.", "repository"),
@@ -129,7 +130,13 @@ func (m *Metrics) judge(env *v1alpha1.Environment, s Standing) {
 	if j, ok := s.judged(); ok && j.State == plan.Settled && j.CommitState != reconciler.RolledBack && !env.Spec.Suspend {
 		ready = 1
 	}
-	m.ready.WithLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name).Set(ready)
+	m.unjudge(env, strconv.FormatBool(!s.Preview)) // its entry may have changed
+	m.ready.WithLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name, strconv.FormatBool(s.Preview)).Set(ready)
+}
+
+// unjudge drops whether an environment is ready. The label preview is "true" or "false".
+func (m *Metrics) unjudge(env *v1alpha1.Environment, preview string) {
+	m.ready.DeleteLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name, preview)
 }
 
 // stand counts an Environment under the reason of its status.
@@ -167,7 +174,8 @@ func (m *Metrics) ended(env *v1alpha1.Environment, end v1alpha1.SyncStatus) {
 
 // forget drops the metrics of a deleted Environment.
 func (m *Metrics) forget(env *v1alpha1.Environment) {
-	m.ready.DeleteLabelValues(env.Spec.Repository, env.Spec.Entry, env.Name)
+	m.unjudge(env, "true")
+	m.unjudge(env, "false")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.leave(env.UID)

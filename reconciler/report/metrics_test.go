@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
@@ -216,7 +217,7 @@ func TestReadyIsWhatWasJudgedLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := gathered(t, registry); got["berth_environment_ready   "] != 1 {
+	if got := gathered(t, registry); got["berth_environment_ready   false "] != 1 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -242,10 +243,25 @@ func TestWhatIsReady(t *testing.T) {
 			registry := prometheus.NewRegistry()
 			env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Suspend: test.suspend}}
 			NewMetrics(registry, "v1").judge(env, test.standing)
-			if got := gathered(t, registry); got["berth_environment_ready   "] != test.want {
+			if got := gathered(t, registry); got["berth_environment_ready   false "] != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// An alert for all environments but previews must not find an old value of one that is a preview now.
+func TestAnEnvironmentIsAPreviewOrNot(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry, "v1")
+	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Repository: "posts", Entry: "live"}}
+	env.Name = "posts.live.main"
+	for _, preview := range []bool{false, true, false} {
+		m.judge(env, Standing{Preview: preview, Life: Life{Stage: Held}})
+		want := map[string]float64{fmt.Sprintf("berth_environment_ready live posts.live.main %t posts", preview): 0}
+		if got := gathered(t, registry); !maps.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ type Standing struct {
 	Fetched time.Duration
 	// Link is the environment's address for users.
 	Link string
+	// Preview says that the environment's entry has patterns.
+	Preview bool
 	// ShowLogs says that all users who may read the status may also read logs.
 	ShowLogs bool
 }
