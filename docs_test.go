@@ -104,7 +104,7 @@ func TestTroubleshootingSpeaksOfWhatIsSaid(t *testing.T) {
 	}
 }
 
-// Every test that docs/security.md and the decisions name must exist, so that all listed attacks are tested.
+// Every test that docs/security.md, docs/advisories.md and the decisions name must exist, so that all listed attacks are tested.
 func TestAttemptsAreTested(t *testing.T) {
 	said := sources(t)
 	pages, err := filepath.Glob("docs/decisions/*.md")
@@ -112,7 +112,7 @@ func TestAttemptsAreTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	var named [][]string
-	for _, page := range append(pages, "docs/security.md") {
+	for _, page := range append(pages, "docs/security.md", "docs/advisories.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
