@@ -79,6 +79,19 @@ func (f *far) write(name, kubeconfig string) {
 	}
 }
 
+// noticed waits until the agent's cache has a Secret as it was written last. Until then, the agent uses the earlier one.
+func (f *far) noticed(name string) {
+	f.t.Helper()
+	key, written := types.NamespacedName{Namespace: f.namespace, Name: name}, &corev1.Secret{}
+	if err := f.world.client.Get(f.t.Context(), key, written); err != nil {
+		f.t.Fatal(err)
+	}
+	f.eventually("the agent has noticed the Secret "+name, func() bool {
+		seen := &corev1.Secret{}
+		return f.agent.mgr.GetClient().Get(f.t.Context(), key, seen) == nil && seen.ResourceVersion == written.ResourceVersion
+	})
+}
+
 // in lets entries use a cluster; "" is the agent's own.
 func in(cluster string, entries ...string) func(*v1alpha1.Repository) {
 	return func(r *v1alpha1.Repository) {
@@ -402,7 +415,7 @@ func TestTheTroubleOfAnotherCluster(t *testing.T) {
 		{"a load balancer answers", func(f *far) { f.link.Answer(503) }, func(f *far) { f.link.Mend() }, "cluster staging cannot be reached since "},
 		{"its certificate has expired", func(f *far) { f.link.Expire() }, func(f *far) { f.link.Mend() }, ": the certificate of its server is not valid now, but from "},
 		{
-			"the agent has no rights", func(f *far) { config, _ := f.outsider(); f.keep("staging", config) }, func(f *far) { f.keep("staging", f.config) },
+			"the agent has no rights", func(f *far) { config, _ := f.outsider(); f.keep("staging", config); f.noticed("staging") }, func(f *far) { f.keep("staging", f.config) },
 			"cluster staging refuses the agent since ",
 		},
 	} {
@@ -496,6 +509,7 @@ func TestAKubeconfigThatLeadsElsewhere(t *testing.T) {
 	third := thirdCluster(t)
 	installKinds(t, third)
 	f.keep("staging", third.RESTConfig())
+	f.noticed("staging")
 	f.branches("two", "f0")
 	f.poll()
 	text := f.becomes("f0", v1alpha1.ReasonWaiting)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -441,6 +442,9 @@ func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 	if !maps.Equal(before, w.uids()) {
 		t.Errorf("after a restart there is %v, want the same as before: %v", w.uids(), before)
 	}
+	for range 4 {
+		w.poll() // so that polls spare the whole listing for minutes, however slow this machine is
+	}
 	whole := atomic.Int64{}
 	countWhole := gittest.Only(gittest.ListRefs, func(e *gittest.Exchange) {
 		body, _ := io.ReadAll(e.HTTP.Body)
@@ -459,9 +463,6 @@ func TestTooManyBranchesDoNotStopProduction(t *testing.T) {
 		t.Errorf("production runs %q, and all branches were listed %d times, want once", w.says("main"), whole.Load())
 	}
 
-	for range 4 {
-		w.poll() // after which polls would spare the whole listing for minutes
-	}
 	counting := whole.Load()
 	w.git.Misbehave(gittest.Status(503))
 	w.poll()
@@ -502,9 +503,11 @@ func TestALargeFirstFetchShowsItsProgress(t *testing.T) {
 	w.agent.stop()
 	w.progress = 20 * time.Millisecond
 	w.start()
-	goOn := make(chan struct{})
+	fetching := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(fetching) })
+	t.Cleanup(goOn) // before the server waits for its last answers
 	w.git.Misbehave(gittest.Only(gittest.Fetch, func(e *gittest.Exchange) {
-		<-goOn
+		<-fetching
 		e.Answer()
 	}))
 	w.follow()
@@ -519,7 +522,7 @@ func TestALargeFirstFetchShowsItsProgress(t *testing.T) {
 		want := "Fetching: fetching commits: the server is preparing them"
 		return says(v1alpha1.ConditionReady) == want && says(v1alpha1.ConditionReconciling) == want
 	})
-	close(goOn)
+	goOn()
 	w.healthy("main")
 	w.eventually("nothing is left of it", func() bool {
 		return says(v1alpha1.ConditionReady) == "Watching: following 1 branch" && says(v1alpha1.ConditionReconciling) == ""

@@ -163,11 +163,12 @@ func TestExpiry(t *testing.T) {
 	w.branches("one", "f0", "kept")
 	w.follow(expiring)
 	w.healthy("main", "f0", "kept")
-	w.changeEnvironment("kept", func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationKeep, "true") })
 	w.pass(55 * time.Hour)
-	w.eventually("there is a warning", func() bool {
-		return w.environment("f0") != nil && w.condition("f0", v1alpha1.ConditionExpiresSoon) != ""
-	})
+	for _, branch := range []string{"f0", "kept"} {
+		w.eventually("there is a warning for "+branch, func() bool { return w.condition(branch, v1alpha1.ConditionExpiresSoon) != "" })
+	}
+	w.changeEnvironment("kept", func(env *v1alpha1.Environment) { annotate(env, v1alpha1.AnnotationKeep, "true") })
+	w.eventually("the agent sees what is kept", func() bool { return w.condition("kept", v1alpha1.ConditionExpiresSoon) == "" })
 	w.pass(20 * time.Hour)
 	w.becomes("f0", v1alpha1.ReasonExpired)
 	if w.space("f0") != nil {

@@ -64,8 +64,9 @@ type world struct {
 	keys         func(client.Reader) environments.Keys
 	agent        *running
 
-	mu    sync.Mutex
-	ahead time.Duration // of the real clock
+	mu      sync.Mutex
+	ahead   time.Duration // of the real clock
+	stopped time.Time     // when the clock was stopped; zero: it runs
 }
 
 // newWorld returns a world in which the branch main has one ConfigMap, and without a Repository. Its tests run in
@@ -184,7 +185,21 @@ func (w *world) restart() {
 func (w *world) now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.stopped.IsZero() {
+		return w.stopped.Add(w.ahead)
+	}
 	return time.Now().Add(w.ahead)
+}
+
+// stopClock stops the agent's clock until goOn is called. Then it shows the real time again.
+func (w *world) stopClock() (goOn func()) {
+	set := func(at time.Time) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.stopped = at
+	}
+	set(time.Now())
+	return func() { set(time.Time{}) }
 }
 
 // pass advances the clock, and requeues all environments.
@@ -318,6 +333,16 @@ func (w *world) environment(branch string) *v1alpha1.Environment {
 		}
 	}
 	return nil
+}
+
+// seen returns the Environments as the agent sees them. Its cache may be a moment late.
+func (w *world) seen() []v1alpha1.Environment {
+	w.t.Helper()
+	var list v1alpha1.EnvironmentList
+	if err := w.agent.mgr.GetClient().List(w.t.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+		w.t.Fatal(err)
+	}
+	return list.Items
 }
 
 // space returns the namespace of a branch, or nil.
@@ -461,12 +486,9 @@ func (w *world) block(branch string) {
 
 func (w *world) unblock(branch string) {
 	w.t.Helper()
-	cm := &corev1.ConfigMap{}
-	if err := w.client.Get(w.t.Context(), types.NamespacedName{Namespace: w.space(branch).Name, Name: "stuck"}, cm); err != nil {
-		w.t.Fatal(err)
-	}
-	cm.Finalizers = nil
-	if err := w.client.Update(w.t.Context(), cm); err != nil {
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.space(branch).Name, Name: "stuck"}}
+	// An update could conflict with the controller that deletes the content of the namespace.
+	if err := w.client.Patch(w.t.Context(), cm, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))); err != nil {
 		w.t.Fatal(err)
 	}
 }
