@@ -272,7 +272,8 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	refuse(500, busy)
-	pause := func(o Outcome) time.Duration { return o.Deadline.Sub(w.now()).Round(time.Second) }
+	goOn := w.stopClock()
+	pause := func(o Outcome) time.Duration { return o.Deadline.Sub(w.now()) }
 	for _, want := range []time.Duration{1, 2, 4, 8} {
 		o := w.becomes(plan.Going, "failed calling webhook")
 		if got := pause(o); got != want*time.Second {
@@ -295,6 +296,7 @@ func TestRefusals(t *testing.T) {
 	if pause(o) < 10*time.Second {
 		t.Errorf("it is tried again after %s", pause(o))
 	}
+	goOn()
 	w.env.Retry = "now"
 	w.becomes(plan.Settled)
 

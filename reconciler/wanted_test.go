@@ -96,6 +96,7 @@ func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
 		})
 	}
 	refuse()
+	goOn := w.stopClock()
 	w.commits("a.yaml", configMap("a", "two"))
 	o := w.becomes(plan.Failed, "a policy says no")
 	w.advances(o.Deadline.Sub(w.now()))
@@ -103,6 +104,7 @@ func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
 	if longer.Deadline.Sub(w.now()) <= 10e9 {
 		t.Errorf("it is looked at after %s again", longer.Deadline.Sub(w.now()))
 	}
+	goOn()
 	w.wire.answers(nil)
 	w.advances(longer.Deadline.Sub(w.now()))
 	w.becomes(plan.Settled)

@@ -54,7 +54,7 @@ type world struct {
 	// env is the agent's input. The world keeps the reported values in it up to date.
 	env      Environment
 	requeued chan struct{}
-	ahead    *atomic.Int64 // nanoseconds before the real clock
+	clock    *clock
 	store    *source.Repository
 	stop     func()
 }
@@ -70,7 +70,7 @@ func newWorld(t *testing.T) *world {
 func newWorldIn(t *testing.T, c *clustertest.Cluster) *world {
 	t.Helper()
 	own := cluster(t).Namespace(t)
-	w := &world{t: t, in: c, wire: &wire{}, ahead: &atomic.Int64{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
+	w := &world{t: t, in: c, wire: &wire{}, clock: &clock{}, admin: must(dynamic.NewForConfig(c.RESTConfig())), git: gittest.NewServer(t).Repository("posts"), stop: func() {}}
 	w.store = must(source.Open(source.Config{Dir: t.TempDir(), URL: w.git.URL()}))
 	t.Cleanup(func() { w.store.Close() })
 	w.env = Environment{
@@ -138,10 +138,28 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// now may be called by goroutines of what the world consists of.
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+// clock is the agent's clock. Goroutines of what the world consists of may use it.
+type clock struct {
+	ahead   atomic.Int64 // nanoseconds before the real clock
+	stopped atomic.Pointer[time.Time]
+}
 
-func (w *world) advances(d time.Duration) { w.ahead.Add(int64(d)) }
+func (w *world) now() time.Time {
+	now := time.Now()
+	if at := w.clock.stopped.Load(); at != nil {
+		now = *at
+	}
+	return now.Add(time.Duration(w.clock.ahead.Load()))
+}
+
+func (w *world) advances(d time.Duration) { w.clock.ahead.Add(int64(d)) }
+
+// stopClock stops the clock, except for advances, until goOn is called. So a test can compare times, however slow the machine is.
+func (w *world) stopClock() (goOn func()) {
+	now := time.Now()
+	w.clock.stopped.Store(&now)
+	return func() { w.clock.stopped.Store(nil) }
+}
 
 func requeue(requeued chan<- struct{}) {
 	select {
