@@ -53,14 +53,14 @@ func testKilled(t *testing.T, posts *team) {
 	client := admin(t)
 	pod := awaitAgents(t, client, 1)[0]
 	restarts := pod.Status.ContainerStatuses[0].RestartCount
-	var commit string
+	sync := sync{generation: posts.generation()}
 	change := handOver(t, client, func() {
 		if err := syscall.Kill(agentProcess(t), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		commit = posts.pushes("main", deployment("work", ""))
+		sync.commit = posts.pushes("main", deployment("work", ""))
 	})
-	posts.Environment("main").BecomesWithin(limit, "Healthy", commit)
+	posts.wroteOnce(t, sync)
 
 	now := awaitAgents(t, client, 1)[0]
 	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount != restarts+1 {
@@ -76,14 +76,14 @@ func testKilled(t *testing.T, posts *team) {
 
 func testDeleted(t *testing.T, posts *team) {
 	client := admin(t)
-	commit, migration := posts.migrates(t, "deleted")
+	sync := posts.migrates(t, "deleted")
 	pod := awaitAgents(t, client, 1)[0]
 	handOver(t, client, func() {
 		if err := client.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	posts.ranOnce(t, commit, migration)
+	posts.wroteOnce(t, sync)
 }
 
 // The Git stores are in the pod. The next agent fetches them again, and writes nothing.
@@ -107,14 +107,14 @@ func testEvicted(t *testing.T, posts *team) {
 // A rolling update starts the next agent beside the old one, which releases its lease when it ends.
 func testUpdated(t *testing.T, posts *team) {
 	client := admin(t)
-	commit, migration := posts.migrates(t, "updated")
+	sync := posts.migrates(t, "updated")
 	handOver(t, client, func() {
 		patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"updated":%q}}}}}`, time.Now())
 		if _, err := client.AppsV1().Deployments(deploy.Namespace).Patch(t.Context(), "berth", types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	posts.ranOnce(t, commit, migration)
+	posts.wroteOnce(t, sync)
 	awaitAgents(t, client, 1)
 }
 
@@ -125,7 +125,7 @@ func testLeaderOfTwo(t *testing.T, posts *team) {
 	scale(t, client, 2)
 	defer scale(t, client, 1)
 	awaitAgents(t, client, 2)
-	commit, migration := posts.migrates(t, "two")
+	sync := posts.migrates(t, "two")
 	leader := holder(agentLease(t, client))
 	change := handOver(t, client, func() {
 		if err := client.CoreV1().Pods(deploy.Namespace).Delete(t.Context(), leader, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
@@ -135,7 +135,7 @@ func testLeaderOfTwo(t *testing.T, posts *team) {
 	if change.leader() == leader {
 		t.Errorf("the lease is still that of %s", leader)
 	}
-	posts.ranOnce(t, commit, migration)
+	posts.wroteOnce(t, sync)
 }
 
 func scale(t *testing.T, client kubernetes.Interface, replicas int) {
@@ -146,23 +146,43 @@ func scale(t *testing.T, client kubernetes.Interface, replicas int) {
 	}
 }
 
-// migrates pushes a commit whose migration takes some seconds, and returns when it runs.
-func (team *team) migrates(t *testing.T, what string) (commit string, migration types.UID) {
-	t.Helper()
-	production := team.Environment("main")
-	before, _ := production.Find("Job/migrate")
-	commit = team.pushes("main", deployment("work, "+what, ""), job("migrate", `sleep, "6", `+what, ""))
-	job := production.AwaitObject("Job/migrate", "runs", func(o world.Object) bool { return before.Unstructured == nil || o.GetUID() != before.GetUID() })
-	return commit, job.GetUID()
+// sync is a sync during which the agent ends.
+type sync struct {
+	commit string
+	// generation is that of the Deployment before the sync.
+	generation int64
+	// migration is the UID of the Job; empty: there is none.
+	migration types.UID
 }
 
-// ranOnce waits until a commit is healthy, and checks that its migration did not run again.
-func (team *team) ranOnce(t *testing.T, commit string, migration types.UID) {
+// migrates pushes a commit whose migration takes some seconds, and returns when it runs.
+func (team *team) migrates(t *testing.T, what string) sync {
+	t.Helper()
+	production, generation := team.Environment("main"), team.generation()
+	before, _ := production.Find("Job/migrate")
+	commit := team.pushes("main", deployment("work, "+what, ""), job("migrate", `sleep, "6", `+what, ""))
+	job := production.AwaitObject("Job/migrate", "runs", func(o world.Object) bool { return before.Unstructured == nil || o.GetUID() != before.GetUID() })
+	return sync{commit, generation, job.GetUID()}
+}
+
+// generation returns the generation of production's Deployment, which the API server increments with every change of its spec.
+func (team *team) generation() int64 {
+	return team.Environment("main").Object("Deployment/api").GetGeneration()
+}
+
+// wroteOnce waits until the commit of a sync is healthy, and checks that its migration did not run again, and that the Deployment
+// was changed once.
+func (team *team) wroteOnce(t *testing.T, s sync) {
 	t.Helper()
 	production := team.Environment("main")
-	production.BecomesWithin(limit, "Healthy", commit)
-	if now := production.Object("Job/migrate").GetUID(); now != migration {
-		t.Errorf("the migration is %s, want %s: it ran again", now, migration)
+	production.BecomesWithin(limit, "Healthy", s.commit)
+	if s.migration != "" {
+		if now := production.Object("Job/migrate").GetUID(); now != s.migration {
+			t.Errorf("the migration is %s, want %s: it ran again", now, s.migration)
+		}
+	}
+	if now := team.generation(); now != s.generation+1 {
+		t.Errorf("the Deployment has the generation %d, want %d: it was not changed exactly once", now, s.generation+1)
 	}
 }
 
