@@ -46,6 +46,7 @@ func testLife(t *testing.T) {
 	shared.SetSecret(reporter{t}, "life-keys", map[string]string{"review.agekey": string(key)})
 	shared.SetSecret(reporter{t}, "life-hooks", map[string]string{"token": password})
 	life := begins(t, "life", func(r *v1alpha1.Repository) {
+		r.Spec.URL, r.Spec.TimeZone = overTLS(t, r.Spec.URL), "Europe/Amsterdam" // which the image has to know
 		r.Spec.Poll, r.Spec.GoneAfter = "@every 10m", metav1.Duration{Duration: time.Second}
 		r.Spec.Webhook = &v1alpha1.Webhook{SecretRef: v1alpha1.SecretReference{Name: "life-hooks"}}
 		for i := range r.Spec.Environments {

@@ -1,7 +1,9 @@
 package node_test
 
 import (
+	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -31,6 +33,23 @@ var (
 	binary  = filepath.Join("..", "..", ".build", "node")
 	program string
 )
+
+// trusted is the certificate of HTTPS servers that the agent's image trusts.
+var trusted tls.Certificate
+
+// readyAfter is how long the cluster took from nothing to a ready node. imageSize is the size of the agent's image in bytes.
+var (
+	readyAfter time.Duration
+	imageSize  counter
+)
+
+// counter counts the bytes that are written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
 
 const (
 	agentImage = "registry.example.com/infra/berth:test"
@@ -94,6 +113,7 @@ func TestBerthOnARealNode(t *testing.T) {
 	if missing != "" {
 		t.Skip(missing)
 	}
+	t.Logf("the node was ready after %s; the agent's image has %.1f MB in a registry", readyAfter.Round(100*time.Millisecond), float64(imageSize)/1e6)
 	t.Run("together", func(t *testing.T) {
 		for name, scenario := range map[string]func(*testing.T){
 			"an application from its installation to its end": testLife,
@@ -123,22 +143,28 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	}
 	program = programs["berth"]
 	home := filepath.Join(dir, "cluster")
+	began := time.Now()
 	cluster, err := clustertest.Run(ctx, clustertest.Config{Dir: home, Binary: binary, Flags: []string{"--pause", programs["pause"]}})
 	if err != nil {
 		return nil, err
 	}
+	readyAfter = time.Since(began)
+	trusted, err = newCertificate()
+	files, failed := system(trusted)
 	images := []node.Image{
 		{Name: appImage, User: "65532:65532", Entrypoint: []string{"/app"}, Programs: map[string]string{"app": programs["app"]}},
 		{
-			// The image resembles that of the Dockerfile, as far as it matters here.
+			// The image has what that of the Dockerfile has. Only its certificate authority is another one.
 			Name: agentImage, User: "65532:65532", Entrypoint: []string{"/usr/local/bin/berth"},
 			Programs: map[string]string{"usr/local/bin/berth": programs["berth"], "usr/local/bin/berth-sops": programs["berth-sops"]},
-			Files:    map[string]string{"etc/passwd": "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n", "etc/group": "nonroot:x:65532:\n"},
+			Files:    files,
 		},
 	}
+	err = errors.Join(err, failed)
 	for _, image := range images {
 		err = errors.Join(err, node.Import(ctx, home, image))
 	}
+	err = errors.Join(err, measure(images[1]))
 	var w *world.World
 	if err == nil {
 		w, err = world.New(ctx, world.Config{Cluster: cluster, Image: agentImage})
@@ -147,6 +173,12 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 		cluster.Stop()
 	}
 	return w, err
+}
+
+// measure sets imageSize. Registries hold images compressed.
+func measure(image node.Image) error {
+	compressed := gzip.NewWriter(&imageSize)
+	return errors.Join(image.Write(compressed), compressed.Close())
 }
 
 // build builds a static program of this repository.

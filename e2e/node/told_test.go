@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/e2e/world"
 )
 
@@ -28,6 +31,9 @@ type told struct {
 	// logs is a line of the log in the status, if there is one.
 	logs string
 }
+
+// unserved is a storage class whose provisioner does not run.
+const unserved = "unserved"
 
 const (
 	claim = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
@@ -59,6 +65,7 @@ var tellings = []told{
 	{"never-ready", deployment("serve", "        readinessProbe: {tcpSocket: {port: 9999}, periodSeconds: 1}\n"), "Syncing", []string{"container api is not ready: readiness probe failed", "connection refused"}, ""},
 	{"no-image", imaged("registry.example.com/acme/gone:1"), "Failed", []string{"registry.example.com/acme/gone:1", "not found"}, ""},
 	{"no-class", deployment("serve", probe+"        volumeMounts: [{name: d, mountPath: /data}]\n      volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]\n") + claim, "Syncing", []string{`PersistentVolumeClaim/data: storageclass.storage.k8s.io "fast" not found`}, ""},
+	{"no-provisioner", deployment("serve", probe+"        volumeMounts: [{name: d, mountPath: /data}]\n      volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]\n") + strings.Replace(claim, "fast", unserved, 1), "Syncing", []string{`PersistentVolumeClaim/data: `, "example.com/absent"}, ""},
 	{"refused", job("migrate", "work", privileged), "Failed", []string{`Job/migrate: 0 of 1 completed; cannot create pods: violates PodSecurity "baseline:latest"`}, ""},
 	{"migration-fails", job("migrate", `exit, "5"`, ""), "Failed", []string{"Job/migrate", "exited with code 5"}, noFile},
 	{"migration-is-slow", job("migrate", `sleep, "120"`, "") + "---\n" + deployment("serve", probe), "Syncing", []string{"Job/migrate", "0 of 1 completed"}, ""},
@@ -68,6 +75,11 @@ var tellings = []told{
 // These messages come only from a real kubelet.
 func testTold(t *testing.T) {
 	posts := begins(t, "told")
+	classes := admin(t).StorageV1().StorageClasses()
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: unserved}, Provisioner: "example.com/absent"}
+	if _, err := classes.Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	posts.Environment("main").BecomesWithin(limit, "Healthy", posts.pushes("main", deployment("serve", probe)))
 	for _, test := range tellings {
 		commit := posts.git.CommitFrom("main", test.branch, map[string]string{"k8s/app.yaml": test.manifest}, test.branch)
