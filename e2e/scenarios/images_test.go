@@ -133,8 +133,8 @@ func TestAnImageThatNeverComes(t *testing.T) {
 
 func TestAPreviewWaitsForItsFirstImage(t *testing.T) {
 	t.Parallel()
-	posts := begins(t, "first", waitsForImages(600))
-	app := registryAddress + "/first/app:1"
+	posts := begins(t, "unpublished", waitsForImages(600))
+	app := registryAddress + "/unpublished/app:1"
 	posts.pushes("main", map[string]string{"README.md": "Nothing yet.\n"})
 	commit := posts.pushes("feature", runs(app))
 	preview := posts.Environment("feature")
