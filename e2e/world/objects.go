@@ -156,13 +156,12 @@ func (e *Environment) resource(name string) (schema.GroupVersionResource, string
 // Contents maps the objects of an environment, by "Kind/name", to the result of state.
 type Contents map[string]string
 
-// Contents returns the environment's objects once their controllers have stopped writing. A Deployment's controller
-// updates its status for some time after the rollout.
+// Contents returns the environment's objects once nobody has written them for a moment.
 func (e *Environment) Contents() Contents {
 	e.t.Helper()
 	var last Contents
 	var since time.Time
-	Await(e.t, "the controllers have nothing more to write in "+e.Branch, func() (string, bool) {
+	Await(e.t, "nobody has more to write in "+e.Branch, func() (string, bool) {
 		now := e.look()
 		if !maps.Equal(now, last) {
 			last, since = now, time.Now()
@@ -188,13 +187,20 @@ func (e *Environment) look() Contents {
 	return contents
 }
 
-// state returns a value that changes with every write to an object. For CronJobs and Ingresses it ignores the status,
+// state returns a value that changes with every write to an object. For kinds that have a status it ignores the status,
 // because their controllers write it at any time.
 func state(o *unstructured.Unstructured) string {
-	if kind := o.GetKind(); kind == "CronJob" || kind == "Ingress" {
-		return fmt.Sprint(o.GetUID(), " of generation ", o.GetGeneration(), o.GetLabels(), o.GetAnnotations())
+	switch o.GetKind() {
+	case "ConfigMap", "Secret", "Service":
+		return fmt.Sprint(o.GetUID(), " at ", o.GetResourceVersion())
 	}
-	return fmt.Sprint(o.GetUID(), " at ", o.GetResourceVersion())
+	var writes []string
+	for _, write := range o.GetManagedFields() {
+		if write.Subresource == "" {
+			writes = append(writes, write.String())
+		}
+	}
+	return fmt.Sprint(o.GetUID(), " of generation ", o.GetGeneration(), o.GetLabels(), o.GetAnnotations(), writes)
 }
 
 // Changed returns the names of the objects that are different, new or gone.
