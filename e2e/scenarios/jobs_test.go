@@ -22,10 +22,16 @@ func (team *team) runs(since time.Time, name string) (count int) {
 	return count
 }
 
-// expectRuns fails the test if a Job of the team has been created more or less often since a time.
+// expectRuns fails the test if a Job of the team has been created more or less often since a time. It waits until the
+// API server has logged as many runs, because others see a Job before that.
 func (team *team) expectRuns(since time.Time, name string, want int) {
 	team.t.Helper()
-	if got := team.runs(since, name); got != want {
+	var got int
+	world.Await(team.t, fmt.Sprintf("%s has run %d times", name, want), func() (string, bool) {
+		got = team.runs(since, name)
+		return fmt.Sprintf("%d times", got), got >= want
+	})
+	if got != want {
 		team.t.Errorf("%s has run %d times, want %d", name, got, want)
 	}
 }

@@ -147,8 +147,12 @@ func TestTheOrderOfAFirstSync(t *testing.T) {
 	production.AwaitObject("Deployment/api", "did not wait", func(o world.Object) bool { return o.Field("status.readyReplicas") == "2" })
 	production.Becomes("Syncing", commit, "Deployment/worker", "0 of 2 ready")
 	var order []string
-	for _, write := range posts.writesInOrder(began) {
-		order = append(order, strings.TrimPrefix(write, "patch "))
+	world.Await(t, "the API server has logged the Deployments", func() (string, bool) {
+		order = posts.writesInOrder(began)
+		return fmt.Sprintf("%q", order), slices.Contains(order, "patch deployments/api") && slices.Contains(order, "patch deployments/worker")
+	})
+	for i, write := range order {
+		order[i] = strings.TrimPrefix(write, "patch ")
 	}
 	for _, step := range [][2]string{
 		{"configmaps/common", "configmaps/early"}, {"services/api", "configmaps/early"}, {"persistentvolumeclaims/data", "configmaps/early"},

@@ -46,7 +46,7 @@ func TestWhatCrashesNowAndThenIsDegradedOnce(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "relapses")
 	production := posts.Environment("main")
-	crashing := strings.NewReplacer("{app: db}}\n    spec", `{app: db, kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/seconds: "3"}}`+"\n    spec",
+	crashing := strings.NewReplacer("{app: db}}\n    spec", `{app: db, kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/seconds: "6"}}`+"\n    spec",
 		", readinessProbe: {tcpSocket: {port: 5432}}", "", "  replicas: 2", "  minReadySeconds: 1\n  replicas: 1").Replace(stateful("", "db"))
 	commit := posts.pushes("main", map[string]string{"app/main.go": "package main\n", "k8s/db.yaml": crashing})
 	production.Becomes("Healthy", commit)
@@ -61,7 +61,7 @@ func TestWhatCrashesNowAndThenIsDegradedOnce(t *testing.T) {
 	})
 	production.Becomes("Healthy", posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("", "db")}))
 	for reason, want := range map[string]int{"Degraded": 1, "Healthy": 2} {
-		if got := production.Events(reason); got != want {
+		if got := production.AwaitEvents(reason, want); got != want {
 			t.Errorf("%d events say %s, want %d", got, reason, want)
 		}
 	}

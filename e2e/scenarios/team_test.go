@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -166,11 +167,17 @@ func (team *team) writesInOrder(began time.Time) []string {
 	return traffic.WritesInOrder(team.Name)
 }
 
-// expectWrites fails the test unless the agent's writes to the team's namespaces are exactly these.
+// expectWrites fails the test unless the agent's writes to the team's namespaces are exactly these. It waits until the
+// API server has logged as many, because others see a change before that.
 func (team *team) expectWrites(began time.Time, want ...string) {
 	team.t.Helper()
 	slices.Sort(want)
-	if got := team.writesSince(began); !slices.Equal(got, want) {
+	var got []string
+	world.Await(team.t, fmt.Sprintf("the agent writes %q", want), func() (string, bool) {
+		got = team.writesSince(began)
+		return fmt.Sprintf("%q", got), len(got) >= len(want)
+	})
+	if !slices.Equal(got, want) {
 		team.t.Errorf("the agent wrote %q, want %q", got, want)
 	}
 }

@@ -131,8 +131,18 @@ func (e *Environment) AwaitEvent(reason string, texts ...string) {
 	})
 }
 
-// Events returns the number of events about the environment with a reason.
-func (e *Environment) Events(reason string) int {
+// AwaitEvents waits until there are at least so many events about the environment with a reason, and returns their
+// number. The agent sends an event some time after the change that it is about.
+func (e *Environment) AwaitEvents(reason string, least int) (n int) {
+	e.t.Helper()
+	Await(e.t, fmt.Sprintf("%d events of %s say %s", least, e.Branch, reason), func() (string, bool) {
+		n = e.events(reason)
+		return fmt.Sprint(n), n >= least
+	})
+	return n
+}
+
+func (e *Environment) events(reason string) int {
 	e.t.Helper()
 	about, _ := e.Get()
 	options := metav1.ListOptions{FieldSelector: "reason=" + reason + ",regarding.name=" + about.Name}
