@@ -48,9 +48,10 @@ data:
 // The behaviour of a pod on the simulated node, as lines of its template's metadata.
 const (
 	crashes      = "labels: {kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/exit-code: \"3\"}"
-	startsSlowly = "labels: {kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"6\"}"
+	startsSlowly = "labels: {kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"12\"}"
 	fails        = "labels: {kwok.berth.dev/behaviour: fail}, annotations: {kwok.berth.dev/exit-code: \"7\"}"
 	takesLong    = "annotations: {kwok.berth.dev/seconds: \"4\"}"
+	runsOn       = "annotations: {kwok.berth.dev/seconds: \"600\"}" // until other.finishes completes it
 )
 
 func deployment(name, behaviour string) string {

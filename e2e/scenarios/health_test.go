@@ -23,11 +23,11 @@ func TestAnEnvironmentIsDegradedAndBack(t *testing.T) {
 		says         []string
 	}{
 		{"ill", crashing, []string{"StatefulSet/db", "container db exited with code 3, restarted again and again"}},
-		{"late", unready, []string{"not ready for 3s", "StatefulSet/db", "1 of 2 ready"}},
+		{"late", unready, []string{"not ready for 10s", "StatefulSet/db", "1 of 2 ready"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			posts := begins(t, test.name, timeout(3))
+			posts := begins(t, test.name, timeout(10))
 			production := posts.Environment("main")
 			commit := posts.pushes("main", map[string]string{"k8s/db.yaml": stateful("", "db")})
 			production.Becomes("Healthy", commit)
@@ -51,7 +51,7 @@ func TestATimeoutOfOneObject(t *testing.T) {
 		return strings.Replace(deployment(name, startsSlowly), "  name: "+name+"\n", "  name: "+name+"\n  annotations: {berth.dev/timeout: "+limit+"}\n", 1)
 	}
 	production := posts.Environment("main")
-	long := posts.pushes("main", with(application(), "k8s/worker.yaml", limited("worker", "1m")))
+	long := posts.pushes("main", map[string]string{"app/main.go": "package main\n", "k8s/worker.yaml": limited("worker", "1m")})
 	production.Becomes("Healthy", long)
 	for _, outcome := range outcomes(production) {
 		if outcome != long[:8]+" Healthy" {
@@ -81,7 +81,9 @@ func TestPodsThatDoNotCome(t *testing.T) {
 	for _, test := range tests {
 		posts.Environment(test.branch).Becomes("Healthy", posts.branches(test.branch, map[string]string{"README.md": test.branch}))
 		if test.branch == "no-room" {
-			installs(t, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: few, namespace: "+posts.Environment(test.branch).Namespace()+"}, spec: {hard: {pods: \"0\"}}}")
+			namespace := posts.Environment(test.branch).Namespace()
+			installs(t, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: few, namespace: "+namespace+"}, spec: {hard: {pods: \"0\"}}}")
+			awaitQuota(t, namespace, "pods", "{apiVersion: v1, kind: Pod, metadata: {name: probe}, spec: {containers: [{name: probe, image: probe}]}}")
 		}
 		commits[test.branch] = posts.pushes(test.branch, map[string]string{"k8s/api.yaml": deployment("api", "") + test.spec})
 	}

@@ -136,10 +136,10 @@ func TestReplicasThatLeaveGitForAnAutoscalerStay(t *testing.T) {
 	production := posts.Environment("main")
 	production.Becomes("Healthy", posts.pushes("main", application()))
 
+	image := production.Object("Deployment/api").Image()
 	numberless := strings.Replace(deployment("api", ""), "  replicas: ${REPLICAS}\n", "", 1)
 	posts.pushes("main", with(code("changed"), "k8s/api.yaml", numberless+service("api"),
 		"k8s/hpa.yaml", strings.Replace(autoscaler, "minReplicas: 5", "minReplicas: 1", 1)))
-	image := production.Object("Deployment/api").Image()
 	api := production.AwaitObject("Deployment/api", "rolls out", func(o world.Object) bool { return o.Image() != image })
 	if got := api.Field("spec.replicas"); got != "2" {
 		t.Errorf("it has %s replicas", got)

@@ -42,7 +42,7 @@ func TestAQuotaIsFull(t *testing.T) {
 	t.Parallel()
 	posts, production := guarded(t, "quota")
 	lift := installs(t, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: few, namespace: quota}, spec: {hard: {count/configmaps: \"2\"}}}")
-	awaitQuota(t, "quota")
+	awaitQuota(t, "quota", "configmaps", configMap("probe", "A: b"))
 	commit := posts.pushes("main", more("third"))
 	production.Becomes("Failed", commit, "k8s/third.yaml:1", "ConfigMap/quota/third", "exceeded quota: few, requested: count/configmaps=1, used: count/configmaps=2, limited: count/configmaps=2", "ask for a larger quota")
 	posts.othersGoOn("side", "meanwhile")
@@ -50,11 +50,11 @@ func TestAQuotaIsFull(t *testing.T) {
 	production.Becomes("Healthy", commit)
 }
 
-// awaitQuota waits until the API server has counted the objects of a namespace.
-func awaitQuota(t *testing.T, namespace string) {
+// awaitQuota waits until the API server has counted the objects of a namespace, and rejects another.
+func awaitQuota(t *testing.T, namespace, resource, manifest string) {
 	t.Helper()
 	world.Await(t, "the quota counts", func() (string, bool) {
-		err := other{t, "administrator", namespace}.tries("configmaps", configMap("probe", "A: b"))
+		err := other{t, "administrator", namespace}.tries(resource, manifest)
 		return fmt.Sprint(err), err != nil && strings.Contains(err.Error(), "exceeded quota")
 	})
 }
@@ -112,7 +112,7 @@ func TestAWebhookStandsInBetween(t *testing.T) {
 		t.Cleanup(answers) // before the server closes, because that waits for this
 		awaitGuard(t, "thinks")
 		commit := posts.pushes("main", more("pondered"))
-		<-arrived
+		world.AwaitSignal(t, "the webhook is asked", arrived)
 		posts.othersGoOn("side", "while the webhook thinks")
 		if answered.Load() {
 			t.Error("the webhook did not think long enough to prove anything")
@@ -154,9 +154,10 @@ func TestTheAPIServerIsBusy(t *testing.T) {
 	t.Parallel()
 	posts, production := guarded(t, "busy")
 	begun, finish := make(chan struct{}), make(chan struct{})
+	begins := sync.OnceFunc(func() { close(begun) })
 	guards(t, "busy", func(a asked) string {
 		if a.about("holder") {
-			close(begun)
+			begins()
 			<-finish
 		}
 		if a.about("probe") {
@@ -181,7 +182,7 @@ func TestTheAPIServerIsBusy(t *testing.T) {
 		_, err := asAgent(t.Context(), "busy", "holder")
 		held <- err
 	}()
-	<-begun
+	world.AwaitSignal(t, "the webhook is asked", begun)
 	commit := posts.pushes("main", more("late"))
 	production.AwaitUnhealthy("ConfigMap/late", "; it is tried again")
 	posts.othersGoOn("side", "meanwhile")

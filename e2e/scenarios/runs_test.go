@@ -24,7 +24,7 @@ func TestAJobThatRunsIsNotKilledByAChange(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "running")
 	production := posts.Environment("main")
-	posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", takesLong)))
+	posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", runsOn)))
 	first := production.AwaitObject("Job/migrate", "runs", func(o world.Object) bool { return o.Field("status.active") == "1" })
 
 	changed := posts.pushes("main", code("changed"))
@@ -32,14 +32,16 @@ func TestAJobThatRunsIsNotKilledByAChange(t *testing.T) {
 	if now := production.Object("Job/migrate"); now.GetUID() != first.GetUID() || now.GetDeletionTimestamp() != nil {
 		t.Error("it was killed half way")
 	}
-	another(production, first.GetUID())
+	person := other{t, "kubectl", production.Namespace()}
+	person.finishes(first)
+	person.finishes(another(production, first.GetUID()))
 	production.Becomes("Healthy", changed)
 
 	t.Run("unless it says so", func(t *testing.T) {
 		posts := posts.in(t)
 		production := posts.Environment("main")
 		was := production.Object("Job/migrate").GetUID()
-		posts.pushes("main", with(code("slow"), "k8s/migrate.yaml", annotatedJob(`annotations: {kwok.berth.dev/seconds: "600"}`, "berth.dev/job-replace: terminate")))
+		posts.pushes("main", with(code("slow"), "k8s/migrate.yaml", annotatedJob(runsOn, "berth.dev/job-replace: terminate")))
 		slow := another(production, was)
 		commit := posts.pushes("main", map[string]string{"k8s/migrate.yaml": annotatedJob("", "berth.dev/job-replace: terminate")})
 		another(production, slow.GetUID())
@@ -49,10 +51,11 @@ func TestAJobThatRunsIsNotKilledByAChange(t *testing.T) {
 		posts := posts.in(t)
 		production := posts.Environment("main")
 		was := production.Object("Job/migrate").GetUID()
-		posts.pushes("main", with(code("once more"), "k8s/migrate.yaml", strings.Replace(job("migrate", takesLong), `berth.dev/wave: "-1"`, `berth.dev/wave: "0"`, 1)))
-		another(production, was)
+		posts.pushes("main", with(code("once more"), "k8s/migrate.yaml", strings.Replace(job("migrate", runsOn), `berth.dev/wave: "-1"`, `berth.dev/wave: "0"`, 1)))
+		runs := another(production, was)
 		commit := posts.removes("main", "k8s/migrate.yaml")
 		production.Becomes("Waiting", commit, "Job/migrate", "waits for the running Job to finish")
+		other{t, "kubectl", production.Namespace()}.finishes(runs)
 		production.AwaitGone("Job/migrate")
 		production.Becomes("Healthy", commit)
 	})
@@ -102,11 +105,16 @@ func TestALongJob(t *testing.T) {
 	t.Parallel()
 	posts := begins(t, "long", timeout(2))
 	production := posts.Environment("main")
-	late := posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", takesLong)))
+	late := posts.pushes("main", with(application(), "k8s/migrate.yaml", job("migrate", runsOn)))
 	production.Becomes("Failed", late, "not ready after 2s", "Job/migrate")
+	first := production.Object("Job/migrate")
+	person := other{t, "kubectl", production.Namespace()}
+	person.finishes(first)
 	production.Becomes("Healthy", late)
-	patient := strings.Replace(job("migrate", takesLong), "spec:\n", "spec:\n  activeDeadlineSeconds: 60\n", 1)
+	patient := strings.Replace(job("migrate", runsOn), "spec:\n", "spec:\n  activeDeadlineSeconds: 600\n", 1)
 	commit := posts.pushes("main", map[string]string{"k8s/migrate.yaml": patient})
 	production.Becomes("Syncing", commit, "Job/migrate")
+	world.Always(t, 4*time.Second, "the Job may take longer than the timeout", func() (string, bool) { return production.Is("Syncing", commit) })
+	person.finishes(another(production, first.GetUID()))
 	production.Becomes("Healthy", commit)
 }

@@ -48,6 +48,18 @@ func AwaitFor(t Reporter, limit time.Duration, what string, look func() (saw str
 	}
 }
 
+// AwaitSignal waits until a channel is closed, or has a value.
+func AwaitSignal[T any](t Reporter, what string, signal <-chan T) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	select {
+	case <-signal:
+	case <-deadline.C:
+		t.Fatalf("%s: %v (%s)", what, errImpatient, patience)
+	}
+}
+
 // Always calls look repeatedly for a while, and fails as soon as it returns false. It checks that something does not
 // happen.
 func Always(t Reporter, during time.Duration, what string, look func() (saw string, content bool)) {
