@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -249,8 +250,10 @@ func TestAConfirmationCountsForWhatWasShown(t *testing.T) {
 				if err := s.Update(t.Context(), repo); err != nil {
 					t.Fatal(err)
 				}
-				for s.get("/") == before && t.Context().Err() == nil { // the page has a watch
-					runtime.Gosched()
+				for deadline := time.Now().Add(time.Minute); s.get("/") == before; runtime.Gosched() { // the page has a watch
+					if time.Now().After(deadline) {
+						t.Fatal("the page does not show the change")
+					}
 				}
 			}
 			if code, _ := s.post("/repo/posts/confirm", form); code != http.StatusConflict {

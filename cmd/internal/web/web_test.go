@@ -305,10 +305,12 @@ func (s *site) version(path string) string {
 	return found[1]
 }
 
-// listen returns the events of the stream, from its first line on.
+// listen returns the events of the stream, from its first line on. The stream ends after a minute.
 func (s *site) listen(server *httptest.Server, path string) <-chan string {
 	s.Helper()
-	request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, server.URL+path, nil)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	s.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
 	if err != nil {
 		s.Fatal(err)
 	}

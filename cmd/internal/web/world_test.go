@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +53,8 @@ type site struct {
 	differs error
 	// denied are the resources that the viewer may not change.
 	denied []string
+	// boards is how many servers watch the objects.
+	boards int
 }
 
 // open serves a page about objects.
@@ -68,7 +71,8 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		return func(o client.Object) []string { return []string{of(o.(*corev1.Event))} }
 	}
 	s.T = t
-	s.WithWatch = listing{environments: make(chan struct{}, 1), repositories: make(chan struct{}, 1), WithWatch: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(s.calls).
+	boards := max(1, s.boards)
+	s.WithWatch = listing{environments: newWatches(boards), repositories: newWatches(boards), WithWatch: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(s.calls).
 		WithIndex(&corev1.Event{}, "involvedObject.kind", byField(func(e *corev1.Event) string { return e.InvolvedObject.Kind })).
 		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
 	var err error
@@ -103,11 +107,28 @@ func (s *site) clock() time.Time {
 }
 
 // listing is a client whose watches do not begin with a listing, because that of tests cannot do this. That client does not
-// report what changed between a listing and its watch either, so changes wait for the first watch.
+// report what changed between a listing and its watch either, so changes wait for the first watch of every board.
 type listing struct {
 	client.WithWatch
-	// environments and repositories have a value once there is a watch.
-	environments, repositories chan struct{}
+	environments, repositories *watches
+}
+
+// watches are those of one kind.
+type watches struct {
+	missing atomic.Int32
+	begun   chan struct{} // closed when none is missing
+}
+
+func newWatches(n int) *watches {
+	w := &watches{begun: make(chan struct{})}
+	w.missing.Store(int32(n))
+	return w
+}
+
+func (w *watches) begin() {
+	if w.missing.Add(-1) == 0 {
+		close(w.begun)
+	}
 }
 
 // IsWatchListSemanticsUnSupported tells informers to list first.
@@ -121,10 +142,7 @@ func (l listing) Watch(ctx context.Context, list client.ObjectList, options ...c
 		if _, ok := list.(*v1alpha1.RepositoryList); ok {
 			watched = l.repositories
 		}
-		select {
-		case watched <- struct{}{}:
-		default:
-		}
+		watched.begin()
 	}
 	return w, err
 }
@@ -147,13 +165,9 @@ func (l listing) Update(ctx context.Context, object client.Object, options ...cl
 
 // wait waits until both kinds are watched.
 func (l listing) wait(ctx context.Context) error {
-	for _, watched := range []chan struct{}{l.environments, l.repositories} {
+	for _, watched := range []*watches{l.environments, l.repositories} {
 		select {
-		case <-watched:
-			select {
-			case watched <- struct{}{}: // for the next change
-			default:
-			}
+		case <-watched.begun:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
