@@ -147,6 +147,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 				ok = !before || send(all)
 				continue
 			}
+			news.Whole = news.Whole || !before // the browser shows what the viewer could see before
 			news.Versions = s.board.versions()
 			data, err := json.Marshal(news)
 			ok = err == nil && send("data: "+string(data)+"\n\n")
