@@ -107,7 +107,7 @@ func TestAListingOfTooManyBytes(t *testing.T) {
 func TestAListingThatIsCompressed(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"f": "1"})
-	r := o.open(func(c *Config) { c.Limits.Branches = 1 << 30 })
+	r := o.open(func(c *Config) { c.Limits.Branches, c.Limits.ListingBytes = 1<<30, 2<<20 })
 	_, err := r.List(soon(t), nil)
 	must(t, err)
 	line := strings.Repeat("1", 40) + " refs/heads/" + strings.Repeat("b", 1000) + "\n"
@@ -124,7 +124,7 @@ func TestAListingThatIsCompressed(t *testing.T) {
 	}))
 	o.server.Forget()
 	_, err = r.List(soon(t), nil)
-	wantReason(t, err, TooLarge, "larger than 64 MiB")
+	wantReason(t, err, TooLarge, "larger than 2 MiB")
 }
 
 func TestServersThatOfferEverything(t *testing.T) {
