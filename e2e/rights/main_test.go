@@ -5,7 +5,6 @@ package rights
 import (
 	"context"
 	"errors"
-	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // agents are two replicas of one installation, with the addresses of their webhooks.
@@ -44,7 +44,7 @@ func begin(t *testing.T) *agents {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Stop)
-	a := &agents{leaderHooks: freeAddress(t), standbyHooks: freeAddress(t), pageAddress: freeAddress(t), began: time.Now()}
+	a := &agents{leaderHooks: claims(t), standbyHooks: claims(t), pageAddress: claims(t), began: time.Now()}
 	if a.admin, err = kubernetes.NewForConfig(cluster.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +66,11 @@ func begin(t *testing.T) *agents {
 	return a
 }
 
-func freeAddress(t *testing.T) string {
+func claims(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Claim()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }
