@@ -30,11 +30,11 @@ func clientOf(t *testing.T, c *clustertest.Cluster) kubernetes.Interface {
 	return client
 }
 
-// eventually fails the test if look does not return true within 30 seconds, and reports what look last saw.
+// eventually fails the test if look does not return true within two minutes, and reports what look last saw.
 func eventually(t *testing.T, what string, look func(context.Context) (seen string, done bool, err error)) {
 	t.Helper()
 	var last string
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true,
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 2*time.Minute, true,
 		func(ctx context.Context) (bool, error) {
 			seen, done, err := look(ctx)
 			last = seen

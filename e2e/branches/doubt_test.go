@@ -18,7 +18,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 		team.pushes(fmt.Sprintf("feature/%d", i))
 	}
 	team.hook()
-	team.settles(time.Minute)
+	team.settles()
 
 	other := team.server.Repository("other")
 	other.Commit("main", map[string]string{"README.md": "Another repository.\n"}, "begin")
@@ -51,7 +51,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 			}
 		})
 	}
-	team.settles(time.Second)
+	team.settles()
 
 	t.Run("most branches vanish", func(t *testing.T) {
 		began, before := time.Now(), team.want()
@@ -66,7 +66,7 @@ func TestNothingGoesOnDoubt(t *testing.T) {
 			t.Errorf("the agent sent %q; what differs now: %s", deletions, lost)
 		}
 		team.Patch(`{"metadata":{"annotations":{"berth.dev/confirmed":"yes-all-of-them"}}}`)
-		team.settles(time.Minute)
+		team.settles()
 		team.With(t).Becomes("Watching")
 	})
 }

@@ -35,7 +35,7 @@ func TestBranchesAtRandom(t *testing.T) {
 		}
 	}
 	t.Logf("%v; %d branches are left", deeds, len(team.branches)-1)
-	team.settles(2 * time.Minute)
+	team.settles()
 	var uses []string
 	for _, e := range team.Environments() {
 		uses = append(uses, e.Spec.Namespace)

@@ -183,10 +183,10 @@ func (team *team) list(resource schema.GroupVersionResource) []unstructured.Unst
 }
 
 // settles waits until the cluster has exactly what Git says.
-func (team *team) settles(patience time.Duration) {
+func (team *team) settles() {
 	team.t.Helper()
 	want := team.want()
-	world.AwaitFor(team.t, patience, "the cluster has exactly what Git says", func() (string, bool) {
+	world.Await(team.t, "the cluster has exactly what Git says", func() (string, bool) {
 		got := team.got()
 		return difference(got, want), slices.Equal(got, want)
 	})

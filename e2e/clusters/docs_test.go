@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -280,10 +281,10 @@ func (r *reader) berth(words ...string) string {
 	return string(out)
 }
 
-// watch runs berth until it prints a line with some words.
+// watch runs berth until it prints a line with some words, for two minutes at most.
 func (r *reader) watch(words []string, want ...string) {
 	r.t.Helper()
-	ctx, stop := context.WithCancel(r.t.Context())
+	ctx, stop := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	defer stop()
 	command := r.command(ctx, words...)
 	out, err := command.StdoutPipe()

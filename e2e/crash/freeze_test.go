@@ -50,10 +50,10 @@ type crew struct {
 func (c *crew) freeze() {
 	c.t.Helper()
 	var leads *world.Agent
-	c.until("one leads", func() bool { leads = c.leads(); return leads != nil })
-	if err := leads.Freeze(); err != nil {
-		c.t.Fatal(err)
-	}
+	c.until("one leads, and is frozen", func() bool {
+		leads = c.leads()
+		return leads != nil && leads.Freeze() == nil // it may have just ended
+	})
 	c.frozen = append(c.frozen, leads)
 	c.until("another leads", func() bool { return c.leads() != nil })
 }

@@ -28,7 +28,7 @@ func tryGit(ctx context.Context, dir string, arguments ...string) (string, error
 	command.Dir = dir
 	command.Env = isolated()
 	// The HTTP helper of a killed git continues, and holds its output open.
-	command.WaitDelay = 100 * time.Millisecond
+	command.WaitDelay = 2 * time.Second
 	output, err := command.CombinedOutput()
 	return strings.TrimSpace(string(output)), err
 }
