@@ -80,7 +80,7 @@ func (p *Planner) Want(w Want) {
 		return
 	}
 	if p.running.cancel != nil && p.running.Subject == w.Subject {
-		p.running.cancel()
+		p.stop()
 	}
 	p.turn++
 	p.wants[w.Subject] = wanted{Want: w, due: p.Now().Add(settle), turn: p.turn}
@@ -111,11 +111,18 @@ func (p *Planner) Retain(repository types.NamespacedName, keep map[Subject]bool)
 		}
 	}
 	if p.running.cancel != nil && gone(p.running.Subject) {
-		p.running.cancel()
+		p.stop()
 	}
 	if len(keep) == 0 {
 		delete(p.made, repository)
 	}
+}
+
+// stop stops the plan that is being made. It takes a moment to end, and its result is dropped: meanwhile it may be wanted again.
+// The caller holds the lock.
+func (p *Planner) stop() {
+	p.running.cancel()
+	p.running = running{}
 }
 
 // Start makes plans until the context ends.

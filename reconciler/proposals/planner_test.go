@@ -157,6 +157,36 @@ func TestAClosedMergeRequestIsNotPlanned(t *testing.T) {
 	})
 }
 
+// A draft takes a moment to stop. What is wanted again in that moment is planned again.
+func TestAPlanThatIsWantedAgainWhileItStops(t *testing.T) {
+	for name, stop := range map[string]func(p *Planner){
+		"closed and reopened": func(p *Planner) { p.Retain(types.NamespacedName{Name: "posts"}, nil) },
+		"pushed and reverted": func(p *Planner) { p.Want(Want{Subject: subject(7), Key: "later"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := opens(t)
+				draft := d.Draft
+				d.Draft = func(ctx context.Context, w Want) (Plan, error) {
+					plan, err := draft(ctx, w)
+					time.Sleep(time.Second)
+					return plan, err
+				}
+				d.wants(7, "first")
+				d.said(30 * time.Second)
+				stop(d.Planner)
+				d.wants(7, "first")
+				if diff := cmp.Diff([]string{"first"}, d.said(time.Hour)); diff != "" {
+					t.Errorf("begun (-want +got):\n%s", diff)
+				}
+				if plan, key := d.Planned(subject(7)); key != "first" || plan.Commit != "first" {
+					t.Errorf("the plan is %v of %s", plan, key)
+				}
+			})
+		})
+	}
+}
+
 // An error that passes is tried again, less and less often; one that stays is said.
 func TestAPlanThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
