@@ -74,8 +74,8 @@ func (o *observer) known(environment string) observed.State {
 func TestAMissingNamespaceHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	o := confine(t)
-	const space = "confined-later"
-	env := o.resident("berth.later", space, manifest.DefaultAccount)
+	space := cluster(t).Namespace(t) + "-later"
+	env := o.resident("berth."+space, space, manifest.DefaultAccount)
 	o.known(env)
 	if sent := o.cable.requests("secrets"); len(sent) > 0 {
 		t.Errorf("requested %v", sent)

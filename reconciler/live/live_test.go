@@ -383,6 +383,16 @@ func TestIdleWatchesCostNothing(t *testing.T) {
 	o.await(env, "the rollout", func(seen observed.State) bool {
 		return seen.Objects[manifest.KeyOf(deployment)].Health.Status == health.Healthy
 	})
+	o.until("the watches of its pods to begin, if it took long enough for them", func() bool {
+		o.Watches.mu.Lock()
+		defer o.Watches.mu.Unlock()
+		for namespace, s := range o.scopes {
+			if !s.known() || len(o.cable.requests("/"+namespace+"/events")) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	before, began := len(o.cable.requests("")), time.Now()
 	// Longer than the pods are watched beyond the end of a rollout.
 	<-time.After(2 * linger)

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
 
@@ -57,6 +58,8 @@ type observer struct {
 	*Watches
 	t        testing.TB
 	cable    *cable
+	echoes   *echoes
+	now      func() time.Time
 	client   dynamic.Interface // the administrator's, not through the cable
 	mapper   meta.RESTMapper
 	mu       sync.Mutex
@@ -74,7 +77,7 @@ func observe(t testing.TB) *observer {
 func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
 	t.Helper()
 	o := &observer{
-		t: t, cable: &cable{}, requeues: map[string]int{}, requeued: make(chan struct{}, 1),
+		t: t, cable: &cable{}, echoes: &echoes{}, now: time.Now, requeues: map[string]int{}, requeued: make(chan struct{}, 1),
 		spaces: map[string]string{}, kinds: map[string][]schema.GroupVersionKind{},
 	}
 	o.client = must(dynamic.NewForConfig(cluster(t).RESTConfig()))
@@ -83,7 +86,7 @@ func observeAs(t testing.TB, rights *rest.Config, cfg Config) *observer {
 	cfg.Dynamic = must(dynamic.NewForConfig(rights))
 	cfg.Metadata = must(metadata.NewForConfig(metadata.ConfigFor(rights)))
 	cfg.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(must(discovery.NewDiscoveryClientForConfig(rights))))
-	cfg.Requeue = o.requeue
+	cfg.Requeue, cfg.Clock = o.requeue, o.echoes
 	o.Watches = New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
@@ -147,7 +150,7 @@ func (o *observer) synced(kinds ...schema.GroupVersionKind) string {
 func (o *observer) look(environment string, keys ...manifest.Key) observed.State {
 	return o.Observe(Query{
 		Environment: environment, Namespace: o.spaces[environment], Kinds: o.kinds[environment],
-		Keys: keys, Now: time.Now(),
+		Keys: keys, Now: o.now(),
 	})
 }
 
@@ -202,14 +205,49 @@ func (o *observer) quiet(environment string, kind schema.GroupVersionKind, do fu
 	})
 	other := o.synced(o.kinds[environment]...)
 	before, others := o.requeuesOf(environment), o.requeuesOf(other)
+	release := o.echoes.hold() // on a loaded machine, the answer to a write may come long after its event
 	do()
 	// What looks like our own write is announced last.
 	o.write(manifest.FieldManager, other, sample(kind, "marker"))
-	o.await(other, "the marker", func(seen observed.State) bool { return len(seen.Objects) == 1 })
+	o.until("the marker", func() bool { return len(o.look(other).Objects) == 1 })
+	release()
 	for o.requeuesOf(other) == others {
 		o.next("the marker's requeue")
 	}
 	return o.requeuesOf(environment) - before
+}
+
+// echoes is the real clock. It can hold back what is to happen after the time that a write of our own has for its answer.
+type echoes struct {
+	clock.RealClock
+	mu      sync.Mutex
+	holding bool
+	held    []func()
+}
+
+func (e *echoes) AfterFunc(d time.Duration, f func()) clock.Timer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d != echo || !e.holding {
+		return e.RealClock.AfterFunc(d, f)
+	}
+	e.held = append(e.held, f)
+	return e.RealClock.AfterFunc(timeout, func() {})
+}
+
+func (e *echoes) hold() (release func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.holding = true
+	return func() {
+		e.mu.Lock()
+		held := e.held
+		e.holding, e.held = false, nil
+		e.mu.Unlock()
+		for _, f := range held {
+			f()
+		}
+	}
 }
 
 // sample returns the least that the API server takes for an object of a kind.
@@ -324,12 +362,17 @@ func (c *cable) wrap(next http.RoundTripper) http.RoundTripper {
 			return nil, errCut
 		}
 		response, err := next.RoundTrip(r)
-		if err == nil {
-			c.mu.Lock()
-			c.bodies = append(c.bodies, response.Body)
-			c.mu.Unlock()
+		if err != nil {
+			return response, err
 		}
-		return response, err
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.broken { // it was cut before the answer came
+			response.Body.Close()
+			return nil, errCut
+		}
+		c.bodies = append(c.bodies, response.Body)
+		return response, nil
 	})
 }
 
