@@ -130,14 +130,14 @@ func TestWebhookThatRefuses(t *testing.T) {
 
 // A slow webhook delays the objects of one environment, but not those of others.
 func TestSlowWebhookHoldsNobodyElse(t *testing.T) {
-	slow, other := newWorld(t), anotherWorld(t)
+	slow, other := newWorld(t, func(_ *rest.Config, c *Config) { c.Timeout = patience }), anotherWorld(t)
 	other.applier = slow.applier
 	asked, release := make(chan struct{}, 1), make(chan struct{})
 	slow.webhook(func(rw http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		<-release
 		review(rw, r, true)
-	}, "20")
+	}, "30")
 	t.Cleanup(sync.OnceFunc(func() { close(release) }))
 	done := make(chan Result, 1)
 	go func() { done <- slow.throughWebhook() }()
@@ -159,7 +159,7 @@ func (w *world) throughWebhook() Result {
 	steps := []plan.Step{w.step(plan.Create, configMap, nil)}
 	for begin := time.Now(); ; {
 		r := w.applier.Run(w.t.Context(), w.target, steps)[0]
-		if r.Err != nil || time.Since(begin) > 20*time.Second {
+		if r.Err != nil || time.Since(begin) > patience {
 			return r
 		}
 		w.applier.Run(w.t.Context(), w.target, []plan.Step{gone(r.Live)})
