@@ -149,6 +149,7 @@ func separated(message string) string {
 // objects counts and names the objects of a plan; warnings are those about Git.
 func objects(p plan.Plan, warnings []string) *Objects {
 	o := &Objects{
+		Guarded:  p.Guarded,
 		Jobs:     jobs(p.Record),
 		LastJobs: slices.SortedFunc(maps.Keys(p.Record.LastJobs), manifest.Key.Compare),
 		Warnings: slices.Concat(p.Warnings, warnings),

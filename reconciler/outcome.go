@@ -135,6 +135,8 @@ type Objects struct {
 	Total, Healthy int
 	// Unhealthy are the objects that are not healthy, the worst first.
 	Unhealthy []Problem
+	// Guarded are the objects that left Git, and whose deletion waits for a confirmation.
+	Guarded []manifest.Key
 	// Jobs are the newest runs, by name. LastJobs are the Jobs that run when the environment is deleted.
 	Jobs     []Job
 	LastJobs []manifest.Key

@@ -129,7 +129,7 @@ const (
 	// AnnotationRetry requests another attempt at everything that failed, including failed Jobs.
 	AnnotationRetry = "berth.dev/retry"
 	// AnnotationConfirmed allows the deletions that the deletion guard blocks when the agent first sees it, and no
-	// later ones.
+	// later ones. If its value ends with "@" and status.blockedDeletions.digest, it allows those only.
 	AnnotationConfirmed = "berth.dev/confirmed"
 	// AnnotationRequestedBy is who wrote one of these requests, or spec.pin or spec.suspend, as the client states it: a new
 	// id, the action and the name of the user, separated by spaces. The history shows it. It grants nothing.

@@ -180,6 +180,11 @@ type EnvironmentStatus struct {
 	// +listType=atomic
 	Warnings []string `json:"warnings,omitempty"`
 
+	// blockedDeletions are the objects that left Git and wait for a confirmation, because too many would be deleted at once.
+	// It is absent if there are none.
+	// +optional
+	BlockedDeletions *BlockedDeletions `json:"blockedDeletions,omitempty"`
+
 	// jobs lists the outcomes of the environment's Jobs.
 	// +optional
 	// +listType=atomic
@@ -264,6 +269,18 @@ type UnhealthyObject struct {
 	// with a pattern.
 	// +optional
 	Log string `json:"log,omitempty"`
+}
+
+// BlockedDeletions are objects that the agent does not delete before a user confirms it.
+type BlockedDeletions struct {
+	// total is how many objects would be deleted.
+	Total int32 `json:"total"`
+	// objects names at most 20 of them: KIND/NAME, or KIND/NAMESPACE/NAME outside the environment's namespace.
+	// +listType=atomic
+	Objects []string `json:"objects"`
+	// digest identifies all of them. With a value that ends with "@" and the digest, the annotation berth.dev/confirmed allows
+	// the deletion of these objects only.
+	Digest string `json:"digest"`
 }
 
 // JobOnRemoval is the outcome of a Job that runs only when the environment is removed.

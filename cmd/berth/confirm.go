@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/cmd/internal/inspect"
 	"berth.dev/berth/reconciler/branches"
 )
 
@@ -21,8 +22,8 @@ func newConfirm(s streams) *cobra.Command {
 		Short: "Allow deletions that the deletion guard blocks",
 		Long: `Allow deletions that the agent blocks because they would delete much at once: objects of an
 environment, the environment itself, or, with --repository alone, environments of a Repository.
-The messages of berth get -o wide and berth get repo show what is blocked, and why. If the
-Repository has been deleted, the confirmation allows the deletion of all its environments.
+berth describe ENV and berth get repo show what is blocked, and why. If the Repository has been
+deleted, the confirmation allows the deletion of all its environments.
 
 An environment that is being deleted also waits for its Jobs with berth.dev/job: on-removal. Once
 one of them has failed, a confirmation deletes the environment all the same.
@@ -60,7 +61,11 @@ func (e *errand) confirm(c *cobra.Command, s streams, args []string) error {
 	if !e.isRepository(args) {
 		return e.run(c, s, args, func(ctx context.Context, f *follower, env *v1alpha1.Environment) (judgement, error) {
 			_, err := f.request(ctx, env, v1alpha1.AnnotationConfirmed)
-			f.sayUnless(err, confirmed(env.Name, env.Status.Conditions))
+			said := confirmed(env.Name, env.Status.Conditions)
+			if names := inspect.Blocked(env.Status.BlockedDeletions); len(names) > 0 {
+				said += ", the deletion of " + strings.Join(names, ", ")
+			}
+			f.sayUnless(err, said)
 			return nil, err
 		})
 	}

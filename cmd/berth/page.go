@@ -29,6 +29,7 @@ func (p *page) description(d inspect.Description) {
 		p.section("Steps", p.stages(d.Stages))
 	}
 	p.section("Objects", p.objects(d))
+	p.section("Blocked deletions", blockedDeletions(env.Status.BlockedDeletions))
 	p.section("Jobs", p.jobs(env.Status.Jobs))
 	p.section("History", p.history(env.Status.History))
 	p.section("Events", p.events(d.Events))
@@ -47,6 +48,14 @@ func (p *page) description(d inspect.Description) {
 			p.write("  " + output.Plain(note) + "\n")
 		}
 	}
+}
+
+// blockedDeletions names the objects that wait for a confirmation.
+func blockedDeletions(b *v1alpha1.BlockedDeletions) (rows [][]string) {
+	for _, line := range inspect.Blocked(b) {
+		rows = append(rows, []string{line})
+	}
+	return rows
 }
 
 // head returns the properties and the status of the environment.

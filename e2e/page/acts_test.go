@@ -3,8 +3,10 @@ package page
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,4 +100,47 @@ func TestBlockedDeletionsAreConfirmedAboveTheBranches(t *testing.T) {
 		p.awaitsGone(rowOf(fmt.Sprintf("guarded.review.%s", branch)))
 	}
 	p.awaitsGone(".banner")
+	team.confirmsObjects(t, p)
+}
+
+// confirmsObjects is about the deletion guard of one environment. It confirms deletions of which the viewer has seen the list.
+func (team *team) confirmsObjects(t *testing.T, p *tab) {
+	t.Helper()
+	main := team.Environment("main")
+	main.Becomes("Healthy", team.git.Commit("main", parts("12345678", "a"), "Eight parts"))
+	p.goes("/")
+	p.awaits("#list", "Eight parts")
+	main.Becomes("Waiting", team.git.Commit("main", parts("123456", ""), "Six fewer"), "6 of 11 objects would be deleted")
+	p.awaits(".banner", "guarded.production.main: deletions are blocked", "ConfigMap/part-1", "ConfigMap/part-6")
+	p.isAccessible("the banner of blocked objects")
+	p.isSame()
+	p.opensDialog(`a[href="/env/guarded.production.main/do/confirm"]`)
+	p.awaits("dialog[open]", "ConfigMap/part-4", "berth confirm guarded.production.main")
+	restored := parts("45", "a")
+	maps.Copy(restored, parts("78", ""))
+	main.Becomes("Waiting", team.git.Commit("main", restored, "Six others fewer"), "6 of 11 objects would be deleted")
+	p.until("the server knows", func() (string, bool) {
+		saw := p.awaited(`fetch("/env/guarded.production.main").then((answer) => answer.text())`)
+		return saw, strings.Contains(saw, "ConfigMap/part-8")
+	})
+	p.expected = "status of 409"
+	p.clicks("dialog[open] form button")
+	p.awaits("main", "Nothing was confirmed")
+	p.goes("/env/guarded.production.main")
+	p.awaits(".banner", "Deletions are blocked", "ConfigMap/part-8")
+	p.acts("confirm", "ConfigMap/part-1", "ConfigMap/part-8")
+	p.awaits("main", "Confirm deletions: done", "Healthy")
+	p.awaitsGone(".banner.warn")
+}
+
+// parts are the files of small objects, one for each letter of some names. Without content they are deleted.
+func parts(names, content string) map[string]string {
+	files := map[string]string{}
+	for _, name := range names {
+		path := fmt.Sprintf("k8s/part-%c.yaml", name)
+		if files[path] = ""; content != "" {
+			files[path] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: part-%c}\ndata: {a: %s}\n", name, content)
+		}
+	}
+	return files
 }

@@ -14,7 +14,7 @@ import (
 // conclude determines the state of the environment, and what is worst.
 func (m *maker) conclude() Plan {
 	t := m.tally()
-	p := Plan{Steps: m.steps, Warnings: m.warnings, Applied: t.unwritten == 0}
+	p := Plan{Steps: m.steps, Guarded: m.guarded, Warnings: m.warnings, Applied: t.unwritten == 0}
 	sync := &m.record.Sync
 	late := m.late(t)
 	switch {

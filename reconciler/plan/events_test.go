@@ -45,6 +45,11 @@ func left(w *world, gone ...manifest.Object) {
 // confirms allows the blocked deletions.
 func (w *world) confirms() { w.in.Confirmation = "confirmation " + w.next() }
 
+// confirmsOnly confirms the deletion of objects that it names.
+func (w *world) confirmsOnly(keys []manifest.Key) {
+	w.in.Confirmation = "confirmation " + w.next() + "@" + plan.Names(keys)
+}
+
 // becomes sets the health of an object.
 func (w *world) becomes(short string, status health.Status, message string) {
 	w.change(short, func(l *observed.Object) { l.Health = health.Health{Status: status, Message: message} })

@@ -1,6 +1,13 @@
 package plan
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"berth.dev/berth/reconciler/manifest"
+)
 
 // The deletion guard of an environment blocks deletions until a user confirms them. It does so for more than guardCount
 // objects at once that are more than half of all objects.
@@ -13,12 +20,26 @@ type Guard struct {
 	// Objects is the reported number of objects that would be deleted. Confirmed says that a user has confirmed that.
 	Objects   int  `json:"objects,omitempty"`
 	Confirmed bool `json:"confirmed,omitempty"`
+	// Names identifies these objects, as Names returns it.
+	Names string `json:"names,omitempty"`
 	// Judged is the newest confirmation that a plan has handled.
 	Judged string `json:"judged,omitempty"`
 }
 
+// Names returns what identifies objects whose deletion is blocked. A confirmation that ends with "@" and this text counts for
+// these objects only.
+func Names(keys []manifest.Key) string {
+	var all strings.Builder
+	for _, key := range keys {
+		text, _ := key.MarshalText() // which never fails
+		all.Write(append(text, '\n'))
+	}
+	sum := sha256.Sum256([]byte(all.String()))
+	return hex.EncodeToString(sum[:10])
+}
+
 // confirm uses up a confirmation that no plan has handled. It allows the blocked deletions that were reported, and no
-// deletions of another input. If nothing is blocked, it allows nothing.
+// deletions of another input, or of other objects than it names. If nothing is blocked, it allows nothing.
 func (m *maker) confirm() {
 	b := &m.record.Guard
 	if b.Digest != m.in.Digest {
@@ -26,18 +47,21 @@ func (m *maker) confirm() {
 	}
 	if id := m.in.Confirmation; id != "" && id != b.Judged {
 		b.Judged = id
-		b.Confirmed = b.Confirmed || b.Digest != ""
+		_, names, isNamed := strings.Cut(id, "@")
+		b.Confirmed = b.Confirmed || b.Digest != "" && (!isNamed || names == b.Names)
 	}
 }
 
-// guard returns why the deletion of n of all objects waits for a user, and records that it waits; empty if it does not.
-func (m *maker) guard(n, total int) string {
+// guard returns why the deletion of some of all objects waits for a user, and records that it waits; empty if it does not.
+func (m *maker) guard(going []manifest.Key, total int) string {
+	n := len(going)
 	why := m.tooMuch(n, total)
 	b := &m.record.Guard
 	if why == "" || b.Confirmed && n <= b.Objects {
 		return ""
 	}
-	*b = Guard{Digest: m.in.Digest, Objects: n, Judged: b.Judged}
+	*b = Guard{Digest: m.in.Digest, Objects: n, Names: Names(going), Judged: b.Judged}
+	m.guarded = going
 	return why
 }
 

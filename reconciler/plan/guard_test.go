@@ -44,6 +44,19 @@ func TestGuard(t *testing.T) {
 			w.pass()
 			w.confirms()
 		}, ""},
+		{"who may name what it is for", func(w *world) {
+			left(w, parts(1, 6)...)
+			w.confirmsOnly(w.pass().Guarded)
+		}, ""},
+		{"not for as many other objects, although the same number is blocked", func(w *world) {
+			w.git(append(parts(1, 7), deployment("api"))...)
+			w.settle()
+			w.git(deployment("api"), configMap("part-7"))
+			seen := w.pass().Guarded
+			w.git(deployment("api"), configMap("part-1"))
+			w.pass()
+			w.confirmsOnly(seen)
+		}, "6 of 8 objects would be deleted at once"},
 		{"which counts once: not for what was not held yet", func(w *world) {
 			w.git(append(parts(1, 6), deployment("api"))...)
 			w.settle()
@@ -136,6 +149,9 @@ func TestGuard(t *testing.T) {
 			w := newWorld(t)
 			c.story(w)
 			p, deletions := w.plan(), 0
+			if (len(p.Guarded) > 0) != (c.why != "") {
+				t.Errorf("the guard blocks %v", p.Guarded)
+			}
 			for _, s := range p.Steps {
 				if s.Action != plan.Delete {
 					continue

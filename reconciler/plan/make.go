@@ -45,6 +45,7 @@ type maker struct {
 	deadline     time.Time
 	warnings     []string
 	retried      []manifest.Key // were refused, and are due for a retry
+	guarded      []manifest.Key // whose deletion the deletion guard blocks
 	intended     map[manifest.Key]JobRecord
 	brought      map[schema.GroupKind]bool     // kinds that CustomResourceDefinitions of the set bring
 	scales       map[manifest.Key]manifest.Key // autoscalers of the set, by what they scale

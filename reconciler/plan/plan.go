@@ -147,6 +147,8 @@ type Plan struct {
 	State State
 	// Message names the worst object and why; empty when Settled.
 	Message string
+	// Guarded are the objects whose deletion the deletion guard blocks, sorted.
+	Guarded []manifest.Key
 	// Warnings are for users; they block nothing.
 	Warnings []string
 	// Applied says that everything in Git has been written.

@@ -157,14 +157,14 @@ func (m *maker) pruneBlocked(gone []observed.Object, total int) (blocker, string
 	return forItself, ""
 }
 
-// deletable counts the objects from Git that would be deleted.
-func deletable(gone []observed.Object) (n int) {
+// deletable returns the objects from Git that would be deleted.
+func deletable(gone []observed.Object) (going []manifest.Key) {
 	for _, l := range gone {
 		if !l.Deleting && !kept(l) && !manifest.IsOwn(l.Key) {
-			n++
+			going = append(going, l.Key)
 		}
 	}
-	return n
+	return going
 }
 
 // kept reports whether an object stays in the cluster after it left Git.

@@ -18,6 +18,7 @@ import (
 // The limits of a status.
 const (
 	maxUnhealthy = 20
+	maxBlocked   = 20
 	maxWarnings  = 20
 	maxHistory   = 10
 	maxMessage   = 1024
@@ -52,7 +53,7 @@ func environmentStatus(env *v1alpha1.Environment, standing Standing, now time.Ti
 		s.HandledRetry = cmp.Or(t.Retry, s.HandledRetry)
 		s.HandledConfirmation = cmp.Or(t.Confirmation, s.HandledConfirmation)
 		if standing.Life.Stage == Deleting {
-			s.Unhealthy = unhealthy(env, t.Left)
+			s.Unhealthy, s.BlockedDeletions = unhealthy(env, t.Left), nil
 		}
 	}
 	if standing.Life.Stage != Deleting {
@@ -83,6 +84,7 @@ func judged(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, j reconcil
 		s.Objects = &v1alpha1.ObjectCount{Total: int32(o.Total), Healthy: int32(o.Healthy)}
 		s.Unhealthy = unhealthy(env, o.Unhealthy)
 		s.Warnings = warnings(o.Warnings)
+		s.BlockedDeletions = blockedDeletions(env, *o)
 		s.Jobs = jobs(*o)
 	}
 	s.History = history(env, j, now)
@@ -111,7 +113,7 @@ func alive(s *v1alpha1.EnvironmentStatus, env *v1alpha1.Environment, l Life) {
 	if l.Stage == Expired {
 		s.AppliedCommit, s.HealthyCommit = "", ""
 		s.HandledConfirmation = env.Annotations[v1alpha1.AnnotationConfirmed]
-		s.Objects, s.Unhealthy, s.Jobs, s.Sync = nil, nil, nil, nil
+		s.Objects, s.Unhealthy, s.BlockedDeletions, s.Jobs, s.Sync = nil, nil, nil, nil, nil
 	}
 }
 
@@ -247,6 +249,20 @@ func unhealthy(env *v1alpha1.Environment, problems []reconciler.Problem) []v1alp
 		list = append(list, u)
 	}
 	return list
+}
+
+func blockedDeletions(env *v1alpha1.Environment, o reconciler.Objects) *v1alpha1.BlockedDeletions {
+	if len(o.Guarded) == 0 {
+		return nil
+	}
+	b := &v1alpha1.BlockedDeletions{Total: int32(len(o.Guarded)), Digest: plan.Names(o.Guarded)}
+	for _, key := range o.Guarded[:min(maxBlocked, len(o.Guarded))] {
+		if key.Namespace == env.Spec.Namespace {
+			key.Namespace = ""
+		}
+		b.Objects = append(b.Objects, key.String())
+	}
+	return b
 }
 
 var outcomes = map[plan.JobState]string{

@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1alpha1"
 )
 
 // Patcher changes objects. A client.Writer is one.
@@ -39,6 +41,9 @@ func (a Actor) Merge(ctx context.Context, object client.Object, fields map[strin
 // Request requests something by an annotation, and returns the id that the status shows once it is handled.
 func (a Actor) Request(ctx context.Context, object client.Object, annotation string) (id string, err error) {
 	id = a.newID()
+	if env, ok := object.(*v1alpha1.Environment); ok && annotation == v1alpha1.AnnotationConfirmed && env.Status.BlockedDeletions != nil {
+		id += "@" + env.Status.BlockedDeletions.Digest // others may be blocked when the agent sees it
+	}
 	annotations := map[string]any{annotation: id}
 	a.sign(ctx, object, annotations, requests[annotation])
 	return id, a.Merge(ctx, object, map[string]any{"metadata": map[string]any{"annotations": annotations}})

@@ -1,6 +1,8 @@
 package inspect
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,4 +38,15 @@ func Target(env *v1alpha1.Environment) string {
 		return env.Spec.Pin
 	}
 	return env.Spec.Commit
+}
+
+// Blocked returns the names of the objects whose deletion waits for a confirmation, and how many more there are.
+func Blocked(b *v1alpha1.BlockedDeletions) []string {
+	if b == nil {
+		return nil
+	}
+	if more := int(b.Total) - len(b.Objects); more > 0 {
+		return append(slices.Clone(b.Objects), fmt.Sprintf("and %d more", more))
+	}
+	return b.Objects
 }

@@ -31,7 +31,7 @@ type proposal struct {
 	// Denied is the right that the viewer lacks.
 	Denied string
 	// Items are what is deleted.
-	Items []string
+	Items []item
 	// Shown is the digest of what a deletion is about. If it has changed when the form comes back, nothing is done.
 	Shown string
 }
@@ -107,7 +107,7 @@ func (s *Server) proposal(w http.ResponseWriter, r *http.Request) {
 		p.Denied = s.lacks(s.Roles.Operator)
 	}
 	if a.dangerous {
-		p.Shown = a.shown(env, commit)
+		p.Shown, p.Items = a.shown(env, commit), textsOf(inspect.Blocked(env.Status.BlockedDeletions))
 	}
 	s.show(w, r, http.StatusOK, frame{Title: a.Title + ": " + env.Spec.Branch, Screen: "proposal", Content: p})
 }
@@ -151,6 +151,9 @@ func (s *Server) progress(r *http.Request, env *v1alpha1.Environment) []banner {
 	if id := q.Get("id"); id != "" && !slices.Contains(handled, id) || env.Status.ObservedGeneration < generation {
 		return []banner{b}
 	}
+	if all[n].Name == "confirm" && env.Status.BlockedDeletions != nil {
+		return []banner{{Tone: toneWarn, Title: "Confirm deletions: other objects are blocked now", Text: "Read the current list before you confirm it."}}
+	}
 	if ready := inspect.Ready(env.Status.Conditions); ready.Reason == v1alpha1.ReasonSyncing {
 		return []banner{{Tone: toneBusy, Title: all[n].Title + ": the agent is at it"}}
 	}
@@ -162,7 +165,11 @@ func (a action) shown(env *v1alpha1.Environment, commit string) string {
 	if !a.offered(env) {
 		return ""
 	}
-	return digestOf(a.effect(env, commit), nil)
+	var names []string
+	if b := env.Status.BlockedDeletions; b != nil {
+		names = []string{b.Digest}
+	}
+	return digestOf(a.effect(env, commit), names)
 }
 
 // shownOf returns the digest of the deletions that a Repository blocks, or nothing if it blocks none.
@@ -182,7 +189,7 @@ func (s *Server) proposalForAll(w http.ResponseWriter, r *http.Request) {
 	}
 	held := heldOf(repo)
 	p := proposal{
-		Title: "Confirm deletions", Of: repo.Name, Dangerous: true, Items: held, Shown: shownOf(repo), Command: "berth confirm --repository " + repo.Name, Back: "/",
+		Title: "Confirm deletions", Of: repo.Name, Dangerous: true, Items: environmentsOf(held), Shown: shownOf(repo), Command: "berth confirm --repository " + repo.Name, Back: "/",
 		Path:   "/repo/" + url.PathEscape(repo.Name) + "/confirm",
 		Effect: fmt.Sprintf("The agent may delete what it blocks now, and nothing that is blocked later: %s", inspect.Ready(repo.Status.Conditions).Message),
 	}

@@ -71,8 +71,13 @@ func TestActionsSayWhatTheyDoAndDoIt(t *testing.T) {
 		"confirm": {
 			func(e *v1alpha1.Environment) {
 				e.Status.Conditions[0].Message = "7 of 9 objects would be deleted; to allow it: berth confirm posts.review.a"
+				e.Status.BlockedDeletions = &v1alpha1.BlockedDeletions{Total: 7, Objects: []string{"Deployment/a", "Service/a"}, Digest: "1a2b"}
 			}, nil,
-			[]string{"7 of 9 objects would be deleted", "berth confirm posts.review.a"}, annotated(v1alpha1.AnnotationConfirmed),
+			[]string{"7 of 9 objects would be deleted", "<li>Deployment/a</li>", "<li>Service/a</li>", "<li>and 5 more</li>", "berth confirm posts.review.a"},
+			func(e *v1alpha1.Environment) bool {
+				id := e.Annotations[v1alpha1.AnnotationConfirmed]
+				return strings.HasPrefix(id, "ui-") && strings.HasSuffix(id, "@1a2b") // what was shown
+			},
 		},
 		"pin": {
 			nil, url.Values{"commit": {older}}, []string{"runs commit 9f8e7d6c", "berth pin posts.review.a 9f8e7d6c"},
@@ -270,11 +275,54 @@ func TestAConfirmationOfAnEnvironmentCountsForWhatWasShown(t *testing.T) {
 	env := environment("a", v1alpha1.ReasonFailed, "7 of 9 objects would be deleted; to allow it: berth confirm posts.review.a")
 	path := "/env/posts.review.a/do/confirm"
 	form := open(t, &site{}, env).completed(path, nil)
-	for _, message := range []string{"9 of 9 objects would be deleted; to allow it: berth confirm posts.review.a", "it failed"} {
-		env.ResourceVersion, env.Status.Conditions[0].Message = "", message
+	for message, blocked := range map[string]*v1alpha1.BlockedDeletions{
+		env.Status.Conditions[0].Message:                                             {Total: 7, Objects: []string{"Deployment/a"}, Digest: "others"},
+		"9 of 9 objects would be deleted; to allow it: berth confirm posts.review.a": nil,
+		"it failed": nil,
+	} {
+		env.ResourceVersion, env.Status.Conditions[0].Message, env.Status.BlockedDeletions = "", message, blocked
 		s := open(t, &site{}, env)
 		if code, _ := s.post(path, form); code != http.StatusConflict || s.stored(env.Name).Annotations[v1alpha1.AnnotationConfirmed] != "" {
 			t.Errorf("%s: it answers %d", message, code)
 		}
+	}
+}
+
+// blocked is an Environment whose deletion guard blocks objects.
+func blocked(branch, object string) *v1alpha1.Environment {
+	env := environment(branch, v1alpha1.ReasonWaiting, "6 of 9 objects would be deleted; to allow it: berth confirm posts.review."+branch)
+	env.Status.BlockedDeletions = &v1alpha1.BlockedDeletions{Total: 6, Objects: []string{object}, Digest: object}
+	return env
+}
+
+func TestBannersNameTheObjectsWhoseDeletionIsBlocked(t *testing.T) {
+	s := open(t, &site{}, repository(), blocked("a", "Deployment/api"))
+	s.shows("/", "posts.review.a: deletions are blocked", "<li>Deployment/api</li>", "<li>and 5 more</li>", `href="/env/posts.review.a/do/confirm"`)
+	s.shows("/env/posts.review.a", "Deletions are blocked", "<li>Deployment/api</li>")
+	s.shows("/env/posts.review.a/history", "Deletions are blocked")
+	env := blocked("a", "Deployment/api")
+	env.Status.HandledConfirmation = "ui-1@others"
+	open(t, &site{}, env).shows("/env/posts.review.a?did=confirm&id=ui-1@others", "other objects are blocked now")
+	many := open(t, &site{}, repository(), blocked("a", "Deployment/a"), blocked("b", "Deployment/b"), blocked("c", "Deployment/c"), blocked("d", "Deployment/d"))
+	many.shows("/", "Deletions are blocked in 4 environments", `<li><a href="/env/posts.review.d">posts.review.d (6 objects)</a></li>`)
+	many.hides("/", "Deployment/a")
+}
+
+// The banner is above the rows that a browser asks for by name.
+func TestABrowserHearsOfBlockedDeletions(t *testing.T) {
+	env := environment("a", v1alpha1.ReasonHealthy, "")
+	s := open(t, &site{}, env)
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	events := s.listen(server, "/live?shown="+s.version("/"))
+	if err := s.Get(t.Context(), client.ObjectKeyFromObject(env), env); err != nil {
+		t.Fatal(err)
+	}
+	env.Status = blocked("a", "Deployment/api").Status
+	if err := s.Update(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	if event := <-events; !strings.Contains(event, `"whole":true`) {
+		t.Errorf("it hears %s", event)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -156,11 +155,6 @@ func isActive(env *v1alpha1.Environment) bool {
 func needsHelp(env *v1alpha1.Environment) bool {
 	t := stateOf(env).Tone
 	return t == toneBad || t == toneWarn
-}
-
-// isBlocked reports whether something waits for a confirmation. Its message then names the command.
-func isBlocked(env *v1alpha1.Environment) bool {
-	return strings.Contains(inspect.Ready(env.Status.Conditions).Message, "berth confirm "+env.Name)
 }
 
 func isKept(env *v1alpha1.Environment) bool {

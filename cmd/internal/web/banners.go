@@ -53,7 +53,7 @@ func bannersOf(repo *v1alpha1.Repository) []banner {
 	case len(held) > 0:
 		return []banner{{
 			Tone: toneWarn, Title: repo.Name + ": deletions are blocked until a person confirms them", Text: ready.Message,
-			Items: held, Button: &button{Title: "Confirm deletions", Path: "/repo/" + url.PathEscape(repo.Name) + "/confirm", Dangerous: true},
+			Items: environmentsOf(held), Button: &button{Title: "Confirm deletions", Path: "/repo/" + url.PathEscape(repo.Name) + "/confirm", Dangerous: true},
 		}}
 	case ready.Status != metav1.ConditionFalse, ready.Reason == v1alpha1.ReasonFetching:
 		return nil

@@ -151,7 +151,7 @@ func (f *feed) handlers(tell func(change)) cache.ResourceEventHandler {
 		AddFunc: moved, DeleteFunc: moved,
 		UpdateFunc: func(before, after any) {
 			f.saw(after)
-			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after) || keysOf(before) != keysOf(after)})
+			tell(change{name: nameOf(after), moved: placeOf(before) != placeOf(after) || keysOf(before) != keysOf(after) || blockedOf(before) != blockedOf(after)})
 		},
 	}
 }

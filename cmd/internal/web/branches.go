@@ -62,7 +62,7 @@ func (s *Server) branches(w http.ResponseWriter, r *http.Request) {
 	page.fill(s.rowsOf(envs, repos), f, s.Author)
 	s.show(w, r, http.StatusOK, frame{
 		Title: "Branches", Screen: "branches", Content: page,
-		Banners: slices.Concat(s.connection(), s.banners(r.Context(), repos, reposErr), keyless(envs)),
+		Banners: slices.Concat(s.connection(), s.banners(r.Context(), repos, reposErr), blocked(envs), keyless(envs)),
 	})
 }
 

@@ -112,9 +112,13 @@ func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showEnvironment(w http.ResponseWriter, r *http.Request, page environmentPage, screen string) {
+	banners := slices.Concat(s.connection(), s.progress(r, page.Env))
+	if isBlocked(page.Env) {
+		banners = append(banners, blockedBanner(page.Env))
+	}
 	s.show(w, r, http.StatusOK, frame{
 		Title: page.Env.Spec.Branch, Screen: screen, Name: page.Env.Name, Moving: page.State.Tone == toneBusy,
-		Content: page, Banners: slices.Concat(s.connection(), s.progress(r, page.Env)),
+		Content: page, Banners: banners,
 	})
 }
 

@@ -57,7 +57,7 @@ func keyless(envs []*v1alpha1.Environment) (banners []banner) {
 	}
 	slices.Sort(repositories)
 	for _, repo := range repositories {
-		b := banner{Tone: toneWarn, Title: fmt.Sprintf("%s: keys are missing for %s", repo, output.Count(len(of[repo]), "environment")), Items: of[repo], Text: cut(reasons[repo], maxKeyProblems, "\n")}
+		b := banner{Tone: toneWarn, Title: fmt.Sprintf("%s: keys are missing for %s", repo, output.Count(len(of[repo]), "environment")), Items: environmentsOf(of[repo]), Text: cut(reasons[repo], maxKeyProblems, "\n")}
 		if more := len(b.Items) - maxKeyless; more > 0 {
 			b.Items = b.Items[:maxKeyless]
 			b.Text += fmt.Sprintf("\nThe first %d are below; the search finds all.", maxKeyless)

@@ -67,7 +67,7 @@ type banner struct {
 	Title string
 	Text  string
 	// Items are listed below, such as the environments whose deletion is blocked.
-	Items []string
+	Items []item
 	// Command or Button solve it.
 	Command string
 	Button  *button
