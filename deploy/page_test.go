@@ -17,6 +17,33 @@ type row struct {
 	resources, verbs []string
 }
 
+// Users decide by this table, too, what they add.
+func TestTheSecurityPageHasEveryRuleOfTheComponents(t *testing.T) {
+	rows, found := pageRows(t), 0
+	components := "[BASE/components/cluster-scope, BASE/components/metrics-authorization, BASE/components/page, BASE/components/watch-secrets]"
+	base := map[string]bool{}
+	for _, object := range objects(t) {
+		base[identity(object)] = true
+	}
+	for _, object := range build(t, overlay(t, "components: "+components+"\n")) {
+		if kind := object.GetKind(); kind != "Role" && kind != "ClusterRole" || base[identity(object)] {
+			continue
+		}
+		var role rbacv1.ClusterRole
+		decode(t, object, &role)
+		for _, rule := range role.Rules {
+			for _, resource := range rule.Resources {
+				if found++; !slices.ContainsFunc(rows, func(r row) bool { return r.grants("`"+role.Name+"`", resource, rule.Verbs) }) {
+					t.Errorf("docs/security.md has no row of the role %s with `%s` and exactly %q", role.Name, resource, rule.Verbs)
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("the components have %d rules only", found)
+	}
+}
+
 // Users decide by this table whether to install Berth.
 func TestTheSecurityPageHasEveryRule(t *testing.T) {
 	rows := pageRows(t)
