@@ -1,7 +1,11 @@
 # syntax=docker/dockerfile:1
 
+# A release sets both to exact versions, because these tags move: see docs/releasing.md.
+ARG GO=golang:1.26
+ARG BASE=gcr.io/distroless/static-debian12:nonroot
+
 # Compiles on the builder's own platform for whatever platform the image is for.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM ${GO} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
@@ -14,7 +18,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" -o /programs/ ./cmd/berth ./cmd/berth-sops
 
 # Certificates for HTTPS, time zones for schedules, an account that is not root, and nothing to run but Berth.
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM ${BASE}
 COPY --from=build /programs/ /usr/local/bin/
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/berth"]

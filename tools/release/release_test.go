@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,28 @@ func TestThePluginHasTheChecksumsOfTheArchives(t *testing.T) {
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+// The release gives the Dockerfile exact versions of what it builds with.
+func TestTheDockerfileTakesWhatTheReleasePins(t *testing.T) {
+	var texts []string
+	for _, name := range []string{"Dockerfile", filepath.Join("docs", "releasing.md")} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	for _, name := range []string{"GO", "BASE", "VERSION", "COMMIT", "DATE"} {
+		if !regexp.MustCompile(`(?m)^ARG (.* )?`+name+`=`).MatchString(texts[0]) || !strings.Contains(texts[1], "--build-arg "+name+"=") {
+			t.Errorf("the Dockerfile and docs/releasing.md do not both have the argument %s", name)
+		}
+	}
+	for line := range strings.Lines(texts[0]) {
+		if strings.HasPrefix(line, "FROM ") && !strings.Contains(line, "${") {
+			t.Errorf("the release cannot pin %q", line)
 		}
 	}
 }
