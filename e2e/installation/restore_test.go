@@ -2,7 +2,9 @@ package installation
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +122,7 @@ func TestRestoringAnInstallation(t *testing.T) {
 		t.Fatal(err)
 	}
 	world.Await(p, "the Job is gone", func() (string, bool) { return "", !p.exists(jobs, names[0], "migrate") })
+	decided := p.decide()
 	backup := p.backUp()
 	p.stop()
 	p.lose()
@@ -129,9 +132,17 @@ func TestRestoringAnInstallation(t *testing.T) {
 	p.restore(backup, "Repository")
 	p.agent(binary)
 	p.reconciled()
-	world.Always(p, 3*time.Second, "the migration does not run again", func() (string, bool) {
-		return "it runs", !p.exists(jobs, names[0], "migrate")
+	for _, branch := range []string{"login", "search"} { // neither follows its branch
+		p.git.CommitFrom("main", branch, map[string]string{"k8s/late.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: late}}"}, "not now")
+	}
+	p.awaitCommits("login", "search")
+	world.Always(p, 3*time.Second, "the migration does not run again, and no branch is followed that was not", func() (string, bool) {
+		ran, late := p.exists(jobs, names[0], "migrate"), p.exists(configMaps, names[1], "late") || p.exists(configMaps, names[2], "late")
+		return fmt.Sprintf("it runs: %t; a branch is followed: %t", ran, late), !ran && !late
 	})
+	if after := p.decisions(); !maps.Equal(after, decided) {
+		t.Errorf("users had decided %v, and now it is %v", decided, after)
+	}
 	for i, name := range names[1:] {
 		if after := p.running(name); after != before[i+1] {
 			t.Errorf("%s changed: %+v, want %+v", name, after, before[i+1])
@@ -139,6 +150,42 @@ func TestRestoringAnInstallation(t *testing.T) {
 	}
 	if got := p.get(secrets, deploy.Namespace, "posts-git"); got == nil {
 		t.Error("the credentials are missing")
+	}
+}
+
+// decide lets users decide what is not in Git: they pin one preview, and suspend and keep the other. It returns the decisions.
+func (p *place) decide() map[string]string {
+	p.Helper()
+	for name, decision := range map[string]string{
+		"posts.review.login":  `{"spec":{"pin":"` + p.git.Head("login") + `"}}`,
+		"posts.review.search": `{"spec":{"suspend":true},"metadata":{"annotations":{"berth.dev/keep":"true"}}}`,
+	} {
+		if _, err := p.client.Resource(environments).Namespace(deploy.Namespace).Patch(p.Context(), name, types.MergePatchType, []byte(decision), metav1.PatchOptions{}); err != nil {
+			p.Fatal(err)
+		}
+	}
+	return p.decisions()
+}
+
+// decisions returns what users decided about each Environment.
+func (p *place) decisions() map[string]string {
+	p.Helper()
+	decisions := map[string]string{}
+	for _, name := range []string{"posts.production.main", "posts.review.login", "posts.review.search"} {
+		env := world.Object{Unstructured: p.get(environments, deploy.Namespace, name)}
+		decisions[name] = fmt.Sprintf("pin %q, suspend %q, keep %q", env.Field("spec.pin"), env.Field("spec.suspend"), env.GetAnnotations()["berth.dev/keep"])
+	}
+	return decisions
+}
+
+// awaitCommits waits until the agent has listed the heads of branches.
+func (p *place) awaitCommits(branches ...string) {
+	p.Helper()
+	for _, branch := range branches {
+		world.Await(p, "the head of "+branch+" is listed", func() (string, bool) {
+			env := world.Object{Unstructured: p.get(environments, deploy.Namespace, "posts.review."+branch)}
+			return env.Field("spec.commit"), env.Field("spec.commit") == p.git.Head(branch)
+		})
 	}
 }
 
