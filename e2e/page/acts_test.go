@@ -35,14 +35,42 @@ func (p *tab) acts(button string, says ...string) {
 	p.clicks("dialog[open] form button")
 }
 
-// opensDialog clicks a link that opens a dialog. Before the scripts of the page run, it would open a page.
+// opensDialog clicks a link that opens a dialog. Before the scripts of the page run, it would open a page. A click misses
+// if an update moves the link at that moment.
 func (p *tab) opensDialog(selector string) {
 	p.Helper()
 	p.until("the scripts run", func() (string, bool) {
 		state := eval[string](p, "document.readyState")
 		return state, state == "complete"
 	})
-	p.clicks(selector)
+	p.until(selector+" opens a dialog", func() (string, bool) {
+		eval[bool](p, `window.clicked = false; document.addEventListener("click", (e) => { window.clicked = !!e.target.closest("a[data-dialog]") }, {once: true}); true`)
+		p.clicks(selector)
+		return "the click missed", eval[bool](p, "window.clicked === true")
+	})
+}
+
+// An update that arrives while a dialog is open is shown when it closes.
+func TestADialogMissesNoUpdate(t *testing.T) {
+	team := begins(t, "covered")
+	p := opens(t, shared.Cluster.Kubeconfig())
+	p.goes("/env/covered.production.main")
+	p.awaits(".title", "Healthy")
+	p.opensDialog(`a[href*="/do/suspend"]`)
+	p.awaits("dialog[open]", "drift is not reverted")
+	eval[bool](p, `window.heard = ""; new EventSource("/live?shown=" + document.querySelector("#main").dataset.shown).onmessage = (e) => { heard += e.data }; true`)
+	second := team.git.Commit("main", map[string]string{"README.md": "More.\n"}, "A second version")
+	team.Environment("main").Becomes("Healthy", second)
+	p.until("the browser hears of it", func() (string, bool) {
+		heard := eval[string](p, "heard")
+		return heard, strings.Contains(heard, "covered.production.main")
+	})
+	if saw := p.text("main"); strings.Contains(saw, second[:8]) {
+		t.Errorf("the dialog covers a page that changes: %q", saw)
+	}
+	p.clicks("dialog[open] [data-close]")
+	p.awaits("main", second[:8], "A second version", "Healthy")
+	p.isSame()
 }
 
 func TestABannerShowsWhereKeysAreMissing(t *testing.T) {

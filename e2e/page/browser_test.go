@@ -19,8 +19,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is the longest time that anything on the page may take.
-const patience = 40 * time.Second
+// patience is the longest time that anything on the page may take. A machine may be loaded, and a new agent waits until
+// the lease of the last one has ended.
+const patience = 2 * time.Minute
 
 // tab is a tab of a browser, with the page of a `berth ui` of its own or with that of an agent.
 type tab struct {
@@ -96,7 +97,7 @@ func visits(t *testing.T, address string) *tab {
 func (p *tab) starts() {
 	t := p.T
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1280, 900), chromedp.Env("FONTCONFIG_FILE="+fonts(t)))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WSURLReadTimeout(patience), chromedp.WindowSize(1280, 900), chromedp.Env("FONTCONFIG_FILE="+fonts(t)))
 	allocator, end := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(end)
 	var close context.CancelFunc
@@ -156,17 +157,24 @@ func (p *tab) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// eval returns the value of an expression of the page.
+// eval returns the value of an expression of the page. If the page leaves meanwhile, the next one is asked.
 func eval[T any](p *tab, expression string) T {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.browser, patience)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		p.Fatalf("evaluating %s: %v", expression, err)
+	for {
+		value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+		switch {
+		case err == nil:
+			return value
+		case ctx.Err() != nil || !left.MatchString(err.Error()):
+			p.Fatalf("evaluating %s: %v", expression, err)
+		}
 	}
-	return value
 }
+
+// left matches what the browser says of an expression whose page has left.
+var left = regexp.MustCompile("navigated or closed|context was destroyed|Cannot find context")
 
 // goes opens an address, and marks the document, so that a later reload shows.
 func (p *tab) goes(path string) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
 	"berth.dev/berth/internal/issuertest"
+	"berth.dev/berth/internal/loopback"
 )
 
 // served is the page of an agent that does not lead, with a login at an issuer.
@@ -33,7 +33,7 @@ type served struct {
 // serves starts a second agent, which serves the page. It has the rights of deploy/components/page, like the first.
 func serves(t *testing.T) *served {
 	t.Helper()
-	s, at := prepares(t), free(t)
+	s, at := prepares(t), claims(t)
 	s.address = "http://" + at
 	s.agent = s.replica(t, "page", at)
 	return s
@@ -54,17 +54,14 @@ func prepares(t *testing.T) *served {
 	return s
 }
 
-// free returns an address that nothing uses.
-func free(t *testing.T) string {
+// claims returns an address that nothing else uses.
+func claims(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Claim()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
+	return address
 }
 
 // replica starts an agent that serves the page at an address.

@@ -173,10 +173,13 @@ func TestOnlyAPageReplacesAPage(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	team := begins(t, "keys")
-	team.branches("feature/login", "Add a login", nil)
-	team.branches("feature/search", "Add a search", nil)
+	commits := map[string]string{"feature/login": team.branches("feature/login", "Add a login", nil), "feature/search": team.branches("feature/search", "Add a search", nil)}
 	p := opens(t, shared.Cluster.Kubeconfig())
 	p.awaits("#list", "feature/login", "feature/search")
+	for branch, commit := range commits { // afterwards nothing moves a row
+		env := team.Environment(branch).Becomes("Healthy", commit)
+		p.awaits(rowOf(env.Name), "Healthy")
+	}
 	eval[bool](p, `document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true}))`) // the protocol would type the key as well
 	p.presses("add a SEARCH")
 	p.awaitsGone(rowOf("keys.review.feature-login-hxtcaw") + ":not([hidden])")

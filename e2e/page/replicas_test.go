@@ -60,7 +60,7 @@ func TestSeveralReplicasServeOneBrowser(t *testing.T) {
 	s := prepares(t)
 	s.issuer.SetUser("ada", map[string]any{"email": "ada@example.com", "email_verified": true, "groups": []string{"ops"}})
 	s.binds(t, "berth-operator", deploy.Namespace, "Group", "oidc:ops")
-	one, two := free(t), free(t)
+	one, two := claims(t), claims(t)
 	service := alternates(t, one, two)
 	t.Cleanup(service.Close)
 	s.address = service.URL

@@ -72,7 +72,7 @@ spec:
 
 // The behaviour of a pod on the simulated node, as lines of its template's metadata.
 const (
-	startsSlowly = "annotations: {kwok.berth.dev/seconds: \"3\"}, labels: {app: NAME, kwok.berth.dev/behaviour: slow-start}"
+	startsSlowly = "annotations: {kwok.berth.dev/seconds: \"8\"}, labels: {app: NAME, kwok.berth.dev/behaviour: slow-start}"
 	crashes      = "annotations: {kwok.berth.dev/exit-code: \"3\", kwok.berth.dev/log: \"starting\\ncannot reach the <database>\"}, labels: {app: NAME, kwok.berth.dev/behaviour: crash-loop}"
 )
 

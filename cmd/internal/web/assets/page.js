@@ -8,7 +8,7 @@
 
   // ---- What changes is shown at once.
 
-  let source, busy = false, pending = null, versions = "";
+  let source, busy = false, pending = null, covered = null, versions = "";
 
   function connect() {
     if (source || document.hidden || screen() === "door") return;
@@ -78,7 +78,11 @@
   const join = (a, b) => ({whole: a?.whole || b?.whole, names: [...new Set([...(a?.names || []), ...(b?.names || [])])]});
 
   async function load(update) {
-    if ($("dialog[open]") || screen() === "logs" || screen() === "diff") return; // these are read at their own time
+    if (screen() === "logs" || screen() === "diff") return; // these are read at their own time
+    if ($("dialog[open]")) { // so is a dialog, and what it covers is loaded when it closes
+      covered = join(covered, update);
+      return;
+    }
     if (screen() !== "branches") {
       if (update.whole || (update.names || []).includes(main().dataset.name)) await refresh();
     } else if (update.whole || !update.names?.length || update.names.some((name) => !document.getElementById("env-" + name))) {
@@ -236,6 +240,10 @@
     dialog.showModal();
     (dialog.querySelector("button.primary") || dialog.querySelector("[data-close]"))?.focus();
   });
+  document.addEventListener("close", () => { // which does not bubble
+    if (covered) ask(covered);
+    covered = null;
+  }, true);
   document.addEventListener("submit", (event) => {
     for (const button of event.target.matches(".decide") ? $$("button", event.target) : []) button.disabled = true;
   });
