@@ -65,7 +65,7 @@ func TestABodyThatNeverEnds(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDesk(t, 0)
-			connection, err := net.Dial("tcp", serve(t, d, 200*time.Millisecond).Listener.Addr().String())
+			connection, err := net.Dial("tcp", serve(t, d, 2*time.Second).Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
