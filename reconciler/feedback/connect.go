@@ -32,6 +32,7 @@ func (l *line) connect(ctx context.Context, repo *v1alpha1.Repository) error {
 		l.forge, l.unusable = l.Connect(config)
 	}
 	if l.unusable == nil {
+		l.forge, l.atOnce = unlocking{l.forge, &l.deciding}, config.Provider.AtOnce()
 		l.moveTo(digest([]any{config.Provider, l.forge.Address()}))
 	}
 	return l.unusable

@@ -51,35 +51,6 @@ func (d *duty) take(now time.Time) []string {
 	return names
 }
 
-// each compares branches, and returns those that it tried. It stops at an error that all others would get, and after some
-// errors in a row, because a forge that fails is not to be burdened. The others are tried at the retry.
-// The wait begins when the last request ended: a forge that takes long to fail gets its pause, too.
-func (d *duty) each(names []string, now func() time.Time, jitter float64, compare func(name string) error) (tried []string) {
-	if len(names) == 0 {
-		return nil
-	}
-	var last error
-	inARow := 0
-	for i, name := range names {
-		err := compare(name)
-		tried = append(tried, name)
-		if err == nil {
-			delete(d.failed, name)
-			inARow = 0
-			continue
-		}
-		d.failed[name], last = err, err
-		if inARow++; forge.IsGeneral(err) || inARow == giveUp {
-			for _, left := range names[i+1:] {
-				d.failed[left] = err
-			}
-			break
-		}
-	}
-	d.conclude(last, reachOf(last), now(), jitter)
-	return tried
-}
-
 // reach says how many branches an error stops.
 type reach string
 

@@ -17,6 +17,13 @@ func fault(reason forge.Reason, after time.Duration) error {
 // at is a clock that stands.
 func at(now time.Time) func() time.Time { return func() time.Time { return now } }
 
+// each compares branches as a line does that sends one request at a time.
+func (d *duty) each(names []string, now func() time.Time, compare func(name string) error) []string {
+	l := &line{Sender: &Sender{Config: Config{Now: now, Jitter: func() float64 { return 0 }}}, atOnce: 1}
+	l.deciding.Lock()
+	return l.each(d, names, compare)
+}
+
 func TestDuty(t *testing.T) {
 	unanswered := &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "connection refused"}
 	for _, test := range []struct {
@@ -40,12 +47,12 @@ func TestDuty(t *testing.T) {
 			for _, name := range []string{"a", "b", "c", "d"} {
 				d.dirty[name] = true
 			}
-			tried := d.each(d.take(now), at(now), 0, func(name string) error { return test.errors[name] })
+			tried := d.each(d.take(now), at(now), func(name string) error { return test.errors[name] })
 			if got := strings.Join(tried, ""); got != test.tried {
 				t.Errorf("tried %s, want %s", got, test.tried)
 			}
 			d.dirty["e"] = true
-			fresh := d.each(d.take(now), at(now), 0, func(string) error { return nil })
+			fresh := d.each(d.take(now), at(now), func(string) error { return nil })
 			if got := strings.Join(fresh, ""); got != test.fresh {
 				t.Errorf("before the retry, %q is tried, want %q", got, test.fresh)
 			}
@@ -61,7 +68,7 @@ func TestDuty(t *testing.T) {
 					t.Errorf("%s is not tried again: %v", name, later)
 				}
 			}
-			d.each(later, at(now.Add(test.wait)), 0, func(string) error { return nil })
+			d.each(later, at(now.Add(test.wait)), func(string) error { return nil })
 			if d.trouble() != nil || !d.next().IsZero() || d.failures != 0 {
 				t.Errorf("after all went well: %v %s %d", d.trouble(), d.next(), d.failures)
 			}
@@ -74,7 +81,7 @@ func TestRetriesBecomeRarer(t *testing.T) {
 	var waits []time.Duration
 	for range 20 {
 		d.dirty["a"] = true
-		d.each([]string{"a"}, at(now), 0, func(string) error { return fault(forge.Unreachable, 0) })
+		d.each([]string{"a"}, at(now), func(string) error { return fault(forge.Unreachable, 0) })
 		waits = append(waits, d.retry.Sub(now))
 		now = d.retry
 	}
@@ -87,7 +94,7 @@ func TestRetriesBecomeRarer(t *testing.T) {
 func TestTheWaitBeginsWhenTheRequestEnded(t *testing.T) {
 	d, now := newDuty(), apitest.Noon
 	d.dirty["a"] = true
-	d.each(d.take(now), func() time.Time { return now }, 0, func(string) error {
+	d.each(d.take(now), func() time.Time { return now }, func(string) error {
 		now = now.Add(20 * time.Second)
 		return &forge.Error{Reason: forge.Unreachable, Op: "report", Cause: "the forge took too long"}
 	})

@@ -33,14 +33,13 @@ func (l *line) leave(ctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(ctx, leaving)
 	defer cancel()
-	for _, name := range slices.Sorted(maps.Keys(l.branches)) {
-		b := l.branch(name, envs[name])
-		if err == nil {
-			err = l.leaveBranch(limited, b)
-		}
+	last := newDuty()
+	names := slices.Sorted(maps.Keys(l.branches))
+	l.each(last, names, func(name string) error { return l.leaveBranch(limited, l.branch(name, envs[name])) })
+	for _, name := range names {
 		l.writeDown(ctx, name)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err := last.trouble(); err != nil && ctx.Err() == nil {
 		l.Log.Warn("what was reported to the forge may stay as it is: "+err.Error(), "repository", l.repo.Name)
 	}
 }

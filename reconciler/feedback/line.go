@@ -28,8 +28,11 @@ type line struct {
 	heard     bool            // list the merge requests
 	condition *metav1.Condition
 
-	// Only its own goroutine uses the following.
+	// deciding is held by who uses the following: its own goroutine, or one of several that compare branches. It is released
+	// during a request to the forge.
+	deciding sync.Mutex
 	forge    Forge
+	atOnce   int                  // how many requests the forge allows at a time
 	setup    string               // identifies what forge was made from
 	project  string               // identifies the project at the forge
 	last     *v1alpha1.Repository // with what was last reported; nil: nothing was

@@ -8,19 +8,11 @@ import (
 	"berth.dev/berth/internal/panics"
 )
 
-// each compares branches, see duty.each. A report that panics, such as because of a text of another program, fails like one
-// that the forge refuses: it is retried with growing pauses, and the other branches are reported.
-func (l *line) each(d *duty, names []string, compare func(name string) error) []string {
-	return d.each(names, l.Now, l.Jitter(), func(name string) error {
-		err := panics.Catch(func() error { return compare(name) })
-		l.logPanic(err, "branch", name)
-		return err
-	})
-}
-
 // tryRound makes a round, and reports whether it ended without a panic. After a panic nothing is known any more, so the next
 // round begins like that of a new agent.
 func (l *line) tryRound(ctx context.Context) (next time.Time, whole bool) {
+	l.deciding.Lock()
+	defer l.deciding.Unlock()
 	err := panics.Catch(func() error {
 		next = l.round(ctx)
 		return nil

@@ -43,7 +43,9 @@ type office struct {
 	fails   func(call string) error
 	merge   forge.MergeState // of merges; empty: Mergeable
 	merged  string           // the commits of merges; empty: the heads
-	slow    time.Duration    // how long a commit status takes
+	slow    time.Duration    // how long a commit status or a note takes
+	waiting int              // requests that are under way
+	most    int              // the most of them
 	counted []string         // what the metrics get
 
 	plans  Plans
@@ -108,6 +110,11 @@ func (o *office) SetStatus(ctx context.Context, s forge.Status) (int64, error) {
 
 // wait waits as long as a slow forge, whose answer is lost if the context ends.
 func (o *office) wait(ctx context.Context) error {
+	o.change(func() {
+		o.waiting++
+		o.most = max(o.most, o.waiting)
+	})
+	defer o.change(func() { o.waiting-- })
 	select {
 	case <-time.After(o.slow):
 		return nil
@@ -128,7 +135,10 @@ func (o *office) Merge(_ context.Context, m forge.MergeRequest) (forge.Merge, er
 	return forge.Merge{Commit: stdcmp.Or(o.merged, m.Head), State: stdcmp.Or(o.merge, forge.Mergeable)}, o.call(fmt.Sprintf("merge !%d %.1s", m.Number, m.Head))
 }
 
-func (o *office) PutNote(_ context.Context, number, id int64, marker, body string) (int64, error) {
+func (o *office) PutNote(ctx context.Context, number, id int64, marker, body string) (int64, error) {
+	if err := o.wait(ctx); err != nil {
+		return 0, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !strings.HasPrefix(body, marker) {

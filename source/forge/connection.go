@@ -48,7 +48,7 @@ func connect(c Config, at place) (*connection, error) {
 		}
 		transport = &http.Transport{
 			Proxy: c.Proxy, TLSClientConfig: tlsConfig, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
-			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 1, MaxResponseHeaderBytes: maxResponseHeader,
+			IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: c.Provider.AtOnce(), MaxResponseHeaderBytes: maxResponseHeader,
 		}
 	}
 	if c.Wrap != nil {

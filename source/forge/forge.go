@@ -21,6 +21,15 @@ const (
 	Gitea  Provider = "Gitea"
 )
 
+// AtOnce returns how many requests may be under way at the same time. GitHub asks for one after the other:
+// https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#avoid-concurrent-requests
+func (p Provider) AtOnce() int {
+	if p == GitHub {
+		return 1
+	}
+	return 10
+}
+
 // Config configures a Client.
 type Config struct {
 	Provider Provider
