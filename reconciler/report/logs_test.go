@@ -21,6 +21,7 @@ import (
 	"berth.dev/berth/reconciler"
 	"berth.dev/berth/reconciler/manifest"
 	"berth.dev/berth/reconciler/observed"
+	"berth.dev/berth/reconciler/plan"
 )
 
 // kubelet is an API server that serves only logs.
@@ -131,6 +132,34 @@ func TestLogs(t *testing.T) {
 		}
 		k.awaitRequeue()
 	})
+}
+
+// The last lines of a log are read just after a failure is reported. Users do not wait for them as for the counts of a rollout.
+func TestTheFirstLogOfAFailureIsWrittenAtOnce(t *testing.T) {
+	with := func(logs ...string) (s v1alpha1.EnvironmentStatus) {
+		for i, log := range logs {
+			s.Unhealthy = append(s.Unhealthy, v1alpha1.UnhealthyObject{Kind: "Deployment", Name: fmt.Sprint("api-", i), Log: log})
+		}
+		return s
+	}
+	for _, test := range []struct {
+		rule          string
+		before, after v1alpha1.EnvironmentStatus
+		state         plan.State
+		waits         bool
+	}{
+		{"a first log", with(""), with("it crashed"), plan.Failed, false},
+		{"an object that fails with its log", with(), with("it crashed"), plan.Going, false},
+		{"the first log of a second object", with("it crashed", ""), with("it crashed", "so did it"), plan.Failed, false},
+		{"another log of the same object", with("it crashed"), with("it crashed again"), plan.Failed, true},
+		{"a log that is gone", with("it crashed"), with(""), plan.Failed, true},
+		{"an object without a log", with(), with(""), plan.Going, true},
+		{"a pod that recovers soon", with(""), with("it crashed"), plan.Settled, true},
+	} {
+		if got := canWait(test.before, test.after, test.state); got != test.waits {
+			t.Errorf("%s: it waits: %t", test.rule, got)
+		}
+	}
 }
 
 // A container that was just restarted has not logged anything yet.

@@ -4,6 +4,7 @@ package report
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,8 +79,8 @@ func (r *Reporter) Environment(ctx context.Context, env *v1alpha1.Environment, s
 		r.rose(env.UID)
 		return 0, nil
 	}
-	if onlyCounts(env.Status, status) {
-		if left := r.left(env, s.Outcome.State()); left > 0 {
+	if state := s.Outcome.State(); canWait(env.Status, status, state) {
+		if left := r.left(env, state); left > 0 {
 			return left, nil
 		}
 	}
@@ -155,6 +156,12 @@ func (r *Reporter) rose(uid types.UID) {
 	delete(r.dips, uid)
 }
 
+// canWait reports whether a write may be delayed: it only updates counts. The first log of an object is more than that, unless
+// the environment is healthy: it says why the sync fails.
+func canWait(before, after v1alpha1.EnvironmentStatus, state plan.State) bool {
+	return onlyCounts(before, after) && (state == plan.Settled || !hasNewLog(before.Unhealthy, after.Unhealthy))
+}
+
 // onlyCounts reports whether only the number of healthy objects, and the problems of the others, differ. The reasons of
 // the conditions are the same.
 func onlyCounts(before, after v1alpha1.EnvironmentStatus) bool {
@@ -169,4 +176,14 @@ func onlyCounts(before, after v1alpha1.EnvironmentStatus) bool {
 		}
 	}
 	return equality.Semantic.DeepEqual(before, after)
+}
+
+// hasNewLog reports whether an object has a log that had none before.
+func hasNewLog(before, after []v1alpha1.UnhealthyObject) bool {
+	return slices.ContainsFunc(after, func(o v1alpha1.UnhealthyObject) bool {
+		had := func(b v1alpha1.UnhealthyObject) bool {
+			return b.Kind == o.Kind && b.Namespace == o.Namespace && b.Name == o.Name && b.Log != ""
+		}
+		return o.Log != "" && !slices.ContainsFunc(before, had)
+	})
 }
