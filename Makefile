@@ -15,7 +15,7 @@ version_flags := $(foreach package,k8s.io/component-base/version k8s.io/client-g
 # is neither a package nor a download is an error, and shown.
 progress := awk '/^go: downloading/ { if (++d % 50 == 0) print "  " d " modules downloaded"; next } \
 	/^FAILED$$/ { failed = 1; next } \
-	/^[a-zA-Z0-9._\/~-]+$$/ { if (++n % 100 == 0) print "  " n " packages compiled (about 2,500 the first time)"; fflush(); next } \
+	/^[a-zA-Z0-9._\/~-]+$$/ { if (++n % 100 == 0) print "  " n " packages compiled"; fflush(); next } \
 	{ print } END { exit failed }'
 
 .PHONY: help
@@ -29,7 +29,7 @@ build: ## Build .build/berth, and .build/berth-sops, which decrypts for it.
 
 .PHONY: cluster-binary
 cluster-binary: ## Build .build/cluster, the local Kubernetes cluster.
-	@test -x .build/cluster || echo "Building the local cluster out of Kubernetes $(KUBERNETES): 5 minutes on two cores, the first time only."
+	@test -x .build/cluster || echo "Building the local cluster out of Kubernetes $(KUBERNETES): about 2,500 packages, 5 minutes on two cores, the first time only."
 	@mkdir -p .build
 	@(go build -C e2e -v -ldflags '-s -w $(version_flags)' -o ../.build/cluster ./cmd/cluster 2>&1 || echo FAILED) | $(progress)
 
@@ -79,12 +79,21 @@ screenshots: cluster-binary ## Make the pictures of docs/ui.md with a real Chrom
 node: node-binary ## Run Berth as a Pod on a real node, in namespaces of its own (Linux and root; else the tests say why they are skipped).
 	cd e2e && go test ./node -v -count=1
 
+# Gitea is built with cgo, because its SQLite is written in C.
+.PHONY: gitea-binary
+gitea-binary: ## Build .build/gitea, a real Gitea for "make forge".
+	@test -x .build/gitea || echo "Building Gitea out of the module e2e/gitea: about 1,250 packages, 7 minutes on two cores, the first time only."
+	@mkdir -p .build
+	@(CGO_ENABLED=1 go build -C e2e/gitea -v -tags 'sqlite sqlite_unlock_notify' -ldflags '-s -w' -o ../../.build/gitea code.gitea.io/gitea 2>&1 || echo FAILED) | $(progress) || \
+		{ echo "Gitea was not built. Without a network, use a Gitea of yours: make forge GITEA=/path/to/gitea"; exit 1; }
+
+# A Gitea of the user's, if GITEA names it.
 .PHONY: forge
-forge: cluster-binary ## Run scenarios with a real Gitea: GITEA=/path/to/gitea (one built without bindata: GITEA_ASSETS=folder of its sources; else the tests say why they are skipped).
+forge: cluster-binary $(if $(GITEA),,gitea-binary) ## Run scenarios with a real Gitea (another one: GITEA=/path/to/gitea, and if it was built without bindata, GITEA_ASSETS=folder of its sources).
 	cd e2e && go test ./forge -v -count=1
 
 .PHONY: notes
-notes: cluster-binary ## Record the notes of docs/notes.md, with pictures, with a real Gitea, as "make forge" has it (GITEA_ASSETS with compiled styles).
+notes: cluster-binary $(if $(GITEA),,gitea-binary) ## Record the notes of docs/notes.md, with pictures, with a real Gitea (GITEA_ASSETS with compiled styles).
 	cd e2e && go test ./forge -v -count=1 -run '^TestNotesOfTheDocumentation$$' -notes $(abspath docs/notes.md) -pictures $(abspath docs/notes)
 
 OPENAPI_GITHUB := 23.0.2

@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +22,10 @@ import (
 )
 
 // missing says why there is no Gitea, and every test is skipped with it.
-const missing = "no Gitea: say in the environment variable GITEA where the program is; for one that is built without bindata, GITEA_ASSETS is the folder with its templates"
+const missing = "no Gitea: make gitea-binary builds one; or set GITEA to the path of yours, and GITEA_ASSETS to the folder with its templates if it was built without bindata"
+
+// built is the Gitea of make gitea-binary, and sources the module that it is built from.
+const built, sources = "../../.build/gitea", "../gitea"
 
 // shared is a control plane with the agent, and gitea the server. Deliveries reach the agent through the recorder.
 var (
@@ -40,14 +45,18 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	binary := os.Getenv("GITEA")
-	if binary == "" {
+	ctx := context.Background()
+	program, err := giteaOf(ctx)
+	if program.Binary == "" && err == nil {
 		return m.Run()
 	}
-	dir, err := os.MkdirTemp("", "berth-forge-")
+	var dir string
+	if err == nil {
+		dir, err = os.MkdirTemp("", "berth-forge-")
+	}
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = begin(context.Background(), dir, binary)
+		err = begin(ctx, dir, program)
 	}
 	defer end()
 	if err != nil {
@@ -57,8 +66,33 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// giteaOf returns the Gitea that the environment names, or else the one that was built here. Its templates are those of its
+// module. Without one, the Config is zero.
+func giteaOf(ctx context.Context) (forge.Config, error) {
+	c := forge.Config{Binary: os.Getenv("GITEA"), Assets: os.Getenv("GITEA_ASSETS")}
+	if c.Binary != "" {
+		return c, nil
+	}
+	binary, err := filepath.Abs(built)
+	if err != nil {
+		return c, err
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return forge.Config{}, nil
+	}
+	c.Binary = binary
+	if c.Assets == "" {
+		folder, err := exec.CommandContext(ctx, "go", "list", "-C", sources, "-m", "-f", "{{.Dir}}", "code.gitea.io/gitea").Output()
+		if err != nil {
+			return c, fmt.Errorf("cannot find the sources of Gitea: %w; run make gitea-binary", err)
+		}
+		c.Assets = strings.TrimSpace(string(folder))
+	}
+	return c, nil
+}
+
 // begin starts Gitea, a control plane, and an agent that receives webhooks.
-func begin(ctx context.Context, dir, binary string) error {
+func begin(ctx context.Context, dir string, server forge.Config) error {
 	program, err := world.Build(dir)
 	if err != nil {
 		return err
@@ -71,7 +105,8 @@ func begin(ctx context.Context, dir, binary string) error {
 		return err
 	}
 	recorder = forge.Record(hooks)
-	if gitea, err = forge.Start(ctx, forge.Config{Binary: binary, Assets: os.Getenv("GITEA_ASSETS"), Dir: filepath.Join(dir, "gitea")}); err != nil {
+	server.Dir = filepath.Join(dir, "gitea")
+	if gitea, err = forge.Start(ctx, server); err != nil {
 		return err
 	}
 	cluster, err := clustertest.Run(ctx, clustertest.Config{Dir: filepath.Join(dir, "cluster")})
