@@ -74,10 +74,14 @@ func (s *Set) room(ctx context.Context, repository string, bytes int64) error {
 
 // empty removes the content of a store. The store of an existing Repository stays open.
 func (s *Set) empty(ctx context.Context, name string) error {
-	st := s.get(name)
+	slot := s.slot(name)
+	slot.mu.Lock()
+	st := slot.store
 	if st == nil {
-		return s.Drop(name)
+		defer slot.mu.Unlock() // it must not be opened meanwhile
+		return s.remove(name)
 	}
+	slot.mu.Unlock()
 	defer s.disk.measure(name)
 	ctx, cancel := context.WithTimeout(ctx, askingPatience)
 	defer cancel()

@@ -31,7 +31,8 @@ type Set struct {
 	took map[string]map[string]time.Duration // by repository and commit; see Arrived
 }
 
-// slot holds the store of one Repository. Opening or removing a store can take long, and blocks only users of that slot.
+// slot holds the store of one Repository. Opening or removing a store can take long, and blocks only users of that slot. A slot
+// stays when its store is dropped: who waits for it would otherwise open a store that no other caller finds.
 type slot struct {
 	mu sync.Mutex
 	*store
@@ -251,7 +252,6 @@ func (s *Set) Drop(repository string) error {
 	slot.mu.Lock()
 	defer slot.mu.Unlock()
 	s.mu.Lock()
-	delete(s.open, repository)
 	delete(s.took, repository)
 	s.mu.Unlock()
 	var closed error
@@ -259,7 +259,12 @@ func (s *Set) Drop(repository string) error {
 		closed = slot.Close()
 		slot.store = nil
 	}
-	err := errors.Join(closed, os.RemoveAll(filepath.Join(s.Dir, repository)))
+	return errors.Join(closed, s.remove(repository))
+}
+
+// remove removes the files of a store that is not open. The slot is locked.
+func (s *Set) remove(repository string) error {
+	err := os.RemoveAll(filepath.Join(s.Dir, repository))
 	s.disk.measure(repository)
 	return err
 }

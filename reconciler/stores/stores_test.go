@@ -49,6 +49,25 @@ func TestAStoreIsOpenedAnewWhenItsSettingsChange(t *testing.T) {
 	}
 }
 
+// A Repository may be created again while the store of the earlier one is being removed.
+func TestWhoWaitsForAStoreThatIsDroppedOpensOneThatAllFind(t *testing.T) {
+	stores := New(Config{Dir: t.TempDir(), Credentials: noCredentials})
+	repo := apitest.Repository()
+	if _, _, err := stores.Open(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	waited := stores.slot(repo.Name)
+	if err := stores.Drop(repo.Name); err != nil || stores.Has(repo.Name) {
+		t.Fatalf("it is still open, %v", err)
+	}
+	if stores.slot(repo.Name) != waited {
+		t.Error("who waited for the store would open one that no other caller finds")
+	}
+	if _, _, err := stores.Open(t.Context(), repo); err != nil || !stores.Has(repo.Name) {
+		t.Errorf("it cannot be opened again: %v", err)
+	}
+}
+
 // Every change of a Secret reopens the store, and so does every change of the error when it cannot be read.
 func TestEveryKindOfCredentialsCounts(t *testing.T) {
 	var credentials source.Credentials
