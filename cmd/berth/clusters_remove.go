@@ -28,13 +28,15 @@ policies. Objects that other agents need there stay. Then it deletes the Secret 
 namespace.
 
 It refuses while environments run in the cluster, or entries name it. If the cluster no longer
-exists, --gone deletes only the Secret.
+exists, remove the entries, delete the Environments without it by berth confirm --cluster NAME, and
+then delete the Secret with --gone.
 
 On a terminal the command asks for confirmation; elsewhere it requires --yes. If it was interrupted,
 run it again: it continues.`,
 		Example: `  berth cluster remove staging --context staging --dry-run
   berth cluster remove staging --context staging
-  berth cluster remove staging --gone --yes`,
+  berth confirm --cluster staging         the cluster no longer exists: first its Environments,
+  berth cluster remove staging --gone     and then its Secret`,
 		Args: oneName("cluster remove"),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c, s, args[0]) },
 	}

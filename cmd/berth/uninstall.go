@@ -37,7 +37,8 @@ are not Berth's, it stays, and only Berth's objects in it are deleted.
 Environments whose onRemoval is Delete, which is the default for patterns, are deleted with
 everything in them; the agent does that first, with their Jobs that run on removal. All others keep
 running. With --keep, all environments keep running. What keeps running loses the labels,
-annotations and finalizers of Berth, and is not restarted.
+annotations and finalizers of Berth, and is not restarted. In other clusters it keeps them, because
+the command changes nothing there; remove those clusters first: berth cluster remove --help.
 
 If no agent runs, the command deletes the namespaces that Berth created for such environments, and
 nothing outside them; no Jobs run. If its Secret berth-installation is lost too, all environments
@@ -147,11 +148,18 @@ func (o *uninstallOptions) describe(s *installation.Survey) string {
 	if len(deleted) > 0 && s.Dead != "" {
 		say("%s. So Jobs that run on removal do not run, and objects outside namespaces that Berth created, and in other clusters, keep running", capital(s.Dead))
 	}
-	if len(kept) > 0 {
-		say("These keep running, without Berth's labels: %s", placesOf(kept))
+	here, there := byCluster(kept)
+	if len(here) > 0 {
+		say("These keep running, without Berth's labels: %s", placesOf(here))
 	}
-	if len(s.Clusters) > 0 {
-		say("The agent's accounts in other clusters stay, and what keeps running there keeps Berth's labels: %s. To remove an account, remove the environments there first, and then run berth cluster remove %s --context CONTEXT", abridged(s.Clusters), s.Clusters[0])
+	if len(there) > 0 {
+		say("These keep running in other clusters, and keep Berth's labels: %s", placesOf(there))
+	}
+	if clusters := s.Clusters(); len(clusters) > 0 {
+		say("The agent's accounts, their rights and the admission policies in other clusters stay: %s", abridged(clusters))
+	}
+	if len(s.Accounts) > 0 {
+		say("To remove those too, do it before you uninstall: delete the environments there, and run berth cluster remove %s --context CONTEXT", s.Accounts[0])
 	}
 	switch {
 	case len(s.Foreign) > 0:
@@ -198,6 +206,18 @@ func placeOf(env *v1alpha1.Environment) string {
 		return "namespace " + env.Spec.Namespace + " in the cluster " + env.Spec.Cluster
 	}
 	return "namespace " + env.Spec.Namespace
+}
+
+// byCluster separates the environments of the agent's own cluster from those of others.
+func byCluster(environments []v1alpha1.Environment) (here, there []v1alpha1.Environment) {
+	for _, env := range environments {
+		if env.Spec.Cluster == "" {
+			here = append(here, env)
+		} else {
+			there = append(there, env)
+		}
+	}
+	return here, there
 }
 
 func objectsNamed(s *installation.Survey) (names []string) {

@@ -33,7 +33,7 @@ func (r *Remover) namespace(ctx context.Context, s *Survey) error {
 	secrets, err := r.secrets(ctx)
 	for i := range secrets {
 		if secrets[i].Labels[LabelCluster] != "" {
-			s.Clusters = append(s.Clusters, secrets[i].Name)
+			s.Accounts = append(s.Accounts, secrets[i].Name)
 		}
 		switch secret := &secrets[i]; {
 		case secret.Name == installationSecret:

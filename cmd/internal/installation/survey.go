@@ -33,8 +33,8 @@ type Survey struct {
 	Environments []v1alpha1.Environment
 	// Secrets are those that users created in the namespace.
 	Secrets []string
-	// Clusters are the names of the other clusters that the agent was given an account in.
-	Clusters []string
+	// Accounts are the names of the other clusters that berth cluster add gave the agent an account in.
+	Accounts []string
 	// Dead is why no agent can delete the environments, "" if one runs.
 	Dead string
 	// Others are the namespaces of other installations in the cluster. Objects of the cluster are shared with them.
@@ -58,6 +58,23 @@ func (s *Survey) Deleted() []v1alpha1.Environment { return s.with(v1alpha1.Remov
 // Kept returns the environments that keep running in any case.
 func (s *Survey) Kept() []v1alpha1.Environment {
 	return slices.DeleteFunc(slices.Clone(s.Environments), func(e v1alpha1.Environment) bool { return e.Spec.OnRemoval == v1alpha1.RemovalDelete })
+}
+
+// Clusters returns the names of all other clusters that the agent reaches, sorted: also those with a kubeconfig of a user.
+func (s *Survey) Clusters() []string {
+	names := slices.Clone(s.Accounts)
+	for i := range s.Environments {
+		names = append(names, s.Environments[i].Spec.Cluster)
+	}
+	for i := range s.Repositories {
+		for _, entry := range s.Repositories[i].Spec.Environments {
+			if entry.Cluster != nil {
+				names = append(names, entry.Cluster.SecretRef.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
 }
 
 func (s *Survey) with(policy v1alpha1.RemovalPolicy) (list []v1alpha1.Environment) {

@@ -69,6 +69,9 @@ func (r *Removal) unused(ctx context.Context) error {
 	case len(uses.Entries) > 0:
 		return fmt.Errorf("the cluster %s is in use: entries name it: %s; remove them from their Repositories first, or their cluster%s", r.Name, strings.Join(uses.Entries, ", "), running(uses.Environments))
 	}
+	if r.There == nil {
+		return fmt.Errorf("the cluster %[1]s is in use: Environments are left: %[2]s; delete them without the cluster first: berth confirm --cluster %[1]s (what they wait for: berth get --cluster %[1]s)", r.Name, strings.Join(uses.Environments, ", "))
+	}
 	return fmt.Errorf("the cluster %s is in use: environments run there: %s; delete each of them first: berth delete %s", r.Name, strings.Join(uses.Environments, ", "), uses.Environments[0])
 }
 
