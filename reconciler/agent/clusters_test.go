@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -225,9 +226,9 @@ func TestOneNamespaceInTwoClusters(t *testing.T) {
 
 func TestAClusterThatCannotBeReachedHoldsItsEnvironments(t *testing.T) {
 	f := newFar(t)
-	f.branches("one", "f0", "f1")
+	f.branches("one", "f0", "f1", "f2")
 	f.follow(in("staging", "review"))
-	f.healthy("main", "f0", "f1")
+	f.healthy("main", "f0", "f1", "f2")
 	before := f.uids()
 
 	f.link.Cut()
@@ -241,6 +242,7 @@ func TestAClusterThatCannotBeReachedHoldsItsEnvironments(t *testing.T) {
 		t.Errorf("the metrics get %v, want %v", got, want)
 	}
 	f.edits("f0", "by hand")
+	f.edits("f2", "by hand")
 	f.branches("two", "f0")
 	f.code.Commit("main", content("two"), "two")
 	f.code.Delete("f1")
@@ -267,6 +269,7 @@ func TestAClusterThatCannotBeReachedHoldsItsEnvironments(t *testing.T) {
 	if f.tells("f0") != "two" || f.uids()["posts.review.f0"] != before["posts.review.f0"] {
 		t.Errorf("f0 says %q", f.tells("f0"))
 	}
+	f.eventually("the edit of f2, which has no new commit, is reverted", func() bool { return f.tells("f2") == "one" })
 	f.eventually("the condition is gone", func() bool {
 		return meta.FindStatusCondition(f.repository().Status.Conditions, v1alpha1.ConditionClusterUnavailable) == nil
 	})
@@ -370,6 +373,11 @@ func TestAKubeconfigIsRotated(t *testing.T) {
 	f.eventually("the cluster refuses the credentials", func() bool {
 		return f.readyMessageHas("f0", "cluster staging refuses the agent's credentials since ")
 	})
+	broken.BearerToken = "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":1577880000}`)) + ".e30"
+	f.keep("staging", broken)
+	f.eventually("the end of the token is named", func() bool {
+		return f.readyMessageHas("f0", ": the token ended at 2020-01-01T12:00:00Z; renew them: berth cluster add staging")
+	})
 	f.branches("two", "f0")
 	f.poll()
 	f.keep("staging", f.config)
@@ -412,6 +420,7 @@ func TestTheTroubleOfAnotherCluster(t *testing.T) {
 		message string
 	}{
 		{"nothing arrives", func(f *far) { f.link.Hang() }, func(f *far) { f.link.Mend() }, "cluster staging cannot be reached since "},
+		{"it takes longer than a probe waits", func(f *far) { f.link.Delay(6 * time.Second) }, func(f *far) { f.link.Mend() }, ": its API server does not answer"},
 		{"a load balancer answers", func(f *far) { f.link.Answer(503) }, func(f *far) { f.link.Mend() }, "cluster staging cannot be reached since "},
 		{"its certificate has expired", func(f *far) { f.link.Expire() }, func(f *far) { f.link.Mend() }, ": the certificate of its server is not valid now, but from "},
 		{

@@ -12,12 +12,23 @@ import (
 	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"berth.dev/berth/reconciler/remote"
 )
 
 // isAnswer reports whether an error is an answer of the API server.
 func isAnswer(err error) bool {
 	var answer apierrors.APIStatus
-	return errors.As(err, &answer)
+	_, old := errors.AsType[*tooOldError](err)
+	return old || errors.As(err, &answer)
+}
+
+// tooOldError reports the version of a cluster that Berth does not support.
+type tooOldError struct{ version string }
+
+// Error says which version is needed.
+func (e *tooOldError) Error() string {
+	return fmt.Sprintf("Kubernetes %s is too old: Berth needs 1.%d or newer", e.version, remote.OldestMinor)
 }
 
 // text returns what users see of an outage, after its newest error.
@@ -28,6 +39,9 @@ func (o outage) text(cluster string, newest error) string {
 		return fmt.Sprintf("cluster %s refuses the agent's credentials since %s: %s; renew them: %s", cluster, since, causeOf(newest), renew)
 	case apierrors.IsForbidden(newest):
 		return fmt.Sprintf("cluster %s refuses the agent since %s: %s; grant it its rights: %s", cluster, since, causeOf(newest), renew)
+	}
+	if old, ok := errors.AsType[*tooOldError](newest); ok {
+		return fmt.Sprintf("cluster %s cannot be used since %s: %s; upgrade the cluster", cluster, since, causeOf(old))
 	}
 	return fmt.Sprintf("cluster %s cannot be reached since %s: %s", cluster, since, o.cause)
 }

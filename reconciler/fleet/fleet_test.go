@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -54,10 +55,38 @@ func TestWhatUsersSeeOfAnOutage(t *testing.T) {
 	}{
 		{errors.New("another cause"), "cluster staging cannot be reached since 2026-03-04T12:00:00Z: cannot connect"},
 		{apierrors.NewUnauthorized("Unauthorized"), "cluster staging refuses the agent's credentials since 2026-03-04T12:00:00Z: Unauthorized; renew them: berth cluster add staging --context CONTEXT"},
+		{&tooOldError{"v1.30.2"}, "cluster staging cannot be used since 2026-03-04T12:00:00Z: Kubernetes v1.30.2 is too old: Berth needs 1.32 or newer; upgrade the cluster"},
 		{forbidden, `cluster staging refuses the agent since 2026-03-04T12:00:00Z: namespaces "kube-system" is forbidden: no; grant it its rights: berth cluster add staging --context CONTEXT`},
 	} {
 		if got := down.text("staging", test.err); got != test.want {
 			t.Errorf("it is %q, want %q", got, test.want)
+		}
+	}
+}
+
+// A cluster only says Unauthorized. The kubeconfig says when the credentials ended.
+func TestWhatUsersSeeOfCredentialsThatHaveEnded(t *testing.T) {
+	refused := apierrors.NewUnauthorized("Unauthorized")
+	const before = "cluster staging refuses the agent's credentials since 2026-03-04T12:00:00Z: "
+	const after = "; renew them: berth cluster add staging --context CONTEXT"
+	for _, test := range []struct {
+		what string
+		ends time.Time
+		err  error
+		want string
+	}{
+		{"the token", noon.Add(-time.Hour), refused, before + "the token ended at 2026-03-04T11:00:00Z" + after},
+		{"the client certificate", noon, refused, before + "the client certificate ended at 2026-03-04T12:00:00Z" + after},
+		{"the token", noon.Add(time.Second), refused, before + "Unauthorized" + after},
+		{"", time.Time{}, refused, before + "Unauthorized" + after},
+		{"the token", noon.Add(-time.Hour), errors.New("no route"), "cluster staging cannot be reached since 2026-03-04T12:00:00Z: no route"},
+	} {
+		f := New(Config{Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler), Changed: func(context.Context, string) {}})
+		m := &member{fleet: f, name: "staging"}
+		m.link = &link{member: m, config: remote.Config{Expires: test.ends, ExpiresWhat: test.what}}
+		m.link.fail(t.Context(), test.err)
+		if got := m.why(); got != test.want {
+			t.Errorf("%s, which ends at %s: %q, want %q", test.what, test.ends, got, test.want)
 		}
 	}
 }

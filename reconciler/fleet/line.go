@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -90,7 +91,8 @@ func (l *line) why() error {
 	return l.closed
 }
 
-// probe asks the cluster for its identity, and whether the agent may list its namespaces, also while the line is shut.
+// probe asks the cluster for its identity, also while the line is shut. Then it also asks whether the agent may list its
+// namespaces, and for its version.
 func (l *line) probe(ctx context.Context) (types.UID, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -99,10 +101,28 @@ func (l *line) probe(ctx context.Context) (types.UID, error) {
 		return "", err
 	}
 	identity, err := remote.Identity(ctx, core)
-	if err == nil && l.why() != nil {
-		_, err = core.Namespaces().List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil || l.why() == nil {
+		return identity, err
 	}
-	return identity, err
+	if _, err := core.Namespaces().List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
+		return identity, err
+	}
+	return identity, supported(ctx, core)
+}
+
+// supported returns an error if the cluster is too old. A cluster that does not show its version is used.
+func supported(ctx context.Context, core typedcorev1.CoreV1Interface) error {
+	server, err := remote.Version(ctx, core)
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if minor, known := remote.Minor(server); known && minor < remote.OldestMinor {
+		return &tooOldError{server.GitVersion}
+	}
+	return nil
 }
 
 // RoundTrip sends a request, unless the line is shut.

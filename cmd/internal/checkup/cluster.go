@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -13,23 +11,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
+
+	"berth.dev/berth/reconciler/remote"
 )
 
-// oldest is the oldest supported minor version of Kubernetes 1, and newest the one that the tests run.
-const (
-	oldest = 32
-	newest = 36
-)
+// newest is the minor version of Kubernetes 1 that the tests run.
+const newest = 36
 
 // Cluster judges the version of the API server.
 func Cluster(server *version.Info) Finding {
 	f := Finding{Result: OK, About: "installation", Check: "cluster", Message: "Kubernetes " + server.GitVersion}
-	minor, err := strconv.Atoi(strings.TrimRight(server.Minor, "+"))
+	minor, known := remote.Minor(server)
 	switch {
-	case err != nil || server.Major != "1":
-		f.Result, f.Message = Unknown, fmt.Sprintf("Kubernetes %s; Berth needs 1.%d or newer", server.GitVersion, oldest)
-	case minor < oldest:
-		f.Result, f.Message = Problem, fmt.Sprintf("Kubernetes %s is too old: Berth needs 1.%d or newer; upgrade the cluster", server.GitVersion, oldest)
+	case !known:
+		f.Result, f.Message = Unknown, fmt.Sprintf("Kubernetes %s; Berth needs 1.%d or newer", server.GitVersion, remote.OldestMinor)
+	case minor < remote.OldestMinor:
+		f.Result, f.Message = Problem, fmt.Sprintf("Kubernetes %s is too old: Berth needs 1.%d or newer; upgrade the cluster", server.GitVersion, remote.OldestMinor)
 	case minor > newest:
 		f.Message += fmt.Sprintf(", which is newer than the one that this version was tested with (1.%d)", newest)
 	}

@@ -124,7 +124,7 @@ func (m *Member) contact(ctx context.Context) {
 	identity, err := remote.Identity(ctx, m.Client.CoreV1())
 	if err == nil {
 		m.Identity = identity
-		m.Version, err = m.Client.Discovery().ServerVersion()
+		m.Version, err = remote.Version(ctx, m.Client.CoreV1())
 	}
 	unreachable, isUnreachable := errors.AsType[*url.Error](err)
 	switch {
