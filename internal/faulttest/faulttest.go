@@ -86,6 +86,9 @@ func (l *Link) Config(config *rest.Config) *rest.Config {
 // Cut closes all connections, and new ones at once, until Mend.
 func (l *Link) Cut() { l.set(fault{kind: cut}); l.closeAll() }
 
+// Break closes all connections. New ones work.
+func (l *Link) Break() { l.closeAll() }
+
 // Hang lets nothing pass, until Mend: connections stay open, new ones are accepted, and nothing arrives.
 func (l *Link) Hang() { l.set(fault{kind: hung}) }
 

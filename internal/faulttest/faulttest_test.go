@@ -77,6 +77,13 @@ func TestALinkThatIsCutRefuses(t *testing.T) {
 	p.answers(http.StatusNoContent)
 }
 
+func TestALinkThatBreaksWorksAgain(t *testing.T) {
+	p := settle(t)
+	p.answers(http.StatusNoContent)
+	p.link.Break()
+	p.answers(http.StatusNoContent)
+}
+
 func TestALinkThatHangsDeliversLater(t *testing.T) {
 	p := settle(t)
 	p.answers(http.StatusNoContent)
