@@ -24,8 +24,8 @@ func (c *Checker) accounts(ctx context.Context, f *findings, environments []v1al
 	looked := 0
 	for i := range environments {
 		env := &environments[i]
-		if env.Status.AppliedCommit == "" || isExpired(env) || env.Spec.Cluster != "" {
-			continue // it may have no objects in this cluster
+		if env.Status.AppliedCommit == "" || isExpired(env) {
+			continue // it may have no objects
 		}
 		looked++
 		switch why, err := c.powerless(ctx, env); {
@@ -59,6 +59,8 @@ func (c *Checker) powerless(ctx context.Context, env *v1alpha1.Environment) (str
 	switch {
 	case err != nil || len(lacking) == 0:
 		return "", err
+	case env.Spec.ServiceAccountName == "" && c.in != nil:
+		return fmt.Sprintf("%s may not %s; %s", manifest.User(namespace, account), told(lacking), c.in.Hint), nil
 	case env.Spec.ServiceAccountName != "":
 		return fmt.Sprintf("%s may not %s; bind it a role in that namespace: kubectl create rolebinding %s -n %s --clusterrole=berth-environment --serviceaccount=%s:%s",
 			manifest.User(namespace, account), told(lacking), account, namespace, namespace, account), nil
@@ -68,17 +70,24 @@ func (c *Checker) powerless(ctx context.Context, env *v1alpha1.Environment) (str
 
 // policies checks the policies for what RBAC cannot express.
 func (c *Checker) policies(ctx context.Context, f *findings, objects []*unstructured.Unstructured) {
+	f.policies(objects, reapplyHint, func(wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		found := &unstructured.Unstructured{}
+		found.SetGroupVersionKind(wanted.GroupVersionKind())
+		return found, c.Client.Get(ctx, client.ObjectKeyFromObject(wanted), found)
+	})
+}
+
+// policies compares the admission policies among the objects with those that are found. The hint is the next step if they differ.
+func (f *findings) policies(objects []*unstructured.Unstructured, hint string, find func(*unstructured.Unstructured) (*unstructured.Unstructured, error)) {
 	looked := 0
 	var differ []string
 	for _, object := range objects {
 		if object.GroupVersionKind().Group != "admissionregistration.k8s.io" {
 			continue
 		}
-		found := &unstructured.Unstructured{}
-		found.SetGroupVersionKind(object.GroupVersionKind())
-		switch err := c.Client.Get(ctx, client.ObjectKeyFromObject(object), found); {
+		switch found, err := find(object); {
 		case apierrors.IsNotFound(err):
-			f.add(Problem, "policies", "%s/%s is not installed; %s", object.GetKind(), object.GetName(), reapplyHint)
+			f.add(Problem, "policies", "%s/%s is not installed; %s", object.GetKind(), object.GetName(), hint)
 			return
 		case err != nil:
 			f.unseen("policies", object.GetKind()+"/"+object.GetName(), err)
@@ -89,7 +98,7 @@ func (c *Checker) policies(ctx context.Context, f *findings, objects []*unstruct
 		looked++
 	}
 	if len(differ) > 0 {
-		f.add(Warning, "policies", "%s: not as in this version; %s", strings.Join(differ, ", "), reapplyHint)
+		f.add(Warning, "policies", "%s: not as in this version; %s", strings.Join(differ, ", "), hint)
 		return
 	}
 	f.add(OK, "policies", "%d objects limit what the agent, and others, may do with namespaces of environments", looked)

@@ -10,7 +10,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -60,33 +59,12 @@ type Checker struct {
 	// account is the agent's account, and agents are its Deployments, as found by Installation.
 	account string
 	agents  []appsv1.Deployment
-	// self means that the client has the credentials of the account, and asks for its own rights.
-	self bool
+	// in is set in another cluster, where the client has the credentials of the account.
+	in *Account
 }
 
 // New returns a Checker.
 func New(c Config) *Checker { return &Checker{Config: c, account: deploy.ServiceAccount} }
-
-// Granted checks that an account has what objects grant to the agent. The client has the credentials of that account. The hint
-// is the next step if it lacks a right.
-func Granted(ctx context.Context, account kubernetes.Interface, about string, objects []*unstructured.Unstructured, hint string) Finding {
-	c := &Checker{Config: Config{Kubernetes: account}, self: true}
-	f := &findings{about: about}
-	wanted, err := c.granted(objects)
-	if err != nil {
-		f.unseen("rights", "what deploy/ grants", err)
-		return f.all[0]
-	}
-	switch lacking, err := c.lacking(ctx, "", deploy.ServiceAccount, wanted); {
-	case err != nil:
-		f.unseen("rights", "the rights of the agent's account (SelfSubjectAccessReview)", err)
-	case len(lacking) > 0:
-		f.add(Problem, "rights", "the agent's account may not %s; %s", told(lacking), hint)
-	default:
-		f.add(OK, "rights", "the agent's account may do all that it needs")
-	}
-	return f.all[0]
-}
 
 // findings collects the findings about one subject.
 type findings struct {

@@ -325,6 +325,8 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	say(t, c.Installation(t.Context()), "policies", "ok policies: 8 objects limit ")
+	there := &checkup.Account{Kubernetes: clientOf(t, shared(t).RESTConfig())}
+	say(t, there.Check(t.Context(), objects, nil), "policies", "ok policies: 8 objects limit ")
 
 	// A policy that was weakened protects nothing, although it is still there.
 	admission := clientOf(t, shared(t).RESTConfig()).AdmissionregistrationV1()
@@ -343,6 +345,7 @@ func TestPolicies(t *testing.T) {
 	const differs = ": not as in this version; apply the manifests of this version again: "
 	policy(`{"spec":{"matchConstraints":{"excludeResourceRules":[{"apiGroups":[""],"apiVersions":["*"],"operations":["*"],"resources":["namespaces"]}]}}}`)
 	say(t, c.Installation(t.Context()), "policies", "warning policies: ValidatingAdmissionPolicy/berth-agent"+differs)
+	say(t, there.Check(t.Context(), objects, nil), "policies", "warning policies: ValidatingAdmissionPolicy/berth-agent: not as in this version; ")
 	policy(`{"spec":{"matchConstraints":{"excludeResourceRules":null}}}`)
 	say(t, c.Installation(t.Context()), "policies", "ok policies: ")
 	binding(`{"spec":{"matchResources":{"objectSelector":{"matchLabels":{"never":"there"}}}}}`)

@@ -30,7 +30,7 @@ func (c *Checker) Repository(ctx context.Context, repo *v1alpha1.Repository, env
 		c.servers(ctx, f, repo)
 	}
 	environmentsOf(f, environments)
-	c.accounts(ctx, f, environments)
+	c.accounts(ctx, f, slices.DeleteFunc(slices.Clone(environments), func(env v1alpha1.Environment) bool { return env.Spec.Cluster != "" }))
 	for i := range repo.Spec.Environments {
 		entry := &repo.Spec.Environments[i]
 		of := &findings{about: EntryName(repo, entry)}

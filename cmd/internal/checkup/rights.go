@@ -178,10 +178,8 @@ func (c *Checker) lacking(ctx context.Context, namespace, account string, wanted
 }
 
 func (c *Checker) lacks(ctx context.Context, namespace, account string, r right) (bool, error) {
-	if c.self {
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &r.ResourceAttributes}}
-		answer, err := c.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		return err == nil && !answer.Status.Allowed, err
+	if c.in != nil {
+		return c.lacksThere(ctx, namespace, account, r)
 	}
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: manifest.User(namespace, account), Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
@@ -195,4 +193,18 @@ func (c *Checker) lacks(ctx context.Context, namespace, account string, r right)
 		return false, apierrors.NewInternalError(fmt.Errorf("%s", answer.Status.EvaluationError))
 	}
 	return !answer.Status.Allowed, nil
+}
+
+// lacksThere asks for the rights of the agent's own account in another cluster, or impersonates the account of an environment.
+func (c *Checker) lacksThere(ctx context.Context, namespace, account string, r right) (bool, error) {
+	client := c.Kubernetes
+	if namespace != c.Namespace || account != c.account {
+		var err error
+		if client, err = c.in.As(manifest.User(namespace, account)); err != nil {
+			return false, err
+		}
+	}
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &r.ResourceAttributes}}
+	answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+	return err == nil && !answer.Status.Allowed, err
 }

@@ -12,7 +12,8 @@ import (
 // notice is how long before its end a credential is reported.
 const notice = 7 * 24 * time.Hour
 
-// Check checks a cluster: the connection, the version, when the credentials end, and the rights of the agent's account.
+// Check checks a cluster: the connection, the version, when the credentials end, the rights of the agent's account and of the
+// environments' accounts, and the admission policies.
 func (m *Member) Check(ctx context.Context, now time.Time) []checkup.Finding {
 	about := "cluster " + m.Name
 	again := "berth cluster add " + m.Name + " --context CONTEXT"
@@ -50,5 +51,9 @@ func (m *Member) Check(ctx context.Context, now time.Time) []checkup.Finding {
 		add(checkup.Unknown, "rights", "the manifests in this program cannot be read: %v", err)
 		return all
 	}
-	return append(all, checkup.Granted(ctx, m.Client, about, objects, "grant it again: "+again))
+	account := &checkup.Account{Kubernetes: m.Client, As: m.as, About: about, Hint: "grant it again: " + again}
+	if !m.added {
+		account.Hint = fmt.Sprintf("create what the agent needs there: berth cluster add %s --export | kubectl apply --server-side --context CONTEXT -f -", m.Name)
+	}
+	return append(all, account.Check(ctx, objects, m.running)...)
 }

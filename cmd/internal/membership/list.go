@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"berth.dev/berth/reconciler/remote"
 )
@@ -38,6 +39,16 @@ type Member struct {
 
 	// Client has the credentials of the agent; nil if they cannot be read.
 	Client kubernetes.Interface `json:"-"`
+
+	rest  *rest.Config // with which Client was made
+	added bool         // by berth cluster add
+}
+
+// as returns a client with the credentials of the agent that impersonates a user.
+func (m *Member) as(user string) (kubernetes.Interface, error) {
+	config := rest.CopyConfig(m.rest)
+	config.Impersonate.UserName = user
+	return kubernetes.NewForConfig(config)
 }
 
 // atOnce is how many clusters are contacted at the same time, and answering how long one may take.
@@ -109,6 +120,7 @@ func (h *Home) look(ctx context.Context, m *Member, secret *corev1.Secret) {
 		m.Problem = err.Error()
 		return
 	}
+	m.rest, m.added = config.REST, secret.Labels[labelCluster] != ""
 	m.Server, m.Expires, m.ExpiresWhat = config.REST.Host, config.Expires, config.ExpiresWhat
 	if m.Client, err = kubernetes.NewForConfig(config.REST); err != nil {
 		m.Problem = err.Error()

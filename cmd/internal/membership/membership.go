@@ -156,6 +156,8 @@ type Uses struct {
 	Environments []string `json:"environments"`
 	// Entries are those that name the cluster, as repository/entry.
 	Entries []string `json:"entries"`
+
+	running []v1alpha1.Environment // those of Environments
 }
 
 // uses returns what uses each cluster, by name.
@@ -174,7 +176,8 @@ func (h *Home) uses(ctx context.Context) (map[string]*Uses, error) {
 	}
 	for i := range environments.Items {
 		if env := &environments.Items[i]; env.Spec.Cluster != "" {
-			at(env.Spec.Cluster).Environments = append(at(env.Spec.Cluster).Environments, env.Name)
+			uses := at(env.Spec.Cluster)
+			uses.Environments, uses.running = append(uses.Environments, env.Name), append(uses.running, *env)
 		}
 	}
 	for i := range repositories.Items {
