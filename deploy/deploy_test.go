@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,28 @@ func objects(t *testing.T) []*unstructured.Unstructured {
 		t.Fatal("there are no objects")
 	}
 	return objects
+}
+
+func TestTheKustomizationOfTheDocumentationNamesTheAgent(t *testing.T) {
+	page, err := os.ReadFile("../docs/clusters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "\n## The name with Kustomize\n")
+	_, text, found := strings.Cut(text, "resources: [deploy]\n")
+	text, _, _ = strings.Cut(text, "```")
+	if !found {
+		t.Fatal("the page has no kustomization")
+	}
+	for _, object := range build(t, overlay(t, text)) {
+		if object.GetKind() != "Deployment" {
+			continue
+		}
+		containers, _, _ := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+		if args := fmt.Sprint(containers[0].(map[string]any)["args"]); !strings.HasSuffix(args, " --agent-name=staging]") {
+			t.Errorf("the arguments are %s", args)
+		}
+	}
 }
 
 // overlay writes a kustomization on top of the base, called BASE in the text, and returns its folder.

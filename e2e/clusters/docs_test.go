@@ -30,6 +30,7 @@ import (
 var (
 	shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 	yamlBlock  = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	heading    = regexp.MustCompile("(?m)^##+ ")
 )
 
 // reader is a person who follows docs/clusters.md, with the contexts prod and staging, and repository.yaml in the folder.
@@ -37,7 +38,7 @@ type reader struct {
 	t          *testing.T
 	dir        string
 	kubeconfig string
-	worlds     map[string]*world.World // by context
+	worlds     map[string]*world.World // by context; a cluster without Berth has none
 	// name is the name of the Repository.
 	name string
 	// placed are words in the row of the preview that has moved.
@@ -80,11 +81,37 @@ func TestTheCommandsOfTheDocumentation(t *testing.T) {
 	r.leave()
 	r.awaits("prod", "docs.production.main", "docs.review.login")
 
-	if commands := r.follow(page, "\n## From one cluster to two\n", "\n## "); commands < 10 {
+	if commands := r.follow(page, sections[0]); commands < 11 {
 		t.Errorf("the page has %d commands only", commands)
 	}
 	r.awaits("prod", "docs.production.main")
 	r.awaits("staging", "docs.review.login", "docs.staging.main")
+	r.follow(page, sections[1]) // on the Deployment; the agent is another process
+}
+
+// sections are those of the page that have commands.
+var sections = []string{
+	"## From one cluster to two", "## When an entry's agent changes",
+	"### From one cluster to two with one agent", "### The token", "### Removing a cluster",
+}
+
+// No command of the page is left out.
+func TestTheSectionsWithCommands(t *testing.T) {
+	page, err := os.ReadFile("../../docs/clusters.md")
+	succeed(t, err)
+	var found []string
+	section := ""
+	for line := range strings.Lines(string(page)) {
+		switch line = strings.TrimSpace(line); {
+		case strings.HasPrefix(line, "## "), strings.HasPrefix(line, "### "):
+			section = line
+		case line == "```sh" && !slices.Contains(found, section):
+			found = append(found, section)
+		}
+	}
+	if !slices.Equal(found, sections) {
+		t.Errorf("commands are in %q, want %q", found, sections)
+	}
 }
 
 // The same person with one agent, which reaches a second cluster without Berth.
@@ -119,7 +146,7 @@ func TestTheCommandsOfTheDocumentationWithOneAgent(t *testing.T) {
 	r.do("kubectl --context prod apply -f repository.yaml")
 	r.leave()
 	r.awaits("prod", "single.production.main", "single.review.login")
-	if commands := r.follow(second, "\n### From one cluster to two with one agent\n", "\n### The token\n"); commands < 7 {
+	if commands := r.follow(page, sections[2]); commands < 7 {
 		t.Errorf("the page has %d commands only", commands)
 	}
 	r.awaits("prod", "single.production.main", "single.review.login", "single.staging.main")
@@ -127,27 +154,32 @@ func TestTheCommandsOfTheDocumentationWithOneAgent(t *testing.T) {
 		t.Errorf("in staging there are\n%s", there)
 	}
 	r.berth("diff", "single.review.login", "--context", "prod", "--path", "infra/review") // there is nothing to do
-	r.follow(second, "\n### The token\n", "\n### ")
+	if out := r.berth("check", "--context", "prod"); !strings.Contains(out, "the environments' accounts may write what the environments run: 2 checked") {
+		t.Errorf("berth check does not check the accounts in staging:\n%s", out)
+	}
+	r.follow(page, sections[3])
 	r.awaits("prod", "single.production.main", "single.review.login", "single.staging.main")
 
 	// Back, by removing cluster from the entries.
 	succeed(t, os.WriteFile(filepath.Join(r.dir, "repository.yaml"), before, 0o600))
 	r.do("kubectl --context prod apply -f repository.yaml")
 	r.awaits("prod", "single.production.main", "single.review.login")
-	r.follow(second, "\n### Removing a cluster\n", "\n## ")
+	r.follow(page, sections[4])
 	if out := r.berth("cluster", "--context", "prod"); strings.Contains(out, "staging") {
 		t.Errorf("berth cluster says\n%s", out)
 	}
 }
 
-// follow runs the commands between two texts of the page, and returns how many there were.
-func (r *reader) follow(page []byte, from, to string) (commands int) {
+// follow runs the commands of a section of the page, and returns how many there were.
+func (r *reader) follow(page []byte, section string) (commands int) {
 	r.t.Helper()
-	_, way, found := strings.Cut(string(page), from)
+	_, way, found := strings.Cut(string(page), "\n"+section+"\n")
 	if !found {
-		r.t.Fatalf("the page has no %q", from)
+		r.t.Fatalf("the page has no section %q", section)
 	}
-	way, _, _ = strings.Cut(way, to)
+	if end := heading.FindStringIndex(way); end != nil {
+		way = way[:end[0]]
+	}
 	for _, block := range shellBlock.FindAllStringSubmatch(way, -1) {
 		for line := range strings.Lines(block[1]) {
 			if line = strings.TrimSpace(line); line != "" {
@@ -231,9 +263,12 @@ func (r *reader) repositories(block []byte, url string) (before, after []byte) {
 func (r *reader) do(line string) {
 	r.t.Helper()
 	r.t.Log(line)
-	words := strings.Fields(line)
+	words := strings.Fields(strings.ReplaceAll(line, "--repository posts", "--repository "+r.name))
+	for i, word := range words {
+		words[i] = strings.Trim(word, `"`)
+	}
 	switch {
-	case strings.HasPrefix(line, "kubectl --context ") && strings.Contains(line, " apply -f "):
+	case strings.HasPrefix(line, "kubectl --context ") && strings.Contains(line, " apply "):
 		r.apply(words[2], words[len(words)-1])
 	case strings.HasPrefix(line, "kubectl --context ") && strings.Contains(line, " create secret generic "):
 		values := map[string]string{}
@@ -244,6 +279,8 @@ func (r *reader) do(line string) {
 			}
 		}
 		r.worlds[words[2]].SetSecret(r.t, words[slices.Index(words, "generic")+1], values)
+	case strings.HasPrefix(line, "berth ") && words[len(words)-2] == ">":
+		succeed(r.t, os.WriteFile(filepath.Join(r.dir, words[len(words)-1]), []byte(r.berth(words[1:len(words)-2]...)), 0o600))
 	case strings.HasPrefix(line, "berth ") && words[len(words)-1] == "-w":
 		r.watch(words[1:], append(r.placed, r.name+".review.login", "Healthy")...)
 	case strings.HasPrefix(line, "berth "):
@@ -256,13 +293,19 @@ func (r *reader) do(line string) {
 	}
 }
 
+// apply applies the objects of a file to the cluster of a context.
 func (r *reader) apply(context, file string) {
 	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, file))
 	succeed(r.t, err)
-	object := &unstructured.Unstructured{}
-	succeed(r.t, yaml.Unmarshal(text, &object.Object))
-	succeed(r.t, clustertest.Apply(r.t.Context(), r.worlds[context].Cluster.RESTConfig(), object))
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: r.kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
+	succeed(r.t, err)
+	for _, document := range strings.Split(string(text), "\n---\n") {
+		object := &unstructured.Unstructured{}
+		succeed(r.t, yaml.Unmarshal([]byte(document), &object.Object))
+		succeed(r.t, clustertest.Apply(r.t.Context(), config, object))
+	}
 }
 
 func (r *reader) command(ctx context.Context, words ...string) *exec.Cmd {
