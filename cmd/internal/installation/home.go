@@ -164,7 +164,9 @@ func (r *Remover) addUsed(ctx context.Context, s *Survey, objects []metav1.Parti
 		owners = append(owners, &s.Repositories[i].Spec)
 	}
 	for i := range s.Environments {
-		owners = append(owners, &s.Environments[i].Spec)
+		spec := &s.Environments[i].Spec
+		owners = append(owners, spec)
+		s.used["Secret/"+spec.Cluster] = true // the name of its kubeconfig
 	}
 	for _, owner := range owners {
 		spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(owner)

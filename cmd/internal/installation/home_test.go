@@ -174,6 +174,15 @@ func TestUninstallKeepsANamespaceWithForeignObjects(t *testing.T) {
 	}
 }
 
+// Once its Repository is gone, only the Environment names the Secret with the kubeconfig of its cluster.
+func TestUninstallKnowsTheKubeconfigsOfEnvironments(t *testing.T) {
+	env := &v1alpha1.Environment{ObjectMeta: named("posts.review.login", nil), Spec: v1alpha1.EnvironmentSpec{Cluster: "staging"}}
+	s := newCluster(t, env, &corev1.Secret{ObjectMeta: named("staging", nil)}).survey()
+	if !s.Goes() || !slices.Equal(s.Clusters(), []string{"staging"}) {
+		t.Errorf("the namespace stays, because of %q; the clusters are %q", s.Foreign, s.Clusters())
+	}
+}
+
 // A prompt can stay open for hours.
 func TestUninstallKeepsANamespaceWithObjectsCreatedSinceTheSurvey(t *testing.T) {
 	c := newCluster(t)
