@@ -41,7 +41,10 @@ func TestAClusterThatIsTooOld(t *testing.T) {
 		}
 		proxy.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		f.agent.stop() // its watches would last
+		server.Close()
+	})
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	f.keep("staging", &rest.Config{Host: server.URL, BearerToken: direct.BearerToken, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
 	f.branches("one", "f0")
