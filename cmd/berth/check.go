@@ -37,8 +37,9 @@ Secrets that it names, whether webhooks reach the agent, the permissions of the 
 environments and their accounts, and which encrypted files each entry can decrypt. Files are read from the commits that should run: from the Git
 server with the Repository's credentials, otherwise from the repository around the current folder.
 For every other cluster of the installation, check the connection, the version, when the agent's
-credentials end, and its rights, with these credentials and from this computer.
-All checks use your rights. A check that they do not allow is "unknown", which is not a problem.
+credentials end, the rights of its account and of the environments' accounts, and the admission
+policies, with these credentials and from this computer.
+All other checks use your rights. A check that they do not allow is "unknown", which is not a problem.
 
 With --path or --repository it needs no cluster: it checks the files of a checkout, including
 uncommitted changes, for every entry of the Repository or for one. Without --keys it lists the keys
