@@ -237,17 +237,40 @@ func (w *world) syncsToDeath() {
 func TestDeathAtEveryWriteOfALife(t *testing.T) {
 	w := newWorld(t)
 	w.env.Namespace, w.env.SharedNamespace = strings.TrimSuffix(w.env.Namespace, "-env"), true
-	m := &mortal{runs: map[string]int{}}
-	everyDeath(t, w, m, func(version string) { w.lives(m, version) })
+	w.livesToDeath(nil)
+}
+
+// The same with objects in another cluster than the record.
+func TestDeathAtEveryWriteOfALifeInAnotherCluster(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, otherCluster(t))
+	w.env.Namespace, w.env.SharedNamespace = otherCluster(t).Namespace(t), true
+	w.livesToDeath(nil)
 }
 
 // The same with a namespace of its own, which takes longer. Everything else is as above.
 func TestDeathAtEveryWriteOfANamespace(t *testing.T) {
 	w := newWorld(t)
-	m := &mortal{runs: map[string]int{}, counts: func(write string) bool {
-		return strings.HasSuffix(write, "/namespaces/"+w.env.Namespace) || strings.HasPrefix(write, http.MethodDelete)
-	}}
-	everyDeath(t, w, m, func(version string) { w.lives(m, version) })
+	w.livesToDeath(w.ofNamespace)
+}
+
+// The same with a namespace in another cluster than the record.
+func TestDeathAtEveryWriteOfANamespaceInAnotherCluster(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, otherCluster(t))
+	w.livesToDeath(w.ofNamespace)
+}
+
+// ofNamespace reports whether a write is about the environment's namespace, or a deletion.
+func (w *world) ofNamespace(write string) bool {
+	return strings.HasSuffix(write, "/namespaces/"+w.env.Namespace) || strings.HasPrefix(write, http.MethodDelete)
+}
+
+// livesToDeath repeats the life of the environment with an agent that dies at every write that counts; nil: at every write.
+func (w *world) livesToDeath(counts func(write string) bool) {
+	w.t.Helper()
+	m := &mortal{runs: map[string]int{}, counts: counts}
+	everyDeath(w.t, w, m, func(version string) { w.lives(m, version) })
 }
 
 // Every commit brings a kind and an object of it, and drops the previous commit's object. Berth keeps kinds. The

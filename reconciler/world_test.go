@@ -53,6 +53,7 @@ type world struct {
 	git   *gittest.Repository
 	// env is the agent's input. The world keeps the reported values in it up to date.
 	env      Environment
+	own      string // the agent's namespace
 	requeued chan struct{}
 	clock    *clock
 	store    *source.Repository
@@ -78,6 +79,7 @@ func newWorldIn(t *testing.T, c *clustertest.Cluster) *world {
 		Path: ".", Namespace: own + "-env", Settings: "{}", Timeout: time.Minute, ImagePullGrace: time.Millisecond,
 		Variables: noVariables,
 	}
+	w.own = own
 	w.starts(own)
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -171,7 +173,7 @@ func requeue(requeued chan<- struct{}) {
 // restarts replaces the agent, as after a crash.
 func (w *world) restarts() {
 	w.t.Helper()
-	w.starts(strings.TrimSuffix(w.env.Namespace, "-env"))
+	w.starts(w.own)
 }
 
 // commits commits files to the branch; an empty file is removed.
