@@ -258,11 +258,16 @@ func TestHostileNamesInANote(t *testing.T) {
 	}
 }
 
-// pushes is how many pushes are measured; docs/merge-requests.md has the figures of 20.
+// pushes is how many pushes are measured; docs/performance.md has the figures of 20.
 var pushes = flag.Int("pushes", 1, "number of pushes to measure")
 
-// The time from the end of a push, healthy or failed, until the merge request shows it. Half of the pushes come while the note
-// may not be edited yet.
+// crashes returns the application whose container ends with an error, and logs a text.
+func crashes(text, log string) map[string]string {
+	return behaves(text, `labels: {app: api, kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/exit-code: "1", kwok.berth.dev/log: "`+log+`"}`)
+}
+
+// The time from the end of a push, healthy or failed, until the merge request shows it, and the time from the failure of a pod
+// until it shows the last lines of its log.
 func TestTimeFromAPushToTheNote(t *testing.T) {
 	posts := begins(t, "measured")
 	posts.reports(t, "write:repository", "write:issue")
@@ -280,6 +285,15 @@ func TestTimeFromAPushToTheNote(t *testing.T) {
 			posts.says(t, number, sign, commit[:8])
 			took["note "+sign] = append(took["note "+sign], time.Since(began))
 		}
+		commit := posts.forge.Push("side", crashes(fmt.Sprint("crash ", i), fmt.Sprint("panic: attempt ", i)))
+		posts.Environment("side").Becomes("Failed", commit)
+		began := time.Now()
+		posts.shows(t, commit, "berth/review", "success", "Failed, not blocking: ")
+		took["status of a pod that failed"] = append(took["status of a pod that failed"], time.Since(began))
+		posts.says(t, number, "❌", commit[:8])
+		took["note of a pod that failed"] = append(took["note of a pod that failed"], time.Since(began))
+		posts.says(t, number, fmt.Sprint("panic: attempt ", i))
+		took["log of a pod that failed"] = append(took["log of a pod that failed"], time.Since(began))
 	}
 	for what, all := range took {
 		slices.Sort(all)

@@ -105,6 +105,9 @@ func details(env *v1alpha1.Environment, page Page, logs *int) string {
 	if ready.Reason != v1alpha1.ReasonHealthy && ready.Message != "" {
 		item("%s: %s", ready.Reason, code(ready.Message, maxDetail))
 	}
+	if applied := env.Status.AppliedCommit; waits(ready.Reason) && applied != "" && applied != commitOf(env, ready.Reason) {
+		item("Applied before: commit %s", code(short(applied), maxCell))
+	}
 	for _, condition := range []string{v1alpha1.ConditionMoved, v1alpha1.ConditionBranchGone, v1alpha1.ConditionExpiresSoon} {
 		if c := meta.FindStatusCondition(env.Status.Conditions, condition); c != nil {
 			item("%s", code(c.Message, maxDetail))
@@ -120,7 +123,8 @@ func details(env *v1alpha1.Environment, page Page, logs *int) string {
 	switch ready.Reason {
 	case v1alpha1.ReasonFailed, v1alpha1.ReasonRolledBack, v1alpha1.ReasonDegraded:
 		item("%s · try again: `berth retry %s`", more, env.Name)
-	case v1alpha1.ReasonWaiting, v1alpha1.ReasonSyncing, v1alpha1.ReasonSuspended:
+	case v1alpha1.ReasonHealthy:
+	default:
 		item("%s", more)
 	}
 	text := b.String() + problems(env, logs)
@@ -133,11 +137,17 @@ func details(env *v1alpha1.Environment, page Page, logs *int) string {
 // minutes is the format of times in notes.
 const minutes = "2006-01-02 15:04 UTC"
 
+// waits reports whether an environment waits before it applies the commit of its row.
+func waits(reason string) bool {
+	return reason == v1alpha1.ReasonQueued || reason == v1alpha1.ReasonWaiting
+}
+
 // problems quotes the worst objects of an environment, with the last lines of their logs if the status has them. It does not
-// repeat what the environment's message says. No foreign text may stand in HTML: it would not be code there.
+// repeat what the environment's message says. No foreign text may stand in HTML: it would not be code there. While a commit
+// waits, the problems are mostly those of an earlier one, and would read as if this one failed.
 func problems(env *v1alpha1.Environment, logs *int) string {
 	ready := readyOf(env)
-	if ready.Reason == v1alpha1.ReasonHealthy || ready.Reason == v1alpha1.ReasonSyncing {
+	if ready.Reason == v1alpha1.ReasonHealthy || ready.Reason == v1alpha1.ReasonSyncing || waits(ready.Reason) {
 		return ""
 	}
 	var b strings.Builder
@@ -148,7 +158,7 @@ func problems(env *v1alpha1.Environment, logs *int) string {
 		case !said:
 			fmt.Fprintf(&b, "- %s %s: %s\n", o.Health, code(name, maxCell), code(o.Message, maxDetail))
 		case hasLog:
-			fmt.Fprintf(&b, "- %s %s\n", o.Health, code(name, maxCell))
+			fmt.Fprintf(&b, "- Log of %s\n", code(name, maxCell))
 		}
 		if hasLog {
 			*logs -= len(o.Log)

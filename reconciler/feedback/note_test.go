@@ -43,14 +43,17 @@ func TestRowsOfNotes(t *testing.T) {
 		{"a healthy one needs no words", []*v1alpha1.Environment{environment("side", "Healthy", "everything is as Git says", func(env *v1alpha1.Environment) { env.Status.Link = "https://side.example.com/a?b=c" })},
 			[]string{"| `review` | ✅ Healthy | `aaaaaaaa` | [open](https://side.example.com/a?b=c) |"}},
 		{"a queued one has its place", []*v1alpha1.Environment{environment("side", "Queued", "place 3 in the queue: the limit of its entry is 5")},
-			[]string{"| `review` | ⏳ Queued | `aaaaaaaa` | – |", "⏳ `review`", "- Queued: `place 3 in the queue: the limit of its entry is 5`"}},
+			[]string{"| `review` | ⏳ Queued | `aaaaaaaa` | – |", "⏳ `review`", "- Queued: `place 3 in the queue: the limit of its entry is 5`", "- More: `berth describe posts.review.side`"}},
+		{"one that waits says which commit was applied before", []*v1alpha1.Environment{environment("side", "Waiting", "image app:1 is not there yet", func(env *v1alpha1.Environment) {
+			env.Status.AppliedCommit = commitB
+		})}, []string{"- Applied before: commit `bbbbbbbb`\n"}},
 		{"one that waits for an image", []*v1alpha1.Environment{environment("side", "Waiting", "image app:1 is not there yet")}, []string{"- Waiting: `image app:1 is not there yet`", "- More: `berth describe posts.review.side`, [the page](https://berth.example.com/env/posts.review.side)"}},
 		{"what comes is said before", []*v1alpha1.Environment{environment("side", "Healthy", "", func(env *v1alpha1.Environment) {})}, []string{"✅ Healthy"}},
 		{"one that is not reconciled yet", []*v1alpha1.Environment{environment("side", "", "")}, []string{"⏳ not reconciled yet"}},
 		{"a reason is not repeated", []*v1alpha1.Environment{environment("side", "Failed", "Deployment/api: 0 of 1 ready", func(env *v1alpha1.Environment) {
 			env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Name: "api", Health: "Failed", Message: "0 of 1 ready", Log: "panic"}, {Kind: "Deployment", Name: "web", Health: "Failed", Message: "crashes"}}
-		})}, []string{"- Failed: `Deployment/api: 0 of 1 ready`\n", "- Failed `Deployment/api`\n\n<details>", "- Failed `Deployment/web`: `crashes`\n"}},
-		{"expired", []*v1alpha1.Environment{environment("side", "Expired", "the branch was unused, so its namespace was deleted; to re-create it, push")}, []string{"🗑️ Expired", "to re-create it, push"}},
+		})}, []string{"- Failed: `Deployment/api: 0 of 1 ready`\n", "- Log of `Deployment/api`\n\n<details>", "- Failed `Deployment/web`: `crashes`\n"}},
+		{"expired", []*v1alpha1.Environment{environment("side", "Expired", "the branch was unused, so its namespace was deleted; to re-create it, push")}, []string{"🗑️ Expired", "to re-create it, push", "- More: `berth describe posts.review.side`"}},
 	} {
 		t.Run(test.rule, func(t *testing.T) {
 			note := noteOf(subject{branch: "side", page: "https://berth.example.com"}, test.envs)
@@ -60,6 +63,19 @@ func TestRowsOfNotes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The crash of the commit before stays in the status while the next one waits for its image.
+func TestAnEarlierCommitsProblemsAreNotThoseOfTheOneThatWaits(t *testing.T) {
+	crashed := func(env *v1alpha1.Environment) {
+		env.Status.Unhealthy = []v1alpha1.UnhealthyObject{{Kind: "Deployment", Name: "api", Health: "Failed", Message: "exit code 1", Log: "panic"}}
+	}
+	for reason, quoted := range map[string]bool{"Waiting": false, "Queued": false, "Failed": true, "Degraded": true} {
+		note := noteOf(subject{branch: "side"}, []*v1alpha1.Environment{environment("side", reason, "x", crashed)})
+		if strings.Contains(note, "panic") != quoted || strings.Contains(note, "- Failed `Deployment/api`") != quoted {
+			t.Errorf("%s:\n%s", reason, note)
+		}
 	}
 }
 

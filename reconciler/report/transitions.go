@@ -7,7 +7,7 @@ import (
 	"berth.dev/berth/api/v1alpha1"
 )
 
-// Transition is a change of an Environment that is worth reporting, by an event, a log line or a forge.
+// Transition is a change of an Environment that is worth reporting, by an event or a log line.
 type Transition struct {
 	Change Change
 	// Reason is the reason of Ready, or the type of the condition that appeared.
