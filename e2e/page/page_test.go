@@ -72,6 +72,19 @@ func TestDiffAndLogs(t *testing.T) {
 		saw := p.text("#lines")
 		return saw, strings.Contains(saw, "cannot reach") && !strings.Contains(saw, "starting")
 	})
+	p.awaits("#head", "Failed", "Retry")
+	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME}")}, "Do not crash")
+	p.awaits("#head", "Healthy", "Do not crash")
+	p.awaitsGone(`#head a[href$="/do/retry"]`)
+	p.isSame()
+	elsewhere.goes("/env/reads.production.main/diff")
+	elsewhere.awaits("main", "There is nothing to do")
+	slow := strings.Replace(startsSlowly, `"3"`, `"10"`, 1)
+	later := strings.NewReplacer("name: migrate", "name: later", `"-1"`, `"1"`).Replace(migration)
+	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", slow), "k8s/later.yaml": later, "k8s/common.yaml": ""}, "A Job after the rollout")
+	elsewhere.awaits("main", "Syncing", "Job/later", "1 Job will run", "ConfigMap/common", "1 is deleted")
+	elsewhere.awaits("main", "Healthy", "There is nothing to do")
+	elsewhere.isSame()
 }
 
 func TestActionsAskFirstAndShowTheirProgress(t *testing.T) {

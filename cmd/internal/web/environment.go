@@ -111,6 +111,13 @@ func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
 	s.showEnvironment(w, r, page, "environment")
 }
 
+// head serves the beginning of a screen alone, for a browser that shows its earlier state.
+func (s *Server) head(w http.ResponseWriter, r *http.Request) {
+	if env := s.found(w, r); env != nil {
+		s.write(w, r, "head", frame{Screen: "environment", Content: s.pageOf(r, env, r.FormValue("tab"))})
+	}
+}
+
 func (s *Server) showEnvironment(w http.ResponseWriter, r *http.Request, page environmentPage, screen string) {
 	banners := slices.Concat(s.connection(), s.progress(r, page.Env))
 	if isBlocked(page.Env) {

@@ -138,6 +138,7 @@ func newServer(c Config, shared common) *Server {
 	s.mux.HandleFunc("GET /rows", s.rows)
 	s.mux.HandleFunc("GET /live", s.live)
 	s.mux.HandleFunc("GET /env/{name}", s.environment)
+	s.mux.HandleFunc("GET /env/{name}/head", s.head)
 	s.mux.HandleFunc("GET /env/{name}/history", s.history)
 	s.mux.HandleFunc("GET /env/{name}/diff", s.diff)
 	s.mux.HandleFunc("GET /env/{name}/logs", s.logs)

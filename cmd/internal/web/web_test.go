@@ -401,3 +401,11 @@ func TestRowsAreDrawnAgainWhenTheyChange(t *testing.T) {
 	s.shows("/rows?name="+env.Name, "now it is Degraded", `hx-swap-oob="outerMorph"`)
 	s.hides("/", "hx-swap-oob")
 }
+
+// Logs and comparisons are not loaded with each change. What is above them is.
+func TestTheHeadOfAScreenComesAlone(t *testing.T) {
+	s := open(t, &site{}, repository(), environment("a", v1alpha1.ReasonFailed, "Job/migrate failed"))
+	s.shows("/env/posts.review.a/head?tab=logs", `<div id="head"`, "Job/migrate failed", "/do/retry", `<a href="/env/posts.review.a/logs" aria-current="page">`)
+	s.hides("/env/posts.review.a/head?tab=logs", "<html", `id="main"`)
+	s.shows("/env/nobody/head", "There is no environment nobody")
+}

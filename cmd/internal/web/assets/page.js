@@ -8,7 +8,7 @@
 
   // ---- What changes is shown at once.
 
-  let source, busy = false, pending = null, covered = null, versions = "";
+  let source, busy = false, pending = null, versions = "";
 
   function connect() {
     if (source || document.hidden || screen() === "door") return;
@@ -58,7 +58,7 @@
     pending = join(pending, update);
     if (busy) return;
     busy = true;
-    while (pending && !document.hidden) {
+    while (pending && !document.hidden && !$("dialog[open]")) {
       const now = pending;
       let pause = 400;
       pending = null;
@@ -77,15 +77,14 @@
 
   const join = (a, b) => ({whole: a?.whole || b?.whole, names: [...new Set([...(a?.names || []), ...(b?.names || [])])]});
 
+  // What arrived while a dialog was open is loaded when it closes.
+  $("#dialog").addEventListener("close", () => { if (pending) ask({}); });
+
   async function load(update) {
-    if (screen() === "logs" || screen() === "diff") return; // these are read at their own time
-    if ($("dialog[open]")) { // so is a dialog, and what it covers is loaded when it closes
-      covered = join(covered, update);
-      return;
-    }
     if (screen() !== "branches") {
-      if (update.whole || (update.names || []).includes(main().dataset.name)) await refresh();
-    } else if (update.whole || !update.names?.length || update.names.some((name) => !document.getElementById("env-" + name))) {
+      if (!update.whole && !update.names.includes(main().dataset.name)) return;
+      await (screen() === "logs" || screen() === "diff" ? head() : refresh());
+    } else if (update.whole || !update.names.length || update.names.some((name) => !document.getElementById("env-" + name))) {
       await refresh();
     } else {
       const query = new URLSearchParams(update.names.map((name) => ["name", name]));
@@ -97,6 +96,15 @@
   // Another replica of the server may answer, which waits until it has seen what this one announced.
   const headers = () => (versions ? {"Berth-Versions": versions} : {});
   const refresh = () => get(location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph"});
+
+  // Logs have a stream of their own, and a comparison is costly. So only the head of these screens follows each change. A comparison
+  // with the cluster is made again when a sync begins or ends.
+  async function head() {
+    const before = $("#head").dataset.state;
+    await get("/env/" + encodeURIComponent(main().dataset.name) + "/head?tab=" + screen(), {target: "#head", select: "#head", swap: "outerMorph"});
+    const compares = screen() === "diff" && !new URLSearchParams(location.search).get("from");
+    if (!$("#head") || compares && $("#head").dataset.state !== before) await refresh(); // without a head, the environment is gone
+  }
 
   // get loads an address with htmx. It fails, and changes nothing, unless the answer is a page: something between browser and
   // server may answer instead, such as a proxy while the server restarts, or the server refuses because it is busy.
@@ -240,10 +248,6 @@
     dialog.showModal();
     (dialog.querySelector("button.primary") || dialog.querySelector("[data-close]"))?.focus();
   });
-  document.addEventListener("close", () => { // which does not bubble
-    if (covered) ask(covered);
-    covered = null;
-  }, true);
   document.addEventListener("submit", (event) => {
     for (const button of event.target.matches(".decide") ? $$("button", event.target) : []) button.disabled = true;
   });
