@@ -131,7 +131,7 @@ func rowOf(env *v1alpha1.Environment, repo *v1alpha1.Repository, now time.Time) 
 	if e := env.Status.ExpiresAt; e != nil {
 		r.Expires = age(e.Sub(now))
 	}
-	r.CommitLink = forgeOf(repo).commit(fullCommit(env))
+	r.CommitLink = pagesOf(repo).commit(fullCommit(env))
 	return r
 }
 

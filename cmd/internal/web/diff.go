@@ -82,7 +82,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 			page.Commits = append(page.Commits, commitChoice{id, output.ShortCommit(id)})
 		}
 	}
-	page.Choosable = s.Differ != nil || page.Forge.kind != ""
+	page.Choosable = s.Differ != nil || page.Forge.paths.compare != ""
 	page.Link = page.Forge.compare(cmp.Or(page.From, env.Status.AppliedCommit), page.To)
 	if s.Differ == nil {
 		page.Command = "berth diff " + env.Name + " --commit " + output.ShortCommit(page.To)

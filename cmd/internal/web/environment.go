@@ -24,9 +24,8 @@ type environmentPage struct {
 	Row   row
 	// Head is the commit that should run, and Healthy the last healthy one, if they differ from the current one.
 	Head, Healthy string
-	Requests      string // the page of the branch's merge requests
-	BranchLink    string
-	Forge         forge
+	Forge         pages
+	Places        []place // at the Git server
 	// Buttons are the actions that the viewer may take; Denied is why there are none.
 	Buttons []button
 	Denied  string
@@ -132,10 +131,10 @@ func (s *Server) showEnvironment(w http.ResponseWriter, r *http.Request, page en
 // pageOf returns what all screens of an environment show.
 func (s *Server) pageOf(r *http.Request, env *v1alpha1.Environment, tab string) environmentPage {
 	repos, _ := s.board.repos(r.Context()) // without them there are no links to the Git server
-	f := forgeOf(repos[env.Spec.Repository])
+	at := pagesOf(repos[env.Spec.Repository])
 	page := environmentPage{
 		Tabs: tabsOf(env.Name, tab), Env: env, State: stateOf(env), Row: rowOf(env, repos[env.Spec.Repository], s.Now()),
-		BranchLink: f.branch(env.Spec.Branch), Requests: f.requests(env.Spec.Branch), Forge: f,
+		Places: at.places(env), Forge: at,
 	}
 	if healthy := output.ShortCommit(env.Status.HealthyCommit); healthy != env.Status.ShortCommit {
 		page.Healthy = healthy
@@ -148,7 +147,7 @@ func (s *Server) pageOf(r *http.Request, env *v1alpha1.Environment, tab string) 
 }
 
 // detail reads the objects, and where they are in Git.
-func (s *Server) detail(ctx context.Context, env *v1alpha1.Environment, f forge) detail {
+func (s *Server) detail(ctx context.Context, env *v1alpha1.Environment, p pages) detail {
 	d := detailOf(s.described.describe(ctx, env))
 	commit := fullCommit(env)
 	places := s.origins.of(ctx, s.Differ, env, commit, s.Now())
@@ -156,7 +155,7 @@ func (s *Server) detail(ctx context.Context, env *v1alpha1.Environment, f forge)
 		for n := range g.Objects {
 			o := &g.Objects[n]
 			o.Origin = places[o.ID()]
-			o.OriginLink = f.origin(commit, o.Origin)
+			o.OriginLink = p.origin(commit, o.Origin)
 		}
 	}
 	return d

@@ -1,106 +1,144 @@
 package web
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"berth.dev/berth/api/v1alpha1"
+	"berth.dev/berth/source/forge"
 )
 
-// forge makes links to the Git server's own pages. The zero value makes none.
-type forge struct {
-	base string
-	kind string
+// pages makes links to the Git server's own pages. The zero value makes none.
+type pages struct {
+	base  string
+	paths paths
+	// hasNotes says that the agent has notes in merge requests there.
+	hasNotes bool
 }
 
-// forgeOf guesses the pages from a Repository's URL. GitLab, GitHub and Gitea show a commit below the same path; where
-// a file is depends on the host's name.
-func forgeOf(repo *v1alpha1.Repository) forge {
+// paths are where a Git server has its pages, below that of a project.
+type paths struct {
+	branch, file, compare, request string
+	// search is the page of the merge requests of a branch; empty: the server cannot search for them.
+	search string
+}
+
+// pathsOf are those of the servers that are known, by their API.
+var pathsOf = map[v1alpha1.ForgeProvider]paths{
+	v1alpha1.ForgeGitHub: {branch: "/tree/", file: "/blob/", compare: "/compare/", request: "/pull/", search: "/pulls?q=is%3Apr+head%3A"},
+	v1alpha1.ForgeGitLab: {branch: "/-/tree/", file: "/-/blob/", compare: "/-/compare/", request: "/-/merge_requests/", search: "/-/merge_requests?state=all&source_branch="},
+	v1alpha1.ForgeGitea:  {branch: "/src/branch/", file: "/src/commit/", compare: "/compare/", request: "/pulls/"},
+}
+
+// pagesOf returns the pages of a Repository at its Git server: the one that spec.feedback names, or else the one that the URL
+// leads to, whose host's name says which server it is. All servers show a commit below the same path.
+func pagesOf(repo *v1alpha1.Repository) pages {
 	if repo == nil {
-		return forge{}
+		return pages{}
 	}
 	u, err := url.Parse(repo.Spec.URL)
 	if err != nil || u.Host == "" {
-		return forge{}
+		return pages{}
 	}
-	f := forge{base: "https://" + u.Host}
-	switch {
-	case u.Scheme == "ssh": // the port is that of SSH
-		f.base = "https://" + u.Hostname()
-	case u.Scheme == "http":
-		f.base = "http://" + u.Host
-	case u.Scheme != "https":
-		return forge{}
+	named := v1alpha1.Feedback{}
+	if repo.Spec.Feedback != nil {
+		named = *repo.Spec.Feedback
 	}
-	f.base += "/" + strings.Trim(strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), ".git"), "/")
-	for _, kind := range []string{"github", "gitlab", "gitea", "forgejo", "codeberg"} {
-		if strings.Contains(strings.ToLower(u.Hostname()), kind) {
-			f.kind = kind
-			break
+	path := strings.Trim(strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), ".git"), "/")
+	var base string
+	switch given, err := url.Parse(webAddress(named.URL)); {
+	case err == nil && given.Host != "":
+		base = strings.TrimRight(given.String(), "/")
+		if u.Scheme != "ssh" { // the server is below a path of its host
+			path = strings.TrimPrefix(path, strings.Trim(given.EscapedPath(), "/")+"/")
 		}
+	case u.Scheme == "ssh": // the port is that of SSH
+		base = "https://" + u.Hostname()
+	case u.Scheme == "http", u.Scheme == "https":
+		base = u.Scheme + "://" + u.Host
+	default:
+		return pages{}
 	}
-	return f
+	provider := cmp.Or(named.Provider, v1alpha1.ForgeProvider(forge.ProviderOf(cmp.Or(named.URL, repo.Spec.URL))))
+	return pages{base: base + "/" + path, paths: pathsOf[provider], hasNotes: repo.Spec.Feedback != nil}
+}
+
+// at returns the page below a path of the project; nothing if the server has no such path.
+func (p pages) at(path, rest string) string {
+	if p.base == "" || path == "" || rest == "" {
+		return ""
+	}
+	return p.base + path + rest
 }
 
 // commit returns the page of a commit; its id has to be complete.
-func (f forge) commit(id string) string {
-	if f.base == "" || len(id) < 40 {
+func (p pages) commit(id string) string {
+	if len(id) < 40 {
 		return ""
 	}
-	return f.base + "/commit/" + id
+	return p.at("/commit/", id)
 }
 
 // compare returns the page of what changed between two commits, if the server is one whose paths are known.
-func (f forge) compare(from, to string) string {
-	path := map[string]string{"github": "/compare/", "gitlab": "/-/compare/", "gitea": "/compare/", "forgejo": "/compare/", "codeberg": "/compare/"}[f.kind]
-	if path == "" || from == "" || to == "" || from == to {
+func (p pages) compare(from, to string) string {
+	if from == "" || to == "" || from == to {
 		return ""
 	}
-	return f.base + path + from + "..." + to
+	return p.at(p.paths.compare, from+"..."+to)
 }
 
 // branch returns the page of a branch, if the server is one whose paths are known.
-func (f forge) branch(name string) string {
-	tree := map[string]string{"github": "/tree/", "gitlab": "/-/tree/", "gitea": "/src/branch/", "forgejo": "/src/branch/", "codeberg": "/src/branch/"}[f.kind]
-	if tree == "" {
-		return ""
-	}
-	return f.base + tree + escapePath(name)
-}
+func (p pages) branch(name string) string { return p.at(p.paths.branch, escapePath(name)) }
 
-// requests returns the page of a branch's merge requests, if the server is one that can search for them.
-func (f forge) requests(branch string) string {
-	switch f.kind {
-	case "github":
-		return f.base + "/pulls?q=" + url.QueryEscape("is:pr head:"+branch)
-	case "gitlab":
-		return f.base + "/-/merge_requests?state=all&source_branch=" + url.QueryEscape(branch)
+// place is a page of the Git server with its name.
+type place struct{ Title, Address string }
+
+// places returns the pages of an environment: its branch, and the merge requests in which the agent has a note. If it has none,
+// a search may find them.
+func (p pages) places(env *v1alpha1.Environment) (list []place) {
+	add := func(title, address string) {
+		if address != "" {
+			list = append(list, place{title, address})
+		}
 	}
-	return ""
+	add("branch", p.branch(env.Spec.Branch))
+	var requests []int64
+	if f := env.Status.Feedback; f != nil && p.hasNotes {
+		for _, note := range f.Notes {
+			requests = append(requests, note.MergeRequest)
+		}
+	}
+	for _, number := range requests {
+		add("merge request "+strconv.FormatInt(number, 10), p.at(p.paths.request, strconv.FormatInt(number, 10)))
+	}
+	if len(requests) == 0 {
+		add("merge requests", p.at(p.paths.search, url.QueryEscape(env.Spec.Branch)))
+	}
+	return list
 }
 
 // file returns the page of a line of a file at a commit.
-func (f forge) file(commit, file string, line int) string {
-	blob := map[string]string{"github": "/blob/", "gitlab": "/-/blob/", "gitea": "/src/commit/", "forgejo": "/src/commit/", "codeberg": "/src/commit/"}[f.kind]
-	if blob == "" || commit == "" {
+func (p pages) file(commit, file string, line int) string {
+	if commit == "" {
 		return ""
 	}
-	address := f.base + blob + commit + "/" + escapePath(file)
-	if line > 0 {
+	address := p.at(p.paths.file, commit+"/"+escapePath(file))
+	if address != "" && line > 0 {
 		address += "#L" + strconv.Itoa(line)
 	}
 	return address
 }
 
 // origin returns the page of an origin, file:line.
-func (f forge) origin(commit, origin string) string {
+func (p pages) origin(commit, origin string) string {
 	file, at, ok := strings.Cut(origin, ":")
 	line, err := strconv.Atoi(at)
 	if !ok || err != nil {
 		return ""
 	}
-	return f.file(commit, file, line)
+	return p.file(commit, file, line)
 }
 
 func escapePath(path string) string {

@@ -9,29 +9,74 @@ import (
 
 func TestLinksToTheGitServer(t *testing.T) {
 	commit := strings.Repeat("1a2b", 10)
-	for url, want := range map[string][4]string{
-		"https://gitlab.example.com/a/b.git": {"https://gitlab.example.com/a/b/commit/" + commit, "https://gitlab.example.com/a/b/-/tree/x/y%3F",
-			"https://gitlab.example.com/a/b/-/merge_requests?state=all&source_branch=x%2Fy%3F", "https://gitlab.example.com/a/b/-/blob/" + commit + "/c/d%23.yaml#L3"},
-		"ssh://git@github.com:22/a/b": {"https://github.com/a/b/commit/" + commit, "https://github.com/a/b/tree/x/y%3F",
-			"https://github.com/a/b/pulls?q=is%3Apr+head%3Ax%2Fy%3F", "https://github.com/a/b/blob/" + commit + "/c/d%23.yaml#L3"},
-		"http://gitea.local:3000/a/b/": {"http://gitea.local:3000/a/b/commit/" + commit, "http://gitea.local:3000/a/b/src/branch/x/y%3F", "",
-			"http://gitea.local:3000/a/b/src/commit/" + commit + "/c/d%23.yaml#L3"},
-		"https://git.example.com/a/b": {"https://git.example.com/a/b/commit/" + commit, "", "", ""},
-		"file:///srv/b.git":           {"", "", "", ""},
+	const (
+		gitlab = " branch .../-/tree/x/y%3F merge requests .../-/merge_requests?state=all&source_branch=x%2Fy%3F"
+		gitea  = " branch .../src/branch/x/y%3F"
+	)
+	for name, test := range map[string]struct {
+		url      string
+		feedback *v1alpha1.Feedback
+		base     string // of all links
+		places   string
+		file     string
+	}{
+		"GitLab":                     {"https://gitlab.example.com/a/b.git", nil, "https://gitlab.example.com/a/b", gitlab, "/-/blob/"},
+		"GitHub by SSH":              {"ssh://git@github.com:22/a/b", nil, "https://github.com/a/b", " branch .../tree/x/y%3F merge requests .../pulls?q=is%3Apr+head%3Ax%2Fy%3F", "/blob/"},
+		"Gitea":                      {"http://gitea.local:3000/a/b/", nil, "http://gitea.local:3000/a/b", gitea, "/src/commit/"},
+		"a server of another name":   {"https://git.example.com/a/b", nil, "https://git.example.com/a/b", "", ""},
+		"no server":                  {"file:///srv/b.git", nil, "", "", ""},
+		"a provider":                 {"https://git.example.com/a/b", &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab}, "https://git.example.com/a/b", gitlab, "/-/blob/"},
+		"a provider beats the name":  {"https://gitlab.example.com/a/b", &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitea}, "https://gitlab.example.com/a/b", gitea, "/src/commit/"},
+		"an address":                 {"ssh://git@ssh.example.com/a/b", &v1alpha1.Feedback{URL: "https://gitlab.example.com:8443/"}, "https://gitlab.example.com:8443/a/b", gitlab, "/-/blob/"},
+		"an address below a path":    {"https://example.com/gitlab/a/b.git", &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, URL: "https://example.com/gitlab"}, "https://example.com/gitlab/a/b", gitlab, "/-/blob/"},
+		"an address that is no link": {"https://git.example.com/a/b", &v1alpha1.Feedback{URL: "javascript:evil()"}, "https://git.example.com/a/b", "", ""},
 	} {
-		f := forgeOf(&v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{URL: url}})
-		if got := [4]string{f.commit(commit), f.branch("x/y?"), f.requests("x/y?"), f.file(commit, "c/d#.yaml", 3)}; got != want {
-			t.Errorf("%s:\ngot  %q\nwant %q", url, got, want)
+		t.Run(name, func(t *testing.T) {
+			p := pagesOf(&v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{URL: test.url, Feedback: test.feedback}})
+			env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Branch: "x/y?"}}
+			var places strings.Builder
+			for _, place := range p.places(env) {
+				places.WriteString(" " + place.Title + " " + strings.Replace(place.Address, test.base, "...", 1))
+			}
+			if places.String() != test.places {
+				t.Errorf("the places are%s, want%s", places.String(), test.places)
+			}
+			inCommit, inFile := "", ""
+			if test.base != "" {
+				inCommit = test.base + "/commit/" + commit
+			}
+			if test.file != "" {
+				inFile = test.base + test.file + commit + "/c/d%23.yaml#L3"
+			}
+			if got := p.commit(commit); got != inCommit || p.commit("1a2b3c4d") != "" {
+				t.Errorf("the commit is %s, want %s", got, inCommit)
+			}
+			if got := p.file(commit, "c/d#.yaml", 3); got != inFile {
+				t.Errorf("the file is %s, want %s", got, inFile)
+			}
+		})
+	}
+	for provider, want := range map[v1alpha1.ForgeProvider]string{"GitLab": "https://a/-/compare/b...c", "GitHub": "https://a/compare/b...c", "Gitea": "https://a/compare/b...c", "": ""} {
+		p := pages{base: "https://a", paths: pathsOf[provider]}
+		if got := p.compare("b", "c"); got != want || p.compare("b", "b")+p.compare("", "c") != "" {
+			t.Errorf("%s compares at %q, want %q", provider, got, want)
 		}
 	}
-	for kind, want := range map[string]string{"gitlab": "https://a/-/compare/b...c", "github": "https://a/compare/b...c", "gitea": "https://a/compare/b...c", "": ""} {
-		f := forge{base: "https://a", kind: kind}
-		if got := f.compare("b", "c"); got != want || f.compare("b", "b")+f.compare("", "c") != "" {
-			t.Errorf("%s compares at %q, want %q", kind, got, want)
+}
+
+func TestMergeRequestsWithANoteAreLinks(t *testing.T) {
+	env := &v1alpha1.Environment{Spec: v1alpha1.EnvironmentSpec{Branch: "x"}}
+	env.Status.Feedback = &v1alpha1.EnvironmentFeedback{Notes: []v1alpha1.MergeRequestNote{{MergeRequest: 12}, {MergeRequest: 14}}}
+	for provider, want := range map[v1alpha1.ForgeProvider]string{"GitLab": "/-/merge_requests/", "GitHub": "/pull/", "Gitea": "/pulls/"} {
+		repo := &v1alpha1.Repository{Spec: v1alpha1.RepositorySpec{URL: "https://git.example.com/a/b", Feedback: &v1alpha1.Feedback{Provider: provider}}}
+		got, at := pagesOf(repo).places(env), "https://git.example.com/a/b"+want
+		if len(got) != 3 || got[1] != (place{"merge request 12", at + "12"}) || got[2] != (place{"merge request 14", at + "14"}) {
+			t.Errorf("%s: the places are %v", provider, got)
 		}
-	}
-	if got := (forge{base: "https://a"}).commit("1a2b3c4d"); got != "" {
-		t.Errorf("a short commit leads to %q", got)
+		repo.Spec.Feedback = nil // the numbers may be those of another project
+		if places := pagesOf(repo).places(env); len(places) != 0 {
+			t.Errorf("without notes, the places are %v", places)
+		}
 	}
 }
 
