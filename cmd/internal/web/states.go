@@ -1,6 +1,8 @@
 package web
 
 import (
+	"regexp"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"berth.dev/berth/api/v1alpha1"
@@ -64,6 +66,17 @@ type state struct {
 	Word   string
 	Tone   tone
 	Reason string
+}
+
+// podCause matches a reason that says what is wrong with an object, and then why: with the object, and what its pod says.
+var podCause = regexp.MustCompile(`^((?:not ready [^:]*: )?[A-Z]\w*/[^\s:]+: )[^\n]*?\bpod [^\s:]+: ([^\n]+)`)
+
+// Brief returns the reason as a row has room for it: the cause first, without the numbers of pods and the name of one.
+func (s state) Brief() string {
+	if found := podCause.FindStringSubmatch(s.Reason); found != nil {
+		return found[1] + found[2]
+	}
+	return s.Reason
 }
 
 func stateOf(env *v1alpha1.Environment) state {

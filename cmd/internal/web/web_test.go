@@ -409,3 +409,17 @@ func TestTheHeadOfAScreenComesAlone(t *testing.T) {
 	s.hides("/env/posts.review.a/head?tab=logs", "<html", `id="main"`)
 	s.shows("/env/nobody/head", "There is no environment nobody")
 }
+
+// A row has two lines for the reason. What the pod says is the cause.
+func TestARowBeginsWithTheCause(t *testing.T) {
+	for reason, want := range map[string]string{
+		"Deployment/worker: 0 of 1 ready, until then 1 old pod kept; pod worker-db7dbd8bd-t4l4m: container worker exited with code 137, restarted again and again": "Deployment/worker: container worker exited with code 137, restarted again and again",
+		"not ready after 5m0s: StatefulSet/db: 1 of 3 ready; pod db-1: container db: image postgres:99 cannot be pulled; Job/a: runs":                              "not ready after 5m0s: StatefulSet/db: container db: image postgres:99 cannot be pulled; Job/a: runs",
+		"Deployment/api, Deployment/worker: its controller has not seen the newest version":                                                                        "Deployment/api, Deployment/worker: its controller has not seen the newest version",
+		"k8s/pod.yaml:3: pod a: this is not a message about a pod":                                                                                                 "k8s/pod.yaml:3: pod a: this is not a message about a pod",
+	} {
+		s := open(t, &site{}, environment("a", v1alpha1.ReasonFailed, reason))
+		s.shows("/", `title="`+reason+`">`+want+`</span>`)
+		s.shows("/env/posts.review.a", ">"+reason+"</p>")
+	}
+}

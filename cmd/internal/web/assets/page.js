@@ -198,7 +198,7 @@
       const is = {"": true, failing: failing(row), moving: row.dataset.tone === "busy", mine: same(me, row.dataset.author)};
       count.all++;
       for (const kind of ["failing", "moving", "mine"]) if (is[kind]) count[kind]++;
-      const text = row.textContent.toLowerCase();
+      const text = (row.textContent + " " + ($(".reason", row)?.title || "")).toLowerCase(); // a row may show a part of the reason
       row.hidden = !(is[show] && (!author || same(author, row.dataset.author)) && words.every((word) => text.includes(word)));
       if (!row.hidden) shown++;
     }
