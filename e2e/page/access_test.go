@@ -64,10 +64,14 @@ type violation struct {
 	Nodes    []struct{ HTML, FailureSummary string }
 }
 
+// hostile is what a commit or a log may say: markup, a change of the direction, and a word that no line has room for.
+var hostile = "<img src=x onerror=alert(1)> \u202eevil\u202c " + strings.Repeat("W", 400)
+
 func TestEveryScreenIsAccessible(t *testing.T) {
 	team := begins(t, "axe")
-	broken := team.branches("fix/crash", "Crash at the start", map[string]string{"k8s/api.yaml": deployment("api", crashes)})
-	env := team.Environment("fix/crash").Becomes("Failed", broken)
+	branch := "fix/" + strings.Repeat("long", 40)
+	broken := team.branches(branch, hostile, map[string]string{"k8s/api.yaml": deployment("api", logs(hostile)+", kwok.berth.dev/exit-code: \"3\"}, labels: {app: NAME, kwok.berth.dev/behaviour: crash-loop}")})
+	env := team.Environment(branch).Becomes("Failed", broken)
 	p := opensIn(t, shared.Cluster.Kubeconfig(), team.clone(t))
 	for _, size := range []size{desktop, phone} {
 		p.resizes(size)
@@ -133,4 +137,7 @@ func TestTheScreensAreReadableWithoutScripts(t *testing.T) {
 		p.do("opening "+path, chromedp.Navigate(p.address+path))
 		p.awaits("main", texts...)
 	}
+	p.do("opening /", chromedp.Navigate(p.address+"/"))
+	p.clicks(`button[name="show"][value="failing"]`)
+	p.awaits("#none", "No branch matches the filter")
 }

@@ -244,6 +244,16 @@ func (p *tab) clicks(selector string) {
 	p.do("clicking "+selector, chromedp.Click(selector))
 }
 
+// chooses chooses an option of a list.
+func (p *tab) chooses(selector, value string) {
+	p.Helper()
+	eval[bool](p, fmt.Sprintf(`(() => {
+		const list = document.querySelector(%q);
+		list.value = %q;
+		return list.dispatchEvent(new Event("change", {bubbles: true}));
+	})()`, selector, value))
+}
+
 // presses presses keys, wherever the focus is.
 func (p *tab) presses(keys string) {
 	p.Helper()

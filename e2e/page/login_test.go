@@ -139,6 +139,15 @@ func TestThePageInTheClusterHasALogin(t *testing.T) {
 	if at := eval[string](p, "location.pathname"); at != "/env/login.production.main" {
 		t.Errorf("the login leads to %s", at)
 	}
+	if err := s.agent.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaits("#live:not([hidden])", "Connection lost")
+	if err := s.agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitsGone("#live:not([hidden])") // with the same login
+	p.awaits("main", "Healthy", "Deployment")
 	p.goes("/env/login.production.main/logs")
 	p.awaits("main", "Download")
 	p.goes("/env/login.production.main/diff")

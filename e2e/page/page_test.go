@@ -73,10 +73,27 @@ func TestDiffAndLogs(t *testing.T) {
 		return saw, strings.Contains(saw, "cannot reach") && !strings.Contains(saw, "starting")
 	})
 	p.awaits("#head", "Failed", "Retry")
-	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME}")}, "Do not crash")
+	const log = `{"level":"info","msg":"database found"}
+{"level":"error","msg":"database lost"}`
+	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", logs(log)+"}, labels: {app: NAME}")}, "Do not crash")
 	p.awaits("#head", "Healthy", "Do not crash")
 	p.awaitsGone(`#head a[href$="/do/retry"]`)
+	p.awaits("#lines", "database found", "database lost") // the new pod is followed
 	p.isSame()
+	p.chooses(`select[name="level"]`, "error")
+	p.until("only errors are there", func() (string, bool) {
+		saw := p.text("#lines")
+		return saw, strings.Contains(saw, "database lost") && !strings.Contains(saw, "database found")
+	})
+	if saved := p.awaited(`fetch(document.querySelector("a[download]").href).then((answer) => answer.text())`); !strings.Contains(saved, "database lost") || strings.Contains(saved, "found") {
+		t.Errorf("the download is %q", saved)
+	}
+	p.clicks(`input[name="previous"]`)
+	p.until("the address has the choice", func() (string, bool) {
+		address := eval[string](p, "location.search")
+		return address, strings.Contains(address, "level=error") && strings.Contains(address, "previous=yes")
+	})
+	p.awaitsGone("#follow") // an earlier run has ended
 	elsewhere.goes("/env/reads.production.main/diff")
 	elsewhere.awaits("main", "There is nothing to do")
 	slow := strings.Replace(startsSlowly, `"3"`, `"10"`, 1)

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type hall struct {
 	made  []string // the viewers for whom a page was made
 	acted []string
 	log   strings.Builder
+	// says is the text of a refused login.
+	says string
 }
 
 const publicAddress = "https://berth.example.com"
@@ -135,7 +138,7 @@ func (h *hall) Session(r *http.Request) (login.Session, error) {
 // Enter leads to an issuer.
 func (h *hall) Enter(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Has("lost") {
-		return &login.Refusal{Code: http.StatusBadGateway, Title: "The issuer cannot be reached", Text: "Try again.", Cause: errors.New("connection refused")}
+		return &login.Refusal{Code: http.StatusBadGateway, Title: "The issuer cannot be reached", Text: cmp.Or(h.says, "Try again."), Cause: errors.New("connection refused")}
 	}
 	if r.URL.Path == login.CallbackPath {
 		return &login.Refusal{Code: http.StatusForbidden, Title: "The issuer refused the login", Text: `access_denied: <script>alert("no")</script>`}

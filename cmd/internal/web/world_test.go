@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -55,6 +56,8 @@ type site struct {
 	denied []string
 	// boards is how many servers watch the objects.
 	boards int
+	// cluster is the name of the cluster.
+	cluster string
 }
 
 // open serves a page about objects.
@@ -77,7 +80,7 @@ func open(t *testing.T, s *site, objects ...client.Object) *site {
 		WithIndex(&corev1.Event{}, "reason", byField(func(e *corev1.Event) string { return e.Reason })).Build()}
 	var err error
 	s.Server, err = web.New(web.Config{
-		Watch: s.WithWatch, Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, FormToken: "the token", Namespace: namespace, Cluster: "test", Author: "Ada",
+		Watch: s.WithWatch, Client: s.WithWatch, Inspector: s, Logs: s, Differ: s, FormToken: "the token", Namespace: namespace, Cluster: cmp.Or(s.cluster, "test"), Author: "Ada",
 		Actor:   &web.Own{Client: s.WithWatch, User: func(context.Context) string { return "ada" }, Access: access{denied: s.denied}, Namespace: namespace, Now: s.clock},
 		Roles:   web.Roles{Operator: "edit", Administrator: "admin"},
 		Explain: func(err error) error { return fmt.Errorf("explained: %w", err) }, Now: s.clock,
