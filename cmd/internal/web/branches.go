@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -91,6 +92,17 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) {
 func filterOf(r *http.Request) filter {
 	q := r.URL.Query()
 	return filter{Text: strings.TrimSpace(q.Get("q")), Author: q.Get("author"), Show: q.Get("show")}
+}
+
+// WithoutAuthor is the address of the same list without the filter by author.
+func (f filter) WithoutAuthor() string {
+	q := url.Values{}
+	for key, value := range map[string]string{"q": f.Text, "show": f.Show} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	return "/?" + q.Encode()
 }
 
 // rowsOf returns the rows of environments, in the order of the list.

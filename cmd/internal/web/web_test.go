@@ -423,3 +423,9 @@ func TestARowBeginsWithTheCause(t *testing.T) {
 		s.shows("/env/posts.review.a", ">"+reason+"</p>")
 	}
 }
+
+func TestAFilterByAuthorIsNamedAndCanBeRemoved(t *testing.T) {
+	s := open(t, &site{}, environment("a", v1alpha1.ReasonHealthy, ""))
+	s.shows("/?author=Ada+%3Cb%3E&q=x+y&show=failing", "Author: Ada &lt;b&gt;", `href="/?q=x&#43;y&amp;show=failing"`)
+	s.hides("/", "Author: ")
+}

@@ -230,6 +230,16 @@
     remember();
   });
 
+  document.addEventListener("click", (event) => {
+    const clear = event.target.closest("[data-clear]");
+    if (!clear) return;
+    event.preventDefault();
+    clear.parentElement.remove();
+    $("#search").focus();
+    filter();
+    remember();
+  });
+
   // ---- Actions are confirmed in a dialog. Its form goes to the server as that of a page does.
 
   document.addEventListener("click", async (event) => {
