@@ -78,8 +78,17 @@ func TestDiffAndLogs(t *testing.T) {
 	team.git.Commit("main", map[string]string{"k8s/api.yaml": deployment("api", logs(log)+"}, labels: {app: NAME}")}, "Do not crash")
 	p.awaits("#head", "Healthy", "Do not crash")
 	p.awaitsGone(`#head a[href$="/do/retry"]`)
-	p.awaits("#lines", "database found", "database lost") // the new pod is followed
 	p.isSame()
+	p.goes("/env/reads.production.main/logs?q=database") // the simulated node has no times of lines, and a line without one is not followed
+	p.awaits("#lines", "database found", "database lost")
+	before := p.text(".facts time")
+	p.until("ages have grown", func() (string, bool) {
+		saw := p.text(".facts time")
+		return saw, saw != before
+	})
+	if saw := p.text("#lines"); strings.Contains(saw, "NaN") { // the times of lines are no ages
+		t.Errorf("then the lines are %q", saw)
+	}
 	p.chooses(`select[name="level"]`, "error")
 	p.until("only errors are there", func() (string, bool) {
 		saw := p.text("#lines")

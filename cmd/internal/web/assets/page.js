@@ -177,7 +177,7 @@
       if (time.textContent !== now) time.textContent = now;
     }
   }
-  setInterval(grow, 5000, "time:not([data-counts])", age);
+  setInterval(grow, 5000, "time[datetime]:not([data-counts])", age);
   setInterval(grow, 1000, "time[data-counts]", counted);
 
   // ---- The filter of the branches.
