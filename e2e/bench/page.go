@@ -19,6 +19,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"berth.dev/berth/api/v1alpha1"
 	"berth.dev/berth/deploy"
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/clustertest"
@@ -44,11 +45,11 @@ func (b *bench) page() []figure {
 	b.reaction(t, at) // the agent has its stores again
 
 	quiet := b.deployments(t, at)
-	v := b.openPages(address, b.pages)
+	v := b.openPages(address, "/env/"+t.Environment(at.branch).BecomesWithin(limit, v1alpha1.ReasonHealthy, at.git.Head(at.branch)).Name)
 	busy := b.deployments(t, at)
 	first, bytes := v.first(b)
 	v.close()
-	pages := fmt.Sprintf("%d open pages of %d environments", b.pages, b.branches)
+	pages := fmt.Sprintf("%d open pages of %d environments, and %d of one of these", b.pages, b.branches, environmentPages)
 	return []figure{
 		of("webhook to the first write, no open pages", "ms", quiet.took),
 		{Name: "the same with " + pages, Unit: "×", Value: median(busy.took) / median(quiet.took), Budget: 2},
@@ -122,6 +123,7 @@ func pageRights() []*unstructured.Unstructured {
 		bind("ClusterRoleBinding", "berth-page", map[string]any{"kind": "ServiceAccount", "name": deploy.ServiceAccount, "namespace": deploy.Namespace}),
 		role("berth-viewer", map[string]any{"apiGroups": []any{"berth.dev"}, "resources": []any{"environments", "repositories"}, "verbs": []any{"get", "list", "watch"}}),
 		bind("RoleBinding", "berth-viewer", map[string]any{"apiGroup": group, "kind": "Group", "name": "oidc:" + pageGroup}),
+		bind("ClusterRoleBinding", "view", map[string]any{"apiGroup": group, "kind": "Group", "name": "oidc:" + pageGroup}),
 	}
 }
 
@@ -164,15 +166,23 @@ type viewers struct {
 	answers atomic.Int64
 }
 
-// openPages opens pages, each of another viewer, and returns when all of them follow what changes.
-func (b *bench) openPages(address string, n int) *viewers {
+// environmentPages is how many of the open pages show the environment that is deployed, with its objects.
+const environmentPages = 5
+
+// openPages opens lists of branches and pages of one environment, each of another viewer, and returns when all of them follow
+// what changes.
+func (b *bench) openPages(address, environment string) *viewers {
 	ctx, end := context.WithCancel(b.t.Context())
 	v := &viewers{address: address, end: end}
 	var open sync.WaitGroup
-	open.Add(n)
-	for i := range n {
+	open.Add(b.pages + environmentPages)
+	for i := range b.pages + environmentPages {
+		path := "/"
+		if i >= b.pages {
+			path = environment
+		}
 		v.ended.Go(func() {
-			if err := v.view(ctx, fmt.Sprint("viewer-", i), sync.OnceFunc(open.Done)); err != nil && ctx.Err() == nil {
+			if err := v.view(ctx, tabOf{fmt.Sprint("viewer-", i), path}, sync.OnceFunc(open.Done)); err != nil && ctx.Err() == nil {
 				b.t.Fatalf("a page: %v", err)
 			}
 		})
@@ -186,16 +196,31 @@ func (v *viewers) close() {
 	v.ended.Wait()
 }
 
+// tabOf is what one viewer has open.
+type tabOf struct{ user, path string }
+
+// again returns what the tab loads after a change, as page.js does; empty: nothing.
+func (t tabOf) again(names []string, whole bool) string {
+	switch {
+	case t.path == "/" && !whole:
+		return "/rows?" + url.Values{"name": names}.Encode()
+	case t.path == "/" || whole || slices.Contains(names, strings.TrimPrefix(t.path, "/env/")):
+		return t.path
+	}
+	return ""
+}
+
 var (
 	shownVersion = regexp.MustCompile(`data-shown="([\w.]+)"`)
 	assetPath    = regexp.MustCompile(`/assets/[\w.-]+`)
 )
 
-// view opens the list of branches, and loads what changes, as page.js does.
-func (v *viewers) view(ctx context.Context, user string, isOpen func()) error {
+// view opens a page, and loads what changes.
+func (v *viewers) view(ctx context.Context, t tabOf, isOpen func()) error {
+	user := t.user
 	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 6}}
 	defer client.CloseIdleConnections()
-	body, _, err := v.get(ctx, client, user, "/")
+	body, _, err := v.get(ctx, client, user, t.path)
 	if err != nil {
 		return err
 	}
@@ -222,9 +247,9 @@ func (v *viewers) view(ctx context.Context, user string, isOpen func()) error {
 		if err := json.Unmarshal([]byte(text), &update); err != nil {
 			return err
 		}
-		path := "/rows?" + url.Values{"name": update.Names}.Encode()
-		if update.Whole {
-			path = "/"
+		path := t.again(update.Names, update.Whole)
+		if path == "" {
+			continue
 		}
 		if _, _, err := v.get(ctx, client, user, path); err != nil {
 			return err
