@@ -178,7 +178,8 @@ func opens(t *testing.T, envs ...*v1alpha1.Environment) *office { return opensWi
 func opensWith(t *testing.T, plans Plans, envs ...*v1alpha1.Environment) *office {
 	o := &office{t: t, plans: plans, token: "right", address: "https://gitlab.example.com/acme/posts", envs: map[string]*v1alpha1.Environment{}, bodies: map[int64]string{}}
 	o.repo = apitest.Repository(func(repo *v1alpha1.Repository) {
-		repo.Spec.Feedback = &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: v1alpha1.SecretReference{Name: "forge"}, Statuses: v1alpha1.StatusesBlocking, Note: v1alpha1.NoteSticky}
+		// GitHub gets one request at a time, so the calls about several branches have an order.
+		repo.Spec.Feedback = &v1alpha1.Feedback{Provider: v1alpha1.ForgeGitHub, SecretRef: v1alpha1.SecretReference{Name: "forge"}, Statuses: v1alpha1.StatusesBlocking, Note: v1alpha1.NoteSticky}
 	})
 	if p, ok := plans.(*planner); ok {
 		p.office = o
@@ -569,15 +570,15 @@ func TestTheSettingsOfFeedback(t *testing.T) {
 			o.sender.Follow(o.repo)
 		}
 		secret := v1alpha1.SecretReference{Name: "forge"}
-		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret, Statuses: v1alpha1.StatusesInformative, Note: v1alpha1.NoteNever})
+		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitHub, SecretRef: secret, Statuses: v1alpha1.StatusesInformative, Note: v1alpha1.NoteNever})
 		o.wants("informative statuses are reported again, and the note ends", time.Minute, "berth/review a Failed", "note 1007 in !7 removed")
-		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret, Statuses: v1alpha1.StatusesNever, Note: v1alpha1.NoteSticky})
+		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitHub, SecretRef: secret, Statuses: v1alpha1.StatusesNever, Note: v1alpha1.NoteSticky})
 		o.becomes("side", "Healthy", commitB)
 		if calls := o.said(time.Minute); slices.ContainsFunc(calls, func(c string) bool { return strings.HasPrefix(c, "berth/") }) || !slices.Contains(calls, "note 1007 in !7 Healthy") {
 			t.Errorf("without statuses: %v", calls)
 		}
 		o.change(func() { o.token = "" })
-		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitLab, SecretRef: secret})
+		change(&v1alpha1.Feedback{Provider: v1alpha1.ForgeGitHub, SecretRef: secret})
 		o.wants("there is no Secret", time.Minute)
 		if o.condition() != v1alpha1.ReasonUnauthorized {
 			t.Errorf("without the Secret, the condition is %s", o.condition())
