@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,7 +38,18 @@ func TestPictures(t *testing.T) {
 	env := leak.Becomes("Failed", crash)
 	search := team.branches("feature/search", "Search posts by their text", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"50\"}")})
 	team.Environment("feature/search").Becomes("Syncing", search)
-	p := opensIn(t, shared.Cluster.Kubeconfig(), team.clone(t))
+	clone := team.clone(t)
+	if said, err := exec.CommandContext(t.Context(), "git", "-C", clone, "config", "user.name", "Berth Test").CombinedOutput(); err != nil {
+		t.Fatalf("cannot name the viewer: %v: %s", err, said)
+	}
+	p := opensIn(t, shared.Cluster.Kubeconfig(), clone)
+	leak.Patch("Deployment/api", `{"spec": {"template": {"spec": {"containers": [{"name": "api", "image": "registry.example.com/app:1.3"}]}}}}`)
+	leak.AwaitEvent("Corrected")
+	p.goes("/env/" + env.Name)
+	p.acts("retry", "tries again")
+	p.awaits("main", "Retry: done")
+	p.goes("/env/" + env.Name + "/history")
+	p.awaits("#syncs + ol", "retry by")
 	for _, scheme := range []string{"light", "dark"} {
 		p.emulates(scheme)
 		for _, name := range []string{"branches", "environment", "diff", "logs", "history"} {
