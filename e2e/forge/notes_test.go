@@ -47,7 +47,7 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 	posts.configures(map[string]any{"statuses": "Blocking"})
 	posts.forge.Publish() // for a browser that is not signed in
 	r := &recording{camera: newCamera(t), forge: posts.forge}
-	r.WriteString("# Notes in merge requests\n\nThese are the notes that Berth wrote into a merge request of a real Gitea, recorded by `make notes`, with pictures of how Gitea shows them. " +
+	r.WriteString("# Notes in merge requests\n\nThese are the notes that Berth wrote into a merge request of a real Gitea, recorded by `make notes`, with pictures of how Gitea shows them. The Repository has `statuses: Blocking`. " +
 		"[Merge requests](merge-requests.md) explains them.\n")
 	posts.Environment("main").Becomes("Healthy", posts.forge.PushSaying("main", "Say hello", application("hello")))
 
@@ -59,8 +59,7 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 	posts.forge.PushSaying("feature/login", "Keep sessions in the database", behaves("slowly", "labels: {app: api, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"20\"}"))
 	r.add("Syncing", "A sync that ends soon does not appear.", number, posts.says(t, number, "🔄 Syncing", "0 of 1 ready"))
 
-	const crash = "labels: {app: api, kwok.berth.dev/behaviour: crash-loop}, annotations: {kwok.berth.dev/exit-code: \"1\", kwok.berth.dev/log: \"connecting to postgres:5432\\npanic: password authentication failed for user posts\"}"
-	failed := posts.forge.PushSaying("feature/login", "Read the password from a Secret", behaves("crashing", crash))
+	failed := posts.forge.PushSaying("feature/login", "Read the password from a Secret", crashes("crashing", `connecting to postgres:5432\npanic: password authentication failed for user posts`))
 	r.add("Failed", "The reason is the pod's own, with its last lines.", number, posts.says(t, number, "❌ Failed", failed[:8], "panic: "))
 
 	posts.Patch(`{"spec":{"environments":` + posts.entriesWith(t, func(entry map[string]any) { entry["waitForImages"] = "10m" }) + `}}`)
@@ -83,9 +82,9 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 	second := posts.forge.Open("feature/search")
 	r.add("Queued", "The entry has `limit: 1`, and another branch has its place.", second, posts.says(t, second, "⏳ Queued"))
 
-	posts.configures(map[string]any{"plan": map[string]any{}})
-	r.add("The plan", "With `plan: {}`, the note also says what the merge would do to production.", number, posts.says(t, number, "**Merging this into**", "ConfigMap/settings"))
-	posts.configures(map[string]any{"plan": nil})
+	third := posts.changesProduction(t)
+	r.add("The plan", "With `plan: {}`, the note says what the merge would do to production. This branch has no environment of its own.", third,
+		posts.says(t, third, "**Merging this into**", "▶️ runs `Job/migrate`", "1 hidden value", "➖ removed `ConfigMap/banner`", "⛔ refused"))
 
 	posts.forge.DeleteBranch("feature/login")
 	world.Await(t, "two listings show that the branch is gone", func() (string, bool) {
@@ -97,4 +96,26 @@ func TestNotesOfTheDocumentation(t *testing.T) {
 	if err := os.WriteFile(*notesFile, []byte(r.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// changesProduction opens a merge request whose plan has something of everything, and returns its number.
+func (team *team) changesProduction(t *testing.T) int64 {
+	t.Helper()
+	shared.SetSecret(reporter{t}, team.Name+"-keys", map[string]string{"production.agekey": readExample(t, "berth/demo-keys/production.agekey")})
+	team.Patch(`{"spec":{"feedback":{"plan":{}},"environments":` + team.entriesWith(t, func(entry map[string]any) {
+		if entry["name"] == "review" {
+			entry["branches"] = []string{"**", "!main", "!change/**"}
+			return
+		}
+		entry["decryption"] = map[string]any{"secretRef": map[string]string{"name": team.Name + "-keys"}}
+	}) + `}}`)
+	job := func(version string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: migrate, image: \"registry.example.com/acme/app:" + version + "\"}]}}}\n"
+	}
+	secret := readExample(t, "infra/production/secret.yaml")
+	team.Environment("main").Becomes("Healthy", team.forge.PushSaying("main", "Greet with a banner", with(application("hello"), "k8s/secret.yaml", secret, "k8s/migrate.yaml", job("1"),
+		"k8s/banner.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: banner}\ndata: {text: hello}\n")))
+	team.forge.PushSaying("change/schema", "Add a column", with(application("hello, again"), "k8s/secret.yaml", strings.Replace(secret, "data:ZK3p", "data:AAAA", 1), "k8s/migrate.yaml", job("2"), "k8s/banner.yaml", "",
+		"k8s/admin.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: admin}\nspec: {ports: [{port: 0}]}\n"))
+	return team.forge.Open("change/schema")
 }
