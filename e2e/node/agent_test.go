@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +32,7 @@ func testAgent(t *testing.T) {
 		name string
 		test func(*testing.T, *team)
 	}{
-		{"it is killed", testKilled},
+		{"it is killed for its memory", testKilled},
 		{"it is deleted during a rollout", testDeleted},
 		{"it is evicted, and its store is empty", testEvicted},
 		{"it is updated during a rollout", testUpdated},
@@ -47,24 +46,27 @@ func testAgent(t *testing.T) {
 	}
 }
 
-// An agent that is killed, such as by the kernel when memory runs out, is restarted in its pod. It inherits the lease
-// of its predecessor instead of waiting until the lease expires.
+// An agent that the kernel kills, because its memory runs out, is restarted in its pod. It inherits the lease of its
+// predecessor instead of waiting until the lease expires.
 func testKilled(t *testing.T, posts *team) {
 	client := admin(t)
 	pod := awaitAgents(t, client, 1)[0]
-	restarts := pod.Status.ContainerStatuses[0].RestartCount
-	sync := sync{generation: posts.generation()}
+	restarts, pid := pod.Status.ContainerStatuses[0].RestartCount, agentProcess(t)
+	limitMemory(t, pid)
+	push := pushed{generation: posts.generation()}
+	var killed time.Time
 	change := handOver(t, client, func() {
-		if err := syscall.Kill(agentProcess(t), syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		sync.commit = posts.pushes("main", deployment("work", ""))
+		push.commit = posts.pushes("main", deployment("work", ""))
+		killed = exhaust(t, pod, pid)
 	})
-	posts.wroteOnce(t, sync)
+	t.Logf("that was %s after the kernel killed its predecessor", change.after.AcquireTime.Sub(killed).Round(time.Millisecond))
+	posts.wroteOnce(t, push)
 
 	now := awaitAgents(t, client, 1)[0]
-	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount != restarts+1 {
-		t.Errorf("the pod is %s with %d restarts, want %s with %d", now.UID, now.Status.ContainerStatuses[0].RestartCount, pod.UID, restarts+1)
+	if status := now.Status.ContainerStatuses[0]; now.UID != pod.UID || status.RestartCount != restarts+1 {
+		t.Errorf("the pod is %s with %d restarts, want %s with %d", now.UID, status.RestartCount, pod.UID, restarts+1)
+	} else if last := status.LastTerminationState.Terminated; last == nil || last.Reason != "OOMKilled" {
+		t.Errorf("the agent ended because of %+v, want OOMKilled", last)
 	}
 	if change.leader() != pod.Name {
 		t.Errorf("the lease is that of %s", change.leader())
@@ -77,14 +79,14 @@ func testKilled(t *testing.T, posts *team) {
 
 func testDeleted(t *testing.T, posts *team) {
 	client := admin(t)
-	sync := posts.migrates(t, "deleted")
+	push := posts.migrates(t, "deleted")
 	pod := awaitAgents(t, client, 1)[0]
 	handOver(t, client, func() {
 		if err := client.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	posts.wroteOnce(t, sync)
+	posts.wroteOnce(t, push)
 }
 
 // The Git stores are in the pod. The next agent fetches them again, and writes nothing.
@@ -108,14 +110,14 @@ func testEvicted(t *testing.T, posts *team) {
 // A rolling update starts the next agent beside the old one, which releases its lease when it ends.
 func testUpdated(t *testing.T, posts *team) {
 	client := admin(t)
-	sync := posts.migrates(t, "updated")
+	push := posts.migrates(t, "updated")
 	handOver(t, client, func() {
 		patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"updated":%q}}}}}`, time.Now())
 		if _, err := client.AppsV1().Deployments(deploy.Namespace).Patch(t.Context(), "berth", types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	posts.wroteOnce(t, sync)
+	posts.wroteOnce(t, push)
 	awaitAgents(t, client, 1)
 }
 
@@ -126,7 +128,7 @@ func testLeaderOfTwo(t *testing.T, posts *team) {
 	scale(t, client, 2)
 	defer scale(t, client, 1)
 	awaitAgents(t, client, 2)
-	sync := posts.migrates(t, "two")
+	push := posts.migrates(t, "two")
 	leader := holder(agentLease(t, client))
 	change := handOver(t, client, func() {
 		if err := client.CoreV1().Pods(deploy.Namespace).Delete(t.Context(), leader, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
@@ -136,7 +138,7 @@ func testLeaderOfTwo(t *testing.T, posts *team) {
 	if change.leader() == leader {
 		t.Errorf("the lease is still that of %s", leader)
 	}
-	posts.wroteOnce(t, sync)
+	posts.wroteOnce(t, push)
 }
 
 func scale(t *testing.T, client kubernetes.Interface, replicas int) {
@@ -147,8 +149,8 @@ func scale(t *testing.T, client kubernetes.Interface, replicas int) {
 	}
 }
 
-// sync is a sync during which the agent ends.
-type sync struct {
+// pushed is a commit. The agent ends during its sync.
+type pushed struct {
 	commit string
 	// generation is that of the Deployment before the sync.
 	generation int64
@@ -157,13 +159,13 @@ type sync struct {
 }
 
 // migrates pushes a commit whose migration takes some seconds, and returns when it runs.
-func (team *team) migrates(t *testing.T, what string) sync {
+func (team *team) migrates(t *testing.T, what string) pushed {
 	t.Helper()
 	production, generation := team.Environment("main"), team.generation()
 	before, _ := production.Find("Job/migrate")
 	commit := team.pushes("main", deployment("work, "+what, ""), job("migrate", `sleep, "6", `+what, ""))
 	job := production.AwaitObject("Job/migrate", "runs", func(o world.Object) bool { return before.Unstructured == nil || o.GetUID() != before.GetUID() })
-	return sync{commit, generation, job.GetUID()}
+	return pushed{commit, generation, job.GetUID()}
 }
 
 // generation returns the generation of production's Deployment, which the API server increments with every change of its spec.
@@ -173,7 +175,7 @@ func (team *team) generation() int64 {
 
 // wroteOnce waits until the commit of a sync is healthy, and checks that its migration did not run again, and that the Deployment
 // was changed once.
-func (team *team) wroteOnce(t *testing.T, s sync) {
+func (team *team) wroteOnce(t *testing.T, s pushed) {
 	t.Helper()
 	production := team.Environment("main")
 	production.BecomesWithin(limit, "Healthy", s.commit)
