@@ -35,6 +35,8 @@ type team struct {
 // begins starts a team whose production is healthy. The name must be short, and no prefix of another's.
 func begins(t *testing.T, name string, settings ...func(*v1alpha1.Repository)) *team {
 	t.Helper()
+	attacking.Add(1)
+	t.Cleanup(func() { attacking.Add(-1) })
 	server := gittest.NewServer(t)
 	team := &team{t: t, server: server, git: server.Repository(name)}
 	team.healthy = team.git.Commit("main", application(), "begin")
