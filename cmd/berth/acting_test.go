@@ -104,6 +104,7 @@ func (p *port) role(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	objects := []*unstructured.Unstructured{newObject("v1", "ServiceAccount", account, map[string]any{}), binding}
 	ts.Check(clustertest.Apply(p.t.Context(), p.cluster.RESTConfig(), objects...))
+	ts.Check(awaitRights(p.t.Context(), p.cluster.RESTConfig(), deploy.Namespace, account))
 	kubeconfig, err := p.cluster.KubeconfigFor(p.t.Context(), deploy.Namespace, account)
 	ts.Check(err)
 	ts.Setenv("KUBECONFIG", kubeconfig)

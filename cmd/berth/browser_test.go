@@ -59,15 +59,16 @@ func TestWithoutADesktopNoBrowserOpens(t *testing.T) {
 // contentOf returns the text of a file once another program has written it.
 func contentOf(t *testing.T, path string) string {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.NewTimer(time.Minute)
 	defer tick.Stop()
+	defer deadline.Stop()
 	for {
 		if text, err := os.ReadFile(path); err == nil {
 			return string(text)
 		}
 		select {
 		case <-tick.C:
-		case <-t.Context().Done():
+		case <-deadline.C:
 			t.Fatal("nothing wrote " + path)
 		}
 	}

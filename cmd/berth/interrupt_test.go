@@ -139,7 +139,7 @@ func (c *command) children() (pids []string) {
 // awaits polls until a condition holds. A build of the test's size would take much longer.
 func awaits(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	deadline, ticker := time.NewTimer(10*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, ticker := time.NewTimer(30*time.Second), time.NewTicker(10*time.Millisecond)
 	defer deadline.Stop()
 	defer ticker.Stop()
 	for !so() {

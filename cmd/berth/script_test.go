@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,11 +15,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwait "k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -172,9 +176,27 @@ func becomeViewer(ts *testscript.TestScript, _ bool, _ []string) {
 	}}
 	ctx := testOf(ts).Context()
 	ts.Check(clustertest.Apply(ctx, c.RESTConfig(), account, binding))
+	ts.Check(awaitRights(ctx, c.RESTConfig(), namespace, "viewer"))
 	kubeconfig, err := c.KubeconfigFor(ctx, namespace, "viewer")
 	ts.Check(err)
 	ts.Setenv("KUBECONFIG", kubeconfig)
+}
+
+// awaitRights waits until the API server knows that an account may read the Environments of its namespace. It learns of
+// a new binding with a delay.
+func awaitRights(ctx context.Context, config *rest.Config, namespace, account string) error {
+	api, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + namespace + ":" + account,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "list", Group: "berth.dev", Resource: "environments"},
+	}}
+	return apiwait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		answer, err := api.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, err
+	})
 }
 
 var placeholder = regexp.MustCompile(`(ago|uid|commit)\(([^)]*)\)`)

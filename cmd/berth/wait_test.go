@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -25,8 +26,13 @@ func (w *watched) tell(env *v1alpha1.Environment, commit, reason, message string
 
 func (w *watched) ends(want int) {
 	w.t.Helper()
-	if code := <-w.code; code != want {
-		w.t.Errorf("it ends with %d, want %d", code, want)
+	select {
+	case code := <-w.code:
+		if code != want {
+			w.t.Errorf("it ends with %d, want %d", code, want)
+		}
+	case <-time.After(patience):
+		w.t.Fatalf("it does not end; want %d", want)
 	}
 }
 
@@ -141,7 +147,7 @@ func TestAnEnvironmentThatGoes(t *testing.T) {
 // skip waits for the next line, which must be as expected.
 func (w *watched) skip(want string) {
 	w.t.Helper()
-	if line := <-w.lines; strings.TrimSpace(line) != want {
+	if line := w.next(want); strings.TrimSpace(line) != want {
 		w.t.Fatalf("got the line %q, want %q", line, want)
 	}
 }

@@ -268,7 +268,7 @@ func bindAdmin(t *testing.T, namespace string, account rbacv1.Subject) {
 		User:               "system:serviceaccount:" + account.Namespace + ":" + account.Name,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "*", Group: "*", Resource: "*"},
 	}}
-	err = wait.PollUntilContextCancel(t.Context(), 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		answer, err := api.AuthorizationV1().SubjectAccessReviews().Create(ctx, everything, metav1.CreateOptions{})
 		return err == nil && answer.Status.Allowed, err
 	})
