@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"berth.dev/berth/e2e/world"
 	"berth.dev/berth/internal/gittest"
@@ -31,7 +32,7 @@ func TestTheAgentEndsDuringABuild(t *testing.T) {
 			if len(builds) == 0 {
 				t.Fatal("the agent has no child that builds")
 			}
-			endsOn(t, signal)
+			endsOn(t, signal, buildTime/2)
 			world.AwaitFor(t, buildTime/2, fmt.Sprintf("the processes %d are gone", builds), func() (string, bool) {
 				for _, build := range builds {
 					// The file is empty after the process ended, until its parent calls wait.
@@ -74,8 +75,8 @@ func TestTheAgentEndsDuringAFirstFetch(t *testing.T) {
 			}))
 			repository := shared.Follow(lasting{t}, repositoryOf(trouble.name, git.URL()))
 			t.Cleanup(repository.Remove)
-			<-asked
-			endsOn(t, syscall.SIGTERM)
+			world.AwaitSignal(t, "the agent asks", asked)
+			endsOn(t, syscall.SIGTERM, 30*time.Second)
 			server.Behave()
 			repository.Environment("main").Becomes("Healthy", commit)
 		})
@@ -92,14 +93,14 @@ func countingForever(e *gittest.Exchange) {
 	}
 }
 
-// endsOn fails the test unless the agent ends at a signal, long before its work reaches a limit. Then it restarts the
-// agent.
-func endsOn(t *testing.T, signal syscall.Signal) {
+// endsOn fails the test unless the agent ends at a signal within a time in which its work would not end. Then it restarts
+// the agent.
+func endsOn(t *testing.T, signal syscall.Signal, within time.Duration) {
 	t.Helper()
 	if err := shared.Agent.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
-	world.AwaitFor(t, buildTime/2, "the agent ends on "+signal.String(), func() (string, bool) {
+	world.AwaitFor(t, within, "the agent ends on "+signal.String(), func() (string, bool) {
 		return "it runs", !shared.Agent.Running()
 	})
 	if err := errors.Join(shared.Agent.Stop(), shared.Agent.Start()); err != nil {

@@ -27,6 +27,9 @@ func pair(t *testing.T, name string) (team *team, back, front *world.Environment
 	return team, team.entry("production"), team.entry("frontend")
 }
 
+// soon is long on a loaded machine, and shorter than the minute after which the agent looks again on its own.
+const soon = 50 * time.Second
+
 // entry returns main's environment of one entry.
 func (team *team) entry(name string) *world.Environment { return team.EnvironmentOf(name, "main") }
 
@@ -67,7 +70,7 @@ func TestWhoIsRefusedIsLookedAtAgainWhenTheOtherLetsGo(t *testing.T) {
 	commit := posts.pushes("main", map[string]string{"front/web.yaml": deployment("web", "")})
 	front.Becomes("Failed", commit, "Deployment/web", "belongs to another environment")
 	commit = posts.removes("main", "k8s/web.yaml")
-	front.BecomesWithin(20*time.Second, "Healthy", commit)
+	front.BecomesWithin(soon, "Healthy", commit)
 	back.Becomes("Healthy", commit)
 	if back.Object("Deployment/web").GetUID() != web.GetUID() {
 		t.Error("it was deleted and created again")
@@ -88,18 +91,18 @@ func TestWhoIsRefusedIsLookedAtAgainWhenTheObstacleGoes(t *testing.T) {
 	commit := posts.pushes("main", map[string]string{"k8s/helms.yaml": configMap("helms", "A: git")})
 	production.Becomes("Failed", commit, "belongs to Helm")
 	helm.patches("configmaps", "helms", `{"metadata":{"annotations":{"meta.helm.sh/release-name":null,"meta.helm.sh/release-namespace":null}}}`)
-	production.BecomesWithin(20*time.Second, "Healthy", commit)
+	production.BecomesWithin(soon, "Healthy", commit)
 
 	commit = posts.pushes("main", map[string]string{"k8s/kept.yaml": configMap("kept", "A: git")})
 	production.Becomes("Failed", commit, "belongs to")
 	helm.patches("configmaps", "kept", `{"metadata":{"labels":{"berth.dev/environment":null}}}`)
-	production.BecomesWithin(20*time.Second, "Healthy", commit)
+	production.BecomesWithin(soon, "Healthy", commit)
 
 	helm.creates("configmaps", "{apiVersion: v1, kind: ConfigMap, metadata: {name: argos, annotations: {argocd.argoproj.io/tracking-id: 'posts:/ConfigMap:hindered/argos'}}}")
 	commit = posts.pushes("main", map[string]string{"k8s/argos.yaml": configMap("argos", "A: git")})
 	production.Becomes("Failed", commit, "belongs to Argo CD")
 	helm.deletes("configmaps", "argos")
-	production.BecomesWithin(20*time.Second, "Healthy", commit)
+	production.BecomesWithin(soon, "Healthy", commit)
 }
 
 // When the default branch is renamed, the new branch's environment takes over the objects and the namespace of the old
