@@ -90,15 +90,6 @@ func (a *appTokens) forget(token string) {
 	}
 }
 
-// known returns the tokens that a text could quote. It is called while the lock may be held, and then knows none.
-func (a *appTokens) known() []string {
-	if !a.mu.TryLock() {
-		return nil
-	}
-	defer a.mu.Unlock()
-	return []string{a.current}
-}
-
 // proof returns a signed JSON Web Token that proves to be the App:
 // https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
 func (a *appTokens) proof() (string, error) {

@@ -117,7 +117,8 @@ func (c *connection) do(ctx context.Context, op operation, r request, token stri
 }
 
 // exchange sends a request with a token, and decodes the answer.
-func (c *connection) exchange(ctx context.Context, op operation, r request, token string) (http.Header, error) {
+func (c *connection) exchange(ctx context.Context, does operation, r request, token string) (http.Header, error) {
+	op := attempt{does, token}
 	var content io.Reader
 	if r.body != nil {
 		encoded, err := json.Marshal(r.body)
@@ -161,20 +162,6 @@ func (c *connection) token(ctx context.Context) (string, error) {
 		return c.app.token(ctx)
 	}
 	return c.Credentials.Token, nil
-}
-
-// scrub removes the credentials from foreign text, which may quote them.
-func (c *connection) scrub(text string) string {
-	secrets := []string{c.Credentials.Token}
-	if c.app != nil {
-		secrets = append(secrets, c.app.known()...)
-	}
-	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
-		}
-	}
-	return text
 }
 
 // hasNext reports whether the headers of an answer name a next page.

@@ -62,18 +62,32 @@ type operation struct {
 	needs string // the permission that it needs, as the forge names it
 }
 
+// attempt is an operation whose request was sent.
+type attempt struct {
+	operation
+	token string // of this request, which errors must not quote
+}
+
+// scrub removes the token from foreign text.
+func (a attempt) scrub(text string) string {
+	if a.token == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, a.token, "[redacted]")
+}
+
 // maxQuote bounds how much of a forge's answer an error quotes, in bytes.
 const maxQuote = 300
 
 // answered returns the error of an answer; nil if the forge did what it was asked for.
-func (c *connection) answered(op operation, response *http.Response, body []byte) error {
+func (c *connection) answered(op attempt, response *http.Response, body []byte) error {
 	code := response.StatusCode
 	if code < http.StatusMultipleChoices {
 		return nil
 	}
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	e := &Error{Op: op.does, Cause: "the forge answers " + status, After: c.retryAfter(response), Answered: true}
-	if said := c.quote(body); said != "" && said != status && code >= http.StatusBadRequest {
+	if said := c.quote(op, body); said != "" && said != status && code >= http.StatusBadRequest {
 		e.Cause += ": " + said
 	}
 	limited := code == http.StatusForbidden && (e.After > 0 || strings.Contains(strings.ToLower(e.Cause), "rate limit"))
@@ -123,7 +137,7 @@ func (c *connection) retryAfter(response *http.Response) time.Duration {
 
 // quote returns the forge's own words in the body of an answer that is not a success. GitLab has three forms, and the
 // others one: https://docs.gitlab.com/api/rest/troubleshooting/
-func (c *connection) quote(body []byte) string {
+func (c *connection) quote(op attempt, body []byte) string {
 	var said struct {
 		Message     any    `json:"message"`
 		Error       any    `json:"error"`
@@ -143,7 +157,7 @@ func (c *connection) quote(body []byte) string {
 			parts = append(parts, text)
 		}
 	}
-	return clean(c.scrub(strings.Join(parts, ": ")), maxQuote)
+	return clean(op.scrub(strings.Join(parts, ": ")), maxQuote)
 }
 
 // clean returns a text on one line, without characters that could hide or reorder others, and cut to a number of bytes.
@@ -162,7 +176,7 @@ func clean(text string, most int) string {
 }
 
 // unsent returns the error of a request without an answer. It leaves out the text of a *url.Error, which quotes the URL.
-func (c *connection) unsent(op operation, err error) error {
+func (c *connection) unsent(op attempt, err error) error {
 	var known *Error
 	if errors.As(err, &known) {
 		return &Error{Reason: known.Reason, Op: op.does, Cause: known.Cause, Hint: known.Hint}
@@ -171,7 +185,7 @@ func (c *connection) unsent(op operation, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	e := &Error{Reason: Unreachable, Op: op.does, Cause: clean(c.scrub(err.Error()), maxQuote)}
+	e := &Error{Reason: Unreachable, Op: op.does, Cause: clean(op.scrub(err.Error()), maxQuote)}
 	var opened *net.OpError
 	if errors.As(err, &opened) && opened.Op != "dial" {
 		e.Cause = clean(opened.Err.Error(), maxQuote) // without the local port, which differs each time
