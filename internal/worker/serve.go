@@ -80,7 +80,7 @@ func watch(l Limits, done chan<- int) (stop func()) {
 			case l.CPU > 0 && processorTime()-before > l.CPU:
 				done <- exitProcessorTime
 				return
-			case l.Memory > 0 && memory() > l.Memory:
+			case l.Memory > 0 && memory() > l.Memory && memoryInUse() > l.Memory:
 				done <- exitMemory
 				return
 			}
@@ -94,6 +94,13 @@ func memory() int64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)
 	return int64(samples[0].Value.Uint64()) - int64(samples[1].Value.Uint64())
+}
+
+// memoryInUse returns how much memory Go holds after a garbage collection. On a busy machine the collector falls behind, and what
+// Go holds is mostly garbage.
+func memoryInUse() int64 {
+	debug.FreeOSMemory()
+	return memory()
 }
 
 // economical makes Go collect garbage rather than exceed the limit. It uses one processor, and leaves the others to
