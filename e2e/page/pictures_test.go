@@ -36,8 +36,6 @@ func TestPictures(t *testing.T) {
 	leak.Becomes("Healthy", first)
 	crash := team.git.Commit("fix/memory-leak", map[string]string{"k8s/worker.yaml": deployment("worker", logs(workerLog)+", kwok.berth.dev/exit-code: \"137\"}, labels: {app: NAME, kwok.berth.dev/behaviour: crash-loop}")}, "Keep fewer rows in memory")
 	env := leak.Becomes("Failed", crash)
-	search := team.branches("feature/search", "Search posts by their text", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"50\"}")})
-	team.Environment("feature/search").Becomes("Syncing", search)
 	clone := team.clone(t)
 	if said, err := exec.CommandContext(t.Context(), "git", "-C", clone, "config", "user.name", "Berth Test").CombinedOutput(); err != nil {
 		t.Fatalf("cannot name the viewer: %v: %s", err, said)
@@ -45,11 +43,13 @@ func TestPictures(t *testing.T) {
 	p := opensIn(t, shared.Cluster.Kubeconfig(), clone)
 	leak.Patch("Deployment/api", `{"spec": {"template": {"spec": {"containers": [{"name": "api", "image": "registry.example.com/app:1.3"}]}}}}`)
 	leak.AwaitEvent("Corrected")
-	p.goes("/env/" + env.Name)
-	p.acts("retry", "tries again")
-	p.awaits("main", "Retry: done")
 	p.goes("/env/" + env.Name + "/history")
-	p.awaits("#syncs + ol", "retry by")
+	p.acts("pin?commit="+first, "runs commit "+first[:8])
+	p.awaits(".title", "pinned to "+first[:8], "Healthy")
+	p.acts("unpin", "follows fix/memory-leak again")
+	leak.Becomes("Failed", crash)
+	search := team.branches("feature/search", "Search posts by their text", map[string]string{"k8s/api.yaml": deployment("api", "labels: {app: NAME, kwok.berth.dev/behaviour: slow-start}, annotations: {kwok.berth.dev/seconds: \"50\"}")})
+	team.Environment("feature/search").Becomes("Syncing", search)
 	for _, scheme := range []string{"light", "dark"} {
 		p.emulates(scheme)
 		for _, name := range []string{"branches", "environment", "diff", "logs", "history"} {
