@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+
+	"berth.dev/berth/e2e/world"
 )
 
 // planted are the values that must not be disclosed: the lines of encrypted files, their key, and the credentials of
@@ -95,10 +97,19 @@ func looksThroughFiles(t *testing.T, dir string) (files int) {
 }
 
 // looksThroughProcesses checks what other processes can see of the agent and its children: their arguments and their
-// environments, which must not hold a key either. One of them has just decrypted.
+// environments, which must not hold a key either. One of them has just decrypted. It looks again if one ends meanwhile.
 func looksThroughProcesses(t *testing.T) {
 	t.Helper()
-	workers, environments := 0, 0
+	world.Await(t, "what decrypts is seen with its environment", func() (string, bool) {
+		workers, environments := looksAtProcesses(t)
+		seen := workers > 0 && (environments == workers || os.Getuid() != 0) // only root can read their environments
+		return fmt.Sprintf("%d processes that decrypt, and the environments of %d", workers, environments), seen
+	})
+}
+
+// looksAtProcesses counts the processes that decrypt, and their environments.
+func looksAtProcesses(t *testing.T) (workers, environments int) {
+	t.Helper()
 	for _, pid := range append(shared.Agent.Children(), shared.Agent.PID()) {
 		for _, name := range []string{"cmdline", "environ"} {
 			content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
@@ -118,9 +129,7 @@ func looksThroughProcesses(t *testing.T) {
 			}
 		}
 	}
-	if workers == 0 || environments != workers && os.Getuid() == 0 { // only root can read their environments
-		t.Errorf("looked at %d processes that decrypt, and at the environments of %d", workers, environments)
-	}
+	return workers, environments
 }
 
 // looksThroughRequests checks the URLs of all requests to the API server since a time. The API server's answers do not
