@@ -3,6 +3,8 @@ package forge
 import (
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 )
 
 // A Status is a commit status, as Gitea shows it.
@@ -45,10 +47,20 @@ func (r *Repository) OpenFromFork(user, branch string, files map[string]string) 
 	return opened.Number
 }
 
-// Merge merges a merge request into the default branch, and returns the commit.
+// Merge merges a merge request into the default branch, and returns the commit. After a push, Gitea first checks whether it can
+// be merged, and refuses meanwhile.
 func (r *Repository) Merge(number int64) string {
 	r.t.Helper()
-	r.asks(http.MethodPost, r.path(fmt.Sprintf("/pulls/%d/merge", number)), map[string]any{"Do": "merge"})
+	merge := func() error {
+		return r.gitea.call(r.t.Context(), http.MethodPost, r.path(fmt.Sprintf("/pulls/%d/merge", number)), map[string]any{"Do": "merge"}, nil)
+	}
+	err := merge()
+	for began := time.Now(); err != nil && strings.Contains(err.Error(), "try again later") && time.Since(began) < time.Minute; err = merge() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
+		r.t.Fatalf("%v", err)
+	}
 	var merged struct {
 		Commit string `json:"merge_commit_sha"`
 	}
