@@ -154,7 +154,7 @@ func begin(ctx context.Context, dir string) (*world.World, error) {
 	images := []node.Image{
 		{Name: appImage, User: "65532:65532", Entrypoint: []string{"/app"}, Programs: map[string]string{"app": programs["app"]}},
 		{
-			// The image has what that of the Dockerfile has. Only its certificate authority is another one.
+			// The image has the same files as that of the Dockerfile, with another certificate authority.
 			Name: agentImage, User: "65532:65532", Entrypoint: []string{"/usr/local/bin/berth"},
 			Programs: map[string]string{"usr/local/bin/berth": programs["berth"], "usr/local/bin/berth-sops": programs["berth-sops"]},
 			Files:    files,

@@ -35,7 +35,19 @@ func Names(keys []manifest.Key) string {
 		all.Write(append(text, '\n'))
 	}
 	sum := sha256.Sum256([]byte(all.String()))
-	return hex.EncodeToString(sum[:10])
+	return hex.EncodeToString(sum[:namesLength/2])
+}
+
+// namesLength is the length of what Names returns.
+const namesLength = 20
+
+// limitOf returns what Names returned for the objects that a confirmation is limited to; empty: it is not limited. Users may write
+// any value, such as an address of mail, whose "@" means nothing.
+func limitOf(confirmation string) string {
+	if _, after, found := strings.Cut(confirmation, "@"); found && len(after) == namesLength {
+		return after
+	}
+	return ""
 }
 
 // confirm uses up a confirmation that no plan has handled. It allows the blocked deletions that were reported, and no
@@ -47,8 +59,8 @@ func (m *maker) confirm() {
 	}
 	if id := m.in.Confirmation; id != "" && id != b.Judged {
 		b.Judged = id
-		_, names, isNamed := strings.Cut(id, "@")
-		b.Confirmed = b.Confirmed || b.Digest != "" && (!isNamed || names == b.Names)
+		limit := limitOf(id)
+		b.Confirmed = b.Confirmed || b.Digest != "" && (limit == "" || limit == b.Names)
 	}
 }
 

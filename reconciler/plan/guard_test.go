@@ -48,6 +48,11 @@ func TestGuard(t *testing.T) {
 			left(w, parts(1, 6)...)
 			w.confirmsOnly(w.pass().Guarded)
 		}, ""},
+		{"or who they are", func(w *world) {
+			left(w, parts(1, 6)...)
+			w.pass()
+			w.in.Confirmation = "ada@example.com"
+		}, ""},
 		{"not for as many other objects, although the same number is blocked", func(w *world) {
 			w.git(append(parts(1, 7), deployment("api"))...)
 			w.settle()

@@ -110,7 +110,7 @@ func (s *Server) environment(w http.ResponseWriter, r *http.Request) {
 	s.showEnvironment(w, r, page, "environment")
 }
 
-// head serves the beginning of a screen alone, for a browser that shows its earlier state.
+// head serves only the head of a screen, with which the script replaces an older one.
 func (s *Server) head(w http.ResponseWriter, r *http.Request) {
 	if env := s.found(w, r); env != nil {
 		s.write(w, r, "head", frame{Screen: "environment", Content: s.pageOf(r, env, r.FormValue("tab"))})
