@@ -102,7 +102,7 @@ func (e *errand) leaveBehind(c *cobra.Command, s streams, args []string, cluster
 		}
 	}
 	if len(waiting) == 0 {
-		f.progress.say("no environment in the cluster " + cluster + " waits to be deleted without it")
+		f.progress.say("no environment in the cluster " + cluster + " waits to be deleted without it; berth get --cluster " + cluster + " -o wide shows what is there")
 	}
 	return nil
 }
